@@ -1,0 +1,262 @@
+//! What records carry: one append-only set, one file a kind.
+//!
+//! Every body begins with 16 random bytes, so that the hash left in the chain tells nothing of a body that was
+//! withheld or erased, and ends in a length-prefixed extension, where newer nodes write what this one keeps unread.
+//! To add a kind: a file here, a variant of [`Body`] and a row of [`KINDS`], each appended.
+
+pub mod note;
+pub mod report;
+pub mod retraction;
+pub mod sighting;
+
+use bincode::{BorrowDecode, Encode};
+
+use crate::codec::{self, CodecError};
+use crate::document::Signed;
+use crate::header::{BODY_MAX, Class, Header};
+use crate::marking::{Marking, MarkingError};
+use crate::observable::{self, Observable};
+
+pub use note::Note;
+pub use report::Report;
+pub use retraction::Retraction;
+pub use sighting::Sighting;
+
+/// What decoding one body may take in memory, in bytes: structures are wider in memory than on the wire.
+const LIMIT: usize = 24 * BODY_MAX;
+
+/// Salt of a body: random, erased with it.
+pub type Salt = [u8; 16];
+
+/// One kind of body.
+#[derive(Debug)]
+pub struct Kind {
+    /// As the header says it. Never reused.
+    pub id: u16,
+    /// The class it must stand in.
+    pub class: Class,
+    /// For people and policies.
+    pub name: &'static str,
+    decode: fn(&[u8]) -> Result<Body, CodecError>,
+}
+
+/// Kind of a roster or charter that travels as a record.
+pub const ROSTER: u16 = 1;
+/// Kind of a certificate that travels as a record.
+pub const CERTIFICATE: u16 = 2;
+/// Kind of wrapped period keys; reserved until sealing exists, so such a record is newer than this node.
+pub const KEY: u16 = 3;
+/// Kind of a retraction.
+pub const RETRACTION: u16 = 16;
+/// Kind of a report.
+pub const REPORT: u16 = 32;
+/// Kind of a sighting.
+pub const SIGHTING: u16 = 33;
+/// Kind of a note.
+pub const NOTE: u16 = 34;
+
+/// All kinds that this node reads.
+pub static KINDS: &[Kind] = &[
+    Kind {
+        id: ROSTER,
+        class: Class::Control,
+        name: "roster",
+        decode: |b| read(b).map(Body::Roster),
+    },
+    Kind {
+        id: CERTIFICATE,
+        class: Class::Control,
+        name: "certificate",
+        decode: |b| read(b).map(Body::Certificate),
+    },
+    Kind {
+        id: RETRACTION,
+        class: Class::Withdrawal,
+        name: "retraction",
+        decode: |b| read(b).map(Body::Retraction),
+    },
+    Kind {
+        id: REPORT,
+        class: Class::Content,
+        name: "report",
+        decode: |b| read(b).map(Body::Report),
+    },
+    Kind {
+        id: SIGHTING,
+        class: Class::Content,
+        name: "sighting",
+        decode: |b| read(b).map(Body::Sighting),
+    },
+    Kind {
+        id: NOTE,
+        class: Class::Content,
+        name: "note",
+        decode: |b| read(b).map(Body::Note),
+    },
+];
+
+/// The class of a known kind, `None` for a kind that is newer than this node.
+#[must_use]
+pub fn class_of(kind: u16) -> Option<Class> {
+    find(kind).map(|row| row.class)
+}
+
+/// The name of a kind, "newer" for one that this node does not know.
+#[must_use]
+pub fn name_of(kind: u16) -> &'static str {
+    find(kind).map_or("newer", |row| row.name)
+}
+
+fn find(kind: u16) -> Option<&'static Kind> {
+    KINDS.iter().find(|row| row.id == kind)
+}
+
+fn read<'a, T: BorrowDecode<'a, ()> + Encode>(bytes: &'a [u8]) -> Result<T, CodecError> {
+    codec::decode::<T, LIMIT>(bytes)
+}
+
+/// A document as the body of a control record.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, bincode::Decode)]
+pub struct Carried {
+    /// Random.
+    pub salt: Salt,
+    /// The document with its own signatures, valid from any hand.
+    pub document: Signed,
+    /// What newer nodes add.
+    pub extension: Vec<u8>,
+}
+
+/// A body, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// A roster or charter.
+    Roster(Carried),
+    /// A certificate.
+    Certificate(Carried),
+    /// Takes a report back, for ever.
+    Retraction(Retraction),
+    /// What an agency knows.
+    Report(Report),
+    /// Where something known was met.
+    Sighting(Sighting),
+    /// Words about a report.
+    Note(Note),
+    /// Of a kind or suite that this node does not read: kept, carried and held.
+    Newer,
+}
+
+/// Why a body that hashes right is refused for good: its author's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// It does not parse, or not in its one form.
+    #[error("the {0} {1}")]
+    Codec(&'static str, #[source] CodecError),
+    /// Its marking is out of bounds.
+    #[error("the marking of the {0}: {1}")]
+    Marking(&'static str, #[source] MarkingError),
+    /// A bound of the kind is not kept.
+    #[error("the {0}: field `{1}` is out of bounds")]
+    Field(&'static str, &'static str),
+    /// Header and body say different things.
+    #[error("header and body disagree about `{0}`")]
+    Disagree(&'static str),
+}
+
+impl Body {
+    /// Reads the body of an unsealed record and checks it against its header.
+    ///
+    /// # Errors
+    /// [`BodyError`]: the author signed it, so the author is at fault.
+    pub fn read(header: &Header, bytes: &[u8]) -> Result<Self, BodyError> {
+        let Some(kind) = find(header.kind) else {
+            return Ok(Self::Newer);
+        };
+        if header.suite != 0 {
+            return Ok(Self::Newer);
+        }
+        let body = (kind.decode)(bytes).map_err(|error| BodyError::Codec(kind.name, error))?;
+        body.check().map_err(|field| BodyError::Field(kind.name, field))?;
+        let (tlp, flags) = match body.marking() {
+            Some(marking) => {
+                marking
+                    .check()
+                    .map_err(|error| BodyError::Marking(kind.name, error))?;
+                (marking.tlp as u8, marking.flags().word())
+            }
+            None => (0, 0),
+        };
+        if header.tlp != tlp {
+            return Err(BodyError::Disagree("tlp"));
+        }
+        if header.flags != flags {
+            return Err(BodyError::Disagree("flags"));
+        }
+        Ok(body)
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        match self {
+            Self::Report(report) => report.check(),
+            Self::Sighting(sighting) => sighting.check(),
+            Self::Note(note) => note.check(),
+            Self::Retraction(retraction) => retraction.check(),
+            Self::Roster(_) | Self::Certificate(_) | Self::Newer => Ok(()),
+        }
+    }
+
+    /// How the body may be handled; control and withdrawal bodies have none.
+    #[must_use]
+    pub fn marking(&self) -> Option<&Marking> {
+        match self {
+            Self::Report(report) => Some(&report.marking),
+            Self::Sighting(sighting) => Some(&sighting.marking),
+            Self::Note(note) => Some(&note.marking),
+            Self::Roster(_) | Self::Certificate(_) | Self::Retraction(_) | Self::Newer => None,
+        }
+    }
+
+    /// Whether a newer node said something here that this one does not understand: such a body is kept and held.
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        match self {
+            Self::Newer => true,
+            Self::Roster(carried) | Self::Certificate(carried) => !carried.extension.is_empty(),
+            Self::Retraction(retraction) => !retraction.extension.is_empty(),
+            Self::Report(report) => report.is_newer(),
+            Self::Sighting(sighting) => sighting.is_newer(),
+            Self::Note(note) => note.is_newer(),
+        }
+    }
+
+    /// The kind that a header must name.
+    #[must_use]
+    pub fn kind(&self) -> Option<u16> {
+        Some(match self {
+            Self::Roster(_) => ROSTER,
+            Self::Certificate(_) => CERTIFICATE,
+            Self::Retraction(_) => RETRACTION,
+            Self::Report(_) => REPORT,
+            Self::Sighting(_) => SIGHTING,
+            Self::Note(_) => NOTE,
+            Self::Newer => return None,
+        })
+    }
+
+    /// The exact bytes, empty for a body that this node does not read.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Roster(carried) | Self::Certificate(carried) => codec::encode(carried),
+            Self::Retraction(retraction) => codec::encode(retraction),
+            Self::Report(report) => codec::encode(report),
+            Self::Sighting(sighting) => codec::encode(sighting),
+            Self::Note(note) => codec::encode(note),
+            Self::Newer => Vec::new(),
+        }
+    }
+}
+
+/// Whether this node knows the type of an observable; one that it does not know is kept and never matched.
+fn is_known(what: &Observable) -> bool {
+    observable::Type::by_id(what.kind).is_some()
+}

@@ -1,0 +1,221 @@
+//! Finding the type of a value by itself: for lookups and for lists that name no types.
+
+use super::{Observable, ParseError, Type, bounded, breadth, excerpt, kind, name, net, refang, wallet};
+
+/// What [`detect`] found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Detected {
+    /// The observable.
+    pub observable: Observable,
+    /// What of the text is not part of it, such as a dropped port; for a summary.
+    pub note: Option<&'static str>,
+}
+
+/// Endings outside the Public Suffix List under which real names stand: RFC 2606 and 6761, I2P, and the
+/// alternative roots that malware uses.
+const OTHER_SUFFIXES: &[&str] = &[
+    "example",
+    "test",
+    "invalid",
+    "localhost",
+    "local",
+    "onion",
+    "i2p",
+    "bit",
+    "bazar",
+    "coin",
+    "emc",
+    "lib",
+    "eth",
+    "bbs",
+    "chan",
+    "cyb",
+    "dyn",
+    "geek",
+    "gopher",
+    "indy",
+    "libre",
+    "neo",
+    "null",
+    "oss",
+    "oz",
+    "parody",
+    "pirate",
+];
+
+/// Endings of file names that are no endings of domain names.
+const FILE_ENDINGS: &[&str] = &[
+    "apk", "asp", "aspx", "bat", "bin", "chm", "cmd", "cpl", "css", "csv", "dat", "db", "dex", "dll", "doc",
+    "docm", "docx", "dot", "dotm", "elf", "eps", "exe", "gz", "hta", "htm", "html", "img", "inf", "ini",
+    "ipa", "iso", "jar", "js", "jse", "json", "jsp", "lnk", "log", "msi", "msix", "ocx", "odt", "pdb", "pdf",
+    "php", "plist", "png", "ppt", "pptx", "ps1", "psm1", "rar", "rtf", "scr", "svg", "swf", "sys", "tar",
+    "tmp", "txt", "vbe", "vbs", "vhd", "wsf", "xls", "xlsb", "xlsm", "xlsx", "xml", "7z",
+];
+
+const PORT: &str = "the port was dropped";
+const SCHEME: &str = "it has no scheme: http is assumed";
+const WILDCARD: &str = "the wildcard was dropped: a domain covers its subdomains";
+
+/// The observable that a text means, plain or defanged, without being told its type.
+///
+/// Recognised are addresses and networks, `ADDRESS:PORT`, URLs with and without a scheme, domains (with an
+/// ending that exists, so `evil.exe` is none), e-mail addresses, hashes by their length, CVE and AS numbers,
+/// phone numbers with `+`, cryptocurrency addresses by their checksum, hardware addresses, packages as purl,
+/// registry keys, and file names by their ending. A CVE in a sentence, a bare name or a path are not.
+pub fn detect(text: &str) -> Result<Detected, ParseError> {
+    let text = unquoted(bounded(text)?);
+    let plain = |observable| Detected {
+        observable,
+        note: None,
+    };
+    if let Some(found) = marked(text) {
+        return found.map(plain);
+    }
+    let refanged = refang(text);
+    match host(&refanged).or_else(|| address_like(&refanged)) {
+        Some(found) => Ok(found),
+        None => hash_like(text).map(plain).ok_or_else(|| ParseError::Undetected {
+            value: excerpt(text),
+            why: "it is no address, network, URL, domain with a known ending, e-mail address, hash, CVE or AS number, \
+                  phone number with `+`, wallet, package, registry key or file name",
+        }),
+    }
+}
+
+/// Without quotes or angle brackets around it, or the comma of a list after it.
+fn unquoted(text: &str) -> &str {
+    let text = text.trim_end_matches([',', ';']).trim_end();
+    let pairs = [('"', '"'), ('\'', '\''), ('<', '>'), ('`', '`')];
+    let inner = |(open, close)| text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+    pairs.into_iter().find_map(inner).map_or(text, str::trim)
+}
+
+/// Types that a prefix gives away: what is wrong with the rest is then worth telling.
+fn marked(text: &str) -> Option<Result<Observable, ParseError>> {
+    let begins = |prefix: &str| {
+        text.get(..prefix.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+    };
+    let digits_after = |length: usize| {
+        text.len() > length && text[length..].bytes().all(|b| b.is_ascii_digit() || b == b'.')
+    };
+    let id = if begins("CVE-") {
+        kind::CVE
+    } else if begins("pkg:") {
+        kind::PACKAGE
+    } else if begins("AS") && digits_after(2) || begins("ASN") && digits_after(3) {
+        kind::ASN
+    } else if begins("tel:") || text.starts_with('+') {
+        kind::PHONE
+    } else if begins("mailto:") {
+        kind::EMAIL
+    } else if begins("HKEY_")
+        || ["HKLM\\", "HKCU\\", "HKCR\\", "HKU\\", "HKCC\\"]
+            .into_iter()
+            .any(begins)
+    {
+        kind::REGKEY
+    } else if refang(text).contains("://") {
+        kind::URL
+    } else {
+        return None;
+    };
+    Some(Type::by_id(id)?.parse(text))
+}
+
+/// Addresses, networks and names, with or without a port.
+fn host(text: &str) -> Option<Detected> {
+    if let Some(ip) = net::address(text) {
+        return Some(Detected {
+            observable: net::of_address(ip),
+            note: None,
+        });
+    }
+    if let Some(observable) = net::network(text) {
+        return Some(Detected {
+            observable,
+            note: None,
+        });
+    }
+    if let Some((server, port)) = text.rsplit_once(':') {
+        let is_port =
+            !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+        let is_server = !server.contains(':') || server.starts_with('[');
+        if is_port && is_server {
+            let observable = net::address(server)
+                .map(net::of_address)
+                .or_else(|| domain(server))?;
+            return Some(Detected {
+                observable,
+                note: Some(PORT),
+            });
+        }
+    }
+    let (name, note) = match text.strip_prefix("*.").or_else(|| text.strip_prefix('.')) {
+        Some(name) => (name, Some(WILDCARD)),
+        None => (text, None),
+    };
+    domain(name).map(|observable| Detected { observable, note })
+}
+
+/// A name with a dot whose ending exists.
+fn domain(text: &str) -> Option<Observable> {
+    let name = name::canonical(text).ok()?;
+    let (_, last) = name.rsplit_once('.')?;
+    let exists = breadth::has_known_suffix(&name) || OTHER_SUFFIXES.contains(&last);
+    exists.then(|| Observable {
+        kind: kind::DOMAIN,
+        value: name.into_bytes(),
+    })
+}
+
+/// E-mail addresses, and URLs without a scheme.
+fn address_like(text: &str) -> Option<Detected> {
+    if text.contains(char::is_whitespace) {
+        return None;
+    }
+    let by_type = |id| Type::by_id(id).and_then(|row| row.parse(text).ok());
+    if let Some(slash) = text.find(['/', '?']) {
+        // The host decides: `and/or` is no URL.
+        host(&text[..slash]).filter(|found| found.note != Some(WILDCARD))?;
+        return by_type(kind::URL).map(|observable| Detected {
+            observable,
+            note: Some(SCHEME),
+        });
+    }
+    if text.contains('@') {
+        let observable = by_type(kind::EMAIL)?;
+        let (_, host) = text.rsplit_once('@')?;
+        return domain(host).map(|_| Detected {
+            observable,
+            note: None,
+        });
+    }
+    None
+}
+
+/// Types told by length, checksum or ending.
+fn hash_like(text: &str) -> Option<Observable> {
+    let hex = text.bytes().all(|b| b.is_ascii_hexdigit());
+    let id = match text.len() {
+        32 if hex => kind::MD5,
+        40 if hex => kind::SHA1,
+        64 if hex => kind::SHA256,
+        128 if hex => kind::SHA512,
+        // Twelve bare digits are no hardware address.
+        14 | 17 if text.contains([':', '-', '.']) && net::parse_mac(text).is_ok() => kind::MAC,
+        _ => {
+            let ending = text
+                .rsplit_once('.')
+                .map(|(_, ending)| ending.to_ascii_lowercase());
+            let is_file =
+                ending.is_some_and(|ending| FILE_ENDINGS.contains(&&*ending)) && !text.contains('/');
+            return wallet::detect(text).or_else(|| {
+                is_file
+                    .then(|| Type::by_id(kind::FILENAME)?.parse(text).ok())
+                    .flatten()
+            });
+        }
+    };
+    Type::by_id(id)?.parse(text).ok()
+}

@@ -1,0 +1,149 @@
+//! Software packages: a package URL (purl) with type, namespace, name and, if there is one, version:
+//! `pkg:npm/%40scope/name@1.0.0`. Qualifiers and subpath do not name the package and are dropped.
+
+use super::{Observable, ObservableRef, ParseError, Parsed, hash, identity, kind};
+
+/// Ecosystems whose package names are not told apart by case (purl-spec, PURL-TYPES).
+const CASELESS: &[&str] = &["bitbucket", "github", "npm", "pypi"];
+
+const WHY: &str =
+    "a package is written pkg:ECOSYSTEM/NAME@VERSION or ECOSYSTEM:NAME@VERSION, as in npm:left-pad@1.3.0";
+
+/// The package of an ecosystem (`npm`, `pypi`, ...), with an empty version all its versions.
+pub fn package(ecosystem: &str, name: &str, version: &str) -> Result<Observable, ParseError> {
+    let at = if version.trim().is_empty() { "" } else { "@" };
+    identity::compose(
+        kind::PACKAGE,
+        &format!("{}:{}{at}{}", ecosystem.trim(), name.trim(), version.trim()),
+    )
+}
+
+pub(super) fn parse(text: &str) -> Parsed {
+    if let Some(rest) = text.strip_prefix("pkg:") {
+        let rest = rest.trim_start_matches('/');
+        let rest = &rest[..rest.find(['?', '#']).unwrap_or(rest.len())];
+        let (ecosystem, rest) = rest.split_once('/').ok_or(WHY)?;
+        let (name, version) = split_version(rest);
+        let name = name
+            .split('/')
+            .map(decode)
+            .collect::<Option<Vec<_>>>()
+            .ok_or(WHY)?;
+        canonical(ecosystem, &name, &decode(version).ok_or(WHY)?)
+    } else {
+        let (ecosystem, rest) = text.split_once(':').ok_or(WHY)?;
+        let (name, version) = split_version(rest);
+        canonical(
+            ecosystem,
+            &name.split('/').map(str::to_owned).collect::<Vec<_>>(),
+            version,
+        )
+    }
+}
+
+/// Name and version; an `@` at the start of a name is an npm scope.
+fn split_version(text: &str) -> (&str, &str) {
+    match text.rfind('@') {
+        Some(at) if at > 0 && !text[at..].contains('/') => (&text[..at], &text[at + 1..]),
+        _ => (text, ""),
+    }
+}
+
+fn canonical(ecosystem: &str, segments: &[String], version: &str) -> Parsed {
+    let ecosystem = ecosystem.to_ascii_lowercase();
+    let segments = segments
+        .iter()
+        .filter(|segment| !segment.is_empty())
+        .map(|segment| {
+            let segment = if CASELESS.contains(&&*ecosystem) {
+                segment.to_ascii_lowercase()
+            } else {
+                segment.clone()
+            };
+            encode(&if ecosystem == "pypi" {
+                segment.replace('_', "-")
+            } else {
+                segment
+            })
+        });
+    let name = segments.collect::<Vec<_>>().join("/");
+    let at = if version.is_empty() { "" } else { "@" };
+    let value = format!("pkg:{ecosystem}/{name}{at}{}", encode(version)).into_bytes();
+    if check(&value) {
+        Ok(Observable {
+            kind: kind::PACKAGE,
+            value,
+        })
+    } else {
+        Err(WHY)
+    }
+}
+
+fn is_plain(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'~')
+}
+
+fn encode(text: &str) -> String {
+    let mut out = String::new();
+    for b in text.bytes() {
+        if is_plain(b) {
+            out.push(char::from(b))
+        } else {
+            out.push_str(&format!("%{b:02X}"))
+        }
+    }
+    out
+}
+
+/// `None` if the escapes are broken or hide a control character.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2)?;
+        bytes.extend(hash::unhex(str::from_utf8(digits).ok()?)?);
+        rest = after;
+    }
+    String::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.contains(|c: char| c.is_control()))
+}
+
+pub(super) fn check(value: &[u8]) -> bool {
+    let Some((ecosystem, rest)) = str::from_utf8(value)
+        .ok()
+        .and_then(|text| text.strip_prefix("pkg:"))
+        .and_then(|text| text.split_once('/'))
+    else {
+        return false;
+    };
+    let (name, version) = split_version(rest);
+    let segment = |text: &str| {
+        !text.is_empty()
+            && text.bytes().all(|b| is_plain(b) || b == b'%')
+            && decode(text).is_some_and(|plain| encode(&plain) == text)
+    };
+    !ecosystem.is_empty()
+        && ecosystem
+            .bytes()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'+'))
+        && name.split('/').all(segment)
+        && (version.is_empty() && !rest.ends_with('@') || segment(version))
+}
+
+/// All versions of the package.
+pub(super) fn parents(value: &[u8], visit: &mut dyn FnMut(ObservableRef<'_>)) {
+    let text = String::from_utf8_lossy(value);
+    let (name, version) = split_version(&text);
+    if !version.is_empty() {
+        visit(ObservableRef {
+            kind: kind::PACKAGE,
+            value: name.as_bytes(),
+        });
+    }
+}

@@ -1,0 +1,2 @@
+//! Golden values, properties and detection.
+use super::*;

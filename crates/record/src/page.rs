@@ -1,0 +1,305 @@
+//! The one form of a run in frames and on disk: column by column, without what the chain rebuilds.
+//!
+//! Mesh, author, circle and epoch come from the log that the run is filed under; seq, prev and the hash of a body
+//! that is present are rebuilt, and so checked, while reading. What a page says in two ways is refused: equal
+//! neighbouring shapes or parts, integers not in their shortest form, bytes left over.
+//!
+//! ```text
+//! page    = seq, prev, shapes, times, ends, lengths, parts, absent hashes, signature, bodies
+//! packed  = full length (4, big-endian), zstd of a page
+//! ```
+
+use bincode::{BorrowDecode, Encode};
+use bytes::Bytes;
+
+use crate::codec::{self, CodecError, InflateError};
+use crate::header::{Class, Header, HeaderError, VERSION, body_hash};
+use crate::id::{BodyHash, RecordId};
+use crate::keys::Signature;
+use crate::log::LogKey;
+use crate::run::{Entry, Part, RECORDS_MAX, Run};
+
+/// Longest page before compression, in bytes.
+pub const PAGE_MAX: usize = 8 << 20;
+/// What decoding the columns of a page may take in memory.
+const LIMIT: usize = 4 * PAGE_MAX;
+
+#[derive(Encode, BorrowDecode)]
+struct Form<'a> {
+    seq: u64,
+    prev: RecordId,
+    shapes: Vec<Shape<'a>>,
+    /// The first in ms, then the difference to the one before: a falling time cannot be written.
+    times: Vec<u64>,
+    /// 0 for never, else expires - time + 1.
+    ends: Vec<u64>,
+    lengths: Vec<u32>,
+    parts: Vec<(u32, u8)>,
+    /// Of the bodies that are not here.
+    hashes: Vec<BodyHash>,
+    signature: Signature,
+    bodies: &'a [u8],
+}
+
+/// What neighbouring records mostly share, with how many share it.
+#[derive(Encode, BorrowDecode)]
+struct Shape<'a> {
+    count: u32,
+    version: u8,
+    suite: u8,
+    class: Class,
+    kind: u16,
+    tlp: u8,
+    flags: u16,
+    roster: u32,
+    extension: &'a [u8],
+}
+
+impl<'a> Shape<'a> {
+    fn of(header: &'a Header) -> Self {
+        Self {
+            count: 0,
+            version: VERSION,
+            suite: header.suite,
+            class: header.class,
+            kind: header.kind,
+            tlp: header.tlp,
+            flags: header.flags,
+            roster: header.roster,
+            extension: &header.extension,
+        }
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        let key = |s: &Self| (s.version, s.suite, s.class, s.kind, s.tlp, s.flags, s.roster);
+        key(self) == key(other) && self.extension == other.extension
+    }
+}
+
+const HERE: u8 = 0;
+const ASK: u8 = 1;
+const WITHHELD: u8 = 2;
+const NOT_HELD: u8 = 3;
+/// And above: gone, with the reason.
+const GONE: u8 = 16;
+
+fn part_code(part: &Part) -> u8 {
+    match part {
+        Part::Here(_) => HERE,
+        Part::Ask => ASK,
+        Part::Withheld => WITHHELD,
+        Part::NotHeld => NOT_HELD,
+        Part::Gone(reason) => GONE.saturating_add(*reason),
+    }
+}
+
+/// Why bytes are not a page. Always the fault of whoever sent or stored it.
+#[derive(Debug, thiserror::Error)]
+pub enum PageError {
+    /// The compressed form is damaged or too long.
+    #[error("page {0}")]
+    Inflate(#[from] InflateError),
+    /// The columns do not parse.
+    #[error("page {0}")]
+    Codec(#[from] CodecError),
+    /// A column is too short, too long, or says one thing twice.
+    #[error("page column `{0}` does not fit")]
+    Column(&'static str),
+    /// A header is out of bounds.
+    #[error("record {seq} of the page: {source}")]
+    Header {
+        /// Number of the record in its log.
+        seq: u64,
+        /// What is wrong.
+        source: HeaderError,
+    },
+}
+
+/// Writes a run as a page.
+#[must_use]
+pub fn encode(run: &Run) -> Vec<u8> {
+    let mut shapes: Vec<Shape<'_>> = Vec::new();
+    let mut parts: Vec<(u32, u8)> = Vec::new();
+    let (mut times, mut ends, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+    let mut hashes = Vec::new();
+    let mut bodies = Vec::with_capacity(run.body_bytes());
+    let mut before = 0;
+    for entry in &run.entries {
+        let header = &entry.header;
+        let shape = Shape::of(header);
+        match shapes.last_mut() {
+            Some(last) if last.same(&shape) => last.count += 1,
+            _ => shapes.push(Shape { count: 1, ..shape }),
+        }
+        let code = part_code(&entry.body);
+        match parts.last_mut() {
+            Some((count, last)) if *last == code => *count += 1,
+            _ => parts.push((1, code)),
+        }
+        times.push(header.time - before);
+        before = header.time;
+        ends.push(if header.expires == 0 {
+            0
+        } else {
+            header.expires - header.time + 1
+        });
+        lengths.push(header.body_len);
+        match &entry.body {
+            Part::Here(body) => bodies.extend_from_slice(body),
+            _ => hashes.push(header.body_hash),
+        }
+    }
+    codec::encode(&Form {
+        seq: run.first_seq(),
+        prev: run.prev(),
+        shapes,
+        times,
+        ends,
+        lengths,
+        parts,
+        hashes,
+        signature: run.signature,
+        bodies: &bodies,
+    })
+}
+
+/// Reads a page of `log`, rebuilding and hashing every header. Bodies are slices of `page`, not copies.
+///
+/// # Errors
+/// [`PageError`] for anything but the one form of a run.
+pub fn decode(log: LogKey, page: &Bytes) -> Result<Run, PageError> {
+    let form: Form<'_> = codec::decode::<_, LIMIT>(page)?;
+    let count = form.times.len();
+    let fits = |ok: bool, column| {
+        if ok {
+            Ok(())
+        } else {
+            Err(PageError::Column(column))
+        }
+    };
+    fits((1..=RECORDS_MAX).contains(&count), "times")?;
+    fits(form.ends.len() == count, "ends")?;
+    fits(form.lengths.len() == count, "lengths")?;
+    fits(form.seq >= 1 && form.seq <= u64::MAX / 2, "seq")?;
+    fits(
+        !form.shapes.windows(2).any(|pair| pair[0].same(&pair[1])),
+        "shapes",
+    )?;
+    fits(!form.parts.windows(2).any(|pair| pair[0].1 == pair[1].1), "parts")?;
+    fits(
+        form.shapes
+            .iter()
+            .all(|shape| shape.count > 0 && shape.version == VERSION),
+        "shapes",
+    )?;
+    fits(form.parts.iter().all(|part| part.0 > 0), "parts")?;
+    fits(
+        form.shapes
+            .iter()
+            .map(|shape| u64::from(shape.count))
+            .sum::<u64>()
+            == count as u64,
+        "shapes",
+    )?;
+    fits(
+        form.parts.iter().map(|part| u64::from(part.0)).sum::<u64>() == count as u64,
+        "parts",
+    )?;
+
+    let mut shapes = form
+        .shapes
+        .iter()
+        .flat_map(|shape| (0..shape.count).map(move |_| shape));
+    let mut parts = form
+        .parts
+        .iter()
+        .flat_map(|&(count, code)| (0..count).map(move |_| code));
+    let mut hashes = form.hashes.iter();
+    let mut body_at = page.len() - form.bodies.len();
+    let (mut time, mut prev) = (0u64, form.prev);
+    let mut entries = Vec::with_capacity(count);
+    let mut buffer = Vec::new();
+    for (index, seq) in (0..count).zip(form.seq..) {
+        let (Some(shape), Some(code)) = (shapes.next(), parts.next()) else {
+            return Err(PageError::Column("shapes"));
+        };
+        time = time
+            .checked_add(form.times[index])
+            .ok_or(PageError::Column("times"))?;
+        let expires = match form.ends[index] {
+            0 => 0,
+            end => time.checked_add(end - 1).ok_or(PageError::Column("ends"))?,
+        };
+        let length = form.lengths[index];
+        let (body, body_hash) = if code == HERE {
+            let end = body_at + length as usize;
+            fits(end <= page.len(), "bodies")?;
+            let body = page.slice(body_at..end);
+            body_at = end;
+            let hash = body_hash(&body);
+            (Part::Here(body), hash)
+        } else {
+            let part = match code {
+                ASK => Part::Ask,
+                WITHHELD => Part::Withheld,
+                NOT_HELD => Part::NotHeld,
+                GONE.. => Part::Gone(code - GONE),
+                _ => return Err(PageError::Column("parts")),
+            };
+            (part, *hashes.next().ok_or(PageError::Column("hashes"))?)
+        };
+        let header = Header {
+            suite: shape.suite,
+            class: shape.class,
+            kind: shape.kind,
+            tlp: shape.tlp,
+            flags: shape.flags,
+            mesh: log.mesh,
+            author: log.author,
+            circle: log.circle,
+            epoch: log.epoch,
+            seq,
+            prev,
+            time,
+            expires,
+            roster: shape.roster,
+            extension: shape.extension.to_vec(),
+            body_len: length,
+            body_hash,
+        };
+        header
+            .check()
+            .map_err(|source| PageError::Header { seq, source })?;
+        let id = header.id_with(&mut buffer);
+        prev = id;
+        entries.push(Entry { header, id, body });
+    }
+    fits(hashes.next().is_none(), "hashes")?;
+    fits(body_at == page.len(), "bodies")?;
+    Ok(Run {
+        log,
+        entries,
+        signature: form.signature,
+    })
+}
+
+/// Compresses a page, with its length first.
+#[must_use]
+pub fn pack(page: &[u8]) -> Vec<u8> {
+    let full = u32::try_from(page.len()).expect("a page is at most 8 MiB");
+    let mut out = full.to_be_bytes().to_vec();
+    out.extend_from_slice(&codec::deflate(page));
+    out
+}
+
+/// Undoes [`pack`], stopping at [`PAGE_MAX`].
+///
+/// # Errors
+/// When the stated length is too long or not what the data holds.
+pub fn unpack(packed: &[u8]) -> Result<Bytes, PageError> {
+    let (full, compressed) = packed
+        .split_first_chunk::<4>()
+        .ok_or(PageError::Column("length"))?;
+    let full = u32::from_be_bytes(*full) as usize;
+    Ok(codec::inflate(compressed, full, PAGE_MAX)?.into())
+}

@@ -1,0 +1,308 @@
+//! Runs: headers of one log, each following the one before, that end in their author's signature.
+//!
+//! A valid signature over any header of a log vouches for it and for all before it. That is the only definition
+//! of validity, however a record arrived, and [`Run::verify`] is the only way to a [`Verified`].
+
+use std::ops::Deref;
+
+use bytes::Bytes;
+
+use crate::header::{self, BODY_MAX, Class, EXTENSION_MAX, Header, HeaderError};
+use crate::id::{BodyHash, RecordId};
+use crate::keys::{self, Secret, Signature, VerifyError};
+use crate::log::{LogKey, Tip};
+
+/// An author signs at least every so many records.
+pub const SIGN_EVERY: usize = 64;
+/// Most records in one run: bounds what one page takes in memory.
+pub const RECORDS_MAX: usize = 8192;
+
+/// What a run says of one record's body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The body, exactly as hashed.
+    Here(Bytes),
+    /// Too large to push: ask for it.
+    Ask,
+    /// The sender's policy keeps it from the receiver.
+    Withheld,
+    /// The sender has no body of it, or took none.
+    NotHeld,
+    /// Erased, with a reason code (see [`crate::body::retraction::Reason`]; 0 for expiry).
+    Gone(u8),
+}
+
+/// One record of a run: its header, the id made from it, and what is here of its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The header.
+    pub header: Header,
+    /// Its id.
+    pub id: RecordId,
+    /// The body, or why it is not here. A body that is here has the length and hash that the header names.
+    pub body: Part,
+}
+
+/// Consecutive records of one log with the signature over the last. Not yet verified, but chained: every id was
+/// computed here, every `prev` is the id before, seqs rise by one and times do not fall.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub(crate) log: LogKey,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) signature: Signature,
+}
+
+/// A run whose signature was checked: it is what its author said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified(Run);
+
+/// What an author wants to say, before it has a place in a log.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Body kind; the class follows from it.
+    pub kind: u16,
+    /// As [`Header::tlp`].
+    pub tlp: u8,
+    /// As [`Header::flags`].
+    pub flags: u16,
+    /// Now, in ms. A time before the log's last is raised to it.
+    pub time: u64,
+    /// When it ends in ms, 0 for never.
+    pub expires: u64,
+    /// The roster version known.
+    pub roster: u32,
+    /// Signed and kept; at most 256 bytes.
+    pub extension: Vec<u8>,
+    /// The encoded body; at most 1 MiB.
+    pub body: Bytes,
+}
+
+/// Why a draft cannot become a record.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DraftError {
+    /// The body is over 1 MiB.
+    #[error("the body has {0} bytes, at most {BODY_MAX} fit in a record: split the report")]
+    Body(usize),
+    /// The kind is not one that this node writes.
+    #[error("records of kind {0} are not written by this node")]
+    Kind(u16),
+    /// Another field is out of bounds.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// There is nothing to sign, or more than one run holds.
+    #[error("a run has 1 to {SIGN_EVERY} records when it is signed, this one {0}")]
+    Count(usize),
+}
+
+impl Run {
+    /// The log that all records stand in.
+    #[must_use]
+    pub fn log(&self) -> &LogKey {
+        &self.log
+    }
+
+    /// The records in order; never empty.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// For a sender that leaves bodies out: each body part, to be replaced.
+    pub fn bodies_mut(&mut self) -> impl Iterator<Item = (&Header, &mut Part)> {
+        self.entries
+            .iter_mut()
+            .map(|entry| (&entry.header, &mut entry.body))
+    }
+
+    /// The signature over the last record's id.
+    #[must_use]
+    pub fn signature(&self) -> Signature {
+        self.signature
+    }
+
+    /// Number of the first record.
+    #[must_use]
+    pub fn first_seq(&self) -> u64 {
+        self.entries[0].header.seq
+    }
+
+    /// The tip that this run ends in.
+    #[must_use]
+    pub fn tip(&self) -> Tip {
+        let last = &self.entries[self.entries.len() - 1];
+        last.header.tip(last.id)
+    }
+
+    /// The id of the record before the first.
+    #[must_use]
+    pub fn prev(&self) -> RecordId {
+        self.entries[0].header.prev
+    }
+
+    /// Bytes of all bodies that are here.
+    #[must_use]
+    pub fn body_bytes(&self) -> usize {
+        self.entries
+            .iter()
+            .map(|entry| {
+                if let Part::Here(body) = &entry.body {
+                    body.len()
+                } else {
+                    0
+                }
+            })
+            .sum()
+    }
+
+    /// Leaves out the records up to and with `seq`, if any remain: the signature vouches for the rest as well.
+    #[must_use]
+    pub fn after(mut self, seq: u64) -> Option<Self> {
+        let known = usize::try_from((seq + 1).saturating_sub(self.first_seq())).ok()?;
+        if known >= self.entries.len() {
+            return None;
+        }
+        self.entries.drain(..known);
+        Some(self)
+    }
+
+    /// Joins a run that follows this one directly; its signature vouches for both.
+    ///
+    /// # Errors
+    /// Gives both back when they are not of one log, do not follow, or would be too many.
+    pub fn join(mut self, next: Self) -> Result<Self, Box<(Self, Self)>> {
+        let tip = self.tip();
+        let follows = self.log == next.log && next.first_seq() == tip.seq + 1 && next.prev() == tip.id;
+        if !follows || self.entries.len() + next.entries.len() > RECORDS_MAX {
+            return Err(Box::new((self, next)));
+        }
+        self.entries.extend(next.entries);
+        self.signature = next.signature;
+        Ok(self)
+    }
+
+    /// Checks the author's signature over the last record, strictly.
+    ///
+    /// # Errors
+    /// When the author is no usable key or the signature is not theirs over this chain: the fault of the peer that
+    /// sent the run.
+    pub fn verify(self) -> Result<Verified, VerifyError> {
+        keys::verify(&self.log.author.0, &self.tip().id.0, &self.signature)?;
+        Ok(Verified(self))
+    }
+
+    /// Writes drafts behind `tip` and signs the last: the author's side. Admission verifies it like any other.
+    ///
+    /// # Errors
+    /// [`DraftError`]; nothing was signed then.
+    pub fn sign(secret: &Secret, log: LogKey, tip: Tip, drafts: Vec<Draft>) -> Result<Self, DraftError> {
+        if drafts.is_empty() || drafts.len() > SIGN_EVERY {
+            return Err(DraftError::Count(drafts.len()));
+        }
+        let mut entries = Vec::with_capacity(drafts.len());
+        let mut tip = tip;
+        let mut buffer = Vec::new();
+        for draft in drafts {
+            let entry = draft.into_entry(log, tip, &mut buffer)?;
+            tip = entry.header.tip(entry.id);
+            entries.push(entry);
+        }
+        Ok(Self {
+            log,
+            entries,
+            signature: secret.sign(&tip.id.0),
+        })
+    }
+}
+
+impl Verified {
+    /// The run, when what follows needs no proof that it was verified.
+    #[must_use]
+    pub fn into_run(self) -> Run {
+        self.0
+    }
+
+    /// As [`Run::after`]: the signature still vouches for what remains.
+    #[must_use]
+    pub fn after(self, seq: u64) -> Option<Self> {
+        self.0.after(seq).map(Self)
+    }
+
+    /// As [`Run::bodies_mut`]: which bodies are kept is the receiver's decision, the headers are untouched.
+    pub fn bodies_mut(&mut self) -> impl Iterator<Item = (&Header, &mut Part)> {
+        self.0.bodies_mut()
+    }
+}
+
+impl Deref for Verified {
+    type Target = Run;
+
+    fn deref(&self) -> &Run {
+        &self.0
+    }
+}
+
+impl Draft {
+    fn into_entry(self, log: LogKey, tip: Tip, buffer: &mut Vec<u8>) -> Result<Entry, DraftError> {
+        if self.body.len() > BODY_MAX {
+            return Err(DraftError::Body(self.body.len()));
+        }
+        if self.extension.len() > EXTENSION_MAX {
+            return Err(HeaderError::Field("extension").into());
+        }
+        let time = self.time.max(tip.time);
+        let header = Header {
+            suite: 0,
+            class: crate::body::class_of(self.kind).ok_or(DraftError::Kind(self.kind))?,
+            kind: self.kind,
+            tlp: self.tlp,
+            flags: self.flags,
+            mesh: log.mesh,
+            author: log.author,
+            circle: log.circle,
+            epoch: log.epoch,
+            seq: tip.seq + 1,
+            prev: tip.id,
+            time,
+            expires: if self.expires == 0 {
+                0
+            } else {
+                self.expires.max(time)
+            },
+            roster: self.roster,
+            extension: self.extension,
+            body_len: u32::try_from(self.body.len()).expect("checked: at most 1 MiB"),
+            body_hash: header::body_hash(&self.body),
+        };
+        header.check()?;
+        let id = header.id_with(buffer);
+        Ok(Entry {
+            header,
+            id,
+            body: Part::Here(self.body),
+        })
+    }
+}
+
+impl Entry {
+    /// The body, if it is here.
+    #[must_use]
+    pub fn body(&self) -> Option<&Bytes> {
+        if let Part::Here(body) = &self.body {
+            Some(body)
+        } else {
+            None
+        }
+    }
+
+    /// Whether the record is decided by policy, rather than always passed to members.
+    #[must_use]
+    pub fn is_content(&self) -> bool {
+        self.header.class == Class::Content
+    }
+}
+
+/// Whether bytes are the body that a header names.
+#[must_use]
+pub fn body_fits(len: u32, hash: &BodyHash, body: &[u8]) -> bool {
+    body.len() == len as usize && header::body_hash(body) == *hash
+}

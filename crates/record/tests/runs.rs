@@ -1,0 +1,255 @@
+//! Runs and pages as a hostile peer would send them, and their golden bytes.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use tocsin_record::body::{self, Body, Report, report};
+use tocsin_record::id::{CircleId, MeshId, NodeKey};
+use tocsin_record::keys::Secret;
+use tocsin_record::marking::{Marking, Tlp};
+use tocsin_record::observable::Observable;
+use tocsin_record::run::{Draft, DraftError, SIGN_EVERY};
+use tocsin_record::{Bytes, LogKey, Part, Run, Tip, page};
+
+fn log(secret: &Secret) -> LogKey {
+    LogKey {
+        mesh: MeshId([1; 32]),
+        author: NodeKey(secret.public()),
+        circle: CircleId([2; 32]),
+        epoch: 1_700_000_000_000,
+    }
+}
+
+fn report(number: u8) -> Report {
+    Report {
+        salt: [number; 16],
+        subject: report::Subject([number; 16]),
+        supersedes: None,
+        extent: report::Extent::Whole,
+        origin: report::Origin::default(),
+        marking: Marking::new(Tlp::Green),
+        title: format!("report {number}"),
+        description: String::new(),
+        created: 0,
+        modified: 0,
+        labels: vec![],
+        indicators: vec![report::Indicator {
+            what: Observable::parse("ipv4", &format!("192.0.2.{number}")).unwrap(),
+            kind: tocsin_record::marking::Code {
+                kind: 1,
+                value: vec![],
+            },
+            confidence: Some(80),
+            valid_from: 0,
+            valid_until: 0,
+            id: None,
+            comment: String::new(),
+        }],
+        withdrawn: vec![],
+        originals: vec![],
+        extension: vec![],
+    }
+}
+
+fn draft(number: u8) -> Draft {
+    let body = Body::Report(report(number));
+    Draft {
+        kind: body::REPORT,
+        tlp: 2,
+        flags: 0,
+        time: 1_700_000_000_000 + u64::from(number),
+        expires: if number.is_multiple_of(3) {
+            1_800_000_000_000
+        } else {
+            0
+        },
+        roster: 1,
+        extension: vec![],
+        body: body.encode().into(),
+    }
+}
+
+fn run(secret: &Secret, count: u8) -> Run {
+    Run::sign(
+        secret,
+        log(secret),
+        Tip::default(),
+        (0..count).map(draft).collect(),
+    )
+    .unwrap()
+}
+
+/// The forms are signed and sent: a change here breaks every mesh that exists.
+#[test]
+fn golden_bytes() {
+    let secret = Secret::from_seed(&[42; 32]);
+    let run = run(&secret, 3);
+    assert_eq!(
+        hex(&Body::Report(report(7)).encode()),
+        include_str!("golden/report.hex").trim()
+    );
+    assert_eq!(hex(&page::encode(&run)), include_str!("golden/page.hex").trim());
+    assert_eq!(
+        run.log().id().to_string(),
+        include_str!("golden/log-id.hex").trim()
+    );
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_page_reads_back_and_verifies() {
+    let secret = Secret::from_seed(&[1; 32]);
+    let mut run = run(&secret, 9);
+    for (index, (_, part)) in run.bodies_mut().enumerate() {
+        match index {
+            2 => *part = Part::Withheld,
+            3 => *part = Part::Ask,
+            5 => *part = Part::Gone(1),
+            8 => *part = Part::NotHeld,
+            _ => {}
+        }
+    }
+    let bytes = Bytes::from(page::encode(&run));
+    let read = page::decode(log(&secret), &bytes).unwrap();
+    assert_eq!(read, run);
+    assert_eq!(page::unpack(&page::pack(&bytes)).unwrap(), bytes);
+    let verified = read.verify().unwrap();
+    assert_eq!(verified.clone().after(4).unwrap().first_seq(), 5);
+    assert!(verified.after(9).is_none());
+}
+
+#[test]
+fn runs_join_and_only_where_they_follow() {
+    let secret = Secret::from_seed(&[1; 32]);
+    let first = run(&secret, 3);
+    let second = Run::sign(&secret, log(&secret), first.tip(), vec![draft(9)]).unwrap();
+    let both = first.clone().join(second.clone()).unwrap();
+    assert_eq!(both.tip(), second.tip());
+    assert!(both.verify().is_ok());
+    assert!(second.join(first).is_err());
+}
+
+#[test]
+fn a_stranger_or_another_body_is_refused() {
+    let secret = Secret::from_seed(&[1; 32]);
+    let stranger = Secret::from_seed(&[2; 32]);
+    let forged = Run::sign(&stranger, log(&secret), Tip::default(), vec![draft(1)]).unwrap();
+    assert!(forged.verify().is_err());
+
+    let mut bytes = page::encode(&run(&secret, 3));
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    let changed = page::decode(log(&secret), &Bytes::from(bytes)).unwrap();
+    assert!(
+        changed.verify().is_err(),
+        "a changed body changes its hash, the header and so the chain"
+    );
+
+    let elsewhere = LogKey {
+        mesh: MeshId([9; 32]),
+        ..log(&secret)
+    };
+    let moved = page::decode(elsewhere, &Bytes::from(page::encode(&run(&secret, 3)))).unwrap();
+    assert!(
+        moved.verify().is_err(),
+        "a run of one mesh does not verify in another"
+    );
+}
+
+#[test]
+fn drafts_are_bounded() {
+    let secret = Secret::from_seed(&[1; 32]);
+    let sign = |drafts| Run::sign(&secret, log(&secret), Tip::default(), drafts);
+    assert_eq!(sign(vec![]).unwrap_err(), DraftError::Count(0));
+    assert_eq!(
+        sign(vec![draft(1); SIGN_EVERY + 1]).unwrap_err(),
+        DraftError::Count(SIGN_EVERY + 1)
+    );
+    let large = Draft {
+        body: vec![0; (1 << 20) + 1].into(),
+        ..draft(1)
+    };
+    assert_eq!(sign(vec![large]).unwrap_err(), DraftError::Body((1 << 20) + 1));
+}
+
+#[test]
+fn a_body_must_say_what_its_header_says() {
+    let secret = Secret::from_seed(&[1; 32]);
+    let looser = Run::sign(
+        &secret,
+        log(&secret),
+        Tip::default(),
+        vec![Draft { tlp: 1, ..draft(1) }],
+    )
+    .unwrap();
+    let entry = &looser.entries()[0];
+    let refused = Body::read(&entry.header, entry.body().unwrap());
+    assert!(
+        matches!(refused, Err(body::BodyError::Disagree("tlp"))),
+        "{refused:?}"
+    );
+    let honest = run(&secret, 1);
+    let entry = &honest.entries()[0];
+    assert_eq!(
+        Body::read(&entry.header, entry.body().unwrap()).unwrap(),
+        Body::Report(report(0))
+    );
+}
+
+/// A small generator, so that a failing case can be run again from its printed seed.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+#[test]
+fn damaged_pages_and_bodies_never_pass_and_never_panic() {
+    let secret = Secret::from_seed(&[1; 32]);
+    let good = page::encode(&run(&secret, 12));
+    let body = Body::Report(report(1)).encode();
+    let header = run(&secret, 1).entries()[0].header.clone();
+    for seed in 1..3000u64 {
+        let mut random = Random(seed);
+        let mut bytes = good.clone();
+        match random.next() % 3 {
+            0 => bytes.truncate(random.next() as usize % good.len()),
+            1 => bytes.push(random.next() as u8),
+            _ => {
+                let at = random.next() as usize % bytes.len();
+                bytes[at] ^= 1 << (random.next() % 8);
+            }
+        }
+        if let Ok(run) = page::decode(log(&secret), &Bytes::from(bytes)) {
+            assert!(run.verify().is_err(), "seed {seed}: a damaged page verified");
+        }
+        let mut bytes = body.clone();
+        let at = random.next() as usize % bytes.len();
+        bytes[at] = random.next() as u8;
+        if let Ok(read) = Body::read(&header, &bytes) {
+            assert_eq!(read.encode(), bytes, "seed {seed}: a body re-encodes differently");
+        }
+    }
+}
+
+#[test]
+fn a_page_that_says_one_thing_twice_is_refused() {
+    let secret = Secret::from_seed(&[1; 32]);
+    let bytes = page::encode(&run(&secret, 2));
+    // The shapes: one of count 2 (seq, prev, then length 1). Count 0 and a longer integer are other forms.
+    let at = 1 + 32;
+    assert_eq!(bytes[at..at + 2], [1, 2]);
+    let mut zero = bytes.clone();
+    zero[at + 1] = 0;
+    assert!(page::decode(log(&secret), &Bytes::from(zero)).is_err());
+    let mut longer = bytes;
+    longer.splice(at..=at, [251, 1, 0]);
+    let error = page::decode(log(&secret), &Bytes::from(longer)).unwrap_err();
+    assert!(error.to_string().contains("shortest form"), "{error}");
+}
