@@ -2,7 +2,7 @@
 
 use psl::Type as Section;
 
-use super::{ObservableRef, kind};
+use super::{ObservableRef, Visit, kind};
 
 /// Shortest prefix of an IPv4 network that is matched.
 const WIDEST_V4: u8 = 8;
@@ -66,10 +66,10 @@ pub(super) fn has_known_suffix(name: &str) -> bool {
     psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix.is_known())
 }
 
-pub(super) fn no_parents(_: &[u8], _: &mut dyn FnMut(ObservableRef<'_>)) {}
+pub(super) fn no_parents(_: &[u8], _: &mut Visit<'_>) {}
 
 /// The domains above a name down to the registrable one, nearest first.
-pub(super) fn parent_names(name: &[u8], visit: &mut dyn FnMut(ObservableRef<'_>)) {
+pub(super) fn parent_names(name: &[u8], visit: &mut Visit<'_>) {
     let Some(registrable) = psl::domain(name) else {
         return;
     };
@@ -85,7 +85,7 @@ pub(super) fn parent_names(name: &[u8], visit: &mut dyn FnMut(ObservableRef<'_>)
 }
 
 /// The domain of an e-mail address and the parents of that.
-pub(super) fn parents_of_email(value: &[u8], visit: &mut dyn FnMut(ObservableRef<'_>)) {
+pub(super) fn parents_of_email(value: &[u8], visit: &mut Visit<'_>) {
     let Some(at) = value.iter().rposition(|b| *b == b'@') else {
         return;
     };

@@ -34,6 +34,7 @@ use std::fmt;
 
 use bincode::{BorrowDecode, Decode, Encode};
 
+pub use crate::marking::Personal;
 pub use breadth::Breadth;
 pub use detect::{Detected, detect};
 pub use external::{from_misp, from_stix_path};
@@ -66,20 +67,12 @@ pub struct ObservableRef<'a> {
     pub value: &'a [u8],
 }
 
-/// Whether values of a type are personal data: the default of a marking that says nothing about it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Personal {
-    /// Never about a person, such as a file hash.
-    No,
-    /// May lead to a person, such as an IP address.
-    Possible,
-    /// About a person, such as a phone number.
-    Yes,
-}
-
 /// What a row's parser gives: the observable, or why the text is not one and how to mend it. A parser may
 /// answer with a narrower type (`192.0.2.7/32` is an address).
 type Parsed = Result<Observable, &'static str>;
+
+/// What a row's parents are handed to.
+type Visit<'v> = dyn FnMut(ObservableRef<'_>) + 'v;
 
 /// One observable type: a row of [`TYPES`]. To add one, append a row.
 pub struct Type {
@@ -87,7 +80,7 @@ pub struct Type {
     pub id: u16,
     /// The name on the command line, in JSON and in policies; never changes.
     pub name: &'static str,
-    /// Whether its values are personal data.
+    /// Whether its values are personal data: the default of a marking that says nothing about it.
     pub personal: Personal,
     /// STIX 2.1 object paths (and those of real feeds that bend the standard); the first is the one written.
     pub stix: &'static [&'static str],
@@ -102,7 +95,7 @@ pub struct Type {
     /// Whether a value is too broad to act on.
     breadth: fn(&[u8]) -> Breadth,
     /// The broader observables under which a value is found too, nearest first.
-    parents: fn(&[u8], &mut dyn FnMut(ObservableRef<'_>)),
+    parents: fn(&[u8], &mut Visit<'_>),
 }
 
 /// Why a text is no observable. The value in it is shortened and escaped, fit for a terminal.
@@ -305,10 +298,6 @@ impl<'a> ObservableRef<'a> {
     }
 
     /// An owned copy.
-    #[expect(
-        clippy::wrong_self_convention,
-        reason = "the borrowed twin is a reference in all but name"
-    )]
     pub fn to_owned(&self) -> Observable {
         Observable {
             kind: self.kind,
@@ -342,8 +331,7 @@ impl fmt::Display for ObservableRef<'_> {
 
 /// A text that may be parsed: trimmed, not empty, bounded, without control characters.
 fn bounded(text: &str) -> Result<&str, ParseError> {
-    // A byte order mark is what a spreadsheet leaves before the first value of a file.
-    let text = text.trim_start_matches('\u{feff}').trim();
+    let text = text.trim_matches(is_padding);
     if text.is_empty() {
         return Err(ParseError::Empty);
     }
@@ -360,6 +348,11 @@ fn bounded(text: &str) -> Result<&str, ParseError> {
         }),
         None => Ok(text),
     }
+}
+
+/// White space, and the byte order mark that spreadsheets leave before the first value of a file.
+fn is_padding(c: char) -> bool {
+    c.is_whitespace() || c == '\u{feff}'
 }
 
 /// The beginning of a value, escaped, for an error message.

@@ -1,7 +1,7 @@
 //! Software packages: a package URL (purl) with type, namespace, name and, if there is one, version:
 //! `pkg:npm/%40scope/name@1.0.0`. Qualifiers and subpath do not name the package and are dropped.
 
-use super::{Observable, ObservableRef, ParseError, Parsed, hash, identity, kind};
+use super::{Observable, ObservableRef, ParseError, Parsed, Visit, hash, identity, kind};
 
 /// Ecosystems whose package names are not told apart by case (purl-spec, PURL-TYPES).
 const CASELESS: &[&str] = &["bitbucket", "github", "npm", "pypi"];
@@ -137,7 +137,7 @@ pub(super) fn check(value: &[u8]) -> bool {
 }
 
 /// All versions of the package.
-pub(super) fn parents(value: &[u8], visit: &mut dyn FnMut(ObservableRef<'_>)) {
+pub(super) fn parents(value: &[u8], visit: &mut Visit<'_>) {
     let text = String::from_utf8_lossy(value);
     let (name, version) = split_version(&text);
     if !version.is_empty() {

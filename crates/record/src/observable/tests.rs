@@ -1,2 +1,682 @@
-//! Golden values, properties and detection.
+//! Golden values, properties, detection and external names.
+
+use proptest::prelude::*;
+
 use super::*;
+
+/// Every type with a text, its canonical bytes in hexadecimal and as shown. Ids, names and bytes stand in signed
+/// records: a line here is appended, never changed.
+const GOLDEN: &[(u16, &str, &str, &str, &str)] = &[
+    (1, "ipv4", "192[.]0[.]2[.]7", "c0000207", "192.0.2.7"),
+    (
+        2,
+        "ipv6",
+        "2001:DB8:0:0::7",
+        "20010db8000000000000000000000007",
+        "2001:db8::7",
+    ),
+    (3, "ipv4-net", "192.0.2.77/24", "c000020018", "192.0.2.0/24"),
+    (
+        4,
+        "ipv6-net",
+        "2001:db8:ffff::/33",
+        "20010db880000000000000000000000021",
+        "2001:db8:8000::/33",
+    ),
+    (
+        5,
+        "domain",
+        "Bücher.Example.",
+        "786e2d2d62636865722d6b76612e6578616d706c65",
+        "xn--bcher-kva.example",
+    ),
+    (
+        6,
+        "url",
+        "hxxp://me@EVIL[.]example:80/a/../b%2f%c3?q=ü#frag",
+        "687474703a2f2f6d65406576696c2e6578616d706c652f6225324625433 33f713d254333254243",
+        "http://me@evil.example/b%2F%C3?q=%C3%BC",
+    ),
+    (
+        7,
+        "email",
+        "Some.One[at]Evil.Example",
+        "736f6d652e6f6e65406576696c2e6578616d706c65",
+        "some.one@evil.example",
+    ),
+    (
+        8,
+        "md5",
+        "D41D8CD98F00B204E9800998ECF8427E",
+        "d41d8cd98f00b204e9800998ecf8427e",
+        "d41d8cd98f00b204e9800998ecf8427e",
+    ),
+    (
+        9,
+        "sha1",
+        "DA39A3EE5E6B4B0D3255BFEF95601890AFD80709",
+        "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+    ),
+    (
+        10,
+        "sha256",
+        "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    ),
+    (
+        11,
+        "sha512",
+        "CF83E1357EEFB8BDF1542850D66D8007D620E4050B5715DC83F4A921D36CE9CE47D0D13C5D85F2B0FF8318D2877EEC2F63B931BD47417A81A538327AF927DA3E",
+        "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e",
+        "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e",
+    ),
+    (12, "filename", " Evil.EXE ", "4576696c2e455845", "Evil.EXE"),
+    (
+        13,
+        "cve",
+        "cve-2017-0199",
+        "4356452d323031372d30313939",
+        "CVE-2017-0199",
+    ),
+    (14, "asn", "as64500", "0000fbf4", "AS64500"),
+    (
+        15,
+        "crypto-address",
+        "bitcoin:BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4",
+        "626331717735303864367165 6a787464673479357233 7a617276617279306335787737 6b76386633743 4",
+        "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4",
+    ),
+    (
+        16,
+        "phone",
+        "0049 (30) 123-456",
+        "2b343933303132333435 36",
+        "+4930123456",
+    ),
+    (
+        17,
+        "account",
+        "X:@SomeOne",
+        "747769747465723a736f6d656f6e65",
+        "twitter:someone",
+    ),
+    (
+        18,
+        "travel-document",
+        "deu:p<:C01X-00T47",
+        "443a503a433031583030543437",
+        "D:P:C01X00T47",
+    ),
+    (
+        19,
+        "mac",
+        "00-00-5E-00-53-01",
+        "00005e005301",
+        "00:00:5e:00:53:01",
+    ),
+    (
+        20,
+        "process",
+        "fservernetd",
+        "667365727665726e657464",
+        "fservernetd",
+    ),
+    (
+        21,
+        "app",
+        "com.example.App",
+        "636f6d2e6578616d706c652e417070",
+        "com.example.App",
+    ),
+    (
+        22,
+        "user-agent",
+        "Mozilla/4.0 (x)",
+        "4d6f7a696c6c612f342e3020287829",
+        "Mozilla/4.0 (x)",
+    ),
+    (
+        23,
+        "package",
+        "npm:@Scope/Name@1.0",
+        "706b673a6e706d2f25343073636f70652f6e616d6540312e30",
+        "pkg:npm/%40scope/name@1.0",
+    ),
+    (
+        24,
+        "cert-sha1",
+        "DA:39:A3:EE:5E:6B:4B:0D:32:55:BF:EF:95:60:18:90:AF:D8:07:09",
+        "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+    ),
+    (
+        25,
+        "cert-sha256",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    ),
+    (
+        26,
+        "mutex",
+        "Global\\BitStreamSvc",
+        "476c6f62616c5c42697453747265616d537663",
+        "Global\\BitStreamSvc",
+    ),
+    (
+        27,
+        "regkey",
+        "HKCU\\Software\\Run\\",
+        "686b65795f63757272656e745f757365725c736f6674776172655c72756e",
+        "hkey_current_user\\software\\run",
+    ),
+];
+
+#[test]
+fn golden_types_never_change() {
+    assert_eq!(TYPES.len(), GOLDEN.len(), "a new type needs its golden line");
+    for ((id, name, text, bytes, shown), row) in GOLDEN.iter().zip(TYPES) {
+        assert_eq!((row.id, row.name), (*id, *name));
+        let found = Observable::parse(name, text).unwrap();
+        assert_eq!(found.kind, *id);
+        assert_eq!(hash::hex(&found.value), bytes.replace(' ', ""), "{name}");
+        assert_eq!(found.show(), *shown);
+        assert!(found.is_canonical(), "{name}");
+        assert_eq!(Observable::parse(name, shown).unwrap(), found);
+        assert_eq!(Type::by_id(*id).unwrap().name, *name);
+    }
+}
+
+#[test]
+fn encoding_is_pinned_and_shared_by_both_twins() {
+    let config = bincode::config::standard().with_limit::<65536>();
+    let found = Observable::parse("ipv4", "192.0.2.7").unwrap();
+    let bytes = bincode::encode_to_vec(&found, config).unwrap();
+    assert_eq!(bytes, [1, 4, 192, 0, 2, 7]);
+    assert_eq!(bincode::encode_to_vec(found.borrowed(), config).unwrap(), bytes);
+    let (owned, used): (Observable, usize) = bincode::decode_from_slice(&bytes, config).unwrap();
+    assert_eq!((owned, used), (found.clone(), bytes.len()));
+    let (twin, _): (ObservableRef<'_>, usize) = bincode::borrow_decode_from_slice(&bytes, config).unwrap();
+    assert_eq!(twin, found.borrowed());
+}
+
+#[test]
+fn unknown_types_and_bad_bytes_are_kept_but_not_canonical() {
+    let unknown = Observable {
+        kind: 60000,
+        value: vec![1, 0x1b],
+    };
+    assert!(!unknown.is_canonical());
+    assert_eq!(unknown.show(), "type-60000:011b");
+    assert!(unknown.parents().is_empty());
+    for (kind, value) in [
+        (kind::IPV4, &[1, 2, 3][..]),
+        (
+            kind::IPV6,
+            &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 1, 2, 3, 4],
+        ),
+        (kind::IPV4_NET, &[10, 0, 0, 1, 24]),
+        (kind::IPV4_NET, &[10, 0, 0, 0, 32]),
+        (
+            kind::IPV6_NET,
+            &[0x20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 128],
+        ),
+        (kind::DOMAIN, b"Evil.example"),
+        (kind::DOMAIN, b"evil.example."),
+        (kind::DOMAIN, b"evil..example"),
+        (kind::DOMAIN, b"192.0.2.7"),
+        (kind::DOMAIN, b""),
+        (kind::URL, b"http://EVIL.example/"),
+        (kind::URL, b"http://evil.example/#x"),
+        (kind::URL, b"http://evil.example/%c3"),
+        (kind::URL, b"http://evil.example:/"),
+        (kind::URL, b"http:///x"),
+        (kind::URL, "http://evil.example/é".as_bytes()),
+        (kind::EMAIL, b"Me@evil.example"),
+        (kind::EMAIL, b"@evil.example"),
+        (kind::MD5, b"short"),
+        (kind::FILENAME, b"a\x1b[31m"),
+        (kind::FILENAME, b" a"),
+        (kind::FILENAME, b"\xff"),
+        (kind::CVE, b"CVE-2021-04422"),
+        (kind::PHONE, b"+0301234567"),
+        (kind::ACCOUNT, b"Twitter:me"),
+        (kind::TRAVEL_DOCUMENT, b"DEU:P:C01X00T47"),
+        (kind::PACKAGE, b"pkg:npm/@scope/name"),
+        (kind::REGKEY, b"HKLM\\x"),
+    ] {
+        let bad = ObservableRef { kind, value };
+        assert!(!bad.is_canonical(), "{bad:?}");
+        assert!(bad.show().starts_with("type-"), "{bad:?}");
+    }
+    let long = vec![b'a'; MAX_VALUE + 1];
+    assert!(
+        !ObservableRef {
+            kind: kind::FILENAME,
+            value: &long
+        }
+        .is_canonical()
+    );
+}
+
+#[test]
+fn refuses_with_a_reason() {
+    for (name, text) in [
+        ("ipv4", "010.0.0.1"),
+        ("ipv4", "2001:db8::7"),
+        ("ipv6", "fe80::1%eth0"),
+        ("ipv6", "192.0.2.7"),
+        ("ipv4-net", "192.0.2.0/33"),
+        ("ipv4-net", "192.0.2.0/+8"),
+        ("ipv6-net", "fe80::%1/64"),
+        ("domain", "192.0.2.7"),
+        ("domain", "*.evil.example"),
+        ("domain", "ev il.example"),
+        ("domain", "a..b"),
+        ("url", "javascript:alert(1)"),
+        ("url", "http://"),
+        ("url", "/only/a/path"),
+        ("url", "http://ev%20il.example/"),
+        ("email", "evil.example"),
+        ("email", "a b@evil.example"),
+        ("md5", "d41d8cd98f00b204e9800998ecf8427"),
+        ("cve", "CVE-1-1"),
+        ("asn", "AS4294967296"),
+        ("asn", "AS"),
+        ("asn", "AS+5"),
+        ("crypto-address", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb"),
+        ("crypto-address", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t5"),
+        ("phone", "030123456"),
+        ("account", "someone"),
+        ("travel-document", "C01X00T47"),
+        ("mac", "00005e005301"),
+        ("filename", "a\nb"),
+        ("filename", "  "),
+    ] {
+        let error = Observable::parse(name, text).unwrap_err();
+        assert!(!error.to_string().contains(|c: char| c.is_control()), "{error}");
+    }
+    assert_eq!(
+        Observable::parse("ip", "x"),
+        Err(ParseError::UnknownType("ip".into()))
+    );
+    let long = "a".repeat(MAX_VALUE + 1);
+    assert!(matches!(
+        Observable::parse("filename", &long),
+        Err(ParseError::TooLong { .. })
+    ));
+    // Percent-encoding makes it three times as long.
+    let grows = format!("http://evil.example/{}", "ü".repeat(1500));
+    assert!(matches!(
+        Observable::parse("url", &grows),
+        Err(ParseError::TooLong { .. })
+    ));
+}
+
+#[test]
+fn narrower_types_win() {
+    for (name, text, kind, shown) in [
+        ("ipv4-net", "192.0.2.7/32", "ipv4", "192.0.2.7"),
+        ("ipv6-net", "2001:db8::7/128", "ipv6", "2001:db8::7"),
+        ("ipv6", "::ffff:192.0.2.7", "ipv4", "192.0.2.7"),
+        ("ipv6-net", "::ffff:192.0.2.0/120", "ipv4-net", "192.0.2.0/24"),
+        ("ipv6-net", "::ffff:192.0.2.7/128", "ipv4", "192.0.2.7"),
+        ("ipv6", "[2001:db8::7]", "ipv6", "2001:db8::7"),
+    ] {
+        let found = Observable::parse(name, text).unwrap();
+        assert_eq!((found.type_name(), &*found.show()), (kind, shown));
+    }
+}
+
+#[test]
+fn url_normal_form() {
+    for (text, normal) in [
+        ("HTTPS://Evil.Example:443", "https://evil.example/"),
+        ("http://evil.example./", "http://evil.example/"),
+        ("http://[::ffff:192.0.2.7]:8080/x", "http://192.0.2.7:8080/x"),
+        ("http://[2001:DB8::7]/", "http://[2001:db8::7]/"),
+        ("tcp://EVIL.example:4444", "tcp://evil.example:4444"),
+        (
+            "http://u:p@evil.example/?a=b%2f#c",
+            "http://u:p@evil.example/?a=b%2F",
+        ),
+        ("evil.example/a b", "http://evil.example/a%20b"),
+        ("http://evil.example\\a\\b", "http://evil.example/a/b"),
+        ("http://_x.evil.example/%zz", "http://_x.evil.example/%zz"),
+        ("http://0xc0.0.2.7/", "http://192.0.2.7/"),
+    ] {
+        assert_eq!(Observable::parse("url", text).unwrap().show(), normal);
+    }
+}
+
+#[test]
+fn detects_by_itself() {
+    for (text, kind, shown, noted) in [
+        ("192.0.2.7", "ipv4", "192.0.2.7", false),
+        ("192[.]0[.]2[.]7:443", "ipv4", "192.0.2.7", true),
+        ("[2001:db8::7]:443", "ipv6", "2001:db8::7", true),
+        ("2001:db8::7", "ipv6", "2001:db8::7", false),
+        ("192.0.2.0/24", "ipv4-net", "192.0.2.0/24", false),
+        ("2001:db8::/32", "ipv6-net", "2001:db8::/32", false),
+        ("evil[.]example", "domain", "evil.example", false),
+        ("*.evil.com", "domain", "evil.com", true),
+        (".evil.com", "domain", "evil.com", true),
+        ("evil.com:8080", "domain", "evil.com", true),
+        ("\"evil.co.uk\",", "domain", "evil.co.uk", false),
+        ("evil.onion", "domain", "evil.onion", false),
+        ("hxxps://evil[.]com/x", "url", "https://evil.com/x", false),
+        ("evil.com/x", "url", "http://evil.com/x", true),
+        ("192.0.2.7:8080/x", "url", "http://192.0.2.7:8080/x", true),
+        ("someone@evil.com", "email", "someone@evil.com", false),
+        ("someone[at]evil[.]com", "email", "someone@evil.com", false),
+        (
+            "d41d8cd98f00b204e9800998ecf8427e",
+            "md5",
+            "d41d8cd98f00b204e9800998ecf8427e",
+            false,
+        ),
+        ("cve-2021-44228", "cve", "CVE-2021-44228", false),
+        ("AS64500", "asn", "AS64500", false),
+        ("ASN64500", "asn", "AS64500", false),
+        ("+49 30 123456", "phone", "+4930123456", false),
+        (
+            "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
+            "crypto-address",
+            "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
+            false,
+        ),
+        (
+            "bitcoincash:qpm2qsznhks23z7629mms6s4cwef74vcwvy22gdx6a",
+            "crypto-address",
+            "qpm2qsznhks23z7629mms6s4cwef74vcwvy22gdx6a",
+            false,
+        ),
+        (
+            "0xDE0B295669a9FD93d5F28D9Ec85E40f4cb697BAe",
+            "crypto-address",
+            "0xde0b295669a9fd93d5f28d9ec85e40f4cb697bae",
+            false,
+        ),
+        (
+            "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh",
+            "crypto-address",
+            "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh",
+            false,
+        ),
+        ("00:00:5e:00:53:01", "mac", "00:00:5e:00:53:01", false),
+        ("evil.exe", "filename", "evil.exe", false),
+        (
+            "HKLM\\Software\\X",
+            "regkey",
+            "hkey_local_machine\\software\\x",
+            false,
+        ),
+        (
+            "pkg:npm/left-pad@1.3.0",
+            "package",
+            "pkg:npm/left-pad@1.3.0",
+            false,
+        ),
+    ] {
+        let found = detect(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(
+            (found.observable.type_name(), &*found.observable.show()),
+            (kind, shown),
+            "{text}"
+        );
+        assert_eq!(found.note.is_some(), noted, "{text}: {:?}", found.note);
+    }
+}
+
+#[test]
+fn detects_nothing_in_the_rest() {
+    for text in [
+        "",
+        "evil",
+        "and/or",
+        "1.2.3",
+        "1.2.3.4.5",
+        "/gate.php",
+        "hello world",
+        "010.0.0.1",
+        "12:30",
+        "a@b",
+        "v1.2.x",
+        "evil.notatld",
+        "123456789012",
+        "\u{1b}[31m",
+        "[",
+        "://",
+        "http://",
+        "foo:99999999",
+        "@",
+        "AS",
+        "+",
+    ] {
+        assert!(detect(text).is_err(), "{text}: {:?}", detect(text));
+    }
+}
+
+#[test]
+fn breadth_is_a_guardrail() {
+    for (name, text, breadth) in [
+        ("ipv4-net", "0.0.0.0/0", Breadth::TooWide),
+        ("ipv4-net", "10.0.0.0/7", Breadth::TooWide),
+        ("ipv4-net", "10.0.0.0/8", Breadth::Fine),
+        ("ipv6-net", "2000::/15", Breadth::TooWide),
+        ("ipv6-net", "2001::/16", Breadth::Fine),
+        ("domain", "com", Breadth::SingleLabel),
+        ("domain", "localhost", Breadth::SingleLabel),
+        ("domain", "co.uk", Breadth::PublicSuffix),
+        ("domain", "公司.cn", Breadth::PublicSuffix),
+        ("domain", "evil.co.uk", Breadth::Fine),
+        ("domain", "github.io", Breadth::Fine),
+        ("domain", "evil.example", Breadth::Fine),
+        ("url", "http://com/", Breadth::Fine),
+    ] {
+        assert_eq!(
+            Observable::parse(name, text).unwrap().breadth(),
+            breadth,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn parents_lead_to_the_registrable_domain() {
+    let parents = |name, text| {
+        Observable::parse(name, text)
+            .unwrap()
+            .parents()
+            .iter()
+            .map(Observable::show)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        parents("domain", "a.b.evil.co.uk"),
+        ["b.evil.co.uk", "evil.co.uk"]
+    );
+    assert!(parents("domain", "evil.co.uk").is_empty());
+    assert!(
+        parents("domain", "evil.github.io").is_empty(),
+        "a private suffix is no parent"
+    );
+    assert_eq!(parents("domain", "x.evil.github.io"), ["evil.github.io"]);
+    assert_eq!(
+        parents("email", "me@mail.evil.com"),
+        ["mail.evil.com", "evil.com"]
+    );
+    assert_eq!(
+        parents("url", "http://a.evil.com:81/x?q#f"),
+        [
+            "https://a.evil.com:81/x?q",
+            "http://a.evil.com:81/x",
+            "https://a.evil.com:81/x",
+            "a.evil.com",
+            "evil.com"
+        ]
+    );
+    assert_eq!(
+        parents("url", "https://[2001:db8::7]/"),
+        ["http://[2001:db8::7]/", "2001:db8::7"]
+    );
+    assert_eq!(parents("package", "npm:left-pad@1.3.0"), ["pkg:npm/left-pad"]);
+    let deep = format!("{}evil.com", "a.".repeat(100));
+    let found = parents("domain", &deep);
+    assert_eq!(found.len(), breadth::MAX_PARENT_NAMES);
+    assert_eq!(found.last().unwrap(), "evil.com");
+    let deep = Observable::parse("url", &format!("http://{deep}/?")).unwrap();
+    assert!(deep.parents().len() <= MAX_PARENTS);
+}
+
+#[test]
+fn misp_and_stix_names() {
+    let shown = |found: Result<Vec<Observable>, ParseError>| {
+        found
+            .unwrap()
+            .iter()
+            .map(|o| format!("{} {o}", o.type_name()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        shown(from_misp("domain|ip", "evil.example|192.0.2.7")),
+        ["domain evil.example", "ipv4 192.0.2.7"]
+    );
+    assert_eq!(
+        shown(from_misp("ip-dst|port", "192.0.2.7|443")),
+        ["ipv4 192.0.2.7"]
+    );
+    assert_eq!(
+        shown(from_misp("ip-src", "192.0.2.0/24")),
+        ["ipv4-net 192.0.2.0/24"]
+    );
+    assert_eq!(shown(from_misp("domain", "192.0.2.7")), ["ipv4 192.0.2.7"]);
+    assert_eq!(
+        shown(from_misp(
+            "filename|md5",
+            "a|b.exe|d41d8cd98f00b204e9800998ecf8427e"
+        )),
+        ["filename a|b.exe", "md5 d41d8cd98f00b204e9800998ecf8427e"]
+    );
+    assert_eq!(shown(from_misp("twitter-id", "@Evil")), ["account twitter:evil"]);
+    assert!(matches!(
+        from_misp("port", "443"),
+        Err(ParseError::UnknownMisp(_))
+    ));
+    assert!(matches!(
+        from_misp("ip-dst|port", "192.0.2.7"),
+        Err(ParseError::Malformed { .. })
+    ));
+    for (path, value, kind) in [
+        ("ipv4-addr:value", "192.0.2.0/24", "ipv4-net"),
+        ("file:hashes.'SHA-256'", &"a".repeat(64), "sha256"),
+        ("file:hashes.sha256", &"a".repeat(64), "sha256"),
+        ("file:hashes.SHA256", &"a".repeat(64), "sha256"),
+        ("network-traffic:dst_ref.value", "evil.example", "domain"),
+        ("email-message:to_refs[0].value", "me@evil.example", "email"),
+        ("app:id", "com.example", "app"),
+        ("autonomous-system:number", "64500", "asn"),
+    ] {
+        assert_eq!(from_stix_path(path, value).unwrap().type_name(), kind);
+    }
+    assert!(matches!(
+        from_stix_path("x:y", "z"),
+        Err(ParseError::UnknownStix(_))
+    ));
+    for (name, text, pattern) in [
+        (
+            "sha1",
+            &*"A".repeat(40),
+            Some(format!("[file:hashes.'SHA-1' = '{}']", "a".repeat(40))),
+        ),
+        (
+            "filename",
+            "it's\\me",
+            Some("[file:name = 'it\\'s\\\\me']".to_owned()),
+        ),
+        (
+            "asn",
+            "AS64500",
+            Some("[autonomous-system:number = 64500]".to_owned()),
+        ),
+        ("cve", "CVE-2021-44228", None),
+        (
+            "account",
+            "x:me",
+            Some("[user-account:account_type = 'twitter' AND user-account:account_login = 'me']".to_owned()),
+        ),
+    ] {
+        assert_eq!(Observable::parse(name, text).unwrap().stix_pattern(), pattern);
+    }
+}
+
+#[test]
+fn display_is_fit_for_a_terminal() {
+    let found = Observable::parse("filename", "a\u{202e}cod.exe").unwrap();
+    assert_eq!(found.to_string(), "a\\u{202e}cod.exe");
+    assert_eq!(found.show(), "a\u{202e}cod.exe");
+}
+
+/// Texts that look like something: pieces of every type, cut and put together.
+fn text_like() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("http://".to_owned()),
+        Just("hxxps[:]//".to_owned()),
+        Just("evil.com".to_owned()),
+        Just("[.]".to_owned()),
+        Just("@".to_owned()),
+        Just(":".to_owned()),
+        Just("/".to_owned()),
+        Just("%c3".to_owned()),
+        Just("[2001:db8::7]".to_owned()),
+        Just("::ffff:".to_owned()),
+        Just("192.0.2.7".to_owned()),
+        Just("CVE-2021-".to_owned()),
+        Just("pkg:npm/".to_owned()),
+        "[a-zA-Z0-9._%?#-]{0,12}",
+        "\\PC{0,6}",
+    ];
+    proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn nothing_panics_and_all_that_is_found_is_canonical(text in prop_oneof![text_like(), any::<String>()]) {
+        if let Ok(found) = detect(&text) {
+            prop_assert!(found.observable.is_canonical(), "{text} -> {:?}", found.observable);
+        }
+        for row in TYPES {
+            let Ok(found) = row.parse(&text) else { continue };
+            prop_assert!(found.is_canonical(), "{text} -> {found:?}");
+            let row = found.row().unwrap();
+            let shown = found.show();
+            prop_assert!(!shown.contains(|c: char| c.is_control()));
+            // The canonical form is a fixed point.
+            let again = row.parse(&shown);
+            prop_assert_eq!(again.as_ref(), Ok(&found), "{} -> {} as {}", text, shown, row.name);
+            for parent in found.parents() {
+                prop_assert!(parent.is_canonical(), "{found:?} -> {parent:?}");
+                prop_assert!(parent != found);
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_from_outside_never_panic(kind in 0u16..40, value in proptest::collection::vec(any::<u8>(), 0..40)) {
+        let found = ObservableRef { kind, value: &value };
+        let _ = (found.show(), found.to_string(), found.breadth(), found.to_owned().parents(), found.stix_pattern());
+    }
+
+    #[test]
+    fn addresses_in_networks(bits in any::<u128>(), prefix in 0u8..=128) {
+        let ip = std::net::Ipv6Addr::from(bits);
+        if let Ok(found) = Observable::parse("ipv6-net", &format!("{ip}/{prefix}")) {
+            prop_assert!(found.is_canonical());
+            prop_assert_eq!(&Observable::parse(found.type_name(), &found.show()).unwrap(), &found);
+        }
+    }
+}

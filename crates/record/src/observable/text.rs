@@ -39,8 +39,11 @@ pub(super) fn parse_app(id: &str) -> Parsed {
 
 /// Text that is not empty, has no white space around it and no control characters in it.
 pub(super) fn check(value: &[u8]) -> bool {
-    str::from_utf8(value)
-        .is_ok_and(|text| !text.is_empty() && text.trim() == text && !text.contains(|c: char| c.is_control()))
+    str::from_utf8(value).is_ok_and(|text| {
+        !text.is_empty()
+            && text.trim_matches(super::is_padding) == text
+            && !text.contains(|c: char| c.is_control())
+    })
 }
 
 pub(super) fn show(value: &[u8]) -> String {

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ::url::{Host, Url};
 
-use super::{Observable, ObservableRef, Parsed, breadth, kind, name, net, refang};
+use super::{Observable, ObservableRef, Parsed, Visit, breadth, kind, name, net, refang};
 
 const NOT_URL: &str = "a URL is written as in https://evil.example/path";
 const BAD_HOST: &str = "its host is neither an address nor a domain name";
@@ -147,7 +147,7 @@ impl<'a> Parts<'a> {
 }
 
 /// The same URL under the other of http and https, both without their query, then the host and its parents.
-pub(super) fn parents(value: &[u8], visit: &mut dyn FnMut(ObservableRef<'_>)) {
+pub(super) fn parents(value: &[u8], visit: &mut Visit<'_>) {
     let Some(parts) = str::from_utf8(value).ok().and_then(Parts::of) else {
         return;
     };
