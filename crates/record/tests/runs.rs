@@ -25,7 +25,7 @@ fn report(number: u8) -> Report {
         supersedes: None,
         extent: report::Extent::Whole,
         origin: report::Origin::default(),
-        marking: Marking::new(Tlp::Green),
+        marking: Some(Marking::new(Tlp::Green)),
         title: format!("report {number}"),
         description: String::new(),
         created: 0,

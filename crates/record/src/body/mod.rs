@@ -204,11 +204,11 @@ impl Body {
         }
     }
 
-    /// How the body may be handled; control and withdrawal bodies have none.
+    /// How the body may be handled; control and withdrawal bodies have none, nor has an unmarked report.
     #[must_use]
     pub fn marking(&self) -> Option<&Marking> {
         match self {
-            Self::Report(report) => Some(&report.marking),
+            Self::Report(report) => report.marking.as_ref(),
             Self::Sighting(sighting) => Some(&sighting.marking),
             Self::Note(note) => Some(&note.marking),
             Self::Roster(_) | Self::Certificate(_) | Self::Retraction(_) | Self::Newer => None,

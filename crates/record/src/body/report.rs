@@ -54,8 +54,8 @@ pub struct Report {
     pub extent: Extent,
     /// Who observed it first.
     pub origin: Origin,
-    /// How it may be handled.
-    pub marking: Marking,
+    /// How it may be handled; `None` for what was imported unmarked, which never leaves the org's own circle.
+    pub marking: Option<Marking>,
     /// One line for people.
     pub title: String,
     /// What happened, for people.
@@ -265,7 +265,7 @@ impl Report {
 
     pub(super) fn is_newer(&self) -> bool {
         !self.extension.is_empty()
-            || self.marking.is_newer()
+            || self.marking.as_ref().is_some_and(Marking::is_newer)
             || self.indicators.iter().any(Indicator::is_newer)
             || self
                 .withdrawn
@@ -276,6 +276,9 @@ impl Report {
     /// The header's expiry for this report: when its marking says it must be gone, 0 for never.
     #[must_use]
     pub fn expires(&self) -> u64 {
-        self.marking.retain_until.unwrap_or(0)
+        self.marking
+            .as_ref()
+            .and_then(|marking| marking.retain_until)
+            .unwrap_or(0)
     }
 }
