@@ -46,6 +46,10 @@ fn print(mut hasher: SipHasher13, what: ObservableRef<'_>) -> u64 {
     hasher.finish()
 }
 
+fn is_network(kind: u16) -> bool {
+    matches!(kind, kind::IPV4_NET | kind::IPV6_NET)
+}
+
 /// What became of an insertion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Inserted {
@@ -85,7 +89,10 @@ pub struct Hit {
 #[derive(Clone)]
 pub struct Matcher {
     hasher: SipHasher13,
-    table: Table,
+    /// Everything but networks.
+    values: Table,
+    /// Networks apart: they are few and each lookup of an address probes several, so they should stay in cache.
+    networks: Table,
     v4: Lengths<4>,
     v6: Lengths<16>,
 }
@@ -96,7 +103,8 @@ impl Matcher {
     pub fn new(key: &Key) -> Self {
         Self {
             hasher: SipHasher13::new_with_key(key),
-            table: Table::new(),
+            values: Table::new(),
+            networks: Table::new(),
             v4: Lengths::new(kind::IPV4_NET),
             v6: Lengths::new(kind::IPV6_NET),
         }
@@ -112,7 +120,8 @@ impl Matcher {
             Breadth::Fine => {}
             breadth => return Inserted::Broad(breadth),
         }
-        if !self.table.insert(print(self.hasher, what), posting) {
+        let fingerprint = print(self.hasher, what);
+        if !self.table_mut(what.kind).insert(fingerprint, posting) {
             return Inserted::Present;
         }
         self.v4.added(what);
@@ -122,7 +131,8 @@ impl Matcher {
 
     /// Takes a posting from an observable; whether it was there.
     pub fn remove(&mut self, what: ObservableRef<'_>, posting: Posting) -> bool {
-        let removed = self.table.remove(print(self.hasher, what), posting);
+        let fingerprint = print(self.hasher, what);
+        let removed = self.table_mut(what.kind).remove(fingerprint, posting);
         if removed {
             self.v4.removed(what);
             self.v6.removed(what);
@@ -138,7 +148,7 @@ impl Matcher {
     pub fn lookup(&self, what: ObservableRef<'_>) -> Vec<Hit> {
         let mut hits: Vec<Hit> = Vec::new();
         self.visit_keys(what, |how, listed| {
-            let mut postings = self.table.get(print(self.hasher, listed));
+            let mut postings = self.table(listed.kind).get(print(self.hasher, listed));
             if !postings.is_empty() {
                 postings.sort_unstable();
                 hits.push(Hit {
@@ -155,7 +165,9 @@ impl Matcher {
     /// Whether [`Matcher::lookup`] would find anything; never allocates but for URLs.
     #[must_use]
     pub fn knows(&self, what: ObservableRef<'_>) -> bool {
-        self.visit_keys(what, |_, listed| self.table.contains(print(self.hasher, listed)))
+        self.visit_keys(what, |_, listed| {
+            self.table(listed.kind).contains(print(self.hasher, listed))
+        })
     }
 
     /// Hands each observable under which `what` may be listed to `visit`, in the order of results, until it
@@ -188,10 +200,26 @@ impl Matcher {
         }
     }
 
+    fn table(&self, kind: u16) -> &Table {
+        if is_network(kind) {
+            &self.networks
+        } else {
+            &self.values
+        }
+    }
+
+    fn table_mut(&mut self, kind: u16) -> &mut Table {
+        if is_network(kind) {
+            &mut self.networks
+        } else {
+            &mut self.values
+        }
+    }
+
     /// Number of postings.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.table.len()
+        self.values.len() + self.networks.len()
     }
 
     /// Whether there are no postings.
@@ -203,12 +231,12 @@ impl Matcher {
     /// Bytes of memory that the index takes, to a few per cent.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.table.bytes()
+        self.values.bytes() + self.networks.bytes()
     }
 
     /// Makes room for so many more postings, so that filling it does not grow it step by step.
     pub fn reserve(&mut self, postings: usize) {
-        self.table.reserve(postings);
+        self.values.reserve(postings);
     }
 }
 
