@@ -1,1 +1,5 @@
-fn main() {}
+//! The `tocsin` binary: a thin door to the library, so that tests can use what it uses.
+
+fn main() {
+    tocsin::main();
+}

@@ -1,0 +1,7 @@
+//! The tocsin node: one binary that is daemon and command line. All network and clock I/O of the
+//! project is here; the crates below it are pure.
+
+pub mod net;
+
+/// Runs the command line.
+pub fn main() {}
