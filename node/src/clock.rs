@@ -1,0 +1,108 @@
+//! The only place that reads the clock. Everything below the node is told the time.
+
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since 1970 by the machine's wall clock.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds since this process first asked: never falls, and does not follow corrections of the wall clock.
+#[must_use]
+pub fn monotonic_ms() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A time as people read it: `2026-11-22 04:25:32`, in UTC; `-` for 0.
+#[must_use]
+pub fn show(ms: u64) -> String {
+    if ms == 0 {
+        return "-".to_owned();
+    }
+    let (days, seconds) = (ms / 86_400_000, ms / 1000 % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+}
+
+/// The time of day alone, for live tables: `04:25:32`.
+#[must_use]
+pub fn show_time(ms: u64) -> String {
+    show(ms).split_off(show(ms).len().saturating_sub(8))
+}
+
+/// A span as people say it: `850 ms`, `12 s`, `9 days`.
+#[must_use]
+pub fn show_span(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..120_000 => format!("{} s", ms / 1_000),
+        120_000..7_200_000 => format!("{} min", ms / 60_000),
+        7_200_000..172_800_000 => format!("{} h", ms / 3_600_000),
+        _ => format!("{} days", ms / 86_400_000),
+    }
+}
+
+/// A span as people write it: `90d`, `12h`, `10min`, `30s`, `250ms`. In milliseconds.
+///
+/// # Errors
+/// A sentence that names what was expected.
+pub fn parse_span(text: &str) -> Result<u64, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let factor: u64 = match unit.trim() {
+        "ms" => 1,
+        "s" | "sec" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" | "day" | "days" => 86_400_000,
+        "w" => 7 * 86_400_000,
+        "y" => 365 * 86_400_000,
+        _ => return Err(format!("`{text}` is no span of time: write 90d, 12h, 10min, 30s or 250ms")),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|count| count.checked_mul(factor))
+        .ok_or_else(|| format!("`{text}` is no span of time: write 90d, 12h, 10min, 30s or 250ms"))
+}
+
+/// Days since 1970 to year, month and day (proleptic Gregorian), after Hinnant's `civil_from_days`.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_times() {
+        assert_eq!(show(0), "-");
+        assert_eq!(show(951_782_400_000), "2000-02-29 00:00:00");
+        assert_eq!(show(1_795_321_532_000), "2026-11-22 04:25:32");
+        assert_eq!(show_time(1_795_321_532_000), "04:25:32");
+    }
+
+    #[test]
+    fn reads_spans() {
+        assert_eq!(parse_span("90d"), Ok(90 * 86_400_000));
+        assert_eq!(parse_span("10min"), Ok(600_000));
+        assert!(parse_span("soon").is_err());
+        assert!(parse_span("99999999999999999999d").is_err());
+        assert!(parse_span("5").is_err());
+    }
+}

@@ -1,0 +1,213 @@
+//! `config.toml`: what an operator may set. The sample file is the default, and a test holds it to that.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::files::{self, FileError};
+use crate::clock;
+
+/// The commented file that `init` writes.
+pub const SAMPLE: &str = include_str!("config.sample.toml");
+/// Longest configuration file, in bytes.
+const CONFIG_MAX: u64 = 1 << 20;
+
+/// What is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Multiaddrs to listen on; empty for a node that only dials out.
+    pub listen: Vec<String>,
+    /// Multiaddrs under which partners reach it, if others than it listens on.
+    pub announce: Vec<String>,
+    /// Filter of what is logged.
+    pub log: String,
+    /// Age from which on an org counts as silent, as a span.
+    pub max_age: String,
+    /// Local opinion of partners by name, 0 to 100 in steps of 5.
+    pub trust: BTreeMap<String, u8>,
+    /// Who asks, for the policy's `query`.
+    pub person: Person,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// A person or program at the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Person {
+    /// Name for the log.
+    pub name: String,
+    /// Roles that the policy knows.
+    pub roles: Vec<String>,
+    /// Purposes that the person may state.
+    pub purposes: Vec<String>,
+}
+
+/// Bounds of the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Links to peers.
+    pub links: usize,
+    /// Inputs waiting for the core.
+    pub inbox: usize,
+    /// Watchers at one time.
+    pub watchers: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            announce: Vec::new(),
+            log: "info".to_owned(),
+            max_age: "10min".to_owned(),
+            trust: BTreeMap::new(),
+            person: Person::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Person {
+    fn default() -> Self {
+        Self {
+            name: "operator".to_owned(),
+            roles: vec!["analyst".to_owned()],
+            purposes: Vec::new(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            links: 512,
+            inbox: 4096,
+            watchers: 64,
+        }
+    }
+}
+
+/// The configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Not TOML, an unknown key, a value of another type: with line and column.
+    #[error("{path}: {source}")]
+    Syntax {
+        /// Which file.
+        path: String,
+        /// What and where.
+        source: Box<toml::de::Error>,
+    },
+    /// A value that makes no sense.
+    #[error("{path}: `{field}`: {why}")]
+    Value {
+        /// Which file.
+        path: String,
+        /// Which key.
+        field: String,
+        /// Why, and what would.
+        why: String,
+    },
+}
+
+impl Config {
+    /// Reads the file; without one the defaults hold.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the line or key.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        if !path.exists() {
+            return Ok(Self::default());
+        }
+        Self::parse(&files::read_text(path, CONFIG_MAX)?, &path.display().to_string())
+    }
+
+    /// Reads and checks a text; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn parse(text: &str, path: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+            path: path.to_owned(),
+            source: Box::new(error),
+        })?;
+        config.check().map_err(|(field, why)| ConfigError::Value {
+            path: path.to_owned(),
+            field,
+            why,
+        })?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), (String, String)> {
+        for (field, list) in [("listen", &self.listen), ("announce", &self.announce)] {
+            for address in list {
+                address
+                    .parse::<libp2p::Multiaddr>()
+                    .map_err(|error| (field.to_owned(), format!("`{address}` is no multiaddr: {error}")))?;
+            }
+        }
+        clock::parse_span(&self.max_age).map_err(|why| ("max_age".to_owned(), why))?;
+        for (name, trust) in &self.trust {
+            if *trust > 100 || trust % 5 != 0 {
+                return Err((
+                    format!("trust.{name}"),
+                    format!("{trust} is no step of the scale: use 0, 5, 10, ... 100"),
+                ));
+            }
+        }
+        let bounds = [
+            ("limits.links", self.limits.links, 1..=4096),
+            ("limits.inbox", self.limits.inbox, 64..=65_536),
+            ("limits.watchers", self.limits.watchers, 1..=4096),
+        ];
+        for (field, value, range) in bounds {
+            if !range.contains(&value) {
+                let why = format!("{value} is out of bounds: {} to {}", range.start(), range.end());
+                return Err((field.to_owned(), why));
+            }
+        }
+        Ok(())
+    }
+
+    /// The age from which on an org counts as silent, in ms.
+    #[must_use]
+    pub fn max_age_ms(&self) -> u64 {
+        clock::parse_span(&self.max_age).unwrap_or(600_000)
+    }
+
+    /// As TOML, for `tocsin config` and for files that programs write.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_is_the_default() {
+        assert_eq!(Config::parse(SAMPLE, "sample").unwrap(), Config::default());
+        let again = Config::parse(&Config::default().to_toml(), "written").unwrap();
+        assert_eq!(again, Config::default());
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let fault = |text: &str| Config::parse(text, "config.toml").unwrap_err().to_string();
+        assert!(fault("lisen = []").contains("lisen"), "unknown keys are errors");
+        assert!(fault("listen = [\"7117\"]").contains("no multiaddr"));
+        assert!(fault("[trust]\nx = 7").contains("steps") || fault("[trust]\nx = 7").contains("scale"));
+        assert!(fault("max_age = \"soon\"").contains("max_age"));
+        assert!(fault("[limits]\nlinks = 0").contains("limits.links"));
+    }
+}

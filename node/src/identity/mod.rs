@@ -1,0 +1,14 @@
+//! Who an org is, on paper: its card, the invitation it gets, the certificate of its node, and the texts they travel
+//! as. None of them holds a secret.
+
+mod armor;
+mod card;
+mod invite;
+mod papers;
+mod peer;
+
+pub use armor::ArmorError;
+pub use card::{Card, CardError};
+pub use invite::{Invite, InviteError};
+pub use papers::{Checked, Papers, PapersError, entry};
+pub use peer::{address_with_peer, peer_id};

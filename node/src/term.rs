@@ -1,0 +1,161 @@
+//! What is shown on a terminal: escaped, coloured only where someone looks, laid out in columns.
+
+use std::borrow::Cow;
+use std::io::IsTerminal as _;
+
+/// Makes text that came from outside safe to show: control characters, and the marks that turn the direction of
+/// writing, are shown as escapes, so that no name can move the cursor or hide what stands before it.
+#[must_use]
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_unsafe(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Text cut to `most` characters, with a mark where something is missing; escaped.
+#[must_use]
+pub fn cut(text: &str, most: usize) -> String {
+    let text = escape(text);
+    if text.chars().count() <= most {
+        return text.into_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// How something is emphasised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Good news.
+    Good,
+    /// Look here.
+    Warn,
+    /// Bad news.
+    Bad,
+    /// A heading.
+    Bold,
+    /// Of less weight.
+    Dim,
+}
+
+/// Whether to colour what goes to standard output: only a terminal, and `NO_COLOR` is kept (no-color.org).
+#[must_use]
+pub fn colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Whether progress can be shown: standard error is a terminal.
+#[must_use]
+pub fn shows_progress() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// Emphasises, where colours are shown.
+#[must_use]
+pub fn paint(style: Style, text: &str) -> String {
+    if !colour() {
+        return text.to_owned();
+    }
+    let code = match style {
+        Style::Good => 32,
+        Style::Warn => 33,
+        Style::Bad => 31,
+        Style::Bold => 1,
+        Style::Dim => 2,
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+/// Rows under headings, each column as wide as its widest cell. Cells are escaped; the last column is not padded.
+#[must_use]
+pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| escape(cell).into_owned()).collect())
+        .collect();
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .chain([headings[column].len()])
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut out = String::new();
+        for (column, cell) in cells.enumerate().take(widths.len()) {
+            if column > 0 {
+                out.push_str("  ");
+            }
+            out.push_str(cell);
+            if column + 1 < widths.len() {
+                let missing = widths[column].saturating_sub(cell.chars().count());
+                out.extend(std::iter::repeat_n(' ', missing));
+            }
+        }
+        out.truncate(out.trim_end().len());
+        out
+    };
+    let mut out = paint(Style::Dim, &line(&mut headings.iter().copied()));
+    for row in &rows {
+        out.push('\n');
+        out.push_str(&line(&mut row.iter().map(String::as_str)));
+    }
+    out
+}
+
+/// Bytes as people read them: `1.4 MiB`.
+#[must_use]
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "shown with one digit after the point")]
+    let mut value = count as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_shown_not_obeyed() {
+        assert_eq!(escape("plain ünï"), "plain ünï");
+        assert_eq!(escape("a\x1b[2Jb\r\n"), "a\\u{1b}[2Jb\\r\\n");
+        assert_eq!(escape("evil\u{202e}gpj.exe"), "evil\\u{202e}gpj.exe");
+    }
+
+    #[test]
+    fn tables_line_up() {
+        let rows = vec![vec!["a".to_owned(), "1".to_owned()], vec!["long".to_owned(), "22".to_owned()]];
+        assert_eq!(table(&["x", "n"], &rows), "x     n\na     1\nlong  22");
+    }
+
+    #[test]
+    fn long_text_is_cut() {
+        assert_eq!(cut("abcdef", 4), "abc…");
+        assert_eq!(cut("abc", 4), "abc");
+        assert_eq!(bytes(1536), "1.5 KiB");
+    }
+}
