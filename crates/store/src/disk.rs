@@ -65,7 +65,10 @@ pub struct DiskKv {
 }
 
 fn database(what: &'static str) -> impl FnOnce(sled::Error) -> Fault {
-    move |e| Fault::Database { what, detail: e.to_string() }
+    move |e| Fault::Database {
+        what,
+        detail: e.to_string(),
+    }
 }
 
 impl DiskKv {
@@ -93,20 +96,30 @@ impl DiskKv {
         let values = Values::open(&dir.join("values"))?;
         // Sync what was just created, names included: files first, then the directories that name them.
         for path in [sled_dir.join("db"), sled_dir.join("conf")] {
-            File::open(&path).and_then(|file| file.sync_all()).map_err(Fault::io(what()))?;
+            File::open(&path)
+                .and_then(|file| file.sync_all())
+                .map_err(Fault::io(what()))?;
         }
         for path in [sled_dir.as_path(), dir] {
-            File::open(path).and_then(|dir| dir.sync_all()).map_err(Fault::io(what()))?;
+            File::open(path)
+                .and_then(|dir| dir.sync_all())
+                .map_err(Fault::io(what()))?;
         }
         if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            File::open(parent).and_then(|dir| dir.sync_all()).map_err(Fault::io(what()))?;
+            File::open(parent)
+                .and_then(|dir| dir.sync_all())
+                .map_err(Fault::io(what()))?;
         }
         let replayed = !overlay.is_empty();
         let kv = Self {
             dir: dir.to_path_buf(),
             db,
             file,
-            writer: Mutex::new(Writer { journal, generation, pending: Pending::default() }),
+            writer: Mutex::new(Writer {
+                journal,
+                generation,
+                pending: Pending::default(),
+            }),
             overlay: RwLock::new(overlay),
             values: RwLock::new(values),
         };
@@ -186,7 +199,9 @@ impl DiskKv {
             stage(&mut chunk, key, value.as_ref());
             count += 1;
             if count == CHUNK {
-                self.db.apply_batch(std::mem::take(&mut chunk)).map_err(database("writing"))?;
+                self.db
+                    .apply_batch(std::mem::take(&mut chunk))
+                    .map_err(database("writing"))?;
                 count = 0;
             }
         }
@@ -210,7 +225,13 @@ impl DiskKv {
 
     /// Copies what is alive out of value files that are mostly dead, and deletes them.
     fn compact(&self, writer: &mut Writer) -> Result<(), Fault> {
-        let Some(&number) = self.values.read().unwrap_or_else(PoisonError::into_inner).wasteful().first() else {
+        let Some(&number) = self
+            .values
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .wasteful()
+            .first()
+        else {
             return Ok(());
         };
         let mut batch = sled::Batch::default();
@@ -272,8 +293,14 @@ fn open_sled(path: &Path) -> Result<sled::Db, Fault> {
         Ok(Err(sled::Error::Io(e))) if e.to_string().contains("lock") => {
             Err(Fault::InUse(path.display().to_string()))
         }
-        Ok(Err(e)) => Err(Fault::Database { what: "opening the database", detail: e.to_string() }),
-        Err(_) => Err(Fault::Database { what: "opening the database", detail: "it panicked".into() }),
+        Ok(Err(e)) => Err(Fault::Database {
+            what: "opening the database",
+            detail: e.to_string(),
+        }),
+        Err(_) => Err(Fault::Database {
+            what: "opening the database",
+            detail: "it panicked".into(),
+        }),
     }
 }
 
@@ -283,7 +310,12 @@ fn encode_ops(ops: &Overlay, bytes: usize) -> Vec<u8> {
     for (key, value) in ops {
         // Keys and values are bounded where a batch is made, far below these widths.
         out.extend_from_slice(&(key.len() as u16).to_be_bytes());
-        out.extend_from_slice(&value.as_ref().map_or(0, |value| value.len() as u32 + 1).to_be_bytes());
+        out.extend_from_slice(
+            &value
+                .as_ref()
+                .map_or(0, |value| value.len() as u32 + 1)
+                .to_be_bytes(),
+        );
         out.extend_from_slice(key);
         out.extend_from_slice(value.as_deref().unwrap_or_default());
     }
@@ -297,7 +329,10 @@ fn decode_ops(mut payload: &[u8], ops: &mut Overlay) -> Option<()> {
         let (key, rest) = rest.split_at_checked(u16::from_be_bytes(*key_len).into())?;
         let value_len = u32::from_be_bytes(*value_len) as usize;
         let (value, rest) = rest.split_at_checked(value_len.saturating_sub(1))?;
-        ops.insert(key.to_vec(), (value_len > 0).then(|| Bytes::copy_from_slice(value)));
+        ops.insert(
+            key.to_vec(),
+            (value_len > 0).then(|| Bytes::copy_from_slice(value)),
+        );
         payload = rest;
     }
     Some(())
@@ -335,11 +370,19 @@ impl Kv for DiskKv {
                 .collect();
             let mut complete = keys.len() < CHUNK;
             // Behind the last key that one source was cut at, nothing is known of it yet.
-            let mut horizon = (!complete).then(|| keys.last_key_value().map(|(key, _)| key.clone())).flatten();
+            let mut horizon = (!complete)
+                .then(|| keys.last_key_value().map(|(key, _)| key.clone()))
+                .flatten();
             let mut taken = 0;
-            for item in self.db.range::<&[u8], _>((Bound::Included(from.as_slice()), Bound::Excluded(to))) {
+            for item in self
+                .db
+                .range::<&[u8], _>((Bound::Included(from.as_slice()), Bound::Excluded(to)))
+            {
                 let (key, _) = item.map_err(database("scanning"))?;
-                if horizon.as_ref().is_some_and(|horizon| key.as_ref() > horizon.as_slice()) {
+                if horizon
+                    .as_ref()
+                    .is_some_and(|horizon| key.as_ref() > horizon.as_slice())
+                {
                     break;
                 }
                 keys.entry(key.to_vec()).or_insert(true);
@@ -376,11 +419,17 @@ impl Kv for DiskKv {
         let mut writer = self.writer();
         let mut encoded = Vec::with_capacity(batch.len());
         for (key, value) in batch.iter() {
-            assert!(key.len() <= MAX_KEY, "keys are made by this crate, of bounded parts");
+            assert!(
+                key.len() <= MAX_KEY,
+                "keys are made by this crate, of bounded parts"
+            );
             let value = match value {
                 None => None,
                 Some(value) if value.len() > MAX_VALUE => {
-                    return Err(Fault::Damaged(format!("a value of {} bytes was to be written", value.len())));
+                    return Err(Fault::Damaged(format!(
+                        "a value of {} bytes was to be written",
+                        value.len()
+                    )));
                 }
                 Some(value) if value.len() > INLINE_MAX => {
                     let mut values = self.values_mut();
@@ -427,7 +476,11 @@ impl Kv for DiskKv {
     }
 
     fn disk_size(&self) -> Result<u64, Fault> {
-        let sled = self.file.metadata().map_err(Fault::io("reading the database's size"))?.len();
+        let sled = self
+            .file
+            .metadata()
+            .map_err(Fault::io("reading the database's size"))?
+            .len();
         let values = self.values.read().unwrap_or_else(PoisonError::into_inner).size();
         Ok(sled + values + JOURNAL_LEN)
     }

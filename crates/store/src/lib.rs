@@ -1,9 +1,44 @@
-//! Where records rest.
+//! Where records rest: pages in a sorted map, keys in slots that can be destroyed, and the indices in memory.
+//!
+//! ```text
+//! Verified run --Store::append--> staged --commit--> Kv (batch, flush) --> published --> Reader
+//!                                                     Slots (a key a page; destroyed to erase it)
+//! ```
+//!
+//! All logic sits above the two seams [`kv::Kv`] and [`slots::Slots`], each with a real and a faulty side, and is
+//! owned by one thread; [`Reader`]s on any thread see what is committed. The only crate that names sled.
+//!
+//! Invariants held here: an acknowledged record survives a crash; a disk fault stops everything behind it (I10);
+//! what was erased cannot be brought back from the disk (I4).
 
+mod commit;
 pub mod disk;
+pub mod error;
 pub mod faulty;
 mod journal;
 pub mod keyfile;
+mod keys;
 pub mod kv;
+mod open;
+mod outcome;
+mod pages;
+mod reader;
 pub mod slots;
+mod state;
+mod store;
+#[cfg(test)]
+mod tests;
 mod values;
+mod vault;
+
+pub use disk::DiskKv;
+pub use error::StoreError;
+pub use keyfile::KeyFile;
+pub use kv::{Fault, Kv};
+pub use open::{Found, destroy_aside, open_dir, set_aside};
+pub use outcome::{BodyState, LOGS_MAX, LogNo, Outcome, RecordRef, SEQ_MAX, Stamped, Verdict};
+pub use reader::{Bodies, LogInfo, Reader, Stored, Version, WireRun};
+pub use slots::Slots;
+pub use state::{Counts, Standing, Withdrawal};
+pub use store::{Appended, Committed, META_NAME_MAX, Store};
+pub use vault::Random;

@@ -61,7 +61,9 @@ impl Form {
     }
 
     fn of(byte: u8) -> Option<Self> {
-        [Self::Page, Self::TailPacked, Self::TailRaw, Self::Body].into_iter().find(|form| form.byte() == byte)
+        [Self::Page, Self::TailPacked, Self::TailRaw, Self::Body]
+            .into_iter()
+            .find(|form| form.byte() == byte)
     }
 
     /// Whether the value belongs to a tail.
@@ -85,12 +87,17 @@ pub(crate) fn parse(value: &[u8]) -> Result<Sealed<'_>, Fault> {
     let (slot, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
     let (nonce, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
     let (notes, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
-    let (notes, cipher) = rest.split_at_checked(u32::from_be_bytes(*notes) as usize).ok_or_else(damaged)?;
+    let (notes, cipher) = rest
+        .split_at_checked(u32::from_be_bytes(*notes) as usize)
+        .ok_or_else(damaged)?;
     if *version != VERSION || cipher.len() < TAG {
         return Err(damaged());
     }
-    let head =
-        Head { slot: u32::from_be_bytes(*slot), form: Form::of(*form).ok_or_else(damaged)?, nonce: *nonce };
+    let head = Head {
+        slot: u32::from_be_bytes(*slot),
+        form: Form::of(*form).ok_or_else(damaged)?,
+        nonce: *nonce,
+    };
     Ok(Sealed { head, notes, cipher })
 }
 
@@ -114,14 +121,22 @@ pub(crate) fn seal(
     let body = out.len();
     out.extend_from_slice(plain);
     let tag = XChaCha20Poly1305::new(&(*key).into())
-        .encrypt_inout_detached(&XNonce::from(nonce), &place(kv_key, form), out[body..].as_mut().into())
+        .encrypt_inout_detached(
+            &XNonce::from(nonce),
+            &place(kv_key, form),
+            out[body..].as_mut().into(),
+        )
         .expect("a page is far below the cipher's limit of 256 GiB");
     out.extend_from_slice(&tag);
     out.into()
 }
 
 /// Opens a sealed value, or `None` if the slot's key is not the one that sealed it.
-pub(crate) fn unseal<S: Slots>(slots: &S, kv_key: &[u8], sealed: &Sealed<'_>) -> Result<Option<Vec<u8>>, Fault> {
+pub(crate) fn unseal<S: Slots>(
+    slots: &S,
+    kv_key: &[u8],
+    sealed: &Sealed<'_>,
+) -> Result<Option<Vec<u8>>, Fault> {
     let key = Zeroizing::new(slots.read(sealed.head.slot)?);
     let (cipher, tag) = sealed.cipher.split_at(sealed.cipher.len() - TAG);
     let Ok(tag) = <[u8; TAG]>::try_from(tag) else {
@@ -167,7 +182,14 @@ impl<S: Slots> Vault<S> {
     pub fn open(slots: Arc<S>, random: Random, used: impl Fn(u32) -> bool) -> Result<Self, Fault> {
         let count = slots.count()?;
         let freed = (0..count).filter(|&n| !used(n)).collect();
-        let mut vault = Self { slots, random, ready: Vec::new(), freed, leaving: Vec::new(), next: count };
+        let mut vault = Self {
+            slots,
+            random,
+            ready: Vec::new(),
+            freed,
+            leaving: Vec::new(),
+            next: count,
+        };
         vault.destroy()?;
         Ok(vault)
     }
@@ -177,11 +199,6 @@ impl<S: Slots> Vault<S> {
         let mut nonce = [0; NONCE];
         (self.random)(&mut nonce);
         nonce
-    }
-
-    /// Random bytes for anything else.
-    pub fn fill(&mut self, bytes: &mut [u8]) {
-        (self.random)(bytes);
     }
 
     /// A slot for one new page, body or tail.
@@ -219,7 +236,11 @@ impl<S: Slots> Vault<S> {
 
     /// Prepares slots while there is nothing else to do.
     pub fn idle(&mut self) -> Result<(), Fault> {
-        if self.ready.len() < LOW { self.prepare(BATCH) } else { Ok(()) }
+        if self.ready.len() < LOW {
+            self.prepare(BATCH)
+        } else {
+            Ok(())
+        }
     }
 
     fn prepare(&mut self, count: usize) -> Result<(), Fault> {
@@ -230,7 +251,9 @@ impl<S: Slots> Vault<S> {
         let mut fresh = Vec::with_capacity(count);
         for _ in self.ready.len()..count {
             let number = self.next;
-            self.next = number.checked_add(1).ok_or_else(|| Fault::Damaged("key file is full".into()))?;
+            self.next = number
+                .checked_add(1)
+                .ok_or_else(|| Fault::Damaged("key file is full".into()))?;
             fresh.push(self.overwrite(number)?);
         }
         self.slots.sync()?;

@@ -1,0 +1,410 @@
+//! Opening: everything that lives in memory is rebuilt from the pages in one pass, which others may watch.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use bytes::Bytes;
+use tocsin_record::body::{self, Body};
+use tocsin_record::run::Entry;
+use tocsin_record::{Header, LogKey, MeshId, NodeKey, OrgId, codec};
+
+use crate::disk::DiskKv;
+use crate::error::StoreError;
+use crate::keyfile::KeyFile;
+use crate::keys::{Keys, Kind};
+use crate::kv::{Fault, Kv};
+use crate::outcome::{BodyState, LOGS_MAX, LogNo, RecordRef, Spans, Stamped};
+use crate::pages::{self, Cache, Opened};
+use crate::slots::Slots;
+use crate::state::{Arrivals, LogState, PageRef, State, Withdrawal};
+use crate::store::{LogRow, Shared, Staged, Store, missing, report_subject};
+use crate::vault::{self, Random, Vault};
+
+/// Bytes that a log's row may take in memory while it is read.
+const ROW_LIMIT: usize = 4096;
+
+/// A record that was found while the store was opened, in order of log and number.
+#[derive(Debug)]
+pub struct Found<'a> {
+    /// Where it is.
+    pub place: RecordRef,
+    /// The org that wrote it.
+    pub org: OrgId,
+    /// Its header and id; its body part is as stored, see `body`.
+    pub entry: &'a Entry,
+    /// Its body, if it is here, wherever it rests.
+    pub body: Option<&'a Bytes>,
+    /// What became of it.
+    pub stamped: Stamped,
+}
+
+/// Opens the store of a mesh in a directory, or creates it. `random` makes keys: it must be the machine's own.
+/// `visit` sees every record once, so that other indices are rebuilt in the same pass.
+///
+/// # Errors
+/// If it cannot be opened. Where [`StoreError::is_damage`] says so, [`set_aside`] and opening again helps: the node
+/// refills from its peers.
+pub fn open_dir(
+    dir: &Path,
+    mesh: MeshId,
+    random: Random,
+    visit: &mut dyn FnMut(Found<'_>),
+) -> Result<Store<DiskKv, KeyFile>, StoreError> {
+    create_private(dir)?;
+    let kv = DiskKv::open(dir)?;
+    let slots = KeyFile::open(&dir.join("keys"))?;
+    Store::open(Arc::new(kv), Arc::new(slots), mesh, random, visit)
+}
+
+fn create_private(dir: &Path) -> Result<(), Fault> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(Fault::io(format!("creating {}", dir.display())))
+}
+
+/// Renames a damaged store to `NAME.damaged`, destroying an older one of that name. Returns the new path, for the
+/// message to the operator. The caller destroys it with [`destroy_aside`] when the node has refilled.
+///
+/// # Errors
+/// If it cannot be renamed.
+pub fn set_aside(dir: &Path) -> Result<PathBuf, StoreError> {
+    let aside = aside_path(dir);
+    destroy_aside(dir)?;
+    fs::rename(dir, &aside).map_err(Fault::io(format!("renaming {}", dir.display())))?;
+    sync_parent(dir)?;
+    Ok(aside)
+}
+
+/// Destroys what was set aside: its keys first, so that what remains of its pages on the disk cannot be read.
+/// Returns false if there was nothing.
+///
+/// # Errors
+/// If it cannot be overwritten or removed.
+pub fn destroy_aside(dir: &Path) -> Result<bool, StoreError> {
+    let aside = aside_path(dir);
+    if !aside.exists() {
+        return Ok(false);
+    }
+    let keys = aside.join("keys");
+    if keys.exists() {
+        let slots = KeyFile::open(&keys)?;
+        for n in 0..slots.count()? {
+            slots.overwrite(n, &[0; 32])?;
+        }
+        slots.sync()?;
+    }
+    fs::remove_dir_all(&aside).map_err(Fault::io(format!("removing {}", aside.display())))?;
+    sync_parent(dir)?;
+    Ok(true)
+}
+
+fn aside_path(dir: &Path) -> PathBuf {
+    let mut name = dir.file_name().unwrap_or_default().to_os_string();
+    name.push(".damaged");
+    dir.with_file_name(name)
+}
+
+fn sync_parent(dir: &Path) -> Result<(), Fault> {
+    let parent = dir
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    fs::File::open(parent)
+        .and_then(|dir| dir.sync_all())
+        .map_err(Fault::io(format!("syncing {}", parent.display())))
+}
+
+/// What a scan gathers.
+struct Scan<'a, S> {
+    slots: &'a S,
+    keys: &'a Keys,
+    state: State,
+    used: BTreeSet<u32>,
+    notes: BTreeMap<(LogNo, u64), Bytes>,
+    bodies: BTreeMap<RecordRef, Bytes>,
+    wanted: BTreeSet<RecordRef>,
+    expiry: BTreeSet<(u64, RecordRef)>,
+    next_arrival: u64,
+    visit: &'a mut dyn FnMut(Found<'_>),
+}
+
+impl<K: Kv, S: Slots> Store<K, S> {
+    /// Opens a store over its seams. See [`open_dir`].
+    ///
+    /// # Errors
+    /// On a disk fault or damage.
+    pub fn open(
+        kv: Arc<K>,
+        slots: Arc<S>,
+        mesh: MeshId,
+        mut random: Random,
+        visit: &mut dyn FnMut(Found<'_>),
+    ) -> Result<Self, StoreError> {
+        let keys = Keys::new(mesh);
+        let mut secret = [0; 16];
+        random(&mut secret);
+        let (low, high) = secret.split_at(8);
+        let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
+        let mut scan = Scan {
+            slots: slots.as_ref(),
+            keys: &keys,
+            state: State::new((number(low), number(high))),
+            used: BTreeSet::new(),
+            notes: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+            expiry: BTreeSet::new(),
+            next_arrival: 1,
+            visit,
+        };
+        each(kv.as_ref(), &keys, Kind::Rule, |_, value| scan.rule(&value))?;
+        each(kv.as_ref(), &keys, Kind::Peer, |_, value| scan.peer(&value))?;
+        each(kv.as_ref(), &keys, Kind::Log, |key, value| {
+            scan.log(mesh, key, &value)
+        })?;
+        each(kv.as_ref(), &keys, Kind::Notes, |key, value| {
+            scan.notes.insert(Keys::parse_at(key).ok_or_else(bad_key)?, value);
+            Ok(())
+        })?;
+        each(kv.as_ref(), &keys, Kind::Body, |key, value| scan.body(key, value))?;
+        each(kv.as_ref(), &keys, Kind::Page, |key, value| {
+            scan.page(key, &value)
+        })?;
+        if !scan.bodies.is_empty() {
+            return Err(Fault::Damaged("a body without its record".into()).into());
+        }
+        let Scan {
+            mut state,
+            used,
+            wanted,
+            expiry,
+            next_arrival,
+            ..
+        } = scan;
+        state.order.sort_unstable_by_key(|range| range.arrival);
+        state.published = next_arrival;
+        let vault = Vault::open(Arc::clone(&slots), random, |slot| used.contains(&slot))?;
+        let shared = Shared {
+            kv,
+            slots,
+            keys,
+            state: RwLock::new(state),
+            cache: Cache::default(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            vault,
+            staged: Staged::default(),
+            next_arrival,
+            wanted,
+            expiry,
+            poisoned: false,
+        })
+    }
+}
+
+fn bad_key() -> StoreError {
+    Fault::Damaged("a key does not parse".into()).into()
+}
+
+/// Reads all values of one kind in order.
+fn each<K: Kv>(
+    kv: &K,
+    keys: &Keys,
+    kind: Kind,
+    mut read: impl FnMut(&[u8], Bytes) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let (from, to) = keys.all(kind);
+    let mut result = Ok(());
+    kv.range(&from, &to, &mut |key, value| match read(key, value) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            result = Err(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    result
+}
+
+impl<S: Slots> Scan<'_, S> {
+    fn rule(&mut self, value: &[u8]) -> Result<(), StoreError> {
+        let name = std::str::from_utf8(value).map_err(|_| Fault::Damaged("a rule's name".into()))?;
+        self.state.rules.push(name.to_owned());
+        Ok(())
+    }
+
+    fn peer(&mut self, value: &[u8]) -> Result<(), StoreError> {
+        let peer = <[u8; 32]>::try_from(value).map_err(|_| Fault::Damaged("a peer's key".into()))?;
+        self.state.peers.push(NodeKey(peer));
+        Ok(())
+    }
+
+    fn log(&mut self, mesh: MeshId, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let number = <[u8; 4]>::try_from(Keys::rest(key)).map_err(|_| bad_key())?;
+        let no = LogNo(u32::from_be_bytes(number));
+        let row: LogRow =
+            codec::decode::<_, ROW_LIMIT>(value).map_err(|e| Fault::Damaged(format!("log row: {e}")))?;
+        // Logs are numbered without gaps, and a log's row is in the batch that first names it.
+        if no.0 >= LOGS_MAX || no.0 as usize != self.state.logs.len() {
+            return Err(Fault::Damaged(format!("log {} is missing", self.state.logs.len())).into());
+        }
+        let log_key = LogKey {
+            mesh,
+            author: row.author,
+            circle: row.circle,
+            epoch: row.epoch,
+        };
+        let mut log = LogState::new(log_key, row.org);
+        log.base = row.base;
+        log.tip = row.base;
+        log.published = row.base;
+        log.standing = row.standing;
+        self.state.logs.push(log);
+        self.state.by_key.insert(log_key, no);
+        Ok(())
+    }
+
+    fn body(&mut self, key: &[u8], value: Bytes) -> Result<(), StoreError> {
+        let (log, seq) = Keys::parse_at(key).ok_or_else(bad_key)?;
+        let slot = vault::parse(&value)?.head.slot;
+        self.used.insert(slot);
+        self.state
+            .log_mut(log)
+            .ok_or_else(bad_key)?
+            .bodies
+            .insert(seq, slot);
+        // Kept sealed until its page comes by, so that this costs what is stored, not what it opens to.
+        self.bodies.insert(RecordRef { log, seq }, value);
+        Ok(())
+    }
+
+    fn page(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let (log, first) = Keys::parse_at(key).ok_or_else(bad_key)?;
+        let (log_key, org, tip) = {
+            let state = self.state.log(log).ok_or_else(bad_key)?;
+            (state.key, state.org, state.tip)
+        };
+        let loaded = match pages::load(self.slots, None, log_key, (log, first), key, value)? {
+            Opened::Is(loaded) => loaded,
+            Opened::Locked => return Err(missing(log, first)),
+        };
+        let run = &loaded.run;
+        if run.first_seq() != first || first != tip.seq + 1 || run.prev() != tip.id {
+            return Err(Fault::Damaged(format!("log {} breaks at {first}", log.0)).into());
+        }
+        let mut spans = Spans::default();
+        let changed = self.notes.remove(&(log, first));
+        let notes = changed.as_deref().unwrap_or(&loaded.notes);
+        if spans.decode_into(first, notes)? != run.entries().len() as u64 {
+            return Err(Fault::Damaged(format!("judgements of log {} at {first}", log.0)).into());
+        }
+        let last = run.tip().seq;
+        for (from, count, stamped) in spans.within(first, last) {
+            let place = RecordRef { log, seq: from };
+            if let Some(state) = self.state.log_mut(log) {
+                state.spans.set(from, count, stamped);
+            }
+            self.state.counts.add(&stamped.outcome, count);
+            self.state.order.push(Arrivals {
+                arrival: stamped.arrival,
+                first: place,
+                count,
+            });
+            self.next_arrival = self.next_arrival.max(stamped.arrival + count);
+        }
+        let tail = loaded.head.form.is_tail();
+        self.used.insert(loaded.head.slot);
+        if let Some(state) = self.state.log_mut(log) {
+            let raw = run.body_bytes() + run.entries().len() * 32;
+            let page = PageRef {
+                last,
+                slot: loaded.head.slot,
+                raw: raw as u32,
+                tail,
+                noted: changed.is_some(),
+            };
+            state.pages.insert(first, page);
+            state.tip = run.tip();
+            state.published = run.tip();
+            if tail {
+                if state.tail_slot.is_none() {
+                    state.tail_first = first;
+                }
+                state.tail_slot = Some(loaded.head.slot);
+                state.tail_raw += raw;
+            }
+        }
+        for entry in run.entries() {
+            let place = RecordRef {
+                log,
+                seq: entry.header.seq,
+            };
+            self.state.add_id(&entry.id, place);
+            let Some(stamped) = spans.get(place.seq) else {
+                continue;
+            };
+            self.record(org, place, entry, stamped)?;
+        }
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        org: OrgId,
+        place: RecordRef,
+        entry: &Entry,
+        stamped: Stamped,
+    ) -> Result<(), StoreError> {
+        let late = match self.bodies.remove(&place) {
+            None => None,
+            Some(value) => {
+                let key = self.keys.at(Kind::Body, place.log, place.seq);
+                let opened = vault::unseal(self.slots, &key, &vault::parse(&value)?)?;
+                Some(Bytes::from(opened.ok_or_else(|| missing(place.log, place.seq))?))
+            }
+        };
+        let body = entry.body().or(late.as_ref());
+        let header = &entry.header;
+        match stamped.outcome.body {
+            BodyState::Here => {
+                let body = body.ok_or_else(|| missing(place.log, place.seq))?;
+                self.index(org, place, header, body);
+            }
+            BodyState::Wanted => drop(self.wanted.insert(place)),
+            _ => {}
+        }
+        let body = body.filter(|_| stamped.outcome.body == BodyState::Here);
+        (self.visit)(Found {
+            place,
+            org,
+            entry,
+            body,
+            stamped,
+        });
+        Ok(())
+    }
+
+    fn index(&mut self, org: OrgId, place: RecordRef, header: &Header, body: &Bytes) {
+        if header.expires != 0 {
+            self.expiry.insert((header.expires, place));
+        }
+        if let Some(subject) = report_subject(header, body) {
+            self.state.add_report(org, subject, place);
+        } else if header.kind == body::RETRACTION
+            && let Ok(Body::Retraction(retraction)) = Body::read(header, body)
+        {
+            let reason = u8::try_from(retraction.reason).unwrap_or(u8::MAX - 16);
+            let id = (org, header.circle, retraction.subject);
+            self.state.retractions.entry(id).or_insert(Withdrawal {
+                record: place,
+                reason,
+            });
+        }
+    }
+}

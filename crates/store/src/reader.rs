@@ -1,0 +1,646 @@
+//! The reading side: a handle for any thread, bounded by what is committed, that never waits for the writer's disk.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tocsin_record::body::report::Subject;
+use tocsin_record::run::{Entry, Part};
+use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, RecordId, Run, Tip, page};
+
+use crate::error::StoreError;
+use crate::keys::Kind;
+use crate::kv::Kv;
+use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Stamped, Verdict};
+use crate::pages::{self, Loaded, Opened};
+use crate::slots::{SLOT_LEN, Slots};
+use crate::state::{Counts, PageRef, Standing, Withdrawal};
+use crate::store::{PAGE_TARGET, Shared, missing, report_subject};
+use crate::vault;
+
+/// How often a read is begun again because the page was replaced under it.
+const TRIES: usize = 100;
+
+/// A handle for reading. Cheap to clone.
+#[derive(Debug)]
+pub struct Reader<K, S> {
+    shared: Arc<Shared<K, S>>,
+}
+
+impl<K, S> Clone for Reader<K, S> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+/// A log as readers see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogInfo {
+    /// Its number in this store.
+    pub no: LogNo,
+    /// Its name.
+    pub key: LogKey,
+    /// The org of its author.
+    pub org: OrgId,
+    /// The record before the first that is kept.
+    pub base: Tip,
+    /// The last committed record.
+    pub tip: Tip,
+    /// Whether it goes on.
+    pub standing: Standing,
+}
+
+/// A record as readers see it.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Where it is.
+    pub place: RecordRef,
+    /// The org that wrote it.
+    pub org: OrgId,
+    /// Header, id and body; the body is here exactly if the outcome says so.
+    pub entry: Entry,
+    /// What became of it, and its number in the order of changes.
+    pub stamped: Stamped,
+    /// Whether it stands at or behind the place where its log forked.
+    pub disputed: bool,
+}
+
+/// One version of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Where it is.
+    pub place: RecordRef,
+    /// Its record id.
+    pub id: RecordId,
+    /// When it was written, in ms.
+    pub time: u64,
+    /// The version before, if it names one.
+    pub supersedes: Option<RecordId>,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Which bodies a run for a peer carries. Only accepted ones ever leave.
+pub enum Bodies<'a> {
+    /// All.
+    All,
+    /// None: headers only.
+    None,
+    /// Those that the peer may have; the others are marked as withheld.
+    Where(&'a mut dyn FnMut(RecordRef, &Entry, &Outcome) -> bool),
+}
+
+/// A run as it goes on the wire.
+#[derive(Clone, Debug)]
+pub struct WireRun {
+    /// Number of its first record.
+    pub first: u64,
+    /// Number of its last record, which is signed.
+    pub last: u64,
+    /// The packed page.
+    pub packed: Bytes,
+}
+
+impl<K: Kv, S: Slots> Reader<K, S> {
+    pub(crate) fn new(shared: Arc<Shared<K, S>>) -> Self {
+        Self { shared }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared<K, S> {
+        &self.shared
+    }
+
+    // ---- logs
+
+    /// All logs, in order of their numbers.
+    #[must_use]
+    pub fn logs(&self) -> Vec<LogInfo> {
+        let state = self.shared.state();
+        (0..)
+            .zip(&state.logs)
+            .map(|(no, log)| info(LogNo(no), log))
+            .collect()
+    }
+
+    /// One log.
+    #[must_use]
+    pub fn log(&self, no: LogNo) -> Option<LogInfo> {
+        self.shared.state().log(no).map(|log| info(no, log))
+    }
+
+    /// The number of a log.
+    #[must_use]
+    pub fn log_no(&self, key: &LogKey) -> Option<LogNo> {
+        self.shared.state().by_key.get(key).copied()
+    }
+
+    /// How many records there are of each sort, staged ones included.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.state().counts
+    }
+
+    /// Bytes on the disk.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn disk_size(&self) -> Result<u64, StoreError> {
+        Ok(self.shared.kv.disk_size()? + u64::from(self.shared.slots.count()?) * SLOT_LEN as u64)
+    }
+
+    // ---- records
+
+    /// What became of a record.
+    #[must_use]
+    pub fn outcome(&self, place: RecordRef) -> Option<Stamped> {
+        let state = self.shared.state();
+        let log = state
+            .log(place.log)
+            .filter(|log| place.seq <= log.published.seq)?;
+        log.spans.get(place.seq)
+    }
+
+    /// Where the record with this id is.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn find(&self, id: &RecordId) -> Result<Option<RecordRef>, StoreError> {
+        let places = self.shared.state().find_id(id);
+        for place in places {
+            if self.record(place)?.is_some_and(|stored| stored.entry.id == *id) {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A record with its outcome.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn record(&self, place: RecordRef) -> Result<Option<Stored>, StoreError> {
+        let Some((loaded, _)) = self.page(place)? else {
+            return Ok(None);
+        };
+        let Some(stamped) = self.outcome(place) else {
+            return Ok(None);
+        };
+        let (org, disputed) = {
+            let state = self.shared.state();
+            let Some(log) = state.log(place.log) else {
+                return Ok(None);
+            };
+            (
+                log.org,
+                matches!(log.standing, Standing::Forked { at } if place.seq >= at),
+            )
+        };
+        let offset = usize::try_from(place.seq - loaded.run.first_seq()).unwrap_or(usize::MAX);
+        let Some(entry) = loaded.run.entries().get(offset) else {
+            return Ok(None);
+        };
+        let mut entry = entry.clone();
+        match stamped.outcome.body {
+            BodyState::Here => {
+                if entry.body().is_none() {
+                    // Absent if it was erased between the two looks.
+                    entry.body = self.late_body(place)?.map_or(Part::NotHeld, Part::Here);
+                }
+            }
+            BodyState::Gone(reason) => entry.body = Part::Gone(reason),
+            _ => entry.body = Part::NotHeld,
+        }
+        Ok(Some(Stored {
+            place,
+            org,
+            entry,
+            stamped,
+            disputed,
+        }))
+    }
+
+    /// A record's body, whatever the verdict.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn body(&self, place: RecordRef) -> Result<Option<Bytes>, StoreError> {
+        Ok(self
+            .record(place)?
+            .and_then(|stored| stored.entry.body().cloned()))
+    }
+
+    /// Up to `limit` changes from number `from` on: each record once, at the number of its last change. To go on, ask
+    /// from the last number plus one.
+    #[must_use]
+    pub fn since(&self, from: u64, limit: usize) -> Vec<(u64, RecordRef)> {
+        let state = self.shared.state();
+        let start = state
+            .order
+            .partition_point(|range| range.arrival + range.count <= from);
+        let mut found = Vec::new();
+        for range in state.order.get(start..).unwrap_or_default() {
+            for offset in from.saturating_sub(range.arrival)..range.count {
+                let (arrival, place) = (
+                    range.arrival + offset,
+                    RecordRef {
+                        seq: range.first.seq + offset,
+                        ..range.first
+                    },
+                );
+                if arrival >= state.published || found.len() >= limit {
+                    return found;
+                }
+                let current = state.log(place.log).and_then(|log| log.spans.get(place.seq));
+                if current.is_some_and(|stamped| stamped.arrival == arrival) {
+                    found.push((arrival, place));
+                }
+            }
+        }
+        found
+    }
+
+    /// The number that the next change will have.
+    #[must_use]
+    pub fn next_arrival(&self) -> u64 {
+        self.shared.state().published
+    }
+
+    /// The name of a rule.
+    #[must_use]
+    pub fn rule(&self, number: u16) -> Option<String> {
+        self.shared.state().rules.get(usize::from(number)).cloned()
+    }
+
+    /// The key of a peer.
+    #[must_use]
+    pub fn peer(&self, number: u16) -> Option<NodeKey> {
+        self.shared.state().peers.get(usize::from(number)).copied()
+    }
+
+    /// A named value, as last committed.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn get_meta(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.shared.kv.get(&self.shared.keys.meta(name))?)
+    }
+
+    // ---- reports
+
+    /// The versions of a report whose bodies are here, in one circle, by time and id.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn versions(
+        &self,
+        org: OrgId,
+        circle: CircleId,
+        subject: Subject,
+    ) -> Result<Vec<Version>, StoreError> {
+        let places = self.shared.state().find_report(org, subject);
+        let mut versions = Vec::new();
+        for place in places {
+            let Some(stored) = self.record(place)? else {
+                continue;
+            };
+            let header = &stored.entry.header;
+            let Some(body) = stored.entry.body() else { continue };
+            if stored.org != org || header.circle != circle || report_subject(header, body) != Some(subject) {
+                continue;
+            }
+            versions.push(Version {
+                place,
+                id: stored.entry.id,
+                time: header.time,
+                supersedes: supersedes(body),
+                outcome: stored.stamped.outcome,
+            });
+        }
+        versions.sort_unstable_by_key(|version| (version.time, version.id));
+        Ok(versions)
+    }
+
+    /// Places that hold versions of a report, in any circle; almost always exactly those (64-bit keyed hash).
+    #[must_use]
+    pub fn copies(&self, org: OrgId, subject: Subject) -> Vec<RecordRef> {
+        let state = self.shared.state();
+        let mut places = state.find_report(org, subject);
+        places.retain(|place| {
+            state
+                .log(place.log)
+                .is_some_and(|log| place.seq <= log.published.seq)
+        });
+        places
+    }
+
+    /// The version that stands: accepted, superseded by no accepted one, and of rivals the one with the greatest time
+    /// and id.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn standing(
+        &self,
+        org: OrgId,
+        circle: CircleId,
+        subject: Subject,
+    ) -> Result<Option<Version>, StoreError> {
+        let mut versions = self.versions(org, circle, subject)?;
+        versions.retain(|version| version.outcome.verdict == Verdict::Accepted);
+        let superseded: Vec<RecordId> = versions.iter().filter_map(|version| version.supersedes).collect();
+        Ok(versions
+            .into_iter()
+            .rfind(|version| !superseded.contains(&version.id)))
+    }
+
+    /// Whether a report was taken back in this circle.
+    #[must_use]
+    pub fn withdrawn(&self, org: OrgId, circle: CircleId, subject: Subject) -> Option<Withdrawal> {
+        let state = self.shared.state();
+        let found = state.retractions.get(&(org, circle, subject)).copied()?;
+        let committed = state
+            .log(found.record.log)
+            .is_some_and(|log| found.record.seq <= log.published.seq);
+        committed.then_some(found)
+    }
+
+    // ---- what goes to peers
+
+    /// Runs of a log from record `from` on, each ending in a signed header, of together about `max_bytes` (at least one).
+    ///
+    /// A stored page goes out as it is where every body in it is here, accepted and allowed; else it is rebuilt. Pages
+    /// of the tail are joined, so that a receiver verifies one signature for many records.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn runs(
+        &self,
+        log: LogNo,
+        from: u64,
+        max_bytes: usize,
+        bodies: &mut Bodies<'_>,
+    ) -> Result<Vec<WireRun>, StoreError> {
+        let mut runs: Vec<WireRun> = Vec::new();
+        let mut total = 0;
+        let mut next = from.max(1);
+        while total < max_bytes || runs.is_empty() {
+            let Some((run, tail_end)) = self.next_run(log, next, bodies)? else {
+                break;
+            };
+            next = tail_end + 1;
+            total += run.packed.len();
+            runs.push(run);
+        }
+        Ok(runs)
+    }
+
+    fn next_run(
+        &self,
+        log: LogNo,
+        from: u64,
+        bodies: &mut Bodies<'_>,
+    ) -> Result<Option<(WireRun, u64)>, StoreError> {
+        let place = RecordRef { log, seq: from };
+        let Some((loaded_or_packed, page)) = self.whole_or_loaded(place, bodies)? else {
+            return Ok(None);
+        };
+        let loaded = match loaded_or_packed {
+            Fetched::Packed(packed) => {
+                return Ok(Some((
+                    WireRun {
+                        first: from,
+                        last: page.last,
+                        packed: packed.into(),
+                    },
+                    page.last,
+                )));
+            }
+            Fetched::Loaded(loaded) => loaded,
+        };
+        let mut run = self.permitted(log, from, &loaded, bodies)?;
+        let mut raw = page.raw as usize;
+        while page.tail && raw < PAGE_TARGET {
+            let Some((next, next_page)) = self.page(RecordRef {
+                log,
+                seq: run.tip().seq + 1,
+            })?
+            else {
+                break;
+            };
+            if !next_page.tail {
+                break;
+            }
+            let next = self.permitted(log, run.tip().seq + 1, &next, bodies)?;
+            raw += next_page.raw as usize;
+            run = match run.join(next) {
+                Ok(joined) => joined,
+                Err(apart) => {
+                    run = apart.0;
+                    break;
+                }
+            };
+        }
+        let last = run.tip().seq;
+        let packed = page::pack(&page::encode(&run)).into();
+        Ok(Some((
+            WireRun {
+                first: from,
+                last,
+                packed,
+            },
+            last,
+        )))
+    }
+
+    /// The page with `place`: packed as it is if it may go out so.
+    fn whole_or_loaded(
+        &self,
+        place: RecordRef,
+        bodies: &mut Bodies<'_>,
+    ) -> Result<Option<(Fetched, PageRef)>, StoreError> {
+        for _ in 0..TRIES {
+            let Some((first, page)) = self.page_ref(place) else {
+                return Ok(None);
+            };
+            let whole = first == place.seq && !page.tail && self.is_open(place.log, first, page.last);
+            if !whole || matches!(bodies, Bodies::None) {
+                return Ok(self
+                    .page(place)?
+                    .map(|(loaded, page)| (Fetched::Loaded(loaded), page)));
+            }
+            if let Bodies::Where(allowed) = bodies {
+                let Some((loaded, page)) = self.page(place)? else {
+                    return Ok(None);
+                };
+                let may = |entry: &Entry| {
+                    let place = RecordRef {
+                        seq: entry.header.seq,
+                        ..place
+                    };
+                    self.outcome(place)
+                        .is_some_and(|stamped| allowed(place, entry, &stamped.outcome))
+                };
+                if !loaded.run.entries().iter().all(may) {
+                    return Ok(Some((Fetched::Loaded(loaded), page)));
+                }
+            }
+            let key = self.shared.keys.at(Kind::Page, place.log, first);
+            if let Some(value) = self.shared.kv.get(&key)?
+                && let Opened::Is(packed) = pages::packed(self.shared.slots.as_ref(), &key, &value)?
+            {
+                return Ok(Some((Fetched::Packed(packed), page)));
+            }
+            std::thread::yield_now();
+        }
+        Err(missing(place.log, place.seq))
+    }
+
+    /// Whether all bodies of a page are in it and accepted, or gone.
+    fn is_open(&self, log: LogNo, first: u64, last: u64) -> bool {
+        let state = self.shared.state();
+        let Some(log) = state.log(log) else { return false };
+        let open = |outcome: &Outcome| match outcome.body {
+            BodyState::Here => outcome.verdict == Verdict::Accepted,
+            BodyState::Gone(_) => true,
+            _ => false,
+        };
+        log.bodies.range(first..=last).next().is_none()
+            && log
+                .spans
+                .within(first, last)
+                .all(|(_, _, stamped)| open(&stamped.outcome))
+    }
+
+    /// A run from `from` on with the bodies that may go out.
+    fn permitted(
+        &self,
+        log: LogNo,
+        from: u64,
+        loaded: &Loaded,
+        bodies: &mut Bodies<'_>,
+    ) -> Result<Run, StoreError> {
+        let run = Run::clone(&loaded.run);
+        let mut run = run.after(from - 1).ok_or_else(|| missing(log, from))?;
+        // Entries are read by the predicate while parts are replaced: it sees them as they are stored.
+        let mut parts = Vec::with_capacity(run.entries().len());
+        for entry in run.entries() {
+            let place = RecordRef {
+                log,
+                seq: entry.header.seq,
+            };
+            let outcome = self.outcome(place).map(|stamped| stamped.outcome);
+            parts.push(match outcome {
+                Some(Outcome {
+                    body: BodyState::Gone(reason),
+                    ..
+                }) => Part::Gone(reason),
+                Some(outcome) if outcome.body == BodyState::Here && outcome.verdict == Verdict::Accepted => {
+                    self.permitted_body(place, entry, &outcome, bodies)?
+                }
+                _ => Part::NotHeld,
+            });
+        }
+        for ((_, part), new) in run.bodies_mut().zip(parts) {
+            *part = new;
+        }
+        Ok(run)
+    }
+
+    fn permitted_body(
+        &self,
+        place: RecordRef,
+        entry: &Entry,
+        outcome: &Outcome,
+        bodies: &mut Bodies<'_>,
+    ) -> Result<Part, StoreError> {
+        if matches!(bodies, Bodies::None) {
+            return Ok(Part::NotHeld);
+        }
+        let late = match entry.body() {
+            Some(_) => None,
+            None => Some(Entry {
+                body: self.late_body(place)?.map_or(Part::NotHeld, Part::Here),
+                ..entry.clone()
+            }),
+        };
+        let entry = late.as_ref().unwrap_or(entry);
+        let may = match bodies {
+            Bodies::All => true,
+            Bodies::None => false,
+            Bodies::Where(allowed) => allowed(place, entry, outcome),
+        };
+        Ok(if may { entry.body.clone() } else { Part::Withheld })
+    }
+
+    // ---- pages
+
+    fn page_ref(&self, place: RecordRef) -> Option<(u64, PageRef)> {
+        let state = self.shared.state();
+        let log = state
+            .log(place.log)
+            .filter(|log| place.seq <= log.published.seq)?;
+        log.page_of(place.seq)
+            .filter(|(_, page)| page.last <= log.published.seq || page.tail)
+    }
+
+    /// Reads the page that holds a record.
+    fn page(&self, place: RecordRef) -> Result<Option<(Loaded, PageRef)>, StoreError> {
+        for _ in 0..TRIES {
+            let found = {
+                let state = self.shared.state();
+                let log = state.log(place.log).filter(|log| place.seq <= log.published.seq);
+                log.and_then(|log| Some((log.key, log.page_of(place.seq)?)))
+            };
+            let Some((log_key, (first, page))) = found else {
+                return Ok(None);
+            };
+            let key = self.shared.keys.at(Kind::Page, place.log, first);
+            if let Some(value) = self.shared.kv.get(&key)? {
+                let (slots, cache) = (self.shared.slots.as_ref(), Some(&self.shared.cache));
+                if let Opened::Is(loaded) =
+                    pages::load(slots, cache, log_key, (place.log, first), &key, &value)?
+                {
+                    return Ok(Some((loaded, page)));
+                }
+            }
+            // Replaced between the look into the directory and the read.
+            std::thread::yield_now();
+        }
+        Err(missing(place.log, place.seq))
+    }
+
+    fn late_body(&self, place: RecordRef) -> Result<Option<Bytes>, StoreError> {
+        let key = self.shared.keys.at(Kind::Body, place.log, place.seq);
+        let Some(value) = self.shared.kv.get(&key)? else {
+            return Ok(None);
+        };
+        let opened = vault::unseal(self.shared.slots.as_ref(), &key, &vault::parse(&value)?)?;
+        Ok(opened.map(Bytes::from))
+    }
+}
+
+enum Fetched {
+    Packed(Vec<u8>),
+    Loaded(Loaded),
+}
+
+fn info(no: LogNo, log: &crate::state::LogState) -> LogInfo {
+    LogInfo {
+        no,
+        key: log.key,
+        org: log.org,
+        base: log.base,
+        tip: log.published,
+        standing: log.standing,
+    }
+}
+
+/// The version before, which stands behind salt and subject in a report.
+fn supersedes(body: &[u8]) -> Option<RecordId> {
+    let rest = body.get(32..)?;
+    match rest.split_first() {
+        Some((1, rest)) => rest.first_chunk::<32>().map(|id| RecordId(*id)),
+        _ => None,
+    }
+}

@@ -1,0 +1,301 @@
+//! What is random lives in memory: logs, page directory, ids, reports, retractions, order. Rebuilt at open.
+//!
+//! The writer adds to it while it stages, under a short lock; readers see nothing above a log's published height.
+//! Everything here is proportional to the records that are stored.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+
+use bincode::{Decode, Encode};
+use hashbrown::HashTable;
+use siphasher::sip::SipHasher13;
+use tocsin_record::body::report::Subject;
+use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, RecordId, Tip};
+
+use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Spans, Stamped, Verdict};
+
+/// Whether a log goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub enum Standing {
+    /// The next header is taken.
+    #[default]
+    Open,
+    /// Two headers have this number: nothing is taken from there on, what was is disputed.
+    Forked {
+        /// Number of the lowest two headers that differ.
+        at: u64,
+    },
+    /// The author's org was removed with this as its last record.
+    Cut {
+        /// Number of the last record that counts.
+        at: u64,
+        /// Its id.
+        id: RecordId,
+    },
+}
+
+/// A page in the directory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageRef {
+    /// Number of its last record.
+    pub last: u64,
+    /// The slot that its key rests in.
+    pub slot: u32,
+    /// Bytes before compression.
+    pub raw: u32,
+    /// Whether it shares the tail's slot and will be joined with its neighbours.
+    pub tail: bool,
+    /// Whether judgements changed since it was written, and rest under a key of their own.
+    pub noted: bool,
+}
+
+/// One log.
+#[derive(Debug)]
+pub(crate) struct LogState {
+    pub key: LogKey,
+    pub org: OrgId,
+    /// The record before the first that is kept; seq 0 if all are.
+    pub base: Tip,
+    pub tip: Tip,
+    /// Readers see records up to here.
+    pub published: Tip,
+    pub standing: Standing,
+    pub spans: Spans,
+    /// By number of the first record.
+    pub pages: BTreeMap<u64, PageRef>,
+    /// Bodies that came later than their headers, with the slot of each.
+    pub bodies: BTreeMap<u64, u32>,
+    /// The slot that pages of the tail share.
+    pub tail_slot: Option<u32>,
+    /// No page before this one is of the tail.
+    pub tail_first: u64,
+    /// Bytes of the tail before compression.
+    pub tail_raw: usize,
+}
+
+impl LogState {
+    pub fn new(key: LogKey, org: OrgId) -> Self {
+        Self {
+            key,
+            org,
+            base: Tip::default(),
+            tip: Tip::default(),
+            published: Tip::default(),
+            standing: Standing::Open,
+            spans: Spans::default(),
+            pages: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+            tail_slot: None,
+            tail_first: 0,
+            tail_raw: 0,
+        }
+    }
+
+    /// The page that holds a record: number of its first record, and where it is.
+    pub fn page_of(&self, seq: u64) -> Option<(u64, PageRef)> {
+        let (&first, page) = self.pages.range(..=seq).next_back()?;
+        (seq <= page.last).then_some((first, *page))
+    }
+}
+
+/// A retraction that is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// Its record.
+    pub record: RecordRef,
+    /// The reason, as a body that is gone states it.
+    pub reason: u8,
+}
+
+/// How many records there are of each sort.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All records whose header is here.
+    pub records: u64,
+    /// Judged: accepted.
+    pub accepted: u64,
+    /// Judged: held.
+    pub held: u64,
+    /// Judged: refused.
+    pub refused: u64,
+    /// Bodies that are here.
+    pub bodies: u64,
+    /// Bodies that are wanted.
+    pub wanted: u64,
+    /// Bodies that every asked peer withholds.
+    pub withheld: u64,
+    /// Bodies that were erased.
+    pub gone: u64,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, outcome: &Outcome, count: u64) {
+        self.change(outcome, |n| *n += count);
+    }
+
+    pub(crate) fn remove(&mut self, outcome: &Outcome, count: u64) {
+        self.change(outcome, |n| *n -= count);
+    }
+
+    fn change(&mut self, outcome: &Outcome, mut by: impl FnMut(&mut u64)) {
+        by(&mut self.records);
+        match outcome.verdict {
+            Verdict::Accepted => by(&mut self.accepted),
+            Verdict::Held => by(&mut self.held),
+            Verdict::Refused => by(&mut self.refused),
+            Verdict::Unjudged => {}
+        }
+        match outcome.body {
+            BodyState::Here => by(&mut self.bodies),
+            BodyState::Wanted => by(&mut self.wanted),
+            BodyState::Withheld => by(&mut self.withheld),
+            BodyState::Gone(_) => by(&mut self.gone),
+            BodyState::NotHeld | BodyState::Refused => {}
+        }
+    }
+}
+
+/// Hash table of places under 64-bit keys. Several places may share a key; a hit is verified on read.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    table: HashTable<(u64, u64)>,
+}
+
+impl Places {
+    pub fn insert(&mut self, key: u64, place: RecordRef) {
+        self.table
+            .insert_unique(key, (key, place.pack()), |entry| entry.0);
+    }
+
+    pub fn remove(&mut self, key: u64, place: RecordRef) {
+        let place = place.pack();
+        if let Ok(entry) = self.table.find_entry(key, |entry| *entry == (key, place)) {
+            entry.remove();
+        }
+    }
+
+    pub fn get(&self, key: u64) -> Vec<RecordRef> {
+        let hits = self.table.iter_hash(key).filter(|entry| entry.0 == key);
+        let mut places: Vec<_> = hits.map(|entry| RecordRef::unpack(entry.1)).collect();
+        // Hash order differs between runs that grew differently; callers get one order.
+        places.sort_unstable();
+        places
+    }
+}
+
+/// A range in the order of changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrivals {
+    pub arrival: u64,
+    pub first: RecordRef,
+    pub count: u64,
+}
+
+/// Everything that readers share with the writer.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Key of every keyed hash here: nobody outside can aim at a bucket.
+    secret: (u64, u64),
+    pub logs: Vec<LogState>,
+    pub by_key: BTreeMap<LogKey, LogNo>,
+    ids: Places,
+    reports: Places,
+    pub retractions: BTreeMap<(OrgId, CircleId, Subject), Withdrawal>,
+    pub order: Vec<Arrivals>,
+    /// Changes below this number are committed.
+    pub published: u64,
+    pub counts: Counts,
+    pub rules: Vec<String>,
+    pub peers: Vec<NodeKey>,
+}
+
+impl State {
+    pub fn new(secret: (u64, u64)) -> Self {
+        Self {
+            secret,
+            logs: Vec::new(),
+            by_key: BTreeMap::new(),
+            ids: Places::default(),
+            reports: Places::default(),
+            retractions: BTreeMap::new(),
+            order: Vec::new(),
+            published: 1,
+            counts: Counts::default(),
+            rules: vec![String::new()],
+            peers: vec![NodeKey::ZERO],
+        }
+    }
+
+    fn hash(&self, what: impl Hash) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
+        what.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    pub fn log(&self, log: LogNo) -> Option<&LogState> {
+        self.logs.get(log.0 as usize)
+    }
+
+    pub fn log_mut(&mut self, log: LogNo) -> Option<&mut LogState> {
+        self.logs.get_mut(log.0 as usize)
+    }
+
+    pub fn add_id(&mut self, id: &RecordId, place: RecordRef) {
+        let key = self.hash(id.short());
+        self.ids.insert(key, place);
+    }
+
+    pub fn remove_id(&mut self, id: &RecordId, place: RecordRef) {
+        let key = self.hash(id.short());
+        self.ids.remove(key, place);
+    }
+
+    /// Places that may hold the record: to be verified.
+    pub fn find_id(&self, id: &RecordId) -> Vec<RecordRef> {
+        self.ids.get(self.hash(id.short()))
+    }
+
+    pub fn add_report(&mut self, org: OrgId, subject: Subject, place: RecordRef) {
+        let key = self.hash((org, subject));
+        self.reports.insert(key, place);
+    }
+
+    pub fn remove_report(&mut self, org: OrgId, subject: Subject, place: RecordRef) {
+        let key = self.hash((org, subject));
+        self.reports.remove(key, place);
+    }
+
+    /// Places that may hold versions of a report, in any circle: to be verified.
+    pub fn find_report(&self, org: OrgId, subject: Subject) -> Vec<RecordRef> {
+        self.reports.get(self.hash((org, subject)))
+    }
+
+    /// Sets an outcome for `count` records, and counts them.
+    pub fn set(&mut self, first: RecordRef, count: u64, stamped: Stamped) {
+        let Some(log) = self.logs.get_mut(first.log.0 as usize) else {
+            return;
+        };
+        for (_, count, old) in log.spans.within(first.seq, first.seq + count - 1) {
+            self.counts.remove(&old.outcome, count);
+        }
+        log.spans.set(first.seq, count, stamped);
+        self.counts.add(&stamped.outcome, count);
+        self.arrived(Arrivals {
+            arrival: stamped.arrival,
+            first,
+            count,
+        });
+    }
+
+    pub fn arrived(&mut self, next: Arrivals) {
+        if let Some(last) = self.order.last_mut()
+            && last.arrival + last.count == next.arrival
+            && last.first.log == next.first.log
+            && last.first.seq + last.count == next.first.seq
+        {
+            last.count += next.count;
+        } else {
+            self.order.push(next);
+        }
+    }
+}

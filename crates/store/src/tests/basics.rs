@@ -1,0 +1,298 @@
+use super::*;
+use crate::{Bodies, LogNo, RecordRef, StoreError};
+use tocsin_record::page;
+
+fn at(seq: u64) -> RecordRef {
+    RecordRef { log: LogNo(0), seq }
+}
+
+#[test]
+fn what_is_committed_is_read_back_and_survives_reopening() {
+    let mut disk = Disk::new(1);
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    let mut ids = Vec::new();
+    for n in 0..700 {
+        let run = author.report(n, &format!("report {n} {}", "x".repeat(500)));
+        ids.push(run.entries()[0].clone());
+        append(&mut store, &author, &run);
+        store.commit().unwrap();
+        while n % 50 == 0 && store.idle().unwrap() {}
+    }
+    let run = author.long(400, &"y".repeat(400));
+    ids.extend(run.entries().iter().cloned());
+    let packed = page::pack(&page::encode(&run));
+    let log = store.log_no(&author.log).unwrap();
+    store
+        .append(log, &run, Some(&packed), &vec![accepted(9); 400])
+        .unwrap();
+    store.commit().unwrap();
+    let reader = store.reader();
+    let check = |reader: &crate::Reader<_, _>| {
+        for (seq, entry) in (1..).zip(&ids) {
+            let stored = reader.record(at(seq)).unwrap().unwrap();
+            assert_eq!(&stored.entry, entry);
+            assert_eq!(stored.org, author.org);
+            assert_eq!(reader.find(&entry.id).unwrap(), Some(at(seq)));
+        }
+        assert_eq!(reader.record(at(1101)).unwrap().map(|s| s.place), None);
+        assert_eq!(reader.log(LogNo(0)).unwrap().tip, author.tip);
+        assert_eq!(reader.counts().records, 1100);
+        assert_eq!(reader.counts().bodies, 1100);
+        let all = reader.since(0, 5000);
+        assert_eq!(
+            all.iter().map(|(arrival, _)| *arrival).collect::<Vec<_>>(),
+            (1..=1100).collect::<Vec<_>>()
+        );
+        assert_eq!(
+            all.iter().map(|(_, place)| place.seq).collect::<Vec<_>>(),
+            (1..=1100).collect::<Vec<_>>()
+        );
+    };
+    check(&reader);
+    let pages = reader.shared().state().logs[0].pages.len();
+    assert!(
+        pages < 60,
+        "700 single records and one run of 400 rest in {pages} pages"
+    );
+    // The run that came packed goes out as it came, byte for byte.
+    let runs = reader.runs(LogNo(0), 701, 1, &mut Bodies::All).unwrap();
+    assert_eq!(runs[0].packed, packed);
+    drop(store);
+    disk.crash();
+    let mut seen = 0;
+    let (kv, slots) = (Arc::new(disk.kv.clone()), Arc::new(disk.slots.clone()));
+    let store = Store::open(kv, slots, MESH, random(9), &mut |found| {
+        assert_eq!(found.body, ids[found.place.seq as usize - 1].body());
+        seen += 1;
+    })
+    .unwrap();
+    assert_eq!(seen, 1100);
+    check(&store.reader());
+    assert_eq!(store.next_arrival, 1101);
+}
+
+#[test]
+fn nothing_is_visible_before_its_commit() {
+    let mut disk = Disk::new(2);
+    let mut store = disk.open();
+    let reader = store.reader();
+    let mut author = Author::new(1);
+    let run = author.report(1, "one");
+    append(&mut store, &author, &run);
+    assert!(reader.record(at(1)).unwrap().is_none());
+    assert!(reader.since(0, 10).is_empty());
+    assert_eq!(reader.log(LogNo(0)).unwrap().tip.seq, 0);
+    assert!(reader.runs(LogNo(0), 1, 1, &mut Bodies::All).unwrap().is_empty());
+    // The writer sees it.
+    assert_eq!(store.tip(LogNo(0)).unwrap(), author.tip);
+    assert_eq!(store.find(&run.entries()[0].id).unwrap(), Some(at(1)));
+    assert_eq!(store.entry(at(1)).unwrap().unwrap(), run.entries()[0]);
+    let committed = store.commit().unwrap();
+    assert_eq!(committed.tips, [(LogNo(0), author.tip)]);
+    assert!(reader.record(at(1)).unwrap().is_some());
+    assert_eq!(reader.since(0, 10), [(1, at(1))]);
+    assert_eq!(store.commit().unwrap(), crate::Committed::default());
+}
+
+#[test]
+fn a_failed_write_poisons() {
+    for after in 0..2 {
+        let mut disk = Disk::new(3);
+        let mut store = disk.open();
+        let mut author = Author::new(1);
+        let run = author.report(1, "one");
+        append(&mut store, &author, &run);
+        disk.kv.fail_next(after);
+        assert!(matches!(
+            store.commit(),
+            Err(StoreError::Fault(crate::Fault::Injected(_)))
+        ));
+        disk.kv.heal();
+        assert!(matches!(store.commit(), Err(StoreError::Poisoned)));
+        assert!(matches!(
+            store.put_meta("x", Bytes::new()),
+            Err(StoreError::Poisoned)
+        ));
+        assert!(store.reader().record(at(1)).unwrap().is_none());
+        drop(store);
+        disk.crash();
+        disk.open();
+    }
+}
+
+#[test]
+fn only_what_follows_is_taken() {
+    let mut disk = Disk::new(4);
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    let (one, two) = (author.report(1, "one"), author.report(2, "two"));
+    let log = store.open_log(&author.log, author.org).unwrap();
+    let misuse =
+        |result: Result<crate::Appended, StoreError>| assert!(matches!(result, Err(StoreError::Misuse(_))));
+    misuse(store.append(log, &two, None, &[accepted(1)]));
+    misuse(store.append(log, &one, None, &[]));
+    misuse(store.append(LogNo(9), &one, None, &[accepted(1)]));
+    store.append(log, &one, None, &[accepted(1)]).unwrap();
+    misuse(store.append(log, &one, None, &[accepted(1)]));
+    let other = Author::new(2).report(1, "other");
+    misuse(store.append(log, &other, None, &[accepted(1)]));
+    store.append(log, &two, None, &[accepted(1)]).unwrap();
+    store.commit().unwrap();
+}
+
+#[test]
+fn bodies_that_come_later_and_bodies_that_may_not_leave() {
+    let mut disk = Disk::new(5);
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    let run = author.long(300, &"z".repeat(600));
+    let log = store.open_log(&author.log, author.org).unwrap();
+    let mut outcomes = vec![accepted(1); 300];
+    outcomes[9].body = BodyState::Wanted;
+    outcomes[9].verdict = Verdict::Unjudged;
+    outcomes[19].verdict = Verdict::Held;
+    outcomes[29] = Outcome {
+        verdict: Verdict::Refused,
+        body: BodyState::Refused,
+        ..accepted(1)
+    };
+    store.append(log, &run, None, &outcomes).unwrap();
+    store.commit().unwrap();
+    assert_eq!(store.wanted(at(0), 10), [at(10)]);
+    let reader = store.reader();
+    assert!(reader.body(at(10)).unwrap().is_none());
+    assert!(reader.body(at(30)).unwrap().is_none());
+    assert!(reader.body(at(20)).unwrap().is_some());
+    let parts = |reader: &crate::Reader<_, _>, bodies: &mut Bodies<'_>| {
+        let runs = reader.runs(log, 1, 1, bodies).unwrap();
+        let run = page::decode(author.log, &page::unpack(&runs[0].packed).unwrap())
+            .unwrap()
+            .verify()
+            .unwrap();
+        run.entries().iter().map(|e| e.body.clone()).collect::<Vec<_>>()
+    };
+    use tocsin_record::Part::*;
+    let sent = parts(&reader, &mut Bodies::All);
+    assert_eq!([&sent[9], &sent[19], &sent[29]], [&NotHeld, &NotHeld, &NotHeld]);
+    assert_eq!(sent.iter().filter(|part| matches!(part, Here(_))).count(), 297);
+    let sent = parts(&reader, &mut Bodies::Where(&mut |place, _, _| place.seq % 2 == 0));
+    assert_eq!([&sent[0], &sent[9]], [&Withheld, &NotHeld]);
+    assert!(
+        parts(&reader, &mut Bodies::None)
+            .iter()
+            .all(|part| *part == NotHeld)
+    );
+    // The body comes late; another's does not fit.
+    let bodies: Vec<Bytes> = run.entries().iter().map(|e| e.body().unwrap().clone()).collect();
+    assert!(matches!(
+        store.set_body(at(10), &bodies[3], accepted(2)),
+        Err(StoreError::Misuse(_))
+    ));
+    assert!(store.set_body(at(10), &bodies[9], accepted(2)).unwrap());
+    assert!(reader.body(at(10)).unwrap().is_none());
+    store.commit().unwrap();
+    assert_eq!(reader.body(at(10)).unwrap().as_ref(), Some(&bodies[9]));
+    assert!(store.wanted(at(0), 10).is_empty());
+    // Released, and refused after all.
+    store.set_outcome(at(20), accepted(1)).unwrap();
+    store
+        .set_outcome(
+            at(40),
+            Outcome {
+                verdict: Verdict::Refused,
+                body: BodyState::Refused,
+                ..accepted(1)
+            },
+        )
+        .unwrap();
+    store.commit().unwrap();
+    let check = |reader: &crate::Reader<_, _>| {
+        let sent = parts(reader, &mut Bodies::All);
+        assert_eq!(
+            [&sent[9], &sent[19]],
+            [&Here(bodies[9].clone()), &Here(bodies[19].clone())]
+        );
+        assert_eq!([&sent[29], &sent[39]], [&NotHeld, &NotHeld]);
+        assert!(reader.body(at(40)).unwrap().is_none());
+        // What changed comes again, at the end.
+        let order: Vec<u64> = reader.since(301, 10).iter().map(|(_, place)| place.seq).collect();
+        assert_eq!(order, [10, 20, 40]);
+        assert_eq!(reader.since(0, 1000).len(), 300);
+    };
+    check(&reader);
+    drop(store);
+    disk.crash();
+    let store = disk.open();
+    check(&store.reader());
+    // From the middle of a page, the rest of it with its signature.
+    let runs = store.reader().runs(log, 250, 1, &mut Bodies::All).unwrap();
+    let run = page::decode(author.log, &page::unpack(&runs[0].packed).unwrap())
+        .unwrap()
+        .verify()
+        .unwrap();
+    assert_eq!((runs[0].first, run.first_seq(), run.tip().seq), (250, 250, 300));
+}
+
+#[test]
+fn tails_are_joined_on_the_wire() {
+    let mut disk = Disk::new(6);
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    for n in 0..100 {
+        let run = author.report(n, "short");
+        append(&mut store, &author, &run);
+        store.commit().unwrap();
+    }
+    let runs = store
+        .reader()
+        .runs(LogNo(0), 5, 1 << 20, &mut Bodies::All)
+        .unwrap();
+    assert_eq!(
+        runs.iter().map(|run| (run.first, run.last)).collect::<Vec<_>>(),
+        [(5, 100)]
+    );
+    let run = page::decode(author.log, &page::unpack(&runs[0].packed).unwrap())
+        .unwrap()
+        .verify()
+        .unwrap();
+    assert_eq!(run.body_bytes(), 96 * (33 + 5));
+}
+
+#[test]
+fn names_values_and_standing_survive() {
+    let mut disk = Disk::new(7);
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    let run = author.report(1, "one");
+    append(&mut store, &author, &run);
+    let log = LogNo(0);
+    assert_eq!(store.intern_rule("").unwrap(), 0);
+    let (a, b) = (
+        store.intern_rule("trusted").unwrap(),
+        store.intern_rule("low-confidence").unwrap(),
+    );
+    assert_eq!(store.intern_rule("trusted").unwrap(), a);
+    let peer = store.intern_peer(&NodeKey([3; 32])).unwrap();
+    store.put_meta("alive", Bytes::from_static(b"12")).unwrap();
+    store.put_meta("roster", Bytes::from(vec![5; 300_000])).unwrap();
+    store
+        .put_fork_proof(log, 2, Bytes::from_static(b"proof"))
+        .unwrap();
+    store.commit().unwrap();
+    drop(store);
+    disk.crash();
+    let mut store = disk.open();
+    let reader = store.reader();
+    assert_eq!(
+        (reader.rule(a).as_deref(), reader.rule(b).as_deref()),
+        (Some("trusted"), Some("low-confidence"))
+    );
+    assert_eq!(reader.peer(peer), Some(NodeKey([3; 32])));
+    assert_eq!(store.intern_rule("low-confidence").unwrap(), b);
+    assert_eq!(store.get_meta("alive").unwrap().as_deref(), Some(&b"12"[..]));
+    assert_eq!(reader.get_meta("roster").unwrap().unwrap().len(), 300_000);
+    assert_eq!(reader.get_meta("other").unwrap(), None);
+    assert_eq!(store.standing(log), Some(crate::Standing::Forked { at: 2 }));
+    assert_eq!(store.fork_proof(log).unwrap().as_deref(), Some(&b"proof"[..]));
+}
