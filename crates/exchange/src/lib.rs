@@ -1,1 +1,264 @@
-//! See DESIGN.
+//! How indicators come in: STIX, MISP, CSV and plain lists, as drafts of reports.
+//!
+//! Pure: bytes in, drafts out. No files, no clock, no randomness; what a draft needs of these (salt, time, marking
+//! of the last resort) the caller gives when it makes a report of it.
+//!
+//! ```text
+//! bytes --FORMATS: sniff--> parse --> Draft --gather: merge, split, hash--> Imported --whole / version--> Report
+//!                             |                                                ^
+//!                             '--> Skipped (line or object, and why)           '-- marking::resolve
+//! ```
+//!
+//! Held here: one bad object or line never loses the rest; the same bytes give the same subjects and content
+//! hashes; a marking is never looser than what the object says. To add a format: a file here and a row of [`FORMATS`].
+
+mod changes;
+pub mod csv;
+mod gather;
+mod json;
+pub mod list;
+pub mod marking;
+pub mod misp;
+mod names;
+pub mod profile;
+pub mod stix;
+mod when;
+
+use std::collections::BTreeMap;
+
+use tocsin_record::OrgId;
+use tocsin_record::body::report::{Indicator, Original, Source, Subject};
+
+pub use changes::{Changes, changes};
+pub use gather::{is_bucket_of, list_subject};
+pub use marking::PartialMarking;
+pub use profile::Profile;
+
+/// Largest file that is imported, in bytes.
+pub const FILE_MAX: usize = 256 << 20;
+/// How many of what was left out are told one by one; the rest is counted.
+pub const SKIPPED_MAX: usize = 1_000;
+
+/// One file to be imported.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The content, at most [`FILE_MAX`] bytes.
+    pub bytes: &'a [u8],
+    /// The file's name. With `source` it identifies a list that has no ids of its own, so it must be the same the
+    /// next time: a name, not a path of this machine.
+    pub name: &'a str,
+    /// Name of the source: the profile's, else the folder's or whatever the operator called it.
+    pub source: &'a str,
+    /// The importing org: the namespace of made-up subjects.
+    pub org: OrgId,
+    /// What is known of the source beforehand; `Profile::default()` for nothing.
+    pub profile: &'a Profile,
+}
+
+/// A format: how its files are recognised and read.
+pub struct Format {
+    /// For people, profiles and JSON: `stix`, `misp`, `csv`, `list`.
+    pub name: &'static str,
+    /// Whether the bytes look like it; cheap, and asked in the order of the table.
+    pub sniff: fn(&[u8]) -> bool,
+    parse: fn(&Input<'_>, &mut Found) -> Result<(), ImportError>,
+}
+
+/// All formats. The last takes any text.
+pub static FORMATS: &[Format] = &[stix::FORMAT, misp::FORMAT, csv::FORMAT, list::FORMAT];
+
+/// What a file held.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// Name of the format that it was read as.
+    pub format: &'static str,
+    /// What the file says of all that is in it, such as a comment `# TLP:GREEN` at its top.
+    pub marking: PartialMarking,
+    /// The reports to be made.
+    pub reports: Vec<Imported>,
+    /// What was left out, in order, at most [`SKIPPED_MAX`]; `counts.skipped` has them all.
+    pub skipped: Vec<Skipped>,
+    /// What is kept in an original and is no indicator, by type: free texts, links, ports. How many of each.
+    pub context: BTreeMap<String, u64>,
+    /// Totals.
+    pub counts: Counts,
+}
+
+/// Totals of one file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Objects, attributes, rows or lines that were looked at; comments and blank lines are none.
+    pub seen: u64,
+    /// Indicators in all reports, after duplicates were merged.
+    pub indicators: u64,
+    /// Values that stood more than once in a report and were merged.
+    pub duplicates: u64,
+    /// Objects that their source took back: revoked or deleted.
+    pub withdrawn: u64,
+    /// Objects or lines left out because something is wrong with them.
+    pub skipped: u64,
+    /// Reports whose original objects were too large to be kept beside their indicators.
+    pub originals_dropped: u64,
+    /// Objects with a marking-definition that is not in the file and that no standard defines.
+    pub unknown_markings: u64,
+}
+
+/// Something that was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its line, from 1, where the format has lines.
+    pub line: Option<u64>,
+    /// Which object and field; may be empty where the line says it. Fit for a terminal.
+    pub path: String,
+    /// What is wrong and how to mend it. Fit for a terminal.
+    pub why: String,
+}
+
+/// A report to be made: everything but salt and final marking.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Imported {
+    /// The same for the same report of the same source, whenever it is imported.
+    pub subject: Subject,
+    /// One line for people.
+    pub title: String,
+    /// What happened, for people.
+    pub description: String,
+    /// When the source first wrote it, in ms, 0 if unknown.
+    pub created: u64,
+    /// When the source last changed it, in ms, 0 if unknown.
+    pub modified: u64,
+    /// Labels and tags, sorted, none twice; handling tags became `marking`.
+    pub labels: Vec<String>,
+    /// What the objects say about handling.
+    pub marking: PartialMarking,
+    /// What to look for, sorted by observable, none twice.
+    pub indicators: Vec<Indicator>,
+    /// The source's own objects.
+    pub originals: Vec<Original>,
+    /// Where it came from.
+    pub origin: Source,
+    /// Digest of all that matters above: equal if and only if nothing has to be published.
+    pub content_hash: [u8; 32],
+}
+
+/// Why nothing of a file could be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// Nothing in it.
+    #[error("the file is empty")]
+    Empty,
+    /// Over [`FILE_MAX`].
+    #[error("the file has {0} bytes; at most {FILE_MAX} are imported at once: split it")]
+    TooLarge(usize),
+    /// Not text.
+    #[error("the file is {0}; convert it to UTF-8 text first")]
+    Encoding(&'static str),
+    /// Broken JSON.
+    #[error("line {line}, column {column}: {why}")]
+    Json {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+        /// What the parser says.
+        why: String,
+        /// The parser's error.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// JSON of another shape.
+    #[error("the file is JSON but holds {0}; tocsin reads STIX bundles and MISP events")]
+    Shape(&'static str),
+    /// No such format.
+    #[error("there is no format `{0}`; use stix, misp, csv or list")]
+    UnknownFormat(String),
+    /// A column mapping that does not fit the file.
+    #[error("the profile's column `{0}` is not in the file's header")]
+    Column(String),
+}
+
+/// Reads a file in the format that its profile names, else the one that it looks like.
+///
+/// # Errors
+/// When nothing can be read at all; what is wrong with parts of it is in [`Found::skipped`].
+pub fn import(input: &Input<'_>) -> Result<Found, ImportError> {
+    if input.bytes.len() > FILE_MAX {
+        return Err(ImportError::TooLarge(input.bytes.len()));
+    }
+    let bytes = input.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(input.bytes);
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(ImportError::Empty);
+    }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(ImportError::Encoding("UTF-16"));
+    }
+    let head = &bytes[..bytes.len().min(4096)];
+    if head.contains(&0) || head.starts_with(b"\x1f\x8b") {
+        return Err(ImportError::Encoding("not text (packed or binary)"));
+    }
+    let format = match &input.profile.format {
+        Some(name) => FORMATS
+            .iter()
+            .find(|format| format.name == name)
+            .ok_or_else(|| ImportError::UnknownFormat(name.clone()))?,
+        None => recognise(bytes)?,
+    };
+    let mut found = Found {
+        format: format.name,
+        ..Found::default()
+    };
+    (format.parse)(&Input { bytes, ..*input }, &mut found)?;
+    found.counts.indicators = found
+        .reports
+        .iter()
+        .map(|report| report.indicators.len() as u64)
+        .sum();
+    Ok(found)
+}
+
+/// The format that bytes look like.
+///
+/// # Errors
+/// For JSON that is neither STIX nor MISP.
+pub fn recognise(bytes: &[u8]) -> Result<&'static Format, ImportError> {
+    let format = FORMATS.iter().find(|format| (format.sniff)(bytes));
+    match format {
+        Some(format) if !json::is_json(bytes) || matches!(format.name, "stix" | "misp") => Ok(format),
+        _ if json::is_json(bytes) => Err(ImportError::Shape("neither STIX nor MISP objects")),
+        _ => Ok(&list::FORMAT),
+    }
+}
+
+impl Found {
+    /// Leaves something out, and says why.
+    pub(crate) fn skip(&mut self, line: Option<u64>, path: &str, why: impl std::fmt::Display) {
+        self.counts.skipped += 1;
+        if self.skipped.len() < SKIPPED_MAX {
+            self.skipped.push(Skipped {
+                line,
+                path: names::one_line(path, 120),
+                why: why.to_string(),
+            });
+        }
+    }
+
+    /// Notes something that stays in the original only.
+    pub(crate) fn keep_as_context(&mut self, what: &str) {
+        // The types come from outside: a bound keeps a hostile file from growing the map.
+        const TYPES_MAX: usize = 200;
+        let what = if self.context.len() < TYPES_MAX || self.context.contains_key(what) {
+            names::one_line(what, 60)
+        } else {
+            "other types".to_owned()
+        };
+        *self.context.entry(what).or_default() += 1;
+    }
+}
+
+impl std::fmt::Debug for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Format")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

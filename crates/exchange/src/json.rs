@@ -1,0 +1,181 @@
+//! The top level of JSON files: one document, or one document a line, each kept as it was given.
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::{Found, ImportError};
+
+/// How far into a file the formats look to recognise it, in bytes.
+const HEAD: usize = 64 << 10;
+/// How many lines tell whether a file has one document a line.
+const LINES_SEEN: usize = 20;
+
+/// Whether bytes are meant to be JSON.
+pub(crate) fn is_json(bytes: &[u8]) -> bool {
+    let mut signs = bytes.iter().filter(|b| !b.is_ascii_whitespace());
+    match signs.next() {
+        Some(b'{') => true,
+        Some(b'[') => matches!(signs.next(), None | Some(b'{' | b'[' | b'"' | b']')),
+        _ => false,
+    }
+}
+
+/// Whether the beginning of the bytes holds one of these, for sniffing.
+pub(crate) fn mentions(bytes: &[u8], words: &[&str]) -> bool {
+    let head = &bytes[..bytes.len().min(HEAD)];
+    words
+        .iter()
+        .any(|word| head.windows(word.len()).any(|window| window == word.as_bytes()))
+}
+
+/// The documents of a file, with their lines if there is one a line. A line that is no JSON is skipped; a file that is
+/// one broken document is an error.
+pub(crate) fn documents<'a>(
+    bytes: &'a [u8],
+    found: &mut Found,
+) -> Result<Vec<(Option<u64>, &'a RawValue)>, ImportError> {
+    match serde_json::from_slice(bytes) {
+        Ok(document) => return Ok(vec![(None, document)]),
+        Err(source) if !has_one_a_line(bytes) => return Err(broken(source)),
+        Err(_) => {}
+    }
+    let mut documents = Vec::new();
+    for (line, text) in (1..).zip(bytes.split(|b| *b == b'\n')) {
+        let text = text.trim_ascii();
+        if text.is_empty() {
+            continue;
+        }
+        match serde_json::from_slice(text) {
+            Ok(document) => documents.push((Some(line), document)),
+            Err(error) => {
+                found.counts.seen += 1;
+                found.skip(Some(line), "", said(&error));
+            }
+        }
+    }
+    Ok(documents)
+}
+
+fn has_one_a_line(bytes: &[u8]) -> bool {
+    let (mut whole, mut seen) = (0, 0);
+    for line in bytes.split(|b| *b == b'\n') {
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        seen += 1;
+        whole += usize::from(line.starts_with(b"{") && line.ends_with(b"}"));
+        if seen == LINES_SEEN {
+            break;
+        }
+    }
+    seen >= 2 && whole >= 1 && whole * 2 >= seen
+}
+
+fn broken(source: serde_json::Error) -> ImportError {
+    ImportError::Json {
+        line: source.line(),
+        column: source.column(),
+        why: said(&source),
+        source,
+    }
+}
+
+/// What the parser says, without the place that the message tells by itself.
+fn said(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+/// The value of a raw one, with nesting bounded (128).
+pub(crate) fn value(raw: &RawValue) -> Result<Value, String> {
+    serde_json::from_str(raw.get()).map_err(|error| said(&error))
+}
+
+/// The object of a raw value.
+pub(crate) fn object(raw: &RawValue) -> Result<Map<String, Value>, String> {
+    serde_json::from_str(raw.get()).map_err(|error| said(&error))
+}
+
+/// The elements of a raw array.
+pub(crate) fn array(raw: &RawValue) -> Result<Vec<&RawValue>, String> {
+    serde_json::from_str(raw.get()).map_err(|error| said(&error))
+}
+
+/// The fields of a raw object, each as it was given.
+pub(crate) fn fields(raw: &RawValue) -> Result<std::collections::BTreeMap<String, &RawValue>, String> {
+    serde_json::from_str(raw.get()).map_err(|error| said(&error))
+}
+
+/// A field that is a text; an empty one is none.
+pub(crate) fn text<'a>(map: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
+    map.get(field)?.as_str().filter(|text| !text.is_empty())
+}
+
+/// A field that is a text or a number, as text.
+pub(crate) fn scalar(map: &Map<String, Value>, field: &str) -> Option<String> {
+    match map.get(field)? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// The texts of a field that is a list.
+pub(crate) fn texts<'a>(map: &'a Map<String, Value>, field: &str) -> impl Iterator<Item = &'a str> {
+    map.get(field)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+}
+
+/// A field that is true, `"1"` or 1.
+pub(crate) fn flag(map: &Map<String, Value>, field: &str) -> Option<bool> {
+    match map.get(field)? {
+        Value::Bool(flag) => Some(*flag),
+        Value::String(text) => Some(text == "1" || text == "true"),
+        Value::Number(number) => Some(number.as_u64() == Some(1)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_line_is_skipped_and_a_broken_document_is_an_error() {
+        let mut found = Found::default();
+        let lines = b"{\"a\":1}\n\n{\"a\":\n{\"a\":3}\n";
+        let documents = documents(lines, &mut found).unwrap();
+        assert_eq!(documents.len(), 2);
+        assert_eq!(documents[1].0, Some(4));
+        assert_eq!(found.skipped[0].line, Some(3));
+        let error = super::documents(b"{\n  \"a\": [1,\n", &mut found).unwrap_err();
+        assert!(matches!(error, ImportError::Json { line: 3, .. }), "{error:?}");
+    }
+
+    #[test]
+    fn pretty_printed_documents_are_one() {
+        for text in [
+            "{\n\"a\": {\"b\": 1}\n}",
+            "[\n{\"a\":1},\n{\"a\":2}\n]",
+            "{\"a\":1}",
+        ] {
+            let documents = documents(text.as_bytes(), &mut Found::default()).unwrap();
+            assert_eq!(documents.len(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn json_is_told_from_lists() {
+        assert!(is_json(b" [ {"));
+        assert!(is_json(b"\n{"));
+        assert!(!is_json(b"[2001:db8::1]:443"));
+        assert!(!is_json(b"evil.example"));
+    }
+}

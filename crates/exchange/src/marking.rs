@@ -1,0 +1,225 @@
+//! The marking of what is imported: what the object says, else its file, else the source's profile, else the
+//! operator's flag. What has none stays local.
+
+use tocsin_record::body::report::Indicator;
+use tocsin_record::marking::{Code, Marking, Pap, Personal, Tlp};
+
+use crate::Profile;
+
+/// What an object or a file says about its handling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartialMarking {
+    /// The TLP of all of it; `None` if some of it carries none.
+    pub tlp: Option<Tlp>,
+    /// The strictest TLP that any part of it carries: nothing may make it looser.
+    pub floor: Option<Tlp>,
+    /// The strictest PAP that any part of it carries.
+    pub pap: Option<Pap>,
+}
+
+/// What an operator says about handling, where the data does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// How far it may be disclosed.
+    pub tlp: Option<Tlp>,
+    /// What a recipient may do with it.
+    pub pap: Option<Pap>,
+    /// What it may be used for.
+    pub purposes: Vec<Code>,
+    /// For how long it may be kept, in ms from now.
+    pub retention_ms: Option<u64>,
+    /// The law it is shared under.
+    pub legal_basis: Option<String>,
+}
+
+impl PartialMarking {
+    /// A marking that states this TLP of all of it.
+    #[must_use]
+    pub fn stated(tlp: Tlp) -> Self {
+        Self {
+            tlp: Some(tlp),
+            floor: Some(tlp),
+            pap: None,
+        }
+    }
+
+    /// Takes a label into account that stands beside those already seen on the same object.
+    pub(crate) fn add(&mut self, tlp: Option<Tlp>, pap: Option<Pap>) {
+        self.tlp = self.tlp.max(tlp);
+        self.floor = self.floor.max(tlp);
+        self.pap = self.pap.max(pap);
+    }
+
+    /// Reads a tag such as `tlp:amber` or `PAP:RED`; `false` if it is another tag.
+    pub(crate) fn add_tag(&mut self, tag: &str) -> bool {
+        let (tlp, pap) = (Tlp::from_misp_tag(tag), Pap::from_misp_tag(tag));
+        self.add(tlp, pap);
+        tlp.is_some() || pap.is_some()
+    }
+
+    /// The marking of a whole that has these parts: the strictest if every part is marked, else none, but with
+    /// the strictest as its floor.
+    #[must_use]
+    pub fn of_parts(parts: impl IntoIterator<Item = Self>) -> Self {
+        parts
+            .into_iter()
+            .reduce(|a, b| Self {
+                tlp: a.tlp.zip(b.tlp).map(|(a, b)| a.max(b)),
+                floor: a.floor.max(b.floor),
+                pap: a.pap.max(b.pap),
+            })
+            .unwrap_or_default()
+    }
+
+    /// The same, bound by what some part of it carries.
+    #[must_use]
+    pub(crate) fn raised_to(self, part: Self) -> Self {
+        let floor = self.floor.max(part.floor).max(part.tlp);
+        Self {
+            tlp: self.tlp.map(|tlp| Some(tlp).max(floor).unwrap_or(tlp)),
+            floor,
+            pap: self.pap.max(part.pap),
+        }
+    }
+}
+
+/// The marking under which a draft may be shared; `None`: it stays local until it is marked.
+///
+/// The first of object, file, profile and flag that says a TLP (PAP, purposes, retention) decides it, never
+/// looser than what any part of the object or the file says. `personal` is the strictest default of the
+/// indicators' types, raised by the profile. `now_ms` is where retention is counted from.
+#[must_use]
+pub fn resolve_marking(
+    object: &PartialMarking,
+    file: &PartialMarking,
+    profile: &Profile,
+    flag: &Terms,
+    indicators: &[Indicator],
+    now_ms: u64,
+) -> Option<Marking> {
+    let terms = &profile.terms;
+    let tlp = object.tlp.or(file.tlp).or(terms.tlp).or(flag.tlp)?;
+    let floor = object.floor.max(file.floor);
+    let first = |a: &Vec<Code>, b: &Vec<Code>| if a.is_empty() { b.clone() } else { a.clone() };
+    let retention_ms = terms.retention_ms.or(flag.retention_ms);
+    let marking = Marking {
+        pap: object.pap.or(file.pap).or(terms.pap).or(flag.pap),
+        personal: personal_default(indicators).max(profile.personal),
+        purposes: first(&terms.purposes, &flag.purposes),
+        legal_basis: terms.legal_basis.clone().or_else(|| flag.legal_basis.clone()),
+        retain_until: retention_ms.map(|ms| now_ms.saturating_add(ms)),
+        ..Marking::new(Some(tlp).max(floor).unwrap_or(tlp))
+    };
+    Some(marking.tidy())
+}
+
+/// Whether indicators are personal data, by the defaults of their types.
+#[must_use]
+pub fn personal_default(indicators: &[Indicator]) -> Personal {
+    indicators
+        .iter()
+        .filter_map(|indicator| indicator.what.row())
+        .map(|row| row.personal)
+        .max()
+        .unwrap_or_default()
+}
+
+/// What a marking lacks to be shared at all: personal data needs a purpose and a retention. For a summary.
+#[must_use]
+pub fn lacks(marking: &Marking) -> Option<&'static str> {
+    let needs = marking.personal == Personal::Yes;
+    match (needs, marking.purposes.is_empty(), marking.retain_until.is_none()) {
+        (true, true, true) => {
+            Some("it holds personal data: give `purposes` and `retention` in the source's profile")
+        }
+        (true, true, false) => Some("it holds personal data: give `purposes` in the source's profile"),
+        (true, false, true) => Some("it holds personal data: give `retention` in the source's profile"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tocsin_record::observable::Observable;
+
+    use super::*;
+    use crate::names::plain_indicator;
+
+    fn resolve(
+        object: PartialMarking,
+        file: PartialMarking,
+        profile: Option<Tlp>,
+        flag: Option<Tlp>,
+    ) -> Option<Tlp> {
+        let profile = Profile {
+            terms: Terms {
+                tlp: profile,
+                ..Terms::default()
+            },
+            ..Profile::default()
+        };
+        let flag = Terms {
+            tlp: flag,
+            ..Terms::default()
+        };
+        resolve_marking(&object, &file, &profile, &flag, &[], 0).map(|marking| marking.tlp)
+    }
+
+    #[test]
+    fn the_first_that_speaks_decides() {
+        let none = PartialMarking::default();
+        let said = PartialMarking::stated;
+        use Tlp::{Amber, Clear, Green, Red};
+        assert_eq!(resolve(none, none, None, None), None);
+        assert_eq!(resolve(none, none, None, Some(Green)), Some(Green));
+        assert_eq!(resolve(none, none, Some(Amber), Some(Green)), Some(Amber));
+        assert_eq!(resolve(none, said(Clear), Some(Amber), Some(Green)), Some(Clear));
+        assert_eq!(resolve(said(Red), said(Clear), Some(Amber), None), Some(Red));
+        // The file binds what is in it, and a marked part binds the whole.
+        assert_eq!(resolve(said(Clear), said(Amber), None, None), Some(Amber));
+        let partly = PartialMarking::of_parts([said(Red), none]);
+        assert_eq!(resolve(partly, none, None, None), None);
+        assert_eq!(resolve(partly, none, None, Some(Green)), Some(Red));
+    }
+
+    #[test]
+    fn never_looser_than_any_part() {
+        for seed in 0..2_000_u64 {
+            // A small generator is enough to walk all combinations of six labels in five places.
+            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7;
+            let mut draw = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                Tlp::from_code(((state >> 33) % 6) as u8)
+            };
+            let parts: Vec<_> = (0..3)
+                .map(|_| draw().map_or_else(PartialMarking::default, PartialMarking::stated))
+                .collect();
+            let object = PartialMarking::of_parts(parts.iter().copied());
+            let file = draw().map_or_else(PartialMarking::default, PartialMarking::stated);
+            if let Some(tlp) = resolve(object, file, draw(), draw()) {
+                for part in parts.iter().chain([&file]) {
+                    assert!(part.tlp <= Some(tlp), "seed {seed}: {part:?} became {tlp}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn personal_data_needs_purpose_and_retention() {
+        let mail = [plain_indicator(
+            Observable::parse("email", "me@evil.example").unwrap(),
+        )];
+        let none = PartialMarking::default();
+        let flag = Terms {
+            tlp: Some(Tlp::Green),
+            ..Terms::default()
+        };
+        let marking = resolve_marking(&none, &none, &Profile::default(), &flag, &mail, 0).unwrap();
+        assert_eq!(marking.personal, Personal::Yes);
+        assert!(lacks(&marking).unwrap().contains("`purposes` and `retention`"));
+        let profile = Profile::parse("purposes = ['network-defence']\nretention = '90d'").unwrap();
+        let marking = resolve_marking(&none, &none, &profile, &flag, &mail, 1_000).unwrap();
+        assert_eq!(marking.retain_until, Some(90 * 86_400_000 + 1_000));
+        assert_eq!((lacks(&marking), marking.check()), (None, Ok(())));
+    }
+}

@@ -1,0 +1,490 @@
+//! STIX 2.1 bundles, TAXII envelopes and JSONL of either or of objects; 2.0 where it does not differ.
+//!
+//! A `report` or `grouping` makes a report of the indicators that it refers to. Indicators in no report make a list,
+//! one for each marking: a bundle's id means nothing (STIX 2.1, section 8) and many feeds make a new one every day.
+//! Objects are kept as given, each beside the indicators it explains. Bundles without any indicator give
+//! the values of their cyber-observables, as kind "unknown".
+
+mod object;
+mod pattern;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::value::RawValue;
+use tocsin_record::body::report::{Indicator, LINE_MAX, TEXT_MAX};
+use tocsin_record::marking::{Pap, Tlp};
+use tocsin_record::observable::Observable;
+
+use crate::gather::{Draft, Kept, OriginalForm};
+use crate::{Format, Found, ImportError, Input, PartialMarking, json, names};
+use object::{Body, Object, Sign, is_support};
+
+/// The row of the table of formats.
+pub const FORMAT: Format = Format {
+    name: "stix",
+    sniff,
+    parse,
+};
+
+fn sniff(bytes: &[u8]) -> bool {
+    const WORDS: &[&str] = &[
+        "\"bundle\"",
+        "\"bundle--",
+        "\"spec_version\"",
+        "\"indicator--",
+        "\"pattern_type\"",
+    ];
+    json::is_json(bytes) && json::mentions(bytes, WORDS)
+}
+
+fn parse(input: &Input<'_>, found: &mut Found) -> Result<(), ImportError> {
+    let documents = json::documents(input.bytes, found)?;
+    let mut objects = Vec::new();
+    for (line, document) in documents {
+        if let Err(why) = unfold(document, line, &mut objects, found) {
+            found.skip(line, "", why);
+        }
+    }
+    if objects.is_empty() && found.counts.skipped == 0 {
+        return Err(ImportError::Shape("no STIX objects"));
+    }
+    Bundle::new(newest(objects, found), found).import(input, found);
+    Ok(())
+}
+
+/// The objects of a bundle, an envelope, an array, or the one object that it is.
+fn unfold<'a>(
+    raw: &'a RawValue,
+    line: Option<u64>,
+    objects: &mut Vec<Object<'a>>,
+    found: &mut Found,
+) -> Result<(), String> {
+    let inside = if raw.get().starts_with('[') {
+        json::array(raw)?
+    } else {
+        let fields = json::fields(raw)?;
+        match fields
+            .get("objects")
+            .filter(|objects| objects.get().starts_with('['))
+        {
+            Some(list) => json::array(list)?,
+            None => vec![raw],
+        }
+    };
+    for (at, raw) in inside.into_iter().enumerate() {
+        found.counts.seen += 1;
+        match Object::read(raw, line) {
+            Ok(object) => objects.push(object),
+            Err(why) => {
+                let id = json::object(raw).ok();
+                let id = id.as_ref().and_then(|map| json::text(map, "id"));
+                found.skip(line, id.unwrap_or(&format!("object {}", at + 1)), why);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The newest version of each object, in the order of the file.
+fn newest<'a>(objects: Vec<Object<'a>>, found: &mut Found) -> Vec<Object<'a>> {
+    let mut place: HashMap<String, usize> = HashMap::new();
+    let mut kept: Vec<Object<'a>> = Vec::new();
+    for object in objects {
+        match place.get(&object.id) {
+            Some(at) if !object.id.is_empty() => {
+                found.counts.duplicates += 1;
+                if object.modified > kept[*at].modified {
+                    kept[*at] = object;
+                }
+            }
+            _ => {
+                place.insert(object.id.clone(), kept.len());
+                kept.push(object);
+            }
+        }
+    }
+    kept
+}
+
+/// All objects of a file.
+struct Bundle<'a> {
+    objects: Vec<Object<'a>>,
+    place: HashMap<String, usize>,
+    markings: Vec<PartialMarking>,
+    /// Whether values of cyber-observables count as indicators.
+    observed_only: bool,
+}
+
+impl<'a> Bundle<'a> {
+    fn new(objects: Vec<Object<'a>>, found: &mut Found) -> Self {
+        let place: HashMap<String, usize> = objects
+            .iter()
+            .enumerate()
+            .map(|(at, object)| (object.id.clone(), at))
+            .collect();
+        let mut bundle = Self {
+            observed_only: !objects.iter().any(|object| object.indicator().is_some()),
+            markings: Vec::new(),
+            place,
+            objects,
+        };
+        bundle.markings = bundle
+            .objects
+            .iter()
+            .map(|object| bundle.marking(object, found))
+            .collect();
+        bundle
+    }
+
+    fn marking(&self, object: &Object<'_>, found: &mut Found) -> PartialMarking {
+        let mut marking = PartialMarking::default();
+        let mut unknown = false;
+        for id in &object.marking_refs {
+            match self.label(id) {
+                Some((tlp, pap)) => marking.add(tlp, pap),
+                None => unknown = true,
+            }
+        }
+        for label in &object.labels {
+            marking.add_tag(label);
+        }
+        found.counts.unknown_markings += u64::from(unknown);
+        marking
+    }
+
+    /// What a marking-definition says; `None` if nobody knows it. One that states no TLP (a copyright) says nothing.
+    fn label(&self, id: &str) -> Option<(Option<Tlp>, Option<Pap>)> {
+        let standard = Tlp::from_stix_id(id);
+        match self.get(id).map(|object| &object.body) {
+            // The standard's ids mean what the standard says, whatever stands in the file.
+            Some(Body::Marking(tlp, pap)) => Some((standard.or(*tlp), *pap)),
+            _ => standard.map(|tlp| (Some(tlp), None)),
+        }
+    }
+
+    fn get(&self, id: &str) -> Option<&Object<'a>> {
+        self.place.get(id).map(|at| &self.objects[*at])
+    }
+
+    fn import(&self, input: &Input<'_>, found: &mut Found) {
+        let links = self.links();
+        let mut assigned = vec![false; self.objects.len()];
+        for (at, report) in self.objects.iter().enumerate() {
+            if !report.is_report() || report.revoked || report.uuid.is_none() {
+                continue;
+            }
+            let members = self.members(at, &links);
+            for member in &members {
+                assigned[*member] = true;
+            }
+            self.report(report, at, &members, input, found);
+        }
+        self.rest(&assigned, input, found);
+    }
+
+    /// For each object the relationships and sightings that point to it.
+    fn links(&self) -> Vec<Vec<usize>> {
+        let mut links = vec![Vec::new(); self.objects.len()];
+        for (at, object) in self.objects.iter().enumerate() {
+            if is_link(object) {
+                for end in object.refs.iter().filter_map(|id| self.place.get(id)) {
+                    links[*end].push(at);
+                }
+            }
+        }
+        links
+    }
+
+    /// The objects of a report, in order of the file: those it refers to, relationships among them, and what explains them.
+    fn members(&self, report: usize, links: &[Vec<usize>]) -> Vec<usize> {
+        let mut inside: HashSet<usize> = HashSet::from([report]);
+        inside.extend(
+            self.objects[report]
+                .members
+                .iter()
+                .filter_map(|id| self.place.get(id)),
+        );
+        let named: Vec<usize> = inside.iter().copied().collect();
+        let joins = |link: &Object<'_>, inside: &HashSet<usize>| {
+            link.refs.iter().all(|id| {
+                self.place
+                    .get(id)
+                    .is_none_or(|end| inside.contains(end) || is_support(&self.objects[*end].kind))
+            })
+        };
+        for at in &named {
+            for link in &links[*at] {
+                if joins(&self.objects[*link], &inside) {
+                    inside.insert(*link);
+                }
+            }
+        }
+        let mut open: Vec<usize> = inside.iter().copied().collect();
+        while let Some(at) = open.pop() {
+            let object = &self.objects[at];
+            for id in object
+                .refs
+                .iter()
+                .chain(&object.members)
+                .chain(&object.marking_refs)
+            {
+                if let Some(target) = self.place.get(id)
+                    && (is_support(&self.objects[*target].kind)
+                        || !self.objects[*target].observed().is_empty())
+                    && inside.insert(*target)
+                {
+                    open.push(*target);
+                }
+            }
+        }
+        let mut members: Vec<usize> = inside.into_iter().collect();
+        members.sort_unstable();
+        members
+    }
+
+    fn report(
+        &self,
+        report: &Object<'a>,
+        at: usize,
+        members: &[usize],
+        input: &Input<'_>,
+        found: &mut Found,
+    ) {
+        let Some(uuid) = report.uuid else { return };
+        let mut draft = Draft::report(input, uuid);
+        draft.origin.id = names::one_line(&report.id, LINE_MAX);
+        if let Some(creator) = self.creator(report) {
+            draft.origin.name = creator;
+        }
+        draft.title = report.name.clone();
+        if draft.title.is_empty() {
+            draft.title = format!("{} of {}", report.kind, draft.origin.name);
+        }
+        draft.description = report.description.clone();
+        draft.created = report.created;
+        draft.modified = report.modified;
+        draft.labels = report
+            .labels
+            .iter()
+            .filter(|label| !PartialMarking::default().add_tag(label))
+            .cloned()
+            .collect();
+        draft.marking = self.marking_of_report(at, members);
+        self.fill(&mut draft, members, input, found);
+        draft.finish(input, found);
+    }
+
+    /// The report's own marking, else its indicators'; bound by what any object beside it carries.
+    fn marking_of_report(&self, report: usize, members: &[usize]) -> PartialMarking {
+        let own = self.markings[report];
+        let base = if own.tlp.is_some() {
+            own
+        } else {
+            let content = members
+                .iter()
+                .filter(|at| self.objects[**at].indicator().is_some());
+            PartialMarking::of_parts(content.map(|at| self.markings[*at])).raised_to(own)
+        };
+        members
+            .iter()
+            .fold(base, |whole, at| whole.raised_to(self.markings[*at]))
+    }
+
+    /// What is in no report: a list for each marking, so that nothing is made stricter by its neighbours, and nothing
+    /// unmarked leaves with what is marked.
+    fn rest(&self, assigned: &[bool], input: &Input<'_>, found: &mut Found) {
+        let rest: Vec<usize> = (0..self.objects.len()).filter(|at| !assigned[*at]).collect();
+        let (support, content): (Vec<usize>, Vec<usize>) = rest
+            .into_iter()
+            .partition(|at| is_support(&self.objects[*at].kind));
+        let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for at in content {
+            groups.entry(group_name(&self.markings[at])).or_default().push(at);
+        }
+        if let Some(largest) = groups.values_mut().max_by_key(|group| group.len()) {
+            largest.extend(support);
+        } else if found.reports.is_empty() {
+            found.skip(
+                None,
+                input.name,
+                "it holds no indicator, observed value or report",
+            );
+        }
+        for (name, group) in groups {
+            let mut draft = Draft::list(input, &name);
+            let members: Vec<PartialMarking> = group
+                .iter()
+                .filter(|at| !is_support(&self.objects[**at].kind))
+                .map(|at| self.markings[*at])
+                .collect();
+            draft.marking = group.iter().fold(PartialMarking::of_parts(members), |whole, at| {
+                whole.raised_to(self.markings[*at])
+            });
+            self.name(&mut draft, &group);
+            self.fill(&mut draft, &group, input, found);
+            draft.finish(input, found);
+        }
+    }
+
+    /// A list is called by the threats in it, if they are few, and comes from its one author, if it has one.
+    fn name(&self, draft: &mut Draft<'_>, group: &[usize]) {
+        const THREATS: &[&str] = &["campaign", "intrusion-set", "malware", "threat-actor", "incident"];
+        let threats: Vec<&Object<'_>> = group
+            .iter()
+            .map(|at| &self.objects[*at])
+            .filter(|object| THREATS.contains(&&*object.kind) && !object.name.is_empty())
+            .take(4)
+            .collect();
+        if (1..=3).contains(&threats.len()) {
+            draft.title = threats
+                .iter()
+                .map(|object| &*object.name)
+                .collect::<Vec<_>>()
+                .join(", ");
+            draft.description = threats[0].description.clone();
+        }
+        let creators: HashSet<&String> = group
+            .iter()
+            .filter_map(|at| self.objects[*at].creator.as_ref())
+            .take(100_000)
+            .collect();
+        if creators.len() == 1
+            && let Some(name) = group.iter().find_map(|at| self.creator(&self.objects[*at]))
+        {
+            draft.origin.name = name;
+        }
+    }
+
+    fn creator(&self, object: &Object<'_>) -> Option<String> {
+        let creator = self.get(object.creator.as_deref()?)?;
+        Some(names::one_line(&creator.name, LINE_MAX)).filter(|name| !name.is_empty())
+    }
+
+    /// Indicators and originals of these objects.
+    fn fill(&self, draft: &mut Draft<'a>, members: &[usize], input: &Input<'_>, found: &mut Found) {
+        draft.original_form = OriginalForm::StixArray;
+        for at in members {
+            let object = &self.objects[*at];
+            if object.revoked {
+                found.counts.withdrawn += 1;
+                continue;
+            }
+            if let Some(sign) = object.indicator() {
+                indicators(object, sign, input, &mut draft.indicators, found);
+            } else if self.observed_only {
+                draft
+                    .indicators
+                    .extend(object.observed().iter().map(|value| seen(object, value)));
+            }
+            draft.originals.push(Kept {
+                raw: object.raw,
+                with: self.indicator_of(object),
+                modified: object.modified,
+            });
+        }
+    }
+
+    /// The indicator that an object is, or is about.
+    fn indicator_of(&self, object: &Object<'_>) -> Option<[u8; 16]> {
+        let own = std::iter::once(object);
+        let ends = object
+            .refs
+            .iter()
+            .filter(|_| is_link(object))
+            .filter_map(|id| self.get(id));
+        own.chain(ends)
+            .find(|object| object.indicator().is_some())
+            .and_then(|object| object.uuid)
+            .map(|uuid| uuid.into_bytes())
+    }
+}
+
+fn is_link(object: &Object<'_>) -> bool {
+    matches!(&*object.kind, "relationship" | "sighting")
+}
+
+fn group_name(marking: &PartialMarking) -> String {
+    let tlp = marking.tlp.map(|tlp| tlp.misp_tag().to_owned());
+    let pap = marking.pap.map(|pap| pap.label().to_ascii_lowercase());
+    tlp.into_iter().chain(pap).collect::<Vec<_>>().join(",")
+}
+
+/// A value that was observed, and of which nobody says that it is bad.
+fn seen(object: &Object<'_>, value: &Observable) -> Indicator {
+    Indicator {
+        id: object.uuid.map(|uuid| uuid.into_bytes()),
+        ..names::plain_indicator(value.clone())
+    }
+}
+
+/// The values of an indicator, and its pattern where they are not all it says.
+fn indicators(
+    object: &Object<'_>,
+    sign: &Sign,
+    input: &Input<'_>,
+    out: &mut Vec<Indicator>,
+    found: &mut Found,
+) {
+    let Some(language) = names::pattern_language(&sign.language) else {
+        let why = format!(
+            "the pattern language `{}` is not known: it is kept in the original only",
+            names::one_line(&sign.language, 40)
+        );
+        return found.skip(object.line, &object.id, why);
+    };
+    let named = match language {
+        0x4000 => pattern::read(&sign.pattern).unwrap_or_default(),
+        _ => pattern::Named::default(),
+    };
+    let said = sign.kinds.iter().find_map(|kind| names::kind_named(kind));
+    let said = said
+        .or_else(|| input.profile.kind.clone())
+        .unwrap_or_else(names::unknown_kind);
+    let tags = || {
+        object
+            .labels
+            .iter()
+            .map(String::as_str)
+            .filter(|tag| !PartialMarking::default().add_tag(tag))
+    };
+    let model = Indicator {
+        kind: names::refined(said, tags()),
+        confidence: sign.confidence.or(input.profile.confidence),
+        valid_from: sign.valid_from,
+        valid_until: sign.valid_until,
+        id: object.uuid.map(|uuid| uuid.into_bytes()),
+        comment: names::comment(texts(object, &sign.pattern), tags()),
+        ..names::plain_indicator(Observable {
+            kind: language,
+            value: sign.pattern.as_bytes().to_vec(),
+        })
+    };
+    out.extend(named.values.into_iter().map(|what| Indicator {
+        what,
+        ..model.clone()
+    }));
+    if named.complete {
+        return;
+    }
+    if sign.pattern.len() > TEXT_MAX {
+        return found.skip(
+            object.line,
+            &object.id,
+            format!(
+                "its pattern has {} bytes; at most {TEXT_MAX} are taken",
+                sign.pattern.len()
+            ),
+        );
+    }
+    out.push(model);
+}
+
+/// Name and description, without a name that only repeats the value.
+fn texts<'o>(object: &'o Object<'_>, pattern: &str) -> impl Iterator<Item = &'o str> {
+    let repeats = pattern.contains(&object.name);
+    let name = Some(&*object.name).filter(|_| !repeats);
+    name.into_iter().chain(Some(&*object.description))
+}
+
+#[cfg(test)]
+mod tests;

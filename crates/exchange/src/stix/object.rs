@@ -1,0 +1,293 @@
+//! One STIX object: what of it matters here, beside its bytes as given.
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use tocsin_record::marking::{Pap, Tlp};
+use tocsin_record::observable::{self, Observable, Type, kind};
+use uuid::Uuid;
+
+use super::pattern;
+use crate::{json, when};
+
+/// Most references that one object is read to have.
+const REFS_MAX: usize = 100_000;
+/// Most values of one observed object.
+const VALUES_MAX: usize = 1_000;
+
+/// A STIX object.
+pub(super) struct Object<'a> {
+    pub raw: &'a str,
+    pub line: Option<u64>,
+    pub id: String,
+    pub uuid: Option<Uuid>,
+    pub kind: String,
+    pub name: String,
+    pub description: String,
+    pub created: u64,
+    pub modified: u64,
+    pub revoked: bool,
+    pub labels: Vec<String>,
+    /// `object_refs` of reports, groupings and observed data.
+    pub members: Vec<String>,
+    /// What else it refers to, by fields that end in `_ref` or `_refs`; markings apart.
+    pub refs: Vec<String>,
+    pub creator: Option<String>,
+    pub marking_refs: Vec<String>,
+    pub body: Body,
+}
+
+/// What is read of an object beyond what all have.
+pub(super) enum Body {
+    Indicator(Sign),
+    /// Of a marking-definition.
+    Marking(Option<Tlp>, Option<Pap>),
+    /// The values of a cyber-observable or of observed data of STIX 2.0.
+    Observed(Vec<Observable>),
+    Other,
+}
+
+/// What is read of an indicator.
+pub(super) struct Sign {
+    pub pattern: String,
+    pub language: String,
+    pub kinds: Vec<String>,
+    pub confidence: Option<u8>,
+    pub valid_from: u64,
+    pub valid_until: u64,
+}
+
+/// What is no knowledge of its own: it only explains the rest.
+pub(super) fn is_support(kind: &str) -> bool {
+    matches!(
+        kind,
+        "identity" | "marking-definition" | "extension-definition" | "language-content"
+    )
+}
+
+impl<'a> Object<'a> {
+    /// Reads an object.
+    pub(super) fn read(raw: &'a RawValue, line: Option<u64>) -> Result<Self, String> {
+        let map = json::object(raw)?;
+        let kind = json::text(&map, "type").ok_or("it has no `type`")?.to_owned();
+        let id = json::text(&map, "id").unwrap_or_default().to_owned();
+        if id.is_empty() && !observable_type(&kind) {
+            return Err("it has no `id`".to_owned());
+        }
+        let time = |field| json::text(&map, field).and_then(when::millis).unwrap_or(0);
+        let created = time("created");
+        let labels: Vec<String> = json::texts(&map, "labels").map(str::to_owned).collect();
+        let body = match &*kind {
+            "indicator" => Body::Indicator(sign(&map, &labels)?),
+            "marking-definition" => marking(&map),
+            "observed-data" => Body::Observed(embedded(&map)),
+            kind if observable_type(kind) => {
+                let mut values = Vec::new();
+                observed(kind, &map, &mut values);
+                Body::Observed(values)
+            }
+            _ => Body::Other,
+        };
+        Ok(Self {
+            raw: raw.get(),
+            line,
+            uuid: id
+                .rsplit_once("--")
+                .and_then(|(_, uuid)| Uuid::parse_str(uuid).ok()),
+            id,
+            name: json::text(&map, "name").unwrap_or_default().to_owned(),
+            description: json::text(&map, "description").unwrap_or_default().to_owned(),
+            created,
+            modified: time("modified").max(created),
+            revoked: json::flag(&map, "revoked") == Some(true),
+            members: json::texts(&map, "object_refs")
+                .take(REFS_MAX)
+                .map(str::to_owned)
+                .collect(),
+            refs: references(&map),
+            creator: json::text(&map, "created_by_ref").map(str::to_owned),
+            marking_refs: marking_refs(&map),
+            labels,
+            body,
+            kind,
+        })
+    }
+
+    pub(super) fn indicator(&self) -> Option<&Sign> {
+        match &self.body {
+            Body::Indicator(sign) => Some(sign),
+            _ => None,
+        }
+    }
+
+    pub(super) fn observed(&self) -> &[Observable] {
+        match &self.body {
+            Body::Observed(values) => values,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn is_report(&self) -> bool {
+        matches!(&*self.kind, "report" | "grouping")
+    }
+}
+
+fn sign(map: &Map<String, Value>, labels: &[String]) -> Result<Sign, String> {
+    let pattern = match map.get("pattern") {
+        Some(Value::String(pattern)) if !pattern.trim().is_empty() => pattern.clone(),
+        Some(_) => return Err("its `pattern` is no text".to_owned()),
+        None => return Err("it has no `pattern`".to_owned()),
+    };
+    let time = |field| json::text(map, field).and_then(when::millis).unwrap_or(0);
+    let mut kinds: Vec<String> = json::texts(map, "indicator_types").map(str::to_owned).collect();
+    if kinds.is_empty() {
+        // STIX 2.0 has the types among the labels.
+        kinds = labels.to_vec();
+    }
+    Ok(Sign {
+        pattern,
+        language: json::text(map, "pattern_type").unwrap_or("stix").to_owned(),
+        kinds,
+        confidence: map
+            .get("confidence")
+            .and_then(Value::as_u64)
+            .and_then(|number| u8::try_from(number).ok())
+            .filter(|number| *number <= 100),
+        valid_from: time("valid_from"),
+        valid_until: time("valid_until"),
+    })
+}
+
+/// A marking-definition: TLP 1.0 in its `definition`, TLP 2.0 and PAP in extensions, else a label as its name.
+fn marking(map: &Map<String, Value>) -> Body {
+    let id = json::text(map, "id").unwrap_or_default();
+    let in_definition = |field| {
+        map.get("definition")
+            .and_then(|it| it.get(field))
+            .and_then(Value::as_str)
+    };
+    let in_extension = |field: &str| {
+        map.get("extensions")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flat_map(Map::values)
+            .find_map(|extension| extension.get(field).and_then(Value::as_str))
+    };
+    let name = json::text(map, "name").unwrap_or_default();
+    let tlp = in_definition("tlp")
+        .or(in_extension("tlp_2_0"))
+        .and_then(|text| text.parse().ok())
+        .max(Tlp::from_stix_id(id))
+        .max(Tlp::from_misp_tag(name));
+    let pap = in_extension("pap")
+        .or(in_definition("pap"))
+        .and_then(|text| text.parse().ok())
+        .max(Pap::from_misp_tag(name));
+    Body::Marking(tlp, pap)
+}
+
+fn marking_refs(map: &Map<String, Value>) -> Vec<String> {
+    // A granular marking binds the whole object: raising is safe, and a part cannot be shown without the rest here.
+    let granular = map
+        .get("granular_markings")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|granular| granular.get("marking_ref").and_then(Value::as_str));
+    json::texts(map, "object_marking_refs")
+        .chain(granular)
+        .take(1_000)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn references(map: &Map<String, Value>) -> Vec<String> {
+    let mut refs = Vec::new();
+    for (field, value) in map {
+        if matches!(&**field, "object_refs" | "object_marking_refs") {
+            continue;
+        }
+        match value {
+            Value::String(id) if field.ends_with("_ref") => refs.push(id.clone()),
+            Value::Array(ids) if field.ends_with("_refs") => {
+                refs.extend(
+                    ids.iter()
+                        .filter_map(Value::as_str)
+                        .take(REFS_MAX)
+                        .map(str::to_owned),
+                );
+            }
+            _ => {}
+        }
+    }
+    refs
+}
+
+/// Whether objects of this STIX type hold values of the observable table.
+fn observable_type(kind: &str) -> bool {
+    observable::TYPES
+        .iter()
+        .flat_map(|row| row.stix)
+        .any(|path| path.strip_prefix(kind).is_some_and(|rest| rest.starts_with(':')))
+}
+
+/// STIX 2.0 observed data holds its objects itself.
+fn embedded(map: &Map<String, Value>) -> Vec<Observable> {
+    let mut values = Vec::new();
+    for object in map
+        .get("objects")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(Map::values)
+    {
+        if let Some(object) = object.as_object()
+            && let Some(kind) = json::text(object, "type")
+        {
+            observed(kind, object, &mut values);
+        }
+    }
+    values
+}
+
+/// The values of a cyber-observable: every leaf whose path the observable table knows.
+fn observed(kind: &str, map: &Map<String, Value>, values: &mut Vec<Observable>) {
+    if kind == "user-account" {
+        let platform = json::text(map, "account_type");
+        let handle = json::text(map, "account_login").or_else(|| json::text(map, "user_id"));
+        if let (Some(platform), Some(handle)) = (platform, handle) {
+            values.extend(observable::account(platform, handle));
+        }
+        return;
+    }
+    for (field, value) in map {
+        if !matches!(&**field, "type" | "id" | "spec_version" | "extensions") {
+            leaves(&format!("{kind}:{field}"), value, values);
+        }
+    }
+}
+
+/// `serde_json` bounds the nesting, and so this recursion.
+fn leaves(path: &str, value: &Value, values: &mut Vec<Observable>) {
+    match value {
+        _ if values.len() >= VALUES_MAX => {}
+        Value::String(text) => values.extend(known(path, text)),
+        Value::Number(number) => values.extend(known(path, &number.to_string())),
+        Value::Object(map) => {
+            for (field, value) in map {
+                leaves(&format!("{path}.{field}"), value, values);
+            }
+        }
+        Value::Array(list) => {
+            for value in list {
+                leaves(&format!("{path}[*]"), value, values);
+            }
+        }
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+fn known(path: &str, text: &str) -> Option<Observable> {
+    let row = Type::by_stix_path(path).next()?;
+    (row.id != kind::ACCOUNT)
+        .then(|| pattern::value(path, text))
+        .flatten()
+}
