@@ -123,10 +123,12 @@ impl DiskKv {
             overlay: RwLock::new(overlay),
             values: RwLock::new(values),
         };
+        // What is alive is counted before anything is judged dead, and from sled alone: the overlay goes there first.
         if replayed {
             kv.checkpoint(&mut kv.writer())?;
         }
         kv.count_pointers()?;
+        kv.compact(&kv.writer())?;
         Ok(kv)
     }
 
@@ -220,36 +222,36 @@ impl DiskKv {
         writer.journal.restart(generation);
         // Everything in the overlay is in sled now: only this writer adds to it, and it is here.
         self.overlay_mut().clear();
-        self.compact(writer)
+        Ok(())
     }
 
-    /// Copies what is alive out of value files that are mostly dead, and deletes them.
-    fn compact(&self, writer: &mut Writer) -> Result<(), Fault> {
-        let Some(&number) = self
+    /// Deletes value files that are dead, and copies what is alive out of one that mostly is.
+    fn compact(&self, writer: &Writer) -> Result<(), Fault> {
+        debug_assert!(writer.pending.ops.is_empty(), "compaction follows a checkpoint");
+        let wasteful = self
             .values
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .wasteful()
-            .first()
-        else {
+            .wasteful();
+        for &(number, _) in wasteful.iter().filter(|(_, live)| *live == 0) {
+            self.values_mut().delete(number)?;
+        }
+        let Some(&(number, _)) = wasteful.iter().find(|(_, live)| *live > 0) else {
             return Ok(());
         };
         let mut batch = sled::Batch::default();
         for item in self.db.iter() {
             let (key, value) = item.map_err(database("scanning"))?;
-            let Some(old) = pointer(&value).filter(|pointer| pointer.file == number) else {
-                continue;
-            };
-            let bytes = self.decoded(&Bytes::copy_from_slice(&value))?;
-            let new = self.values_mut().append(&bytes)?;
-            debug_assert_eq!(old.len, new.len, "a copy is as long as its original");
-            batch.insert(key, encode_pointer(new).as_ref());
+            if pointer(&value).is_some_and(|pointer| pointer.file == number) {
+                let bytes = self.decoded(&Bytes::copy_from_slice(&value))?;
+                let copy = self.values_mut().append(&bytes)?;
+                batch.insert(key, encode_pointer(copy).as_ref());
+            }
         }
         self.values_mut().sync()?;
         self.db.apply_batch(batch).map_err(database("writing"))?;
         self.db.flush().map_err(database("flushing"))?;
         self.file.sync_data().map_err(Fault::io("syncing the database"))?;
-        debug_assert!(writer.pending.ops.is_empty(), "compaction follows a checkpoint");
         self.values_mut().delete(number)
     }
 
@@ -398,6 +400,7 @@ impl Kv for DiskKv {
                     break;
                 }
                 if present
+                    && key != GENERATION
                     && let Some(value) = self.get(&key)?
                     && visit(&key, value).is_break()
                 {
@@ -472,7 +475,8 @@ impl Kv for DiskKv {
                 return Ok(());
             }
         }
-        self.checkpoint(&mut writer)
+        self.checkpoint(&mut writer)?;
+        self.compact(&writer)
     }
 
     fn disk_size(&self) -> Result<u64, Fault> {

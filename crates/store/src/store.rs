@@ -961,17 +961,17 @@ impl Page<'_> {
     }
 }
 
+/// The spans of a run: neighbours with one outcome are set at once.
 fn spans_of(first: u64, arrival: u64, outcomes: &[Outcome]) -> crate::outcome::Spans {
     let mut spans = crate::outcome::Spans::default();
-    for (offset, outcome) in (0..).zip(outcomes) {
-        spans.set(
-            first + offset,
-            1,
-            Stamped {
-                arrival: arrival + offset,
-                outcome: *outcome,
-            },
-        );
+    let mut offset = 0;
+    for group in outcomes.chunk_by(|a, b| a == b) {
+        let stamped = Stamped {
+            arrival: arrival + offset,
+            outcome: group[0],
+        };
+        spans.set(first + offset, group.len() as u64, stamped);
+        offset += group.len() as u64;
     }
     spans
 }

@@ -16,8 +16,8 @@ use siphasher::sip::SipHasher13;
 
 use crate::kv::Fault;
 
-/// A file is closed to writing at this size, in bytes.
-pub const FILE_LEN: u64 = 64 << 20;
+/// A file is closed to writing at this size, in bytes. Small in tests, so that they see many.
+const FILE_LEN: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 
 /// Where a value lies, with a check of its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,15 +215,15 @@ impl Values {
         self.files.get(&pointer.file).map(|file| Arc::clone(&file.file))
     }
 
-    /// Files that are worth copying forward: closed, and less than half of it alive.
-    pub fn wasteful(&self) -> Vec<u32> {
+    /// Closed files of which less than half is alive, with how much that is.
+    pub fn wasteful(&self) -> Vec<(u32, u64)> {
         let Some((&last, _)) = self.files.last_key_value() else {
             return Vec::new();
         };
         self.files
             .iter()
             .filter(|&(&number, file)| number != last && file.live * 2 < file.len)
-            .map(|(&number, _)| number)
+            .map(|(&number, file)| (number, file.live))
             .collect()
     }
 

@@ -1,6 +1,9 @@
 //! Tests of the whole store over its faulty seams.
 
 mod basics;
+mod crashes;
+mod disk;
+mod erasure;
 
 use std::sync::Arc;
 
@@ -106,9 +109,8 @@ impl Author {
     /// A body that reads like a report's beginning: salt, subject, no version before, text.
     pub fn body(&mut self, subject: u64, text: &str) -> Bytes {
         self.salt += 1;
-        let mut body = vec![0; 16];
-        body[..8].copy_from_slice(&self.salt.to_be_bytes());
-        body.extend_from_slice(&[0; 8]);
+        let mut dice = Dice(self.salt);
+        let mut body = [dice.roll().to_be_bytes(), dice.roll().to_be_bytes(), [0; 8]].concat();
         body.extend_from_slice(&subject.to_be_bytes());
         body.push(0);
         body.extend_from_slice(text.as_bytes());

@@ -1,0 +1,290 @@
+//! Erasure is real: with everything that was ever on the disk and the key file as it is now, the body stays gone.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::slots::Slots;
+use crate::{LogNo, RecordRef, vault};
+use tocsin_record::body::Body;
+use tocsin_record::body::retraction::Retraction;
+use tocsin_record::{body, page};
+
+/// Every sealed value that was ever on a disk, under its key: what a log-structured disk keeps long after.
+#[derive(Default)]
+pub struct Attic(BTreeMap<Vec<u8>, Vec<Bytes>>);
+
+impl Attic {
+    pub fn gather(&mut self, disk: &Disk) {
+        for (key, value) in disk.kv.dump() {
+            if vault::parse(&value).is_ok() {
+                let values = self.0.entry(key).or_default();
+                if !values.contains(&value) {
+                    values.push(value);
+                }
+            }
+        }
+    }
+
+    /// How many of the values open, with the key of any slot, to something that holds `text`.
+    pub fn opens_to(&self, disk: &Disk, text: &str) -> usize {
+        let count = disk.slots.count().unwrap();
+        self.opens(disk, text, |_| 0..count)
+    }
+
+    /// As `opens_to`, trying only the slot that each value names.
+    pub fn opens_by_its_slot(&self, disk: &Disk, text: &str) -> usize {
+        self.opens(disk, text, |slot| slot..slot + 1)
+    }
+
+    fn opens(&self, disk: &Disk, text: &str, slots: impl Fn(u32) -> std::ops::Range<u32>) -> usize {
+        let mut found = 0;
+        for (key, values) in &self.0 {
+            for value in values {
+                for slot in slots(vault::parse(value).unwrap().head.slot) {
+                    let mut sealed = vault::parse(value).unwrap();
+                    sealed.head.slot = slot;
+                    let Some(plain) = vault::unseal(&disk.slots, key, &sealed).unwrap() else {
+                        continue;
+                    };
+                    let unpacked = page::unpack(&plain).unwrap_or_default();
+                    found += usize::from(holds(&plain, text) || holds(&unpacked, text));
+                }
+            }
+        }
+        found
+    }
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+fn at(seq: u64) -> RecordRef {
+    RecordRef { log: LogNo(0), seq }
+}
+
+#[test]
+fn from_a_page_from_the_tail_and_from_apart() {
+    let mut disk = Disk::new(1);
+    let mut attic = Attic::default();
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    let page = author.long(300, &"PAGE needle in the page ".repeat(20));
+    append(&mut store, &author, &page);
+    for n in 0..5 {
+        let run = author.report(n, &format!("TAIL{n} needle in the tail"));
+        append(&mut store, &author, &run);
+    }
+    let late = author.report(9, "LATE needle that came apart");
+    let log = LogNo(0);
+    let wanted = Outcome {
+        verdict: Verdict::Unjudged,
+        body: BodyState::Wanted,
+        ..accepted(1)
+    };
+    store.append(log, &late, None, &[wanted]).unwrap();
+    store.commit().unwrap();
+    store
+        .set_body(at(306), late.entries()[0].body().unwrap(), accepted(2))
+        .unwrap();
+    store.commit().unwrap();
+    attic.gather(&disk);
+    for text in ["TAIL3", "LATE", "PAGE"] {
+        assert!(
+            attic.opens_to(&disk, text) > 0,
+            "{text} must be there before it is erased"
+        );
+    }
+    let before: Vec<_> = (1..=306)
+        .map(|seq| store.reader().record(at(seq)).unwrap().unwrap().entry)
+        .collect();
+    for (seq, text) in [(304, "TAIL3"), (306, "LATE")] {
+        assert!(store.erase(at(seq), 5).unwrap());
+        assert_eq!(store.commit().unwrap().erased, [at(seq)]);
+        attic.gather(&disk);
+        assert_eq!(attic.opens_to(&disk, text), 0, "{text} opens after it was erased");
+        assert!(!store.erase(at(seq), 5).unwrap());
+    }
+    for seq in 1..=300 {
+        store.erase(at(seq), 1).unwrap();
+    }
+    assert_eq!(store.commit().unwrap().erased.len(), 300);
+    attic.gather(&disk);
+    assert_eq!(attic.opens_to(&disk, "PAGE"), 0);
+    assert!(
+        attic.opens_to(&disk, "TAIL2") > 0,
+        "what was not erased still opens"
+    );
+    drop(store);
+    disk.crash();
+    let store = disk.open();
+    for (seq, before) in (1..).zip(before) {
+        let stored = store.reader().record(at(seq)).unwrap().unwrap();
+        assert_eq!(
+            (&stored.entry.header, stored.entry.id),
+            (&before.header, before.id),
+            "headers stay"
+        );
+        let erased = !(301..=305).contains(&seq) || seq == 304;
+        assert_eq!(stored.entry.body().is_none(), erased, "{seq}");
+    }
+}
+
+#[test]
+fn at_the_end_of_a_record() {
+    let mut disk = Disk::new(2);
+    let mut attic = Attic::default();
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    for n in 0..10 {
+        let body = author.body(n, &format!("EXPIRES{n}"));
+        let run = author.sign(body::REPORT, vec![(body, 2_000_000 + n * 10)]);
+        append(&mut store, &author, &run);
+    }
+    store.commit().unwrap();
+    attic.gather(&disk);
+    drop(store);
+    let mut store = disk.open();
+    assert_eq!(store.next_expiry(), Some(2_000_000));
+    assert_eq!(store.expire(1_999_999, 100).unwrap(), 0);
+    assert_eq!(store.expire(2_000_045, 3).unwrap(), 3);
+    assert_eq!(store.expire(2_000_045, 100).unwrap(), 2);
+    store.commit().unwrap();
+    attic.gather(&disk);
+    for n in 0..10 {
+        assert_eq!(attic.opens_to(&disk, &format!("EXPIRES{n}")) > 0, n >= 5, "{n}");
+    }
+    assert_eq!(store.next_expiry(), Some(2_000_050));
+    assert_eq!(store.reader().counts().gone, 5);
+    assert_eq!(store.outcome(at(1)).unwrap().outcome.body, BodyState::Gone(0));
+}
+
+fn retraction(author: &mut Author, subject: u64, reason: u16) -> Verified {
+    let mut id = [0; 16];
+    id[8..].copy_from_slice(&subject.to_be_bytes());
+    let body = Body::Retraction(Retraction {
+        salt: [1; 16],
+        subject: body::report::Subject(id),
+        versions: Vec::new(),
+        reason,
+        extension: Vec::new(),
+    });
+    author.sign(body::RETRACTION, vec![(body.encode().into(), 0)])
+}
+
+#[test]
+fn by_retraction_before_and_after() {
+    let mut disk = Disk::new(3);
+    let mut attic = Attic::default();
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    let mut other = Author::new(2);
+    let subject = |n: u64| {
+        let mut id = [0; 16];
+        id[8..].copy_from_slice(&n.to_be_bytes());
+        body::report::Subject(id)
+    };
+    for text in ["FIRST version", "SECOND version"] {
+        let run = author.report(1, text);
+        append(&mut store, &author, &run);
+    }
+    let run = author.report(2, "OTHER report");
+    append(&mut store, &author, &run);
+    // The same subject of another org is another report.
+    let run = other.report(1, "FOREIGN report");
+    append(&mut store, &other, &run);
+    store.commit().unwrap();
+    attic.gather(&disk);
+    let reader = store.reader();
+    assert_eq!(reader.versions(author.org, CIRCLE, subject(1)).unwrap().len(), 2);
+    assert_eq!(
+        reader
+            .standing(author.org, CIRCLE, subject(1))
+            .unwrap()
+            .unwrap()
+            .place,
+        at(2)
+    );
+    let run = retraction(&mut author, 1, 4);
+    append(&mut store, &author, &run);
+    let committed = store.commit().unwrap();
+    assert_eq!(committed.erased, [at(1), at(2)]);
+    attic.gather(&disk);
+    // A version that comes after its retraction, in the same run as another report, is not kept.
+    let (late, fine) = (author.body(1, "THIRD version"), author.body(3, "FINE report"));
+    let run = author.sign(body::REPORT, vec![(late, 0), (fine, 0)]);
+    assert_eq!(append(&mut store, &author, &run).withdrawn, 1);
+    store.commit().unwrap();
+    attic.gather(&disk);
+    for (text, stays) in [("FIRST", 0), ("SECOND", 0), ("THIRD", 0)] {
+        assert_eq!(attic.opens_to(&disk, text), stays, "{text}");
+    }
+    for text in ["OTHER", "FOREIGN", "FINE"] {
+        assert!(attic.opens_to(&disk, text) > 0, "{text}");
+    }
+    assert_eq!(store.outcome(at(5)).unwrap().outcome.body, BodyState::Gone(4));
+    assert!(
+        reader
+            .versions(author.org, CIRCLE, subject(1))
+            .unwrap()
+            .is_empty()
+    );
+    drop(store);
+    disk.crash();
+    let store = disk.open();
+    assert_eq!(
+        store.withdrawn(author.org, CIRCLE, subject(1)).map(|w| w.reason),
+        Some(4)
+    );
+    assert!(store.withdrawn(other.org, CIRCLE, subject(1)).is_none());
+    assert_eq!(
+        store
+            .reader()
+            .versions(other.org, CIRCLE, subject(1))
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+/// A crash at every write of an erasure: either the body is still there, or it cannot be brought back.
+#[test]
+fn whatever_write_it_is_interrupted_at() {
+    for seed in 0..40 {
+        for after in 0..8 {
+            let mut disk = Disk::new(seed);
+            let mut attic = Attic::default();
+            let mut store = disk.open();
+            let mut author = Author::new(1);
+            for n in 0..4 {
+                let run = author.report(n, &format!("ERASE{n}"));
+                append(&mut store, &author, &run);
+            }
+            store.commit().unwrap();
+            attic.gather(&disk);
+            store.erase(at(2), 1).unwrap();
+            if seed % 2 == 0 {
+                disk.slots.fail_next(after)
+            } else {
+                disk.kv.fail_next(after)
+            }
+            let failed = store.commit().is_err();
+            drop(store);
+            attic.gather(&disk);
+            disk.crash();
+            let store = disk.open();
+            let gone = store.outcome(at(2)).unwrap().outcome.body == BodyState::Gone(1);
+            assert!(
+                gone || failed,
+                "seed {seed}, write {after}: an acknowledged erasure was undone"
+            );
+            let opens = attic.opens_by_its_slot(&disk, "ERASE1");
+            assert_eq!(
+                opens == 0,
+                gone,
+                "seed {seed}, write {after}: gone {gone}, opens {opens} times"
+            );
+            assert!(attic.opens_by_its_slot(&disk, "ERASE2") > 0);
+        }
+    }
+}
