@@ -153,18 +153,11 @@ impl<'a> Draft<'a> {
 
     /// Makes the reports and adds them to `found`.
     pub(crate) fn finish(mut self, input: &Input<'_>, found: &mut Found) {
-        let places: HashMap<[u8; 16], u64> = self
-            .originals
-            .iter()
-            .any(|kept| kept.with.is_some())
-            .then(|| {
-                self.indicators
-                    .iter()
-                    .rev()
-                    .filter_map(|indicator| Some((indicator.id?, place(&indicator.what))))
-                    .collect()
-            })
-            .unwrap_or_default();
+        let places = if self.originals.iter().any(|kept| kept.with.is_some()) {
+            self.places()
+        } else {
+            HashMap::new()
+        };
         let (indicators, duplicates) = merged(std::mem::take(&mut self.indicators));
         found.counts.duplicates += duplicates;
         let most = match self.shape {
@@ -188,6 +181,14 @@ impl<'a> Draft<'a> {
             }
             found.reports.push(report);
         }
+    }
+
+    /// Where the values of each indicator fall, by its id; of several the first.
+    fn places(&self) -> HashMap<[u8; 16], u64> {
+        let values = self.indicators.iter().rev();
+        values
+            .filter_map(|indicator| Some((indicator.id?, place(&indicator.what))))
+            .collect()
     }
 
     /// A part without its originals.

@@ -94,6 +94,19 @@ fn split_comment(text: &str) -> (&str, &str) {
     }
 }
 
+/// What the comments before the first line that is none say of the whole file.
+pub(crate) fn marking_of_comments(bytes: &[u8]) -> PartialMarking {
+    let mut marking = PartialMarking::default();
+    let comments = lines(bytes)
+        .map_while(|(_, line)| std::str::from_utf8(line).ok())
+        .map(split_comment)
+        .take_while(|(text, _)| text.is_empty());
+    for (_, comment) in comments {
+        mark(&mut marking, comment);
+    }
+    marking
+}
+
 /// Reads a label out of a comment, if it is the comment's first word.
 fn mark(marking: &mut PartialMarking, comment: &str) {
     let comment = comment.replacen(": ", ":", 1);

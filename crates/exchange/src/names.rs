@@ -39,7 +39,6 @@ const TYPE_WORDS: &[(&str, &str)] = &[
     ("fqdn", "domain"),
     ("uri", "url"),
     ("urls", "url"),
-    ("link", "url"),
     ("mail", "email"),
     ("email_address", "email"),
     ("e_mail", "email"),

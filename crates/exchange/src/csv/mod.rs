@@ -1,10 +1,309 @@
-//! CSV files.
+//! CSV files, with a header or without, separated by comma, semicolon or tab.
+//!
+//! Every agency and vendor writes its own header, so columns are found by the profile, by the usual words, else by what
+//! stands in them ([`columns`]). A row may have several values (a domain and its address); a type beside the value
+//! counts, and where it is none that tocsin knows the value tells. A `tlp` column marks its rows.
 
-use crate::Format;
+mod columns;
+mod rows;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use tocsin_record::body::report::Indicator;
+use tocsin_record::marking::Tlp;
+use tocsin_record::observable::{Observable, detect, package};
+
+use crate::gather::Draft;
+use crate::names::{self, Named, type_named};
+use crate::{Format, Found, ImportError, Input, PartialMarking, json, list, when};
+use columns::Layout;
+use rows::rows;
 
 /// The row of the table of formats.
 pub const FORMAT: Format = Format {
     name: "csv",
-    sniff: |_| false,
-    parse: |input, found| (crate::list::FORMAT.parse)(input, found),
+    sniff: |bytes| !json::is_json(bytes) && read_layout(bytes, None).is_some(),
+    parse,
 };
+
+/// What may separate cells, most usual first.
+const DELIMITERS: &[u8] = b",;\t";
+/// How much of a file shows its layout: rows, and bytes.
+const SAMPLE_ROWS: usize = 60;
+const SAMPLE_BYTES: usize = 64 << 10;
+/// Share of the rows, in percent, that must have as many cells as most have.
+const EVEN_PERCENT: usize = 75;
+/// Most versions of one package in a row.
+const VERSIONS_MAX: usize = 1_000;
+
+fn parse(input: &Input<'_>, found: &mut Found) -> Result<(), ImportError> {
+    let wanted = &input.profile.columns;
+    let delimiter = wanted.delimiter.and_then(|c| u8::try_from(c).ok());
+    // A file that is said to be CSV may have one column, or a layout that only the profile knows.
+    let (delimiter, layout, width) = read_layout(input.bytes, delimiter).unwrap_or_else(|| {
+        let delimiter = delimiter.unwrap_or(DELIMITERS[0]);
+        let first = sample(input.bytes, delimiter)
+            .into_iter()
+            .next()
+            .unwrap_or_default();
+        let width = first.len();
+        let header = wanted
+            .value
+            .as_ref()
+            .and_then(|_| first.iter().all(|cell| detect(cell).is_err()).then_some(first));
+        let values = vec![(0, None)];
+        (
+            delimiter,
+            Layout {
+                header,
+                values,
+                ..Layout::default()
+            },
+            width,
+        )
+    });
+    let layout = layout.directed(wanted, width)?;
+    found.marking = list::marking_of_comments(input.bytes);
+    let mut table = Table {
+        ecosystem: ecosystem(input, &layout, delimiter),
+        layout,
+        input,
+        found,
+        drafts: BTreeMap::new(),
+    };
+    let header = usize::from(table.layout.header.is_some());
+    for (line, cells) in rows(input.bytes, delimiter).skip(header) {
+        table.row(line, &cells);
+    }
+    let Table { drafts, found, .. } = table;
+    for draft in drafts.into_values() {
+        draft.finish(input, found);
+    }
+    Ok(())
+}
+
+/// Delimiter, layout and width of a CSV; `None` if it is none, or no column holds values.
+fn read_layout(bytes: &[u8], delimiter: Option<u8>) -> Option<(u8, Layout, usize)> {
+    let only = delimiter.map(|delimiter| vec![delimiter]);
+    only.as_deref()
+        .unwrap_or(DELIMITERS)
+        .iter()
+        .find_map(|delimiter| {
+            let sample = sample(bytes, *delimiter);
+            let widths = sample.iter().map(Vec::len);
+            let usual = widths
+                .clone()
+                .max_by_key(|width| widths.clone().filter(|other| other == width).count())?;
+            let even = widths.filter(|width| *width == usual).count();
+            if usual < 2 || even * 100 < sample.len() * EVEN_PERCENT {
+                return None;
+            }
+            Some((*delimiter, Layout::find(&sample)?, usual))
+        })
+}
+
+fn sample(bytes: &[u8], delimiter: u8) -> Vec<Vec<String>> {
+    let head = &bytes[..bytes.len().min(SAMPLE_BYTES)];
+    rows(head, delimiter)
+        .take(SAMPLE_ROWS)
+        .map(|(_, row)| {
+            row.iter()
+                .map(|cell| clean(&String::from_utf8_lossy(cell)))
+                .collect()
+        })
+        .collect()
+}
+
+/// Without the byte order mark that spreadsheets leave, and without line breaks.
+fn clean(cell: &str) -> String {
+    names::one_line(cell.trim_start_matches('\u{feff}'), 8192)
+}
+
+/// The ecosystem of bare package names: the profile's, else npm if any has a scope, which no other has.
+fn ecosystem(input: &Input<'_>, layout: &Layout, delimiter: u8) -> Option<String> {
+    let said = input.profile.columns.ecosystem.clone();
+    said.or_else(|| {
+        let at = layout.package?;
+        let scoped = rows(input.bytes, delimiter)
+            .any(|(_, row)| row.get(at).is_some_and(|cell| cell.starts_with(b"@")));
+        scoped.then(|| "npm".to_owned())
+    })
+}
+
+struct Table<'i, 'f> {
+    layout: Layout,
+    ecosystem: Option<String>,
+    input: &'i Input<'i>,
+    found: &'f mut Found,
+    /// One list for each marking.
+    drafts: BTreeMap<Option<Tlp>, Draft<'i>>,
+}
+
+impl Table<'_, '_> {
+    fn row(&mut self, line: u64, cells: &[Vec<u8>]) {
+        if cells.iter().all(|cell| cell.trim_ascii().is_empty()) {
+            return;
+        }
+        self.found.counts.seen += 1;
+        let mut texts = Vec::with_capacity(cells.len());
+        for cell in cells {
+            match std::str::from_utf8(cell) {
+                Ok(text) => texts.push(Cow::Borrowed(text)),
+                Err(_) => return self.found.skip(Some(line), "", "it is not UTF-8 text"),
+            }
+        }
+        let cell = |at: usize| texts.get(at).map_or("", |text| text.trim());
+        let values = self.values(line, &cell);
+        if values.is_empty() {
+            return;
+        }
+        let optional = |at: Option<usize>| at.map_or("", cell);
+        let tags = || {
+            optional(self.layout.tags)
+                .split([' ', ',', ';', '#'])
+                .filter(|tag| !tag.trim().is_empty())
+        };
+        let tagged = tags().find_map(names::kind_named);
+        let said = tagged.or_else(|| self.input.profile.kind.clone());
+        // A type such as `LOADER_SHA256` says more than the type.
+        let type_cell = Some(optional(self.layout.types)).filter(|cell| cell.contains(['_', ' ']));
+        let comments = self.layout.comments.iter().map(|at| cell(*at)).chain(type_cell);
+        let model = Indicator {
+            kind: said.unwrap_or_else(names::unknown_kind),
+            confidence: optional(self.layout.confidence)
+                .trim_end_matches('%')
+                .parse()
+                .ok()
+                .filter(|confidence| *confidence <= 100)
+                .or(self.input.profile.confidence),
+            valid_from: when::millis(optional(self.layout.from)).unwrap_or(0),
+            valid_until: when::millis(optional(self.layout.until)).unwrap_or(0),
+            comment: names::comment(comments, tags()),
+            ..names::plain_indicator(values[0].clone())
+        };
+        let tlp = match optional(self.layout.tlp) {
+            "" => None,
+            label => match label.parse() {
+                Ok(tlp) => Some(tlp),
+                // A label that nobody knows is no licence to treat the row as unmarked.
+                Err(error) => return self.found.skip(Some(line), "tlp", error),
+            },
+        };
+        let draft = self.drafts.entry(tlp).or_insert_with(|| {
+            let group = tlp.map_or("", Tlp::misp_tag);
+            let mut draft = Draft::list(self.input, group);
+            draft.marking = tlp.map_or_else(PartialMarking::default, PartialMarking::stated);
+            draft
+        });
+        draft.indicators.extend(values.into_iter().map(|what| Indicator {
+            what,
+            ..model.clone()
+        }));
+    }
+
+    /// The values of a row; what is wrong with its cells is left out with the reason.
+    fn values<'t>(&mut self, line: u64, cell: &impl Fn(usize) -> &'t str) -> Vec<Observable> {
+        let mut values = Vec::new();
+        let mut errors = Vec::new();
+        if let Some(at) = self.layout.package
+            && !cell(at).is_empty()
+        {
+            match &self.ecosystem {
+                Some(ecosystem) => self.packages(ecosystem, cell(at), cell, &mut values, &mut errors),
+                None => errors.push((
+                    at,
+                    "it is not said what kind of package it is: name the `ecosystem` under [columns] in the source's \
+                     profile, such as npm"
+                        .to_owned(),
+                )),
+            }
+        }
+        for (at, column_type) in &self.layout.values {
+            let text = clean(cell(*at));
+            if text.is_empty() {
+                continue;
+            }
+            let type_cell = self.layout.types.map_or("", cell);
+            match column_type.or_else(|| type_named(type_cell)) {
+                Some(Named::Package(ecosystem)) => {
+                    self.packages(ecosystem, &text, cell, &mut values, &mut errors)
+                }
+                Some(named) => match named.read(&text) {
+                    Ok(read) => values.extend(read),
+                    Err(why) => errors.push((*at, why)),
+                },
+                None => match self.untyped(&text, type_cell) {
+                    Ok(value) => values.push(value),
+                    Err(why) => errors.push((*at, why)),
+                },
+            }
+        }
+        if values.is_empty() && errors.is_empty() {
+            errors.push((0, "the row has no value".to_owned()));
+        }
+        for (at, why) in errors {
+            let column = self
+                .layout
+                .header
+                .as_ref()
+                .and_then(|header| header.get(at))
+                .cloned();
+            self.found.skip(Some(line), &column.unwrap_or_default(), why);
+        }
+        values
+    }
+
+    fn untyped(&self, text: &str, type_cell: &str) -> Result<Observable, String> {
+        if !type_cell.is_empty() && text.contains(' ') {
+            // Of a type unknown here, a text with an address in it is not that address.
+            return Err(format!(
+                "there is no observable type `{}`",
+                names::one_line(type_cell, 40)
+            ));
+        }
+        if let Some(row) = self.input.profile.value_type {
+            return row.parse(text).map_err(|error| error.to_string());
+        }
+        let whole = detect(text);
+        let labelled = || {
+            let (label, rest) = text.split_once(": ")?;
+            let read = type_named(label)?.read(rest).ok()?;
+            read.into_iter().next()
+        };
+        match whole {
+            Ok(found) => Ok(found.observable),
+            Err(error) => labelled().ok_or_else(|| error.to_string()),
+        }
+    }
+
+    /// A package in each of the versions beside it, or in all if there are none.
+    fn packages<'t>(
+        &self,
+        ecosystem: &str,
+        name: &str,
+        cell: &impl Fn(usize) -> &'t str,
+        values: &mut Vec<Observable>,
+        errors: &mut Vec<(usize, String)>,
+    ) {
+        let versions = self.layout.versions.map_or("", cell);
+        let mut versions: Vec<&str> = versions
+            .split([',', ';', '|', ' '])
+            .map(|version| version.trim().trim_start_matches('='))
+            .filter(|version| !version.is_empty())
+            .take(VERSIONS_MAX)
+            .collect();
+        if versions.is_empty() {
+            versions.push("");
+        }
+        for version in versions {
+            match package(ecosystem, name, version) {
+                Ok(value) => values.push(value),
+                Err(error) => errors.push((self.layout.package.unwrap_or(0), error.to_string())),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
