@@ -345,6 +345,17 @@ pub enum SourceCode {
 one_byte_scale!(SourceCode, "a police source code is none of 1 to 4 (A, B, C, X)");
 
 impl SourceCode {
+    /// `A`, `B`, `C` or `X`.
+    #[must_use]
+    pub fn letter(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::B => "B",
+            Self::C => "C",
+            Self::X => "X",
+        }
+    }
+
     fn code(self) -> u8 {
         self as u8
     }
@@ -372,6 +383,12 @@ pub enum InformationCode {
 one_byte_scale!(InformationCode, "a police information code is none of 1 to 4");
 
 impl InformationCode {
+    /// 1 to 4.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self.code()
+    }
+
     fn code(self) -> u8 {
         self as u8
     }
@@ -468,7 +485,7 @@ impl fmt::Display for Police {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut gap = "";
         if let Some((source, information)) = self.evaluation {
-            write!(f, "{source:?}{}", information.code())?;
+            write!(f, "{}{}", source.letter(), information.number())?;
             gap = " ";
         }
         for name in self.handling.names() {
