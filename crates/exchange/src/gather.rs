@@ -78,7 +78,8 @@ pub(crate) enum OriginalForm {
     None,
 }
 
-/// The subject of a bucket of a list without ids: UUIDv5 over org, source, the list's name and the bucket.
+/// The subject of a bucket of a list without ids: UUIDv5 over org, source, the list's name (with its group, such as
+/// `feed.csv/tlp:green`, where its values are marked apart) and the bucket.
 #[must_use]
 pub fn list_subject(org: &OrgId, source: &str, list: &str, bucket: &str) -> Subject {
     Subject(list_uuid(org, source, list, bucket).into_bytes())
@@ -96,7 +97,10 @@ pub(crate) fn list_uuid(org: &OrgId, source: &str, list: &str, bucket: &str) -> 
 pub fn is_bucket_of(origin_id: &str, list: &str) -> bool {
     origin_id
         .rsplit_once('#')
-        .is_some_and(|(name, bits)| name == list_name(list) && bits.bytes().all(|b| b == b'0' || b == b'1'))
+        .and_then(|(name, bits)| Some((name.strip_prefix(list_name(list).as_str())?, bits)))
+        .is_some_and(|(group, bits)| {
+            (group.is_empty() || group.starts_with('/')) && bits.bytes().all(|b| b == b'0' || b == b'1')
+        })
 }
 
 fn list_name(list: &str) -> String {
@@ -471,6 +475,18 @@ mod tests {
             assert_eq!(changed, 1 + after.len() - before.len());
         }
         assert!(splits < 5);
+    }
+
+    #[test]
+    fn subjects_and_bucket_names_never_change() {
+        let parts = split(merged(numbered(0..5_000)).0, BUCKET_MAX);
+        let names: Vec<String> = parts.iter().map(Part::name).collect();
+        assert_eq!(names, ["", "01", "1", "11"]);
+        let subject = list_subject(&OrgId([7; 32]), "feed", "list.txt", "01");
+        assert_eq!(subject.to_string(), "14a15b0a-2219-56d9-bd53-8e3bdfb6931d");
+        assert!(is_bucket_of("list.txt#01", "list.txt") && is_bucket_of("list.txt#", "list.txt"));
+        assert!(is_bucket_of("list.txt/tlp:green#", "list.txt"));
+        assert!(!is_bucket_of("list.txt", "list.txt") && !is_bucket_of("other#01", "list.txt"));
     }
 
     #[test]

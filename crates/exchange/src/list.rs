@@ -258,20 +258,26 @@ mod tests {
 
     #[test]
     fn a_million_lines_take_seconds() {
+        // Unoptimised code takes a fifth of it.
+        let count = if cfg!(debug_assertions) {
+            200_000
+        } else {
+            1_000_000
+        };
         let mut text = String::new();
-        for n in 0..1_000_000_u32 {
+        for n in 0..count {
             text.push_str(&format!("h{n}.example\n"));
         }
         let begun = std::time::Instant::now();
         let found = import(text.as_bytes(), &Profile::default());
-        assert_eq!(found.counts.indicators, 1_000_000);
+        assert_eq!(found.counts.indicators, count);
         assert!(
             found
                 .reports
                 .iter()
                 .all(|report| report.indicators.len() <= 1_500)
         );
-        // A generous bound: unoptimised, on a busy machine.
-        assert!(begun.elapsed().as_secs() < 120, "{:?}", begun.elapsed());
+        // A generous bound: on a busy machine.
+        assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
     }
 }

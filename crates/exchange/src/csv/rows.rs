@@ -103,6 +103,10 @@ mod tests {
         let text = format!("a,b\n\"broken,row\n{}", "x,y\n".repeat(100));
         let rows = shown(&text);
         assert_eq!((rows.len(), rows[101].as_str()), (102, "102:x|y"));
+        // Two such quotes far apart hold nothing together.
+        let text = format!("a,b\n\"broken,row\n{}\"broken,too\nc,d\n", "x,y\n".repeat(100));
+        let rows = self::shown(&text);
+        assert_eq!((rows.len(), rows[103].as_str()), (104, "104:c|d"));
         assert_eq!(shown("a,5\" disk\nb,c\n"), ["1:a|5\" disk", "2:b|c"]);
     }
 }

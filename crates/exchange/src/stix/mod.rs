@@ -154,11 +154,9 @@ impl<'a> Bundle<'a> {
 
     /// What a marking-definition says; `None` if nobody knows it. One that states no TLP (a copyright) says nothing.
     fn label(&self, id: &str) -> Option<(Option<Tlp>, Option<Pap>)> {
-        let standard = Tlp::from_stix_id(id);
         match self.get(id).map(|object| &object.body) {
-            // The standard's ids mean what the standard says, whatever stands in the file.
-            Some(Body::Marking(tlp, pap)) => Some((standard.or(*tlp), *pap)),
-            _ => standard.map(|tlp| (Some(tlp), None)),
+            Some(Body::Marking(tlp, pap)) => Some((*tlp, *pap)),
+            _ => Tlp::from_stix_id(id).map(|tlp| (Some(tlp), None)),
         }
     }
 

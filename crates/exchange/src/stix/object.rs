@@ -157,7 +157,8 @@ fn sign(map: &Map<String, Value>, labels: &[String]) -> Result<Sign, String> {
     })
 }
 
-/// A marking-definition: TLP 1.0 in its `definition`, TLP 2.0 and PAP in extensions, else a label as its name.
+/// A marking-definition: TLP 1.0 in its `definition`, TLP 2.0 and PAP in extensions, else a label as its name. The
+/// standard's ids mean at least what the standard says, whatever stands in the file.
 fn marking(map: &Map<String, Value>) -> Body {
     let id = json::text(map, "id").unwrap_or_default();
     let in_definition = |field| {
