@@ -11,6 +11,8 @@
 //! Invariants held here: an acknowledged record survives a crash; a disk fault stops everything behind it (I10);
 //! what was erased cannot be brought back from the disk (I4).
 
+mod append;
+mod change;
 mod commit;
 pub mod disk;
 pub mod error;
@@ -30,15 +32,18 @@ mod store;
 mod tests;
 mod values;
 mod vault;
+mod wire;
 
+pub use append::Appended;
 pub use disk::DiskKv;
 pub use error::StoreError;
 pub use keyfile::KeyFile;
 pub use kv::{Fault, Kv};
 pub use open::{Found, destroy_aside, open_dir, set_aside};
 pub use outcome::{BodyState, LOGS_MAX, LogNo, Outcome, RecordRef, SEQ_MAX, Stamped, Verdict};
-pub use reader::{Bodies, LogInfo, Reader, Stored, Version, WireRun};
+pub use reader::{LogInfo, Reader, Stored, Version};
 pub use slots::Slots;
 pub use state::{Counts, Standing, Withdrawal};
-pub use store::{Appended, Committed, META_NAME_MAX, Store};
+pub use store::{Committed, META_NAME_MAX, Store};
 pub use vault::Random;
+pub use wire::{Bodies, WireRun};

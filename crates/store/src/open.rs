@@ -376,7 +376,7 @@ impl<S: Slots> Scan<'_, S> {
                 let body = body.ok_or_else(|| missing(place.log, place.seq))?;
                 self.index(org, place, header, body);
             }
-            BodyState::Wanted => drop(self.wanted.insert(place)),
+            BodyState::Wanted | BodyState::Withheld => drop(self.wanted.insert(place)),
             _ => {}
         }
         let body = body.filter(|_| stamped.outcome.body == BodyState::Here);

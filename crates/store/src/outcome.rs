@@ -72,6 +72,14 @@ pub enum BodyState {
     Gone(u8),
 }
 
+impl BodyState {
+    /// Whether the body is wanted and not here, whoever withholds it.
+    #[must_use]
+    pub fn is_missing(self) -> bool {
+        matches!(self, Self::Wanted | Self::Withheld)
+    }
+}
+
 /// What became of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Outcome {

@@ -4,12 +4,12 @@
 //! Everything here is proportional to the records that are stored.
 
 use std::collections::BTreeMap;
-use std::hash::{Hash, Hasher};
 
 use bincode::{Decode, Encode};
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 use tocsin_record::body::report::Subject;
+use tocsin_record::body::retraction::Retraction;
 use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, RecordId, Tip};
 
 use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Spans, Stamped, Verdict};
@@ -105,6 +105,16 @@ pub struct Withdrawal {
     pub record: RecordRef,
     /// The reason, as a body that is gone states it.
     pub reason: u8,
+}
+
+impl Withdrawal {
+    pub(crate) fn by(record: RecordRef, retraction: &Retraction) -> Self {
+        // A newer reason that does not fit the byte of a page reads as a newer reason there too.
+        Self {
+            record,
+            reason: u8::try_from(retraction.reason).unwrap_or(u8::MAX - 16),
+        }
+    }
 }
 
 /// How many records there are of each sort.
@@ -226,10 +236,19 @@ impl State {
         }
     }
 
-    fn hash(&self, what: impl Hash) -> u64 {
-        let mut hasher = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
-        what.hash(&mut hasher);
-        hasher.finish()
+    fn hash(&self, bytes: &[u8]) -> u64 {
+        SipHasher13::new_with_keys(self.secret.0, self.secret.1).hash(bytes)
+    }
+
+    fn hash_id(&self, id: &RecordId) -> u64 {
+        self.hash(&id.short().to_be_bytes())
+    }
+
+    fn hash_report(&self, org: OrgId, subject: Subject) -> u64 {
+        let mut both = [0; 48];
+        both[..32].copy_from_slice(&org.0);
+        both[32..].copy_from_slice(&subject.0);
+        self.hash(&both)
     }
 
     pub fn log(&self, log: LogNo) -> Option<&LogState> {
@@ -241,33 +260,33 @@ impl State {
     }
 
     pub fn add_id(&mut self, id: &RecordId, place: RecordRef) {
-        let key = self.hash(id.short());
+        let key = self.hash_id(id);
         self.ids.insert(key, place);
     }
 
     pub fn remove_id(&mut self, id: &RecordId, place: RecordRef) {
-        let key = self.hash(id.short());
+        let key = self.hash_id(id);
         self.ids.remove(key, place);
     }
 
     /// Places that may hold the record: to be verified.
     pub fn find_id(&self, id: &RecordId) -> Vec<RecordRef> {
-        self.ids.get(self.hash(id.short()))
+        self.ids.get(self.hash_id(id))
     }
 
     pub fn add_report(&mut self, org: OrgId, subject: Subject, place: RecordRef) {
-        let key = self.hash((org, subject));
+        let key = self.hash_report(org, subject);
         self.reports.insert(key, place);
     }
 
     pub fn remove_report(&mut self, org: OrgId, subject: Subject, place: RecordRef) {
-        let key = self.hash((org, subject));
+        let key = self.hash_report(org, subject);
         self.reports.remove(key, place);
     }
 
     /// Places that may hold versions of a report, in any circle: to be verified.
     pub fn find_report(&self, org: OrgId, subject: Subject) -> Vec<RecordRef> {
-        self.reports.get(self.hash((org, subject)))
+        self.reports.get(self.hash_report(org, subject))
     }
 
     /// Sets an outcome for `count` records, and counts them.

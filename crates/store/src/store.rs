@@ -12,27 +12,23 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bincode::{Decode, Encode};
 use bytes::Bytes;
+use tocsin_record::body;
 use tocsin_record::body::report::Subject;
-use tocsin_record::body::{self, Body};
-use tocsin_record::run::{Entry, Part, Verified, body_fits};
-use tocsin_record::{CircleId, Header, LogKey, NodeKey, OrgId, RecordId, Run, Tip, codec, page};
+use tocsin_record::run::{Entry, Part};
+use tocsin_record::{CircleId, Header, LogKey, NodeKey, OrgId, RecordId, Run, Tip, codec};
 
 use crate::error::StoreError;
 use crate::keys::{Keys, Kind};
 use crate::kv::{Batch, Fault, Kv};
-use crate::outcome::{BodyState, LOGS_MAX, LogNo, Outcome, RecordRef, SEQ_MAX, Stamped};
+use crate::outcome::{BodyState, LOGS_MAX, LogNo, RecordRef, SEQ_MAX, Stamped};
 use crate::pages::{self, Cache, Opened};
 use crate::reader::Reader;
 use crate::slots::Slots;
-use crate::state::{LogState, PageRef, Standing, State, Withdrawal};
+use crate::state::{LogState, Standing, State, Withdrawal};
 use crate::vault::{self, Form, Vault};
 
-/// A run at least this long before compression is a page of its own; a shorter one joins the tail.
-pub(crate) const PAGE_MIN: usize = 96 << 10;
 /// A tail becomes pages of about this many bytes before compression: 62 KB stored, the best rate measured.
 pub(crate) const PAGE_TARGET: usize = 192 << 10;
-/// A single record shorter than this is not compressed in the tail.
-const RAW_MAX: usize = 2 << 10;
 /// Longest name of a meta value, in bytes.
 pub const META_NAME_MAX: usize = 200;
 
@@ -93,17 +89,6 @@ pub struct Committed {
     pub tips: Vec<(LogNo, Tip)>,
     /// Records whose bodies are gone: whoever indexed them forgets them now.
     pub erased: Vec<RecordRef>,
-}
-
-/// What an append staged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
-    /// The log's new tip.
-    pub tip: Tip,
-    /// Number of the first change; the records' numbers follow by one.
-    pub arrival: u64,
-    /// Reports among them that were taken back before they came: their bodies are not kept.
-    pub withdrawn: u32,
 }
 
 /// The store, owned by one thread. See the module's documentation.
@@ -242,6 +227,12 @@ impl<K: Kv, S: Slots> Store<K, S> {
         self.staged.touched.insert(log);
     }
 
+    /// The log's name.
+    #[must_use]
+    pub fn key(&self, log: LogNo) -> Option<LogKey> {
+        self.shared.state().log(log).map(|log| log.key)
+    }
+
     /// The log's end, staged records included.
     #[must_use]
     pub fn tip(&self, log: LogNo) -> Option<Tip> {
@@ -252,460 +243,6 @@ impl<K: Kv, S: Slots> Store<K, S> {
     #[must_use]
     pub fn standing(&self, log: LogNo) -> Option<Standing> {
         self.shared.state().log(log).map(|log| log.standing)
-    }
-
-    // ---- records
-
-    /// Stages a verified run behind its log's tip, with one outcome for each record.
-    ///
-    /// `packed` is the run as it came, compressed, if it came so and was not shortened since: it is stored and passed
-    /// on as it is where the outcomes allow. A body whose outcome is not [`BodyState::Here`] is not kept. A
-    /// report that its org took back before is not kept either; a retraction erases what it takes back.
-    ///
-    /// # Errors
-    /// [`StoreError::Misuse`] if the run does not follow the tip, or the outcomes do not fit it; else a disk fault.
-    pub fn append(
-        &mut self,
-        log: LogNo,
-        run: &Verified,
-        packed: Option<&[u8]>,
-        outcomes: &[Outcome],
-    ) -> Result<Appended, StoreError> {
-        self.alive()?;
-        let appended = self.try_append(log, run, packed, outcomes);
-        self.watch(appended)
-    }
-
-    fn try_append(
-        &mut self,
-        log: LogNo,
-        run: &Verified,
-        packed: Option<&[u8]>,
-        outcomes: &[Outcome],
-    ) -> Result<Appended, StoreError> {
-        let (org, tip, tail_slot) = {
-            let state = self.shared.state();
-            let state = state.log(log).ok_or(StoreError::Misuse("no such log"))?;
-            if state.key != *run.log() {
-                return Err(StoreError::Misuse("the run is of another log"));
-            }
-            (state.org, state.tip, state.tail_slot)
-        };
-        let entries = run.entries();
-        if run.first_seq() != tip.seq + 1 || run.prev() != tip.id || entries[0].header.time < tip.time {
-            return Err(StoreError::Misuse("the run does not follow the log's tip"));
-        }
-        if run.tip().seq > SEQ_MAX {
-            return Err(StoreError::Misuse("the log is longer than this store can number"));
-        }
-        if outcomes.len() != entries.len() {
-            return Err(StoreError::Misuse("every record needs one outcome"));
-        }
-        let here =
-            |(entry, outcome): (&Entry, &Outcome)| outcome.body != BodyState::Here || entry.body().is_some();
-        if !entries.iter().zip(outcomes).all(here) {
-            return Err(StoreError::Misuse("a body that is not in the run cannot be here"));
-        }
-        let (outcomes, withdrawn) = self.without_withdrawn(org, run, outcomes);
-
-        // What the page says of bodies follows from the outcomes.
-        let settled = entries
-            .iter()
-            .zip(&outcomes)
-            .all(|(e, o)| pages::part_of(o.body, &e.body).is_none());
-        let page = match packed {
-            Some(packed) if settled && packed.len() > 4 => Page::Packed(packed),
-            _ if settled => Page::Raw(page::encode(run)),
-            _ => {
-                let mut run = Run::clone(run);
-                for ((_, part), outcome) in run.bodies_mut().zip(&outcomes) {
-                    if let Some(new) = pages::part_of(outcome.body, part) {
-                        *part = new;
-                    }
-                }
-                Page::Raw(page::encode(&run))
-            }
-        };
-        let raw = page.raw_len();
-        let first = RecordRef {
-            log,
-            seq: run.first_seq(),
-        };
-        let arrival = self.next_arrival;
-        self.next_arrival += entries.len() as u64;
-        let spans = spans_of(first.seq, arrival, &outcomes);
-        let notes = spans.encode(first.seq, run.tip().seq);
-        let key = self.shared.keys.at(Kind::Page, log, first.seq);
-        let tail = raw < PAGE_MIN;
-        let slot = if tail {
-            let slot = match tail_slot {
-                Some(slot) => vault::Slot {
-                    number: slot,
-                    key: self.vault.key(slot)?,
-                },
-                None => self.vault.take()?,
-            };
-            let (form, plain) = match &page {
-                Page::Packed(packed) => (Form::TailPacked, std::borrow::Cow::Borrowed(*packed)),
-                Page::Raw(raw) if raw.len() < RAW_MAX => (Form::TailRaw, raw.as_slice().into()),
-                Page::Raw(raw) => (Form::TailPacked, page::pack(raw).into()),
-            };
-            let nonce = self.vault.nonce();
-            let value = vault::seal(&key, slot.number, &slot.key, form, nonce, &notes, &plain);
-            self.staged.batch.put(key, value);
-            slot.number
-        } else {
-            let plain = match &page {
-                Page::Packed(packed) => std::borrow::Cow::Borrowed(*packed),
-                Page::Raw(raw) => page::pack(raw).into(),
-            };
-            // The tail ends here: its pages are joined at the next commit.
-            if tail_slot.is_some() {
-                self.staged.pack.insert(log);
-            }
-            self.seal_new(key, Form::Page, &notes, &plain)?
-        };
-        {
-            let mut state = self.shared.state_mut();
-            for (entry, seq) in entries.iter().zip(first.seq..) {
-                state.add_id(&entry.id, RecordRef { log, seq });
-            }
-            for (from, count, stamped) in spans.within(first.seq, run.tip().seq) {
-                state.set(RecordRef { log, seq: from }, count, stamped);
-            }
-            if let Some(state) = state.log_mut(log) {
-                let page = PageRef {
-                    last: run.tip().seq,
-                    slot,
-                    raw: raw as u32,
-                    tail,
-                    noted: false,
-                };
-                state.pages.insert(first.seq, page);
-                state.tip = run.tip();
-                if tail {
-                    if state.tail_slot.is_none() {
-                        state.tail_first = first.seq;
-                    }
-                    state.tail_slot = Some(slot);
-                    state.tail_raw += raw;
-                }
-            }
-        }
-        self.staged.touched.insert(log);
-        for ((entry, outcome), seq) in entries.iter().zip(&outcomes).zip(first.seq..) {
-            let place = RecordRef { log, seq };
-            match (&entry.body, outcome.body) {
-                (Part::Here(body), BodyState::Here) => self.noticed(org, place, &entry.header, body)?,
-                (_, BodyState::Wanted) => drop(self.wanted.insert(place)),
-                _ => {}
-            }
-        }
-        Ok(Appended {
-            tip: run.tip(),
-            arrival,
-            withdrawn,
-        })
-    }
-
-    /// Outcomes with the bodies of reports that were taken back before they came marked as gone.
-    fn without_withdrawn(&self, org: OrgId, run: &Run, outcomes: &[Outcome]) -> (Vec<Outcome>, u32) {
-        let mut outcomes = outcomes.to_vec();
-        let mut withdrawn = 0;
-        let state = self.shared.state();
-        if state.retractions.is_empty() {
-            return (outcomes, 0);
-        }
-        for (entry, outcome) in run.entries().iter().zip(&mut outcomes) {
-            if let Some(body) = entry.body()
-                && let Some(subject) = report_subject(&entry.header, body)
-                && let Some(found) = state.retractions.get(&(org, entry.header.circle, subject))
-            {
-                outcome.body = BodyState::Gone(found.reason);
-                withdrawn += 1;
-            }
-        }
-        (outcomes, withdrawn)
-    }
-
-    /// Indexes a body that is here from now on, and does what it asks for.
-    fn noticed(
-        &mut self,
-        org: OrgId,
-        place: RecordRef,
-        header: &Header,
-        body: &Bytes,
-    ) -> Result<(), StoreError> {
-        if header.expires != 0 {
-            self.expiry.insert((header.expires, place));
-        }
-        if let Some(subject) = report_subject(header, body) {
-            self.shared.state_mut().add_report(org, subject, place);
-            // Taken back by a record of the same run.
-            if let Some(found) = self.withdrawn(org, header.circle, subject) {
-                self.try_erase(place, found.reason)?;
-            }
-        } else if header.kind == body::RETRACTION
-            && let Ok(Body::Retraction(retraction)) = Body::read(header, body)
-        {
-            let reason = u8::try_from(retraction.reason).unwrap_or(u8::MAX - 16);
-            let withdrawal = Withdrawal {
-                record: place,
-                reason,
-            };
-            let id = (org, header.circle, retraction.subject);
-            // The first stands: a report is taken back once.
-            self.shared
-                .state_mut()
-                .retractions
-                .entry(id)
-                .or_insert(withdrawal);
-            for version in self.versions_in(org, header.circle, retraction.subject)? {
-                self.try_erase(version, reason)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Stages a body that came later than its header. `outcome` is the record's outcome from now on.
-    ///
-    /// Returns false if it is not kept: its report was taken back.
-    ///
-    /// # Errors
-    /// [`StoreError::Misuse`] if the record is unknown, its body here or erased, or the bytes are not the body
-    /// that its header names; else a disk fault.
-    pub fn set_body(
-        &mut self,
-        place: RecordRef,
-        bytes: &Bytes,
-        outcome: Outcome,
-    ) -> Result<bool, StoreError> {
-        self.alive()?;
-        let set = self.try_set_body(place, bytes, outcome);
-        self.watch(set)
-    }
-
-    fn try_set_body(
-        &mut self,
-        place: RecordRef,
-        bytes: &Bytes,
-        outcome: Outcome,
-    ) -> Result<bool, StoreError> {
-        let old = self.outcome(place).ok_or(StoreError::Misuse("no such record"))?;
-        if matches!(old.outcome.body, BodyState::Here | BodyState::Gone(_)) || outcome.body != BodyState::Here
-        {
-            return Err(StoreError::Misuse(
-                "a body is set once, and not after it was erased",
-            ));
-        }
-        let (run, offset) = self
-            .page_with(place)?
-            .ok_or(StoreError::Misuse("no such record"))?;
-        let header = &run.entries()[offset].header;
-        if !body_fits(header.body_len, &header.body_hash, bytes) {
-            return Err(StoreError::Misuse(
-                "the body is not the one that the header names",
-            ));
-        }
-        let (org, withdrawn) = {
-            let state = self.shared.state();
-            let org = state.log(place.log).map_or(OrgId::ZERO, |log| log.org);
-            let subject = report_subject(header, bytes);
-            let found = subject.and_then(|subject| state.retractions.get(&(org, header.circle, subject)));
-            (org, found.map(|found| found.reason))
-        };
-        if let Some(reason) = withdrawn {
-            self.change(
-                place,
-                Outcome {
-                    body: BodyState::Gone(reason),
-                    ..outcome
-                },
-            );
-            self.settle_page(place);
-            return Ok(false);
-        }
-        let key = self.shared.keys.at(Kind::Body, place.log, place.seq);
-        let slot = self.seal_new(key, Form::Body, &[], bytes)?;
-        if let Some(log) = self.shared.state_mut().log_mut(place.log) {
-            log.bodies.insert(place.seq, slot);
-        }
-        self.change(place, outcome);
-        self.noticed(org, place, header, bytes)?;
-        Ok(true)
-    }
-
-    /// Changes what became of a record: a new judgement, or a body that turned out to be withheld. A body that is here
-    /// and is not to be is dropped; one that is not here cannot become so but by [`Self::set_body`].
-    ///
-    /// # Errors
-    /// [`StoreError::Misuse`] if the record is unknown, or the body would appear or be erased; else a disk fault.
-    pub fn set_outcome(&mut self, place: RecordRef, outcome: Outcome) -> Result<(), StoreError> {
-        self.alive()?;
-        let old = self
-            .outcome(place)
-            .ok_or(StoreError::Misuse("no such record"))?
-            .outcome;
-        if old == outcome {
-            return Ok(());
-        }
-        if old.body != outcome.body {
-            if outcome.body == BodyState::Here || matches!(old.body, BodyState::Gone(_)) {
-                return Err(StoreError::Misuse("a body does not appear by judgement"));
-            }
-            if matches!(outcome.body, BodyState::Gone(_)) {
-                return Err(StoreError::Misuse("bodies are erased by `erase`"));
-            }
-            if old.body == BodyState::Here {
-                let dropped = self.drop_body(place);
-                self.watch(dropped)?;
-            }
-        }
-        self.change(place, outcome);
-        Ok(())
-    }
-
-    /// Stages the erasure of a body: at the end of the commit nothing on the disk can bring it back. The header stays.
-    /// Returns false if there was nothing to erase. A body that is not here is marked as gone too.
-    ///
-    /// # Errors
-    /// [`StoreError::Misuse`] for an unknown record; else a disk fault.
-    pub fn erase(&mut self, place: RecordRef, reason: u8) -> Result<bool, StoreError> {
-        self.alive()?;
-        let erased = self.try_erase(place, reason);
-        self.watch(erased)
-    }
-
-    fn try_erase(&mut self, place: RecordRef, reason: u8) -> Result<bool, StoreError> {
-        let old = self
-            .outcome(place)
-            .ok_or(StoreError::Misuse("no such record"))?
-            .outcome;
-        if matches!(old.body, BodyState::Gone(_)) {
-            return Ok(false);
-        }
-        if old.body == BodyState::Here {
-            self.drop_body(place)?;
-            self.staged.destroy = true;
-        }
-        self.change(
-            place,
-            Outcome {
-                body: BodyState::Gone(reason),
-                ..old
-            },
-        );
-        self.settle_page(place);
-        self.staged.erased.push(place);
-        Ok(true)
-    }
-
-    /// Erases up to `limit` bodies whose records have ended at `now` (ms). Returns how many.
-    ///
-    /// # Errors
-    /// On a disk fault.
-    pub fn expire(&mut self, now: u64, limit: usize) -> Result<usize, StoreError> {
-        self.alive()?;
-        let mut count = 0;
-        while count < limit {
-            let Some(&(at, place)) = self.expiry.first() else {
-                break;
-            };
-            if at > now {
-                break;
-            }
-            self.expiry.pop_first();
-            let here = self
-                .outcome(place)
-                .is_some_and(|old| old.outcome.body == BodyState::Here);
-            if here && self.erase(place, 0)? {
-                count += 1;
-            }
-        }
-        Ok(count)
-    }
-
-    /// When the next record ends, in ms.
-    #[must_use]
-    pub fn next_expiry(&self) -> Option<u64> {
-        self.expiry.first().map(|entry| entry.0)
-    }
-
-    /// Stages the removal of whole pages below `seq`: headers, bodies and all. Whether that may be is the caller's
-    /// decision. The tail always stays.
-    ///
-    /// # Errors
-    /// [`StoreError::Misuse`] for an unknown log.
-    pub fn drop_below(&mut self, log: LogNo, seq: u64) -> Result<(), StoreError> {
-        self.alive()?;
-        self.tip(log).ok_or(StoreError::Misuse("no such log"))?;
-        self.staged.drops.insert(log, seq);
-        Ok(())
-    }
-
-    /// The body leaves the indices and, at the commit, the disk.
-    fn drop_body(&mut self, place: RecordRef) -> Result<(), StoreError> {
-        if let Some((org, header, body)) = self.org_and_body(place)?
-            && let Some(subject) = report_subject(&header, &body)
-        {
-            self.shared.state_mut().remove_report(org, subject, place);
-        }
-        let slot = {
-            let mut state = self.shared.state_mut();
-            state
-                .log_mut(place.log)
-                .and_then(|log| log.bodies.remove(&place.seq))
-        };
-        if let Some(slot) = slot {
-            self.staged
-                .batch
-                .remove(self.shared.keys.at(Kind::Body, place.log, place.seq));
-            self.vault.leave(slot);
-        }
-        self.settle_page(place);
-        Ok(())
-    }
-
-    fn org_and_body(&self, place: RecordRef) -> Result<Option<(OrgId, Header, Bytes)>, StoreError> {
-        let Some((run, offset)) = self.page_with(place)? else {
-            return Ok(None);
-        };
-        let entry = &run.entries()[offset];
-        let body = match entry.body() {
-            Some(body) => Some(body.clone()),
-            None => self.late_body(place)?,
-        };
-        let org = self
-            .shared
-            .state()
-            .log(place.log)
-            .map_or(OrgId::ZERO, |log| log.org);
-        Ok(body.map(|body| (org, entry.header.clone(), body)))
-    }
-
-    fn settle_page(&mut self, place: RecordRef) {
-        if let Some((first, _)) = self.page_ref(place) {
-            self.staged.rewrite.insert((place.log, first));
-        }
-    }
-
-    pub(crate) fn page_ref(&self, place: RecordRef) -> Option<(u64, PageRef)> {
-        self.shared.state().log(place.log)?.page_of(place.seq)
-    }
-
-    /// Stages an outcome under a new number of change.
-    fn change(&mut self, place: RecordRef, outcome: Outcome) {
-        let arrival = self.next_arrival;
-        self.next_arrival += 1;
-        if outcome.body == BodyState::Wanted {
-            self.wanted.insert(place);
-        } else {
-            self.wanted.remove(&place);
-        }
-        self.staged.changes.insert(place, Stamped { arrival, outcome });
-        if let Some((first, _)) = self.page_ref(place) {
-            self.staged.notes.insert((place.log, first));
-        }
     }
 
     /// Seals a value under a new slot and stages it. Returns the slot.
@@ -826,7 +363,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         Ok(Some(opened.ok_or_else(|| missing(place.log, place.seq))?.into()))
     }
 
-    fn versions_in(
+    pub(crate) fn versions_in(
         &self,
         org: OrgId,
         circle: CircleId,
@@ -854,7 +391,8 @@ impl<K: Kv, S: Slots> Store<K, S> {
             .copied()
     }
 
-    /// Up to `limit` records whose body is wanted, from `from` on in order of log and number. Sees staged changes.
+    /// Up to `limit` records whose body is wanted and not here, those that peers withhold included, from `from` on in
+    /// order of log and number. Sees staged changes.
     #[must_use]
     pub fn wanted(&self, from: RecordRef, limit: usize) -> Vec<RecordRef> {
         self.wanted.range(from..).take(limit).copied().collect()
@@ -941,39 +479,6 @@ impl<K: Kv, S: Slots> Store<K, S> {
     pub fn get_meta(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
         self.staged_get(&self.shared.keys.meta(name))
     }
-}
-
-/// A page as it will be stored.
-enum Page<'a> {
-    Packed(&'a [u8]),
-    Raw(Vec<u8>),
-}
-
-impl Page<'_> {
-    /// Bytes before compression: a packed page states them first.
-    fn raw_len(&self) -> usize {
-        match self {
-            Self::Packed(packed) => packed
-                .first_chunk()
-                .map_or(0, |len| u32::from_be_bytes(*len) as usize),
-            Self::Raw(raw) => raw.len(),
-        }
-    }
-}
-
-/// The spans of a run: neighbours with one outcome are set at once.
-fn spans_of(first: u64, arrival: u64, outcomes: &[Outcome]) -> crate::outcome::Spans {
-    let mut spans = crate::outcome::Spans::default();
-    let mut offset = 0;
-    for group in outcomes.chunk_by(|a, b| a == b) {
-        let stamped = Stamped {
-            arrival: arrival + offset,
-            outcome: group[0],
-        };
-        spans.set(first + offset, group.len() as u64, stamped);
-        offset += group.len() as u64;
-    }
-    spans
 }
 
 /// The subject of a report, which stands behind the salt at the start of its body.

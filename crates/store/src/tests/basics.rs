@@ -50,7 +50,7 @@ fn what_is_committed_is_read_back_and_survives_reopening() {
         );
     };
     check(&reader);
-    let pages = reader.shared().state().logs[0].pages.len();
+    let pages = reader.shared.state().logs[0].pages.len();
     assert!(
         pages < 60,
         "700 single records and one run of 400 rest in {pages} pages"
@@ -295,4 +295,54 @@ fn names_values_and_standing_survive() {
     assert_eq!(reader.get_meta("other").unwrap(), None);
     assert_eq!(store.standing(log), Some(crate::Standing::Forked { at: 2 }));
     assert_eq!(store.fork_proof(log).unwrap().as_deref(), Some(&b"proof"[..]));
+}
+
+/// Pages are joined, rewritten and their keys destroyed while other threads read them.
+#[test]
+fn readers_never_see_a_page_that_is_half_replaced() {
+    let mut disk = Disk::new(8);
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reading: Vec<_> = (0..2)
+            .map(|n| {
+                let (reader, done) = (store.reader(), &done);
+                scope.spawn(move || {
+                    let (mut dice, mut reads) = (Dice(n), 0u64);
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) || reads < 100 {
+                        let tip = reader.log(LogNo(0)).map_or(0, |log| log.tip.seq);
+                        if tip == 0 {
+                            continue;
+                        }
+                        let seq = 1 + dice.below(tip);
+                        let stored = reader.record(at(seq)).unwrap().expect("committed");
+                        assert_eq!(stored.entry.header.seq, seq);
+                        let gone = matches!(stored.stamped.outcome.body, BodyState::Gone(_));
+                        assert!(gone || stored.entry.body().is_some() || seq.is_multiple_of(3));
+                        let runs = reader.runs(LogNo(0), seq, 1, &mut Bodies::All).unwrap();
+                        for run in runs {
+                            let bytes = page::unpack(&run.packed).unwrap();
+                            let log = reader.log(LogNo(0)).unwrap().key;
+                            page::decode(log, &bytes).unwrap().verify().unwrap();
+                        }
+                        reads += 1;
+                    }
+                })
+            })
+            .collect();
+        for n in 0..600 {
+            let run = author.report(n, &"text ".repeat(300));
+            append(&mut store, &author, &run);
+            if n % 20 == 19 {
+                store.erase(at(3 * (n / 4).max(1)), 1).unwrap();
+            }
+            store.commit().unwrap();
+            store.idle().unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        for thread in reading {
+            thread.join().unwrap();
+        }
+    });
 }

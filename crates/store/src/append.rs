@@ -1,0 +1,328 @@
+//! Taking a verified run in: encode or keep it as it came, seal it, index it.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use tocsin_record::body::{self, Body};
+use tocsin_record::run::{Entry, Part, Verified};
+use tocsin_record::{Header, OrgId, Run, Tip, page};
+
+use crate::error::StoreError;
+use crate::keys::Kind;
+use crate::kv::Kv;
+use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, SEQ_MAX, Spans, Stamped};
+use crate::pages;
+use crate::slots::Slots;
+use crate::state::{PageRef, Withdrawal};
+use crate::store::{Store, report_subject};
+use crate::vault::{self, Form};
+
+/// A run at least this long before compression is a page of its own; a shorter one joins the tail.
+const PAGE_MIN: usize = 96 << 10;
+/// A page of the tail shorter than this is not compressed: one record hardly shrinks.
+const RAW_MAX: usize = 2 << 10;
+
+/// What an append staged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The log's new tip.
+    pub tip: Tip,
+    /// Number of the first change; the records' numbers follow by one.
+    pub arrival: u64,
+    /// Reports among them that were taken back before they came: their bodies are not kept.
+    pub withdrawn: u32,
+}
+
+impl<K: Kv, S: Slots> Store<K, S> {
+    /// Stages a verified run behind its log's tip, with one outcome for each record.
+    ///
+    /// `packed` is the run as it came, compressed, if it came so and was not shortened since: it is stored and passed
+    /// on as it is where the outcomes allow. A body whose outcome is not [`BodyState::Here`] is not kept. A
+    /// report that its org took back before is not kept either; a retraction erases what it takes back.
+    ///
+    /// # Errors
+    /// [`StoreError::Misuse`] if the run does not follow the tip, or the outcomes do not fit it; else a disk fault.
+    pub fn append(
+        &mut self,
+        log: LogNo,
+        run: &Verified,
+        packed: Option<&[u8]>,
+        outcomes: &[Outcome],
+    ) -> Result<Appended, StoreError> {
+        self.alive()?;
+        let appended = self.try_append(log, run, packed, outcomes);
+        self.watch(appended)
+    }
+
+    fn try_append(
+        &mut self,
+        log: LogNo,
+        run: &Verified,
+        packed: Option<&[u8]>,
+        outcomes: &[Outcome],
+    ) -> Result<Appended, StoreError> {
+        let org = self.check_append(log, run, outcomes)?;
+        let (outcomes, withdrawn) = self.without_withdrawn(org, run, outcomes);
+        let arrival = self.next_arrival;
+        self.next_arrival += outcomes.len() as u64;
+        let spans = spans_of(run.first_seq(), arrival, &outcomes);
+        let page = self.stage_page(log, run, packed, &outcomes, &spans)?;
+        self.index_run(log, org, run, &outcomes, &spans, page);
+        for ((entry, outcome), seq) in run.entries().iter().zip(outcomes.iter()).zip(run.first_seq()..) {
+            let place = RecordRef { log, seq };
+            match (&entry.body, outcome.body) {
+                (Part::Here(body), BodyState::Here) => {
+                    self.withdraw_what_it_names(org, place, &entry.header, body)?;
+                }
+                (_, state) if state.is_missing() => drop(self.wanted.insert(place)),
+                _ => {}
+            }
+        }
+        Ok(Appended {
+            tip: run.tip(),
+            arrival,
+            withdrawn,
+        })
+    }
+
+    /// Whether the run follows the log's tip and the outcomes fit it. Returns the author's org.
+    fn check_append(&self, log: LogNo, run: &Run, outcomes: &[Outcome]) -> Result<OrgId, StoreError> {
+        let state = self.shared.state();
+        let state = state.log(log).ok_or(StoreError::Misuse("no such log"))?;
+        if state.key != *run.log() {
+            return Err(StoreError::Misuse("the run is of another log"));
+        }
+        let (tip, entries) = (state.tip, run.entries());
+        if run.first_seq() != tip.seq + 1 || run.prev() != tip.id || entries[0].header.time < tip.time {
+            return Err(StoreError::Misuse("the run does not follow the log's tip"));
+        }
+        if run.tip().seq > SEQ_MAX {
+            return Err(StoreError::Misuse("the log is longer than this store can number"));
+        }
+        if outcomes.len() != entries.len() {
+            return Err(StoreError::Misuse("every record needs one outcome"));
+        }
+        let here =
+            |(entry, outcome): (&Entry, &Outcome)| outcome.body != BodyState::Here || entry.body().is_some();
+        if !entries.iter().zip(outcomes).all(here) {
+            return Err(StoreError::Misuse("a body that is not in the run cannot be here"));
+        }
+        Ok(state.org)
+    }
+
+    /// Outcomes with the bodies of reports that were taken back before they came marked as gone.
+    fn without_withdrawn<'a>(
+        &self,
+        org: OrgId,
+        run: &Run,
+        outcomes: &'a [Outcome],
+    ) -> (Cow<'a, [Outcome]>, u32) {
+        let state = self.shared.state();
+        let mut outcomes = Cow::Borrowed(outcomes);
+        let mut withdrawn = 0;
+        if state.retractions.is_empty() {
+            return (outcomes, 0);
+        }
+        for (index, entry) in run.entries().iter().enumerate() {
+            if let Some(body) = entry.body()
+                && let Some(subject) = report_subject(&entry.header, body)
+                && let Some(found) = state.retractions.get(&(org, entry.header.circle, subject))
+            {
+                outcomes.to_mut()[index].body = BodyState::Gone(found.reason);
+                withdrawn += 1;
+            }
+        }
+        (outcomes, withdrawn)
+    }
+
+    /// Seals the run and stages it, as a page of its own or of the tail.
+    fn stage_page(
+        &mut self,
+        log: LogNo,
+        run: &Run,
+        packed: Option<&[u8]>,
+        outcomes: &[Outcome],
+        spans: &Spans,
+    ) -> Result<PageRef, StoreError> {
+        let page = Page::of(run, packed, outcomes);
+        let (raw, last) = (page.raw_len(), run.tip().seq);
+        let notes = spans.encode(run.first_seq(), last);
+        let key = self.shared.keys.at(Kind::Page, log, run.first_seq());
+        let tail = raw < PAGE_MIN;
+        let tail_slot = self.shared.state().log(log).and_then(|log| log.tail_slot);
+        let slot = if tail {
+            let slot = match tail_slot {
+                Some(slot) => vault::Slot {
+                    number: slot,
+                    key: self.vault.key(slot)?,
+                },
+                None => self.vault.take()?,
+            };
+            let (form, plain) = match &page {
+                Page::Raw(raw) if raw.len() < RAW_MAX => (Form::TailRaw, Cow::Borrowed(raw.as_slice())),
+                other => (Form::TailPacked, other.packed()),
+            };
+            let nonce = self.vault.nonce();
+            let value = vault::seal(&key, slot.number, &slot.key, form, nonce, &notes, &plain);
+            self.staged.batch.put(key, value);
+            slot.number
+        } else {
+            // The tail ends here: its pages are joined at the next commit.
+            if tail_slot.is_some() {
+                self.staged.pack.insert(log);
+            }
+            self.seal_new(key, Form::Page, &notes, &page.packed())?
+        };
+        // A page is at most 8 MiB.
+        Ok(PageRef {
+            last,
+            slot,
+            raw: raw as u32,
+            tail,
+            noted: false,
+        })
+    }
+
+    /// Enters the run into everything in memory, under one lock.
+    fn index_run(
+        &mut self,
+        log: LogNo,
+        org: OrgId,
+        run: &Run,
+        outcomes: &[Outcome],
+        spans: &Spans,
+        page: PageRef,
+    ) {
+        let first = run.first_seq();
+        let mut state = self.shared.state_mut();
+        for ((entry, outcome), seq) in run.entries().iter().zip(outcomes).zip(first..) {
+            let place = RecordRef { log, seq };
+            state.add_id(&entry.id, place);
+            if outcome.body == BodyState::Here
+                && let Some(body) = entry.body()
+            {
+                if entry.header.expires != 0 {
+                    self.expiry.insert((entry.header.expires, place));
+                }
+                if let Some(subject) = report_subject(&entry.header, body) {
+                    state.add_report(org, subject, place);
+                }
+            }
+        }
+        for (from, count, stamped) in spans.within(first, page.last) {
+            state.set(RecordRef { log, seq: from }, count, stamped);
+        }
+        if let Some(state) = state.log_mut(log) {
+            state.pages.insert(first, page);
+            state.tip = run.tip();
+            if page.tail {
+                if state.tail_slot.is_none() {
+                    state.tail_first = first;
+                }
+                state.tail_slot = Some(page.slot);
+                state.tail_raw += page.raw as usize;
+            }
+        }
+        self.staged.touched.insert(log);
+    }
+
+    /// Indexes a body that is here from now on.
+    pub(crate) fn index_body(&mut self, org: OrgId, place: RecordRef, header: &Header, body: &[u8]) {
+        if header.expires != 0 {
+            self.expiry.insert((header.expires, place));
+        }
+        if let Some(subject) = report_subject(header, body) {
+            self.shared.state_mut().add_report(org, subject, place);
+        }
+    }
+
+    /// A retraction erases what it takes back, and a report that a record of the same run took back goes too.
+    pub(crate) fn withdraw_what_it_names(
+        &mut self,
+        org: OrgId,
+        place: RecordRef,
+        header: &Header,
+        body: &Bytes,
+    ) -> Result<(), StoreError> {
+        if header.kind == body::RETRACTION {
+            let Ok(Body::Retraction(retraction)) = Body::read(header, body) else {
+                return Ok(());
+            };
+            let withdrawal = Withdrawal::by(place, &retraction);
+            let id = (org, header.circle, retraction.subject);
+            // The first stands: a report is taken back once.
+            self.shared
+                .state_mut()
+                .retractions
+                .entry(id)
+                .or_insert(withdrawal);
+            for version in self.versions_in(org, header.circle, retraction.subject)? {
+                self.try_erase(version, withdrawal.reason)?;
+            }
+        } else if let Some(subject) = report_subject(header, body)
+            && let Some(found) = self.withdrawn(org, header.circle, subject)
+        {
+            self.try_erase(place, found.reason)?;
+        }
+        Ok(())
+    }
+}
+
+/// A page as it will be stored.
+enum Page<'a> {
+    Packed(&'a [u8]),
+    Raw(Vec<u8>),
+}
+
+impl<'a> Page<'a> {
+    /// The run as it came, if it says of its bodies what the outcomes do; else written anew.
+    fn of(run: &Run, packed: Option<&'a [u8]>, outcomes: &[Outcome]) -> Self {
+        let differs =
+            |(entry, outcome): (&Entry, &Outcome)| pages::part_of(outcome.body, &entry.body).is_some();
+        if !run.entries().iter().zip(outcomes).any(differs) {
+            return match packed {
+                Some(packed) if packed.len() > 4 => Self::Packed(packed),
+                _ => Self::Raw(page::encode(run)),
+            };
+        }
+        let mut run = run.clone();
+        for ((_, part), outcome) in run.bodies_mut().zip(outcomes) {
+            if let Some(new) = pages::part_of(outcome.body, part) {
+                *part = new;
+            }
+        }
+        Self::Raw(page::encode(&run))
+    }
+
+    /// Bytes before compression: a packed page states them first.
+    fn raw_len(&self) -> usize {
+        match self {
+            Self::Packed(packed) => packed
+                .first_chunk()
+                .map_or(0, |len| u32::from_be_bytes(*len) as usize),
+            Self::Raw(raw) => raw.len(),
+        }
+    }
+
+    fn packed(&self) -> Cow<'_, [u8]> {
+        match self {
+            Self::Packed(packed) => Cow::Borrowed(packed),
+            Self::Raw(raw) => Cow::Owned(page::pack(raw)),
+        }
+    }
+}
+
+/// The spans of a run: neighbours with one outcome are set at once.
+fn spans_of(first: u64, arrival: u64, outcomes: &[Outcome]) -> Spans {
+    let mut spans = Spans::default();
+    let mut offset = 0;
+    for group in outcomes.chunk_by(|a, b| a == b) {
+        let stamped = Stamped {
+            arrival: arrival + offset,
+            outcome: group[0],
+        };
+        spans.set(first + offset, group.len() as u64, stamped);
+        offset += group.len() as u64;
+    }
+    spans
+}

@@ -1,0 +1,258 @@
+//! Changes to records that are here: late bodies, new judgements, erasure, expiry.
+
+use bytes::Bytes;
+use tocsin_record::run::body_fits;
+use tocsin_record::{Header, OrgId};
+
+use crate::error::StoreError;
+use crate::keys::Kind;
+use crate::kv::Kv;
+use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Stamped};
+use crate::slots::Slots;
+use crate::state::PageRef;
+use crate::store::{Store, report_subject};
+use crate::vault::Form;
+
+impl<K: Kv, S: Slots> Store<K, S> {
+    /// Stages a body that came later than its header. `outcome` is the record's outcome from now on.
+    ///
+    /// Returns false if it is not kept: its report was taken back.
+    ///
+    /// # Errors
+    /// [`StoreError::Misuse`] if the record is unknown, its body here or erased, or the bytes are not the body
+    /// that its header names; else a disk fault.
+    pub fn set_body(
+        &mut self,
+        place: RecordRef,
+        bytes: &Bytes,
+        outcome: Outcome,
+    ) -> Result<bool, StoreError> {
+        self.alive()?;
+        let set = self.try_set_body(place, bytes, outcome);
+        self.watch(set)
+    }
+
+    fn try_set_body(
+        &mut self,
+        place: RecordRef,
+        bytes: &Bytes,
+        outcome: Outcome,
+    ) -> Result<bool, StoreError> {
+        let old = self.outcome(place).ok_or(StoreError::Misuse("no such record"))?;
+        if matches!(old.outcome.body, BodyState::Here | BodyState::Gone(_)) || outcome.body != BodyState::Here
+        {
+            return Err(StoreError::Misuse(
+                "a body is set once, and not after it was erased",
+            ));
+        }
+        let (run, offset) = self
+            .page_with(place)?
+            .ok_or(StoreError::Misuse("no such record"))?;
+        let header = &run.entries()[offset].header;
+        if !body_fits(header.body_len, &header.body_hash, bytes) {
+            return Err(StoreError::Misuse(
+                "the body is not the one that the header names",
+            ));
+        }
+        let (org, withdrawn) = {
+            let state = self.shared.state();
+            let org = state.log(place.log).map_or(OrgId::ZERO, |log| log.org);
+            let subject = report_subject(header, bytes);
+            let found = subject.and_then(|subject| state.retractions.get(&(org, header.circle, subject)));
+            (org, found.map(|found| found.reason))
+        };
+        if let Some(reason) = withdrawn {
+            self.change(
+                place,
+                Outcome {
+                    body: BodyState::Gone(reason),
+                    ..outcome
+                },
+            );
+            self.settle_page(place);
+            return Ok(false);
+        }
+        let key = self.shared.keys.at(Kind::Body, place.log, place.seq);
+        let slot = self.seal_new(key, Form::Body, &[], bytes)?;
+        if let Some(log) = self.shared.state_mut().log_mut(place.log) {
+            log.bodies.insert(place.seq, slot);
+        }
+        self.change(place, outcome);
+        self.index_body(org, place, header, bytes);
+        self.withdraw_what_it_names(org, place, header, bytes)?;
+        Ok(true)
+    }
+
+    /// Changes what became of a record: a new judgement, or a body that turned out to be withheld. A body that is here
+    /// and is not to be is dropped; one that is not here cannot become so but by [`Self::set_body`].
+    ///
+    /// # Errors
+    /// [`StoreError::Misuse`] if the record is unknown, or the body would appear or be erased; else a disk fault.
+    pub fn set_outcome(&mut self, place: RecordRef, outcome: Outcome) -> Result<(), StoreError> {
+        self.alive()?;
+        let old = self
+            .outcome(place)
+            .ok_or(StoreError::Misuse("no such record"))?
+            .outcome;
+        if old == outcome {
+            return Ok(());
+        }
+        if old.body != outcome.body {
+            if outcome.body == BodyState::Here || matches!(old.body, BodyState::Gone(_)) {
+                return Err(StoreError::Misuse("a body does not appear by judgement"));
+            }
+            if matches!(outcome.body, BodyState::Gone(_)) {
+                return Err(StoreError::Misuse("bodies are erased by `erase`"));
+            }
+            if old.body == BodyState::Here {
+                let dropped = self.drop_body(place);
+                self.watch(dropped)?;
+            }
+        }
+        self.change(place, outcome);
+        Ok(())
+    }
+
+    /// Stages the erasure of a body: at the end of the commit nothing on the disk can bring it back. The header stays.
+    /// Returns false if there was nothing to erase. A body that is not here is marked as gone too.
+    ///
+    /// # Errors
+    /// [`StoreError::Misuse`] for an unknown record; else a disk fault.
+    pub fn erase(&mut self, place: RecordRef, reason: u8) -> Result<bool, StoreError> {
+        self.alive()?;
+        let erased = self.try_erase(place, reason);
+        self.watch(erased)
+    }
+
+    pub(crate) fn try_erase(&mut self, place: RecordRef, reason: u8) -> Result<bool, StoreError> {
+        let old = self
+            .outcome(place)
+            .ok_or(StoreError::Misuse("no such record"))?
+            .outcome;
+        if matches!(old.body, BodyState::Gone(_)) {
+            return Ok(false);
+        }
+        if old.body == BodyState::Here {
+            self.drop_body(place)?;
+            self.staged.destroy = true;
+        }
+        self.change(
+            place,
+            Outcome {
+                body: BodyState::Gone(reason),
+                ..old
+            },
+        );
+        self.settle_page(place);
+        self.staged.erased.push(place);
+        Ok(true)
+    }
+
+    /// Erases up to `limit` bodies whose records have ended at `now` (ms). Returns how many.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn expire(&mut self, now: u64, limit: usize) -> Result<usize, StoreError> {
+        self.alive()?;
+        let mut count = 0;
+        while count < limit {
+            let Some(&(at, place)) = self.expiry.first() else {
+                break;
+            };
+            if at > now {
+                break;
+            }
+            self.expiry.pop_first();
+            let here = self
+                .outcome(place)
+                .is_some_and(|old| old.outcome.body == BodyState::Here);
+            if here && self.erase(place, 0)? {
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// When the next record ends, in ms.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<u64> {
+        self.expiry.first().map(|entry| entry.0)
+    }
+
+    /// Stages the removal of whole pages below `seq`: headers, bodies and all. Whether that may be is the caller's
+    /// decision. The tail always stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Misuse`] for an unknown log.
+    pub fn drop_below(&mut self, log: LogNo, seq: u64) -> Result<(), StoreError> {
+        self.alive()?;
+        self.tip(log).ok_or(StoreError::Misuse("no such log"))?;
+        self.staged.drops.insert(log, seq);
+        Ok(())
+    }
+
+    /// The body leaves the indices and, at the commit, the disk.
+    fn drop_body(&mut self, place: RecordRef) -> Result<(), StoreError> {
+        if let Some((org, header, body)) = self.org_and_body(place)?
+            && let Some(subject) = report_subject(&header, &body)
+        {
+            self.shared.state_mut().remove_report(org, subject, place);
+        }
+        let slot = {
+            let mut state = self.shared.state_mut();
+            state
+                .log_mut(place.log)
+                .and_then(|log| log.bodies.remove(&place.seq))
+        };
+        if let Some(slot) = slot {
+            self.staged
+                .batch
+                .remove(self.shared.keys.at(Kind::Body, place.log, place.seq));
+            self.vault.leave(slot);
+        }
+        self.settle_page(place);
+        Ok(())
+    }
+
+    fn org_and_body(&self, place: RecordRef) -> Result<Option<(OrgId, Header, Bytes)>, StoreError> {
+        let Some((run, offset)) = self.page_with(place)? else {
+            return Ok(None);
+        };
+        let entry = &run.entries()[offset];
+        let body = match entry.body() {
+            Some(body) => Some(body.clone()),
+            None => self.late_body(place)?,
+        };
+        let org = self
+            .shared
+            .state()
+            .log(place.log)
+            .map_or(OrgId::ZERO, |log| log.org);
+        Ok(body.map(|body| (org, entry.header.clone(), body)))
+    }
+
+    fn settle_page(&mut self, place: RecordRef) {
+        if let Some((first, _)) = self.page_ref(place) {
+            self.staged.rewrite.insert((place.log, first));
+        }
+    }
+
+    pub(crate) fn page_ref(&self, place: RecordRef) -> Option<(u64, PageRef)> {
+        self.shared.state().log(place.log)?.page_of(place.seq)
+    }
+
+    /// Stages an outcome under a new number of change.
+    fn change(&mut self, place: RecordRef, outcome: Outcome) {
+        let arrival = self.next_arrival;
+        self.next_arrival += 1;
+        if outcome.body.is_missing() {
+            self.wanted.insert(place);
+        } else {
+            self.wanted.remove(&place);
+        }
+        self.staged.changes.insert(place, Stamped { arrival, outcome });
+        if let Some((first, _)) = self.page_ref(place) {
+            self.staged.notes.insert((place.log, first));
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What goes to peers: stored pages as they are where they may go so, else rebuilt.
+
+use bytes::Bytes;
+use tocsin_record::run::{Entry, Part};
+use tocsin_record::{Run, page};
+
+use crate::error::StoreError;
+use crate::keys::Kind;
+use crate::kv::Kv;
+use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Verdict};
+use crate::pages::{self, Loaded, Opened};
+use crate::reader::{Reader, TRIES};
+use crate::slots::Slots;
+use crate::state::PageRef;
+use crate::store::{PAGE_TARGET, missing};
+
+/// Which bodies a run for a peer carries. Only accepted ones ever leave.
+pub enum Bodies<'a> {
+    /// All.
+    All,
+    /// None: headers only.
+    None,
+    /// Those that the peer may have; the others are marked as withheld.
+    Where(&'a mut dyn FnMut(RecordRef, &Entry, &Outcome) -> bool),
+}
+
+/// A run as it goes on the wire.
+#[derive(Clone, Debug)]
+pub struct WireRun {
+    /// Number of its first record.
+    pub first: u64,
+    /// Number of its last record, which is signed.
+    pub last: u64,
+    /// The packed page.
+    pub packed: Bytes,
+}
+
+enum Fetched {
+    Packed(Vec<u8>),
+    Loaded(Loaded),
+}
+
+impl<K: Kv, S: Slots> Reader<K, S> {
+    /// Runs of a log from record `from` on, each ending in a signed header, of together about `max_bytes` (at least one).
+    ///
+    /// A stored page goes out as it is where every body in it is here, accepted and allowed; else it is rebuilt. Pages
+    /// of the tail are joined, so that a receiver verifies one signature for many records.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn runs(
+        &self,
+        log: LogNo,
+        from: u64,
+        max_bytes: usize,
+        bodies: &mut Bodies<'_>,
+    ) -> Result<Vec<WireRun>, StoreError> {
+        let mut runs: Vec<WireRun> = Vec::new();
+        let mut total = 0;
+        let mut next = from.max(1);
+        while total < max_bytes || runs.is_empty() {
+            let Some((run, tail_end)) = self.next_run(log, next, bodies)? else {
+                break;
+            };
+            next = tail_end + 1;
+            total += run.packed.len();
+            runs.push(run);
+        }
+        Ok(runs)
+    }
+
+    fn next_run(
+        &self,
+        log: LogNo,
+        from: u64,
+        bodies: &mut Bodies<'_>,
+    ) -> Result<Option<(WireRun, u64)>, StoreError> {
+        let place = RecordRef { log, seq: from };
+        let Some((loaded_or_packed, page)) = self.whole_or_loaded(place, bodies)? else {
+            return Ok(None);
+        };
+        let loaded = match loaded_or_packed {
+            Fetched::Packed(packed) => {
+                return Ok(Some((
+                    WireRun {
+                        first: from,
+                        last: page.last,
+                        packed: packed.into(),
+                    },
+                    page.last,
+                )));
+            }
+            Fetched::Loaded(loaded) => loaded,
+        };
+        let mut run = self.permitted(log, from, &loaded, bodies)?;
+        let mut raw = page.raw as usize;
+        while page.tail && raw < PAGE_TARGET {
+            let Some((next, next_page)) = self.page(RecordRef {
+                log,
+                seq: run.tip().seq + 1,
+            })?
+            else {
+                break;
+            };
+            if !next_page.tail {
+                break;
+            }
+            let next = self.permitted(log, run.tip().seq + 1, &next, bodies)?;
+            raw += next_page.raw as usize;
+            run = match run.join(next) {
+                Ok(joined) => joined,
+                Err(apart) => {
+                    run = apart.0;
+                    break;
+                }
+            };
+        }
+        let last = run.tip().seq;
+        let packed = page::pack(&page::encode(&run)).into();
+        Ok(Some((
+            WireRun {
+                first: from,
+                last,
+                packed,
+            },
+            last,
+        )))
+    }
+
+    /// The page with `place`: packed as it is if it may go out so.
+    fn whole_or_loaded(
+        &self,
+        place: RecordRef,
+        bodies: &mut Bodies<'_>,
+    ) -> Result<Option<(Fetched, PageRef)>, StoreError> {
+        for _ in 0..TRIES {
+            let Some((first, page)) = self.page_ref(place) else {
+                return Ok(None);
+            };
+            let whole = first == place.seq && !page.tail && self.is_open(place.log, first, page.last);
+            if !whole || matches!(bodies, Bodies::None) {
+                return Ok(self
+                    .page(place)?
+                    .map(|(loaded, page)| (Fetched::Loaded(loaded), page)));
+            }
+            if let Bodies::Where(allowed) = bodies {
+                let Some((loaded, page)) = self.page(place)? else {
+                    return Ok(None);
+                };
+                let may = |entry: &Entry| {
+                    let place = RecordRef {
+                        seq: entry.header.seq,
+                        ..place
+                    };
+                    self.outcome(place)
+                        .is_some_and(|stamped| allowed(place, entry, &stamped.outcome))
+                };
+                if !loaded.run.entries().iter().all(may) {
+                    return Ok(Some((Fetched::Loaded(loaded), page)));
+                }
+            }
+            let key = self.shared.keys.at(Kind::Page, place.log, first);
+            if let Some(value) = self.shared.kv.get(&key)?
+                && let Opened::Is(packed) = pages::packed(self.shared.slots.as_ref(), &key, &value)?
+            {
+                return Ok(Some((Fetched::Packed(packed), page)));
+            }
+            std::thread::yield_now();
+        }
+        Err(missing(place.log, place.seq))
+    }
+
+    /// Whether all bodies of a page are in it and accepted, or gone.
+    fn is_open(&self, log: LogNo, first: u64, last: u64) -> bool {
+        let state = self.shared.state();
+        let Some(log) = state.log(log) else { return false };
+        let open = |outcome: &Outcome| match outcome.body {
+            BodyState::Here => outcome.verdict == Verdict::Accepted,
+            BodyState::Gone(_) => true,
+            _ => false,
+        };
+        log.bodies.range(first..=last).next().is_none()
+            && log
+                .spans
+                .within(first, last)
+                .all(|(_, _, stamped)| open(&stamped.outcome))
+    }
+
+    /// A run from `from` on with the bodies that may go out.
+    fn permitted(
+        &self,
+        log: LogNo,
+        from: u64,
+        loaded: &Loaded,
+        bodies: &mut Bodies<'_>,
+    ) -> Result<Run, StoreError> {
+        let run = Run::clone(&loaded.run);
+        let mut run = run.after(from - 1).ok_or_else(|| missing(log, from))?;
+        // Entries are read by the predicate while parts are replaced: it sees them as they are stored.
+        let mut parts = Vec::with_capacity(run.entries().len());
+        for entry in run.entries() {
+            let place = RecordRef {
+                log,
+                seq: entry.header.seq,
+            };
+            let outcome = self.outcome(place).map(|stamped| stamped.outcome);
+            parts.push(match outcome {
+                Some(Outcome {
+                    body: BodyState::Gone(reason),
+                    ..
+                }) => Part::Gone(reason),
+                Some(outcome) if outcome.body == BodyState::Here && outcome.verdict == Verdict::Accepted => {
+                    self.permitted_body(place, entry, &outcome, bodies)?
+                }
+                _ => Part::NotHeld,
+            });
+        }
+        for ((_, part), new) in run.bodies_mut().zip(parts) {
+            *part = new;
+        }
+        Ok(run)
+    }
+
+    fn permitted_body(
+        &self,
+        place: RecordRef,
+        entry: &Entry,
+        outcome: &Outcome,
+        bodies: &mut Bodies<'_>,
+    ) -> Result<Part, StoreError> {
+        if matches!(bodies, Bodies::None) {
+            return Ok(Part::NotHeld);
+        }
+        let late = match entry.body() {
+            Some(_) => None,
+            None => Some(Entry {
+                body: self.late_body(place)?.map_or(Part::NotHeld, Part::Here),
+                ..entry.clone()
+            }),
+        };
+        let entry = late.as_ref().unwrap_or(entry);
+        let may = match bodies {
+            Bodies::All => true,
+            Bodies::None => false,
+            Bodies::Where(allowed) => allowed(place, entry, outcome),
+        };
+        Ok(if may { entry.body.clone() } else { Part::Withheld })
+    }
+}
