@@ -4,6 +4,7 @@
 //! that is not in its key. Only attributes that the policy mentions are visited ([`Sink::wants`]).
 
 use crate::facts::{Consumer, Cover, HeaderFacts, Home, Org, Origin, Person, RecordFacts};
+use tocsin_record::body;
 use tocsin_record::marking::{Code, Countries, CountryCode, Flags, Tlp};
 
 const DAY_MS: u64 = 86_400_000;
@@ -90,7 +91,7 @@ pub(crate) trait Sink {
 
 pub(crate) fn visit_org(org: &Org, home: &Home, sink: &mut impl Sink) {
     sink.text(Attr::Name, org.name);
-    sink.member(Attr::Kind, "OrgKind", org.kind.name());
+    sink.member(Attr::Kind, "OrgKind", org.kind);
     sink.text(Attr::Country, country_text(&org.country));
     sink.texts(Attr::Regimes, org.regimes.iter().map(String::as_str));
     sink.texts(Attr::Roles, org.roles.iter().map(String::as_str));
@@ -104,14 +105,14 @@ pub(crate) fn visit_org(org: &Org, home: &Home, sink: &mut impl Sink) {
 pub(crate) fn visit_header(header: &HeaderFacts, sink: &mut impl Sink) {
     visit_address(header, sink);
     if header.cover == Cover::Unsealed {
-        sink.member(Attr::Kind, "RecordKind", header.kind.name());
+        sink.member(Attr::Kind, "RecordKind", body::name_of(header.kind));
         visit_labels(header.tlp, header.flags, sink);
     }
 }
 
 pub(crate) fn visit_record(record: &RecordFacts, sink: &mut impl Sink) {
     visit_address(&record.header, sink);
-    sink.member(Attr::Kind, "RecordKind", record.header.kind.name());
+    sink.member(Attr::Kind, "RecordKind", body::name_of(record.header.kind));
     visit_labels(Some(record.tlp().unwrap_or(UNMARKED)), record.flags(), sink);
     let Some(body) = &record.body else { return };
     match body.origin {

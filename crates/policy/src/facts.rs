@@ -3,78 +3,29 @@
 //! They are cheap to build and hold no clock: the caller gives the time. Numbers are clamped where a request
 //! is built from them, so any value is safe here.
 
-use tocsin_record::marking::{Flags, Marking, Pap, Tlp};
+use tocsin_record::document::OrgEntry;
+use tocsin_record::header::{Class, Header};
+use tocsin_record::id::OrgId;
+use tocsin_record::marking::{Flags, Marking, MarkingError, Pap, Tlp};
 
 /// The node's own organisation, against which a decision is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Home {
     /// The id of the own org.
-    pub org: [u8; 32],
+    pub org: OrgId,
     /// Its country: two capital letters.
     pub country: [u8; 2],
-}
-
-/// What an org is, as the charter says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each name is its whole meaning")]
-pub enum OrgKind {
-    Csirt,
-    Police,
-    Prosecutor,
-    Border,
-    Intelligence,
-    Military,
-    Private,
-    Academic,
-    International,
-}
-
-impl OrgKind {
-    /// Every kind.
-    pub const ALL: [Self; 9] = [
-        Self::Csirt,
-        Self::Police,
-        Self::Prosecutor,
-        Self::Border,
-        Self::Intelligence,
-        Self::Military,
-        Self::Private,
-        Self::Academic,
-        Self::International,
-    ];
-
-    /// The name in charter and policy.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Csirt => "csirt",
-            Self::Police => "police",
-            Self::Prosecutor => "prosecutor",
-            Self::Border => "border",
-            Self::Intelligence => "intelligence",
-            Self::Military => "military",
-            Self::Private => "private",
-            Self::Academic => "academic",
-            Self::International => "international",
-        }
-    }
-
-    /// The kind of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
 }
 
 /// A partner, as the charter describes it and as this node trusts it.
 #[derive(Debug, Clone, Copy)]
 pub struct Org<'a> {
     /// The id of the org.
-    pub id: [u8; 32],
+    pub id: OrgId,
     /// Its name.
     pub name: &'a str,
-    /// What it is.
-    pub kind: OrgKind,
+    /// What it is, by the name that the charter's table has; "other" for a kind newer than this node.
+    pub kind: &'a str,
     /// Two capital letters.
     pub country: [u8; 2],
     /// Legal regimes it is under.
@@ -83,6 +34,22 @@ pub struct Org<'a> {
     pub roles: &'a [String],
     /// This node's opinion, 0 to 100; `None` while unknown. Rules see it in steps of 5, rounded down.
     pub trust: Option<u8>,
+}
+
+impl<'a> Org<'a> {
+    /// The partner of a charter entry, with this node's trust in it.
+    #[must_use]
+    pub fn of(entry: &'a OrgEntry, trust: Option<u8>) -> Self {
+        Self {
+            id: entry.root,
+            name: &entry.name,
+            kind: entry.kind_name(),
+            country: entry.country,
+            regimes: &entry.regimes,
+            roles: &entry.roles,
+            trust,
+        }
+    }
 }
 
 /// What a circle is to this node.
@@ -117,43 +84,6 @@ pub struct Circle<'a> {
     pub kind: CircleKind,
 }
 
-/// The class in a header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// Rosters, certificates, keys.
-    Control,
-    /// Retractions.
-    Withdrawal,
-    /// All that has a marking.
-    Content,
-}
-
-/// The body kinds that a policy can tell apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RecordKind {
-    /// A report.
-    Report,
-    /// A sighting.
-    Sighting,
-    /// A note.
-    Note,
-    /// A kind that this node does not know.
-    Unknown,
-}
-
-impl RecordKind {
-    /// The name in a policy.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Report => "report",
-            Self::Sighting => "sighting",
-            Self::Note => "note",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
 /// How the body of a record travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cover {
@@ -172,8 +102,8 @@ pub struct HeaderFacts<'a> {
     pub circle: Circle<'a>,
     /// Its class.
     pub class: Class,
-    /// Its kind; what stands here is ignored while the record is sealed and its body unknown.
-    pub kind: RecordKind,
+    /// Its body kind; what stands here is ignored while the record is sealed and its body unknown.
+    pub kind: u16,
     /// The TLP byte as a label; `None` where the byte is 0, "not shown".
     pub tlp: Option<Tlp>,
     /// The flag word.
@@ -186,6 +116,40 @@ pub struct HeaderFacts<'a> {
     pub expires_ms: u64,
     /// The time of the decision, ms since 1970.
     pub now_ms: u64,
+}
+
+impl<'a> HeaderFacts<'a> {
+    /// The facts of a header that was verified, by an author of that org, to that circle, at that time.
+    ///
+    /// # Errors
+    /// [`MarkingError`] if the TLP byte or the flags are off their scales: the author's fault.
+    pub fn of(
+        header: &Header,
+        author: &'a Org<'a>,
+        circle: Circle<'a>,
+        now_ms: u64,
+    ) -> Result<Self, MarkingError> {
+        let unknown = || MarkingError::UnknownTlp(header.tlp.to_string());
+        Ok(Self {
+            author,
+            circle,
+            class: header.class,
+            kind: header.kind,
+            tlp: match header.tlp {
+                0 => None,
+                byte => Some(Tlp::from_code(byte).ok_or_else(unknown)?),
+            },
+            flags: Flags::from_word(header.flags)?,
+            cover: if header.suite == 0 {
+                Cover::Unsealed
+            } else {
+                Cover::Sealed
+            },
+            time_ms: header.time,
+            expires_ms: header.expires,
+            now_ms,
+        })
+    }
 }
 
 /// Who observed it first.

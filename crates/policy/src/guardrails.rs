@@ -3,10 +3,11 @@
 //! Each guardrail has a name, which stands as `guardrail:NAME` where the rule of a decision is told. Signature
 //! and membership are guardrails too and stand before this crate: only verified records of members come here.
 
+use tocsin_record::header::Class;
 use tocsin_record::marking::{Code, Countries, CountryCode, Marking, Personal, Tlp};
 
 use crate::decision::Verdict;
-use crate::facts::{CircleKind, Class, Consumer, Cover, HeaderFacts, Home, Org, Person, RecordFacts};
+use crate::facts::{CircleKind, Consumer, Cover, HeaderFacts, Home, Org, Person, RecordFacts};
 
 macro_rules! guardrails {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {

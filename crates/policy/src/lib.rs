@@ -18,17 +18,19 @@ mod load;
 mod presets;
 mod reads;
 mod request;
+mod view;
 
 pub use decide::{Decisions, Explanation};
 pub use decision::{Action, Decision, Judgement, RuleId, Verdict};
 pub use facts::{
-    BodyFacts, Circle, CircleKind, Class, Consumer, Cover, HeaderFacts, Home, Org, OrgKind, Origin, Person,
-    RecordFacts, RecordKind,
+    BodyFacts, Circle, CircleKind, Consumer, Cover, HeaderFacts, Home, Org, Origin, Person, RecordFacts,
 };
 pub use guardrails::Guardrail;
 pub use load::{Fault, LoadError, MAX_RULES, MAX_TEXT_BYTES, Policy, Rule, RuleEffect, SCHEMA};
 pub use presets::Preset;
 pub use request::Question;
+pub use tocsin_record::header::Class;
+pub use view::BodyView;
 
 #[cfg(test)]
 mod tests;

@@ -116,10 +116,10 @@ impl<'a> Question<'a> {
                 Self::Export(_, consumer) => sink.bytes(consumer.name.as_bytes()),
                 Self::Fetch(_) | Self::Judge(_) | Self::Forward(..) => {
                     sink.key
-                        .extend(self.principal_org().map_or([0; 32], |org| org.id));
+                        .extend(self.principal_org().map_or([0; 32], |org| org.id.0));
                 }
             }
-            sink.key.extend(self.header().author.id);
+            sink.key.extend(self.header().author.id.0);
         }
         sink.reads = self.reads_of_principal(reads);
         self.visit_principal(home, &mut sink);
@@ -327,12 +327,12 @@ impl Types {
             attrs: HashMap::new(),
         };
         let author = question.header().author;
-        let author_uid = self.uid("Org", &hex(&author.id));
+        let author_uid = self.uid("Org", &hex(&author.id.0));
 
         let principal_uid = match question {
             Question::Query(_, person) => self.uid("Person", person.name),
             Question::Export(_, consumer) => self.uid("Consumer", consumer.name),
-            Question::Forward(_, peer) => self.uid("Org", &hex(&peer.id)),
+            Question::Forward(_, peer) => self.uid("Org", &hex(&peer.id.0)),
             Question::Fetch(_) | Question::Judge(_) => author_uid.clone(),
         };
         let mut principal = sink(question.reads_of_principal(reads));

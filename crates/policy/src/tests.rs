@@ -5,3 +5,4 @@ mod guardrails;
 mod load;
 mod presets;
 mod rules;
+mod view;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tocsin_record::body;
+use tocsin_record::id::OrgId;
 use tocsin_record::marking::{Code, Flags, Marking, Pap, Tlp};
 
 use crate::*;
@@ -9,15 +11,15 @@ use crate::*;
 pub const DAY_MS: u64 = 86_400_000;
 pub const NOW_MS: u64 = 1_800_000_000_000;
 pub const HOME: Home = Home {
-    org: [1; 32],
+    org: OrgId([1; 32]),
     country: *b"AA",
 };
 
 pub fn org(id: u8, name: &'static str) -> Org<'static> {
     Org {
-        id: [id; 32],
+        id: OrgId([id; 32]),
         name,
-        kind: OrgKind::Csirt,
+        kind: "csirt",
         country: *b"BB",
         regimes: &[],
         roles: &[],
@@ -62,7 +64,7 @@ pub fn record<'a>(author: &'a Org<'a>, marking: &'a Marking) -> RecordFacts<'a> 
                 kind: CircleKind::Mesh,
             },
             class: Class::Content,
-            kind: RecordKind::Report,
+            kind: body::REPORT,
             tlp: Some(marking.tlp),
             flags: marking.flags(),
             cover: Cover::Unsealed,

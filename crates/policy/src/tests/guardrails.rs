@@ -188,7 +188,7 @@ fn what_is_newer_is_held_and_carried_unless_its_marking_is() {
     assert_eq!(judged(|r| r.body.as_mut().unwrap().newer = true), held);
     assert_eq!(judged(|r| r.header.flags.newer = 1 << 9), held);
     let unknown_kind = |r: &mut RecordFacts| {
-        r.header.kind = RecordKind::Unknown;
+        r.header.kind = 77;
         let body = r.body.as_mut().unwrap();
         (body.newer, body.marking) = (true, None);
     };
