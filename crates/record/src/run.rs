@@ -28,7 +28,7 @@ pub enum Part {
     Withheld,
     /// The sender has no body of it, or took none.
     NotHeld,
-    /// Erased, with a reason code (see [`crate::body::retraction::Reason`]; 0 for expiry).
+    /// Erased, with a reason code of [`crate::body::retraction::REASONS`].
     Gone(u8),
 }
 
