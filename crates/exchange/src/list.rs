@@ -257,6 +257,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test measures")]
     fn a_million_lines_take_seconds() {
         // Unoptimised code takes a fifth of it.
         let count = if cfg!(debug_assertions) {

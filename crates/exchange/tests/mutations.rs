@@ -1,4 +1,8 @@
 //! Files that were damaged on the way: whatever comes in, nothing panics, and what comes out keeps its bounds.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test takes its seed from its environment"
+)]
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -1,6 +1,9 @@
 //! Real files of public sources, in the folder that `TOCSIN_DATA` names; skipped if it is not set. What is found is
 //! compared with counts taken here in another way: from the raw JSON and the raw lines.
-
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test is told by its environment where real files lie"
+)]
 #![expect(clippy::unwrap_used, reason = "test helpers fail the test")]
 
 use std::path::{Path, PathBuf};

@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p tocsin-store --example rates -- DIR [RECORDS]`: a catch-up of RECORDS (default a million)
 //! by 20 authors in pages of 448, reopening, and 20,000 records that come singly. Prints one line each; asserts nothing.
+#![expect(clippy::disallowed_methods, reason = "a measurement needs a clock")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -8,7 +8,7 @@
 mod object;
 mod pattern;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::value::RawValue;
 use tocsin_record::body::report::{Indicator, LINE_MAX, TEXT_MAX};
@@ -195,7 +195,7 @@ impl<'a> Bundle<'a> {
 
     /// The objects of a report, in order of the file: those it refers to, relationships among them, and what explains them.
     fn members(&self, report: usize, links: &[Vec<usize>]) -> Vec<usize> {
-        let mut inside: HashSet<usize> = HashSet::from([report]);
+        let mut inside = BTreeSet::from([report]);
         inside.extend(
             self.objects[report]
                 .members
@@ -203,7 +203,7 @@ impl<'a> Bundle<'a> {
                 .filter_map(|id| self.place.get(id)),
         );
         let named: Vec<usize> = inside.iter().copied().collect();
-        let joins = |link: &Object<'_>, inside: &HashSet<usize>| {
+        let joins = |link: &Object<'_>, inside: &BTreeSet<usize>| {
             link.refs.iter().all(|id| {
                 self.place
                     .get(id)
@@ -235,9 +235,7 @@ impl<'a> Bundle<'a> {
                 }
             }
         }
-        let mut members: Vec<usize> = inside.into_iter().collect();
-        members.sort_unstable();
-        members
+        inside.into_iter().collect()
     }
 
     fn report(

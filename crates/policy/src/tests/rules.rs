@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "a test measures that decisions are cheap")]
+
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -1,4 +1,5 @@
 //! Random work, random faults, random crashes: what was acknowledged is there, whole, after every reopening.
+#![expect(clippy::disallowed_methods, reason = "a test takes its seeds from its environment")]
 
 use std::collections::BTreeMap;
 
