@@ -1,0 +1,371 @@
+//! Inputs to begin with: built here where they are bytes, kept under `seeds/` where they are text.
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use tocsin_record::body::{Body, Carried, Note, Report, Retraction, Sighting, report, retraction};
+use tocsin_record::document::{
+    Carry, Certificate, CertifiedKey, Charter, Constituency, Contact, OrgEntry, OrgKind, Purpose,
+    Revocations, Roster, Signed, encode_all,
+};
+use tocsin_record::id::{CircleId, DocHash, MeshId, NodeKey, OrgId, RecordId};
+use tocsin_record::keys::Secret;
+use tocsin_record::marking::{Code, Countries, CountryCode, Marking, Pap, Personal, Tlp};
+use tocsin_record::observable::{Observable, TYPES};
+use tocsin_record::run::Draft;
+use tocsin_record::{LogKey, Part, Run, Tip, page};
+
+const START_MS: u64 = 1_700_000_000_000;
+
+fn secret() -> Secret {
+    Secret::from_seed(&[42; 32])
+}
+
+/// The log that all pages are of.
+#[must_use]
+pub fn log() -> LogKey {
+    LogKey {
+        mesh: MeshId([1; 32]),
+        author: NodeKey(secret().public()),
+        circle: CircleId([2; 32]),
+        epoch: START_MS,
+    }
+}
+
+/// Whether the log's author signed this record: the ends of the runs that the pages are made of.
+#[must_use]
+pub fn is_signed(id: RecordId) -> bool {
+    static SIGNED: OnceLock<BTreeSet<RecordId>> = OnceLock::new();
+    SIGNED
+        .get_or_init(|| runs().iter().map(|run| run.tip().id).collect())
+        .contains(&id)
+}
+
+/// Headers with their bodies.
+#[must_use]
+pub fn records() -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    for run in runs() {
+        for entry in run.entries() {
+            if let Some(bytes) = entry.body() {
+                all.push([entry.header.encode().as_slice(), bytes].concat());
+            }
+        }
+    }
+    all
+}
+
+/// Pages, compressed and not, whole and with bodies left out.
+#[must_use]
+pub fn pages() -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    for mut run in runs() {
+        let whole = page::encode(&run);
+        all.push(page::pack(&whole));
+        all.push(whole);
+        for (index, (_, part)) in run.bodies_mut().enumerate() {
+            match index % 5 {
+                0 => *part = Part::Withheld,
+                1 => *part = Part::Ask,
+                2 => *part = Part::Gone(3),
+                3 => *part = Part::NotHeld,
+                _ => {}
+            }
+        }
+        all.push(page::encode(&run));
+    }
+    all
+}
+
+fn runs() -> Vec<Run> {
+    let mut all = Vec::new();
+    let mut tip = Tip::default();
+    for drafts in [
+        drafts(),
+        drafts().into_iter().cycle().take(24).collect(),
+        drafts(),
+    ] {
+        if let Ok(run) = Run::sign(&secret(), log(), tip, drafts) {
+            tip = run.tip();
+            all.push(run);
+        }
+    }
+    all
+}
+
+fn drafts() -> Vec<Draft> {
+    bodies()
+        .into_iter()
+        .zip(START_MS..)
+        .filter_map(|(body, time)| {
+            Some(Draft {
+                kind: body.kind()?,
+                tlp: body.marking().map_or(0, |marking| marking.tlp.code()),
+                flags: body.marking().map_or(0, |marking| marking.flags().word()),
+                time,
+                expires: if time.is_multiple_of(2) {
+                    0
+                } else {
+                    time + 86_400_000
+                },
+                roster: 1,
+                extension: if time.is_multiple_of(3) {
+                    vec![1, 2, 3]
+                } else {
+                    vec![]
+                },
+                body: body.encode().into(),
+            })
+        })
+        .collect()
+}
+
+fn code(kind: u16) -> Code {
+    Code {
+        kind,
+        value: Vec::new(),
+    }
+}
+
+fn marking() -> Marking {
+    let countries = [*b"XA", *b"XB"].into_iter().filter_map(CountryCode::new);
+    Marking {
+        pap: Some(Pap::Amber),
+        personal: Personal::Possible,
+        purposes: Code::purpose("network-defence").into_iter().collect(),
+        legal_basis: Some("Example Act 1".to_owned()),
+        retain_until: Some(START_MS + 86_400_000),
+        countries: Countries::except(countries),
+        police: "B2 H1".parse().ok(),
+        exercise: true,
+        codes: vec![code(0x1234)],
+        ..Marking::new(Tlp::Green)
+    }
+}
+
+fn bodies() -> Vec<Body> {
+    let subject = report::Subject([0x51; 16]);
+    // One value of every type: bytes that most types take, or that are held as not canonical.
+    let indicators: Vec<report::Indicator> = [
+        ("ipv4", "192.0.2.1"),
+        ("ipv4-net", "198.51.100.0/24"),
+        ("ipv6", "2001:db8::1"),
+        ("domain", "c2.example"),
+        ("url", "http://c2.example/a?b=c"),
+        ("email", "someone@example.org"),
+        ("md5", "d41d8cd98f00b204e9800998ecf8427e"),
+        ("cve", "CVE-2021-44228"),
+    ]
+    .into_iter()
+    .filter_map(|(kind, text)| Observable::parse(kind, text).ok())
+    .zip(0..)
+    .map(|(what, number)| report::Indicator {
+        what,
+        kind: code(number),
+        confidence: Some(70),
+        valid_from: START_MS,
+        valid_until: 0,
+        id: Some([0x1d; 16]),
+        comment: "comment".to_owned(),
+    })
+    .collect();
+    let whole = Report {
+        salt: [0xaa; 16],
+        subject,
+        supersedes: None,
+        extent: report::Extent::Whole,
+        origin: report::Origin {
+            source: Some(report::Source {
+                name: "example-feed".to_owned(),
+                org: Some(OrgId([4; 32])),
+                id: "event-1".to_owned(),
+                record: None,
+            }),
+        },
+        marking: Some(Marking::new(Tlp::Green)),
+        title: "Title".to_owned(),
+        description: "Text".to_owned(),
+        created: 1,
+        modified: 2,
+        labels: vec!["a".to_owned(), "b".to_owned()],
+        indicators,
+        withdrawn: vec![],
+        originals: report::Original::pack(1, b"{\"type\":\"indicator\"}")
+            .into_iter()
+            .collect(),
+        extension: vec![],
+    };
+    let changes = Report {
+        supersedes: Some(RecordId([6; 32])),
+        extent: report::Extent::Changes,
+        marking: Some(marking()),
+        withdrawn: whole
+            .indicators
+            .iter()
+            .map(|indicator| indicator.what.clone())
+            .collect(),
+        indicators: vec![],
+        ..whole.clone()
+    };
+    let sighting = Sighting {
+        salt: [0xbb; 16],
+        what: whole.indicators.first().map(|indicator| indicator.what.clone()),
+        subject: Some(subject),
+        kind: code(1),
+        count: 3,
+        time: START_MS,
+        precision: 60_000,
+        destination: whole.indicators.last().map(|indicator| indicator.what.clone()),
+        source_port: 443,
+        marking: marking(),
+        extension: vec![],
+    };
+    let note = Note {
+        salt: [0xcc; 16],
+        org: OrgId([4; 32]),
+        subject,
+        text: "Words".to_owned(),
+        marking: Marking::new(Tlp::Clear),
+        extension: vec![],
+    };
+    let retraction = Retraction {
+        salt: [0xdd; 16],
+        subject,
+        versions: vec![retraction::Version {
+            author: NodeKey([2; 32]),
+            epoch: START_MS,
+            seq: 9,
+            id: RecordId([8; 32]),
+        }],
+        reason: 2,
+        extension: vec![],
+    };
+    let carried = |document| Carried {
+        salt: [0x0c; 16],
+        document,
+        extension: vec![],
+    };
+    vec![
+        Body::Report(whole),
+        Body::Report(changes),
+        Body::Sighting(sighting),
+        Body::Note(note),
+        Body::Retraction(retraction),
+        Body::Roster(carried(Signed::sign(&roster(), &[&secret()]))),
+        Body::Certificate(carried(Signed::sign(&certificate(), &[&secret()]))),
+    ]
+}
+
+/// Lists of documents: each form alone, and chains.
+#[must_use]
+pub fn documents() -> Vec<Vec<u8>> {
+    let first = charter();
+    let known = Signed::sign(&first, &[&secret()]);
+    let second = Charter {
+        version: 2,
+        prev: known.hash(),
+        ..first
+    };
+    let next = Signed::sign(&second, &[&secret()]);
+    let list = Revocations {
+        mesh: MeshId([1; 32]),
+        version: 1,
+        prev: DocHash::ZERO,
+        time: START_MS,
+        entries: vec![],
+        extension: vec![],
+    };
+    let revoked = Signed::sign(&list, &[&secret()]);
+    let roster = Signed::sign(&roster(), &[&secret()]);
+    let certificate = Signed::sign(&certificate(), &[&secret()]);
+    [
+        vec![],
+        vec![roster],
+        vec![certificate],
+        vec![known.clone(), next],
+        vec![known, revoked],
+    ]
+    .iter()
+    .map(|list| encode_all(list))
+    .collect()
+}
+
+fn charter() -> Charter {
+    Charter {
+        version: 1,
+        prev: DocHash::ZERO,
+        nonce: [7; 32],
+        name: "Example mesh".to_owned(),
+        time: START_MS,
+        expires: 0,
+        history: 0,
+        orgs: vec![OrgEntry {
+            root: OrgId(secret().public()),
+            name: "cert-a.example".to_owned(),
+            kind: OrgKind::Csirt.code(),
+            country: *b"XA",
+            regimes: vec!["gdpr".to_owned()],
+            constituency: Constituency {
+                networks: vec!["192.0.2.0/24".to_owned()],
+                asns: vec![64_496],
+                suffixes: vec!["example".to_owned()],
+            },
+            contact: Contact::default(),
+            addresses: vec!["/ip4/192.0.2.1/tcp/443".to_owned()],
+            quota: 600,
+            roles: vec!["steward".to_owned()],
+        }],
+        extension: vec![],
+    }
+}
+
+fn roster() -> Roster {
+    Roster {
+        mesh: MeshId([1; 32]),
+        version: 1,
+        prev: DocHash::ZERO,
+        nonce: [8; 32],
+        name: "Task force".to_owned(),
+        time: START_MS,
+        expires: 0,
+        carry: Carry::Members,
+        orgs: vec![OrgId(secret().public())],
+        carriers: vec![],
+        stewards: vec![secret().public()],
+        cuts: vec![],
+        extension: vec![],
+    }
+}
+
+fn certificate() -> Certificate {
+    let key = |purpose: Purpose| CertifiedKey {
+        purpose: purpose as u16,
+        suite: 0,
+        bytes: secret().public().to_vec(),
+        from: START_MS,
+        until: 0,
+    };
+    Certificate {
+        org: OrgId(secret().public()),
+        node: "node-1".to_owned(),
+        version: 1,
+        time: START_MS,
+        keys: vec![
+            key(Purpose::Record),
+            key(Purpose::Transport),
+            key(Purpose::Steward),
+        ],
+        branches: vec![],
+        extension: vec![],
+    }
+}
+
+/// Texts of `seeds/observable`, one a line, each under every type.
+#[must_use]
+pub fn observables() -> Vec<Vec<u8>> {
+    include_str!("../seeds/observable/values.txt")
+        .lines()
+        .flat_map(|line| (0..TYPES.len()).map(move |row| (row, line)))
+        .filter_map(|(row, line)| Some([&[u8::try_from(row).ok()?], line.as_bytes()].concat()))
+        .collect()
+}
