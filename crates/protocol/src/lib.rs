@@ -1,1 +1,34 @@
-//! See DESIGN.
+//! Who is told: wire messages and [`Mesh`], the state machine of gossip, catch-up and membership.
+//!
+//! ```text
+//! Input --handle--> admit: roster, verify, place in its log, judge --> store (staged) + Output (staged)
+//!                                                                            |
+//!                                                       commit: one batch, one flush --> Effects leave
+//! ```
+//!
+//! No sockets, no clock, no randomness but a seeded generator: the simulator runs the very same code as the product.
+//! Nothing leaves before what it speaks of is durable.
+
+mod admit;
+mod bodies;
+mod catchup;
+pub mod directory;
+mod fork;
+mod frontier;
+mod heads;
+mod io;
+pub mod judge;
+mod link;
+mod lobby;
+mod mesh;
+pub mod message;
+mod rejudge;
+mod status;
+mod tree;
+mod write;
+
+pub use directory::Directory;
+pub use heads::{HeadState, ReceiptState};
+pub use io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
+pub use mesh::{Config, Identity, Mesh, index_found, read};
+pub use status::{LogStatus, OrgStatus, PeerStatus, Status, Why};

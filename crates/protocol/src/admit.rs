@@ -1,0 +1,423 @@
+//! The one door: every record passes here, whether it came live, by catch-up or import, or was written at this node.
+//!
+//! ```text
+//! take_run -> place in its log -> verify -> take_verified -> admit: judge each record -> store -> offer to peers
+//! ```
+
+use tocsin_policy::{Decisions, RuleId};
+use tocsin_record::body::Body;
+use tocsin_record::observable::Observable;
+use tocsin_record::{Bytes, Class, Entry, Part, Run, Verified};
+use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, Standing, StoreError, Verdict};
+
+use crate::io::{Effect, Event, LinkId, Output};
+use crate::mesh::Mesh;
+
+/// A record this far ahead of this node's clock keeps its place and is held until then, in ms.
+pub(crate) const AHEAD_MS: u64 = 600_000;
+
+/// Reasons of the door itself, beside the policy's rules.
+pub(crate) mod rule {
+    /// Written by a clock that is ahead.
+    pub const TIME: &str = "guardrail:time";
+    /// Under a roster that this node has not seen.
+    pub const ROSTER: &str = "guardrail:roster";
+    /// A change to a version that is not here.
+    pub const ANCESTOR: &str = "guardrail:ancestor";
+    /// The body hashes right and does not read: its author's fault.
+    pub const MALFORMED: &str = "guardrail:malformed";
+    /// At or behind the place where its author said two things.
+    pub const DISPUTED: &str = "guardrail:disputed";
+    /// The body was taken back or has expired.
+    pub const GONE: &str = "guardrail:gone";
+}
+
+/// A judgement for the index.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub place: RecordRef,
+    pub verdict: Verdict,
+    pub observables: Vec<Observable>,
+}
+
+/// What the door decided about one record.
+pub(crate) struct Decided {
+    pub verdict: Verdict,
+    pub body: BodyState,
+    pub rule: u16,
+    pub observables: Vec<Observable>,
+}
+
+impl<K: Kv, S: Slots> Mesh<K, S> {
+    /// Greatest number that is taken of a log: below a fork or up to a cut, else no end.
+    pub(crate) fn takes_up_to(&self, log: LogNo) -> u64 {
+        match self.store.standing(log) {
+            Some(Standing::Open) => u64::MAX,
+            Some(Standing::Forked { at }) => at - 1,
+            Some(Standing::Cut { at, .. }) => at,
+            None => 0,
+        }
+    }
+
+    /// Whether a run says another thing than what is held of its log.
+    pub(crate) fn disagrees(&self, log: LogNo, run: &Run) -> Result<bool, StoreError> {
+        let height = self.height(log);
+        let shared = run.tip().seq.min(height);
+        if shared < run.first_seq() || shared <= self.base(log) {
+            // Nothing overlaps; does it follow?
+            let tip = self.store.tip(log).unwrap_or_default();
+            return Ok(run.first_seq() == tip.seq + 1 && run.prev() != tip.id);
+        }
+        let offset = usize::try_from(shared - run.first_seq()).unwrap_or(usize::MAX);
+        let theirs = run.entries().get(offset).map(|entry| entry.id);
+        let mine = self.id_at(log, shared)?;
+        Ok(theirs.is_some() && mine.is_some() && theirs != mine)
+    }
+
+    /// A run from a peer, not verified yet, that reaches or follows what is held.
+    pub(crate) fn take_run(
+        &mut self,
+        link: LinkId,
+        log: LogNo,
+        run: Run,
+        packed: Option<&[u8]>,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        if self.disagrees(log, &run)? {
+            return self.conflict(link, log, run, out);
+        }
+        let lone = run.entries().len() == 1;
+        let last = run.tip().seq;
+        match run.verify() {
+            Ok(run) => self.take_verified(link, log, run, packed, out),
+            Err(_) if lone => {
+                // Nothing of it is remembered; if there is such a record, its run says so.
+                self.catchup.ahead(log, link, last);
+                Ok(())
+            }
+            Err(error) => {
+                self.close(
+                    link,
+                    format!("it sent a run that does not end in its author's signature: {error}"),
+                    out,
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// A verified run from a peer.
+    pub(crate) fn take_verified(
+        &mut self,
+        link: LinkId,
+        log: LogNo,
+        run: Verified,
+        packed: Option<&[u8]>,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        let height = self.height(log);
+        if self.disagrees(log, &run)? {
+            return self.conflict(link, log, run.into_run(), out);
+        }
+        if run.tip().seq <= height || run.first_seq() > height + 1 || height >= self.takes_up_to(log) {
+            return Ok(());
+        }
+        let key = *run.log();
+        let may_write = self
+            .directory
+            .org_of(key.author)
+            .is_some_and(|org| self.directory.is_member(org, key.circle));
+        let open = self.store.standing(log) == Some(Standing::Open);
+        if !may_write || (open && self.searches.is_stopped(key.author, key.circle)) {
+            return Ok(());
+        }
+        let packed = packed.filter(|_| run.first_seq() == height + 1);
+        let Some(run) = run.after(height) else {
+            return Ok(());
+        };
+        self.admit(log, &run, packed, Some(link), out)?;
+        self.arrived(log, link);
+        if key.author != self.node {
+            self.owe_receipt(log);
+        }
+        Ok(())
+    }
+
+    /// Judges and stages the records of a run that follows its log's tip, and hands them on.
+    pub(crate) fn admit(
+        &mut self,
+        log: LogNo,
+        run: &Verified,
+        packed: Option<&[u8]>,
+        from: Option<LinkId>,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        let peer = match from {
+            Some(link) => {
+                let node = self.node_of(link);
+                self.store.intern_peer(&node)?
+            }
+            None => 0,
+        };
+        let limit = self.takes_up_to(log);
+        let mut outcomes = Vec::with_capacity(run.entries().len());
+        let mut decided = Vec::with_capacity(run.entries().len());
+        for entry in run.entries() {
+            let place = RecordRef {
+                log,
+                seq: entry.header.seq,
+            };
+            let one = if place.seq > limit {
+                self.undecided(rule::DISPUTED, Verdict::Refused, BodyState::NotHeld)?
+            } else {
+                self.decide(place, entry)?
+            };
+            let received = self.now.wall;
+            outcomes.push(Outcome {
+                verdict: one.verdict,
+                body: one.body,
+                rule: one.rule,
+                from: peer,
+                received,
+            });
+            decided.push(one);
+        }
+        self.store.append(log, run, packed, &outcomes)?;
+        for (entry, one) in run.entries().iter().zip(decided) {
+            let place = RecordRef {
+                log,
+                seq: entry.header.seq,
+            };
+            self.settle(place, entry, one, out)?;
+            match (&entry.body, from) {
+                (Part::Ask, Some(link)) => self.announced_body(link, place)?,
+                (Part::Withheld, Some(_)) => self.mark_withheld(place)?,
+                _ => {}
+            }
+        }
+        self.offer(log, run, from)
+    }
+
+    fn mark_withheld(&mut self, place: RecordRef) -> Result<(), StoreError> {
+        if let Some(stamped) = self.store.outcome(place)
+            && stamped.outcome.body == BodyState::Wanted
+        {
+            self.store.set_outcome(
+                place,
+                Outcome {
+                    body: BodyState::Withheld,
+                    ..stamped.outcome
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Decides about a record whose header is verified: by its header alone where the body is not here.
+    pub(crate) fn decide(&mut self, place: RecordRef, entry: &Entry) -> Result<Decided, StoreError> {
+        match &entry.body {
+            Part::Here(body) => self.decide_with_body(entry, body),
+            Part::Gone(reason) => self.undecided(rule::GONE, Verdict::Unjudged, BodyState::Gone(*reason)),
+            Part::Ask | Part::Withheld | Part::NotHeld => {
+                let _ = place;
+                let decision = self.fetch_allowed(entry);
+                let rule = self.number_of_rule(decision.rule)?;
+                Ok(if decision.allow {
+                    Decided {
+                        verdict: Verdict::Unjudged,
+                        body: BodyState::Wanted,
+                        rule,
+                        observables: Vec::new(),
+                    }
+                } else {
+                    Decided {
+                        verdict: Verdict::Refused,
+                        body: BodyState::Refused,
+                        rule,
+                        observables: Vec::new(),
+                    }
+                })
+            }
+        }
+    }
+
+    pub(crate) fn decide_with_body(&mut self, entry: &Entry, bytes: &Bytes) -> Result<Decided, StoreError> {
+        let header = &entry.header;
+        let body = match Body::read(header, bytes) {
+            Ok(body) => body,
+            Err(_) => return self.undecided(rule::MALFORMED, Verdict::Refused, BodyState::Refused),
+        };
+        if header.time > self.now.wall + AHEAD_MS {
+            self.rejudge.at(header.time - AHEAD_MS);
+            return self.undecided(rule::TIME, Verdict::Held, BodyState::Here);
+        }
+        if header.roster > self.directory.roster_version(header.circle) {
+            return self.undecided(rule::ROSTER, Verdict::Held, BodyState::Here);
+        }
+        if header.class == Class::Content && !self.fetch_allowed(entry).allow {
+            let rule = self.fetch_allowed(entry).rule;
+            let rule = self.number_of_rule(rule)?;
+            let (verdict, body) = (Verdict::Refused, BodyState::Refused);
+            return Ok(Decided {
+                verdict,
+                body,
+                rule,
+                observables: Vec::new(),
+            });
+        }
+        let judgement = self.judge(entry, &body);
+        let rule = self.number_of_rule(judgement.rule)?;
+        let (verdict, state) = match judgement.verdict {
+            tocsin_policy::Verdict::Accept => (Verdict::Accepted, BodyState::Here),
+            tocsin_policy::Verdict::Hold => (Verdict::Held, BodyState::Here),
+            tocsin_policy::Verdict::Refuse => (Verdict::Refused, BodyState::Refused),
+        };
+        if verdict == Verdict::Accepted && self.lacks_ancestor(&body)? {
+            return self.undecided(rule::ANCESTOR, Verdict::Held, BodyState::Here);
+        }
+        let observables = if verdict == Verdict::Accepted {
+            crate::mesh::observables(&body)
+        } else {
+            Vec::new()
+        };
+        Ok(Decided {
+            verdict,
+            body: state,
+            rule,
+            observables,
+        })
+    }
+
+    /// Whether a version holds changes to a version that is not here.
+    fn lacks_ancestor(&mut self, body: &Body) -> Result<bool, StoreError> {
+        let Body::Report(report) = body else {
+            return Ok(false);
+        };
+        if report.extent == tocsin_record::body::report::Extent::Whole {
+            return Ok(false);
+        }
+        let Some(before) = report.supersedes else {
+            return Ok(false);
+        };
+        let missing = self.store.find(&before)?.is_none();
+        if missing {
+            self.rejudge.waits_for(before);
+        }
+        Ok(missing)
+    }
+
+    pub(crate) fn undecided(
+        &mut self,
+        rule: &str,
+        verdict: Verdict,
+        body: BodyState,
+    ) -> Result<Decided, StoreError> {
+        let rule = self.store.intern_rule(rule)?;
+        Ok(Decided {
+            verdict,
+            body,
+            rule,
+            observables: Vec::new(),
+        })
+    }
+
+    /// The store's number for a rule of the policy in force.
+    pub(crate) fn number_of_rule(&mut self, rule: RuleId) -> Result<u16, StoreError> {
+        if let Some(number) = self.rejudge.numbers.get(&rule) {
+            return Ok(*number);
+        }
+        let name = self.decisions.rule_name(rule).to_owned();
+        let number = self.store.intern_rule(&name)?;
+        self.rejudge.numbers.insert(rule, number);
+        if Decisions::is_newer_hold(rule) {
+            self.rejudge.newer = Some(number);
+        }
+        Ok(number)
+    }
+
+    /// Whether a record is held because it is newer than this node: such bodies are carried all the same.
+    pub(crate) fn is_newer_hold(&self, rule: u16) -> bool {
+        self.rejudge.newer == Some(rule)
+    }
+
+    /// What follows from a decision once it is staged: events, the index, documents, what waited for it.
+    pub(crate) fn settle(
+        &mut self,
+        place: RecordRef,
+        entry: &Entry,
+        decided: Decided,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        let here = self
+            .store
+            .outcome(place)
+            .is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
+        if decided.verdict == Verdict::Accepted && here && !decided.observables.is_empty() {
+            let Decided {
+                verdict, observables, ..
+            } = decided;
+            self.judged.push(Judged {
+                place,
+                verdict,
+                observables,
+            });
+        }
+        if decided.verdict != Verdict::Unjudged {
+            out.push(Effect::Event(Event::Judged {
+                place,
+                id: entry.id,
+                author: entry.header.author,
+                circle: entry.header.circle,
+                kind: entry.header.kind,
+                verdict: decided.verdict,
+                rule: decided.rule,
+            }));
+        }
+        self.rejudge.arrived(&entry.id);
+        if entry.header.class == Class::Control
+            && let Part::Here(body) = &entry.body
+            && let Ok(Body::Roster(carried) | Body::Certificate(carried)) = Body::read(&entry.header, body)
+        {
+            self.take_documents(&[carried.document], None, out)?;
+        }
+        Ok(())
+    }
+
+    /// A body that came after its header: judged now, and announced if it counts.
+    pub(crate) fn take_body(
+        &mut self,
+        place: RecordRef,
+        body: Bytes,
+        link: LinkId,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        let Some(mut entry) = self.store.entry(place)? else {
+            return Ok(());
+        };
+        self.bodies.settled(place);
+        let decided = self.decide_with_body(&entry, &body)?;
+        let node = self.node_of(link);
+        let from = self.store.intern_peer(&node)?;
+        let received = self.now.wall;
+        let outcome = Outcome {
+            verdict: decided.verdict,
+            body: decided.body,
+            rule: decided.rule,
+            from,
+            received,
+        };
+        if decided.body == BodyState::Here {
+            self.store.set_body(place, &body, outcome)?;
+        } else {
+            self.store.set_outcome(place, outcome)?;
+        }
+        let passes = decided.verdict == Verdict::Accepted || self.is_newer_hold(decided.rule);
+        entry.body = Part::Here(body);
+        self.settle(place, &entry, decided, out)?;
+        if passes {
+            self.released(place, Some(link))
+        } else {
+            Ok(())
+        }
+    }
+}

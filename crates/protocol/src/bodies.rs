@@ -1,0 +1,465 @@
+//! Bodies behind known headers: who announced them, who was asked, and what becomes available late.
+//!
+//! A body is asked for singly and only from a peer that announced it. `Withheld`, `NotHeld` and `Gone` clear that. What
+//! was never announced, or whose announcement was lost, is found by `Holes`.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use tocsin_record::run::body_fits;
+use tocsin_record::{Class, Part, Run};
+use tocsin_store::{BodyState, Kv, LogNo, RecordRef, Slots, StoreError, Verdict};
+
+use crate::io::{LinkId, Output};
+use crate::mesh::Mesh;
+use crate::message::body::REFS_MAX;
+use crate::message::tree::PUSH_BODY_MAX;
+use crate::message::{BodyData, BodyRef, BodyStatus, Message};
+
+/// Most bodies whose announcers are remembered; the others are found by `Holes` later.
+const SOURCES_MAX: usize = 100_000;
+/// Most announcers remembered for one body.
+const LINKS_MAX: usize = 8;
+/// Most bodies asked of one peer at once.
+const ASKED_MAX: usize = 256;
+/// An answer is waited for so long, in ms.
+const PATIENCE_MS: u64 = 5_000;
+/// Bytes of bodies in one live frame.
+const LIVE_BYTES: usize = 64 << 10;
+
+#[derive(Debug)]
+struct Source {
+    /// What is asked for first: by class, then the newest.
+    order: (Class, Reverse<u64>),
+    links: Vec<LinkId>,
+    withheld: bool,
+}
+
+/// Wanted bodies that someone announced.
+#[derive(Debug, Default)]
+pub(crate) struct Bodies {
+    sources: BTreeMap<RecordRef, Source>,
+    asked: BTreeMap<RecordRef, (LinkId, u64)>,
+    changed: bool,
+    /// How often bodies became available late at this node; stated in its heads.
+    pub releases: u64,
+}
+
+impl Bodies {
+    pub fn forget(&mut self, link: LinkId) {
+        self.asked.retain(|_, (asked, _)| *asked != link);
+        for source in self.sources.values_mut() {
+            source.links.retain(|announcer| *announcer != link);
+        }
+        self.sources.retain(|_, source| !source.links.is_empty());
+        self.changed = true;
+    }
+
+    pub fn settled(&mut self, place: RecordRef) {
+        self.sources.remove(&place);
+        self.asked.remove(&place);
+    }
+
+    /// Wanted bodies that a peer announced and that have not come.
+    pub fn announced(&self) -> impl Iterator<Item = RecordRef> {
+        self.sources.keys().copied()
+    }
+}
+
+impl<K: Kv, S: Slots> Mesh<K, S> {
+    fn is_missing(&self, place: RecordRef) -> bool {
+        self.store
+            .outcome(place)
+            .is_some_and(|stamped| stamped.outcome.body.is_missing())
+    }
+
+    /// A peer may give this body.
+    pub(crate) fn announced_body(&mut self, link: LinkId, place: RecordRef) -> Result<(), StoreError> {
+        if !self.is_missing(place) || self.bodies.sources.len() >= SOURCES_MAX {
+            return Ok(());
+        }
+        if !self.bodies.sources.contains_key(&place) {
+            let Some(entry) = self.store.entry(place)? else {
+                return Ok(());
+            };
+            let order = (entry.header.class, Reverse(entry.header.time));
+            self.bodies.sources.insert(
+                place,
+                Source {
+                    order,
+                    links: Vec::new(),
+                    withheld: false,
+                },
+            );
+        }
+        if let Some(source) = self.bodies.sources.get_mut(&place)
+            && source.links.len() < LINKS_MAX
+            && !source.links.contains(&link)
+        {
+            source.links.push(link);
+            self.bodies.changed = true;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn announced_range(
+        &mut self,
+        link: LinkId,
+        log: LogNo,
+        from: u64,
+        to: u64,
+        except: &BTreeSet<u64>,
+    ) {
+        let first = RecordRef { log, seq: from };
+        let missing = self.store.wanted(first, REFS_MAX);
+        for place in missing
+            .into_iter()
+            .take_while(|place| place.log == log && place.seq <= to)
+        {
+            if !except.contains(&place.seq) {
+                // A record that cannot be read is found by the next read; it is no peer's business.
+                let _ = self.announced_body(link, place);
+            }
+        }
+    }
+
+    /// What a run says of bodies that are still missing here.
+    pub(crate) fn note_parts(
+        &mut self,
+        link: LinkId,
+        log: LogNo,
+        run: &Run,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        for entry in run.entries() {
+            let place = RecordRef {
+                log,
+                seq: entry.header.seq,
+            };
+            if !self.is_missing(place) {
+                continue;
+            }
+            match &entry.body {
+                // The run's ids were compared, so this is the body that the held header names.
+                Part::Here(body) => self.take_body(place, body.clone(), link, out)?,
+                Part::Ask => self.announced_body(link, place)?,
+                Part::Withheld => self.refused(link, place, true)?,
+                Part::NotHeld | Part::Gone(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A peer will not give a body. When nobody is left who would, it counts as withheld if somebody said so.
+    fn refused(&mut self, link: LinkId, place: RecordRef, withheld: bool) -> Result<(), StoreError> {
+        let mut nobody = true;
+        let mut was_withheld = withheld;
+        if let Some(source) = self.bodies.sources.get_mut(&place) {
+            source.links.retain(|announcer| *announcer != link);
+            source.withheld |= withheld;
+            was_withheld = source.withheld;
+            nobody = source.links.is_empty();
+        }
+        self.bodies.asked.remove(&place);
+        self.bodies.changed = true;
+        if nobody {
+            self.bodies.sources.remove(&place);
+            if was_withheld
+                && let Some(stamped) = self.store.outcome(place)
+                && stamped.outcome.body == BodyState::Wanted
+            {
+                let outcome = tocsin_store::Outcome {
+                    body: BodyState::Withheld,
+                    ..stamped.outcome
+                };
+                self.store.set_outcome(place, outcome)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks announcers for what is missing: control first, then the newest.
+    pub(crate) fn want_bodies(&mut self) {
+        if !std::mem::take(&mut self.bodies.changed) {
+            return;
+        }
+        let mut busy: BTreeMap<LinkId, usize> = BTreeMap::new();
+        for (link, _) in self.bodies.asked.values() {
+            *busy.entry(*link).or_default() += 1;
+        }
+        let mut open: Vec<((Class, Reverse<u64>), RecordRef)> = self
+            .bodies
+            .sources
+            .iter()
+            .filter(|(place, _)| !self.bodies.asked.contains_key(*place))
+            .map(|(place, source)| (source.order, *place))
+            .collect();
+        open.sort_unstable();
+        let mut asks: BTreeMap<LinkId, Vec<RecordRef>> = BTreeMap::new();
+        for (_, place) in open {
+            let Some(source) = self.bodies.sources.get(&place) else {
+                continue;
+            };
+            let free = |link: &&LinkId| busy.get(*link).copied().unwrap_or(0) < ASKED_MAX;
+            let nearest = |link: &&LinkId| self.links.get(*link).map_or(u64::MAX, |link| link.rtt_ms);
+            if let Some(link) = source.links.iter().filter(free).min_by_key(nearest).copied() {
+                *busy.entry(link).or_default() += 1;
+                asks.entry(link).or_default().push(place);
+            }
+        }
+        let due = self.now.mono + PATIENCE_MS;
+        for (link, places) in asks {
+            let mut refs = Vec::new();
+            for place in places {
+                if let Some(log) = self.number(link, place.log) {
+                    refs.push(BodyRef { log, seq: place.seq });
+                    self.bodies.asked.insert(place, (link, due));
+                }
+            }
+            for some in refs.chunks(REFS_MAX) {
+                self.tell(link, Message::WantBodies(some.to_vec()));
+            }
+        }
+    }
+
+    pub(crate) fn bodies_timeouts(&mut self) {
+        let mono = self.now.mono;
+        let late: Vec<(RecordRef, LinkId)> = self
+            .bodies
+            .asked
+            .iter()
+            .filter(|(_, (_, due))| *due < mono)
+            .map(|(place, (link, _))| (*place, *link))
+            .collect();
+        for (place, link) in late {
+            // Asked again from another announcer, or when `Holes` finds it.
+            self.bodies.asked.remove(&place);
+            if let Some(source) = self.bodies.sources.get_mut(&place) {
+                source.links.retain(|announcer| *announcer != link);
+                if source.links.is_empty() {
+                    self.bodies.sources.remove(&place);
+                }
+            }
+            self.bodies.changed = true;
+            if let Some(link) = self.links.get_mut(&link) {
+                link.holes_due = true;
+            }
+        }
+    }
+
+    pub(crate) fn heard_want_bodies(&mut self, link: LinkId, refs: &[BodyRef]) -> Result<(), StoreError> {
+        let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
+            return Ok(());
+        };
+        let mut live = Vec::new();
+        let mut live_bytes = 0;
+        for what in refs.iter().take(REFS_MAX) {
+            let status = self.status_of_body(link, *what, peer.org)?;
+            let len = if let BodyStatus::Here(body) = &status {
+                body.len()
+            } else {
+                0
+            };
+            let data = BodyData { what: *what, status };
+            if len > PUSH_BODY_MAX {
+                self.bulk(link, Message::Bodies(vec![data]));
+                continue;
+            }
+            if live_bytes + len > LIVE_BYTES {
+                self.tell(link, Message::Bodies(std::mem::take(&mut live)));
+                live_bytes = 0;
+            }
+            live_bytes += len;
+            live.push(data);
+        }
+        if !live.is_empty() {
+            self.tell(link, Message::Bodies(live));
+        }
+        Ok(())
+    }
+
+    fn status_of_body(
+        &mut self,
+        link: LinkId,
+        what: BodyRef,
+        org: tocsin_record::OrgId,
+    ) -> Result<BodyStatus, StoreError> {
+        let Some(log) = self.log_meant(link, what.log)? else {
+            return Ok(BodyStatus::NotHeld);
+        };
+        let place = RecordRef { log, seq: what.seq };
+        // Only what is committed leaves.
+        let Some(stored) = self.reader.record(place)? else {
+            return Ok(BodyStatus::NotHeld);
+        };
+        if let BodyState::Gone(reason) = stored.stamped.outcome.body {
+            return Ok(BodyStatus::Gone(reason));
+        }
+        let Some(body) = stored.entry.body() else {
+            return Ok(BodyStatus::NotHeld);
+        };
+        if stored.stamped.outcome.verdict != Verdict::Accepted
+            && !self.is_newer_hold(stored.stamped.outcome.rule)
+        {
+            return Ok(BodyStatus::NotHeld);
+        }
+        Ok(if self.may_send(log, &stored.entry, org)? {
+            BodyStatus::Here(body.to_vec())
+        } else {
+            BodyStatus::Withheld
+        })
+    }
+
+    pub(crate) fn heard_bodies(
+        &mut self,
+        link: LinkId,
+        bodies: Vec<BodyData>,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        for data in bodies {
+            let Some(log) = self.log_mine(link, data.what.log) else {
+                continue;
+            };
+            let place = RecordRef {
+                log,
+                seq: data.what.seq,
+            };
+            if self
+                .bodies
+                .asked
+                .get(&place)
+                .is_none_or(|(asked, _)| *asked != link)
+            {
+                continue;
+            }
+            self.bodies.asked.remove(&place);
+            self.bodies.changed = true;
+            match data.status {
+                BodyStatus::Here(bytes) => {
+                    let Some(entry) = self.store.entry(place)? else {
+                        continue;
+                    };
+                    if !body_fits(entry.header.body_len, &entry.header.body_hash, &bytes) {
+                        self.close(link, "it sent another body than the header names", out);
+                        return Ok(());
+                    }
+                    if self.is_missing(place) {
+                        self.take_body(place, Bytes::from(bytes), link, out)?;
+                    }
+                }
+                BodyStatus::Withheld => self.refused(link, place, true)?,
+                BodyStatus::NotHeld | BodyStatus::Gone(_) => self.refused(link, place, false)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A body is available that was not when its header was told: every permitted link that may lack it hears of it.
+    pub(crate) fn released(&mut self, place: RecordRef, from: Option<LinkId>) -> Result<(), StoreError> {
+        self.bodies.releases += 1;
+        let Some(entry) = self.store.entry(place)? else {
+            return Ok(());
+        };
+        for link in self.links_of(place.log) {
+            let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
+                continue;
+            };
+            if Some(link) == from || !self.may_send(place.log, &entry, peer.org)? {
+                continue;
+            }
+            if let Some(log) = self.number(link, place.log) {
+                self.tell(link, Message::HaveBodies(vec![BodyRef { log, seq: place.seq }]));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn heard_have_bodies(&mut self, link: LinkId, refs: &[BodyRef]) -> Result<(), StoreError> {
+        for what in refs.iter().take(REFS_MAX) {
+            if let Some(log) = self.log_meant(link, what.log)? {
+                self.announced_body(link, RecordRef { log, seq: what.seq })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks which of the missing bodies a peer may give: at most 1,000, in turn.
+    pub(crate) fn say_holes(&mut self, link: LinkId) {
+        let Some(known) = self.links.get_mut(&link) else {
+            return;
+        };
+        known.holes_due = false;
+        let Some(peer) = known.peer() else { return };
+        let start = known.holes_from.unwrap_or(RecordRef {
+            log: LogNo(0),
+            seq: 0,
+        });
+        let missing = self.store.wanted(start, REFS_MAX);
+        let next = if missing.len() < REFS_MAX {
+            None
+        } else {
+            missing.last().copied()
+        };
+        let mut refs = Vec::new();
+        for place in missing {
+            let shared = self
+                .circle_of(place.log)
+                .is_some_and(|circle| self.shares(peer.org, circle));
+            if shared && let Some(log) = self.number(link, place.log) {
+                refs.push(BodyRef { log, seq: place.seq });
+            }
+        }
+        if let Some(known) = self.links.get_mut(&link) {
+            known.holes_from = next.map(|place| RecordRef {
+                seq: place.seq + 1,
+                ..place
+            });
+            // More than one message holds: the rest goes with the next turn.
+            known.holes_due = next.is_some();
+        }
+        if !refs.is_empty() {
+            self.tell(link, Message::Holes(refs));
+        }
+    }
+
+    pub(crate) fn say_due_holes(&mut self) {
+        let due: Vec<LinkId> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.holes_due && link.peer().is_some() && !link.behind)
+            .map(|(id, _)| *id)
+            .collect();
+        for link in due {
+            self.say_holes(link);
+        }
+    }
+
+    pub(crate) fn heard_holes(&mut self, link: LinkId, refs: &[BodyRef]) -> Result<(), StoreError> {
+        let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
+            return Ok(());
+        };
+        let mut have = Vec::new();
+        for what in refs.iter().take(REFS_MAX) {
+            let Some(log) = self.log_meant(link, what.log)? else {
+                continue;
+            };
+            let place = RecordRef { log, seq: what.seq };
+            let here = self
+                .store
+                .outcome(place)
+                .is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
+            if here
+                && let Some(entry) = self.store.entry(place)?
+                && self.may_send(log, &entry, peer.org)?
+                && let Some(log) = self.number(link, log)
+            {
+                have.push(BodyRef { log, seq: what.seq });
+            }
+        }
+        if !have.is_empty() {
+            self.tell(link, Message::HaveBodies(have));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,390 @@
+//! Catch-up: what is known to exist and is not held, fetched as pages from the peers that have it.
+//!
+//! One shared queue of logs; each peer serves one want at a time, as far as the credit it was given goes. A log is asked
+//! of one peer at a time, because a chain is admitted in order; different logs come from different peers.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use tocsin_record::Verified;
+use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError, WireRun};
+
+use crate::io::{LinkId, Output};
+use crate::mesh::Mesh;
+use crate::message::want::{CREDIT_MAX, PAGE_WIRE_MAX, RANGES_MAX};
+use crate::message::{LinkNo, Message, Page, Range, Want};
+
+/// Credit given with a want, in bytes: two pages are under way while one is taken.
+const CREDIT: u32 = 2 << 20;
+/// Credit is given back in portions of this many bytes.
+const CREDIT_PORTION: u32 = 512 << 10;
+/// A want that brings nothing for so long is given to another peer, in ms.
+const PATIENCE_MS: u64 = 3_000;
+/// And its peer is not asked again for so long, in ms.
+const PENALTY_MS: u64 = 2_000;
+
+#[derive(Debug)]
+struct Asked {
+    id: u32,
+    /// Logs of the want that have not ended.
+    logs: BTreeSet<LogNo>,
+    heard: u64,
+    taken: u32,
+}
+
+/// What a peer wants of us.
+#[derive(Debug)]
+struct Serving {
+    id: u32,
+    ranges: VecDeque<Range>,
+    credit: u32,
+}
+
+/// What is wanted, from whom, and what others want of us.
+#[derive(Debug, Default)]
+pub(crate) struct CatchUp {
+    /// For each log that is behind: how far each link is.
+    ahead: BTreeMap<LogNo, BTreeMap<LinkId, u64>>,
+    asked: BTreeMap<LinkId, Asked>,
+    /// Logs that are asked of someone.
+    under_way: BTreeSet<LogNo>,
+    penalty: BTreeMap<LinkId, u64>,
+    serving: BTreeMap<LinkId, Serving>,
+    next_id: u32,
+}
+
+impl CatchUp {
+    pub fn ahead(&mut self, log: LogNo, link: LinkId, height: u64) {
+        let known = self.ahead.entry(log).or_default().entry(link).or_default();
+        *known = height.max(*known);
+    }
+
+    pub fn is_ahead(&self, log: LogNo) -> bool {
+        self.ahead.contains_key(&log)
+    }
+
+    /// How many logs are behind.
+    pub fn behind(&self) -> usize {
+        self.ahead.len()
+    }
+
+    pub fn forget(&mut self, link: LinkId) {
+        self.ahead.retain(|_, links| {
+            links.remove(&link);
+            !links.is_empty()
+        });
+        if let Some(asked) = self.asked.remove(&link) {
+            self.under_way.retain(|log| !asked.logs.contains(log));
+        }
+        self.penalty.remove(&link);
+        self.serving.remove(&link);
+    }
+
+    /// The log reached a height: links that have no more of it are no longer ahead.
+    pub fn reached(&mut self, log: LogNo, height: u64) {
+        if let Some(links) = self.ahead.get_mut(&log) {
+            links.retain(|_, ahead| *ahead > height);
+            if links.is_empty() {
+                self.ahead.remove(&log);
+            }
+        }
+    }
+
+    fn end(&mut self, link: LinkId, log: LogNo) {
+        self.under_way.remove(&log);
+        if let Some(asked) = self.asked.get_mut(&link) {
+            asked.logs.remove(&log);
+            if asked.logs.is_empty() {
+                self.asked.remove(&link);
+            }
+        }
+    }
+}
+
+impl<K: Kv, S: Slots> Mesh<K, S> {
+    /// Gives every idle link that is ahead a want.
+    pub(crate) fn schedule_wants(&mut self) {
+        if self.catchup.ahead.len() == self.catchup.under_way.len() {
+            return;
+        }
+        let mono = self.now.mono;
+        let mut free: BTreeMap<LinkId, Vec<(LogNo, u64)>> = BTreeMap::new();
+        for (log, links) in &self.catchup.ahead {
+            if self.catchup.under_way.contains(log) {
+                continue;
+            }
+            let idle = |id: &LinkId| {
+                !self.catchup.asked.contains_key(id)
+                    && self.links.contains_key(id)
+                    && self.catchup.penalty.get(id).is_none_or(|until| *until <= mono)
+            };
+            // The idle link with the least to do.
+            let best = links
+                .iter()
+                .filter(|(id, _)| idle(id))
+                .min_by_key(|(id, _)| free.get(id).map_or(0, Vec::len));
+            if let Some((id, to)) = best
+                && free.get(id).map_or(0, Vec::len) < RANGES_MAX
+            {
+                free.entry(*id).or_default().push((*log, *to));
+            }
+        }
+        for (link, logs) in free {
+            self.want(link, &logs);
+        }
+    }
+
+    fn want(&mut self, link: LinkId, logs: &[(LogNo, u64)]) {
+        let mut ranges = Vec::new();
+        let mut asked = BTreeSet::new();
+        for &(log, to) in logs {
+            let from = self.height(log) + 1;
+            let to = to.min(self.takes_up_to(log));
+            if from > to {
+                self.catchup.ahead.remove(&log);
+                continue;
+            }
+            let Some(no) = self.number(link, log) else {
+                continue;
+            };
+            ranges.push(Range {
+                log: no,
+                from,
+                to,
+                bodies: true,
+            });
+            asked.insert(log);
+        }
+        if ranges.is_empty() {
+            return;
+        }
+        self.catchup.next_id += 1;
+        let id = self.catchup.next_id;
+        self.catchup.under_way.extend(asked.iter().copied());
+        self.catchup.asked.insert(
+            link,
+            Asked {
+                id,
+                logs: asked,
+                heard: self.now.mono,
+                taken: 0,
+            },
+        );
+        self.tell(
+            link,
+            Message::Want(Want {
+                id,
+                ranges,
+                credit: CREDIT,
+            }),
+        );
+    }
+
+    pub(crate) fn catchup_timeouts(&mut self) {
+        let mono = self.now.mono;
+        let patience =
+            |link: Option<&crate::link::Link>| PATIENCE_MS + link.map_or(0, |link| 4 * link.rtt_ms);
+        let late: Vec<LinkId> = self
+            .catchup
+            .asked
+            .iter()
+            .filter(|(id, asked)| asked.heard + patience(self.links.get(id)) < mono)
+            .map(|(id, _)| *id)
+            .collect();
+        for link in late {
+            if let Some(asked) = self.catchup.asked.remove(&link) {
+                self.catchup.under_way.retain(|log| !asked.logs.contains(log));
+            }
+            self.catchup.penalty.insert(link, mono + PENALTY_MS);
+        }
+    }
+
+    pub(crate) fn heard_page(
+        &mut self,
+        link: LinkId,
+        page: Page,
+        run: Option<Verified>,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
+            return Ok(());
+        };
+        let Some(asked) = self.catchup.asked.get_mut(&link) else {
+            return Ok(());
+        };
+        if asked.id != page.want {
+            return Ok(());
+        }
+        asked.heard = self.now.mono;
+        asked.taken += u32::try_from(page.packed.len()).unwrap_or(u32::MAX);
+        if asked.taken >= CREDIT_PORTION {
+            let taken = std::mem::take(&mut asked.taken);
+            self.tell(link, Message::Credit(taken));
+        }
+        if !self.shares(peer.org, page.log.circle) {
+            return Ok(());
+        }
+        let Some(log) = self.log_for(page.log)? else {
+            return Ok(());
+        };
+        if let Some(run) = run {
+            let before = self.height(log);
+            self.take_verified(link, log, run, Some(&page.packed), out)?;
+            let height = self.height(log);
+            if height > before {
+                let spoke = self.trees.spoke(log, link, crate::tree::Begin::Lazy);
+                spoke.has = spoke.has.max(height);
+                self.catchup.reached(log, height);
+                self.take_orphans(log, out)?;
+            }
+        }
+        if page.last {
+            self.catchup.end(link, log);
+            let height = self.height(log);
+            // It had said that it holds more than it gave: it may be right, but not now.
+            if let Some(links) = self.catchup.ahead.get_mut(&log) {
+                links.remove(&link);
+                if links.is_empty() {
+                    self.catchup.ahead.remove(&log);
+                }
+            }
+            self.catchup.reached(log, height);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn heard_want(&mut self, link: LinkId, want: Want) -> Result<(), StoreError> {
+        let ranges: VecDeque<Range> = want.ranges.into_iter().take(RANGES_MAX).collect();
+        let credit = want.credit.min(CREDIT_MAX);
+        self.catchup.serving.insert(
+            link,
+            Serving {
+                id: want.id,
+                ranges,
+                credit,
+            },
+        );
+        self.serve(link)
+    }
+
+    pub(crate) fn heard_credit(&mut self, link: LinkId, bytes: u32) -> Result<(), StoreError> {
+        if let Some(serving) = self.catchup.serving.get_mut(&link) {
+            serving.credit = serving.credit.saturating_add(bytes).min(CREDIT_MAX);
+        }
+        self.serve(link)
+    }
+
+    /// Sends pages as far as credit goes.
+    fn serve(&mut self, link: LinkId) -> Result<(), StoreError> {
+        while let Some(serving) = self.catchup.serving.get_mut(&link) {
+            if serving.credit == 0 {
+                return Ok(());
+            }
+            let (id, credit) = (serving.id, serving.credit);
+            let Some(range) = serving.ranges.front().copied() else {
+                self.catchup.serving.remove(&link);
+                return Ok(());
+            };
+            let (sent, last) = self.serve_range(link, id, range, credit)?;
+            if let Some(serving) = self.catchup.serving.get_mut(&link) {
+                serving.credit = serving.credit.saturating_sub(sent);
+                match last {
+                    Some(last) if last < range.to => serving.ranges[0].from = last + 1,
+                    _ => drop(serving.ranges.pop_front()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends some of a range. Returns the bytes sent and the last record, `None` if the range has ended here.
+    fn serve_range(
+        &mut self,
+        link: LinkId,
+        want: u32,
+        range: Range,
+        credit: u32,
+    ) -> Result<(u32, Option<u64>), StoreError> {
+        let Some(log) = self.log_meant(link, range.log)? else {
+            return Ok((0, None));
+        };
+        let Some(key) = self.reader.log(log).map(|info| info.key) else {
+            return Ok((0, None));
+        };
+        let most = (credit as usize).min(PAGE_WIRE_MAX);
+        let runs = self.runs_for(link, log, range.from, range.bodies, most)?;
+        let height = self.reader.log(log).map_or(0, |info| info.tip.seq);
+        let mut sent = 0;
+        let mut reached = None;
+        for run in runs {
+            let last = run.last >= range.to || run.last >= height;
+            let len = u32::try_from(run.packed.len()).unwrap_or(u32::MAX);
+            sent += len;
+            reached = Some(run.last);
+            self.bulk(
+                link,
+                Message::Page(Page {
+                    want,
+                    log: key.into(),
+                    last,
+                    packed: run.packed.to_vec(),
+                }),
+            );
+            if last {
+                return Ok((sent, None));
+            }
+        }
+        if reached.is_none() {
+            self.bulk(
+                link,
+                Message::Page(Page {
+                    want,
+                    log: key.into(),
+                    last: true,
+                    packed: Vec::new(),
+                }),
+            );
+        }
+        // Something is always charged, so that empty ranges cannot be asked for without end.
+        Ok((sent.max(64), reached))
+    }
+
+    /// Committed runs as a peer may have them.
+    pub(crate) fn runs_for(
+        &mut self,
+        link: LinkId,
+        log: LogNo,
+        from: u64,
+        bodies: bool,
+        max_bytes: usize,
+    ) -> Result<Vec<WireRun>, StoreError> {
+        let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
+            return Ok(Vec::new());
+        };
+        let from = from.max(self.base(log) + 1);
+        let reader = self.reader.clone();
+        if !bodies {
+            return reader.runs(log, from, max_bytes, &mut tocsin_store::Bodies::None);
+        }
+        let mut allowed = |place: RecordRef, entry: &tocsin_record::Entry, _: &tocsin_store::Outcome| {
+            self.may_send(place.log, entry, peer.org).unwrap_or(false)
+        };
+        reader.runs(
+            log,
+            from,
+            max_bytes,
+            &mut tocsin_store::Bodies::Where(&mut allowed),
+        )
+    }
+
+    pub(crate) fn bulk(&mut self, link: LinkId, message: Message) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.bulk.push(message);
+        }
+    }
+
+    /// The log behind this side's own number, echoed by a peer.
+    pub(crate) fn log_mine(&mut self, link: LinkId, no: LinkNo) -> Option<LogNo> {
+        let name = self.links.get(&link)?.mine(no)?;
+        self.store.log_no(&name.key(self.directory.mesh()))
+    }
+}

@@ -1,0 +1,244 @@
+//! What goes into the core and what comes out of it: plain data.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tocsin_policy::Policy;
+use tocsin_record::body::Body;
+use tocsin_record::body::report::Subject;
+use tocsin_record::document::Signed;
+use tocsin_record::{CircleId, NodeKey, OrgId, RecordId};
+use tocsin_store::{RecordRef, Verdict};
+
+use crate::message::{Incoming, Lane};
+
+/// A link of the network layer: one connection to one peer.
+pub type LinkId = u64;
+/// Names a request of this node's people, to be answered with it.
+pub type Ticket = u64;
+
+/// The time of an input. The two clocks part when someone sets the machine's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since 1970, by the machine's clock.
+    pub wall: u64,
+    /// Milliseconds since any fixed moment, never falling.
+    pub mono: u64,
+}
+
+/// What happens to a node.
+#[derive(Debug)]
+pub enum Input {
+    /// A connection was made; both ends proved their transport keys.
+    LinkUp {
+        /// Its number.
+        link: LinkId,
+        /// The other's transport key.
+        peer: [u8; 32],
+    },
+    /// A connection ended.
+    LinkDown {
+        /// Its number.
+        link: LinkId,
+    },
+    /// A frame came, decoded by [`crate::message::decode`].
+    Received {
+        /// From where.
+        link: LinkId,
+        /// On which stream.
+        lane: Lane,
+        /// The frame.
+        frame: Incoming,
+    },
+    /// A frame could not be queued and was dropped: its peer is slow.
+    Dropped {
+        /// To whom it would have gone.
+        link: LinkId,
+    },
+    /// An outbox that had been full is at most half full.
+    Drained {
+        /// Which.
+        link: LinkId,
+    },
+    /// How long a round trip takes.
+    Rtt {
+        /// On which link.
+        link: LinkId,
+        /// In ms, at least 1.
+        ms: u64,
+    },
+    /// The people of this node publish bodies, all to one circle.
+    Publish {
+        /// Answered with [`Effect::Done`].
+        ticket: Ticket,
+        /// Where to.
+        circle: CircleId,
+        /// What.
+        bodies: Vec<Body>,
+    },
+    /// The people of this node take a report back, in every circle that it was shared to.
+    Retract {
+        /// Answered with [`Effect::Done`].
+        ticket: Ticket,
+        /// Which of the org's reports.
+        subject: Subject,
+        /// A code of [`tocsin_record::body::retraction::REASONS`].
+        reason: u16,
+    },
+    /// Documents from a file or command.
+    Documents {
+        /// Answered with [`Effect::Done`].
+        ticket: Ticket,
+        /// In any order.
+        documents: Vec<Signed>,
+    },
+    /// A policy that was loaded and checked takes force.
+    Policy {
+        /// Which.
+        policy: Arc<Policy>,
+    },
+    /// Time passed: at least every 50 ms while anything happens.
+    Tick,
+}
+
+/// What a node does, released by a commit and not before.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send a frame; drop it if the outbox is full and say so with [`Input::Dropped`].
+    Send {
+        /// Where to.
+        link: LinkId,
+        /// On which stream.
+        lane: Lane,
+        /// The frame.
+        frame: Bytes,
+    },
+    /// The link left the lobby: it may send longer frames.
+    Admitted {
+        /// Which.
+        link: LinkId,
+        /// Whose node it is.
+        node: NodeKey,
+    },
+    /// End a link.
+    Close {
+        /// Which.
+        link: LinkId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A request is done, and durable.
+    Done {
+        /// Which.
+        ticket: Ticket,
+        /// What came of it.
+        result: Result<Done, RequestError>,
+    },
+    /// Something that watchers want to know.
+    Event(Event),
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Ids of the records written, in order.
+    pub ids: Vec<RecordId>,
+    /// Documents that are in force now and were not.
+    pub documents: usize,
+}
+
+/// Why a request was refused. Nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The org is not a member of the circle.
+    #[error(
+        "this org is not a member of circle {0}, so it cannot write to it; `tocsin mesh show` lists the circles"
+    )]
+    NotMember(CircleId),
+    /// The node does not sign while its clock is wrong.
+    #[error("this machine's clock is {0} s away from that of its peers: set it right, nothing was signed")]
+    Clock(i64),
+    /// Logs were opened too often.
+    #[error("this node opened too many logs of late; the next one can be opened in {0} s")]
+    Epochs(u64),
+    /// A body cannot be a record.
+    #[error("{0}")]
+    Draft(String),
+    /// A guardrail of this node's own policy keeps it from being written.
+    #[error("not written: rule `{0}` refuses it")]
+    Guardrail(String),
+    /// The org has no such report.
+    #[error("this org shared no report {0}; `tocsin query --mine` lists its reports")]
+    NoReport(Subject),
+    /// A document does not count.
+    #[error("{0}")]
+    Document(String),
+    /// Too many requests wait.
+    #[error("too many records wait to be written; try again")]
+    Busy,
+}
+
+/// Something that happened to a record, a peer or a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A record was judged, first or anew.
+    Judged {
+        /// Where it lies.
+        place: RecordRef,
+        /// Its id.
+        id: RecordId,
+        /// Who wrote it.
+        author: NodeKey,
+        /// Where it is addressed to.
+        circle: CircleId,
+        /// Body kind.
+        kind: u16,
+        /// What was decided.
+        verdict: Verdict,
+        /// The rule that decided, as [`tocsin_store::Reader::rule`] names it.
+        rule: u16,
+    },
+    /// Bodies were erased.
+    Erased {
+        /// Where they lay.
+        places: Vec<RecordRef>,
+    },
+    /// A log's author said two different things.
+    Forked {
+        /// Who.
+        author: NodeKey,
+        /// Where.
+        circle: CircleId,
+        /// The lowest number said twice.
+        seq: u64,
+    },
+    /// A peer is in.
+    PeerIn {
+        /// Which node.
+        node: NodeKey,
+        /// Of which org.
+        org: OrgId,
+    },
+    /// A peer is gone.
+    PeerOut {
+        /// Which node.
+        node: NodeKey,
+    },
+    /// Documents took force.
+    Documents {
+        /// How many.
+        count: usize,
+    },
+}
+
+/// Effects that wait for the commit. Only [`crate::Mesh::commit`] takes them out.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub(crate) staged: Vec<Effect>,
+}
+
+impl Output {
+    pub(crate) fn push(&mut self, effect: Effect) {
+        self.staged.push(effect);
+    }
+}

@@ -1,0 +1,364 @@
+//! One link: whose it is, the numbers given to logs on it, and what waits to be sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use tocsin_record::document::Signed;
+use tocsin_record::{LogKey, NodeKey, OrgId};
+use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError};
+
+use crate::io::{Effect, Event, LinkId, Output};
+use crate::mesh::Mesh;
+use crate::message::{self, Incoming, Lane, LinkNo, LogName, Message};
+
+/// Most names that a peer may give on one link.
+const NAMES_MAX: usize = 1 << 18;
+/// Longest frame that messages are gathered into, in bytes: several messages of one commit share it.
+const GATHER: usize = 64 << 10;
+/// Round trip assumed before one was measured, in ms.
+const RTT_GUESS_MS: u64 = 100;
+
+/// A peer that is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub node: NodeKey,
+    pub org: OrgId,
+}
+
+/// How far a link is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Nothing else is read.
+    Lobby(Waiting),
+    In(Peer),
+}
+
+/// Records that a peer is to be told of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PendingHave {
+    pub from: u64,
+    pub to: u64,
+    /// When the last was admitted, by the monotonic clock.
+    pub admitted: u64,
+}
+
+/// What a link in the lobby waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub since: u64,
+    /// Once the first frame was good: who it is, and the certificate that says so.
+    pub peer: Option<(Peer, Signed)>,
+    /// Versions of charter and revocations that the peer has and will send.
+    pub charter: u32,
+    pub revocations: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub key: [u8; 32],
+    pub stage: Stage,
+    pub rtt_ms: u64,
+    /// Logs below this number were known when the link came up: it begins lazy for them.
+    pub known_logs: u32,
+    /// The peer's outbox is full: nothing is pushed until it drains.
+    pub behind: bool,
+    pub hello_due: bool,
+    pub next_hello: u64,
+    pub haves: BTreeMap<LogNo, PendingHave>,
+    pub holes_due: bool,
+    pub holes_from: Option<RecordRef>,
+    names_out: BTreeMap<LogName, LinkNo>,
+    /// By number: what was given stays known, even where the frame that told it was lost.
+    numbers: Vec<LogName>,
+    names_in: BTreeMap<LinkNo, LogName>,
+    unnamed: BTreeSet<LinkNo>,
+    pending: Vec<Message>,
+    pub bulk: Vec<Message>,
+}
+
+impl Link {
+    fn new(key: [u8; 32], since: u64, known_logs: u32) -> Self {
+        Self {
+            key,
+            stage: Stage::Lobby(Waiting {
+                since,
+                peer: None,
+                charter: 0,
+                revocations: 0,
+            }),
+            rtt_ms: RTT_GUESS_MS,
+            known_logs,
+            behind: false,
+            hello_due: false,
+            next_hello: 0,
+            haves: BTreeMap::new(),
+            holes_due: false,
+            holes_from: None,
+            names_out: BTreeMap::new(),
+            numbers: Vec::new(),
+            names_in: BTreeMap::new(),
+            unnamed: BTreeSet::new(),
+            pending: Vec::new(),
+            bulk: Vec::new(),
+        }
+    }
+
+    pub fn peer(&self) -> Option<Peer> {
+        if let Stage::In(peer) = &self.stage {
+            Some(*peer)
+        } else {
+            None
+        }
+    }
+
+    /// The number of a log on this link, named to the peer before its first use.
+    pub fn name(&mut self, log: LogName) -> LinkNo {
+        if let Some(no) = self.names_out.get(&log) {
+            return *no;
+        }
+        let no = LinkNo::try_from(self.numbers.len()).unwrap_or(LinkNo::MAX);
+        self.numbers.push(log);
+        self.names_out.insert(log, no);
+        self.pending.push(Message::Name(no, log));
+        no
+    }
+
+    /// The peer does not know this number: it is named again.
+    pub fn name_again(&mut self, no: LinkNo) {
+        if let Some(log) = self.mine(no) {
+            self.pending.push(Message::Name(no, log));
+        }
+    }
+
+    pub fn named(&mut self, no: LinkNo, log: LogName) -> Result<(), &'static str> {
+        if self.names_in.len() >= NAMES_MAX && !self.names_in.contains_key(&no) {
+            return Err("it named too many logs");
+        }
+        match self.names_in.insert(no, log) {
+            Some(other) if other != log => Err("it gave one number to two logs"),
+            _ => {
+                self.unnamed.remove(&no);
+                Ok(())
+            }
+        }
+    }
+
+    /// The log that the peer means; asks for its name if it was never given.
+    pub fn meant(&mut self, no: LinkNo) -> Option<LogName> {
+        let found = self.names_in.get(&no).copied();
+        if found.is_none() && self.unnamed.len() < 1024 && self.unnamed.insert(no) {
+            self.pending.push(Message::Unnamed(no));
+        }
+        found
+    }
+
+    /// The log behind a number that this side gave.
+    pub fn mine(&self, no: LinkNo) -> Option<LogName> {
+        self.numbers.get(no as usize).copied()
+    }
+
+    pub fn send(&mut self, message: Message) {
+        self.pending.push(message);
+    }
+
+    /// Puts what waits into frames.
+    pub fn flush(&mut self, id: LinkId, effects: &mut Vec<Effect>) {
+        let mut gathered = Vec::new();
+        let mut size = 0;
+        for message in self.pending.drain(..) {
+            let len = rough_len(&message);
+            if !gathered.is_empty() && (size + len > GATHER || gathered.len() >= message::MESSAGES_MAX) {
+                effects.push(send(id, Lane::Live, &gathered));
+                gathered.clear();
+                size = 0;
+            }
+            size += len;
+            gathered.push(message);
+        }
+        if !gathered.is_empty() {
+            effects.push(send(id, Lane::Live, &gathered));
+        }
+        for message in self.bulk.drain(..) {
+            effects.push(send(id, Lane::Bulk, &vec![message]));
+        }
+    }
+}
+
+fn send(link: LinkId, lane: Lane, messages: &Vec<Message>) -> Effect {
+    let frame: Bytes = message::encode(messages);
+    Effect::Send { link, lane, frame }
+}
+
+/// About how long a message is: enough to gather frames by.
+fn rough_len(message: &Message) -> usize {
+    match message {
+        Message::Push(push) => push.page.len(),
+        Message::Documents(documents) => documents.0.iter().map(|signed| signed.bytes.len() + 128).sum(),
+        Message::Bodies(bodies) => bodies
+            .iter()
+            .map(|body| {
+                if let message::BodyStatus::Here(bytes) = &body.status {
+                    bytes.len()
+                } else {
+                    16
+                }
+            })
+            .sum(),
+        Message::Fork(pushes) => pushes.iter().map(|push| push.page.len()).sum(),
+        _ => 64,
+    }
+}
+
+impl<K: Kv, S: Slots> Mesh<K, S> {
+    pub(crate) fn link_up(&mut self, id: LinkId, key: [u8; 32], out: &mut Output) -> Result<(), StoreError> {
+        let known_logs = u32::try_from(self.reader.logs().len()).unwrap_or(u32::MAX);
+        self.links.insert(id, Link::new(key, self.now.mono, known_logs));
+        self.enter_lobby(id);
+        let _ = out;
+        Ok(())
+    }
+
+    pub(crate) fn link_down(&mut self, id: LinkId, out: &mut Output) {
+        let Some(link) = self.links.remove(&id) else {
+            return;
+        };
+        self.trees.forget(id);
+        self.catchup.forget(id);
+        self.bodies.forget(id);
+        self.searches.forget(id);
+        if let Some(peer) = link.peer() {
+            out.push(Effect::Event(Event::PeerOut { node: peer.node }));
+        }
+    }
+
+    /// A frame to this link was dropped: names in it are lost, and so is what it told. When there is room again the
+    /// two compare what they hold.
+    pub(crate) fn link_dropped(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.behind = true;
+            link.names_out.clear();
+            link.haves.clear();
+        }
+        self.trees.forget(id);
+        self.catchup.forget(id);
+        self.bodies.forget(id);
+    }
+
+    pub(crate) fn link_drained(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id)
+            && std::mem::take(&mut link.behind)
+        {
+            link.hello_due = true;
+        }
+    }
+
+    pub(crate) fn close(&mut self, id: LinkId, reason: impl Into<String>, out: &mut Output) {
+        out.push(Effect::Close {
+            link: id,
+            reason: reason.into(),
+        });
+        self.link_down(id, out);
+    }
+
+    /// The log that a peer means by a number, if it may speak of it: its circle is shared, its author a member.
+    pub(crate) fn log_meant(&mut self, id: LinkId, no: LinkNo) -> Result<Option<LogNo>, StoreError> {
+        let Some(link) = self.links.get_mut(&id) else {
+            return Ok(None);
+        };
+        let Some(peer) = link.peer() else { return Ok(None) };
+        let Some(name) = link.meant(no) else {
+            return Ok(None);
+        };
+        if !self.shares(peer.org, name.circle) {
+            return Ok(None);
+        }
+        self.log_for(name)
+    }
+
+    /// The number of a log here, opened if its author may write to its circle.
+    pub(crate) fn log_for(&mut self, name: LogName) -> Result<Option<LogNo>, StoreError> {
+        let key = name.key(self.directory.mesh());
+        if let Some(no) = self.store.log_no(&key) {
+            return Ok(Some(no));
+        }
+        let Some(org) = self.directory.org_of(name.author) else {
+            return Ok(None);
+        };
+        if !self.directory.is_member(org, name.circle) || !self.may_open(&key) {
+            return Ok(None);
+        }
+        self.store.open_log(&key, org).map(Some)
+    }
+
+    /// This node's number for a log on a link.
+    pub(crate) fn number(&mut self, id: LinkId, log: LogNo) -> Option<LinkNo> {
+        let key: LogKey = self.reader.log(log).map(|info| info.key)?;
+        Some(self.links.get_mut(&id)?.name(key.into()))
+    }
+
+    pub(crate) fn tell(&mut self, id: LinkId, message: Message) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.send(message);
+        }
+    }
+
+    pub(crate) fn received(
+        &mut self,
+        id: LinkId,
+        lane: Lane,
+        frame: Incoming,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        let _ = lane;
+        let Incoming { messages, runs, .. } = frame;
+        let mut runs = runs.into_iter();
+        for message in messages {
+            let Some(link) = self.links.get(&id) else {
+                return Ok(());
+            };
+            if link.peer().is_none() {
+                self.heard_in_lobby(id, message, out)?;
+                continue;
+            }
+            match message {
+                Message::Lobby(_) => {}
+                Message::Documents(documents) => self.heard_documents(id, &documents, out)?,
+                Message::Name(no, log) => {
+                    let named = self.links.get_mut(&id).map_or(Ok(()), |link| link.named(no, log));
+                    if let Err(reason) = named {
+                        self.close(id, reason, out);
+                    }
+                }
+                Message::Unnamed(no) => {
+                    if let Some(link) = self.links.get_mut(&id) {
+                        link.name_again(no);
+                    }
+                }
+                Message::DocumentList(list) => self.heard_document_list(id, &list),
+                Message::Hello(hello) => self.heard_hello(id, hello),
+                Message::Buckets(buckets) => self.heard_buckets(id, &buckets, out),
+                Message::Entries(entries) => self.heard_entries(id, entries, out)?,
+                Message::Push(push) => self.heard_push(id, push, out)?,
+                Message::Have(haves) => self.heard_haves(id, haves)?,
+                Message::Graft(no, from) => self.heard_graft(id, no, from)?,
+                Message::Prune(no) => self.heard_prune(id, no)?,
+                Message::Want(want) => self.heard_want(id, want)?,
+                Message::Credit(bytes) => self.heard_credit(id, bytes)?,
+                Message::Page(page) => {
+                    let run = if page.packed.is_empty() { None } else { runs.next() };
+                    self.heard_page(id, page, run, out)?;
+                }
+                Message::WantBodies(refs) => self.heard_want_bodies(id, &refs)?,
+                Message::Bodies(bodies) => self.heard_bodies(id, bodies, out)?,
+                Message::HaveBodies(refs) => self.heard_have_bodies(id, &refs)?,
+                Message::Holes(refs) => self.heard_holes(id, &refs)?,
+                Message::At(no, seq) => self.heard_at(id, no, seq)?,
+                Message::AtAnswer(answer) => self.heard_at_answer(id, &answer, out)?,
+                Message::Fork(proof) => self.heard_fork(id, &proof, out)?,
+                Message::Heads(heads) => self.heard_heads(id, heads)?,
+                Message::Receipts(receipts) => self.heard_receipts(id, receipts)?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,451 @@
+//! The state machine. One input at a time goes in; what it causes is staged in the store and in the output, and leaves
+//! with the commit.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use tocsin_matcher::Matcher;
+use tocsin_policy::{Decisions, Home, Policy};
+use tocsin_record::document::{self, Signed};
+use tocsin_record::keys::Secret;
+use tocsin_record::observable::Observable;
+use tocsin_record::{CircleId, MeshId, NodeKey, OrgId};
+use tocsin_store::{Found, Kv, LogNo, Reader, Slots, Store, StoreError, Verdict};
+
+use crate::admit::Judged;
+use crate::bodies::Bodies;
+use crate::catchup::CatchUp;
+use crate::directory::Directory;
+use crate::fork::Searches;
+use crate::heads::Heads;
+use crate::io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
+use crate::link::Link;
+use crate::rejudge::Rejudge;
+use crate::tree::Trees;
+use crate::write::Writer;
+
+/// Names of values that the mesh keeps in the store.
+pub(crate) mod meta {
+    /// All documents.
+    pub const DOCUMENTS: &str = "documents";
+    /// Boot, wall and monotonic time of the last sign of life.
+    pub const ALIVE: &str = "alive";
+}
+
+/// Who this node is. Its secret is zeroised when dropped.
+#[derive(Debug)]
+pub struct Identity {
+    /// Signs records, heads and receipts; its public key names the node.
+    pub secret: Secret,
+    /// The org that certified it.
+    pub org: OrgId,
+    /// The certificate, as handed to peers.
+    pub certificate: Signed,
+}
+
+/// What an operator may change.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Names this boot of the machine: a node goes on with a log only on the same one.
+    pub boot: [u8; 16],
+    /// Where the core's own random choices begin.
+    pub seed: u64,
+    /// Key of the observable index.
+    pub index_key: [u8; 16],
+}
+
+/// The protocol of one node in one mesh.
+pub struct Mesh<K, S> {
+    pub(crate) config: Config,
+    pub(crate) identity: Identity,
+    pub(crate) node: NodeKey,
+    pub(crate) directory: Directory,
+    pub(crate) store: Store<K, S>,
+    pub(crate) reader: Reader<K, S>,
+    pub(crate) decisions: Decisions,
+    pub(crate) index: Arc<RwLock<Matcher>>,
+    pub(crate) random: ChaCha8Rng,
+    pub(crate) now: Now,
+    pub(crate) links: BTreeMap<LinkId, Link>,
+    pub(crate) trees: Trees,
+    pub(crate) catchup: CatchUp,
+    pub(crate) bodies: Bodies,
+    pub(crate) heads: Heads,
+    pub(crate) searches: Searches,
+    pub(crate) writer: Writer,
+    pub(crate) rejudge: Rejudge,
+    pub(crate) judged: Vec<Judged>,
+    pub(crate) next_flush: u64,
+    pub(crate) next_second: u64,
+    pub(crate) next_minute: u64,
+}
+
+/// Shortest time between two flushes of announcements, in ms (Plumtree's lazy push).
+pub(crate) const FLUSH_MS: u64 = 50;
+
+impl<K: Kv, S: Slots> Mesh<K, S> {
+    /// Opens a mesh over an opened store. `index` is filled by [`index_found`] while the store was opened.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn open(
+        config: Config,
+        identity: Identity,
+        mut directory: Directory,
+        store: Store<K, S>,
+        policy: Arc<Policy>,
+        index: Matcher,
+        now: Now,
+    ) -> Result<Self, StoreError> {
+        if let Some(bytes) = store.get_meta(meta::DOCUMENTS)?
+            && let Ok(documents) = document::decode_all(&bytes)
+        {
+            // Every one was checked before it was kept; a document that the file brought already is no fault.
+            for signed in &documents {
+                let _ = directory.take(signed);
+            }
+        }
+        let _ = directory.take(&identity.certificate);
+        let home = Home {
+            org: identity.org,
+            country: directory.org(identity.org).map_or(*b"??", |org| org.country),
+        };
+        let reader = store.reader();
+        let node = NodeKey(identity.secret.public());
+        let mut mesh = Self {
+            random: ChaCha8Rng::seed_from_u64(config.seed),
+            config,
+            identity,
+            node,
+            directory,
+            decisions: Decisions::new(policy, home),
+            index: Arc::new(RwLock::new(index)),
+            now,
+            links: BTreeMap::new(),
+            trees: Trees::default(),
+            catchup: CatchUp::default(),
+            bodies: Bodies::default(),
+            heads: Heads::default(),
+            searches: Searches::default(),
+            writer: Writer::default(),
+            rejudge: Rejudge::default(),
+            judged: Vec::new(),
+            next_flush: now.mono,
+            next_second: now.mono,
+            next_minute: now.mono,
+            store,
+            reader,
+        };
+        mesh.resume_own_logs()?;
+        mesh.resume_held();
+        Ok(mesh)
+    }
+
+    /// The whole protocol: takes one input and stages what follows from it.
+    ///
+    /// # Errors
+    /// On a disk fault, after which the process must stop: nothing of what was staged may leave.
+    pub fn handle(&mut self, now: Now, input: Input, out: &mut Output) -> Result<(), StoreError> {
+        self.now = Now {
+            wall: now.wall,
+            mono: now.mono.max(self.now.mono),
+        };
+        match input {
+            Input::LinkUp { link, peer } => self.link_up(link, peer, out),
+            Input::LinkDown { link } => {
+                self.link_down(link, out);
+                Ok(())
+            }
+            Input::Received { link, lane, frame } => self.received(link, lane, frame, out),
+            Input::Dropped { link } => {
+                self.link_dropped(link);
+                Ok(())
+            }
+            Input::Drained { link } => {
+                self.link_drained(link);
+                Ok(())
+            }
+            Input::Rtt { link, ms } => {
+                if let Some(link) = self.links.get_mut(&link) {
+                    link.rtt_ms = ms.max(1);
+                }
+                Ok(())
+            }
+            Input::Publish {
+                ticket,
+                circle,
+                bodies,
+            } => {
+                self.queue_publish(ticket, circle, bodies, out);
+                Ok(())
+            }
+            Input::Retract {
+                ticket,
+                subject,
+                reason,
+            } => self.retract(ticket, subject, reason, out),
+            Input::Documents { ticket, documents } => {
+                let (new, error) = self.take_documents(&documents, None, out)?;
+                let result = match error {
+                    Some(error) if new == 0 => Err(RequestError::Document(error)),
+                    _ => Ok(Done {
+                        ids: Vec::new(),
+                        documents: new,
+                    }),
+                };
+                out.push(Effect::Done { ticket, result });
+                Ok(())
+            }
+            Input::Policy { policy } => {
+                self.decisions.replace(policy);
+                self.rejudge_all();
+                Ok(())
+            }
+            Input::Tick => self.tick(out),
+        }
+    }
+
+    /// Makes everything staged durable, then releases its effects: the only way they get out.
+    ///
+    /// # Errors
+    /// On a disk fault, after which the process must stop.
+    pub fn commit(&mut self, now: Now, out: &mut Output) -> Result<Vec<Effect>, StoreError> {
+        self.now = Now {
+            wall: now.wall,
+            mono: now.mono.max(self.now.mono),
+        };
+        self.write_queued(out)?;
+        self.want_bodies();
+        self.schedule_wants();
+        let committed = self.store.commit()?;
+        self.index_judged();
+        if !committed.erased.is_empty() {
+            out.push(Effect::Event(Event::Erased {
+                places: committed.erased,
+            }));
+        }
+        let mut effects = std::mem::take(&mut out.staged);
+        for (id, link) in &mut self.links {
+            link.flush(*id, &mut effects);
+        }
+        Ok(effects)
+    }
+
+    fn tick(&mut self, out: &mut Output) -> Result<(), StoreError> {
+        let mono = self.now.mono;
+        if mono >= self.next_flush {
+            self.next_flush = mono + FLUSH_MS;
+            self.flush_haves();
+            self.graft_due();
+            self.flush_statements();
+        }
+        if mono >= self.next_second {
+            self.next_second = mono + 1000;
+            self.check_lobby(out);
+            self.catchup_timeouts();
+            self.bodies_timeouts();
+            self.store.expire(self.now.wall, 256)?;
+            self.say_hello_again();
+        }
+        if mono >= self.next_minute {
+            self.next_minute = mono + 60_000;
+            self.stay_alive()?;
+        }
+        self.say_heads();
+        self.rejudge_some(out)
+    }
+
+    /// Whether there is work left that an idle moment could do: call [`Self::handle`] with a tick soon.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.rejudge.is_busy()
+    }
+
+    /// Store work that can wait for an idle moment. True if there may be more.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn idle(&mut self) -> Result<bool, StoreError> {
+        self.store.idle()
+    }
+
+    pub(crate) fn answer(out: &mut Output, ticket: Ticket, result: Result<Done, RequestError>) {
+        out.push(Effect::Done { ticket, result });
+    }
+
+    /// The mesh.
+    #[must_use]
+    pub fn mesh(&self) -> MeshId {
+        self.directory.mesh()
+    }
+
+    /// This node's key.
+    #[must_use]
+    pub fn node(&self) -> NodeKey {
+        self.node
+    }
+
+    /// This node's org.
+    #[must_use]
+    pub fn org(&self) -> OrgId {
+        self.identity.org
+    }
+
+    /// Who is who.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Reads what is committed, on any thread.
+    #[must_use]
+    pub fn reader(&self) -> Reader<K, S> {
+        self.reader.clone()
+    }
+
+    /// The index of accepted observables, for readers on any thread.
+    #[must_use]
+    pub fn index(&self) -> Arc<RwLock<Matcher>> {
+        Arc::clone(&self.index)
+    }
+
+    /// The policy's decisions, as this node makes them.
+    #[must_use]
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    pub(crate) fn roll(&mut self, below: u64) -> u64 {
+        self.random.next_u64() % below.max(1)
+    }
+
+    /// Takes documents from any hand; those that are new go on to every link but the one they came by. Returns how many
+    /// were new, and the first error.
+    pub(crate) fn take_documents(
+        &mut self,
+        documents: &[Signed],
+        from: Option<LinkId>,
+        out: &mut Output,
+    ) -> Result<(usize, Option<String>), StoreError> {
+        let mut new = Vec::new();
+        let mut error = None;
+        for signed in documents {
+            match self.directory.take(signed) {
+                Ok(crate::directory::Taken::New) => new.push(signed.clone()),
+                Ok(crate::directory::Taken::Known) => {}
+                Err(refused) => error = error.or(Some(refused.to_string())),
+            }
+        }
+        if !new.is_empty() {
+            self.store.put_meta(
+                meta::DOCUMENTS,
+                Bytes::from(document::encode_all(&self.directory.all())),
+            )?;
+            self.tell_documents(&new, from);
+            self.membership_changed(out);
+            out.push(Effect::Event(Event::Documents { count: new.len() }));
+        }
+        Ok((new.len(), error))
+    }
+
+    /// Links of nodes that no longer count end; the frontiers of the others are compared anew.
+    fn membership_changed(&mut self, out: &mut Output) {
+        let mut ended = Vec::new();
+        for (id, link) in &mut self.links {
+            let Some(peer) = link.peer() else { continue };
+            if self.directory.org_of(peer.node) == Some(peer.org) {
+                link.hello_due = true;
+            } else {
+                ended.push(*id);
+            }
+        }
+        for id in ended {
+            out.push(Effect::Close {
+                link: id,
+                reason: "its node is no longer certified in the charter".into(),
+            });
+            self.link_down(id, out);
+        }
+        self.rejudge_all();
+    }
+
+    /// The circles that this node and an org share: what may be spoken of on a link to it.
+    pub(crate) fn shares(&self, org: OrgId, circle: CircleId) -> bool {
+        self.directory.carries(org, circle) && self.directory.carries(self.identity.org, circle)
+    }
+
+    /// Links that are in and may hear of a log, in order.
+    pub(crate) fn links_of(&self, log: LogNo) -> Vec<LinkId> {
+        let Some(circle) = self.circle_of(log) else {
+            return Vec::new();
+        };
+        let in_circle = |link: &Link| link.peer().is_some_and(|peer| self.shares(peer.org, circle));
+        self.links
+            .iter()
+            .filter(|(_, link)| in_circle(link))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    pub(crate) fn circle_of(&self, log: LogNo) -> Option<CircleId> {
+        self.reader.log(log).map(|info| info.key.circle)
+    }
+
+    pub(crate) fn height(&self, log: LogNo) -> u64 {
+        self.store.tip(log).map_or(0, |tip| tip.seq)
+    }
+
+    fn index_judged(&mut self) {
+        if self.judged.is_empty() {
+            return;
+        }
+        let mut index = write(&self.index);
+        for judged in self.judged.drain(..) {
+            for what in &judged.observables {
+                match judged.verdict {
+                    Verdict::Accepted => drop(index.insert(what.borrowed(), judged.place.pack())),
+                    _ => drop(index.remove(what.borrowed(), judged.place.pack())),
+                }
+            }
+        }
+    }
+}
+
+/// Adds a record that was found while the store was opened to the index, if it counts.
+pub fn index_found(index: &mut Matcher, found: &Found<'_>) {
+    if found.stamped.outcome.verdict != Verdict::Accepted {
+        return;
+    }
+    let Some(body) = found.body else { return };
+    if let Ok(body) = tocsin_record::body::Body::read(&found.entry.header, body) {
+        for what in observables(&body) {
+            index.insert(what.borrowed(), found.place.pack());
+        }
+    }
+}
+
+/// What of a body is matched: the observables of a report, not its rules.
+pub(crate) fn observables(body: &tocsin_record::body::Body) -> Vec<Observable> {
+    match body {
+        tocsin_record::body::Body::Report(report) => report
+            .indicators
+            .iter()
+            .filter(|indicator| !indicator.is_pattern())
+            .map(|indicator| indicator.what.clone())
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Locks the index for reading; a reader that panicked left nothing half done.
+#[must_use]
+pub fn read(index: &RwLock<Matcher>) -> RwLockReadGuard<'_, Matcher> {
+    index.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write(index: &RwLock<Matcher>) -> RwLockWriteGuard<'_, Matcher> {
+    index.write().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,204 @@
+//! What nodes say to each other: bincode frames of one or more messages, at most [`FRAME_MAX`] bytes.
+//!
+//! One file a subject, one variant a message, appended and never reordered. On the ordered live lane a sender names
+//! logs and nodes by numbers of its own, given at first use by [`Message::Name`]; on the bulk lane, which has an order
+//! of its own, pages name their log in full and bodies echo the asker's numbers.
+
+pub mod body;
+pub mod documents;
+pub mod frontier;
+pub mod head;
+pub mod lobby;
+pub mod tree;
+pub mod want;
+
+use bincode::{Decode, Encode};
+use bytes::Bytes;
+use tocsin_record::codec::{self, CodecError};
+use tocsin_record::keys::VerifyError;
+use tocsin_record::page::{self, PageError};
+use tocsin_record::{CircleId, LogKey, MeshId, NodeKey, Verified};
+
+pub use body::{AtAnswer, BodyData, BodyRef, BodyStatus};
+pub use documents::{DocumentList, Documents};
+pub use frontier::{Buckets, Entries, EntryOf, Hello, LogState};
+pub use head::{Head, Receipt};
+pub use lobby::{Behind, Lobby};
+pub use tree::{Have, Push};
+pub use want::{Page, Range, Want};
+
+/// Longest frame, in bytes, on either lane.
+pub const FRAME_MAX: usize = 8 << 20;
+/// Longest frame of a link that is still in the lobby: its first, in bytes.
+pub const LOBBY_FRAME_MAX: usize = 8 << 10;
+/// Longest second frame of a link in the lobby, in bytes: 16 documents of at most 1 MiB are sent one frame each.
+pub const LOBBY_DOCUMENT_MAX: usize = (1 << 20) + (64 << 10);
+/// Most messages in one frame.
+pub const MESSAGES_MAX: usize = 4096;
+/// What decoding a frame may take in memory, in bytes.
+const LIMIT: usize = 32 << 20;
+
+/// A number that the sender of a frame gave to a log or node on this link.
+pub type LinkNo = u32;
+
+/// One of the two streams of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Ordered, never delayed by bulk.
+    Live,
+    /// Catch-up and large bodies.
+    Bulk,
+}
+
+/// One thing said. Appended to, never reordered: the position is the number on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Message {
+    /// First frame each way.
+    Lobby(Lobby),
+    /// Documents that the other lacks, in order.
+    Documents(Documents),
+    /// From now on this number means this log.
+    Name(LinkNo, LogName),
+    /// Which documents I have.
+    DocumentList(DocumentList),
+    /// Root of all that I hold and you may see.
+    Hello(Hello),
+    /// Its 256 parts.
+    Buckets(Buckets),
+    /// Heights of logs in parts that differ.
+    Entries(Entries),
+    /// A run of new records.
+    Push(Push),
+    /// Records that I hold.
+    Have(Vec<Have>),
+    /// Push this log to me from this record on.
+    Graft(LinkNo, u64),
+    /// Do not push this log to me.
+    Prune(LinkNo),
+    /// Ranges that I want as pages.
+    Want(Want),
+    /// I took so many bytes of pages: send as many more.
+    Credit(u32),
+    /// Part of what was wanted; on the bulk lane.
+    Page(Page),
+    /// Bodies that I want.
+    WantBodies(Vec<BodyRef>),
+    /// Bodies that were wanted, or why not.
+    Bodies(Vec<BodyData>),
+    /// Bodies that I may give you and you may lack.
+    HaveBodies(Vec<BodyRef>),
+    /// Bodies that I lack: tell me which you may give me.
+    Holes(Vec<BodyRef>),
+    /// Which record stands there?
+    At(LinkNo, u64),
+    /// It is this one.
+    AtAnswer(AtAnswer),
+    /// Two branches of one log, each up to a signature.
+    Fork(Box<[Push; 2]>),
+    /// How far authors are.
+    Heads(Vec<Head>),
+    /// Who holds what of an author's logs.
+    Receipts(Vec<Receipt>),
+    /// I was never told what this number means.
+    Unnamed(LinkNo),
+}
+
+/// A log without its mesh, which the link has settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct LogName {
+    /// The node that writes it.
+    pub author: NodeKey,
+    /// The circle it is addressed to.
+    pub circle: CircleId,
+    /// When it was opened, in ms.
+    pub epoch: u64,
+}
+
+/// Messages as one frame.
+#[must_use]
+pub fn encode(messages: &Vec<Message>) -> Bytes {
+    codec::encode(messages).into()
+}
+
+/// A frame that was read and, as far as that needs no state, checked: bounds, forms, chains and signatures of pages.
+/// All of it is done before a frame reaches the core thread.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Its messages.
+    pub messages: Vec<Message>,
+    /// The runs of its [`Message::Page`]s that are not empty, in order, each with its signature checked.
+    pub runs: Vec<Verified>,
+    /// How long the frame was.
+    pub bytes: usize,
+}
+
+/// Reads a frame: all of it, in its one form, within bounds.
+///
+/// # Errors
+/// [`FrameError`]: the peer's fault.
+pub fn decode(mesh: MeshId, frame: &[u8]) -> Result<Incoming, FrameError> {
+    if frame.len() > FRAME_MAX {
+        return Err(FrameError::Long(frame.len()));
+    }
+    let messages: Vec<Message> = codec::decode::<_, LIMIT>(frame)?;
+    if messages.len() > MESSAGES_MAX {
+        return Err(FrameError::Many(messages.len()));
+    }
+    let mut runs = Vec::new();
+    for message in &messages {
+        if let Message::Page(sent) = message
+            && !sent.packed.is_empty()
+        {
+            let run = page::decode(sent.log.key(mesh), &page::unpack(&sent.packed)?)?;
+            runs.push(run.verify()?);
+        }
+    }
+    Ok(Incoming {
+        messages,
+        runs,
+        bytes: frame.len(),
+    })
+}
+
+impl LogName {
+    /// The log's full name in a mesh.
+    #[must_use]
+    pub fn key(&self, mesh: MeshId) -> LogKey {
+        LogKey {
+            mesh,
+            author: self.author,
+            circle: self.circle,
+            epoch: self.epoch,
+        }
+    }
+}
+
+impl From<LogKey> for LogName {
+    fn from(key: LogKey) -> Self {
+        Self {
+            author: key.author,
+            circle: key.circle,
+            epoch: key.epoch,
+        }
+    }
+}
+
+/// Why a frame was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// Over the bound.
+    #[error("a frame of {0} bytes, at most {FRAME_MAX} are taken")]
+    Long(usize),
+    /// Too many messages.
+    #[error("a frame of {0} messages, at most {MESSAGES_MAX} are taken")]
+    Many(usize),
+    /// It does not parse.
+    #[error("a frame {0}")]
+    Codec(#[from] CodecError),
+    /// A page in it is none.
+    #[error("a frame with a {0}")]
+    Page(#[from] PageError),
+    /// A page in it does not end in its author's signature.
+    #[error("a frame with a page that is not its author's: {0}")]
+    Verify(#[from] VerifyError),
+}

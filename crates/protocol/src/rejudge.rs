@@ -1,0 +1,190 @@
+//! Judging anew: after a change of policy or membership, when a clock catches up, when an ancestor arrives.
+//!
+//! In slices, so that nothing waits for it. What is accepted now answers and is announced; what no longer is leaves the
+//! index; a body that is wanted now is asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tocsin_policy::RuleId;
+use tocsin_record::{Class, Part, RecordId};
+use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, StoreError, Verdict};
+
+use crate::admit::Judged;
+use crate::io::Output;
+use crate::mesh::Mesh;
+
+/// Records judged anew in one tick.
+const SLICE: usize = 512;
+
+/// What is to be judged anew, and how far that is.
+#[derive(Debug, Default)]
+pub(crate) struct Rejudge {
+    /// The next record of a walk over all.
+    cursor: Option<RecordRef>,
+    /// The walk looks at held records only.
+    held_only: bool,
+    /// Held records are walked at these times: clocks that were ahead.
+    times: BTreeSet<u64>,
+    /// Ids that held records wait for.
+    ancestors: BTreeSet<RecordId>,
+    /// The store's numbers of the policy's rules.
+    pub numbers: BTreeMap<RuleId, u16>,
+    /// The number of the rule that holds what is newer than this node.
+    pub newer: Option<u16>,
+}
+
+/// Most ids that are waited for; more are found by the next walk.
+const ANCESTORS_MAX: usize = 65_536;
+
+impl Rejudge {
+    pub fn is_busy(&self) -> bool {
+        self.cursor.is_some()
+    }
+
+    pub fn at(&mut self, wall: u64) {
+        if self.times.len() < ANCESTORS_MAX {
+            self.times.insert(wall);
+        }
+    }
+
+    pub fn waits_for(&mut self, id: RecordId) {
+        if self.ancestors.len() < ANCESTORS_MAX {
+            self.ancestors.insert(id);
+        }
+    }
+
+    pub fn arrived(&mut self, id: &RecordId) {
+        if !self.ancestors.is_empty() && self.ancestors.remove(id) {
+            self.walk_held();
+        }
+    }
+
+    fn walk_held(&mut self) {
+        // A walk over all that is under way covers the held ones that are still ahead of it; begin again.
+        self.held_only = self.cursor.is_none() || self.held_only;
+        self.cursor = Some(RecordRef {
+            log: LogNo(0),
+            seq: 0,
+        });
+    }
+}
+
+impl<K: Kv, S: Slots> Mesh<K, S> {
+    pub(crate) fn rejudge_all(&mut self) {
+        self.rejudge.cursor = Some(RecordRef {
+            log: LogNo(0),
+            seq: 0,
+        });
+        self.rejudge.held_only = false;
+        self.rejudge.numbers.clear();
+    }
+
+    pub(crate) fn resume_held(&mut self) {
+        self.rejudge.walk_held();
+    }
+
+    pub(crate) fn rejudge_some(&mut self, out: &mut Output) -> Result<(), StoreError> {
+        let due = self.rejudge.times.first().is_some_and(|at| *at <= self.now.wall);
+        if due {
+            let later = self.rejudge.times.split_off(&(self.now.wall + 1));
+            self.rejudge.times = later;
+            self.rejudge.walk_held();
+        }
+        let Some(cursor) = self.rejudge.cursor else {
+            return Ok(());
+        };
+        let mut next = cursor;
+        for _ in 0..SLICE {
+            let Some(place) = self.next_place(next) else {
+                self.rejudge.cursor = None;
+                return Ok(());
+            };
+            next = RecordRef {
+                seq: place.seq + 1,
+                ..place
+            };
+            self.judge_anew(place, out)?;
+        }
+        // What was judged may have begun another walk.
+        if self.rejudge.cursor == Some(cursor) {
+            self.rejudge.cursor = Some(next);
+        }
+        Ok(())
+    }
+
+    /// The first committed record at or after a place.
+    fn next_place(&self, from: RecordRef) -> Option<RecordRef> {
+        let mut place = RecordRef {
+            seq: from.seq.max(1),
+            ..from
+        };
+        loop {
+            let info = self.reader.log(place.log)?;
+            let seq = place.seq.max(info.base.seq + 1);
+            if seq <= info.tip.seq {
+                return Some(RecordRef { seq, ..place });
+            }
+            place = RecordRef {
+                log: LogNo(place.log.0 + 1),
+                seq: 1,
+            };
+        }
+    }
+
+    fn judge_anew(&mut self, place: RecordRef, out: &mut Output) -> Result<(), StoreError> {
+        let Some(stamped) = self.store.outcome(place) else {
+            return Ok(());
+        };
+        let old = stamped.outcome;
+        if self.rejudge.held_only && old.verdict != Verdict::Held {
+            return Ok(());
+        }
+        if matches!(old.body, BodyState::Gone(_)) || place.seq > self.takes_up_to(place.log) {
+            return Ok(());
+        }
+        let Some(entry) = self.store.entry(place)? else {
+            return Ok(());
+        };
+        if entry.header.class != Class::Content && old.verdict == Verdict::Accepted {
+            return Ok(());
+        }
+        let decided = self.decide(place, &entry)?;
+        // A body that is still missing stays so, with what was learned of who withholds it.
+        let body = match (old.body, decided.body) {
+            (BodyState::Withheld, BodyState::Wanted) => BodyState::Withheld,
+            (_, body) => body,
+        };
+        let new = Outcome {
+            verdict: decided.verdict,
+            body,
+            rule: decided.rule,
+            ..old
+        };
+        if new == old {
+            return Ok(());
+        }
+        if old.verdict == Verdict::Accepted
+            && new.verdict != Verdict::Accepted
+            && let Part::Here(bytes) = &entry.body
+            && let Ok(body) = tocsin_record::body::Body::read(&entry.header, bytes)
+        {
+            let observables = crate::mesh::observables(&body);
+            self.judged.push(Judged {
+                place,
+                verdict: new.verdict,
+                observables,
+            });
+        }
+        self.store.set_outcome(place, new)?;
+        let released = new.verdict == Verdict::Accepted && old.verdict != Verdict::Accepted;
+        let verdict_changed = new.verdict != old.verdict;
+        if verdict_changed {
+            self.settle(place, &entry, decided, out)?;
+        }
+        if released && body == BodyState::Here {
+            self.released(place, None)
+        } else {
+            Ok(())
+        }
+    }
+}

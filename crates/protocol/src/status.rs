@@ -1,0 +1,324 @@
+//! What a node knows of itself and of the mesh: peers, heights, what is missing, who is silent, who has what; and why a
+//! record was judged as it was.
+
+use std::collections::BTreeMap;
+
+use tocsin_policy::{Explanation, Question, RecordFacts};
+use tocsin_record::body::Body;
+use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, RecordId};
+use tocsin_store::{BodyState, Counts, Kv, LogNo, RecordRef, Slots, Standing, StoreError, Stored, Verdict};
+
+use crate::io::LinkId;
+use crate::judge::{author_facts, body_view, header_facts, org_facts};
+use crate::mesh::Mesh;
+
+/// Most records that a list of missing ones names.
+const LIST_MAX: usize = 1000;
+
+/// The state of a node at one moment.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Links, in the lobby and in.
+    pub peers: Vec<PeerStatus>,
+    /// Every org of the mesh, this one included, in order of name.
+    pub orgs: Vec<OrgStatus>,
+    /// Logs, in order of their numbers.
+    pub logs: Vec<LogStatus>,
+    /// Records of each sort.
+    pub counts: Counts,
+    /// Wanted bodies that a peer announced and that have not come.
+    pub announced: usize,
+    /// Logs of which peers hold more than this node.
+    pub behind: usize,
+    /// Whether records are being judged anew.
+    pub rejudging: bool,
+    /// Rules whose evaluation failed, with how often.
+    pub policy_errors: Vec<(String, u64)>,
+}
+
+/// One link.
+#[derive(Clone, Debug)]
+pub struct PeerStatus {
+    /// Its number.
+    pub link: LinkId,
+    /// Whose it is, once it is in.
+    pub node: Option<NodeKey>,
+    /// Of which org.
+    pub org: Option<OrgId>,
+    /// Round trip in ms.
+    pub rtt_ms: u64,
+    /// Whether its outbox is full.
+    pub slow: bool,
+}
+
+/// What is known of one org.
+#[derive(Clone, Debug)]
+pub struct OrgStatus {
+    /// Which.
+    pub org: OrgId,
+    /// Its name.
+    pub name: String,
+    /// When any of its nodes was last heard of by its own signed word, in ms; `None` if never.
+    pub heard: Option<u64>,
+    /// Since then, in ms by this node's monotonic clock.
+    pub silent_ms: Option<u64>,
+    /// Headers that its heads name and this node lacks.
+    pub missing_headers: u64,
+    /// Its bodies that are wanted and announced by somebody.
+    pub missing_bodies: u64,
+    /// Its bodies that everybody asked withholds.
+    pub withheld: u64,
+    /// Until when nothing of it is missing, by its own signed heads, in ms.
+    pub complete_as_of: Option<u64>,
+    /// Delay in ms with which this node's own records came to it, by its signed receipts, in order.
+    pub delays_ms: Vec<u32>,
+}
+
+/// One log.
+#[derive(Clone, Debug)]
+pub struct LogStatus {
+    /// Its number here.
+    pub no: LogNo,
+    /// Its name.
+    pub key: LogKey,
+    /// The org that writes it.
+    pub org: OrgId,
+    /// Last header held.
+    pub height: u64,
+    /// Whether it goes on.
+    pub standing: Standing,
+    /// Who holds how much of it, by signed receipts: node, height, time in ms.
+    pub receipts: Vec<(NodeKey, u64, u64)>,
+    /// Records whose body is wanted, at most 1,000.
+    pub wanted: Vec<u64>,
+    /// Records whose body is withheld, at most 1,000.
+    pub withheld: Vec<u64>,
+}
+
+/// Why a record was judged as it was, and who may have it.
+#[derive(Clone, Debug)]
+pub struct Why {
+    /// The record with its outcome.
+    pub stored: Stored,
+    /// The rule that decided when it was judged.
+    pub rule: String,
+    /// The node that it came from; `None` if it was written here.
+    pub from: Option<NodeKey>,
+    /// The judgement as it would be now, with what the rules saw; `None` while the body is not here.
+    pub now: Option<Explanation>,
+    /// For each other org of the record's circle, whether its body may go there, and why.
+    pub forward: Vec<(OrgId, Explanation)>,
+    /// Which nodes said that they hold its header.
+    pub held_by: Vec<NodeKey>,
+}
+
+impl<K: Kv, S: Slots> Mesh<K, S> {
+    /// The state of this node now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let mut missing: BTreeMap<LogNo, (Vec<u64>, Vec<u64>)> = BTreeMap::new();
+        for place in self.store.wanted(
+            RecordRef {
+                log: LogNo(0),
+                seq: 0,
+            },
+            100_000,
+        ) {
+            let entry = missing.entry(place.log).or_default();
+            let withheld = self
+                .store
+                .outcome(place)
+                .is_some_and(|s| s.outcome.body == BodyState::Withheld);
+            let list = if withheld { &mut entry.1 } else { &mut entry.0 };
+            list.push(place.seq);
+        }
+        let logs = self.reader.logs();
+        let mut rows = Vec::with_capacity(logs.len());
+        for info in &logs {
+            let (mut wanted, mut withheld) = missing.get(&info.no).cloned().unwrap_or_default();
+            wanted.truncate(LIST_MAX);
+            withheld.truncate(LIST_MAX);
+            let of_log = (info.no, NodeKey([0; 32]))..=(info.no, NodeKey([255; 32]));
+            let receipts = self
+                .heads
+                .receipts
+                .range(of_log)
+                .map(|((_, node), r)| (*node, r.height, r.time))
+                .collect();
+            rows.push(LogStatus {
+                no: info.no,
+                key: info.key,
+                org: info.org,
+                height: info.tip.seq,
+                standing: info.standing,
+                receipts,
+                wanted,
+                withheld,
+            });
+        }
+        let mut orgs: Vec<OrgStatus> = self
+            .directory
+            .charter()
+            .orgs
+            .iter()
+            .map(|org| self.org_status(org.root, &org.name, &missing))
+            .collect();
+        orgs.sort_by(|a, b| a.name.cmp(&b.name));
+        Status {
+            peers: self
+                .links
+                .iter()
+                .map(|(id, link)| PeerStatus {
+                    link: *id,
+                    node: link.peer().map(|peer| peer.node),
+                    org: link.peer().map(|peer| peer.org),
+                    rtt_ms: link.rtt_ms,
+                    slow: link.behind,
+                })
+                .collect(),
+            orgs,
+            logs: rows,
+            counts: self.reader.counts(),
+            announced: self.bodies.announced().count(),
+            behind: self.catchup.behind(),
+            rejudging: self.is_busy(),
+            policy_errors: self
+                .decisions
+                .errors()
+                .map(|(rule, count)| (rule.to_owned(), count))
+                .collect(),
+        }
+    }
+
+    fn org_status(
+        &self,
+        org: OrgId,
+        name: &str,
+        missing: &BTreeMap<LogNo, (Vec<u64>, Vec<u64>)>,
+    ) -> OrgStatus {
+        let mut status = OrgStatus {
+            org,
+            name: name.to_owned(),
+            heard: None,
+            silent_ms: None,
+            missing_headers: 0,
+            missing_bodies: 0,
+            withheld: 0,
+            complete_as_of: None,
+            delays_ms: Vec::new(),
+        };
+        let mine = org == self.identity.org;
+        let mut complete = true;
+        let mut as_of = u64::MAX;
+        for (node, _) in self.directory.nodes_of(org) {
+            status
+                .delays_ms
+                .extend(self.heads.delays.get(&node).into_iter().flatten());
+            if node == self.node {
+                continue;
+            }
+            let of_node = (node, CircleId([0; 32]))..=(node, CircleId([255; 32]));
+            let mut heard = None;
+            for ((_, circle), head) in self.heads.heads.range(of_node) {
+                heard = heard.max(Some((head.time, head.heard)));
+                let key = LogKey {
+                    mesh: self.mesh(),
+                    author: node,
+                    circle: *circle,
+                    epoch: head.epoch,
+                };
+                let held = self
+                    .store
+                    .log_no(&key)
+                    .map_or(0, |log| self.height(log).min(head.seq));
+                status.missing_headers += head.seq - held;
+                if *circle == CircleId::mesh(self.mesh()) {
+                    as_of = as_of.min(head.time);
+                }
+            }
+            complete &= heard.is_some();
+            if let Some((time, at)) = heard {
+                let silent = self.now.mono.saturating_sub(at);
+                status.heard = status.heard.max(Some(time));
+                status.silent_ms = Some(status.silent_ms.map_or(silent, |known| known.min(silent)));
+            }
+        }
+        status.delays_ms.sort_unstable();
+        let of_org = |log: &LogNo| self.reader.log(*log).is_some_and(|info| info.org == org);
+        for (_, withheld) in missing
+            .iter()
+            .filter(|(log, _)| of_org(log))
+            .map(|(_, lists)| lists)
+        {
+            status.withheld += withheld.len() as u64;
+        }
+        status.missing_bodies = self.bodies.announced().filter(|place| of_org(&place.log)).count() as u64;
+        if mine {
+            status.heard = Some(self.now.wall);
+            status.silent_ms = Some(0);
+            status.complete_as_of = Some(self.now.wall);
+        } else if complete && as_of != u64::MAX && status.missing_headers == 0 && status.missing_bodies == 0 {
+            status.complete_as_of = Some(as_of);
+        }
+        status
+    }
+
+    /// Why a record was judged as it was, and who may have it. `None` if there is no such record.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn why(&self, id: &RecordId) -> Result<Option<Why>, StoreError> {
+        let Some(place) = self.reader.find(id)? else {
+            return Ok(None);
+        };
+        let Some(stored) = self.reader.record(place)? else {
+            return Ok(None);
+        };
+        let header = &stored.entry.header;
+        let author = author_facts(&self.directory, header);
+        let body = stored.entry.body().and_then(|body| Body::read(header, body).ok());
+        let view = body.as_ref().map(body_view);
+        let facts = RecordFacts {
+            header: header_facts(&self.directory, &author, header, self.now.wall),
+            body: view.as_ref().map(tocsin_policy::BodyView::facts),
+            disputed: stored.disputed,
+        };
+        let now = view
+            .is_some()
+            .then(|| self.decisions.explain(&Question::Judge(&facts)));
+        let mut forward = Vec::new();
+        let accepted = stored.stamped.outcome.verdict == Verdict::Accepted;
+        if accepted {
+            for entry in &self.directory.charter().orgs {
+                let other = entry.root != self.identity.org && entry.root != stored.org;
+                if other && self.directory.is_member(entry.root, header.circle) {
+                    let peer = org_facts(&self.directory, entry.root);
+                    forward.push((
+                        entry.root,
+                        self.decisions.explain(&Question::Forward(&facts, &peer)),
+                    ));
+                }
+            }
+        }
+        let of_log = (place.log, NodeKey([0; 32]))..=(place.log, NodeKey([255; 32]));
+        let holds = self
+            .heads
+            .receipts
+            .range(of_log)
+            .filter(|(_, receipt)| receipt.height >= place.seq);
+        let held_by = holds.map(|((_, node), _)| *node).collect();
+        let outcome = stored.stamped.outcome;
+        Ok(Some(Why {
+            rule: self.reader.rule(outcome.rule).unwrap_or_default(),
+            from: if outcome.from == 0 {
+                None
+            } else {
+                self.reader.peer(outcome.from)
+            },
+            stored,
+            now,
+            forward,
+            held_by,
+        }))
+    }
+}

@@ -1,0 +1,443 @@
+//! What this node writes itself: drafts gather until the commit, which signs them in runs and admits them like any other.
+//!
+//! A node's own log goes on only where that is safe: on the same boot of the machine with a sign of life under ten
+//! minutes old. Otherwise its next record opens a new epoch, so that a restored disk does not make it contradict itself.
+
+use std::collections::BTreeMap;
+
+use bincode::{Decode, Encode};
+use rand_chacha::rand_core::Rng as _;
+use tocsin_policy::Verdict as PolicyVerdict;
+use tocsin_record::body::Body;
+use tocsin_record::body::report::Subject;
+use tocsin_record::body::retraction::{Retraction, VERSIONS_MAX, Version};
+use tocsin_record::run::{Draft, SIGN_EVERY};
+use tocsin_record::{CircleId, Entry, Header, LogKey, NodeKey, Part, Run, codec};
+use tocsin_store::{Kv, LogNo, Slots, Standing, StoreError};
+
+use crate::io::{Done, Output, RequestError, Ticket};
+use crate::mesh::{Mesh, meta};
+
+/// Most bodies that wait for the next commit.
+const QUEUE_MAX: usize = 65_536;
+/// A sign of life older than this does not let a log go on, in ms.
+const ALIVE_MS: u64 = 600_000;
+/// Clocks that part by more than this open new epochs, in ms.
+const PARTED_MS: u64 = 10_000;
+/// Nothing is signed while the clock is so far from its peers', in ms.
+const CLOCK_MS: u64 = 600_000;
+/// Logs that an author may open at once in a circle, and the time after which it may open one more, in ms.
+const EPOCHS: u64 = 16;
+const EPOCH_EVERY_MS: u64 = 12 * 3_600_000;
+
+#[derive(Encode, Decode)]
+struct Alive {
+    boot: [u8; 16],
+    wall: u64,
+    mono: u64,
+}
+
+#[derive(Debug)]
+struct Queued {
+    ticket: Ticket,
+    circle: CircleId,
+    drafts: Vec<Draft>,
+}
+
+/// This node's own logs and what waits to be written.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    logs: BTreeMap<CircleId, LogNo>,
+    queue: Vec<Queued>,
+    queued: usize,
+    clocks: Option<(u64, u64)>,
+}
+
+impl Writer {
+    pub fn log(&self, circle: CircleId) -> Option<LogNo> {
+        self.logs.get(&circle).copied()
+    }
+}
+
+impl<K: Kv, S: Slots> Mesh<K, S> {
+    /// Goes on with this node's logs, if the same machine wrote them a moment ago.
+    pub(crate) fn resume_own_logs(&mut self) -> Result<(), StoreError> {
+        for info in self.reader.logs() {
+            if matches!(info.standing, Standing::Forked { .. }) {
+                self.searches.stop(info.key.author, info.key.circle);
+            }
+        }
+        let alive = self.store.get_meta(meta::ALIVE)?;
+        let alive = alive.and_then(|bytes| codec::decode::<Alive, 256>(&bytes).ok());
+        let goes_on = alive.is_some_and(|alive| {
+            let wall = self.now.wall.checked_sub(alive.wall);
+            let mono = self.now.mono.checked_sub(alive.mono);
+            let (Some(wall), Some(mono)) = (wall, mono) else {
+                return false;
+            };
+            alive.boot == self.config.boot && wall < ALIVE_MS && wall.abs_diff(mono) < PARTED_MS
+        });
+        if !goes_on {
+            return Ok(());
+        }
+        let mut newest: BTreeMap<CircleId, (u64, LogNo)> = BTreeMap::new();
+        for info in self.reader.logs() {
+            if info.key.author == self.node && info.standing == Standing::Open {
+                let entry = newest.entry(info.key.circle).or_insert((info.key.epoch, info.no));
+                *entry = (*entry).max((info.key.epoch, info.no));
+            }
+        }
+        self.writer.logs = newest
+            .into_iter()
+            .map(|(circle, (_, log))| (circle, log))
+            .collect();
+        Ok(())
+    }
+
+    /// A sign of life, every minute: what lets this node's logs go on after a crash.
+    pub(crate) fn stay_alive(&mut self) -> Result<(), StoreError> {
+        let alive = Alive {
+            boot: self.config.boot,
+            wall: self.now.wall,
+            mono: self.now.mono,
+        };
+        self.store.put_meta(meta::ALIVE, codec::encode(&alive).into())
+    }
+
+    /// A peer holds records of this node that this node lacks: its disk is older than its word.
+    pub(crate) fn lost_own_records(&mut self, log: LogNo) {
+        if let Some(circle) = self.circle_of(log) {
+            self.writer.logs.remove(&circle);
+        }
+    }
+
+    /// Whether an author may open a log: sixteen at once, two a day.
+    pub(crate) fn may_open(&self, key: &LogKey) -> bool {
+        self.open_after(key.author, key.circle, key.epoch) == 0 && key.epoch <= self.now.wall + CLOCK_MS
+    }
+
+    /// After how many ms an author may open a log in a circle at `epoch`, by all its logs that are known there.
+    fn open_after(&self, author: NodeKey, circle: CircleId, epoch: u64) -> u64 {
+        let mine = |key: &LogKey| key.author == author && key.circle == circle && key.epoch > 0;
+        let mut epochs: Vec<u64> = self
+            .reader
+            .logs()
+            .iter()
+            .map(|i| i.key)
+            .filter(mine)
+            .map(|k| k.epoch)
+            .collect();
+        epochs.push(epoch);
+        epochs.sort_unstable();
+        // Time that tokens stand for, so that nothing is rounded away.
+        let full = EPOCHS * EPOCH_EVERY_MS;
+        let mut time = full;
+        let mut before = epochs[0];
+        for at in epochs {
+            time = (time + (at - before)).min(full);
+            before = at;
+            if time < EPOCH_EVERY_MS {
+                return EPOCH_EVERY_MS - time;
+            }
+            time -= EPOCH_EVERY_MS;
+        }
+        0
+    }
+
+    pub(crate) fn queue_publish(
+        &mut self,
+        ticket: Ticket,
+        circle: CircleId,
+        bodies: Vec<Body>,
+        out: &mut Output,
+    ) {
+        match self.drafts(circle, &bodies) {
+            Ok(drafts) => {
+                self.writer.queued += drafts.len();
+                self.writer.queue.push(Queued {
+                    ticket,
+                    circle,
+                    drafts,
+                });
+            }
+            Err(error) => Self::answer(out, ticket, Err(error)),
+        }
+    }
+
+    fn drafts(&mut self, circle: CircleId, bodies: &[Body]) -> Result<Vec<Draft>, RequestError> {
+        if self.writer.queued + bodies.len() > QUEUE_MAX {
+            return Err(RequestError::Busy);
+        }
+        if !self.directory.is_member(self.identity.org, circle) {
+            return Err(RequestError::NotMember(circle));
+        }
+        let roster = self.directory.roster_version(circle);
+        bodies
+            .iter()
+            .map(|body| self.draft(circle, roster, body))
+            .collect()
+    }
+
+    fn draft(&mut self, circle: CircleId, roster: u32, body: &Body) -> Result<Draft, RequestError> {
+        let kind = body
+            .kind()
+            .ok_or_else(|| RequestError::Draft("this node cannot write such a body".into()))?;
+        let (tlp, flags) = body
+            .marking()
+            .map_or((0, 0), |marking| (marking.tlp.code(), marking.flags().word()));
+        let expires = if let Body::Report(report) = body {
+            report.expires()
+        } else {
+            0
+        };
+        let draft = Draft {
+            kind,
+            tlp,
+            flags,
+            time: self.now.wall,
+            expires,
+            roster,
+            extension: Vec::new(),
+            body: body.encode().into(),
+        };
+        // The same door judges it again when it is written; here the author is told in time.
+        let log = LogKey {
+            mesh: self.directory.mesh(),
+            author: self.node,
+            circle,
+            epoch: self.now.wall,
+        };
+        let entry = trial(&log, &draft)?;
+        Body::read(&entry.header, &draft.body).map_err(|error| RequestError::Draft(error.to_string()))?;
+        let judgement = self.judge(&entry, body);
+        if judgement.verdict == PolicyVerdict::Refuse {
+            let rule = self.decisions.rule_name(judgement.rule).to_owned();
+            return Err(RequestError::Guardrail(rule));
+        }
+        Ok(draft)
+    }
+
+    /// Takes a report of this org back in every circle that it was shared to.
+    pub(crate) fn retract(
+        &mut self,
+        ticket: Ticket,
+        subject: Subject,
+        reason: u16,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        let org = self.identity.org;
+        let mut circles: BTreeMap<CircleId, Vec<Version>> = BTreeMap::new();
+        for place in self.reader.copies(org, subject) {
+            let Some(stored) = self.reader.record(place)? else {
+                continue;
+            };
+            let Entry { header, id, .. } = &stored.entry;
+            let version = Version {
+                author: header.author,
+                epoch: header.epoch,
+                seq: header.seq,
+                id: *id,
+            };
+            circles.entry(header.circle).or_default().push(version);
+        }
+        circles.retain(|circle, _| self.store.withdrawn(org, *circle, subject).is_none());
+        if circles.is_empty() {
+            Self::answer(out, ticket, Err(RequestError::NoReport(subject)));
+            return Ok(());
+        }
+        let mut queued = Vec::new();
+        for (circle, mut versions) in circles {
+            versions.truncate(VERSIONS_MAX);
+            let mut salt = [0; 16];
+            self.random.fill_bytes(&mut salt);
+            let body = Body::Retraction(Retraction {
+                salt,
+                subject,
+                versions,
+                reason,
+                extension: Vec::new(),
+            });
+            match self.drafts(circle, &[body]) {
+                Ok(drafts) => queued.push(Queued {
+                    ticket,
+                    circle,
+                    drafts,
+                }),
+                Err(error) => {
+                    Self::answer(out, ticket, Err(error));
+                    return Ok(());
+                }
+            }
+        }
+        self.writer.queued += queued.len();
+        self.writer.queue.extend(queued);
+        Ok(())
+    }
+
+    /// Signs and admits what waits; called by the commit.
+    pub(crate) fn write_queued(&mut self, out: &mut Output) -> Result<(), StoreError> {
+        self.watch_clocks();
+        if self.writer.queue.is_empty() {
+            return Ok(());
+        }
+        let queue = std::mem::take(&mut self.writer.queue);
+        self.writer.queued = 0;
+        let mut by_circle: BTreeMap<CircleId, Vec<(Ticket, Draft)>> = BTreeMap::new();
+        let mut answers: BTreeMap<Ticket, Result<Done, RequestError>> = BTreeMap::new();
+        for Queued {
+            ticket,
+            circle,
+            drafts,
+        } in queue
+        {
+            answers.entry(ticket).or_insert_with(|| Ok(Done::default()));
+            let list = by_circle.entry(circle).or_default();
+            list.extend(drafts.into_iter().map(|draft| (ticket, draft)));
+        }
+        for (circle, drafts) in by_circle {
+            let log = match self.own_log(circle)? {
+                Ok(log) => log,
+                Err(error) => {
+                    for (ticket, _) in drafts {
+                        answers.insert(ticket, Err(error.clone()));
+                    }
+                    continue;
+                }
+            };
+            self.write_log(log, drafts, &mut answers, out)?;
+        }
+        for (ticket, result) in answers {
+            Self::answer(out, ticket, result);
+        }
+        Ok(())
+    }
+
+    fn write_log(
+        &mut self,
+        log: LogNo,
+        drafts: Vec<(Ticket, Draft)>,
+        answers: &mut BTreeMap<Ticket, Result<Done, RequestError>>,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        let Some(key) = self.store.key(log) else {
+            return Ok(());
+        };
+        let mut drafts = drafts.into_iter().peekable();
+        while drafts.peek().is_some() {
+            let (tickets, some): (Vec<Ticket>, Vec<Draft>) = drafts.by_ref().take(SIGN_EVERY).unzip();
+            let tip = self.store.tip(log).unwrap_or_default();
+            let signed = Run::sign(&self.identity.secret, key, tip, some)
+                .map_err(|error| error.to_string())
+                .and_then(|run| {
+                    run.verify()
+                        .map_err(|error| format!("its own signature does not verify: {error}"))
+                });
+            match signed {
+                Ok(run) => {
+                    self.admit(log, &run, None, None, out)?;
+                    for (ticket, entry) in tickets.iter().zip(run.entries()) {
+                        if let Some(Ok(done)) = answers.get_mut(ticket) {
+                            done.ids.push(entry.id);
+                        }
+                    }
+                }
+                Err(error) => {
+                    for ticket in tickets {
+                        answers.insert(ticket, Err(RequestError::Draft(error.clone())));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The log to write to, opened anew where going on would not be safe.
+    fn own_log(&mut self, circle: CircleId) -> Result<Result<LogNo, RequestError>, StoreError> {
+        let peers = self
+            .peers_clock()
+            .or_else(|| self.newest_time().filter(|time| *time > self.now.wall));
+        if let Some(clock) = peers
+            && clock.abs_diff(self.now.wall) > CLOCK_MS
+        {
+            let away =
+                i64::try_from(self.now.wall).unwrap_or(i64::MAX) - i64::try_from(clock).unwrap_or(i64::MAX);
+            return Ok(Err(RequestError::Clock(away / 1000)));
+        }
+        if let Some(log) = self.writer.log(circle)
+            && self.store.standing(log) == Some(Standing::Open)
+        {
+            return Ok(Ok(log));
+        }
+        let mine = |key: &LogKey| key.author == self.node && key.circle == circle;
+        let known = self
+            .reader
+            .logs()
+            .iter()
+            .filter(|i| mine(&i.key))
+            .map(|i| i.key.epoch)
+            .max()
+            .unwrap_or(0);
+        let epoch = self.now.wall.max(known + 1);
+        let wait = self.open_after(self.node, circle, epoch);
+        if wait > 0 {
+            return Ok(Err(RequestError::Epochs(wait.div_ceil(1000))));
+        }
+        let key = LogKey {
+            mesh: self.directory.mesh(),
+            author: self.node,
+            circle,
+            epoch,
+        };
+        let log = self.store.open_log(&key, self.identity.org)?;
+        self.writer.logs.insert(circle, log);
+        Ok(Ok(log))
+    }
+
+    /// The greatest time that any log ends in.
+    fn newest_time(&self) -> Option<u64> {
+        self.reader.logs().iter().map(|info| info.tip.time).max()
+    }
+
+    /// Opens new epochs when someone set the machine's clock.
+    fn watch_clocks(&mut self) {
+        let (wall, mono) = *self.writer.clocks.get_or_insert((self.now.wall, self.now.mono));
+        let passed = self.now.mono.saturating_sub(mono);
+        if self.now.wall.abs_diff(wall + passed) > PARTED_MS {
+            self.writer.logs.clear();
+            self.writer.clocks = Some((self.now.wall, self.now.mono));
+        }
+    }
+}
+
+/// The entry that a draft would become as the first of a log: what policy is asked about before anything is signed.
+fn trial(log: &LogKey, draft: &Draft) -> Result<Entry, RequestError> {
+    let header = Header {
+        suite: 0,
+        class: tocsin_record::body::class_of(draft.kind)
+            .ok_or_else(|| RequestError::Draft("this node cannot write such a body".into()))?,
+        kind: draft.kind,
+        tlp: draft.tlp,
+        flags: draft.flags,
+        mesh: log.mesh,
+        author: log.author,
+        circle: log.circle,
+        epoch: log.epoch,
+        seq: 1,
+        prev: tocsin_record::RecordId::ZERO,
+        time: draft.time,
+        expires: draft.expires,
+        roster: draft.roster,
+        extension: Vec::new(),
+        body_len: u32::try_from(draft.body.len()).unwrap_or(u32::MAX),
+        body_hash: tocsin_record::BodyHash::ZERO,
+    };
+    if draft.body.len() > tocsin_record::header::BODY_MAX {
+        let error = tocsin_record::run::DraftError::Body(draft.body.len());
+        return Err(RequestError::Draft(error.to_string()));
+    }
+    Ok(Entry {
+        header,
+        id: tocsin_record::RecordId::ZERO,
+        body: Part::Here(draft.body.clone()),
+    })
+}
