@@ -441,7 +441,6 @@ pub(crate) fn observables(body: &tocsin_record::body::Body) -> Vec<Observable> {
 }
 
 /// Locks the index for reading; a reader that panicked left nothing half done.
-#[must_use]
 pub fn read(index: &RwLock<Matcher>) -> RwLockReadGuard<'_, Matcher> {
     index.read().unwrap_or_else(PoisonError::into_inner)
 }

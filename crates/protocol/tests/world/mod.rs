@@ -1,0 +1,375 @@
+//! A few nodes over memory disks and an instant network.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use tocsin_matcher::Matcher;
+use tocsin_policy::Policy;
+use tocsin_protocol::message::{self, Lane, Message, Push};
+use tocsin_protocol::{
+    Config, Directory, Done, Effect, Event, Identity, Input, Mesh, Now, Output, RequestError,
+};
+use tocsin_record::body::{Body, Report, report};
+use tocsin_record::document::{
+    Certificate, CertifiedKey, Charter, Constituency, Contact, OrgEntry, OrgKind, Purpose, Signed,
+};
+use tocsin_record::keys::Secret;
+use tocsin_record::marking::{Code, Marking, Tlp};
+use tocsin_record::observable::Observable;
+use tocsin_record::{Bytes, CircleId, DocHash, LogKey, MeshId, OrgId, RecordId, Run, page};
+use tocsin_store::faulty::{FaultyKv, FaultySlots};
+use tocsin_store::{Store, Stored};
+
+pub struct Node {
+    pub mesh: Mesh<FaultyKv, FaultySlots>,
+    out: Output,
+    events: Vec<Event>,
+    closed: Vec<(u64, String)>,
+    done: BTreeMap<u64, Result<Done, RequestError>>,
+}
+
+pub struct World {
+    pub nodes: Vec<Node>,
+    pub now: Now,
+    seed: u8,
+    /// (node, link) to (node, link).
+    wires: BTreeMap<(usize, u64), (usize, u64)>,
+    next_link: u64,
+    next_ticket: u64,
+    flying: VecDeque<(usize, u64, Lane, Bytes)>,
+}
+
+pub fn report(number: u32, tlp: u8, address: &str) -> Body {
+    Body::Report(Report {
+        salt: [7; 16],
+        subject: report::Subject([number as u8; 16]),
+        supersedes: None,
+        extent: report::Extent::Whole,
+        origin: report::Origin::default(),
+        marking: Some(Marking::new(Tlp::from_code(tlp).unwrap())),
+        title: format!("report {number}"),
+        description: String::new(),
+        created: 0,
+        modified: 0,
+        labels: vec![],
+        indicators: vec![report::Indicator {
+            what: Observable::parse("ipv4", address).unwrap(),
+            kind: Code {
+                kind: 1,
+                value: vec![],
+            },
+            confidence: Some(80),
+            valid_from: 0,
+            valid_until: 0,
+            id: None,
+            comment: String::new(),
+        }],
+        withdrawn: vec![],
+        originals: vec![],
+        extension: vec![],
+    })
+}
+
+fn certificate(root: &Secret, record: &Secret, transport: &Secret) -> Signed {
+    let key = |purpose: Purpose, secret: &Secret| CertifiedKey {
+        purpose: purpose as u16,
+        suite: 0,
+        bytes: secret.public().to_vec(),
+        from: 0,
+        until: 0,
+    };
+    Signed::sign(
+        &Certificate {
+            org: OrgId(root.public()),
+            node: "node".into(),
+            version: 1,
+            time: 0,
+            keys: vec![key(Purpose::Record, record), key(Purpose::Transport, transport)],
+            branches: vec![],
+            extension: vec![],
+        },
+        &[root],
+    )
+}
+
+/// The secret of a role (0 root, 1 record, 2 transport) of a node in the world of a seed.
+fn secret(role: u8, node: u8, seed: u8) -> Secret {
+    Secret::from_seed(&[role * 50 + node + seed + 1; 32])
+}
+
+fn org(node: u8, seed: u8) -> OrgEntry {
+    OrgEntry {
+        root: OrgId(secret(0, node, seed).public()),
+        name: format!("org{node}"),
+        kind: OrgKind::Csirt.code(),
+        country: [b'A' + node, b'A'],
+        regimes: vec![],
+        constituency: Constituency::default(),
+        contact: Contact::default(),
+        addresses: vec![],
+        quota: 0,
+        roles: if node == 0 { vec!["steward".into()] } else { vec![] },
+    }
+}
+
+impl World {
+    pub fn new(count: u8, policy: &str) -> Self {
+        Self::with_seed(count, policy, 0)
+    }
+
+    pub fn with_seed(count: u8, policy: &str, seed: u8) -> Self {
+        let mut orgs: Vec<OrgEntry> = (0..count).map(|n| org(n, seed)).collect();
+        orgs.sort_by_key(|org| org.root);
+        let charter = Charter {
+            version: 1,
+            prev: DocHash::ZERO,
+            nonce: [seed; 32],
+            name: "test".into(),
+            time: 0,
+            expires: 0,
+            history: 0,
+            orgs,
+            extension: vec![],
+        };
+        let mut documents = vec![Signed::sign(&charter, &[&secret(0, 0, seed)])];
+        for n in 0..count {
+            documents.push(certificate(
+                &secret(0, n, seed),
+                &secret(1, n, seed),
+                &secret(2, n, seed),
+            ));
+        }
+        let now = Now {
+            wall: 1_800_000_000_000,
+            mono: 1_000_000,
+        };
+        let directory = Directory::load(&documents).unwrap();
+        let policy = Arc::new(Policy::load(policy).unwrap_or_else(|error| panic!("{error}")));
+        let nodes = (0..count)
+            .map(|n| {
+                let mut counter = u64::from(n);
+                let random = Box::new(move |bytes: &mut [u8]| {
+                    for byte in bytes {
+                        counter = counter.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        *byte = (counter >> 40) as u8;
+                    }
+                });
+                let kv = Arc::new(FaultyKv::new(u64::from(n)));
+                let slots = Arc::new(FaultySlots::new(u64::from(n)));
+                let store = Store::open(kv, slots, directory.mesh(), random, &mut |_| {}).unwrap();
+                let config = Config {
+                    boot: [n; 16],
+                    seed: u64::from(n),
+                    index_key: [1; 16],
+                };
+                let identity = Identity {
+                    secret: secret(1, n, seed),
+                    org: OrgId(secret(0, n, seed).public()),
+                    certificate: documents[usize::from(n) + 1].clone(),
+                };
+                let index = Matcher::new(&[1; 16]);
+                let mesh = Mesh::open(
+                    config,
+                    identity,
+                    directory.clone(),
+                    store,
+                    policy.clone(),
+                    index,
+                    now,
+                );
+                Node {
+                    mesh: mesh.unwrap(),
+                    out: Output::default(),
+                    events: vec![],
+                    closed: vec![],
+                    done: BTreeMap::new(),
+                }
+            })
+            .collect();
+        let (wires, flying) = (BTreeMap::new(), VecDeque::new());
+        Self {
+            nodes,
+            now,
+            seed,
+            wires,
+            next_link: 1,
+            next_ticket: 1,
+            flying,
+        }
+    }
+
+    pub fn mesh(&self) -> MeshId {
+        self.nodes[0].mesh.mesh()
+    }
+
+    pub fn record_secret(&self, node: u8) -> Secret {
+        secret(1, node, self.seed)
+    }
+
+    pub fn transport(&self, node: u8) -> [u8; 32] {
+        secret(2, node, self.seed).public()
+    }
+
+    pub fn connect_all(&mut self) {
+        for a in 0..self.nodes.len() {
+            for b in a + 1..self.nodes.len() {
+                self.connect(a, b);
+            }
+        }
+        self.settle();
+    }
+
+    pub fn connect(&mut self, a: usize, b: usize) {
+        let (la, lb) = (self.next_link, self.next_link + 1);
+        self.next_link += 2;
+        self.wires.insert((a, la), (b, lb));
+        self.wires.insert((b, lb), (a, la));
+        let (ka, kb) = (self.transport(a as u8), self.transport(b as u8));
+        self.feed(a, Input::LinkUp { link: la, peer: kb });
+        self.feed(b, Input::LinkUp { link: lb, peer: ka });
+    }
+
+    /// A link to `node` that the test itself speaks on, in the name of `peer`, already through the lobby.
+    pub fn strange_link(&mut self, node: usize, peer: u8) -> u64 {
+        let link = self.next_link;
+        self.next_link += 1;
+        let key = self.transport(peer);
+        self.feed(node, Input::LinkUp { link, peer: key });
+        let lobby = self.lobby_of(usize::from(peer), self.transport(node as u8));
+        self.receive(node, link, lobby);
+        assert!(!self.closed(node, link), "{:?}", self.nodes[node].closed);
+        link
+    }
+
+    /// The first frame that a node sends to a peer.
+    pub fn lobby_of(&mut self, node: usize, peer: [u8; 32]) -> Bytes {
+        let link = self.next_link + 10_000;
+        self.next_link += 1;
+        let effects = self.feed(node, Input::LinkUp { link, peer });
+        self.feed(node, Input::LinkDown { link });
+        let frame = effects.into_iter().find_map(|effect| match effect {
+            Effect::Send { frame, .. } => Some(frame),
+            _ => None,
+        });
+        frame.unwrap()
+    }
+
+    pub fn push_from(&mut self, node: usize, link: u64, log: &LogKey, run: &Run) {
+        let push = Push {
+            log: 0,
+            reply: false,
+            page: page::encode(run),
+        };
+        let messages = vec![Message::Name(0, (*log).into()), Message::Push(push)];
+        self.receive(node, link, message::encode(&messages));
+    }
+
+    pub fn receive(&mut self, node: usize, link: u64, frame: Bytes) {
+        match message::decode(self.nodes[node].mesh.mesh(), &frame) {
+            Ok(frame) => {
+                self.feed(
+                    node,
+                    Input::Received {
+                        link,
+                        lane: Lane::Live,
+                        frame,
+                    },
+                );
+            }
+            Err(error) => self.nodes[node].closed.push((link, error.to_string())),
+        }
+    }
+
+    /// One input, its commit, and the frames that leave.
+    pub fn feed(&mut self, at: usize, input: Input) -> Vec<Effect> {
+        let now = self.now;
+        let node = &mut self.nodes[at];
+        node.mesh.handle(now, input, &mut node.out).unwrap();
+        let effects = node.mesh.commit(now, &mut node.out).unwrap();
+        for effect in &effects {
+            match effect {
+                Effect::Send { link, lane, frame } => {
+                    if let Some((to, far)) = self.wires.get(&(at, *link)) {
+                        self.flying.push_back((*to, *far, *lane, frame.clone()));
+                    }
+                }
+                Effect::Close { link, reason } => node.closed.push((*link, reason.clone())),
+                Effect::Done { ticket, result } => drop(node.done.insert(*ticket, result.clone())),
+                Effect::Event(event) => node.events.push(event.clone()),
+                Effect::Admitted { .. } => {}
+            }
+        }
+        effects
+    }
+
+    /// Lets frames arrive and time pass until nothing has happened for six seconds.
+    pub fn settle(&mut self) {
+        let mut quiet = 0;
+        for _ in 0..5000 {
+            let mut any = false;
+            while let Some((node, link, lane, frame)) = self.flying.pop_front() {
+                any = true;
+                let frame = message::decode(self.nodes[node].mesh.mesh(), &frame).unwrap();
+                self.feed(node, Input::Received { link, lane, frame });
+            }
+            quiet = if any { 0 } else { quiet + 1 };
+            if quiet > 120 {
+                return;
+            }
+            self.now.wall += 50;
+            self.now.mono += 50;
+            for node in 0..self.nodes.len() {
+                self.feed(node, Input::Tick);
+            }
+        }
+        panic!("the mesh does not come to rest");
+    }
+
+    pub fn request(&mut self, node: usize, input: impl FnOnce(u64) -> Input) -> Result<Done, RequestError> {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.feed(node, input(ticket));
+        self.nodes[node]
+            .done
+            .remove(&ticket)
+            .expect("answered by the commit")
+    }
+
+    pub fn publish(&mut self, node: usize, body: Body) -> RecordId {
+        let circle = CircleId::mesh(self.mesh());
+        self.request(node, |ticket| Input::Publish {
+            ticket,
+            circle,
+            bodies: vec![body],
+        })
+        .unwrap()
+        .ids[0]
+    }
+
+    pub fn policy(&mut self, node: usize, text: &str) {
+        let policy = Arc::new(Policy::load(text).unwrap_or_else(|error| panic!("{error}")));
+        self.feed(node, Input::Policy { policy });
+    }
+
+    pub fn stored(&self, node: usize, id: &RecordId) -> Option<Stored> {
+        let reader = self.nodes[node].mesh.reader();
+        reader
+            .find(id)
+            .unwrap()
+            .and_then(|place| reader.record(place).unwrap())
+    }
+
+    pub fn lookup(&self, node: usize, address: &str) -> usize {
+        let what = Observable::parse("ipv4", address).unwrap();
+        let index = self.nodes[node].mesh.index();
+        tocsin_protocol::read(&index).lookup(what.borrowed()).len()
+    }
+
+    pub fn events(&self, node: usize) -> &[Event] {
+        &self.nodes[node].events
+    }
+
+    pub fn closed(&self, node: usize, link: u64) -> bool {
+        self.nodes[node].closed.iter().any(|closed| closed.0 == link)
+    }
+}
