@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use tocsin_record::keys::{self, Signature};
-use tocsin_record::{CircleId, LogKey, NodeKey, RecordId};
+use tocsin_record::{CircleId, NodeKey, RecordId};
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError};
 
 use crate::io::LinkId;
@@ -143,19 +143,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// The committed end of this node's newest log in a circle.
     fn own_head(&self, circle: CircleId) -> (u64, u64, RecordId) {
-        let Some(log) = self.writer.log(circle) else {
-            let mine = |key: &LogKey| key.author == self.node && key.circle == circle;
-            let newest = self
-                .reader
-                .logs()
-                .into_iter()
-                .filter(|info| mine(&info.key))
-                .max_by_key(|i| i.key.epoch);
-            return newest.map_or((0, 0, RecordId::ZERO), |info| {
-                (info.key.epoch, info.tip.seq, info.tip.id)
-            });
-        };
-        self.reader.log(log).map_or((0, 0, RecordId::ZERO), |info| {
+        let info = self.writer.newest(circle).and_then(|log| self.reader.log(log));
+        info.map_or((0, 0, RecordId::ZERO), |info| {
             (info.key.epoch, info.tip.seq, info.tip.id)
         })
     }

@@ -47,24 +47,37 @@ struct Queued {
 /// This node's own logs and what waits to be written.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
+    /// Logs that may go on.
     logs: BTreeMap<CircleId, LogNo>,
+    /// This node's newest log of each circle, whether it may go on or not: what its heads speak of.
+    newest: BTreeMap<CircleId, (u64, LogNo)>,
     queue: Vec<Queued>,
     queued: usize,
     clocks: Option<(u64, u64)>,
 }
 
 impl Writer {
-    pub fn log(&self, circle: CircleId) -> Option<LogNo> {
-        self.logs.get(&circle).copied()
+    /// The newest log of a circle.
+    pub fn newest(&self, circle: CircleId) -> Option<LogNo> {
+        self.newest.get(&circle).map(|(_, log)| *log)
+    }
+
+    fn note(&mut self, key: &LogKey, log: LogNo) {
+        let known = self.newest.entry(key.circle).or_insert((key.epoch, log));
+        *known = (*known).max((key.epoch, log));
     }
 }
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
-    /// Goes on with this node's logs, if the same machine wrote them a moment ago.
+    /// Finds this node's logs, and goes on with them if the same machine wrote them a moment ago.
     pub(crate) fn resume_own_logs(&mut self) -> Result<(), StoreError> {
-        for info in self.reader.logs() {
+        let logs = self.reader.logs();
+        for info in &logs {
             if matches!(info.standing, Standing::Forked { .. }) {
                 self.searches.stop(info.key.author, info.key.circle);
+            }
+            if info.key.author == self.node {
+                self.writer.note(&info.key, info.no);
             }
         }
         let alive = self.store.get_meta(meta::ALIVE)?;
@@ -77,20 +90,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             };
             alive.boot == self.config.boot && wall < ALIVE_MS && wall.abs_diff(mono) < PARTED_MS
         });
-        if !goes_on {
-            return Ok(());
+        if goes_on {
+            self.writer.logs = self
+                .writer
+                .newest
+                .iter()
+                .map(|(circle, (_, log))| (*circle, *log))
+                .collect();
         }
-        let mut newest: BTreeMap<CircleId, (u64, LogNo)> = BTreeMap::new();
-        for info in self.reader.logs() {
-            if info.key.author == self.node && info.standing == Standing::Open {
-                let entry = newest.entry(info.key.circle).or_insert((info.key.epoch, info.no));
-                *entry = (*entry).max((info.key.epoch, info.no));
-            }
-        }
-        self.writer.logs = newest
-            .into_iter()
-            .map(|(circle, (_, log))| (circle, log))
-            .collect();
         Ok(())
     }
 
@@ -106,8 +113,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// A peer holds records of this node that this node lacks: its disk is older than its word.
     pub(crate) fn lost_own_records(&mut self, log: LogNo) {
-        if let Some(circle) = self.circle_of(log) {
-            self.writer.logs.remove(&circle);
+        if let Some(key) = self.store.key(log) {
+            self.writer.logs.remove(&key.circle);
+            self.writer.note(&key, log);
         }
     }
 
@@ -363,20 +371,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 i64::try_from(self.now.wall).unwrap_or(i64::MAX) - i64::try_from(clock).unwrap_or(i64::MAX);
             return Ok(Err(RequestError::Clock(away / 1000)));
         }
-        if let Some(log) = self.writer.log(circle)
+        if let Some(log) = self.writer.logs.get(&circle).copied()
             && self.store.standing(log) == Some(Standing::Open)
         {
             return Ok(Ok(log));
         }
-        let mine = |key: &LogKey| key.author == self.node && key.circle == circle;
-        let known = self
-            .reader
-            .logs()
-            .iter()
-            .filter(|i| mine(&i.key))
-            .map(|i| i.key.epoch)
-            .max()
-            .unwrap_or(0);
+        let known = self.writer.newest.get(&circle).map_or(0, |(epoch, _)| *epoch);
         let epoch = self.now.wall.max(known + 1);
         let wait = self.open_after(self.node, circle, epoch);
         if wait > 0 {
@@ -390,6 +390,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         let log = self.store.open_log(&key, self.identity.org)?;
         self.writer.logs.insert(circle, log);
+        self.writer.note(&key, log);
         Ok(Ok(log))
     }
 
