@@ -223,7 +223,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if !self.shares(peer.org, page.log.circle) {
             return Ok(());
         }
-        let Some(log) = self.log_for(page.log)? else {
+        let Some(log) = self.log_for(peer.node, page.log)? else {
             return Ok(());
         };
         if let Some(run) = run {

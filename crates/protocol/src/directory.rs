@@ -32,8 +32,8 @@ pub enum TakeError {
     /// The document does not count.
     #[error(transparent)]
     Document(#[from] DocumentError),
-    /// Its org is not in the charter.
-    #[error("the certificate is of an org that is not in the charter")]
+    /// Its org is not in the charter, or no root certified its stewards.
+    #[error("it is of an org that is not in the charter, or of stewards that no root certified")]
     Stranger,
     /// A bound was reached.
     #[error("there are too many {0}")]
@@ -177,6 +177,13 @@ impl Directory {
 
     fn take_roster(&mut self, signed: &Signed) -> Result<Taken, TakeError> {
         let roster: Roster = signed.read()?;
+        let certified: BTreeSet<[u8; 32]> = self
+            .nodes()
+            .flat_map(|(_, node)| node.steward_keys().collect::<Vec<_>>())
+            .collect();
+        if roster.version == 1 && !roster.stewards.iter().all(|key| certified.contains(key)) {
+            return Err(TakeError::Stranger);
+        }
         if roster.version == 1 {
             let (circle, roster) = Roster::open(self.mesh, signed)?;
             if self.rosters.contains_key(&circle) {

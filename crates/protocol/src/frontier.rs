@@ -199,7 +199,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if !self.shares(peer.org, entry.log.circle) {
                 continue;
             }
-            let Some(log) = self.log_for(entry.log)? else {
+            let Some(log) = self.log_for(peer.node, entry.log)? else {
                 continue;
             };
             self.compare(link, log, &entry)?;

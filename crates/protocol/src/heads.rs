@@ -254,7 +254,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
             self.pass_head(node, log.circle, state, Some(link));
             if head.seq > 0
-                && let Some(log) = self.log_for(log)?
+                && let Some(log) = self.log_for(peer.node, log)?
                 && head.seq > self.height(log)
             {
                 self.expect(log, link, head.seq);

@@ -13,6 +13,8 @@ use crate::message::{self, Incoming, Lane, LinkNo, LogName, Message};
 
 /// Most names that a peer may give on one link.
 const NAMES_MAX: usize = 1 << 18;
+/// Most logs without a record that one peer may talk of.
+const EMPTY_MAX: usize = 1024;
 /// Longest frame that messages are gathered into, in bytes: several messages of one commit share it.
 const GATHER: usize = 64 << 10;
 /// Round trip assumed before one was measured, in ms.
@@ -269,14 +271,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(name) = link.meant(no) else {
             return Ok(None);
         };
+        let link_node = peer.node;
         if !self.shares(peer.org, name.circle) {
             return Ok(None);
         }
-        self.log_for(name)
+        self.log_for(link_node, name)
     }
 
-    /// The number of a log here, opened if its author may write to its circle.
-    pub(crate) fn log_for(&mut self, name: LogName) -> Result<Option<LogNo>, StoreError> {
+    /// The number of a log here, opened on a peer's word if its author may write to its circle. Such a log is empty until
+    /// a signed run comes; a peer may talk of so many empty ones, and they count for nothing else.
+    pub(crate) fn log_for(&mut self, by: NodeKey, name: LogName) -> Result<Option<LogNo>, StoreError> {
         let key = name.key(self.directory.mesh());
         if let Some(no) = self.store.log_no(&key) {
             return Ok(Some(no));
@@ -284,10 +288,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(org) = self.directory.org_of(name.author) else {
             return Ok(None);
         };
-        if !self.directory.is_member(org, name.circle) || !self.may_open(&key) {
+        let talked = self.empty.values().filter(|node| **node == by).count();
+        if talked >= EMPTY_MAX || !self.directory.is_member(org, name.circle) || !self.may_open(&key) {
             return Ok(None);
         }
-        self.store.open_log(&key, org).map(Some)
+        let log = self.store.open_log(&key, org)?;
+        self.empty.insert(log, by);
+        Ok(Some(log))
     }
 
     /// This node's number for a log on a link.

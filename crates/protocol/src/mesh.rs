@@ -78,6 +78,8 @@ pub struct Mesh<K, S> {
     pub(crate) writer: Writer,
     pub(crate) rejudge: Rejudge,
     pub(crate) judged: Vec<Judged>,
+    /// Logs that were opened on a peer's word and have no record yet, with that peer.
+    pub(crate) empty: BTreeMap<LogNo, NodeKey>,
     pub(crate) next_flush: u64,
     pub(crate) next_second: u64,
     pub(crate) next_minute: u64,
@@ -133,6 +135,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             writer: Writer::default(),
             rejudge: Rejudge::default(),
             judged: Vec::new(),
+            empty: BTreeMap::new(),
             next_flush: now.mono,
             next_second: now.mono,
             next_minute: now.mono,

@@ -13,7 +13,7 @@ use tocsin_record::body::report::Subject;
 use tocsin_record::body::retraction::{Retraction, VERSIONS_MAX, Version};
 use tocsin_record::run::{Draft, SIGN_EVERY};
 use tocsin_record::{CircleId, Entry, Header, LogKey, NodeKey, Part, Run, codec};
-use tocsin_store::{Kv, LogNo, Slots, Standing, StoreError};
+use tocsin_store::{Kv, LogInfo, LogNo, Slots, Standing, StoreError};
 
 use crate::io::{Done, Output, RequestError, Ticket};
 use crate::mesh::{Mesh, meta};
@@ -126,14 +126,18 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// After how many ms an author may open a log in a circle at `epoch`, by all its logs that are known there.
     fn open_after(&self, author: NodeKey, circle: CircleId, epoch: u64) -> u64 {
-        let mine = |key: &LogKey| key.author == author && key.circle == circle && key.epoch > 0;
-        let mut epochs: Vec<u64> = self
-            .reader
-            .logs()
+        // Only logs that hold something their author signed count: anybody can talk of others.
+        let signed = |info: &LogInfo| {
+            info.key.author == author
+                && info.key.circle == circle
+                && info.tip.seq > 0
+                && info.key.epoch != epoch
+        };
+        let logs = self.reader.logs();
+        let mut epochs: Vec<u64> = logs
             .iter()
-            .map(|i| i.key)
-            .filter(mine)
-            .map(|k| k.epoch)
+            .filter(|info| signed(info))
+            .map(|info| info.key.epoch)
             .collect();
         epochs.push(epoch);
         epochs.sort_unstable();

@@ -4,7 +4,7 @@
 
 mod world;
 
-use tocsin_protocol::{Effect, Event, Input};
+use tocsin_protocol::{Effect, Event, Input, message};
 use tocsin_record::body::report::Subject;
 use tocsin_record::keys::Secret;
 use tocsin_record::run::Draft;
@@ -263,4 +263,43 @@ fn strangers_and_other_meshes_stay_out() {
     let lobby = other.lobby_of(1, world.transport(0));
     world.receive(0, 500, lobby);
     assert!(world.closed(0, 500));
+}
+
+#[test]
+fn talk_of_logs_that_nobody_signed_costs_their_author_nothing() {
+    let mut world = World::new(3, OPEN);
+    let liar = world.strange_link(1, 2);
+    let author = world.nodes[0].mesh.node();
+    let circle = CircleId::mesh(world.mesh());
+    for n in 0..3000 {
+        let epoch = world.now.wall - 5000 + u64::from(n);
+        let log = message::LogName {
+            author,
+            circle,
+            epoch,
+        };
+        let have = message::Have {
+            log: n,
+            from: 1,
+            more: 9,
+            age: 0,
+            except: vec![],
+        };
+        let frame = message::encode(&vec![
+            message::Message::Name(n, log),
+            message::Message::Have(vec![have]),
+        ]);
+        world.receive(1, liar, frame);
+    }
+    assert!(
+        world.nodes[1].mesh.reader().logs().len() <= 1024,
+        "what one peer talks of is bounded"
+    );
+    world.connect(0, 1);
+    let id = world.publish(0, report(1, 1, "192.0.2.7"));
+    world.settle();
+    assert!(
+        world.stored(1, &id).is_some(),
+        "the author's own log is taken all the same"
+    );
 }
