@@ -45,7 +45,8 @@ pub(crate) struct Decided {
     pub verdict: Verdict,
     pub body: BodyState,
     pub rule: u16,
-    pub observables: Vec<Observable>,
+    /// The body, if it was here and reads.
+    pub read: Option<Body>,
 }
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
@@ -183,7 +184,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             decided.push(one);
         }
         self.store.append(log, run, packed, &outcomes)?;
-        for (entry, one) in run.entries().iter().zip(decided) {
+        for (entry, one) in run.entries().iter().zip(&decided) {
             let place = RecordRef {
                 log,
                 seq: entry.header.seq,
@@ -195,7 +196,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 _ => {}
             }
         }
-        self.offer(log, run, from)
+        self.offer(log, run, &decided, from)
     }
 
     fn mark_withheld(&mut self, place: RecordRef) -> Result<(), StoreError> {
@@ -227,14 +228,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                         verdict: Verdict::Unjudged,
                         body: BodyState::Wanted,
                         rule,
-                        observables: Vec::new(),
+                        read: None,
                     }
                 } else {
                     Decided {
                         verdict: Verdict::Refused,
                         body: BodyState::Refused,
                         rule,
-                        observables: Vec::new(),
+                        read: None,
                     }
                 })
             }
@@ -262,7 +263,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 verdict,
                 body,
                 rule,
-                observables: Vec::new(),
+                read: None,
             });
         }
         let judgement = self.judge(entry, &body);
@@ -275,16 +276,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if verdict == Verdict::Accepted && self.lacks_ancestor(&body)? {
             return self.undecided(rule::ANCESTOR, Verdict::Held, BodyState::Here);
         }
-        let observables = if verdict == Verdict::Accepted {
-            crate::mesh::observables(&body)
-        } else {
-            Vec::new()
-        };
         Ok(Decided {
             verdict,
             body: state,
             rule,
-            observables,
+            read: Some(body),
         })
     }
 
@@ -317,7 +313,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             verdict,
             body,
             rule,
-            observables: Vec::new(),
+            read: None,
         })
     }
 
@@ -345,20 +341,21 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         &mut self,
         place: RecordRef,
         entry: &Entry,
-        decided: Decided,
+        decided: &Decided,
         out: &mut Output,
     ) -> Result<(), StoreError> {
         let here = self
             .store
             .outcome(place)
             .is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
-        if decided.verdict == Verdict::Accepted && here && !decided.observables.is_empty() {
-            let Decided {
-                verdict, observables, ..
-            } = decided;
+        if decided.verdict == Verdict::Accepted
+            && here
+            && let Some(read) = &decided.read
+        {
+            let observables = crate::mesh::observables(read);
             self.judged.push(Judged {
                 place,
-                verdict,
+                verdict: decided.verdict,
                 observables,
             });
         }
@@ -375,10 +372,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         self.rejudge.arrived(&entry.id);
         if entry.header.class == Class::Control
-            && let Part::Here(body) = &entry.body
-            && let Ok(Body::Roster(carried) | Body::Certificate(carried)) = Body::read(&entry.header, body)
+            && let Some(Body::Roster(carried) | Body::Certificate(carried)) = &decided.read
         {
-            self.take_documents(&[carried.document], None, out)?;
+            self.take_documents(std::slice::from_ref(&carried.document), None, out)?;
         }
         Ok(())
     }
@@ -413,7 +409,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         let passes = decided.verdict == Verdict::Accepted || self.is_newer_hold(decided.rule);
         entry.body = Part::Here(body);
-        self.settle(place, &entry, decided, out)?;
+        self.settle(place, &entry, &decided, out)?;
         if passes {
             self.released(place, Some(link))
         } else {

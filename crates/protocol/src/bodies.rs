@@ -304,7 +304,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         {
             return Ok(BodyStatus::NotHeld);
         }
-        Ok(if self.may_send(log, &stored.entry, org)? {
+        Ok(if self.may_send(log, &stored.entry, org) {
             BodyStatus::Here(body.to_vec())
         } else {
             BodyStatus::Withheld
@@ -365,7 +365,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
                 continue;
             };
-            if Some(link) == from || !self.may_send(place.log, &entry, peer.org)? {
+            if Some(link) == from || !self.may_send(place.log, &entry, peer.org) {
                 continue;
             }
             if let Some(log) = self.number(link, place.log) {
@@ -451,7 +451,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 .is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
             if here
                 && let Some(entry) = self.store.entry(place)?
-                && self.may_send(log, &entry, peer.org)?
+                && self.may_send(log, &entry, peer.org)
                 && let Some(log) = self.number(link, log)
             {
                 have.push(BodyRef { log, seq: what.seq });

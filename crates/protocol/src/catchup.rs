@@ -366,7 +366,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return reader.runs(log, from, max_bytes, &mut tocsin_store::Bodies::None);
         }
         let mut allowed = |place: RecordRef, entry: &tocsin_record::Entry, _: &tocsin_store::Outcome| {
-            self.may_send(place.log, entry, peer.org).unwrap_or(false)
+            self.may_send(place.log, entry, peer.org)
         };
         reader.runs(
             log,

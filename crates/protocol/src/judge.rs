@@ -118,26 +118,35 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         })
     }
 
-    /// `forward`: own records too.
+    /// `forward`: own records too. Only a body that reads was kept, so one that does not is not here.
     pub(crate) fn forward_allowed(&mut self, entry: &Entry, org: OrgId) -> Decision {
+        let body = entry.body().and_then(|body| Body::read(&entry.header, body).ok());
+        let view = body.as_ref().map(body_view);
+        self.forward_with(&entry.header, view.as_ref(), org)
+    }
+
+    /// As [`Self::forward_allowed`], with a body that was read before.
+    pub(crate) fn forward_with(
+        &mut self,
+        header: &Header,
+        view: Option<&BodyView<'_>>,
+        org: OrgId,
+    ) -> Decision {
         let disputed = self
             .store
-            .log_no(&entry.header.log())
-            .is_some_and(|log| entry.header.seq > self.takes_up_to(log));
+            .log_no(&header.log())
+            .is_some_and(|log| header.seq > self.takes_up_to(log));
         let Self {
             directory,
             decisions,
             now,
             ..
         } = self;
-        let author = author_facts(directory, &entry.header);
+        let author = author_facts(directory, header);
         let peer = org_facts(directory, org);
-        // Only a body that reads was kept; one that does not is not here.
-        let body = entry.body().and_then(|body| Body::read(&entry.header, body).ok());
-        let view = body.as_ref().map(body_view);
         let facts = RecordFacts {
-            header: header_facts(directory, &author, &entry.header, now.wall),
-            body: view.as_ref().map(BodyView::facts),
+            header: header_facts(directory, &author, header, now.wall),
+            body: view.map(BodyView::facts),
             disputed,
         };
         decisions.forward(&facts, &peer)

@@ -179,7 +179,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let released = new.verdict == Verdict::Accepted && old.verdict != Verdict::Accepted;
         let verdict_changed = new.verdict != old.verdict;
         if verdict_changed {
-            self.settle(place, &entry, decided, out)?;
+            self.settle(place, &entry, &decided, out)?;
         }
         if released && body == BodyState::Here {
             self.released(place, None)

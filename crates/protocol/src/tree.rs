@@ -6,10 +6,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use tocsin_record::{NodeKey, Run, page};
+use tocsin_policy::BodyView;
+use tocsin_record::{Entry, NodeKey, OrgId, Run, page};
 use tocsin_store::{BodyState, Kv, LogNo, RecordRef, Slots, StoreError, Verdict};
 
+use crate::admit::Decided;
 use crate::io::{LinkId, Output};
+use crate::judge::body_view;
 use crate::link::PendingHave;
 use crate::mesh::{FLUSH_MS, Mesh};
 use crate::message::tree::{HAVES_MAX, PUSH_BODY_MAX};
@@ -196,10 +199,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     /// Hands an admitted run on: pushed along the tree, announced to a few others. `from` is the link it came by.
-    pub(crate) fn offer(&mut self, log: LogNo, run: &Run, from: Option<LinkId>) -> Result<(), StoreError> {
+    pub(crate) fn offer(
+        &mut self,
+        log: LogNo,
+        run: &Run,
+        decided: &[Decided],
+        from: Option<LinkId>,
+    ) -> Result<(), StoreError> {
         let to = run.tip().seq;
+        let mut eager = Vec::new();
         let mut lazy = Vec::new();
-        let mut pages: Vec<(Vec<bool>, Bytes)> = Vec::new();
         let pushable = run.body_bytes() <= PUSH_MAX;
         for link in self.links_of(log) {
             if Some(link) == from {
@@ -213,10 +222,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
             if spoke.eager && pushable && !behind {
                 spoke.told = to;
-                self.push(link, log, run, &mut pages)?;
+                eager.push(link);
             } else {
                 lazy.push(link);
             }
+        }
+        if !eager.is_empty() {
+            self.push(&eager, log, run, decided);
         }
         // A moving choice, so that over time every lazy link hears of something.
         while lazy.len() > LAZY_LINKS {
@@ -229,49 +241,50 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
-    /// One page for all links that may have the same bodies.
-    fn push(
-        &mut self,
-        link: LinkId,
-        log: LogNo,
-        run: &Run,
-        pages: &mut Vec<(Vec<bool>, Bytes)>,
-    ) -> Result<(), StoreError> {
-        let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
-            return Ok(());
-        };
-        let mut allowed = Vec::with_capacity(run.entries().len());
-        for entry in run.entries() {
-            allowed.push(self.may_send(log, entry, peer.org)?);
-        }
-        let known = pages
+    /// Pushes a run: bodies are read once, policy is asked for each (record, link), and links that may have the same
+    /// bodies get the same page.
+    fn push(&mut self, links: &[LinkId], log: LogNo, run: &Run, decided: &[Decided]) {
+        let views: Vec<Option<BodyView<'_>>> = decided
             .iter()
-            .find(|(parts, _)| *parts == allowed)
-            .map(|(_, page)| page.clone());
-        let page = match known {
-            Some(page) => page,
-            None => {
-                let page = self.page_for(log, run, &allowed);
-                pages.push((allowed, page.clone()));
-                page
+            .map(|one| one.read.as_ref().map(body_view))
+            .collect();
+        let mut carried = Vec::with_capacity(decided.len());
+        for entry in run.entries() {
+            carried.push(self.is_carried(RecordRef {
+                log,
+                seq: entry.header.seq,
+            }));
+        }
+        let mut pages: Vec<(Vec<bool>, Vec<u8>)> = Vec::new();
+        for &link in links {
+            let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
+                continue;
+            };
+            let mut allowed = Vec::with_capacity(carried.len());
+            for ((entry, carried), view) in run.entries().iter().zip(&carried).zip(&views) {
+                allowed.push(*carried && self.forward_with(&entry.header, view.as_ref(), peer.org).allow);
             }
-        };
-        let Some(no) = self.number(link, log) else {
-            return Ok(());
-        };
-        self.tell(
-            link,
-            Message::Push(Push {
-                log: no,
-                reply: false,
-                page: page.to_vec(),
-            }),
-        );
-        Ok(())
+            let known = pages.iter().position(|(parts, _)| *parts == allowed);
+            let at = known.unwrap_or_else(|| {
+                pages.push((allowed.clone(), self.page_for(log, run, &allowed)));
+                pages.len() - 1
+            });
+            let page = pages[at].1.clone();
+            if let Some(no) = self.number(link, log) {
+                self.tell(
+                    link,
+                    Message::Push(Push {
+                        log: no,
+                        reply: false,
+                        page,
+                    }),
+                );
+            }
+        }
     }
 
     /// A run with the bodies that are allowed, small enough and held; of the others it says why not.
-    fn page_for(&self, log: LogNo, run: &Run, allowed: &[bool]) -> Bytes {
+    fn page_for(&self, log: LogNo, run: &Run, allowed: &[bool]) -> Vec<u8> {
         let mut sent = run.clone();
         for ((header, part), allowed) in sent.bodies_mut().zip(allowed) {
             let stamped = self.store.outcome(RecordRef { log, seq: header.seq });
@@ -284,7 +297,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 _ => tocsin_record::Part::NotHeld,
             };
         }
-        page::encode(&sent).into()
+        page::encode(&sent)
     }
 
     pub(crate) fn note_have(&mut self, link: LinkId, log: LogNo, from: u64, to: u64) {
@@ -343,7 +356,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Records of a range whose bodies a peer will not get from here, counted from `from`; at most 256, and of a long
     /// range none: its bodies are asked for one by one anyway.
-    fn except(&mut self, log: LogNo, from: u64, to: u64, org: tocsin_record::OrgId) -> Vec<u32> {
+    fn except(&mut self, log: LogNo, from: u64, to: u64, org: OrgId) -> Vec<u32> {
         let mut except = Vec::new();
         if to - from >= 256 {
             return except;
@@ -360,7 +373,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                     .entry(place)
                     .ok()
                     .flatten()
-                    .is_some_and(|entry| self.may_send(log, &entry, org).unwrap_or(false));
+                    .is_some_and(|entry| self.may_send(log, &entry, org));
             if !allowed && let Ok(offset) = u32::try_from(seq - from) {
                 except.push(offset);
             }
@@ -607,30 +620,26 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
-    /// Whether a record's body may go to an org: it is accepted here, or carried because it is newer than this node,
-    /// and the policy lets it pass. Headers always go to members.
-    pub(crate) fn may_send(
-        &mut self,
-        log: LogNo,
-        entry: &tocsin_record::Entry,
-        org: tocsin_record::OrgId,
-    ) -> Result<bool, StoreError> {
+    /// Whether a record's body may go to an org: it is carried, and the policy lets it pass. Headers always go to members.
+    pub(crate) fn may_send(&mut self, log: LogNo, entry: &Entry, org: OrgId) -> bool {
         let place = RecordRef {
             log,
             seq: entry.header.seq,
         };
-        let Some(stamped) = self.store.outcome(place) else {
-            return Ok(false);
-        };
-        if stamped.outcome.body != BodyState::Here {
-            return Ok(false);
-        }
-        let carried = match stamped.outcome.verdict {
-            Verdict::Accepted => true,
-            Verdict::Held => self.is_newer_hold(stamped.outcome.rule),
-            Verdict::Unjudged | Verdict::Refused => false,
-        };
-        Ok(carried && self.forward_allowed(entry, org).allow)
+        self.is_carried(place) && self.forward_allowed(entry, org).allow
+    }
+
+    /// Whether a body may leave at all: it is here, and accepted or only newer than this node.
+    fn is_carried(&self, place: RecordRef) -> bool {
+        self.store.outcome(place).is_some_and(|stamped| {
+            let outcome = stamped.outcome;
+            outcome.body == BodyState::Here
+                && match outcome.verdict {
+                    Verdict::Accepted => true,
+                    Verdict::Held => self.is_newer_hold(outcome.rule),
+                    Verdict::Unjudged | Verdict::Refused => false,
+                }
+        })
     }
 
     /// The node that a link leads to.
