@@ -10,11 +10,30 @@ pub fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Milliseconds since this process first asked: never falls, and does not follow corrections of the wall clock.
+/// Milliseconds since the machine came up: never falls within a process, does not follow corrections of the wall
+/// clock, and goes on over a restart of the process, by which a node knows that nobody turned its disk back.
 #[must_use]
 pub fn monotonic_ms() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+    static START: OnceLock<(u64, Instant)> = OnceLock::new();
+    let (uptime, start) = START.get_or_init(|| (uptime_ms(), Instant::now()));
+    uptime.saturating_add(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
+}
+
+/// By Linux's own account; 0 elsewhere, where each start of the process then counts as one of the machine.
+fn uptime_ms() -> u64 {
+    let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let seconds: f64 = text
+        .split(' ')
+        .next()
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(0.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a positive number of milliseconds far below 2^53"
+    )]
+    let ms = (seconds.max(0.0) * 1000.0) as u64;
+    ms
 }
 
 /// A time as people read it: `2026-11-22 04:25:32`, in UTC; `-` for 0.
@@ -27,6 +46,52 @@ pub fn show(ms: u64) -> String {
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+}
+
+/// As RFC 3339 with milliseconds: `2026-11-22T04:25:32.250Z`.
+#[must_use]
+pub fn rfc3339(ms: u64) -> String {
+    // `show` gives `-` for 0 only, which callers write as nothing.
+    let text = show(ms.max(1)).replace(' ', "T");
+    format!("{text}.{:03}Z", ms % 1000)
+}
+
+/// Reads what [`rfc3339`] writes, with or without the fraction.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<u64> {
+    let text = text.strip_suffix('Z')?;
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let (date, time) = seconds.split_once(['T', ' '])?;
+    let numbers = |text: &str, by: char| -> Option<[u64; 3]> {
+        let parts: Vec<u64> = text.split(by).map(str::parse).collect::<Result<_, _>>().ok()?;
+        parts.try_into().ok()
+    };
+    let [year, month, day] = numbers(date, '-')?;
+    let [hour, minute, second] = numbers(time, ':')?;
+    let bounded = (1970..=9999).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 61
+        && (1..=9).contains(&fraction.len())
+        && fraction.bytes().all(|digit| digit.is_ascii_digit());
+    if !bounded {
+        return None;
+    }
+    let ms: u64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
+    let days = days_since_1970(year, month, day);
+    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + ms)
+}
+
+/// After Hinnant's `days_from_civil`, for years from 1970.
+fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (year / 400, year % 400);
+    let shifted_month = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
 }
 
 /// The time of day alone, for live tables: `04:25:32`.
@@ -62,7 +127,11 @@ pub fn parse_span(text: &str) -> Result<u64, String> {
         "d" | "day" | "days" => 86_400_000,
         "w" => 7 * 86_400_000,
         "y" => 365 * 86_400_000,
-        _ => return Err(format!("`{text}` is no span of time: write 90d, 12h, 10min, 30s or 250ms")),
+        _ => {
+            return Err(format!(
+                "`{text}` is no span of time: write 90d, 12h, 10min, 30s or 250ms"
+            ));
+        }
     };
     digits
         .parse::<u64>()
@@ -80,7 +149,11 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     (year, month, day)
 }
@@ -95,6 +168,24 @@ mod tests {
         assert_eq!(show(951_782_400_000), "2000-02-29 00:00:00");
         assert_eq!(show(1_795_321_532_000), "2026-11-22 04:25:32");
         assert_eq!(show_time(1_795_321_532_000), "04:25:32");
+    }
+
+    #[test]
+    fn times_come_back() {
+        for ms in [1, 951_782_400_000, 1_795_321_532_250, 4_102_444_799_999] {
+            assert_eq!(parse_rfc3339(&rfc3339(ms)), Some(ms));
+        }
+        assert_eq!(parse_rfc3339("2026-11-22T04:25:32Z"), Some(1_795_321_532_000));
+        for wrong in [
+            "",
+            "Z",
+            "2026-13-01T00:00:00Z",
+            "2026-11-22T04:25:32",
+            "2026-11-22T04:25:32.Z",
+            "1969-01-01T00:00:00Z",
+        ] {
+            assert_eq!(parse_rfc3339(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -21,6 +21,12 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// As [`escape`], for text of several lines that this program laid out.
+#[must_use]
+pub fn escape_lines(text: &str) -> String {
+    text.lines().map(escape).collect::<Vec<_>>().join("\n")
+}
+
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -54,7 +60,7 @@ pub enum Style {
 /// Whether to colour what goes to standard output: only a terminal, and `NO_COLOR` is kept (no-color.org).
 #[must_use]
 pub fn colour() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    std::io::stdout().is_terminal() && wants_colour()
 }
 
 /// Whether progress can be shown: standard error is a terminal.
@@ -63,10 +69,24 @@ pub fn shows_progress() -> bool {
     std::io::stderr().is_terminal()
 }
 
-/// Emphasises, where colours are shown.
+/// Emphasises on standard output, where colours are shown.
 #[must_use]
 pub fn paint(style: Style, text: &str) -> String {
-    if !colour() {
+    paint_if(colour(), style, text)
+}
+
+/// Emphasises on standard error, where colours are shown.
+#[must_use]
+pub fn paint_err(style: Style, text: &str) -> String {
+    paint_if(shows_progress() && wants_colour(), style, text)
+}
+
+fn wants_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn paint_if(colour: bool, style: Style, text: &str) -> String {
+    if !colour {
         return text.to_owned();
     }
     let code = match style {
@@ -148,7 +168,10 @@ mod tests {
 
     #[test]
     fn tables_line_up() {
-        let rows = vec![vec!["a".to_owned(), "1".to_owned()], vec!["long".to_owned(), "22".to_owned()]];
+        let rows = vec![
+            vec!["a".to_owned(), "1".to_owned()],
+            vec!["long".to_owned(), "22".to_owned()],
+        ];
         assert_eq!(table(&["x", "n"], &rows), "x     n\na     1\nlong  22");
     }
 

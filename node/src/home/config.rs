@@ -1,6 +1,5 @@
 //! `config.toml`: what an operator may set. The sample file is the default, and a test holds it to that.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -25,8 +24,6 @@ pub struct Config {
     pub log: String,
     /// Age from which on an org counts as silent, as a span.
     pub max_age: String,
-    /// Local opinion of partners by name, 0 to 100 in steps of 5.
-    pub trust: BTreeMap<String, u8>,
     /// Who asks, for the policy's `query`.
     pub person: Person,
     /// Bounds.
@@ -64,7 +61,6 @@ impl Default for Config {
             announce: Vec::new(),
             log: "info".to_owned(),
             max_age: "10min".to_owned(),
-            trust: BTreeMap::new(),
             person: Person::default(),
             limits: Limits::default(),
         }
@@ -155,14 +151,6 @@ impl Config {
             }
         }
         clock::parse_span(&self.max_age).map_err(|why| ("max_age".to_owned(), why))?;
-        for (name, trust) in &self.trust {
-            if *trust > 100 || trust % 5 != 0 {
-                return Err((
-                    format!("trust.{name}"),
-                    format!("{trust} is no step of the scale: use 0, 5, 10, ... 100"),
-                ));
-            }
-        }
         let bounds = [
             ("limits.links", self.limits.links, 1..=4096),
             ("limits.inbox", self.limits.inbox, 64..=65_536),
@@ -206,7 +194,6 @@ mod tests {
         let fault = |text: &str| Config::parse(text, "config.toml").unwrap_err().to_string();
         assert!(fault("lisen = []").contains("lisen"), "unknown keys are errors");
         assert!(fault("listen = [\"7117\"]").contains("no multiaddr"));
-        assert!(fault("[trust]\nx = 7").contains("steps") || fault("[trust]\nx = 7").contains("scale"));
         assert!(fault("max_age = \"soon\"").contains("max_age"));
         assert!(fault("[limits]\nlinks = 0").contains("limits.links"));
     }

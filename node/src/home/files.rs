@@ -29,7 +29,9 @@ pub enum FileError {
         most: u64,
     },
     /// A secret that others can read.
-    #[error("{path} can be read by others (mode {mode:03o}): chmod 600 {path}, and think of the key as known")]
+    #[error(
+        "{path} can be read by others (mode {mode:03o}): chmod 600 {path}, and think of the key as known"
+    )]
     Open {
         /// Which file.
         path: PathBuf,
@@ -80,7 +82,9 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
 /// # Errors
 /// [`FileError`].
 pub fn read_text(path: &Path, most: u64) -> Result<String, FileError> {
-    String::from_utf8(read(path, most)?).map_err(|_| FileError::NotText { path: path.to_owned() })
+    String::from_utf8(read(path, most)?).map_err(|_| FileError::NotText {
+        path: path.to_owned(),
+    })
 }
 
 /// As [`read`], for a secret: refuses a file that others can read.
@@ -90,7 +94,10 @@ pub fn read_text(path: &Path, most: u64) -> Result<String, FileError> {
 pub fn read_secret(path: &Path, most: u64) -> Result<zeroize::Zeroizing<Vec<u8>>, FileError> {
     let mode = fs::metadata(path).map_err(io("read", path))?.mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(FileError::Open { path: path.to_owned(), mode });
+        return Err(FileError::Open {
+            path: path.to_owned(),
+            mode,
+        });
     }
     read(path, most).map(zeroize::Zeroizing::new)
 }
@@ -117,7 +124,9 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// [`FileError::Exists`] if something is there.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     if path.exists() {
-        return Err(FileError::Exists { path: path.to_owned() });
+        return Err(FileError::Exists {
+            path: path.to_owned(),
+        });
     }
     write(path, bytes)
 }
@@ -138,7 +147,11 @@ fn write_as(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
         file.sync_all()?;
         fs::rename(&beside, path)?;
         path.parent().map_or(Ok(()), |folder| {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            let folder = if folder.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                folder
+            };
             File::open(folder)?.sync_all()
         })
     };
@@ -169,10 +182,16 @@ mod tests {
         write(&path, b"two").unwrap();
         assert_eq!(read(&path, 3).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        assert!(matches!(read(&path, 2), Err(FileError::TooLong { length: 3, .. })));
+        assert!(matches!(
+            read(&path, 2),
+            Err(FileError::TooLong { length: 3, .. })
+        ));
         assert!(matches!(write_new(&path, b""), Err(FileError::Exists { .. })));
         assert_eq!(read_secret(&path, 3).unwrap().as_slice(), b"two");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(read_secret(&path, 3), Err(FileError::Open { mode: 0o640, .. })));
+        assert!(matches!(
+            read_secret(&path, 3),
+            Err(FileError::Open { mode: 0o640, .. })
+        ));
     }
 }

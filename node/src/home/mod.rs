@@ -252,7 +252,12 @@ impl Home {
             .find(|certificate| certificate.node_key().0 == record.public())
             .filter(|certificate| certificate.transport_key() == Secret::from_seed(&transport).public())
             .ok_or_else(|| HomeError::Mixed(self.path.clone()))?;
-        Ok(Identity { card, certificate, record, transport })
+        Ok(Identity {
+            card,
+            certificate,
+            record,
+            transport,
+        })
     }
 
     /// The mesh's documents, `None` before the node founded or joined one.

@@ -5,9 +5,6 @@
 
 use ed25519_dalek::pkcs8::spki::der::pem;
 
-/// Longest text, in bytes: a charter of 4,096 orgs with their certificates fits.
-pub const TEXT_MAX: u64 = 64 << 20;
-
 /// A text is not what it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum ArmorError {
@@ -23,7 +20,9 @@ pub enum ArmorError {
         found: String,
     },
     /// Lines for people differ from what the bytes say.
-    #[error("the line `{0}` says something else than the signed bytes: the file was edited, ask for it again")]
+    #[error(
+        "the line `{0}` says something else than the signed bytes: the file was edited, ask for it again"
+    )]
     Edited(String),
 }
 
@@ -47,7 +46,8 @@ pub(super) fn read(label: &'static str, text: &str) -> Result<Vec<u8>, ArmorErro
     let begin = text.find("-----BEGIN ").ok_or(ArmorError::Block(label))?;
     // Mail turns line ends; the block itself is strict.
     let block = text[begin..].replace("\r\n", "\n");
-    let (found, bytes) = pem::decode_vec(block.trim_end().as_bytes()).map_err(|_| ArmorError::Block(label))?;
+    let (found, bytes) =
+        pem::decode_vec(block.trim_end().as_bytes()).map_err(|_| ArmorError::Block(label))?;
     if found == label {
         Ok(bytes)
     } else {
@@ -62,7 +62,9 @@ pub(super) fn read(label: &'static str, text: &str) -> Result<Vec<u8>, ArmorErro
 pub(super) fn check(text: &str, lines: &[(&str, String)]) -> Result<(), ArmorError> {
     let begin = text.find("-----BEGIN ").unwrap_or(text.len());
     for line in text[..begin].lines() {
-        let Some((name, value)) = line.split_once(": ") else { continue };
+        let Some((name, value)) = line.split_once(": ") else {
+            continue;
+        };
         let mut same_name = lines.iter().filter(|(known, _)| *known == name).peekable();
         let known = same_name.peek().is_some();
         if known && !same_name.any(|(_, said)| crate::term::escape(said) == value.trim_end()) {

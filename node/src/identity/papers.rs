@@ -77,13 +77,20 @@ impl Papers {
         let mut nodes: BTreeMap<NodeKey, Certificate> = BTreeMap::new();
         for signed in &self.certificates {
             let certificate = Certificate::open(signed)?;
-            let known = nodes.get(&certificate.node_key()).map_or(0, |known| known.version);
+            let known = nodes
+                .get(&certificate.node_key())
+                .map_or(0, |known| known.version);
             if charter.org(certificate.org).is_some() && certificate.version > known {
                 nodes.insert(certificate.node_key(), certificate);
             }
         }
         let signed = self.charters.last().unwrap_or(first).clone();
-        Ok(Checked { mesh, charter, signed, nodes })
+        Ok(Checked {
+            mesh,
+            charter,
+            signed,
+            nodes,
+        })
     }
 
     /// Founds a mesh: the first charter, whose only steward is the founder.
@@ -136,11 +143,17 @@ impl Papers {
         if !charter.stewards().contains(&root.public()) {
             return Err(PapersError::NotSteward);
         }
-        if charter.org_named(&entry.name).is_some_and(|org| org.root != entry.root) {
+        if charter
+            .org_named(&entry.name)
+            .is_some_and(|org| org.root != entry.root)
+        {
             return Err(PapersError::NameTaken(entry.name));
         }
         // A card does not make its org a steward: what an org may do is the charter's to say.
-        entry.roles = charter.org(entry.root).map(|org| org.roles.clone()).unwrap_or_default();
+        entry.roles = charter
+            .org(entry.root)
+            .map(|org| org.roles.clone())
+            .unwrap_or_default();
         let mut next = self.clone();
         next.merge_certificates(certificates);
         if charter.org(entry.root) != Some(&entry) {
@@ -159,7 +172,9 @@ impl Papers {
     /// Takes certificates that are new or newer.
     pub fn merge_certificates(&mut self, certificates: &[Signed]) {
         for signed in certificates {
-            let Ok(new) = Certificate::open(signed) else { continue };
+            let Ok(new) = Certificate::open(signed) else {
+                continue;
+            };
             let older = |other: &Signed| {
                 other
                     .read::<Certificate>()
@@ -216,22 +231,48 @@ mod tests {
     #[test]
     fn a_mesh_grows_by_its_stewards_word_only() {
         let (founder, card) = sample("cert-aa", 10);
-        let papers =
-            Papers::found("exercise", [1; 32], card.entry.clone(), card.certificates.clone(), &founder, 5).unwrap();
+        let papers = Papers::found(
+            "exercise",
+            [1; 32],
+            card.entry.clone(),
+            card.certificates.clone(),
+            &founder,
+            5,
+        )
+        .unwrap();
         let (partner, partner_card) = sample("police-bb", 20);
         let grown = papers
-            .add(partner_card.entry.clone(), &partner_card.certificates, &founder, 6)
+            .add(
+                partner_card.entry.clone(),
+                &partner_card.certificates,
+                &founder,
+                6,
+            )
             .unwrap();
         let checked = grown.check().unwrap();
-        assert_eq!(checked.mesh, papers.check().unwrap().mesh, "the mesh stays the same");
+        assert_eq!(
+            checked.mesh,
+            papers.check().unwrap().mesh,
+            "the mesh stays the same"
+        );
         assert_eq!(checked.charter.version, 2);
         assert_eq!(checked.nodes.len(), 2);
         assert!(matches!(
-            papers.add(partner_card.entry.clone(), &partner_card.certificates, &partner, 6),
+            papers.add(
+                partner_card.entry.clone(),
+                &partner_card.certificates,
+                &partner,
+                6
+            ),
             Err(PapersError::NotSteward)
         ));
         let again = grown
-            .add(partner_card.entry.clone(), &partner_card.certificates, &founder, 7)
+            .add(
+                partner_card.entry.clone(),
+                &partner_card.certificates,
+                &founder,
+                7,
+            )
             .unwrap();
         assert_eq!(again, grown, "the same card twice changes nothing");
         let (_, namesake) = sample("police-bb", 30);
@@ -246,7 +287,9 @@ mod tests {
         let (founder, card) = sample("cert-aa", 10);
         let papers = Papers::found("x", [1; 32], card.entry.clone(), card.certificates, &founder, 5).unwrap();
         let (_, partner) = sample("police-bb", 20);
-        let grown = papers.add(partner.entry, &partner.certificates, &founder, 6).unwrap();
+        let grown = papers
+            .add(partner.entry, &partner.certificates, &founder, 6)
+            .unwrap();
         let mut broken = grown.clone();
         broken.charters.remove(0);
         assert!(broken.check().is_err());

@@ -11,7 +11,7 @@ mod revocations;
 mod roster;
 
 pub use certificate::{Branch, Certificate, CertifiedKey, Purpose};
-pub use charter::{Charter, Constituency, Contact, ORGS_MAX, OrgEntry, OrgKind};
+pub use charter::{Charter, Constituency, Contact, ORGS_MAX, OrgEntry, OrgKind, is_name};
 pub use revocations::{Cut, Revocations, Revoked};
 pub use roster::{Carry, Roster};
 

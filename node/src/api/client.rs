@@ -1,0 +1,339 @@
+//! The command line's side of the socket: HTTP/1.1 over a std `UnixStream`, one request a connection.
+//!
+//! Small on purpose: `tocsin lookup` is a whole process of about a millisecond, and a runtime would double it.
+
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::types::Fault;
+
+/// Longest head of an answer, in bytes.
+const HEAD_MAX: usize = 16 << 10;
+/// Longest answer that is read whole, in bytes.
+const ANSWER_MAX: u64 = 256 << 20;
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The node did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error("no node runs on {home} ({source}): start it with `tocsin --home {home} run`")]
+    NotRunning {
+        /// Which home.
+        home: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The connection broke.
+    #[error("the node broke off: {0}")]
+    Broken(#[from] std::io::Error),
+    /// The answer is not HTTP as this program speaks it.
+    #[error("the node's answer is not understood ({0}): are command and node of one version?")]
+    Answer(&'static str),
+    /// The answer is not the JSON that was expected.
+    #[error("the node's answer is not understood: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The node refused, and says why.
+    #[error("{error}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The node's words.
+        error: String,
+    },
+}
+
+/// Speaks to one node.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: std::path::PathBuf,
+    home: String,
+}
+
+/// A body that is read as it comes.
+pub struct Stream {
+    body: Body,
+}
+
+enum Body {
+    Sized(std::io::Take<BufReader<UnixStream>>),
+    Chunked(Chunks),
+}
+
+struct Chunks {
+    from: BufReader<UnixStream>,
+    left: usize,
+    ended: bool,
+}
+
+impl Client {
+    /// For the node of a home.
+    #[must_use]
+    pub fn of(home: &crate::home::Home) -> Self {
+        Self {
+            socket: home.socket(),
+            home: home.path().display().to_string(),
+        }
+    }
+
+    /// For a socket.
+    #[must_use]
+    pub fn at(socket: &Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+            home: socket.display().to_string(),
+        }
+    }
+
+    /// Asks for something.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        read_json(self.send("GET", path, "", b"")?)
+    }
+
+    /// Sends JSON and reads the answer.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn post<T: DeserializeOwned>(&self, path: &str, what: &impl Serialize) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(what)?;
+        read_json(self.send("POST", path, "application/json", &body)?)
+    }
+
+    /// Sends bytes and reads the answer.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn post_bytes<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> Result<T, ClientError> {
+        read_json(self.send("POST", path, "application/octet-stream", body)?)
+    }
+
+    /// Asks for something that does not end by itself, such as what arrives.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn stream(&self, path: &str) -> Result<Stream, ClientError> {
+        self.send("GET", path, "", b"")
+    }
+
+    fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Stream, ClientError> {
+        let mut stream = UnixStream::connect(&self.socket).map_err(|source| ClientError::NotRunning {
+            home: self.home.clone(),
+            source,
+        })?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: tocsin\r\nconnection: close\r\n");
+        if !kind.is_empty() {
+            head.push_str(&format!(
+                "content-type: {kind}\r\ncontent-length: {}\r\n",
+                body.len()
+            ));
+        }
+        head.push_str("\r\n");
+        let mut request = head.into_bytes();
+        // One write for a small request: the node reads it in one go.
+        if body.len() <= 64 << 10 {
+            request.extend_from_slice(body);
+            stream.write_all(&request)?;
+        } else {
+            stream.write_all(&request)?;
+            stream.write_all(body)?;
+        }
+        answer(BufReader::with_capacity(64 << 10, stream))
+    }
+}
+
+fn answer(mut from: BufReader<UnixStream>) -> Result<Stream, ClientError> {
+    let mut left = HEAD_MAX;
+    let mut line = || -> Result<String, ClientError> {
+        let mut text = Vec::new();
+        let read = (&mut from).take(left as u64).read_until(b'\n', &mut text)?;
+        left -= read;
+        if !text.ends_with(b"\n") {
+            return Err(ClientError::Answer("its head is cut short"));
+        }
+        let text = String::from_utf8(text).map_err(|_| ClientError::Answer("its head is no text"))?;
+        Ok(text.trim_end().to_owned())
+    };
+    let status: u16 = line()?
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .ok_or(ClientError::Answer("no status"))?;
+    let (mut length, mut chunked) = (None, false);
+    loop {
+        let field = line()?;
+        if field.is_empty() {
+            break;
+        }
+        let (name, value) = field
+            .split_once(':')
+            .ok_or(ClientError::Answer("a field without a name"))?;
+        if name.eq_ignore_ascii_case("content-length") {
+            length = Some(
+                value
+                    .trim()
+                    .parse::<u64>()
+                    .map_err(|_| ClientError::Answer("its length"))?,
+            );
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            chunked = value.trim().eq_ignore_ascii_case("chunked");
+        }
+    }
+    let body = if chunked {
+        Body::Chunked(Chunks {
+            from,
+            left: 0,
+            ended: false,
+        })
+    } else {
+        Body::Sized(from.take(length.unwrap_or(ANSWER_MAX)))
+    };
+    let stream = Stream { body };
+    if (200..300).contains(&status) {
+        return Ok(stream);
+    }
+    let mut text = String::new();
+    stream.take(64 << 10).read_to_string(&mut text)?;
+    let error = serde_json::from_str::<Fault>(&text).map_or(text, |fault| fault.error);
+    Err(ClientError::Refused { status, error })
+}
+
+fn read_json<T: DeserializeOwned>(stream: Stream) -> Result<T, ClientError> {
+    let mut bytes = Vec::new();
+    stream.take(ANSWER_MAX).read_to_end(&mut bytes)?;
+    Ok(serde_json::from_slice(&bytes)?)
+}
+
+impl Stream {
+    /// Waits for ever for what comes next: for what does not end by itself.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn wait_for_ever(&mut self) -> Result<(), ClientError> {
+        self.patience(None)
+    }
+
+    /// Waits at most so long for what comes next.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn patience(&mut self, time: Option<Duration>) -> Result<(), ClientError> {
+        let stream = match &mut self.body {
+            Body::Sized(body) => body.get_ref().get_ref(),
+            Body::Chunked(body) => body.from.get_ref(),
+        };
+        Ok(stream.set_read_timeout(time)?)
+    }
+
+    /// The lines of the body, each a JSON value.
+    pub fn lines(self) -> impl Iterator<Item = std::io::Result<String>> {
+        BufReader::new(self).lines()
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        match &mut self.body {
+            Body::Sized(body) => body.read(into),
+            Body::Chunked(body) => body.read(into),
+        }
+    }
+}
+
+impl Read for Chunks {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if self.ended || into.is_empty() {
+            return Ok(0);
+        }
+        if self.left == 0 {
+            self.left = self.next_length()?;
+            if self.left == 0 {
+                self.ended = true;
+                return Ok(0);
+            }
+        }
+        let most = into.len().min(self.left);
+        let read = self.from.read(&mut into[..most])?;
+        if read == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        self.left -= read;
+        if self.left == 0 {
+            self.line()?;
+        }
+        Ok(read)
+    }
+}
+
+impl Chunks {
+    fn line(&mut self) -> std::io::Result<String> {
+        let mut text = Vec::new();
+        (&mut self.from).take(64).read_until(b'\n', &mut text)?;
+        if text.ends_with(b"\n") {
+            Ok(String::from_utf8_lossy(&text).trim_end().to_owned())
+        } else {
+            Err(std::io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+
+    fn next_length(&mut self) -> std::io::Result<usize> {
+        let line = self.line()?;
+        usize::from_str_radix(line.split(';').next().unwrap_or_default().trim(), 16)
+            .map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "a chunk without a length"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    fn answers(text: &'static str) -> Result<serde_json::Value, ClientError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).unwrap();
+            stream.write_all(text.as_bytes()).unwrap();
+        });
+        let answer = Client::at(&path).get("/v1/x");
+        server.join().unwrap();
+        answer
+    }
+
+    #[test]
+    fn reads_what_servers_answer() {
+        assert_eq!(
+            answers("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{\"a\":1}extra").unwrap()["a"],
+            1
+        );
+        let chunked =
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"a\r\n4;x=y\r\n\":1}\r\n0\r\n\r\n";
+        assert_eq!(answers(chunked).unwrap()["a"], 1);
+        let refused = answers("HTTP/1.1 404 Not Found\r\ncontent-length: 14\r\n\r\n{\"error\":\"no\"}");
+        assert!(matches!(refused, Err(ClientError::Refused { status: 404, error }) if error == "no"));
+        assert!(answers("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"a\"").is_err());
+        assert!(answers("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n").is_err());
+        assert!(answers("nonsense").is_err());
+    }
+
+    #[test]
+    fn says_when_nobody_listens() {
+        let error = Client::at(Path::new("/nonexistent/s"))
+            .get::<()>("/v1/x")
+            .unwrap_err();
+        assert!(error.to_string().contains("start it with"), "{error}");
+    }
+}

@@ -1,0 +1,296 @@
+//! The node's side of the socket: HTTP with JSON, for the user who runs the node and nobody else.
+//!
+//! The socket is 0600 in a 0700 folder, and each connection's user id is checked as well. Requests and answers are
+//! bounded; what reads the disk runs on a thread that may block.
+
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Path as UrlPath, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::Listener;
+use axum::{Json, Router};
+use futures::stream;
+use serde::Serialize;
+use tocsin_protocol::{Event as CoreEvent, Input};
+use tocsin_record::codec;
+use tokio::net::unix::SocketAddr;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::task::JoinHandle;
+use tracing::warn;
+
+use super::types::{
+    Event, Fault, Lookup, LookupRequest, Peer, PublishRequest, Published, QueryRequest, RetractRequest,
+    ShareRequest,
+};
+use crate::identity::Papers;
+use crate::node::{ImportBatch, Node, NodeError};
+
+/// Longest JSON request, in bytes.
+const REQUEST_MAX: usize = 16 << 20;
+/// Longest import batch or set of documents, in bytes.
+const BATCH_MAX: usize = 64 << 20;
+/// What decoding a batch may take in memory, in bytes.
+const BATCH_LIMIT: usize = 1 << 30;
+
+type App = Arc<Node>;
+type Answer<T> = Result<Json<T>, Refusal>;
+
+/// Starts to listen. Ends with the task.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub fn start(socket: &Path, node: App) -> io::Result<JoinHandle<()>> {
+    // Left by a node that did not stop gracefully; the home's lock says that none runs.
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+    let uid = std::fs::metadata(socket)?.uid();
+    let listener = OwnUser { listener, uid };
+    let large = DefaultBodyLimit::max(BATCH_MAX);
+    let router = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/lookup", post(lookup))
+        .route("/v1/query", post(query))
+        .route("/v1/records/{id}", get(show))
+        .route("/v1/records/{id}/why", get(why))
+        .route("/v1/watch", get(watch))
+        .route("/v1/publish", post(publish))
+        .route("/v1/share", post(share))
+        .route("/v1/retract", post(retract))
+        .route("/v1/import", post(import).layer(large))
+        .route("/v1/documents", post(documents).layer(large))
+        .route("/v1/policy/reload", post(reload))
+        .route("/v1/stop", post(stop))
+        .layer(DefaultBodyLimit::max(REQUEST_MAX))
+        .with_state(node);
+    Ok(tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            warn!(%error, "the socket's task ended");
+        }
+    }))
+}
+
+/// Takes connections of one user only.
+struct OwnUser {
+    listener: UnixListener,
+    uid: u32,
+}
+
+impl Listener for OwnUser {
+    type Io = UnixStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (UnixStream, SocketAddr) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, address)) => match stream.peer_cred() {
+                    // Root may read everything anyway, and operators do use sudo.
+                    Ok(peer) if peer.uid() == self.uid || peer.uid() == 0 => return (stream, address),
+                    Ok(peer) => warn!(uid = peer.uid(), "another user's connection was refused"),
+                    Err(error) => warn!(%error, "a connection without credentials was refused"),
+                },
+                Err(error) => {
+                    warn!(%error, "cannot accept");
+                    // Out of descriptors, most likely: not in a tight loop.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// An error as an answer.
+struct Refusal(NodeError);
+
+impl From<NodeError> for Refusal {
+    fn from(error: NodeError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = match &self.0 {
+            NodeError::Request(_) | NodeError::Policy(_) => StatusCode::BAD_REQUEST,
+            NodeError::NotFound(_) => StatusCode::NOT_FOUND,
+            NodeError::Denied(_) => StatusCode::FORBIDDEN,
+            NodeError::Ask(crate::core::AskError::Refused(_)) => StatusCode::CONFLICT,
+            NodeError::Ask(_) => StatusCode::SERVICE_UNAVAILABLE,
+            NodeError::Store(_) | NodeError::Home(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (
+            status,
+            Json(Fault {
+                error: self.0.to_string(),
+            }),
+        )
+            .into_response()
+    }
+}
+
+/// Runs what reads the disk where it may block.
+async fn blocking<T: Serialize + Send + 'static>(
+    work: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
+) -> Answer<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => Ok(Json(result?)),
+        Err(_) => Err(Refusal(NodeError::Ask(crate::core::AskError::Stopped))),
+    }
+}
+
+async fn status(State(node): State<App>) -> Answer<super::types::Status> {
+    Ok(Json(node.status().await?))
+}
+
+async fn lookup(State(node): State<App>, Json(request): Json<LookupRequest>) -> Answer<Vec<Lookup>> {
+    blocking(move || node.lookup(&request)).await
+}
+
+async fn query(
+    State(node): State<App>,
+    Json(request): Json<QueryRequest>,
+) -> Answer<Vec<super::types::Record>> {
+    blocking(move || node.query(&request)).await
+}
+
+async fn show(State(node): State<App>, UrlPath(id): UrlPath<String>) -> Answer<super::types::Shown> {
+    let receipts = node.receipts_of(&id).await?;
+    blocking(move || {
+        let mut shown = node.show(&id)?;
+        shown.held_by = receipts;
+        Ok(shown)
+    })
+    .await
+}
+
+async fn why(State(node): State<App>, UrlPath(id): UrlPath<String>) -> Answer<super::types::Why> {
+    Ok(Json(node.why(&id).await?))
+}
+
+async fn publish(State(node): State<App>, Json(request): Json<PublishRequest>) -> Answer<Published> {
+    Ok(Json(node.publish(request).await?))
+}
+
+async fn share(State(node): State<App>, Json(request): Json<ShareRequest>) -> Answer<Published> {
+    Ok(Json(node.share(request).await?))
+}
+
+async fn retract(State(node): State<App>, Json(request): Json<RetractRequest>) -> Answer<Published> {
+    Ok(Json(node.retract(request).await?))
+}
+
+async fn import(State(node): State<App>, body: Bytes) -> Answer<super::types::Imported> {
+    let batch = codec::decode::<ImportBatch, BATCH_LIMIT>(&body)
+        .map_err(|error| NodeError::Request(format!("the batch {error}")))?;
+    Ok(Json(node.import(batch).await?))
+}
+
+async fn documents(State(node): State<App>, body: Bytes) -> Answer<serde_json::Value> {
+    let papers = codec::decode::<Papers, BATCH_LIMIT>(&body)
+        .map_err(|error| NodeError::Request(format!("the documents {error}")))?;
+    let documents: Vec<_> = papers
+        .charters
+        .into_iter()
+        .chain(papers.certificates)
+        .chain(papers.revocations)
+        .collect();
+    let done = node
+        .core
+        .ask(move |ticket| Input::Documents { ticket, documents })
+        .await
+        .map_err(NodeError::from)?;
+    Ok(Json(serde_json::json!({ "new": done.documents })))
+}
+
+async fn reload(State(node): State<App>) -> Answer<super::types::PolicyAnswer> {
+    Ok(Json(node.reload_policy().await?))
+}
+
+async fn stop(State(node): State<App>) -> Json<serde_json::Value> {
+    node.stop.notify_one();
+    Json(serde_json::json!({ "pid": std::process::id() }))
+}
+
+/// One watcher's place in the stream of events.
+struct Watching {
+    node: App,
+    events: broadcast::Receiver<CoreEvent>,
+    _permit: OwnedSemaphorePermit,
+}
+
+async fn watch(State(node): State<App>) -> Result<Response, Refusal> {
+    let permit = Arc::clone(&node.watchers).try_acquire_owned().map_err(|_| {
+        NodeError::Request("too many watch already: raise limits.watchers in the configuration".to_owned())
+    })?;
+    let events = node.core.watch();
+    let watching = Watching {
+        node,
+        events,
+        _permit: permit,
+    };
+    let lines = stream::unfold(watching, |mut watching| async move {
+        loop {
+            let event = match watching.events.recv().await {
+                Ok(event) => watching.node.told_event(event),
+                Err(broadcast::error::RecvError::Lagged(events)) => Some(Event::Missed { events }),
+                Err(broadcast::error::RecvError::Closed) => return None,
+            };
+            if let Some(line) = event.and_then(|event| serde_json::to_string(&event).ok()) {
+                return Some((Ok::<_, io::Error>(Bytes::from(line + "\n")), watching));
+            }
+        }
+    });
+    let first = stream::once(async { Ok::<_, io::Error>(Bytes::from_static(b"\n")) });
+    let body = Body::from_stream(stream::StreamExt::chain(first, lines));
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+impl Node {
+    /// An event of the core as watchers have it; `None` for what is nobody's business.
+    fn told_event(&self, event: CoreEvent) -> Option<Event> {
+        let directory = self.directory();
+        let peer = |node: tocsin_record::NodeKey| Peer {
+            org: directory
+                .org_of(node)
+                .map(|org| self.org_name(&directory, org))
+                .unwrap_or_default(),
+            node: self.node_name(&directory, node),
+            ..Peer::default()
+        };
+        match event {
+            CoreEvent::Judged { place, .. } => {
+                let stored = self.reader.record(place).ok()??;
+                let body = self.body(&stored);
+                Some(Event::Record(self.list_entry(&directory, &stored, body.as_ref())))
+            }
+            CoreEvent::PeerIn { node, .. } => Some(Event::Up(Peer {
+                connected: true,
+                ..peer(node)
+            })),
+            CoreEvent::PeerOut { node } => Some(Event::Down(peer(node))),
+            CoreEvent::Forked { author, circle, seq } => Some(Event::Alarm {
+                message: format!(
+                    "{} said two different things at number {seq} of circle {}",
+                    peer(author).org,
+                    self.circle_name(circle)
+                ),
+            }),
+            CoreEvent::Documents { .. } | CoreEvent::Erased { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The command line: global flags, and one variant a verb.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{self, Context};
+use crate::{home::Home, term};
+
+/// A peer-to-peer mesh in which agencies warn each other of cyber threats.
+#[derive(Parser, Debug)]
+#[command(name = "tocsin", version, max_term_width = 100, after_long_help = AFTER)]
+pub struct Cli {
+    /// The node's home folder (default: $TOCSIN_HOME, else ~/.tocsin)
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Print JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const AFTER: &str = "\
+Exit codes:
+  0  done; for lookup: at least one value is known
+  1  lookup: no value is known; query and show: nothing is there
+  2  error: the message says what was wrong, where, and how to mend it
+  3  lookup: no value is known, and an answer is incomplete
+
+Begin with:
+  tocsin demo                     five agencies on this machine, live
+  tocsin init --help              join a mesh by hand";
+
+/// What can be done. One variant and one file each.
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Make a node: keys, certificate, card, configuration
+    Init(commands::init::Args),
+    /// Found a mesh, add a partner to it, show who is in it
+    Mesh(commands::mesh::Args),
+    /// Join a mesh with the invitation of its founder
+    Join(commands::join::Args),
+    /// Run the node
+    Run(commands::run::Args),
+    /// Tell how the node is: peers, logs, what is missing, who is silent
+    Status(commands::status::Args),
+    /// Take in indicators from files: STIX, MISP, CSV, lists
+    Import(commands::import::Args),
+    /// Share records that are here in another circle
+    Share(commands::share::Args),
+    /// Share own observations
+    Publish(commands::publish::Args),
+    /// Take reports back, wherever they were shared
+    Retract(commands::retract::Args),
+    /// Ask what is known of values
+    Lookup(commands::lookup::Args),
+    /// List records
+    Query(commands::query::Args),
+    /// Show all that a record says
+    Show(commands::show::Args),
+    /// Tell why a record was accepted, held, refused or not passed on
+    Why(commands::why::Args),
+    /// Follow what happens
+    Watch(commands::watch::Args),
+    /// Check the node's policy, or load it anew
+    Policy(commands::policy::Args),
+    /// Print the configuration in force
+    Config(commands::config::Args),
+    /// Keep a private mesh of several nodes on this machine
+    Testnet(commands::testnet::Args),
+    /// See five agencies warn each other
+    Demo(commands::demo::Args),
+}
+
+/// Runs the command line and gives the process its exit code.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let context = Context {
+        home: cli.home.unwrap_or_else(Home::default_path),
+        json: cli.json,
+    };
+    let done = match cli.verb {
+        Verb::Init(args) => commands::init::run(&context, args),
+        Verb::Mesh(args) => commands::mesh::run(&context, args),
+        Verb::Join(args) => commands::join::run(&context, args),
+        Verb::Run(args) => commands::run::run(&context, args),
+        Verb::Status(args) => commands::status::run(&context, args),
+        Verb::Import(args) => commands::import::run(&context, args),
+        Verb::Share(args) => commands::share::run(&context, args),
+        Verb::Publish(args) => commands::publish::run(&context, args),
+        Verb::Retract(args) => commands::retract::run(&context, args),
+        Verb::Lookup(args) => commands::lookup::run(&context, args),
+        Verb::Query(args) => commands::query::run(&context, args),
+        Verb::Show(args) => commands::show::run(&context, args),
+        Verb::Why(args) => commands::why::run(&context, args),
+        Verb::Watch(args) => commands::watch::run(&context, args),
+        Verb::Policy(args) => commands::policy::run(&context, args),
+        Verb::Config(args) => commands::config::run(&context, args),
+        Verb::Testnet(args) => commands::testnet::run(&context, args),
+        Verb::Demo(args) => commands::demo::run(&context, args),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!(
+            "{} {}",
+            term::paint_err(term::Style::Bad, "error:"),
+            term::escape_lines(&chain(&error))
+        );
+        ExitCode::from(2)
+    })
+}
+
+/// The chain of causes in one text: what, where, why. A cause that the text before it quotes is not said again.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.contains(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_verb_has_a_page_with_an_example() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for verb in command.get_subcommands() {
+            let page = verb.clone().render_long_help().to_string();
+            assert!(page.contains("Examples:"), "{} has no example", verb.get_name());
+        }
+    }
+}

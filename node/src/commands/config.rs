@@ -1,0 +1,41 @@
+//! `tocsin config`: print the configuration in force.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{Context, done};
+use crate::home::Home;
+use crate::home::config::SAMPLE;
+
+/// Print the configuration in force.
+///
+/// What the file config.toml does not say has its default. With --sample the commented file is printed that
+/// `init` writes, which is the default.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  tocsin --home ./aa config
+  tocsin config --sample > config.toml")]
+pub struct Args {
+    /// Print the commented sample instead
+    #[arg(long)]
+    sample: bool,
+}
+
+pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+    if args.sample {
+        super::print_line(SAMPLE.trim_end())?;
+        return done();
+    }
+    let home = Home::at(&context.home);
+    let config = home.config()?;
+    context.print(&config, || {
+        format!(
+            "# {}\n{}",
+            home.config_file().display(),
+            config.to_toml().trim_end()
+        )
+    })?;
+    done()
+}

@@ -1,0 +1,288 @@
+//! `tocsin lookup`: ask what is known of values.
+
+use std::io::BufRead as _;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use super::{Context, print_line};
+use crate::api::types::{Hit, Lookup, LookupRequest};
+use crate::term::{self, Style};
+
+/// Most values in one request.
+const VALUES_MAX: usize = 10_000;
+/// Most bytes that are read of one line.
+const LINE_MAX: usize = 8192;
+
+/// Ask what is known of values.
+///
+/// The type is found by itself, and defanged values are understood (hxxp://evil[.]example). A hit is the very value,
+/// a network that contains the address, or a domain above the name. Only accepted records answer unless --include
+/// held. An answer is incomplete when an org was not heard for --max-age, or when a record that is known to exist
+/// is missing; what partners withhold is listed apart.
+///
+/// --purpose and --ref are logged with the ids of the records shown, never with the value.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Exit code: 0 at least one value is known; else 3 if an answer is incomplete; else 1; 2 error.
+
+Examples:
+  tocsin lookup 198.51.100.7
+  tocsin lookup 'hxxps://login[.]bank[.]example/verify' --purpose criminal-investigation --ref case-77
+  cut -d, -f3 proxy.csv | tocsin --json lookup -")]
+pub struct Args {
+    /// Values; `-` reads them from standard input, one a line
+    #[arg(required = true)]
+    values: Vec<String>,
+    /// Also answer with records that are held
+    #[arg(long, value_name = "WHAT", value_parser = ["held"])]
+    include: Option<String>,
+    /// Age from which on an org counts as silent (default: max_age of the configuration)
+    #[arg(long, value_name = "SPAN", value_parser = crate::clock::parse_span)]
+    max_age: Option<u64>,
+    /// What the answer is for
+    #[arg(long)]
+    purpose: Option<String>,
+    /// Your reference, such as a case number
+    #[arg(long = "ref", value_name = "TEXT")]
+    reference: Option<String>,
+}
+
+pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+    let mut values: Vec<String> = Vec::new();
+    let mut code = Codes::default();
+    let ask = |values: &mut Vec<String>, code: &mut Codes| -> Result<()> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        let request = LookupRequest {
+            values: std::mem::take(values),
+            held: args.include.is_some(),
+            max_age_ms: args.max_age,
+            purpose: args.purpose.clone(),
+            reference: args.reference.clone(),
+        };
+        let answers: Vec<Lookup> = context.client().post("/v1/lookup", &request)?;
+        code.count(&answers);
+        show(context, &answers, request.values.len() == 1)
+    };
+    for value in args.values.iter().filter(|value| *value != "-") {
+        values.push(value.clone());
+    }
+    ask(&mut values, &mut code)?;
+    if args.values.iter().any(|value| value == "-") {
+        for line in std::io::stdin().lock().split(b'\n') {
+            let line = line?;
+            if line.len() > LINE_MAX {
+                bail!(
+                    "a line of standard input has {} bytes, at most {LINE_MAX} are read",
+                    line.len()
+                );
+            }
+            // What is no UTF-8 is no value either: the node says so, and the rest is answered.
+            let line = String::from_utf8_lossy(&line).trim().to_owned();
+            if !line.is_empty() {
+                values.push(line);
+            }
+            if values.len() == VALUES_MAX {
+                ask(&mut values, &mut code)?;
+            }
+        }
+        ask(&mut values, &mut code)?;
+    }
+    Ok(code.exit())
+}
+
+/// What the exit code is made from.
+#[derive(Default)]
+struct Codes {
+    known: bool,
+    incomplete: bool,
+    asked: usize,
+    wrong: usize,
+}
+
+impl Codes {
+    fn count(&mut self, answers: &[Lookup]) {
+        for answer in answers {
+            self.asked += 1;
+            self.known |= answer.known;
+            self.incomplete |= !answer.complete && answer.error.is_none();
+            self.wrong += usize::from(answer.error.is_some());
+        }
+    }
+
+    fn exit(&self) -> ExitCode {
+        if self.known {
+            ExitCode::SUCCESS
+        } else if self.asked > 0 && self.wrong == self.asked {
+            ExitCode::from(2)
+        } else if self.incomplete {
+            ExitCode::from(3)
+        } else {
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn show(context: &Context, answers: &[Lookup], single: bool) -> Result<()> {
+    if context.json {
+        // One value: one object. Several: one object a line, so that a stream stays a stream.
+        if single && let Some(answer) = answers.first() {
+            return print_line(&serde_json::to_string(answer)?);
+        }
+        for answer in answers {
+            print_line(&serde_json::to_string(answer)?)?;
+        }
+        return Ok(());
+    }
+    for answer in answers {
+        print_line(&text(answer))?;
+    }
+    Ok(())
+}
+
+fn text(answer: &Lookup) -> String {
+    let value = term::escape(&answer.value);
+    if let Some(error) = &answer.error {
+        return format!(
+            "{} {value}: {}",
+            term::paint(Style::Bad, "error:"),
+            term::escape(error)
+        );
+    }
+    let kind = answer.kind.as_deref().unwrap_or("?");
+    let mut out = if answer.known {
+        format!(
+            "{} ({kind}) is {}",
+            term::paint(Style::Bold, &value),
+            term::paint(Style::Bad, "known")
+        )
+    } else {
+        format!("{} ({kind}) is not known", term::paint(Style::Bold, &value))
+    };
+    out.push_str(&match (answer.complete, answer.as_of.0) {
+        (true, _) => format!(", complete as of {}", answer.as_of),
+        (false, 0) => format!(
+            ", {}",
+            term::paint(Style::Warn, "INCOMPLETE: not all partners were heard yet")
+        ),
+        (false, _) => format!(
+            ", {}",
+            term::paint(Style::Warn, &format!("INCOMPLETE: as of {}", answer.as_of))
+        ),
+    });
+    if !answer.stale.is_empty() {
+        out.push_str(&format!(
+            "\n  not heard of late: {}",
+            term::escape(&answer.stale.join(", "))
+        ));
+    }
+    if answer.missing > 0 {
+        out.push_str(&format!(
+            "\n  {} records are known to exist and are not here yet",
+            answer.missing
+        ));
+    }
+    for withheld in &answer.withheld {
+        out.push_str(&format!(
+            "\n  {} records of {} are withheld from this node",
+            withheld.records, withheld.author
+        ));
+    }
+    for hit in &answer.hits {
+        out.push_str(&hit_text(hit));
+    }
+    out
+}
+
+fn hit_text(hit: &Hit) -> String {
+    let e = |text: &str| term::escape(text).into_owned();
+    let how = match hit.how.as_str() {
+        "exact" => String::new(),
+        "network" => format!(" by the network {}", e(&hit.observable)),
+        _ => format!(" by {}", e(&hit.observable)),
+    };
+    let origin = match (&hit.origin.source, &hit.origin.id) {
+        (Some(source), Some(id)) if !id.is_empty() => format!("derived from {} ({})", e(source), e(id)),
+        (Some(source), _) => format!("derived from {}", e(source)),
+        _ => "own observation".to_owned(),
+    };
+    let sure = hit
+        .confidence
+        .map_or_else(|| "not said".to_owned(), |sure| format!("{sure} of 100"));
+    let exercise = if hit.exercise {
+        term::paint(Style::Warn, " EXERCISE")
+    } else {
+        String::new()
+    };
+    let mut out = format!(
+        "\n\n  {} says{how}: {}{exercise}\n    title     {}\n    origin    {origin}\n    how sure  {sure}\n    \
+         since     {}{}\n    marking   {}{}: {}\n    judged    {} by rule {}\n    record    {}",
+        term::paint(Style::Bold, &e(&hit.author)),
+        e(&hit.kind),
+        e(&hit.title),
+        if hit.since.0 == 0 { hit.received } else { hit.since },
+        if hit.until.0 == 0 {
+            String::new()
+        } else {
+            format!(" until {}", hit.until)
+        },
+        e(hit.tlp.as_deref().unwrap_or("unmarked (own circle only)")),
+        hit.pap
+            .as_deref()
+            .map_or_else(String::new, |pap| format!(" {}", e(pap))),
+        e(&hit.may),
+        hit.verdict,
+        e(&hit.rule),
+        hit.record,
+    );
+    let contact = &hit.contact;
+    let card: Vec<String> = [&contact.desk, &contact.phone, &contact.email]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .map(|text| e(text))
+        .collect();
+    if !card.is_empty() {
+        out.push_str(&format!("\n    call      {}", card.join(", ")));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit(answers: &[(bool, bool, bool)]) -> ExitCode {
+        let answers: Vec<Lookup> = answers
+            .iter()
+            .map(|(known, complete, wrong)| Lookup {
+                known: *known,
+                complete: *complete,
+                error: wrong.then(String::new),
+                ..Lookup::default()
+            })
+            .collect();
+        let mut codes = Codes::default();
+        codes.count(&answers);
+        codes.exit()
+    }
+
+    #[test]
+    fn exit_codes_are_as_the_page_says() {
+        assert_eq!(
+            exit(&[(true, false, false), (false, true, false)]),
+            ExitCode::SUCCESS
+        );
+        assert_eq!(
+            exit(&[(false, false, false), (false, true, false)]),
+            ExitCode::from(3)
+        );
+        assert_eq!(exit(&[(false, true, false)]), ExitCode::from(1));
+        assert_eq!(exit(&[(false, false, true)]), ExitCode::from(2));
+        assert_eq!(
+            exit(&[(false, true, true), (false, true, false)]),
+            ExitCode::from(1)
+        );
+    }
+}

@@ -1,0 +1,255 @@
+//! `tocsin mesh`: found a mesh, add a partner to it, show who is in it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Subcommand;
+use serde::Serialize;
+use tocsin_record::codec;
+use tocsin_record::id::fingerprint;
+
+use super::{Context, Passphrase, confirm, done, read_named};
+use crate::home::{Home, files, keys};
+use crate::identity::{Card, Checked, Invite, Papers};
+use crate::{clock, term};
+
+/// Longest card file, in bytes.
+const CARD_MAX: u64 = 1 << 20;
+
+/// Found a mesh, add a partner to it, show who is in it.
+///
+/// The founder is the mesh's first steward: its root key signs the charter, which lists the partners. Adding a
+/// partner makes a new version of the charter and an invitation for that partner, one file without a secret.
+/// A running node takes the new version at once and tells its peers.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  tocsin --home ./aa mesh found --name ring
+  tocsin --home ./aa mesh add police-bb.card         writes police-bb.invite
+  tocsin --home ./aa mesh show")]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    /// Found a mesh, with this org as its first member and steward
+    Found {
+        /// Name of the mesh, for people
+        #[arg(long)]
+        name: String,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
+    /// Add the org of a card, or bring its entry up to date, and write its invitation
+    Add {
+        /// The partner's card
+        card: PathBuf,
+        /// The card's fingerprint as you got it by another channel
+        #[arg(long)]
+        fingerprint: Option<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Where to write the invitation (default: NAME.invite in this folder)
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
+    /// Show who is in the mesh
+    Show,
+}
+
+/// A mesh as `--json` prints it.
+#[derive(Serialize)]
+struct Shown {
+    mesh: String,
+    name: String,
+    fingerprint: String,
+    charter: u32,
+    orgs: Vec<ShownOrg>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invite: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ShownOrg {
+    org: String,
+    kind: String,
+    country: String,
+    fingerprint: String,
+    roles: Vec<String>,
+    nodes: Vec<String>,
+    addresses: Vec<String>,
+    desk: String,
+    phone: String,
+    email: String,
+}
+
+pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+    let home = context.home()?;
+    match args.what {
+        What::Found { name, passphrase } => found(context, &home, &name, &passphrase)?,
+        What::Add {
+            card,
+            fingerprint,
+            yes,
+            out,
+            passphrase,
+        } => {
+            let text = read_named(&card, CARD_MAX)?;
+            let card = Card::read(&text).with_context(|| format!("{} is no card", card.display()))?;
+            check_fingerprint(&card, fingerprint.as_deref(), yes)?;
+            add(context, &home, card, out, &passphrase)?;
+        }
+        What::Show => {
+            let checked = papers(&home)?.check()?;
+            show(context, &checked, None)?;
+        }
+    }
+    done()
+}
+
+fn found(context: &Context, home: &Home, name: &str, passphrase: &Passphrase) -> Result<()> {
+    if let Some(papers) = home.papers()? {
+        bail!(
+            "this node is in the mesh `{}` already: a second mesh needs a home of its own",
+            papers.check()?.charter.name
+        );
+    }
+    let card = home.card()?;
+    let root = passphrase.open_root(home)?;
+    let nonce = *keys::fresh_seed()?;
+    let papers = Papers::found(name, nonce, card.entry, card.certificates, &root, clock::now_ms())?;
+    home.write_papers(&papers)?;
+    show(context, &papers.check()?, None)
+}
+
+fn check_fingerprint(card: &Card, expected: Option<&str>, yes: bool) -> Result<()> {
+    let found = fingerprint(&card.entry.root.0);
+    match expected {
+        Some(expected) if expected.trim() == found => Ok(()),
+        Some(_) => bail!(
+            "the card's fingerprint is {found}, not the one given: the card was exchanged on its way, or it is \
+             another org's. Nothing was added"
+        ),
+        None if yes => Ok(()),
+        None => {
+            eprintln!(
+                "{} ({}, {})",
+                card.entry.name,
+                card.entry.kind_name(),
+                card.entry.country_code()
+            );
+            eprintln!("fingerprint {found}");
+            if confirm("Is that the fingerprint which the org told you by another channel?")? {
+                Ok(())
+            } else {
+                bail!(
+                    "not confirmed, nothing was added: compare the fingerprint, then give --fingerprint or --yes"
+                )
+            }
+        }
+    }
+}
+
+fn add(
+    context: &Context,
+    home: &Home,
+    card: Card,
+    out: Option<PathBuf>,
+    passphrase: &Passphrase,
+) -> Result<()> {
+    let old = papers(home)?;
+    let root = passphrase.open_root(home)?;
+    let new = old.add(card.entry.clone(), &card.certificates, &root, clock::now_ms())?;
+    if home.running().is_some() {
+        // The running node has the documents: it takes the new ones, keeps them and tells its peers.
+        let _: serde_json::Value = context
+            .client()
+            .post_bytes("/v1/documents", &codec::encode(&new))?;
+    } else {
+        home.write_papers(&new)?;
+    }
+    let checked = new.check()?;
+    let invite = Invite {
+        org: card.entry.root,
+        papers: new,
+    };
+    let path = out.unwrap_or_else(|| PathBuf::from(format!("{}.invite", card.entry.name)));
+    files::write_public(&path, invite.write(&checked).as_bytes())?;
+    show(context, &checked, Some(path.display().to_string()))
+}
+
+fn papers(home: &Home) -> Result<Papers> {
+    home.papers()?.with_context(|| {
+        format!(
+            "this node is in no mesh yet: `tocsin --home {0} mesh found --name NAME` or `join INVITE`",
+            home.path().display()
+        )
+    })
+}
+
+fn show(context: &Context, checked: &Checked, invite: Option<String>) -> Result<()> {
+    let orgs = checked
+        .charter
+        .orgs
+        .iter()
+        .map(|org| ShownOrg {
+            org: org.name.clone(),
+            kind: org.kind_name().to_owned(),
+            country: org.country_code().to_owned(),
+            fingerprint: fingerprint(&org.root.0),
+            roles: org.roles.clone(),
+            nodes: checked.nodes_of(org.root).map(|node| node.node.clone()).collect(),
+            addresses: org.addresses.clone(),
+            desk: org.contact.desk.clone(),
+            phone: org.contact.phone.clone(),
+            email: org.contact.email.clone(),
+        })
+        .collect();
+    let shown = Shown {
+        mesh: checked.mesh.to_string(),
+        name: checked.charter.name.clone(),
+        fingerprint: fingerprint(&checked.mesh.0),
+        charter: checked.charter.version,
+        orgs,
+        invite,
+    };
+    context.print(&shown, || {
+        let rows: Vec<Vec<String>> = shown
+            .orgs
+            .iter()
+            .map(|org| {
+                let reached = org.addresses.first().map_or("dials out", String::as_str);
+                vec![
+                    org.org.clone(),
+                    org.kind.clone(),
+                    org.country.clone(),
+                    org.roles.join(","),
+                    org.fingerprint.clone(),
+                    term::cut(reached, 60),
+                ]
+            })
+            .collect();
+        let mut text = format!(
+            "Mesh {}, charter version {}\nfingerprint {}\n\n{}",
+            term::paint(term::Style::Bold, &term::escape(&shown.name)),
+            shown.charter,
+            shown.fingerprint,
+            term::table(
+                &["org", "kind", "in", "roles", "fingerprint", "reached at"],
+                &rows
+            )
+        );
+        if let Some(invite) = &shown.invite {
+            text.push_str(&format!(
+                "\n\nInvitation: {invite}   (no secret; send it to the org)"
+            ));
+        }
+        text
+    })
+}

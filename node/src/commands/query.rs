@@ -1,0 +1,108 @@
+//! `tocsin query`: list records.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{Context, print_line};
+use crate::api::types::{QueryRequest, Record};
+use crate::{clock, term};
+
+/// List records, newest first.
+///
+/// Accepted reports in their standing version, unless told otherwise. In JSON, one object a line.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Exit code: 0 something was found, 1 nothing was, 2 error.
+
+Examples:
+  tocsin query --since 24h
+  tocsin query --author police-bb --verdict hold
+  tocsin query --text ransomware --limit 20
+  tocsin query --mine --circle mesh")]
+pub struct Args {
+    /// Only records of this org
+    #[arg(long, value_name = "ORG")]
+    author: Option<String>,
+    /// Only records of this node's own org
+    #[arg(long, conflicts_with = "author")]
+    mine: bool,
+    /// Only records of this circle: own, mesh
+    #[arg(long)]
+    circle: Option<String>,
+    /// Only records with this verdict: accept, hold, refuse, any
+    #[arg(long, default_value = "accept", value_parser = ["accept", "hold", "refuse", "any"])]
+    verdict: String,
+    /// Only this kind of body: report, sighting, note, retraction, roster, certificate, any
+    #[arg(long, default_value = "report")]
+    kind: String,
+    /// Only records with this text in title, description or labels
+    #[arg(long)]
+    text: Option<String>,
+    /// Only records that came within this span
+    #[arg(long, value_name = "SPAN", value_parser = clock::parse_span)]
+    since: Option<u64>,
+    /// At most so many
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    limit: u64,
+    /// Also versions that a later one replaced
+    #[arg(long)]
+    all_versions: bool,
+}
+
+pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+    let given = |word: String| if word == "any" { None } else { Some(word) };
+    let request = QueryRequest {
+        author: if args.mine {
+            Some(String::new())
+        } else {
+            args.author
+        },
+        circle: args.circle,
+        verdict: given(args.verdict),
+        kind: given(args.kind),
+        text: args.text,
+        since_ms: args.since.map_or(0, |span| clock::now_ms().saturating_sub(span)),
+        limit: usize::try_from(args.limit).ok(),
+        all_versions: args.all_versions,
+    };
+    let records: Vec<Record> = context.client().post("/v1/query", &request)?;
+    if context.json {
+        for record in &records {
+            print_line(&serde_json::to_string(record)?)?;
+        }
+    } else if records.is_empty() {
+        print_line("nothing found")?;
+    } else {
+        print_line(&text(&records))?;
+    }
+    Ok(if records.is_empty() {
+        ExitCode::from(1)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn text(records: &[Record]) -> String {
+    let rows: Vec<Vec<String>> = records
+        .iter()
+        .map(|record| {
+            vec![
+                record.received.to_string(),
+                record.author.clone(),
+                record.circle.clone(),
+                record.tlp.clone().unwrap_or_else(|| "-".to_owned()),
+                record.verdict.clone(),
+                record.indicator_count.to_string(),
+                term::cut(record.title.as_deref().unwrap_or(&record.kind), 40),
+                record.record.clone(),
+            ]
+        })
+        .collect();
+    term::table(
+        &[
+            "came", "author", "circle", "tlp", "verdict", "iocs", "title", "record",
+        ],
+        &rows,
+    )
+}

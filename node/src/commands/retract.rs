@@ -1,0 +1,41 @@
+//! `tocsin retract`: take reports back.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use tocsin_record::body::retraction::REASONS;
+
+use super::{Context, done, published_text};
+use crate::api::types::{Published, RetractRequest};
+
+/// Take reports back, wherever they were shared.
+///
+/// All versions of the report, in every circle, for ever: the bodies are erased here and at every partner that
+/// follows, and a copy that arrives later is not taken. Only the reason's code is told, no text.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  tocsin retract 3f9a12c4 --reason false-positive
+  tocsin retract 6ba7b810-9dad-11d1-80b4-00c04fd430c8 --reason shared-by-mistake")]
+pub struct Args {
+    /// Records (ids, or their beginnings) or subjects
+    #[arg(required = true)]
+    ids: Vec<String>,
+    /// Why: wrong, false-positive, duplicate, shared-by-mistake, legal, request-of-source, other
+    #[arg(long, value_parser = reasons())]
+    reason: String,
+}
+
+fn reasons() -> Vec<&'static str> {
+    REASONS.iter().filter(|row| row.0 != 0).map(|row| row.1).collect()
+}
+
+pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+    let request = RetractRequest {
+        ids: args.ids,
+        reason: args.reason,
+    };
+    let published: Published = context.client().post("/v1/retract", &request)?;
+    context.print(&published, || published_text(&published, "retracted"))?;
+    done()
+}

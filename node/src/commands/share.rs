@@ -1,0 +1,46 @@
+//! `tocsin share`: share records that are here in another circle.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{Context, Marking, done, published_text};
+use crate::api::types::{Published, ShareRequest};
+
+/// Share records that are here in another circle.
+///
+/// Writes a new record in that circle with the same subject, origin and originals; the own copy stays. The marking
+/// is never made looser. What another org wrote is passed on as derived from it. With --dry-run nothing is written,
+/// and the partners that would get it are named.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  tocsin share 3f9a12c4 --to mesh
+  tocsin share 3f9a12c4 --to mesh --tlp green          (marks what has no marking yet)
+  tocsin share 3f9a12c4 --to mesh --dry-run")]
+pub struct Args {
+    /// Records (ids, or their beginnings) or subjects
+    #[arg(required = true)]
+    ids: Vec<String>,
+    /// The circle
+    #[arg(long, value_name = "CIRCLE")]
+    to: String,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    marking: Marking,
+}
+
+pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+    let request = ShareRequest {
+        ids: args.ids,
+        to: args.to,
+        marking: args.marking.words(),
+        dry_run: args.dry_run,
+    };
+    let published: Published = context.client().post("/v1/share", &request)?;
+    let verb = if args.dry_run { "would share" } else { "shared" };
+    context.print(&published, || published_text(&published, verb))?;
+    done()
+}

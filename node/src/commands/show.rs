@@ -1,0 +1,130 @@
+//! `tocsin show`: all that a record says.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{Context, done};
+use crate::api::types::Shown;
+use crate::term::{self, Style};
+
+/// Show all that a record says.
+///
+/// Takes a record's id, the beginning of one (8 digits or more), or a report's subject.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  tocsin show 3f9a12c4
+  tocsin --json show 6ba7b810-9dad-11d1-80b4-00c04fd430c8")]
+pub struct Args {
+    /// Record or subject
+    id: String,
+}
+
+pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+    let shown: Shown = context
+        .client()
+        .get(&format!("/v1/records/{}", super::path_word(&args.id)?))?;
+    context.print(&shown, || text(&shown))?;
+    done()
+}
+
+fn text(shown: &Shown) -> String {
+    let record = &shown.record;
+    let e = |text: &str| term::escape(text).into_owned();
+    let mut out = format!(
+        "{} {}\n  record    {}\n  author    {} in circle {}, number {} of log {}\n  written   {}, came {}\n  \
+         judged    {} by rule {}\n  body      {}\n",
+        term::paint(Style::Bold, &record.kind),
+        e(record.title.as_deref().unwrap_or_default()),
+        record.record,
+        e(&record.author),
+        e(&record.circle),
+        record.seq,
+        record.epoch,
+        record.time,
+        record.received,
+        record.verdict,
+        e(&record.rule),
+        record.body,
+    );
+    if let Some(subject) = &record.subject {
+        out.push_str(&format!("  subject   {subject}\n"));
+    }
+    if let Some(before) = &record.supersedes {
+        out.push_str(&format!("  replaces  {before}\n"));
+    }
+    if let Some(origin) = &shown.origin {
+        let source = origin
+            .source
+            .as_deref()
+            .map_or_else(String::new, |source| format!(" from {}", e(source)));
+        out.push_str(&format!(
+            "  origin    {}{source} {}\n",
+            origin.kind,
+            e(origin.id.as_deref().unwrap_or_default())
+        ));
+    }
+    if let Some(marking) = &shown.marking {
+        out.push_str(&format!("  marking   {}\n", e(&marking.to_string())));
+    }
+    if !shown.shared_to.is_empty() {
+        out.push_str(&format!("  shared to {}\n", e(&shown.shared_to.join(", "))));
+    }
+    if !shown.labels.is_empty() {
+        out.push_str(&format!("  labels    {}\n", e(&shown.labels.join(", "))));
+    }
+    for text in [Some(&shown.description), shown.text.as_ref()]
+        .into_iter()
+        .flatten()
+        .filter(|text| !text.is_empty())
+    {
+        out.push_str(&format!(
+            "\n{}\n",
+            text.lines()
+                .map(|line| format!("  {}", e(line)))
+                .collect::<Vec<_>>()
+                .join("\n")
+        ));
+    }
+    if !shown.indicators.is_empty() {
+        let rows: Vec<Vec<String>> = shown
+            .indicators
+            .iter()
+            .map(|indicator| {
+                vec![
+                    indicator.kind.clone(),
+                    term::cut(&indicator.value, 80),
+                    indicator.indicates.clone(),
+                    indicator
+                        .confidence
+                        .map_or_else(|| "-".to_owned(), |sure| sure.to_string()),
+                    indicator
+                        .not_matched
+                        .clone()
+                        .unwrap_or_else(|| term::cut(&indicator.comment, 40)),
+                ]
+            })
+            .collect();
+        out.push_str(&format!(
+            "\n{}\n",
+            term::table(&["type", "value", "indicates", "sure", "note"], &rows)
+        ));
+        if record.indicator_count > shown.indicators.len() as u64 {
+            out.push_str(&format!(
+                "... and {} more\n",
+                record.indicator_count - shown.indicators.len() as u64
+            ));
+        }
+    }
+    for held in &shown.held_by {
+        out.push_str(&format!(
+            "  held by {} ({}) since {}\n",
+            e(&held.org),
+            e(&held.node),
+            held.time
+        ));
+    }
+    out.truncate(out.trim_end().len());
+    out
+}

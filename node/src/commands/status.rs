@@ -1,0 +1,152 @@
+//! `tocsin status`: how the node is.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{Context, done};
+use crate::api::types::Status;
+use crate::clock;
+use crate::term::{self, Style};
+
+/// Tell how the node is: peers, logs, what is missing, who is silent.
+///
+/// `missing nothing as of ...` rests on signed heads: every partner's node says from time to time what its newest
+/// record is, and this node holds all of it. What policy keeps from this node is counted apart, as withheld.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  tocsin --home ./aa status
+  tocsin --home ./aa status --logs
+  tocsin --home ./aa --json status | jq .summary")]
+pub struct Args {
+    /// Also list every log
+    #[arg(long)]
+    logs: bool,
+}
+
+pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+    let status: Status = context.client().get("/v1/status")?;
+    context.print(&status, || text(&status, args.logs))?;
+    done()
+}
+
+/// How a node is, for people.
+pub(crate) fn text(status: &Status, logs: bool) -> String {
+    let style = if status.complete { Style::Good } else { Style::Warn };
+    let mut out = format!(
+        "{} in mesh `{}` (charter {}), process {}\n{}\n",
+        term::paint(Style::Bold, &status.org),
+        term::escape(&status.mesh),
+        status.charter,
+        status.pid,
+        term::paint(style, &term::escape(&status.summary)),
+    );
+    for alarm in &status.alarms {
+        out.push_str(&format!(
+            "{} {}\n",
+            term::paint(Style::Bad, "alarm:"),
+            term::escape(alarm)
+        ));
+    }
+    for silent in &status.silent {
+        out.push_str(&format!("silent: {} since {}\n", silent.org, silent.since));
+    }
+    for withheld in &status.withheld {
+        out.push_str(&format!(
+            "withheld: {} records of {}\n",
+            withheld.records, withheld.author
+        ));
+    }
+    let store = &status.store;
+    out.push_str(&format!(
+        "store: {} records ({} accepted, {} held, {} refused), {} observables, {} on disk\n",
+        store.records,
+        store.accepted,
+        store.held,
+        store.refused,
+        store.observables,
+        term::bytes(store.disk_bytes)
+    ));
+    out.push_str(&format!(
+        "queues: {} inputs, {} to send, {} bodies wanted\n\n",
+        status.queues.inbox,
+        term::bytes(status.queues.outbox_bytes),
+        status.queues.wanted
+    ));
+    let rows: Vec<Vec<String>> = status
+        .peers
+        .iter()
+        .map(|peer| {
+            vec![
+                peer.org.clone(),
+                peer.node.clone(),
+                if peer.connected {
+                    "up".to_owned()
+                } else {
+                    "down".to_owned()
+                },
+                peer.rtt_ms.map_or_else(String::new, |rtt| format!("{rtt:.1} ms")),
+                peer.direction.clone().unwrap_or_default(),
+                peer.address
+                    .clone()
+                    .or_else(|| peer.fault.clone())
+                    .unwrap_or_default(),
+            ]
+        })
+        .collect();
+    out.push_str(&term::table(
+        &["peer", "node", "link", "round trip", "dir", "address"],
+        &rows,
+    ));
+    if !status.receipts.is_empty() {
+        let rows: Vec<Vec<String>> = status
+            .receipts
+            .iter()
+            .map(|receipt| {
+                vec![
+                    receipt.org.clone(),
+                    receipt.circle.clone(),
+                    format!("{} of {}", receipt.height, receipt.of),
+                    receipt.time.to_string(),
+                    receipt.after_ms.map_or_else(String::new, |ms| {
+                        u64::try_from(ms).map_or_else(|_| format!("{ms} ms"), clock::show_span)
+                    }),
+                    receipt.p50_ms.map_or_else(String::new, |ms| format!("{ms} ms")),
+                    receipt.p99_ms.map_or_else(String::new, |ms| format!("{ms} ms")),
+                ]
+            })
+            .collect();
+        out.push_str("\n\n");
+        out.push_str(&term::table(
+            &["holds ours", "circle", "records", "since", "after", "p50", "p99"],
+            &rows,
+        ));
+    }
+    if logs {
+        let rows: Vec<Vec<String>> = status
+            .logs
+            .iter()
+            .map(|log| {
+                vec![
+                    log.author.clone(),
+                    log.node.clone(),
+                    log.circle.clone(),
+                    log.epoch.to_string(),
+                    log.height.to_string(),
+                    log.missing.to_string(),
+                    log.withheld.to_string(),
+                    log.state.clone(),
+                ]
+            })
+            .collect();
+        out.push_str("\n\n");
+        out.push_str(&term::table(
+            &[
+                "author", "node", "circle", "epoch", "height", "missing", "withheld", "state",
+            ],
+            &rows,
+        ));
+    }
+    out
+}

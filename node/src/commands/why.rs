@@ -1,0 +1,86 @@
+//! `tocsin why`: why a record is as it is.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{Context, done};
+use crate::api::types::Why;
+use crate::term::{self, Style};
+
+/// Tell why a record was accepted, held, refused or not passed on.
+///
+/// The verdict and the rule, what the rule saw, the way the record came by, and for each partner whether this
+/// node's policy passes it on and by which rule. Works for own records before they are shared, too.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  tocsin why 3f9a12c4
+  tocsin --json why 3f9a12c4 | jq '.peers[] | select(.allowed | not)'")]
+pub struct Args {
+    /// Record (id, or the beginning of one) or subject
+    id: String,
+}
+
+pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+    let why: Why = context
+        .client()
+        .get(&format!("/v1/records/{}/why", super::path_word(&args.id)?))?;
+    context.print(&why, || text(&why))?;
+    done()
+}
+
+fn text(why: &Why) -> String {
+    let record = &why.record;
+    let e = |text: &str| term::escape(text).into_owned();
+    let style = match record.verdict.as_str() {
+        "accept" => Style::Good,
+        "hold" => Style::Warn,
+        _ => Style::Bad,
+    };
+    let mut out = format!(
+        "{} of {} (record {})\n  verdict   {} by rule {}\n  came by   {} at {}\n",
+        record.kind,
+        e(&record.author),
+        record.record,
+        term::paint(style, &record.verdict),
+        term::paint(Style::Bold, &e(&record.rule)),
+        e(&why.came_by),
+        record.received,
+    );
+    if !why.rules.is_empty() {
+        out.push_str(&format!("  rules     {}\n", e(&why.rules.join(", "))));
+    }
+    for error in &why.errors {
+        out.push_str(&format!(
+            "  {} {}\n",
+            term::paint(Style::Bad, "failed   "),
+            e(error)
+        ));
+    }
+    if let Some(saw) = why.saw.as_object() {
+        for (name, value) in saw {
+            out.push_str(&format!("  saw       {name} = {}\n", e(&value.to_string())));
+        }
+    }
+    let rows: Vec<Vec<String>> = why
+        .peers
+        .iter()
+        .map(|peer| {
+            vec![
+                peer.org.clone(),
+                peer.node.clone(),
+                if peer.allowed { "may have it" } else { "may not" }.to_owned(),
+                peer.rule.clone(),
+                peer.holds.clone(),
+                if peer.connected { "up" } else { "down" }.to_owned(),
+            ]
+        })
+        .collect();
+    out.push('\n');
+    out.push_str(&term::table(
+        &["partner", "node", "passed on", "by rule", "holds it", "link"],
+        &rows,
+    ));
+    out
+}

@@ -1,0 +1,375 @@
+//! The core: one OS thread that owns the [`Mesh`] and with it all writes to the store.
+//!
+//! ```text
+//!  API --Ask--> live inbox --\                          /--> net.try_send   (never waits)
+//!  net --decode-> live inbox  >-- handle..., commit ---<---> answers to tickets
+//!               bulk inbox --/      one batch, one flush \-> events to watchers
+//! ```
+//!
+//! What waits is taken together, at most [`INPUTS`] inputs and [`BULK_BYTES`] of frames: an idle node commits at once,
+//! a busy one amortises. Nothing leaves before the commit that it rests on. A disk fault ends the loop, and with it
+//! the process, before anything of the failed batch is sent.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use tocsin_protocol::message::{Incoming, Lane};
+use tocsin_protocol::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
+use tocsin_store::{DiskKv, KeyFile, StoreError};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tracing::{debug, info, trace, warn};
+
+use crate::clock;
+use crate::net::{self, Credit, Net, SendError};
+use crate::peers::Peers;
+
+/// Most inputs in one commit.
+const INPUTS: usize = 256;
+/// Most bytes of frames in one commit.
+const BULK_BYTES: usize = 2 << 20;
+/// How often time passes for the mesh.
+const TICK: Duration = Duration::from_millis(25);
+/// Most requests under way; more are told that the node is busy.
+const TICKETS_MAX: usize = 65_536;
+
+/// The mesh as the product runs it: over sled and a key file.
+pub type Mesh = tocsin_protocol::Mesh<DiskKv, KeyFile>;
+
+/// A look at the mesh.
+pub type Look = Box<dyn FnOnce(&Mesh) + Send>;
+
+/// What waits for the core.
+pub enum Item {
+    /// Something of the network.
+    Input(Input),
+    /// A frame; the credit is given back when it was handled.
+    Frame {
+        /// By which link.
+        link: LinkId,
+        /// By which stream.
+        lane: Lane,
+        /// The frame.
+        frame: Incoming,
+        /// Counts against the inbox of its link while it lives.
+        credit: Credit,
+    },
+    /// A request of this node's people.
+    Ask {
+        /// Makes the input, once it has a ticket.
+        input: Box<dyn FnOnce(Ticket) -> Input + Send>,
+        /// Where the answer goes when it is durable.
+        answer: oneshot::Sender<Result<Done, RequestError>>,
+    },
+    /// A look at the mesh, between two commits.
+    Look(Look),
+    /// Ends the loop after a last commit.
+    Stop,
+}
+
+/// The handle to the core. Cheap to clone.
+#[derive(Clone)]
+pub struct Core {
+    live: mpsc::Sender<Item>,
+    bulk: mpsc::Sender<Item>,
+    events: broadcast::Sender<Event>,
+}
+
+/// The core's end of its inboxes.
+pub struct Inboxes {
+    live: mpsc::Receiver<Item>,
+    bulk: mpsc::Receiver<Item>,
+}
+
+/// A request was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The core has ended.
+    #[error("the node is stopping")]
+    Stopped,
+    /// The mesh refused, and says why.
+    #[error(transparent)]
+    Refused(#[from] RequestError),
+}
+
+impl Core {
+    /// Makes the inboxes. `capacity` bounds each, in items; watchers see the last 4,096 events.
+    #[must_use]
+    pub fn new(capacity: usize) -> (Self, Inboxes) {
+        let (live, live_out) = mpsc::channel(capacity);
+        let (bulk, bulk_out) = mpsc::channel(capacity);
+        let core = Self {
+            live,
+            bulk,
+            events: broadcast::channel(4096).0,
+        };
+        let inboxes = Inboxes {
+            live: live_out,
+            bulk: bulk_out,
+        };
+        (core, inboxes)
+    }
+
+    /// Asks for something to be done; returns when it is durable.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn ask(&self, input: impl FnOnce(Ticket) -> Input + Send + 'static) -> Result<Done, AskError> {
+        let (answer, answered) = oneshot::channel();
+        let item = Item::Ask {
+            input: Box::new(input),
+            answer,
+        };
+        self.live.send(item).await.map_err(|_| AskError::Stopped)?;
+        Ok(answered.await.map_err(|_| AskError::Stopped)??)
+    }
+
+    /// Looks at the mesh between two commits. `look` must be short: everything waits for it.
+    ///
+    /// # Errors
+    /// [`AskError::Stopped`].
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Mesh) -> T + Send + 'static,
+    ) -> Result<T, AskError> {
+        let (answer, answered) = oneshot::channel();
+        let look = move |mesh: &Mesh| {
+            // Nobody may wait for the answer any more; that is no fault.
+            let _ = answer.send(look(mesh));
+        };
+        self.live
+            .send(Item::Look(Box::new(look)))
+            .await
+            .map_err(|_| AskError::Stopped)?;
+        answered.await.map_err(|_| AskError::Stopped)
+    }
+
+    /// Hands something to the core, waiting for room. False when the core has ended.
+    pub async fn send(&self, item: Item) -> bool {
+        self.live.send(item).await.is_ok()
+    }
+
+    /// As [`Self::send`], from a thread of its own.
+    pub fn send_blocking(&self, item: Item) -> bool {
+        self.live.blocking_send(item).is_ok()
+    }
+
+    /// As [`Self::send_blocking`], for frames of bulk streams, which give way to all else.
+    pub fn send_bulk_blocking(&self, item: Item) -> bool {
+        self.bulk.blocking_send(item).is_ok()
+    }
+
+    /// What happens from now on.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// How many inputs wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let used = |sender: &mpsc::Sender<Item>| sender.max_capacity() - sender.capacity();
+        used(&self.live) + used(&self.bulk)
+    }
+}
+
+/// The loop, for a thread of its own. Returns when it was stopped.
+///
+/// # Errors
+/// On a disk fault, after which the process must end.
+pub fn run(
+    mut mesh: Mesh,
+    core: &Core,
+    mut inboxes: Inboxes,
+    net: &Net,
+    peers: &Peers,
+    runtime: &tokio::runtime::Handle,
+) -> Result<(), StoreError> {
+    let mut turn = Turn::default();
+    let mut next_tick = clock::monotonic_ms();
+    let mut idle_work = true;
+    loop {
+        let wait = if idle_work || mesh.is_busy() {
+            Duration::ZERO
+        } else {
+            TICK
+        };
+        let first = if turn.inputs.is_empty() {
+            next(&mut inboxes, wait, runtime)
+        } else {
+            None
+        };
+        let took = turn.take(first, &mut inboxes);
+        let mut out = Output::default();
+        for (input, credit) in turn.inputs.drain(..) {
+            trace!(?input, "handle");
+            mesh.handle(now(), input, &mut out)?;
+            drop(credit);
+        }
+        let mono = clock::monotonic_ms();
+        if mono >= next_tick || mesh.is_busy() {
+            next_tick = mono + u64::try_from(TICK.as_millis()).unwrap_or(25);
+            mesh.handle(now(), Input::Tick, &mut out)?;
+        }
+        let effects = mesh.commit(now(), &mut out)?;
+        for effect in effects {
+            turn.release(effect, core, net, peers);
+        }
+        for look in turn.looks.drain(..) {
+            look(&mesh);
+        }
+        if turn.stop {
+            info!("the core stops");
+            return Ok(());
+        }
+        // What can wait is done when nothing else does, one piece at a time.
+        idle_work = !took && turn.inputs.is_empty() && mesh.idle()?;
+    }
+}
+
+fn now() -> Now {
+    Now {
+        wall: clock::now_ms(),
+        mono: clock::monotonic_ms(),
+    }
+}
+
+/// Waits for the next item: live ones first.
+fn next(inboxes: &mut Inboxes, wait: Duration, runtime: &tokio::runtime::Handle) -> Option<Item> {
+    if let Ok(item) = inboxes.live.try_recv() {
+        return Some(item);
+    }
+    if let Ok(item) = inboxes.bulk.try_recv() {
+        return Some(item);
+    }
+    if wait.is_zero() {
+        return None;
+    }
+    let Inboxes { live, bulk } = inboxes;
+    runtime.block_on(async {
+        tokio::select! {
+            biased;
+            item = live.recv() => Some(item.unwrap_or(Item::Stop)),
+            Some(item) = bulk.recv() => Some(item),
+            () = tokio::time::sleep(wait) => None,
+        }
+    })
+}
+
+/// One round: what is taken together, and who waits for an answer.
+#[derive(Default)]
+struct Turn {
+    inputs: VecDeque<(Input, Option<Credit>)>,
+    looks: Vec<Look>,
+    tickets: BTreeMap<Ticket, oneshot::Sender<Result<Done, RequestError>>>,
+    next_ticket: Ticket,
+    stop: bool,
+}
+
+impl Turn {
+    /// Takes what waits, within the bounds of a commit. True if there was anything.
+    fn take(&mut self, first: Option<Item>, inboxes: &mut Inboxes) -> bool {
+        let mut bytes = 0;
+        let mut count = 0;
+        let mut next = first;
+        while let Some(item) = next {
+            count += 1;
+            if let Item::Frame { frame, .. } = &item {
+                bytes += frame.bytes;
+            }
+            self.add(item);
+            if count >= INPUTS || bytes >= BULK_BYTES || self.stop {
+                break;
+            }
+            next = inboxes.live.try_recv().or_else(|_| inboxes.bulk.try_recv()).ok();
+        }
+        count > 0
+    }
+
+    fn add(&mut self, item: Item) {
+        match item {
+            Item::Input(input) => self.inputs.push_back((input, None)),
+            Item::Frame {
+                link,
+                lane,
+                frame,
+                credit,
+            } => {
+                self.inputs
+                    .push_back((Input::Received { link, lane, frame }, Some(credit)));
+            }
+            Item::Ask { input, answer } => {
+                if self.tickets.len() >= TICKETS_MAX {
+                    let _ = answer.send(Err(RequestError::Busy));
+                    return;
+                }
+                self.next_ticket += 1;
+                self.tickets.insert(self.next_ticket, answer);
+                self.inputs.push_back((input(self.next_ticket), None));
+            }
+            Item::Look(look) => self.looks.push(look),
+            Item::Stop => self.stop = true,
+        }
+    }
+
+    /// Lets an effect out, now that what it rests on is durable.
+    fn release(&mut self, effect: Effect, core: &Core, net: &Net, peers: &Peers) {
+        match effect {
+            Effect::Send { link, lane, frame } => {
+                let lane = match lane {
+                    Lane::Live => net::Lane::Live,
+                    Lane::Bulk => net::Lane::Bulk,
+                };
+                match net.try_send(link, lane, frame) {
+                    Ok(()) => {}
+                    Err(SendError::Full) => self.inputs.push_back((Input::Dropped { link }, None)),
+                    // `LinkDown` follows.
+                    Err(SendError::Closed) => {}
+                    Err(error @ SendError::TooLong { .. }) => warn!(link, %error, "a frame was not sent"),
+                }
+            }
+            Effect::Admitted { link, node } => {
+                net.admit(link);
+                peers.admitted(link, node);
+                debug!(link, %node, "a peer is in");
+            }
+            Effect::Close { link, reason } => {
+                info!(link, %reason, "a link is ended");
+                net.close(link, reason);
+            }
+            Effect::Done { ticket, result } => {
+                if let Some(answer) = self.tickets.remove(&ticket) {
+                    let _ = answer.send(result);
+                }
+            }
+            Effect::Event(event) => {
+                tell(&event);
+                // Nobody may watch; that is no fault.
+                let _ = core.events.send(event);
+            }
+        }
+    }
+}
+
+/// Logs what happened, with the names by which a record is followed through the nodes: id, author, seq.
+fn tell(event: &Event) {
+    match event {
+        Event::Judged {
+            place,
+            id,
+            author,
+            circle,
+            kind,
+            verdict,
+            rule,
+        } => {
+            debug!(%id, %author, seq = place.seq, log = place.log.0, %circle, kind, ?verdict, rule, "judged");
+        }
+        Event::Erased { places } => debug!(count = places.len(), "bodies were erased"),
+        Event::Forked { author, circle, seq } => {
+            warn!(%author, %circle, seq, "an author said two things: nothing more is taken of that log");
+        }
+        Event::PeerIn { node, org } => info!(%node, %org, "a partner's node is linked"),
+        Event::PeerOut { node } => info!(%node, "a partner's node is gone"),
+        Event::Documents { count } => info!(count, "documents took force"),
+    }
+}

@@ -1,0 +1,393 @@
+//! `tocsin run`: from a home to a running node, and its end.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use tocsin_matcher::Matcher;
+use tocsin_policy::Policy;
+use tocsin_protocol::{Directory, Input, index_found};
+use tocsin_record::document::DocumentError;
+use tocsin_store::{DiskKv, KeyFile, Store, StoreError, Verdict};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tracing::{error, info};
+
+use crate::api::server;
+use crate::clock;
+use crate::core::{self, Core, Item, Mesh};
+use crate::home::config::Config;
+use crate::home::lock::{Lock, LockError};
+use crate::home::{Home, HomeError, Identity, keys};
+use crate::identity::PapersError;
+use crate::node::Node;
+use crate::peers::Peers;
+use crate::policy::{self, PolicyError};
+use crate::{dial, intake, net};
+
+/// Events of the network that may wait to be decoded.
+const INBOUND: usize = 1024;
+/// How long the last frames and answers may take at the end.
+const LAST: Duration = Duration::from_secs(3);
+
+/// The node could not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The home.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// Another node runs on it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// No mesh was founded or joined.
+    #[error(
+        "this node is in no mesh yet: `tocsin --home {0} mesh found --name NAME`, or `tocsin --home {0} join INVITE`"
+    )]
+    NoMesh(String),
+    /// The mesh's documents do not hold.
+    #[error("the mesh's documents do not hold: {0}")]
+    Papers(#[from] PapersError),
+    /// The mesh's documents do not hold.
+    #[error("the mesh's documents do not hold: {0}")]
+    Documents(#[from] DocumentError),
+    /// The charter does not know this org.
+    #[error("the charter does not have this node's org: ask the founder to add its card")]
+    NotMember,
+    /// The policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The store.
+    #[error("the store in {home} failed: {source}")]
+    Store {
+        /// Which home.
+        home: String,
+        /// Why.
+        source: StoreError,
+    },
+    /// The network.
+    #[error(transparent)]
+    Net(#[from] net::StartError),
+    /// An address to listen on.
+    #[error("`listen`: {0} is no multiaddr")]
+    Address(String),
+    /// The system.
+    #[error("{what}: {source}")]
+    System {
+        /// What was asked of it.
+        what: &'static str,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// The logging filter.
+    #[error("`{0}` is no filter for the log: use error, warn, info, debug or trace")]
+    Log(String),
+}
+
+fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> DaemonError {
+    move |source| DaemonError::System { what, source }
+}
+
+/// Sends the log to standard error.
+///
+/// # Errors
+/// [`DaemonError::Log`].
+pub fn log_to_stderr(filter: &str, json: bool) -> Result<(), DaemonError> {
+    use std::io::IsTerminal as _;
+    let filter_read = tracing_subscriber::EnvFilter::builder()
+        .parse(filter)
+        .map_err(|_| DaemonError::Log(filter.to_owned()))?;
+    let colour =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let logger = tracing_subscriber::fmt()
+        .with_env_filter(filter_read)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour);
+    // A second call, in tests, changes nothing.
+    let _ = if json {
+        logger.json().try_init()
+    } else {
+        logger.try_init()
+    };
+    Ok(())
+}
+
+/// Runs the node of a home until it is told to stop.
+///
+/// # Errors
+/// [`DaemonError`].
+pub fn run(home: &Home, config: Config) -> Result<(), DaemonError> {
+    let _lock: Lock = home.lock()?;
+    let opened = open(home)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .thread_name("tocsin-io")
+        .build()
+        .map_err(system("cannot start the runtime"))?;
+    let result = runtime.block_on(serve(home, config, opened));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// What is open before the network is.
+struct Opened {
+    mesh: Mesh,
+    identity: Identity,
+    policy: Arc<Policy>,
+    held: Matcher,
+}
+
+fn open(home: &Home) -> Result<Opened, DaemonError> {
+    let identity = home.identity()?;
+    let papers = home
+        .papers()?
+        .ok_or_else(|| DaemonError::NoMesh(home.path().display().to_string()))?;
+    let checked = papers.check()?;
+    if checked.charter.org(identity.org()).is_none() {
+        return Err(DaemonError::NotMember);
+    }
+    let documents: Vec<_> = papers
+        .charters
+        .iter()
+        .chain(&papers.certificates)
+        .chain(&papers.revocations)
+        .cloned()
+        .collect();
+    let directory = Directory::load(&documents)?;
+    let policy = policy::load(&home.policy_file())?;
+
+    let random_key = || -> Result<[u8; 16], HomeError> {
+        let seed = keys::fresh_seed()?;
+        Ok(std::array::from_fn(|at| seed[at]))
+    };
+    let index_key = random_key()?;
+    let seed = random_key()?;
+    let started = clock::monotonic_ms();
+    let mut index = Matcher::new(&index_key);
+    let mut held = Matcher::new(&index_key);
+    let store = open_store(home, directory.mesh(), &index_key, &mut index, &mut held)?;
+    info!(
+        records = store.reader().counts().records,
+        observables = index.len(),
+        ms = clock::monotonic_ms() - started,
+        "the store is open"
+    );
+    let mesh_config = tocsin_protocol::Config {
+        boot: boot_id(),
+        seed: u64::from_be_bytes(std::array::from_fn(|at| seed[at])),
+        index_key,
+    };
+    let certificate = identity
+        .card
+        .certificates
+        .iter()
+        .find(|signed| {
+            tocsin_record::document::Certificate::open(signed)
+                .is_ok_and(|known| known == identity.certificate)
+        })
+        .cloned()
+        .ok_or_else(|| HomeError::Mixed(home.path().to_owned()))?;
+    let own = tocsin_protocol::Identity {
+        secret: tocsin_record::keys::Secret::from_seed(&identity.record.seed()),
+        org: identity.org(),
+        certificate,
+    };
+    let now = tocsin_protocol::Now {
+        wall: clock::now_ms(),
+        mono: clock::monotonic_ms(),
+    };
+    let mesh = Mesh::open(
+        mesh_config,
+        own,
+        directory,
+        store,
+        Arc::clone(&policy),
+        index,
+        now,
+    )
+    .map_err(|source| store_error(home, source))?;
+    Ok(Opened {
+        mesh,
+        identity,
+        policy,
+        held,
+    })
+}
+
+fn store_error(home: &Home, source: StoreError) -> DaemonError {
+    DaemonError::Store {
+        home: home.path().display().to_string(),
+        source,
+    }
+}
+
+/// Opens the store; a damaged one is set aside, and a new one refills from the peers.
+fn open_store(
+    home: &Home,
+    mesh: tocsin_record::MeshId,
+    index_key: &tocsin_matcher::Key,
+    index: &mut Matcher,
+    held: &mut Matcher,
+) -> Result<Store<DiskKv, KeyFile>, DaemonError> {
+    let folder = home.store_folder();
+    let open = |index: &mut Matcher, held: &mut Matcher| {
+        let random: tocsin_store::Random = Box::new(|bytes: &mut [u8]| {
+            // A key that is not random would be no key: without randomness the node must not go on.
+            getrandom::fill(bytes).expect("the system gives randomness once it has booted");
+        });
+        tocsin_store::open_dir(&folder, mesh, random, &mut |found| {
+            if found.stamped.outcome.verdict == Verdict::Held {
+                crate::node::index_held(held, &found);
+            }
+            index_found(index, &found);
+        })
+    };
+    match open(index, held) {
+        Err(source) if source.is_damage() => {
+            let aside = tocsin_store::set_aside(&folder).map_err(|source| store_error(home, source))?;
+            error!(
+                %source,
+                aside = %aside.display(),
+                "the store is damaged: it was set aside, and a new one refills from the peers. What only this node \
+                 held is in the folder set aside; it is destroyed when the next damaged one is set aside"
+            );
+            *index = Matcher::new(index_key);
+            *held = Matcher::new(index_key);
+            open(index, held).map_err(|source| store_error(home, source))
+        }
+        opened => opened.map_err(|source| store_error(home, source)),
+    }
+}
+
+/// Names this boot of the machine; without one, each start counts as a boot, which only opens a log more.
+fn boot_id() -> [u8; 16] {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim()
+        .parse::<uuid::Uuid>()
+        .map_or_else(|_| *uuid::Uuid::new_v4().as_bytes(), |id| *id.as_bytes())
+}
+
+async fn serve(home: &Home, config: Config, opened: Opened) -> Result<(), DaemonError> {
+    let Opened {
+        mesh,
+        identity,
+        policy,
+        held,
+    } = opened;
+    let mut net_config = net::Config::new(identity.transport.clone());
+    net_config.max_links = config.limits.links;
+    for address in &config.listen {
+        net_config.listen.push(
+            address
+                .parse()
+                .map_err(|_| DaemonError::Address(address.clone()))?,
+        );
+    }
+    let listens = !config.listen.is_empty();
+    let (inbound, inbound_out) = tokio::sync::mpsc::channel(INBOUND);
+    let (net, net_task) = net::start(net_config, inbound)?;
+
+    let (core, inboxes) = Core::new(config.limits.inbox);
+    let peers = Arc::new(Peers::default());
+    let (directory, directory_out) = watch::channel(Arc::new(mesh.directory().clone()));
+    let stop = Arc::new(Notify::new());
+    let node = Arc::new(Node {
+        home: home.clone(),
+        identity,
+        mesh_id: mesh.mesh(),
+        core: core.clone(),
+        net: net.clone(),
+        peers: Arc::clone(&peers),
+        reader: mesh.reader(),
+        index: mesh.index(),
+        held: RwLock::new(held),
+        directory: directory_out.clone(),
+        policy: RwLock::new(policy),
+        health: RwLock::default(),
+        watchers: Arc::new(tokio::sync::Semaphore::new(config.limits.watchers)),
+        stop: Arc::clone(&stop),
+        config,
+    });
+    intake::start(
+        node.mesh_id,
+        inbound_out,
+        core.clone(),
+        net.clone(),
+        Arc::clone(&peers),
+    )
+    .map_err(system("cannot start a thread"))?;
+    let core_thread = {
+        let (core, net, peers, stop) = (core.clone(), net.clone(), Arc::clone(&peers), Arc::clone(&stop));
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::Builder::new()
+            .name("tocsin-core".to_owned())
+            .spawn(move || {
+                let result = core::run(mesh, &core, inboxes, &net, &peers, &runtime);
+                stop.notify_one();
+                result
+            })
+            .map_err(system("cannot start a thread"))?
+    };
+    let keeper = tokio::spawn(crate::node::keep(Arc::clone(&node), directory));
+    let dialler = tokio::spawn(dial::run(
+        net.clone(),
+        peers,
+        directory_out,
+        node.identity.node(),
+        listens,
+    ));
+    let socket = home.choose_socket()?;
+    let api = server::start(&socket, Arc::clone(&node)).map_err(system("cannot open the node's socket"))?;
+    info!(org = %node.identity.card.entry.name, socket = %socket.display(), "the node runs");
+
+    until_told(&node, &stop).await?;
+
+    api.abort();
+    dialler.abort();
+    // A core that ended by itself does not take this any more.
+    let _ = tokio::time::timeout(LAST, core.send(Item::Stop)).await;
+    let ended = tokio::task::spawn_blocking(move || core_thread.join());
+    let result = tokio::time::timeout(LAST * 3, ended).await;
+    keeper.abort();
+    net.stop();
+    let _ = tokio::time::timeout(LAST, net_task).await;
+    let _ = std::fs::remove_file(&socket);
+    match result {
+        Ok(Ok(Ok(result))) => result.map_err(|source| store_error(home, source)),
+        // The panic was printed where it happened.
+        Ok(_) => Err(DaemonError::System {
+            what: "the core failed",
+            source: std::io::Error::other("see the message above"),
+        }),
+        Err(_) => Err(DaemonError::System {
+            what: "the core did not stop in time",
+            source: std::io::ErrorKind::TimedOut.into(),
+        }),
+    }
+}
+
+async fn until_told(node: &Arc<Node>, stop: &Notify) -> Result<(), DaemonError> {
+    let listen = |kind| signal(kind).map_err(system("cannot listen for signals"));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => info!("told to stop"),
+            _ = interrupt.recv() => info!("interrupted"),
+            () = stop.notified() => {}
+            _ = hang_up.recv() => {
+                match node.reload_policy().await {
+                    Ok(answer) => info!(rules = answer.rules.len(), "the policy was loaded anew"),
+                    Err(error) => error!(%error, "the policy was refused, the old one stays in force"),
+                }
+                continue;
+            }
+        }
+        return Ok(());
+    }
+}
+
+/// Puts a policy in force.
+pub(crate) async fn put_policy(core: &Core, policy: Arc<Policy>) -> bool {
+    core.send(Item::Input(Input::Policy { policy })).await
+}

@@ -1,0 +1,645 @@
+//! What happens in the demo, in order, and what must be true of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tocsin_exchange::marking::Terms;
+use tocsin_record::marking::{Code, Tlp};
+
+use super::table::{self, Live};
+use super::{Check, DemoError, Options, Partner, Report, percentiles};
+use crate::api::types::{
+    Lookup, LookupRequest, MarkingWords, PublishRequest, Published, RetractRequest, Status, Why,
+};
+use crate::home::files;
+use crate::import::{Importer, Silent, Summary};
+use crate::term::{self, Style};
+use crate::testnet::{Testnet, sample};
+
+/// How long records may take to be everywhere.
+const ARRIVAL: Duration = Duration::from_secs(120);
+/// For how long single records are published to measure delays, and how often.
+const MEASURE: Duration = Duration::from_secs(9);
+const EVERY: Duration = Duration::from_millis(150);
+/// How often the nodes are asked.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The story so far.
+struct Story<'a> {
+    net: &'a Testnet,
+    loud: bool,
+    live: bool,
+    report: Report,
+    /// Delays by partner: (author, height) of a receipt, and ms.
+    delays: BTreeMap<String, BTreeMap<(String, u64), i64>>,
+}
+
+/// Tells the story, and reports what was found.
+pub(super) fn tell(net: &Testnet, options: &Options) -> Result<Report, DemoError> {
+    let mut story = Story {
+        net,
+        loud: !options.json,
+        live: !options.json && term::colour(),
+        report: Report {
+            orgs: net.topology.org.len(),
+            ..Report::default()
+        },
+        delays: BTreeMap::new(),
+    };
+    story.begin()?;
+    story.share(&options.import)?;
+    story.measure()?;
+    story.policies()?;
+    story.correct_and_retract()?;
+    story.away_and_back()?;
+    story.end()?;
+    Ok(story.report)
+}
+
+/// Commands to try, while the nodes go on.
+pub(super) fn stay(net: &Testnet) {
+    table::heading("Try it");
+    let program =
+        std::env::current_exe().map_or_else(|_| "tocsin".to_owned(), |path| path.display().to_string());
+    let orgs = &net.topology.org;
+    let (first, last) = (&orgs[0].name, &orgs[orgs.len() - 1].name);
+    let home = |org: &str| net.home(org).path().display().to_string();
+    println!("  {program} --home {} lookup parcel-fee.example", home(last));
+    println!(
+        "  {program} --home {} publish 192.0.2.99 --tlp green --to mesh --title 'My own warning'",
+        home(first)
+    );
+    println!("  {program} --home {} query", home(last));
+    println!("  {program} --home {} status", home(last));
+    println!("  {program} --home {} watch", home(last));
+    println!("\nThe five nodes run until you press Ctrl-C.");
+}
+
+impl Story<'_> {
+    fn say(&self, text: &str) {
+        if self.loud {
+            println!("  {text}");
+        }
+    }
+
+    fn chapter(&self, text: &str) {
+        if self.loud {
+            table::heading(text);
+        }
+    }
+
+    fn check(&mut self, name: &str, ok: bool, found: impl Into<String>) {
+        let found = found.into();
+        if self.loud {
+            let mark = if ok {
+                term::paint(Style::Good, "ok")
+            } else {
+                term::paint(Style::Bad, "FAILED")
+            };
+            println!(
+                "  {mark} {name}{}{}",
+                if found.is_empty() { "" } else { ": " },
+                term::escape(&found)
+            );
+        }
+        self.report.checks.push(Check {
+            name: name.to_owned(),
+            ok,
+            found,
+        });
+    }
+
+    fn orgs(&self) -> Vec<String> {
+        self.net.topology.org.iter().map(|org| org.name.clone()).collect()
+    }
+
+    /// The org at a place of the topology; a small topology is gone round.
+    fn org(&self, at: usize) -> String {
+        let orgs = self.orgs();
+        orgs[at % orgs.len()].clone()
+    }
+
+    fn post<T: serde::de::DeserializeOwned>(
+        &self,
+        org: &str,
+        path: &str,
+        what: &impl serde::Serialize,
+    ) -> Result<T, DemoError> {
+        self.net
+            .client(org)
+            .post(path, what)
+            .map_err(|source| DemoError::Client {
+                org: org.to_owned(),
+                source,
+            })
+    }
+
+    fn get<T: serde::de::DeserializeOwned>(&self, org: &str, path: &str) -> Result<T, DemoError> {
+        self.net
+            .client(org)
+            .get(path)
+            .map_err(|source| DemoError::Client {
+                org: org.to_owned(),
+                source,
+            })
+    }
+
+    fn statuses(&self) -> Vec<(String, Option<Status>)> {
+        self.orgs()
+            .into_iter()
+            .map(|org| (org.clone(), self.get(&org, "/v1/status").ok()))
+            .collect()
+    }
+
+    fn begin(&mut self) -> Result<(), DemoError> {
+        self.chapter("Five agencies, five processes, no hub");
+        let members = self.net.up()?;
+        if self.loud {
+            let rows: Vec<Vec<String>> = members
+                .iter()
+                .zip(&self.net.topology.org)
+                .map(|(member, org)| {
+                    vec![
+                        member.org.clone(),
+                        org.kind.clone(),
+                        org.country.clone(),
+                        if org.listen { "listens" } else { "only dials out" }.to_owned(),
+                        org.policy.clone(),
+                        member.pid.map_or_else(String::new, |pid| pid.to_string()),
+                    ]
+                })
+                .collect();
+            for line in term::table(&["org", "kind", "in", "network", "policy", "process"], &rows).lines() {
+                println!("  {line}");
+            }
+        }
+        let running = members.iter().filter(|member| member.pid.is_some()).count();
+        self.check(
+            "all nodes run",
+            running == members.len(),
+            format!("{running} of {}", members.len()),
+        );
+        let linked = self.statuses().iter().all(|(_, status)| {
+            status
+                .as_ref()
+                .is_some_and(|status| status.peers.iter().any(|peer| peer.connected))
+        });
+        self.check("all nodes are linked", linked, "");
+        Ok(())
+    }
+
+    fn share(&mut self, import: &[PathBuf]) -> Result<(), DemoError> {
+        self.chapter("Three of them import and share what they know");
+        let terms = Terms {
+            tlp: Some(Tlp::Green),
+            purposes: Code::purpose("network-defence").into_iter().collect(),
+            retention_ms: Some(90 * 86_400_000),
+            ..Terms::default()
+        };
+        let started = Instant::now();
+        for (org, files) in self.who_imports(import)? {
+            let home = self.net.home(&org);
+            let mut importer = Importer::new(&home, self.net.client(&org), None, terms.clone())?;
+            importer.share = Some("mesh".to_owned());
+            let summary = importer.run(&files, &Silent)?;
+            self.imported(&org, &summary);
+        }
+        let took = self.wait_until_everywhere("every node holds every record")?;
+        self.say(&format!(
+            "everything was everywhere {:.1} s after the first import began",
+            started.elapsed().as_secs_f64().min(took + 3600.0)
+        ));
+        Ok(())
+    }
+
+    /// Which org imports which files: the samples of the topology, or the given files dealt out to three.
+    fn who_imports(&self, import: &[PathBuf]) -> Result<Vec<(String, Vec<PathBuf>)>, DemoError> {
+        if import.is_empty() {
+            let mut who = Vec::new();
+            for org in self.net.topology.org.iter().filter(|org| !org.imports.is_empty()) {
+                let folder = self.net.home(&org.name).path().join("samples").join("exercise");
+                files::make_folder(&folder).map_err(crate::import::ImportFault::from)?;
+                let mut written = Vec::new();
+                for name in &org.imports {
+                    // A topology of one's own has its samples beside it; a name that is nowhere is told by the import.
+                    let path = folder.join(name);
+                    if let Some(text) = sample(name) {
+                        files::write(&path, text.as_bytes()).map_err(crate::import::ImportFault::from)?;
+                    }
+                    written.push(path);
+                }
+                who.push((org.name.clone(), written));
+            }
+            return Ok(who);
+        }
+        let mut who: Vec<(String, Vec<PathBuf>)> = (0..3).map(|at| (self.org(at), Vec::new())).collect();
+        for (at, path) in crate::import::files(import)?.into_iter().enumerate() {
+            who[at % 3].1.push(path);
+        }
+        Ok(who)
+    }
+
+    fn imported(&mut self, org: &str, summary: &Summary) {
+        let total = &summary.total;
+        let unread = summary.files.iter().filter(|file| file.error.is_some()).count();
+        let skipped: u64 = summary.files.iter().map(|file| file.skipped).sum();
+        self.report.indicators += total.indicators;
+        self.say(&format!(
+            "{org}: {} files, {} reports, {} indicators, {} shared with the mesh{}{}",
+            summary.files.len(),
+            total.new + total.changed,
+            total.indicators,
+            total.shared,
+            if skipped > 0 {
+                format!(", {skipped} values left out")
+            } else {
+                String::new()
+            },
+            if unread > 0 {
+                format!(", {unread} files of another kind")
+            } else {
+                String::new()
+            },
+        ));
+        let ok = total.new + total.changed + total.duplicates > 0 || summary.files.is_empty();
+        self.check(
+            &format!("{org} imported and shared"),
+            ok,
+            format!("{} shared", total.shared),
+        );
+    }
+
+    /// Waits until each running node holds each author's newest record of the mesh circle, and no body is missing.
+    fn wait_until_everywhere(&mut self, name: &str) -> Result<f64, DemoError> {
+        let start = Instant::now();
+        let mut live = Live::new(self.live);
+        loop {
+            let all = self.statuses();
+            let behind = behind(&all);
+            let text = table::holdings(&all);
+            if behind.is_empty() || start.elapsed() > ARRIVAL {
+                live.leave(&text, self.loud);
+                let took = start.elapsed().as_secs_f64();
+                let found = if behind.is_empty() {
+                    format!("after {took:.2} s")
+                } else {
+                    behind.join("; ")
+                };
+                self.check(name, behind.is_empty(), found);
+                return Ok(took);
+            }
+            live.draw(&text);
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn publish(&self, org: &str, request: PublishRequest) -> Result<String, DemoError> {
+        let published: Published = self.post(org, "/v1/publish", &request)?;
+        Ok(published
+            .records
+            .first()
+            .map(|new| new.record.clone())
+            .unwrap_or_default())
+    }
+
+    /// Single records, so that receipts tell how long each took.
+    fn measure(&mut self) -> Result<(), DemoError> {
+        self.chapter("How long does a warning take? (by the partners' signed receipts)");
+        let authors: Vec<String> = (0..3)
+            .map(|at| self.org(at))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        let start = Instant::now();
+        let mut count = 0_u32;
+        while start.elapsed() < MEASURE {
+            let author = &authors[count as usize % authors.len()];
+            let value = format!("198.51.{}.{}", 100 + count / 250, 1 + count % 250);
+            self.publish(author, warning(&value, &format!("EXERCISE: beacon {count}"), 75))?;
+            self.report.indicators += 1;
+            count += 1;
+            std::thread::sleep(EVERY);
+            if count.is_multiple_of(4) {
+                self.gather_receipts();
+            }
+        }
+        self.wait_until_everywhere("every single warning arrived")?;
+        std::thread::sleep(Duration::from_millis(1500));
+        self.gather_receipts();
+        let mut every = Vec::new();
+        let mut partners = Vec::new();
+        for (org, delays) in &self.delays {
+            let mut delays: Vec<i64> = delays.values().copied().collect();
+            every.extend(&delays);
+            partners.push(Partner {
+                org: org.clone(),
+                delays: percentiles(&mut delays),
+            });
+        }
+        self.report.publish_to_partner_ms = percentiles(&mut every);
+        if self.loud {
+            let rows: Vec<Vec<String>> = partners
+                .iter()
+                .map(|partner| {
+                    let Partner { org, delays } = partner;
+                    vec![
+                        org.clone(),
+                        format!("{:.0} ms", delays.p50),
+                        format!("{:.0} ms", delays.p99),
+                        delays.samples.to_string(),
+                    ]
+                })
+                .collect();
+            for line in term::table(&["partner", "p50", "p99", "receipts"], &rows).lines() {
+                println!("  {line}");
+            }
+        }
+        self.report.partners = partners;
+        let total = self.report.publish_to_partner_ms;
+        let heard = self.report.partners.len() == self.report.orgs;
+        self.check(
+            "every partner signed receipts",
+            heard && total.samples > 0,
+            format!(
+                "{} receipts, p50 {:.0} ms, p99 {:.0} ms",
+                total.samples, total.p50, total.p99
+            ),
+        );
+        Ok(())
+    }
+
+    fn gather_receipts(&mut self) {
+        for (author, status) in self.statuses() {
+            for receipt in status.into_iter().flat_map(|status| status.receipts) {
+                if let Some(ms) = receipt.after_ms.filter(|_| receipt.circle == "mesh") {
+                    self.delays
+                        .entry(receipt.org)
+                        .or_default()
+                        .insert((author.clone(), receipt.height), ms);
+                }
+            }
+        }
+    }
+
+    fn lookup(&self, org: &str, value: &str) -> Result<Lookup, DemoError> {
+        let request = LookupRequest {
+            values: vec![value.to_owned()],
+            ..LookupRequest::default()
+        };
+        let mut answers: Vec<Lookup> = self.post(org, "/v1/lookup", &request)?;
+        Ok(answers.pop().unwrap_or_default())
+    }
+
+    /// Asks until it is true, or long enough.
+    fn eventually(&self, mut ask: impl FnMut(&Self) -> Result<bool, DemoError>) -> Result<bool, DemoError> {
+        let start = Instant::now();
+        while start.elapsed() < ARRIVAL / 4 {
+            if ask(self)? {
+                return Ok(true);
+            }
+            std::thread::sleep(LOOK / 2);
+        }
+        Ok(false)
+    }
+
+    fn why(&self, org: &str, record: &str) -> Result<Option<Why>, DemoError> {
+        // Until the record is there, there is nothing to ask about.
+        Ok(self
+            .net
+            .client(org)
+            .get(&format!("/v1/records/{record}/why"))
+            .ok())
+    }
+
+    /// Waits for a verdict at an org, and says by which rule.
+    fn verdict(&mut self, org: &str, record: &str, verdict: &str, name: &str) -> Result<(), DemoError> {
+        let mut rule = String::new();
+        let ok = self.eventually(|story| {
+            let why = story.why(org, record)?;
+            if let Some(why) = why {
+                rule.clone_from(&why.record.rule);
+                return Ok(why.record.verdict == verdict);
+            }
+            Ok(false)
+        })?;
+        self.check(name, ok, format!("{org} by rule `{rule}`"));
+        Ok(())
+    }
+
+    fn policies(&mut self) -> Result<(), DemoError> {
+        self.chapter("Each node decides by its own policy");
+        let (first, police, border, cert, bank) =
+            (self.org(0), self.org(1), self.org(2), self.org(3), self.org(4));
+        let guess = self.publish(&cert, warning("203.0.113.240", "EXERCISE: a guess", 10))?;
+        self.verdict(&border, &guess, "refuse", "one record was refused")?;
+        let doubtful = self.publish(&police, warning("203.0.113.241", "EXERCISE: perhaps a relay", 25))?;
+        self.verdict(&first, &doubtful, "hold", "one record was held")?;
+        let personal = self.publish(
+            &police,
+            PublishRequest {
+                values: vec!["suspect@mail.example".to_owned()],
+                marking: MarkingWords {
+                    tlp: Some("green".to_owned()),
+                    purposes: vec!["criminal-investigation".to_owned()],
+                    retain_until_ms: Some(crate::clock::now_ms() + 30 * 86_400_000),
+                    exercise: true,
+                    ..MarkingWords::default()
+                },
+                ..warning("", "EXERCISE: address used in the fraud", 80)
+            },
+        )?;
+        let mut rule = String::new();
+        let kept_back = self.eventually(|story| {
+            let Some(why) = story.why(&police, &personal)? else {
+                return Ok(false);
+            };
+            let Some(peer) = why.peers.iter().find(|peer| peer.org == bank) else {
+                return Ok(false);
+            };
+            rule.clone_from(&peer.rule);
+            let others = why
+                .peers
+                .iter()
+                .filter(|peer| peer.org != bank)
+                .all(|peer| peer.allowed);
+            Ok(!peer.allowed && others)
+        })?;
+        self.check(
+            "one record was not passed on to one partner",
+            kept_back,
+            format!("{bank} by rule `{rule}`"),
+        );
+        let withheld = self.eventually(|story| {
+            let why = story.why(&bank, &personal)?;
+            Ok(why.is_some_and(|why| why.record.body != "here"))
+        })?;
+        self.check(
+            "that partner has its header, and no body",
+            withheld,
+            "so its chain has no hole",
+        );
+        self.report.indicators += 3;
+        Ok(())
+    }
+
+    fn correct_and_retract(&mut self) -> Result<(), DemoError> {
+        self.chapter("Mistakes are mended: a correction and a retraction");
+        let (author, reader) = (self.org(1), self.org(4));
+        let first = self.publish(
+            &author,
+            PublishRequest {
+                values: vec!["203.0.113.200".to_owned(), "203.0.113.201".to_owned()],
+                ..warning("", "EXERCISE: two control servers", 80)
+            },
+        )?;
+        let known = |story: &Self, value: &str| story.lookup(&reader, value).map(|answer| answer.known);
+        let arrived = self.eventually(|story| known(story, "203.0.113.201"))?;
+        let request = PublishRequest {
+            values: vec!["203.0.113.200".to_owned(), "203.0.113.202".to_owned()],
+            replaces: Some(first),
+            ..warning("", "EXERCISE: two control servers, corrected", 80)
+        };
+        self.publish(&author, request)?;
+        let corrected = self.eventually(|story| {
+            Ok(known(story, "203.0.113.202")?
+                && known(story, "203.0.113.200")?
+                && !known(story, "203.0.113.201")?)
+        })?;
+        let found = format!("{reader} answers for 203.0.113.202, no longer for 203.0.113.201");
+        self.check("a report was corrected", arrived && corrected, found);
+        let wrong = self.publish(&author, warning("203.0.113.210", "EXERCISE: a false alarm", 60))?;
+        let arrived = self.eventually(|story| known(story, "203.0.113.210"))?;
+        let request = RetractRequest {
+            ids: vec![wrong],
+            reason: "false-positive".to_owned(),
+        };
+        let _: Published = self.post(&author, "/v1/retract", &request)?;
+        let gone = self.eventually(|story| Ok(!known(story, "203.0.113.210")?))?;
+        self.check(
+            "a report was retracted",
+            arrived && gone,
+            format!("{reader} no longer answers for 203.0.113.210"),
+        );
+        self.report.indicators += 4;
+        Ok(())
+    }
+
+    fn away_and_back(&mut self) -> Result<(), DemoError> {
+        let away = self.org(2);
+        self.chapter(&format!("{away} is away for a while"));
+        self.net.stop(&away)?;
+        let author = self.org(0);
+        for at in 0..20 {
+            let value = format!("198.51.111.{}", 10 + at);
+            self.publish(
+                &author,
+                warning(&value, &format!("EXERCISE: while you were away {at}"), 75),
+            )?;
+        }
+        self.report.indicators += 20;
+        self.say(&format!(
+            "{author} shared 20 records meanwhile; now {away} comes back"
+        ));
+        self.net.start(&away)?;
+        self.net.wait_for(&away)?;
+        self.wait_until_everywhere("the one that was away caught up")?;
+        let found = self.lookup(&away, "198.51.111.29")?;
+        self.check("it answers for what it missed", found.known, "198.51.111.29");
+        let mut summary = String::new();
+        let complete = self.eventually(|story| {
+            let status: Status = story.get(&away, "/v1/status")?;
+            summary.clone_from(&status.summary);
+            Ok(status.complete && summary.starts_with("missing nothing as of"))
+        })?;
+        self.check(
+            "it says so, by signed heads",
+            complete,
+            format!("{away}: {summary}"),
+        );
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), DemoError> {
+        let all = self.statuses();
+        let first = all.first().and_then(|(_, status)| status.as_ref());
+        self.report.records = first.map_or(0, |status| {
+            status
+                .logs
+                .iter()
+                .filter(|log| log.circle == "mesh")
+                .map(|log| log.height)
+                .sum()
+        });
+        let mut behind = behind(&all);
+        behind.extend(all.iter().filter_map(|(org, status)| {
+            let status = status.as_ref()?;
+            (!status.complete).then(|| format!("{org}: {}", status.summary))
+        }));
+        self.report.complete = behind.is_empty();
+        self.chapter("In the end");
+        self.check("every node is complete", behind.is_empty(), behind.join("; "));
+        let failed = self.report.checks.iter().filter(|check| !check.ok).count();
+        self.say(&format!(
+            "{} orgs, {} records, {} indicators; {} checks, {}",
+            self.report.orgs,
+            self.report.records,
+            self.report.indicators,
+            self.report.checks.len(),
+            if failed == 0 {
+                "all held".to_owned()
+            } else {
+                format!("{failed} FAILED")
+            }
+        ));
+        Ok(())
+    }
+}
+
+/// What running nodes lack of the mesh circle, in words.
+fn behind(all: &[(String, Option<Status>)]) -> Vec<String> {
+    let mut newest: BTreeMap<(&str, &str, u64), u64> = BTreeMap::new();
+    for (org, status) in all {
+        for log in status.iter().flat_map(|status| &status.logs) {
+            if log.circle == "mesh" && log.author == *org {
+                newest.insert((&log.author, &log.node, log.epoch), log.height);
+            }
+        }
+    }
+    let mut behind = Vec::new();
+    for (org, status) in all {
+        let Some(status) = status else { continue };
+        for ((author, node, epoch), height) in &newest {
+            let held = status
+                .logs
+                .iter()
+                .find(|log| {
+                    log.author == *author && log.node == *node && log.epoch == *epoch && log.circle == "mesh"
+                })
+                .map_or(0, |log| log.height);
+            if held < *height {
+                behind.push(format!("{org} has {held} of {height} of {author}"));
+            }
+        }
+        if status.missing > 0 {
+            behind.push(format!("{org} lacks {}", status.missing));
+        }
+    }
+    behind
+}
+
+fn warning(value: &str, title: &str, confidence: u8) -> PublishRequest {
+    PublishRequest {
+        values: vec![value.to_owned()],
+        circle: "mesh".to_owned(),
+        marking: MarkingWords {
+            tlp: Some("green".to_owned()),
+            exercise: true,
+            ..MarkingWords::default()
+        },
+        kind: Some("malicious-activity".to_owned()),
+        confidence: Some(confidence),
+        title: title.to_owned(),
+        ..PublishRequest::default()
+    }
+}

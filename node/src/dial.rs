@@ -1,0 +1,187 @@
+//! Who is dialled, and when: every member in a small mesh, some in a large one; the lower peer id first where both
+//! can; again after a while where it failed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tocsin_protocol::Directory;
+use tocsin_record::NodeKey;
+use tokio::sync::watch;
+use tracing::debug;
+
+use crate::clock;
+use crate::identity::peer_id;
+use crate::net::{Net, Peer};
+use crate::peers::Peers;
+
+/// Up to so many nodes, all are dialled.
+const FULL_MESH: usize = 20;
+/// In a larger mesh, so many are dialled: three would keep every circle connected, more make it quick to mend.
+const CHOSEN: usize = 8;
+/// How often it is looked at what is to be dialled.
+const EVERY: Duration = Duration::from_millis(250);
+/// How long the higher peer id waits for the lower one to dial: it may not be able to.
+const COURTESY_MS: u64 = 5_000;
+/// First and longest wait after a dial that failed, in ms.
+const BACKOFF_MS: (u64, u64) = (500, 60_000);
+/// A dial that brought neither a link nor a fault is given up after this, in ms.
+const GIVE_UP_MS: u64 = 30_000;
+
+/// A peer that can be dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its transport key.
+    pub peer: Peer,
+    /// Where.
+    pub addresses: Vec<String>,
+    /// Whether this node is the one that dials first.
+    pub first: bool,
+}
+
+/// Who is to be dialled, by the documents in force.
+#[must_use]
+pub fn targets(directory: &Directory, node: NodeKey, listens: bool) -> Vec<Target> {
+    let Some(own) = directory.certificate(node) else {
+        return Vec::new();
+    };
+    let Some(own_id) = peer_id(&own.transport_key()) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (other, certificate) in directory.nodes().filter(|(other, _)| *other != node) {
+        let peer = certificate.transport_key();
+        let Some(id) = peer_id(&peer) else { continue };
+        let suffix = format!("/p2p/{id}");
+        let entry = directory.org_of(other).and_then(|org| directory.org(org));
+        let addresses: Vec<String> = entry
+            .map(|entry| {
+                entry
+                    .addresses
+                    .iter()
+                    .filter(|address| address.ends_with(&suffix))
+                    .cloned()
+                    .collect()
+            })
+            .unwrap_or_default();
+        if !addresses.is_empty() {
+            let first = !listens || own_id.to_bytes() < id.to_bytes();
+            // Distance between the two ids: each node chooses others, and every node is chosen by some.
+            let distance: Vec<u8> = node.0.iter().zip(&other.0).map(|(a, b)| a ^ b).collect();
+            found.push((
+                distance,
+                Target {
+                    peer,
+                    addresses,
+                    first,
+                },
+            ));
+        }
+    }
+    if found.len() > FULL_MESH {
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        found.truncate(CHOSEN);
+        for (_, target) in &mut found {
+            // The other may not have chosen this node.
+            target.first = true;
+        }
+    }
+    found.into_iter().map(|(_, target)| target).collect()
+}
+
+/// What is known of the dials to one peer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Attempt {
+    /// Not before this, by the monotonic clock.
+    next: u64,
+    failures: u32,
+    /// When a dial that is under way began.
+    began: Option<u64>,
+}
+
+/// Dials for as long as the node runs.
+pub async fn run(
+    net: Net,
+    peers: Arc<Peers>,
+    directory: watch::Receiver<Arc<Directory>>,
+    node: NodeKey,
+    listens: bool,
+) {
+    let mut attempts: BTreeMap<Peer, Attempt> = BTreeMap::new();
+    let mut every = tokio::time::interval(EVERY);
+    let mut seen: Option<Arc<Directory>> = None;
+    let mut wanted = Vec::new();
+    loop {
+        every.tick().await;
+        let current = directory.borrow().clone();
+        if seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, &current)) {
+            wanted = targets(&current, node, listens);
+            let members: Vec<Peer> = current
+                .nodes()
+                .map(|(_, certificate)| certificate.transport_key())
+                .collect();
+            peers.keep(|peer| members.contains(peer));
+            net.allow(members);
+            attempts.retain(|peer, _| wanted.iter().any(|target| target.peer == *peer));
+            seen = Some(current);
+        }
+        let now = clock::monotonic_ms();
+        for target in &wanted {
+            let attempt = attempts.entry(target.peer).or_insert_with(|| Attempt {
+                next: if target.first { now } else { now + COURTESY_MS },
+                ..Attempt::default()
+            });
+            if peers.is_linked(&target.peer) {
+                let wait = if target.first { 0 } else { COURTESY_MS };
+                *attempt = Attempt {
+                    next: now + wait,
+                    ..Attempt::default()
+                };
+                continue;
+            }
+            if let Some(began) = attempt.began {
+                let over = peers.fault(&target.peer).is_some() || now >= began + GIVE_UP_MS;
+                if over {
+                    attempt.began = None;
+                    attempt.failures += 1;
+                    attempt.next = now + backoff(attempt.failures, &target.peer, now);
+                }
+                continue;
+            }
+            if now >= attempt.next {
+                attempt.began = Some(now);
+                debug!(addresses = ?target.addresses, "dial");
+                peers.failed_clear(&target.peer);
+                if let Err(error) = net.dial(target.peer, target.addresses.clone()) {
+                    peers.failed(target.peer, error.to_string());
+                }
+            }
+        }
+    }
+}
+
+/// Doubles from half a second to a minute, with up to half of it less, so that nodes that came up together part.
+fn backoff(failures: u32, peer: &Peer, now: u64) -> u64 {
+    let (first, longest) = BACKOFF_MS;
+    let full = first
+        .saturating_mul(1 << failures.min(16).saturating_sub(1))
+        .min(longest);
+    let noise = peer.iter().fold(now, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(u64::from(*byte))
+    });
+    full - noise % (full / 2 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_minute() {
+        for failures in 1..40 {
+            let wait = backoff(failures, &[7; 32], 1234);
+            assert!((250..=60_000).contains(&wait), "{wait}");
+        }
+        assert!(backoff(30, &[7; 32], 1) >= 30_000);
+    }
+}

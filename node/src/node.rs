@@ -1,0 +1,213 @@
+//! The running node as its people's requests see it: what may be read on any thread, and the way to the core.
+
+mod books;
+mod desk;
+mod keep;
+mod lookup;
+mod marking;
+mod show;
+mod status;
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tocsin_matcher::Matcher;
+use tocsin_policy::Policy;
+use tocsin_protocol::Directory;
+use tocsin_record::{CircleId, MeshId, NodeKey, OrgId, RecordId};
+use tocsin_store::{DiskKv, KeyFile, RecordRef, StoreError};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::api::types::PolicyAnswer;
+use crate::core::{AskError, Core};
+use crate::home::config::Config;
+use crate::home::{Home, Identity};
+use crate::net::Net;
+use crate::peers::Peers;
+use crate::policy::{self, PolicyError};
+
+pub use desk::ImportBatch;
+pub use keep::{Health, index_held, keep};
+
+/// Reads what is committed.
+pub type Reader = tocsin_store::Reader<DiskKv, KeyFile>;
+
+/// A running node.
+pub struct Node {
+    /// Where it lies.
+    pub home: Home,
+    /// Who it is.
+    pub identity: Identity,
+    /// Its mesh.
+    pub mesh_id: MeshId,
+    /// The way to the core.
+    pub core: Core,
+    /// The network.
+    pub net: Net,
+    /// Its links.
+    pub peers: Arc<Peers>,
+    /// What is committed.
+    pub reader: Reader,
+    /// Observables of accepted records.
+    pub index: Arc<RwLock<Matcher>>,
+    /// Observables of held records, for `lookup --include held`.
+    pub held: RwLock<Matcher>,
+    /// Who is who, as last committed.
+    pub directory: watch::Receiver<Arc<Directory>>,
+    /// The policy in force.
+    pub policy: RwLock<Arc<Policy>>,
+    /// What is known of completeness, a moment ago.
+    pub health: RwLock<Arc<Health>>,
+    /// Room for watchers.
+    pub watchers: Arc<Semaphore>,
+    /// Tells the node to stop.
+    pub stop: Arc<Notify>,
+    /// What the operator set.
+    pub config: Config,
+}
+
+/// A request was not done. Each says what was wrong, and what would help.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The request makes no sense.
+    #[error("{0}")]
+    Request(String),
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// The policy keeps it from who asks.
+    #[error("rule `{0}` of this node's policy keeps it from you")]
+    Denied(String),
+    /// The core refused.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The policy file.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The home.
+    #[error(transparent)]
+    Home(#[from] crate::home::HomeError),
+}
+
+pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    // Nothing half done is left behind a panic in this program's short critical sections.
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Node {
+    /// Who is who.
+    #[must_use]
+    pub fn directory(&self) -> Arc<Directory> {
+        self.directory.borrow().clone()
+    }
+
+    /// The own org.
+    #[must_use]
+    pub fn org(&self) -> OrgId {
+        self.identity.org()
+    }
+
+    /// The own org's circle.
+    #[must_use]
+    pub fn own_circle(&self) -> CircleId {
+        CircleId::own(self.mesh_id, self.org())
+    }
+
+    /// The circle of a name: `own`, `mesh`, or an id.
+    ///
+    /// # Errors
+    /// When there is no such circle.
+    pub fn circle(&self, name: &str) -> Result<CircleId, NodeError> {
+        match name {
+            "own" => Ok(self.own_circle()),
+            "mesh" => Ok(CircleId::mesh(self.mesh_id)),
+            other => other
+                .parse::<CircleId>()
+                .ok()
+                .filter(|circle| self.directory().is_member(self.org(), *circle))
+                .ok_or_else(|| {
+                    NodeError::Request(format!(
+                        "there is no circle `{}` that this org is in: use own or mesh",
+                        crate::term::cut(other, 80)
+                    ))
+                }),
+        }
+    }
+
+    /// The name of a circle.
+    #[must_use]
+    pub fn circle_name(&self, circle: CircleId) -> String {
+        if circle == CircleId::mesh(self.mesh_id) {
+            "mesh".to_owned()
+        } else if circle == self.own_circle() {
+            "own".to_owned()
+        } else {
+            circle.to_string()
+        }
+    }
+
+    /// The name of an org, its key if the charter does not have it.
+    #[must_use]
+    pub fn org_name(&self, directory: &Directory, org: OrgId) -> String {
+        directory
+            .org(org)
+            .map_or_else(|| org.to_string(), |entry| entry.name.clone())
+    }
+
+    /// The name of a node within its org.
+    #[must_use]
+    pub fn node_name(&self, directory: &Directory, node: NodeKey) -> String {
+        directory
+            .certificate(node)
+            .map_or_else(|| node.to_string(), |known| known.node.clone())
+    }
+
+    /// The record of an id, of the beginning of one, or the standing version of a subject.
+    ///
+    /// # Errors
+    /// [`NodeError::NotFound`], or when the beginning fits several.
+    pub fn find(&self, word: &str) -> Result<RecordRef, NodeError> {
+        let missing = || {
+            NodeError::NotFound(format!(
+                "there is no record or report `{}` here: `tocsin query` lists them",
+                crate::term::cut(word, 80)
+            ))
+        };
+        if let Ok(id) = word.parse::<RecordId>() {
+            return self.reader.find(&id)?.ok_or_else(missing);
+        }
+        if let Ok(subject) = word.parse() {
+            return self.find_subject(subject)?.ok_or_else(missing);
+        }
+        let digits = word.len() >= 8 && word.len() < 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !digits {
+            return Err(NodeError::Request(format!(
+                "`{}` is no record: give its id, 8 or more of its first digits, or a subject (a UUID)",
+                crate::term::cut(word, 80)
+            )));
+        }
+        self.find_beginning(&word.to_ascii_lowercase())?
+            .ok_or_else(missing)
+    }
+
+    /// Loads the policy file anew. A file that does not check leaves the old one in force.
+    ///
+    /// # Errors
+    /// [`NodeError::Policy`].
+    pub async fn reload_policy(&self) -> Result<PolicyAnswer, NodeError> {
+        let file = self.home.policy_file();
+        let policy = policy::load(&file)?;
+        let answer = policy::answer(&policy, &file, true);
+        if !crate::daemon::put_policy(&self.core, Arc::clone(&policy)).await {
+            return Err(AskError::Stopped.into());
+        }
+        *write(&self.policy) = policy;
+        Ok(answer)
+    }
+}

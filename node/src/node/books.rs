@@ -1,0 +1,205 @@
+//! Reading records: a report through its versions, and records by what people have of their names.
+
+use std::collections::BTreeMap;
+
+use tocsin_record::body::Body;
+use tocsin_record::body::report::{Extent, Indicator, Report, Subject};
+use tocsin_record::observable::Observable;
+use tocsin_record::{CircleId, OrgId};
+use tocsin_store::{RecordRef, Stored, Verdict, Version};
+
+use super::{Node, NodeError};
+
+/// Longest chain of versions that is followed.
+const VERSIONS_MAX: usize = 10_000;
+/// Most records looked at for the beginning of an id.
+const SCAN_MAX: usize = 2_000_000;
+
+/// A report with all its indicators, and where its standing version lies.
+#[derive(Clone, Debug)]
+pub(super) struct Whole {
+    /// The standing version, with all indicators that count and nothing withdrawn.
+    pub report: Report,
+    /// Where it lies.
+    pub version: Version,
+}
+
+impl Node {
+    /// A record's body, read.
+    pub(crate) fn body(&self, stored: &Stored) -> Option<Body> {
+        Body::read(&stored.entry.header, stored.entry.body()?).ok()
+    }
+
+    /// A record that must be there.
+    pub(super) fn record(&self, place: RecordRef) -> Result<Stored, NodeError> {
+        self.reader
+            .record(place)?
+            .ok_or_else(|| NodeError::NotFound("the record is gone".to_owned()))
+    }
+
+    pub(super) fn report_at(&self, place: RecordRef) -> Result<Option<Report>, NodeError> {
+        let Some(stored) = self.reader.record(place)? else {
+            return Ok(None);
+        };
+        Ok(match self.body(&stored) {
+            Some(Body::Report(report)) => Some(report),
+            _ => None,
+        })
+    }
+
+    /// The standing version of a report in a circle, put together from what its versions changed.
+    pub(super) fn whole(
+        &self,
+        org: OrgId,
+        circle: CircleId,
+        subject: Subject,
+    ) -> Result<Option<Whole>, NodeError> {
+        let Some(version) = self.reader.standing(org, circle, subject)? else {
+            return Ok(None);
+        };
+        let versions = self.reader.versions(org, circle, subject)?;
+        let Some(mut report) = self.report_at(version.place)? else {
+            return Ok(None);
+        };
+        // From the newest back: what is decided there is not decided again.
+        let mut decided: BTreeMap<Observable, Option<Indicator>> = BTreeMap::new();
+        let mut at = report.clone();
+        for _ in 0..VERSIONS_MAX {
+            for what in &at.withdrawn {
+                decided.entry(what.clone()).or_insert(None);
+            }
+            for indicator in &at.indicators {
+                decided
+                    .entry(indicator.what.clone())
+                    .or_insert_with(|| Some(indicator.clone()));
+            }
+            if at.extent == Extent::Whole {
+                break;
+            }
+            let before = at
+                .supersedes
+                .and_then(|id| versions.iter().find(|version| version.id == id));
+            let Some(before) = before else { break };
+            let Some(earlier) = self.report_at(before.place)? else {
+                break;
+            };
+            at = earlier;
+        }
+        report.indicators = decided.into_values().flatten().collect();
+        report.withdrawn = Vec::new();
+        report.extent = Extent::Whole;
+        Ok(Some(Whole { report, version }))
+    }
+
+    /// What the standing version of a report says of one observable, if it still counts there; `None` if it was
+    /// withdrawn or replaced. Cheaper than [`Self::whole`], and right for rivals, too.
+    pub(super) fn standing_word(
+        &self,
+        org: OrgId,
+        circle: CircleId,
+        subject: Subject,
+        what: &Observable,
+        held: bool,
+    ) -> Result<Option<(Version, Report, Indicator)>, NodeError> {
+        let versions = self.reader.versions(org, circle, subject)?;
+        let counts = |version: &Version| {
+            version.outcome.verdict == Verdict::Accepted || (held && version.outcome.verdict == Verdict::Held)
+        };
+        let superseded: Vec<_> = versions
+            .iter()
+            .filter(|version| counts(version))
+            .filter_map(|version| version.supersedes)
+            .collect();
+        let standing = versions
+            .iter()
+            .rfind(|version| counts(version) && !superseded.contains(&version.id));
+        let Some(standing) = standing else { return Ok(None) };
+        let mut at = *standing;
+        for _ in 0..VERSIONS_MAX {
+            let Some(report) = self.report_at(at.place)? else {
+                return Ok(None);
+            };
+            if let Some(found) = report
+                .indicators
+                .iter()
+                .find(|indicator| indicator.what == *what)
+                .cloned()
+            {
+                return Ok(Some((*standing, report, found)));
+            }
+            if report.extent == Extent::Whole || report.withdrawn.contains(what) {
+                return Ok(None);
+            }
+            let before = at
+                .supersedes
+                .and_then(|id| versions.iter().find(|version| version.id == id));
+            let Some(before) = before else { return Ok(None) };
+            at = *before;
+        }
+        Ok(None)
+    }
+
+    /// The standing version of a subject: own first, then by org; the mesh's before the own circle's.
+    pub(super) fn find_subject(&self, subject: Subject) -> Result<Option<RecordRef>, NodeError> {
+        let directory = self.directory();
+        let mut orgs: Vec<OrgId> = directory.charter().orgs.iter().map(|org| org.root).collect();
+        orgs.sort_by_key(|org| *org != self.org());
+        for org in orgs {
+            let mut places = self.reader.copies(org, subject);
+            places.sort_by_key(|place| {
+                self.reader
+                    .log(*place_log(place))
+                    .map(|log| log.key.circle == self.own_circle())
+            });
+            for place in places {
+                let Some(stored) = self.reader.record(place)? else {
+                    continue;
+                };
+                let circle = stored.entry.header.circle;
+                if let Some(version) = self.reader.standing(org, circle, subject)? {
+                    return Ok(Some(version.place));
+                }
+                if let Some(version) = self.reader.versions(org, circle, subject)?.last() {
+                    return Ok(Some(version.place));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The one record whose id begins so.
+    pub(super) fn find_beginning(&self, digits: &str) -> Result<Option<RecordRef>, NodeError> {
+        let mut found = None;
+        let mut next = self.reader.next_arrival();
+        let mut looked = 0;
+        // Newest first, in slices.
+        while next > 0 && looked < SCAN_MAX {
+            let from = next.saturating_sub(4096);
+            let slice = self.reader.since(from, usize::try_from(next - from).unwrap_or(0));
+            for (_, place) in slice.into_iter().rev().filter(|(arrival, _)| *arrival < next) {
+                looked += 1;
+                let Some(stored) = self.reader.record(place)? else {
+                    continue;
+                };
+                if !stored.entry.id.to_string().starts_with(digits) {
+                    continue;
+                }
+                if found.is_some_and(|other| other != place) {
+                    return Err(NodeError::Request(format!(
+                        "several records begin with {digits}: give more digits"
+                    )));
+                }
+                found = Some(place);
+            }
+            if found.is_some() {
+                break;
+            }
+            next = from;
+        }
+        Ok(found)
+    }
+}
+
+fn place_log(place: &RecordRef) -> &tocsin_store::LogNo {
+    &place.log
+}

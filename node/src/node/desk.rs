@@ -1,0 +1,595 @@
+//! What this node's people write: `publish`, `share`, `import`, `retract`. Bodies are made here, on any thread; the
+//! core signs, admits and keeps them.
+
+use std::collections::BTreeSet;
+
+use bincode::{Decode, Encode};
+use tocsin_exchange::changes;
+use tocsin_exchange::marking::personal_default;
+use tocsin_policy::Question;
+use tocsin_protocol::Input;
+use tocsin_protocol::judge::org_facts;
+use tocsin_record::body::Body;
+use tocsin_record::body::report::{
+    Extent, INDICATOR_KINDS, INDICATORS_MAX, Indicator, Origin, Report, Source, Subject,
+};
+use tocsin_record::body::retraction::REASONS;
+use tocsin_record::marking::{Code, Marking, Tlp};
+use tocsin_record::observable;
+use tocsin_record::{CircleId, OrgId, RecordId};
+use tocsin_store::{RecordRef, Verdict};
+use uuid::Uuid;
+
+use super::books::Whole;
+use super::{Node, NodeError, marking};
+use crate::api::types::{
+    Imported, MarkingWords, NewRecord, PublishRequest, Published, RetractRequest, ShareRequest, Skipped,
+};
+use crate::clock;
+
+/// Most bodies that go to the core in one request.
+const TOGETHER: usize = 64;
+/// Most reports in one import batch.
+pub const BATCH_MAX: usize = 4096;
+/// Namespace of the subjects under which other orgs' reports are passed on.
+const DERIVED: Uuid = Uuid::from_u128(0x7c1f_53b2_8e0d_4c55_9c6a_2b1d_7a40_e3f1);
+
+/// Reports from files, as the command line read them; salts and versions are filled in here.
+#[derive(Debug, Encode, Decode)]
+pub struct ImportBatch {
+    /// Another circle in which they are shared at once.
+    pub share: Option<String>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// The reports, whole.
+    pub reports: Vec<Report>,
+}
+
+/// A body to be written, and what is told of it.
+struct Piece {
+    circle: CircleId,
+    report: Report,
+}
+
+impl Node {
+    /// Publishes own observations as one report.
+    ///
+    /// # Errors
+    /// When a value is none, the marking does not hold, or the core refuses.
+    pub async fn publish(&self, request: PublishRequest) -> Result<Published, NodeError> {
+        let circle = self.circle(&request.circle)?;
+        let indicators = indicators(&request)?;
+        let replaced = match &request.replaces {
+            Some(word) => Some(self.replaced(word, circle)?),
+            None => None,
+        };
+        let personal = personal_default(&indicators);
+        let standing = replaced.as_ref().and_then(|whole| whole.report.marking.as_ref());
+        let marking = match (marking::from_words(&request.marking, personal)?, standing) {
+            (Some(said), _) => Some(said),
+            (None, Some(standing)) => Some(standing.clone()),
+            (None, None) => None,
+        };
+        let marking = self.for_circle(circle, marking)?;
+        let mut labels = request.labels.clone();
+        labels.sort();
+        labels.dedup();
+        let mut report = Report {
+            salt: salt(),
+            subject: Subject(*Uuid::new_v4().as_bytes()),
+            supersedes: None,
+            extent: Extent::Whole,
+            origin: Origin::default(),
+            marking,
+            title: request.title,
+            description: request.description,
+            created: 0,
+            modified: 0,
+            labels,
+            indicators,
+            withdrawn: Vec::new(),
+            originals: Vec::new(),
+            extension: Vec::new(),
+        };
+        if let Some(whole) = replaced {
+            report.subject = whole.report.subject;
+            report.origin = whole.report.origin.clone();
+            report.created = whole.report.created;
+            if report.title.is_empty() {
+                report.title.clone_from(&whole.report.title);
+            }
+            let next = std::mem::take(&mut report.indicators);
+            report = successor(report, next, &whole);
+        }
+        let written = self.write(vec![Piece { circle, report }]).await?;
+        Ok(Published {
+            records: written,
+            skipped: Vec::new(),
+        })
+    }
+
+    /// The own report that a new version replaces, in the circle.
+    fn replaced(&self, word: &str, circle: CircleId) -> Result<Whole, NodeError> {
+        let stored = self.record(self.find(word)?)?;
+        if stored.org != self.org() {
+            return Err(NodeError::Request(
+                "only the org that wrote a report can write its next version: use `share` to pass it on"
+                    .to_owned(),
+            ));
+        }
+        let Some(Body::Report(report)) = self.body(&stored) else {
+            return Err(NodeError::Request("only reports have versions".to_owned()));
+        };
+        self.whole(self.org(), circle, report.subject)?.ok_or_else(|| {
+            NodeError::Request(format!(
+                "the report has no version in circle `{}`: share it there first",
+                self.circle_name(circle)
+            ))
+        })
+    }
+
+    /// Refuses early, with the way out, what the guardrails would refuse.
+    fn for_circle(&self, circle: CircleId, marking: Option<Marking>) -> Result<Option<Marking>, NodeError> {
+        if circle == self.own_circle() {
+            return Ok(marking);
+        }
+        let Some(marking) = marking else {
+            return Err(NodeError::Request(
+                "what carries no marking is never shared: give --tlp (clear or green for the mesh)"
+                    .to_owned(),
+            ));
+        };
+        if marking.tlp > Tlp::Green {
+            return Err(NodeError::Request(format!(
+                "{} may be addressed to this org's own circle only, until sealing exists: use --to own",
+                marking.tlp.label()
+            )));
+        }
+        if let Some(lacks) = tocsin_exchange::marking::lacks(&marking) {
+            return Err(NodeError::Request(format!(
+                "{lacks}; or give --for-purpose and --retention"
+            )));
+        }
+        Ok(Some(marking))
+    }
+
+    /// Shares records in another circle.
+    ///
+    /// # Errors
+    /// When nothing could be done at all; what was left is told in the answer.
+    pub async fn share(&self, request: ShareRequest) -> Result<Published, NodeError> {
+        let circle = self.circle(&request.to)?;
+        let mut published = Published::default();
+        let mut pieces = Vec::new();
+        let mut seen = BTreeSet::new();
+        for word in &request.ids {
+            let place = self.find(word)?;
+            if !seen.insert(place) {
+                continue;
+            }
+            match self.shared_copy(place, circle, &request.marking)? {
+                Ok(piece) => pieces.push(piece),
+                Err(why) => published.skipped.push(Skipped {
+                    what: word.clone(),
+                    why,
+                }),
+            }
+        }
+        if request.dry_run {
+            published.records = pieces.iter().map(|piece| self.would_write(piece)).collect();
+        } else {
+            published.records = self.write(pieces).await?;
+        }
+        if published.records.is_empty()
+            && let Some(first) = published.skipped.first()
+            && request.ids.len() == 1
+            && !first.why.starts_with("it is shared")
+        {
+            return Err(NodeError::Request(format!(
+                "{} was not shared: {}",
+                first.what, first.why
+            )));
+        }
+        Ok(published)
+    }
+
+    /// The new record that shares a report in a circle, or why there is none.
+    fn shared_copy(
+        &self,
+        place: RecordRef,
+        circle: CircleId,
+        words: &MarkingWords,
+    ) -> Result<Result<Piece, String>, NodeError> {
+        let stored = self.record(place)?;
+        let Some(Body::Report(found)) = self.body(&stored) else {
+            return Ok(Err("only reports whose body is here can be shared".to_owned()));
+        };
+        if stored.stamped.outcome.verdict != Verdict::Accepted {
+            return Ok(Err(format!(
+                "it is not accepted here ({}): `tocsin why {}` tells by which rule",
+                super::show::verdict_name(stored.stamped.outcome.verdict),
+                stored.entry.id
+            )));
+        }
+        let from = stored.entry.header.circle;
+        if from == circle {
+            return Ok(Err(format!(
+                "it is shared in circle `{}` already",
+                self.circle_name(circle)
+            )));
+        }
+        let Some(whole) = self.whole(stored.org, from, found.subject)? else {
+            return Ok(Err("it has no standing version".to_owned()));
+        };
+        let personal = personal_default(&whole.report.indicators);
+        let marking = marking::raised(whole.report.marking.as_ref(), words, personal)?;
+        let marking = match self.for_circle(circle, marking) {
+            Ok(marking) => marking,
+            Err(NodeError::Request(why)) => return Ok(Err(why)),
+            Err(error) => return Err(error),
+        };
+        let mut report = whole.report.clone();
+        report.marking = marking;
+        if stored.org != self.org() {
+            let directory = self.directory();
+            report.origin = Origin {
+                source: Some(Source {
+                    name: self.org_name(&directory, stored.org),
+                    org: Some(stored.org),
+                    id: found.subject.to_string(),
+                    record: Some(whole.version.id),
+                }),
+            };
+            report.subject = derived_subject(self.org(), stored.org, found.subject);
+        }
+        Ok(self.copy_to(circle, report)?.ok_or_else(|| {
+            format!(
+                "it is shared in circle `{}` already, as it is",
+                self.circle_name(circle)
+            )
+        }))
+    }
+
+    /// A whole report as the next record of its subject in a circle; `None` if it stands there as it is.
+    fn copy_to(&self, circle: CircleId, mut report: Report) -> Result<Option<Piece>, NodeError> {
+        report.salt = salt();
+        report.supersedes = None;
+        let Some(standing) = self.whole(self.org(), circle, report.subject)? else {
+            return Ok(Some(Piece { circle, report }));
+        };
+        if same_content(&report, &standing.report) {
+            return Ok(None);
+        }
+        let next = std::mem::take(&mut report.indicators);
+        Ok(Some(Piece {
+            circle,
+            report: successor(report, next, &standing),
+        }))
+    }
+
+    /// Takes a batch of reports from files into the own circle, and shares them where it was asked for.
+    ///
+    /// # Errors
+    /// When nothing could be done at all; what was left is told in the answer.
+    pub async fn import(&self, batch: ImportBatch) -> Result<Imported, NodeError> {
+        if batch.reports.len() > BATCH_MAX {
+            return Err(NodeError::Request(format!(
+                "a batch has at most {BATCH_MAX} reports"
+            )));
+        }
+        let share = batch.share.as_deref().map(|name| self.circle(name)).transpose()?;
+        let own = self.own_circle();
+        let mut done = Imported::default();
+        let mut pieces = Vec::new();
+        let mut copies = Vec::new();
+        let mut subjects = BTreeSet::new();
+        for report in batch.reports {
+            if !subjects.insert(report.subject) {
+                done.skipped.push(Skipped {
+                    what: report.subject.to_string(),
+                    why: "a report of this subject is in the batch before it".to_owned(),
+                });
+                continue;
+            }
+            if self.reader.withdrawn(self.org(), own, report.subject).is_some() {
+                done.skipped.push(Skipped {
+                    what: report.subject.to_string(),
+                    why: "it was taken back, which is for ever".to_owned(),
+                });
+                continue;
+            }
+            let mut report = Report {
+                supersedes: None,
+                extent: Extent::Whole,
+                withdrawn: Vec::new(),
+                ..report
+            };
+            let standing = self.whole(self.org(), own, report.subject)?;
+            if let Some(standing) = &standing {
+                // A retention is counted from the import, so that the same file would differ each time.
+                keep_retention(&mut report, &standing.report);
+            }
+            done.unmarked += u64::from(report.marking.is_none());
+            match standing {
+                Some(standing) if same_content(&report, &standing.report) => done.duplicates += 1,
+                Some(standing) => {
+                    done.changed += 1;
+                    let next = report.indicators.clone();
+                    let version = successor(
+                        Report {
+                            salt: salt(),
+                            ..report.clone()
+                        },
+                        next,
+                        &standing,
+                    );
+                    done.indicators += version.indicators.len() as u64;
+                    pieces.push(Piece {
+                        circle: own,
+                        report: version,
+                    });
+                }
+                None => {
+                    done.new += 1;
+                    done.indicators += report.indicators.len() as u64;
+                    pieces.push(Piece {
+                        circle: own,
+                        report: Report {
+                            salt: salt(),
+                            ..report.clone()
+                        },
+                    });
+                }
+            }
+            if let Some(circle) = share.filter(|circle| *circle != own) {
+                copies.push((circle, report));
+            }
+        }
+        let mut shared = Vec::new();
+        for (circle, report) in copies {
+            match self.for_circle(circle, report.marking.clone()) {
+                Ok(_) => shared.extend(self.copy_to(circle, report)?),
+                // What carries no marking is told by its own count.
+                Err(NodeError::Request(_)) if report.marking.is_none() => {}
+                Err(NodeError::Request(why)) => {
+                    done.skipped.push(Skipped {
+                        what: report.subject.to_string(),
+                        why: format!("not shared: {why}"),
+                    });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        done.shared = shared.len() as u64;
+        if !batch.dry_run {
+            done.records = self.write(pieces).await?;
+            done.records.extend(self.write(shared).await?);
+        }
+        Ok(done)
+    }
+
+    /// Takes reports of this org back, in every circle.
+    ///
+    /// # Errors
+    /// When one of them is no report of this org.
+    pub async fn retract(&self, request: RetractRequest) -> Result<Published, NodeError> {
+        let reason = REASONS
+            .iter()
+            .find(|row| row.1 == request.reason && row.0 != 0)
+            .map(|row| row.0)
+            .ok_or_else(|| {
+                let names: Vec<&str> = REASONS.iter().skip(1).map(|row| row.1).collect();
+                NodeError::Request(format!(
+                    "`{}` is no reason: use one of {}",
+                    crate::term::cut(&request.reason, 80),
+                    names.join(", ")
+                ))
+            })?;
+        let mut subjects = BTreeSet::new();
+        for word in &request.ids {
+            let stored = self.record(self.find(word)?)?;
+            match self.body(&stored) {
+                Some(Body::Report(report)) if stored.org == self.org() => _ = subjects.insert(report.subject),
+                Some(Body::Report(_)) => {
+                    return Err(NodeError::Request(format!(
+                        "{word} is a report of {}: only its author can take it back",
+                        self.org_name(&self.directory(), stored.org)
+                    )));
+                }
+                _ => {
+                    return Err(NodeError::Request(format!("{word} is no report that is here")));
+                }
+            }
+        }
+        let mut published = Published::default();
+        for subject in subjects {
+            let done = self
+                .core
+                .ask(move |ticket| Input::Retract {
+                    ticket,
+                    subject,
+                    reason,
+                })
+                .await?;
+            for id in done.ids {
+                published.records.push(self.told(id, subject)?);
+            }
+        }
+        Ok(published)
+    }
+
+    /// Writes reports, a few to a request, and says where they stand.
+    async fn write(&self, pieces: Vec<Piece>) -> Result<Vec<NewRecord>, NodeError> {
+        let mut written = Vec::with_capacity(pieces.len());
+        let mut pieces = pieces.into_iter().peekable();
+        while let Some(first) = pieces.next() {
+            let circle = first.circle;
+            let mut reports = vec![first.report];
+            while reports.len() < TOGETHER
+                && let Some(next) = pieces.next_if(|piece| piece.circle == circle)
+            {
+                reports.push(next.report);
+            }
+            let subjects: Vec<Subject> = reports.iter().map(|report| report.subject).collect();
+            let bodies: Vec<Body> = reports.into_iter().map(Body::Report).collect();
+            let done = self
+                .core
+                .ask(move |ticket| Input::Publish {
+                    ticket,
+                    circle,
+                    bodies,
+                })
+                .await?;
+            for (id, subject) in done.ids.into_iter().zip(subjects) {
+                written.push(self.told(id, subject)?);
+            }
+        }
+        Ok(written)
+    }
+
+    fn told(&self, id: RecordId, subject: Subject) -> Result<NewRecord, NodeError> {
+        let place = self.reader.find(&id)?;
+        let circle = place
+            .and_then(|place| self.reader.log(place.log))
+            .map(|log| log.key.circle);
+        tracing::debug!(%id, seq = place.map(|place| place.seq), "written");
+        Ok(NewRecord {
+            record: id.to_string(),
+            subject: subject.to_string(),
+            circle: circle.map(|circle| self.circle_name(circle)).unwrap_or_default(),
+            seq: place.map_or(0, |place| place.seq),
+            partners: Vec::new(),
+        })
+    }
+
+    /// What sharing would do: who would get it, by this node's policy.
+    fn would_write(&self, piece: &Piece) -> NewRecord {
+        let directory = self.directory();
+        let decisions = self.decisions(&directory);
+        let body = Body::Report(piece.report.clone());
+        let partners = directory
+            .charter()
+            .orgs
+            .iter()
+            .filter(|org| org.root != self.org() && directory.is_member(org.root, piece.circle))
+            .filter(|org| {
+                let peer = org_facts(&directory, org.root);
+                super::show::with_draft(&directory, self.identity.node(), piece.circle, &body, |facts| {
+                    decisions.explain(&Question::Forward(facts, &peer)).verdict
+                        == tocsin_policy::Verdict::Accept
+                })
+            })
+            .map(|org| org.name.clone())
+            .collect();
+        NewRecord {
+            record: String::new(),
+            subject: piece.report.subject.to_string(),
+            circle: self.circle_name(piece.circle),
+            seq: 0,
+            partners,
+        }
+    }
+}
+
+fn salt() -> [u8; 16] {
+    *Uuid::new_v4().as_bytes()
+}
+
+/// The stable subject under which this org passes on a report of another.
+fn derived_subject(own: OrgId, org: OrgId, subject: Subject) -> Subject {
+    Subject(*Uuid::new_v5(&DERIVED, &[own.0.as_slice(), &org.0, &subject.0].concat()).as_bytes())
+}
+
+/// The version after a standing one: only what changed, unless that is most of it.
+fn successor(mut report: Report, next: Vec<Indicator>, standing: &Whole) -> Report {
+    report.supersedes = Some(standing.version.id);
+    let changed = changes(&standing.report.indicators, &next);
+    let (added, withdrawn) = changed
+        .map(|changed| (changed.added, changed.withdrawn))
+        .unwrap_or_default();
+    if added.len() + withdrawn.len() < next.len() || next.is_empty() {
+        report.extent = Extent::Changes;
+        report.indicators = added;
+        report.withdrawn = withdrawn;
+    } else {
+        report.extent = Extent::Whole;
+        report.indicators = next;
+    }
+    report
+}
+
+/// Whether two whole reports say the same.
+fn same_content(a: &Report, b: &Report) -> bool {
+    let sorted = |report: &Report| {
+        let mut indicators = report.indicators.clone();
+        indicators.sort_by(|a, b| a.what.cmp(&b.what));
+        indicators
+    };
+    a.title == b.title
+        && a.description == b.description
+        && a.created == b.created
+        && a.modified == b.modified
+        && a.labels == b.labels
+        && a.origin == b.origin
+        && a.originals == b.originals
+        && a.marking == b.marking
+        && sorted(a) == sorted(b)
+}
+
+/// Keeps the end that stands, where the markings are the same but for it.
+fn keep_retention(report: &mut Report, standing: &Report) {
+    if let (Some(new), Some(old)) = (&mut report.marking, &standing.marking)
+        && new.retain_until.is_some()
+        && old.retain_until.is_some()
+        && (Marking {
+            retain_until: old.retain_until,
+            ..new.clone()
+        }) == *old
+    {
+        new.retain_until = old.retain_until;
+    }
+}
+
+/// The indicators of a publish request, one a value.
+fn indicators(request: &PublishRequest) -> Result<Vec<Indicator>, NodeError> {
+    if request.values.len() > INDICATORS_MAX {
+        return Err(NodeError::Request(format!(
+            "{} values in one report, at most {INDICATORS_MAX}: publish several",
+            request.values.len()
+        )));
+    }
+    let kind = match request.kind.as_deref() {
+        None => 0,
+        Some(name) => INDICATOR_KINDS
+            .iter()
+            .find(|row| row.1 == name)
+            .map(|row| row.0)
+            .ok_or_else(|| {
+                let names: Vec<&str> = INDICATOR_KINDS.iter().map(|row| row.1).collect();
+                NodeError::Request(format!(
+                    "`{}` is no kind: use one of {}",
+                    crate::term::cut(name, 80),
+                    names.join(", ")
+                ))
+            })?,
+    };
+    let mut indicators = Vec::with_capacity(request.values.len());
+    for value in &request.values {
+        let detected = observable::detect(value).map_err(|error| NodeError::Request(error.to_string()))?;
+        indicators.push(Indicator {
+            what: detected.observable,
+            kind: Code {
+                kind,
+                value: Vec::new(),
+            },
+            confidence: request.confidence,
+            valid_from: clock::now_ms(),
+            valid_until: request.valid_until_ms.unwrap_or(0),
+            id: None,
+            comment: String::new(),
+        });
+    }
+    indicators.sort_by(|a, b| a.what.cmp(&b.what));
+    indicators.dedup_by(|a, b| a.what == b.what);
+    Ok(indicators)
+}

@@ -1,0 +1,325 @@
+//! `lookup`: what is known of a value, by whom, how sure, and how complete the answer is.
+
+use std::collections::BTreeMap;
+
+use tocsin_matcher::How;
+use tocsin_policy::{Decisions, Person};
+use tocsin_protocol::Directory;
+use tocsin_record::body::Body;
+use tocsin_record::body::report::{INDICATOR_KINDS, Indicator, Report, Subject};
+use tocsin_record::observable::{self, Observable};
+use tocsin_record::{OrgId, RecordId};
+use tocsin_store::{RecordRef, Stored, Version};
+use tracing::info;
+
+use super::keep::Health;
+use super::{Node, NodeError, marking, read};
+use crate::api::types::{Contact, Hit, Lookup, LookupRequest, Origin, Time, Withheld};
+
+/// Most values in one request.
+pub const VALUES_MAX: usize = 10_000;
+/// Most hits told of one value.
+const HITS_MAX: usize = 1_000;
+
+/// One word on a value, before it is told.
+struct Word {
+    how: How,
+    listed: Observable,
+    stored: Stored,
+    report: Report,
+    indicator: Indicator,
+}
+
+impl Node {
+    /// Answers what is known of values. Reads the disk: for a thread that may block.
+    ///
+    /// # Errors
+    /// When there are too many values, or the disk fails.
+    pub fn lookup(&self, request: &LookupRequest) -> Result<Vec<Lookup>, NodeError> {
+        if request.values.len() > VALUES_MAX {
+            return Err(NodeError::Request(format!(
+                "{} values in one request, at most {VALUES_MAX} are answered",
+                request.values.len()
+            )));
+        }
+        let directory = self.directory();
+        let health = read(&self.health).clone();
+        let max_age = request.max_age_ms.unwrap_or_else(|| self.config.max_age_ms());
+        let base = self.completeness(&directory, &health, max_age);
+        // Made when the first value hits: most do not.
+        let mut decisions = None;
+        let mut shown: Vec<RecordId> = Vec::new();
+        let mut answers = Vec::with_capacity(request.values.len());
+        for value in &request.values {
+            let mut answer = base.clone();
+            match observable::detect(value) {
+                Ok(detected) => {
+                    let what = detected.observable;
+                    answer.value = what.show();
+                    answer.kind = Some(what.type_name().to_owned());
+                    let words = self.words(&what, request.held)?;
+                    for word in words {
+                        let decisions = decisions.get_or_insert_with(|| self.decisions(&directory));
+                        if !self.may_see(decisions, &directory, &word.stored, &word.report, request) {
+                            continue;
+                        }
+                        shown.push(word.stored.entry.id);
+                        answer.hits.push(self.hit(&directory, word));
+                    }
+                    answer.known = !answer.hits.is_empty();
+                }
+                Err(error) => {
+                    value.clone_into(&mut answer.value);
+                    answer.error = Some(error.to_string());
+                }
+            }
+            answers.push(answer);
+        }
+        if request.purpose.is_some() || request.reference.is_some() {
+            info!(
+                purpose = request.purpose.as_deref().unwrap_or("-"),
+                reference = request.reference.as_deref().unwrap_or("-"),
+                records = ?shown,
+                "lookup"
+            );
+        }
+        Ok(answers)
+    }
+
+    /// How complete any answer is now.
+    fn completeness(&self, directory: &Directory, health: &Health, max_age: u64) -> Lookup {
+        let stale: Vec<String> = health
+            .silent(max_age)
+            .map(|(org, _)| self.org_name(directory, org))
+            .collect();
+        let missing = health.missing_count();
+        let withheld = health
+            .withheld
+            .iter()
+            .map(|(org, records)| Withheld {
+                author: self.org_name(directory, *org),
+                records: *records,
+            })
+            .collect();
+        Lookup {
+            as_of: Time(health.as_of()),
+            // Nothing was looked at yet just after a start.
+            complete: health.at > 0 && stale.is_empty() && missing == 0,
+            stale,
+            missing,
+            withheld,
+            ..Lookup::default()
+        }
+    }
+
+    /// Who says what of it: each report once, in its standing version.
+    fn words(&self, what: &Observable, held: bool) -> Result<Vec<Word>, NodeError> {
+        let mut postings: BTreeMap<(usize, u64), (How, Observable)> = BTreeMap::new();
+        let mut gather = |index: &tocsin_matcher::Matcher| {
+            for (order, hit) in index.lookup(what.borrowed()).into_iter().enumerate() {
+                for posting in hit.postings {
+                    postings.insert((order, posting), (hit.how, hit.observable.clone()));
+                }
+            }
+        };
+        gather(&read(&self.index));
+        if held {
+            gather(&read(&self.held));
+        }
+        // The copies of one report count once; the one in a wider circle tells more of what others know.
+        let mut found: BTreeMap<(OrgId, Subject, Observable), Word> = BTreeMap::new();
+        for ((_, posting), (how, listed)) in postings {
+            if found.len() >= HITS_MAX {
+                break;
+            }
+            let Some(word) = self.word(RecordRef::unpack(posting), how, listed, held)? else {
+                continue;
+            };
+            let key = (word.stored.org, word.report.subject, word.listed.clone());
+            let own = |word: &Word| word.stored.entry.header.circle == self.own_circle();
+            match found.get(&key) {
+                Some(known) if !own(known) || own(&word) => {}
+                _ => {
+                    found.insert(key, word);
+                }
+            }
+        }
+        let mut words: Vec<Word> = found.into_values().collect();
+        let rank = |how: How| match how {
+            How::Exact => 0,
+            How::Network => 1,
+            How::Parent => 2,
+        };
+        words.sort_by_key(|word| (rank(word.how), word.stored.org, word.report.subject));
+        Ok(words)
+    }
+
+    /// What the record behind a posting says of what was listed, if it still counts.
+    fn word(
+        &self,
+        place: RecordRef,
+        how: How,
+        listed: Observable,
+        held: bool,
+    ) -> Result<Option<Word>, NodeError> {
+        let Some(stored) = self.reader.record(place)? else {
+            return Ok(None);
+        };
+        let Some(Body::Report(report)) = self.body(&stored) else {
+            return Ok(None);
+        };
+        // A fingerprint may be another observable's.
+        if !report.indicators.iter().any(|indicator| indicator.what == listed) {
+            return Ok(None);
+        }
+        let circle = stored.entry.header.circle;
+        let word = self.standing_word(stored.org, circle, report.subject, &listed, held)?;
+        let Some((version, report, indicator)) = word else {
+            return Ok(None);
+        };
+        let stored = if version.place == place {
+            stored
+        } else {
+            self.record(version.place)?
+        };
+        let _: Version = version;
+        Ok(Some(Word {
+            how,
+            listed,
+            stored,
+            report,
+            indicator,
+        }))
+    }
+
+    /// The policy's decisions for a reader's thread.
+    pub(super) fn decisions(&self, directory: &Directory) -> Decisions {
+        let country = directory.org(self.org()).map_or(*b"??", |org| org.country);
+        let home = tocsin_policy::Home {
+            org: self.org(),
+            country,
+        };
+        Decisions::new(read(&self.policy).clone(), home)
+    }
+
+    /// Whether the policy lets this node's people see a record.
+    pub(super) fn may_see(
+        &self,
+        decisions: &mut Decisions,
+        directory: &Directory,
+        stored: &Stored,
+        report: &Report,
+        request: &LookupRequest,
+    ) -> bool {
+        self.may_see_body(
+            decisions,
+            directory,
+            stored,
+            &Body::Report(report.clone()),
+            request.purpose.as_deref(),
+        )
+        .is_none()
+    }
+
+    /// The rule that keeps a record from this node's people, if one does.
+    pub(super) fn may_see_body(
+        &self,
+        decisions: &mut Decisions,
+        directory: &Directory,
+        stored: &Stored,
+        body: &Body,
+        purpose: Option<&str>,
+    ) -> Option<String> {
+        let person = &self.config.person;
+        let person = Person {
+            name: &person.name,
+            roles: &person.roles,
+            purposes: &person.purposes,
+            purpose,
+        };
+        let now = crate::clock::now_ms();
+        let decision = super::show::with_facts(directory, stored, Some(body), now, |facts| {
+            decisions.query(facts, &person)
+        });
+        (!decision.allow).then(|| decisions.rule_name(decision.rule).to_owned())
+    }
+
+    fn hit(&self, directory: &Directory, word: Word) -> Hit {
+        let Word {
+            how,
+            listed,
+            stored,
+            report,
+            indicator,
+        } = word;
+        let outcome = stored.stamped.outcome;
+        let since = [indicator.valid_from, report.created, stored.entry.header.time];
+        Hit {
+            record: stored.entry.id.to_string(),
+            author: self.org_name(directory, stored.org),
+            origin: origin(&report),
+            observable: listed.show(),
+            observable_type: listed.type_name().to_owned(),
+            how: match how {
+                How::Exact => "exact",
+                How::Network => "network",
+                How::Parent => "parent",
+            }
+            .to_owned(),
+            confidence: indicator.confidence,
+            kind: indicator_kind(&indicator).to_owned(),
+            tlp: report
+                .marking
+                .as_ref()
+                .map(|marking| marking.tlp.label().to_owned()),
+            pap: report
+                .marking
+                .as_ref()
+                .and_then(|marking| marking.pap)
+                .map(|pap| pap.label().to_owned()),
+            may: marking::may(report.marking.as_ref()),
+            received: Time(outcome.received),
+            since: Time(since.into_iter().find(|time| *time > 0).unwrap_or(0)),
+            until: Time(indicator.valid_until),
+            title: report.title,
+            subject: report.subject.to_string(),
+            circle: self.circle_name(stored.entry.header.circle),
+            exercise: report.marking.as_ref().is_some_and(|marking| marking.exercise),
+            contact: contact(directory, stored.org),
+            verdict: super::show::verdict_name(outcome.verdict).to_owned(),
+            rule: self.reader.rule(outcome.rule).unwrap_or_default(),
+        }
+    }
+}
+
+/// Who observed it first.
+pub(super) fn origin(report: &Report) -> Origin {
+    report.origin.source.as_ref().map_or_else(
+        || Origin {
+            kind: "own".to_owned(),
+            ..Origin::default()
+        },
+        |source| Origin {
+            kind: "derived".to_owned(),
+            source: Some(source.name.clone()),
+            id: Some(source.id.clone()),
+        },
+    )
+}
+
+/// Whom to call about what an org wrote.
+pub(super) fn contact(directory: &Directory, org: OrgId) -> Contact {
+    directory.org(org).map_or_else(Contact::default, |entry| Contact {
+        desk: entry.contact.desk.clone(),
+        phone: entry.contact.phone.clone(),
+        email: entry.contact.email.clone(),
+    })
+}
+
+/// What an indicator indicates, by name.
+pub(super) fn indicator_kind(indicator: &Indicator) -> &'static str {
+    INDICATOR_KINDS
+        .iter()
+        .find(|row| row.0 == indicator.kind.kind)
+        .map_or("newer", |row| row.1)
+}

@@ -1,0 +1,264 @@
+//! `status`: how the node is.
+
+use tocsin_protocol::{Directory, LogStatus};
+use tocsin_record::id::fingerprint;
+use tocsin_store::{RecordRef, Standing};
+
+use super::keep::Health;
+use super::{Node, NodeError, read};
+use crate::api::types::{HeldBy, Log, Peer, Queues, ReceiptOf, Silent, Status, StoreStatus, Time, Withheld};
+use crate::core::Mesh;
+use crate::net::{Direction, Lane};
+use crate::{clock, peers};
+
+impl Node {
+    /// How the node is.
+    ///
+    /// # Errors
+    /// When the core has ended, or the disk fails.
+    pub async fn status(&self) -> Result<Status, NodeError> {
+        let now = clock::now_ms();
+        let look = self.core.look(Mesh::status).await?;
+        let health = Health::of(&look, self.org(), now);
+        let directory = self.directory();
+        let max_age = self.config.max_age_ms();
+        let name = |org| self.org_name(&directory, org);
+        let silent: Vec<Silent> = health
+            .silent(max_age)
+            .map(|(org, since)| Silent {
+                org: name(org),
+                since: Time(since),
+            })
+            .collect();
+        let missing = health.missing_count();
+        let withheld: Vec<Withheld> = health
+            .withheld
+            .iter()
+            .map(|(org, records)| Withheld {
+                author: name(*org),
+                records: *records,
+            })
+            .collect();
+        let as_of = health.as_of();
+        let counts = self.reader.counts();
+        let peers = self.peer_rows(&directory);
+        Ok(Status {
+            org: self.identity.card.entry.name.clone(),
+            node: self.identity.node().to_string(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            mesh: directory.charter().name.clone(),
+            mesh_fingerprint: fingerprint(&self.mesh_id.0),
+            charter: directory.charter().version,
+            as_of: Time(as_of),
+            complete: silent.is_empty() && missing == 0,
+            summary: summary(&health, &name, &silent, as_of),
+            missing,
+            withheld,
+            silent,
+            logs: self.log_rows(&directory, &look.logs),
+            receipts: self.receipt_rows(&directory, &look)?,
+            store: StoreStatus {
+                records: counts.records,
+                bodies: counts.bodies,
+                observables: read(&self.index).len() as u64,
+                accepted: counts.accepted,
+                held: counts.held,
+                refused: counts.refused,
+                disk_bytes: self.reader.disk_size()?,
+            },
+            queues: Queues {
+                inbox: self.core.waiting() as u64,
+                outbox_bytes: peers.iter().map(|peer| peer.queued).sum(),
+                wanted: self.reader.counts().wanted,
+            },
+            peers,
+            listening: self.peers.listens(),
+            alarms: self.alarms(&directory, &look.policy_errors),
+        })
+    }
+
+    fn peer_rows(&self, directory: &Directory) -> Vec<Peer> {
+        let links = self.peers.links();
+        let mut rows = Vec::new();
+        for (node, certificate) in directory
+            .nodes()
+            .filter(|(node, _)| *node != self.identity.node())
+        {
+            let key = certificate.transport_key();
+            let link = links
+                .iter()
+                .find(|(_, link)| link.peer == key && link.node == Some(node));
+            rows.push(Peer {
+                org: self.org_name(directory, certificate.org),
+                node: certificate.node.clone(),
+                fault: if link.is_some() {
+                    None
+                } else {
+                    self.peers.fault(&key)
+                },
+                ..link
+                    .map(|(no, link)| self.link_row(*no, link))
+                    .unwrap_or_default()
+            });
+        }
+        rows
+    }
+
+    fn link_row(&self, no: u64, link: &peers::LinkState) -> Peer {
+        let queued = |lane| self.net.queued(no, lane).bytes as u64;
+        Peer {
+            connected: true,
+            address: Some(link.remote.clone()),
+            direction: Some(
+                match link.direction {
+                    Direction::Inbound => "in",
+                    Direction::Outbound => "out",
+                }
+                .to_owned(),
+            ),
+            rtt_ms: link.rtt.map(|rtt| (rtt.as_secs_f64() * 1e5).round() / 100.0),
+            queued: queued(Lane::Live) + queued(Lane::Bulk),
+            ..Peer::default()
+        }
+    }
+
+    fn log_rows(&self, directory: &Directory, logs: &[LogStatus]) -> Vec<Log> {
+        logs.iter()
+            .map(|log| Log {
+                author: self.org_name(directory, log.org),
+                node: self.node_name(directory, log.key.author),
+                circle: self.circle_name(log.key.circle),
+                epoch: log.key.epoch,
+                base: self.reader.log(log.no).map_or(0, |info| info.base.seq),
+                height: log.height,
+                missing: log.wanted.len() as u64,
+                withheld: log.withheld.len() as u64,
+                state: match log.standing {
+                    Standing::Open => "open",
+                    Standing::Forked { .. } => "forked",
+                    Standing::Cut { .. } => "cut",
+                }
+                .to_owned(),
+            })
+            .collect()
+    }
+
+    fn receipt_rows(
+        &self,
+        directory: &Directory,
+        look: &tocsin_protocol::Status,
+    ) -> Result<Vec<ReceiptOf>, NodeError> {
+        let mut rows = Vec::new();
+        for log in look
+            .logs
+            .iter()
+            .filter(|log| log.key.author == self.identity.node())
+        {
+            for (holder, height, time) in &log.receipts {
+                let place = RecordRef {
+                    log: log.no,
+                    seq: *height,
+                };
+                let written = self.reader.record(place)?.map(|stored| stored.entry.header.time);
+                let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+                let org = directory.org_of(*holder);
+                let delays = look.orgs.iter().find(|known| Some(known.org) == org);
+                let at = |per_cent: usize| {
+                    let delays = &delays?.delays_ms;
+                    let rank = (delays.len() * per_cent).div_ceil(100).max(1);
+                    delays.get(rank - 1).copied()
+                };
+                rows.push(ReceiptOf {
+                    org: org.map(|org| self.org_name(directory, org)).unwrap_or_default(),
+                    node: self.node_name(directory, *holder),
+                    circle: self.circle_name(log.key.circle),
+                    height: *height,
+                    of: log.height,
+                    time: Time(*time),
+                    after_ms: written.map(|written| signed(*time) - signed(written)),
+                    p50_ms: at(50),
+                    p99_ms: at(99),
+                });
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Who holds a record of this node's own, by receipts; empty for others' records.
+    ///
+    /// # Errors
+    /// When there is no such record, or the core has ended.
+    pub async fn receipts_of(&self, word: &str) -> Result<Vec<HeldBy>, NodeError> {
+        let place = self.find(word)?;
+        let look = self.core.look(Mesh::status).await?;
+        let directory = self.directory();
+        let log = look.logs.iter().find(|log| log.no == place.log);
+        Ok(log
+            .into_iter()
+            .flat_map(|log| &log.receipts)
+            .filter(|(_, height, _)| *height >= place.seq)
+            .map(|(holder, _, time)| HeldBy {
+                org: directory
+                    .org_of(*holder)
+                    .map(|org| self.org_name(&directory, org))
+                    .unwrap_or_default(),
+                node: self.node_name(&directory, *holder),
+                time: Time(*time),
+            })
+            .collect())
+    }
+
+    fn alarms(&self, directory: &Directory, errors: &[(String, u64)]) -> Vec<String> {
+        let mut alarms: Vec<String> = errors
+            .iter()
+            .map(|(rule, count)| {
+                format!(
+                    "the policy's rule `{rule}` could not be evaluated {count} times: those records are held"
+                )
+            })
+            .collect();
+        for log in self.reader.logs() {
+            if let Standing::Forked { at } = log.standing {
+                alarms.push(format!(
+                    "{} said two different things at number {at} of circle {}: nothing more is taken of that node \
+                     there until its org's root names the branch that stands",
+                    self.org_name(directory, log.org),
+                    self.circle_name(log.key.circle),
+                ));
+            }
+        }
+        alarms
+    }
+}
+
+/// In words: what is missing, and as of when nothing is.
+fn summary(
+    health: &Health,
+    name: &dyn Fn(tocsin_record::OrgId) -> String,
+    silent: &[Silent],
+    as_of: u64,
+) -> String {
+    let mut parts = Vec::new();
+    for (org, count) in &health.missing {
+        parts.push(format!("missing {count} of {}", name(*org)));
+    }
+    for silent in silent {
+        if silent.since.0 == 0 {
+            parts.push(format!("{} not heard yet", silent.org));
+        } else {
+            parts.push(format!(
+                "{} silent since {}",
+                silent.org,
+                clock::show_time(silent.since.0)
+            ));
+        }
+    }
+    if parts.is_empty() {
+        parts.push(format!("missing nothing as of {}", clock::show_time(as_of)));
+    }
+    for (org, count) in &health.withheld {
+        parts.push(format!("{count} of {} withheld", name(*org)));
+    }
+    parts.join(", ")
+}

@@ -1,0 +1,122 @@
+//! Links as the node's people see them: whose they are, where they go, how quick they are.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tocsin_record::NodeKey;
+
+use crate::net::{Direction, Peer};
+
+/// One link.
+#[derive(Clone, Debug)]
+pub struct LinkState {
+    /// The transport key at its far end.
+    pub peer: Peer,
+    /// Its address.
+    pub remote: String,
+    /// Who dialled.
+    pub direction: Direction,
+    /// The last round trip.
+    pub rtt: Option<Duration>,
+    /// Whose node it is, once it is out of the lobby.
+    pub node: Option<NodeKey>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    links: BTreeMap<u64, LinkState>,
+    faults: BTreeMap<Peer, String>,
+    listening: Vec<String>,
+}
+
+/// The table of links. Bounded by the network layer's own limits.
+#[derive(Debug, Default)]
+pub struct Peers(Mutex<State>);
+
+impl Peers {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A link came up.
+    pub fn up(&self, link: u64, state: LinkState) {
+        let mut all = self.state();
+        all.faults.remove(&state.peer);
+        all.links.insert(link, state);
+    }
+
+    /// It left the lobby.
+    pub fn admitted(&self, link: u64, node: NodeKey) {
+        if let Some(state) = self.state().links.get_mut(&link) {
+            state.node = Some(node);
+        }
+    }
+
+    /// A round trip was measured.
+    pub fn measured(&self, link: u64, rtt: Duration) {
+        if let Some(state) = self.state().links.get_mut(&link) {
+            state.rtt = Some(rtt);
+        }
+    }
+
+    /// It is over. Gives what it was.
+    pub fn down(&self, link: u64, reason: String) -> Option<LinkState> {
+        let mut all = self.state();
+        let state = all.links.remove(&link)?;
+        all.faults.insert(state.peer, reason);
+        Some(state)
+    }
+
+    /// A dial failed.
+    pub fn failed(&self, peer: Peer, fault: String) {
+        self.state().faults.insert(peer, fault);
+    }
+
+    /// A new dial begins: what went wrong before no longer counts.
+    pub fn failed_clear(&self, peer: &Peer) {
+        self.state().faults.remove(peer);
+    }
+
+    /// Keeps faults of these peers only, so that the table does not grow.
+    pub fn keep(&self, known: impl Fn(&Peer) -> bool) {
+        self.state().faults.retain(|peer, _| known(peer));
+    }
+
+    /// Whether a link to this transport key is up.
+    #[must_use]
+    pub fn is_linked(&self, peer: &Peer) -> bool {
+        self.state().links.values().any(|link| link.peer == *peer)
+    }
+
+    /// The links, by number.
+    #[must_use]
+    pub fn links(&self) -> Vec<(u64, LinkState)> {
+        self.state()
+            .links
+            .iter()
+            .map(|(link, state)| (*link, state.clone()))
+            .collect()
+    }
+
+    /// Why there is no link to this key, if something is known.
+    #[must_use]
+    pub fn fault(&self, peer: &Peer) -> Option<String> {
+        self.state().faults.get(peer).cloned()
+    }
+
+    /// An address is listened on.
+    pub fn listening(&self, address: String) {
+        let mut all = self.state();
+        if !all.listening.contains(&address) {
+            all.listening.push(address);
+        }
+    }
+
+    /// Addresses that are listened on.
+    #[must_use]
+    pub fn listens(&self) -> Vec<String> {
+        self.state().listening.clone()
+    }
+}
