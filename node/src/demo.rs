@@ -2,6 +2,7 @@
 //!
 //! Every claim on the screen is read back from the nodes over their sockets; nothing is assumed from what was sent.
 
+mod measure;
 mod story;
 mod table;
 

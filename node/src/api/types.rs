@@ -1,11 +1,19 @@
 //! What the node and its command line say to each other: JSON over the node's Unix socket, and what `--json` prints.
 //! Field names are stable. Times are RFC 3339 in UTC with milliseconds; ids are 64 hexadecimal digits.
 
+mod requests;
+mod status;
+
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::clock;
+
+pub use requests::{
+    Imported, MarkingWords, NewRecord, PublishRequest, Published, RetractRequest, ShareRequest, Skipped,
+};
+pub use status::{Log, Peer, Queues, ReceiptOf, Silent, Status, StoreStatus};
 
 /// A moment in ms since 1970; as JSON `2026-11-22T04:25:32.250Z`, `null` for 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -313,146 +321,6 @@ pub struct HeldBy {
     pub time: Time,
 }
 
-/// Own observations to be shared as one report.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct PublishRequest {
-    /// Values as people write them, at most 20,000.
-    pub values: Vec<String>,
-    /// The circle: `own` or `mesh`.
-    pub circle: String,
-    /// How it may be handled.
-    pub marking: MarkingWords,
-    /// What it indicates.
-    #[serde(default)]
-    pub kind: Option<String>,
-    /// 0 to 100.
-    #[serde(default)]
-    pub confidence: Option<u8>,
-    /// Until when it counts, in ms since 1970.
-    #[serde(default)]
-    pub valid_until_ms: Option<u64>,
-    /// One line for people.
-    #[serde(default)]
-    pub title: String,
-    /// What happened.
-    #[serde(default)]
-    pub description: String,
-    /// Labels.
-    #[serde(default)]
-    pub labels: Vec<String>,
-    /// The record of which this is the new version.
-    #[serde(default)]
-    pub replaces: Option<String>,
-}
-
-/// A marking in words, as flags and profiles have it. What is not said stays open.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct MarkingWords {
-    /// TLP 2.0.
-    pub tlp: Option<String>,
-    /// PAP.
-    pub pap: Option<String>,
-    /// no, possible or yes; by the types of the values if not said.
-    pub personal: Option<String>,
-    /// Purposes.
-    pub purposes: Vec<String>,
-    /// The law it is shared under.
-    pub legal_basis: Option<String>,
-    /// When it must be gone, in ms since 1970.
-    pub retain_until_ms: Option<u64>,
-    /// Countries that may have it.
-    pub countries: Vec<String>,
-    /// Countries that may not.
-    pub not_countries: Vec<String>,
-    /// Europol codes, such as `B2 H1`.
-    pub police: Option<String>,
-    /// Where it is known: `system:id`.
-    pub references: Vec<String>,
-    /// It is of an exercise.
-    pub exercise: bool,
-}
-
-/// Records to be shared in another circle.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShareRequest {
-    /// Record ids or subjects.
-    pub ids: Vec<String>,
-    /// The circle.
-    pub to: String,
-    /// For records that have no marking yet, and to raise one.
-    #[serde(default)]
-    pub marking: MarkingWords,
-    /// Only say what would be done, and who would get it.
-    #[serde(default)]
-    pub dry_run: bool,
-}
-
-/// Reports to be taken back.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RetractRequest {
-    /// Record ids or subjects.
-    pub ids: Vec<String>,
-    /// Why, by name.
-    pub reason: String,
-}
-
-/// What became durable.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Published {
-    /// The new records.
-    pub records: Vec<NewRecord>,
-    /// What was left as it was, and why.
-    #[serde(default)]
-    pub skipped: Vec<Skipped>,
-}
-
-/// One record that was written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NewRecord {
-    /// Its id.
-    pub record: String,
-    /// The report.
-    pub subject: String,
-    /// The circle.
-    pub circle: String,
-    /// Place in the log.
-    pub seq: u64,
-    /// Orgs that this node's policy lets have it, by name, where it was asked for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub partners: Vec<String>,
-}
-
-/// One thing that was not done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Skipped {
-    /// Which.
-    pub what: String,
-    /// Why, and what would help.
-    pub why: String,
-}
-
-/// What an import batch came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Imported {
-    /// Reports that are new.
-    pub new: u64,
-    /// Reports that became a new version.
-    pub changed: u64,
-    /// Reports that were here as they are.
-    pub duplicates: u64,
-    /// New reports that carry no marking and so stay local.
-    pub unmarked: u64,
-    /// Indicators written.
-    pub indicators: u64,
-    /// Reports that were shared in another circle.
-    pub shared: u64,
-    /// What was left out, and why.
-    pub skipped: Vec<Skipped>,
-    /// The records written, own circle and others.
-    pub records: Vec<NewRecord>,
-}
-
 /// Why a record is as it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Why {
@@ -486,157 +354,6 @@ pub struct PeerWhy {
     pub connected: bool,
     /// `header` if it signed that it holds the header, else `not said`.
     pub holds: String,
-}
-
-/// How the node is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    /// The own org.
-    pub org: String,
-    /// The own node's key.
-    pub node: String,
-    /// Process id.
-    pub pid: u32,
-    /// Version of the program.
-    pub version: String,
-    /// Name of the mesh.
-    pub mesh: String,
-    /// Its fingerprint.
-    pub mesh_fingerprint: String,
-    /// Version of the charter in force.
-    pub charter: u32,
-    /// As of when nothing is missing.
-    pub as_of: Time,
-    /// Whether nothing is missing and nobody silent.
-    pub complete: bool,
-    /// In words: `missing nothing as of 14:02:31`.
-    pub summary: String,
-    /// Records of which a header or a wanted body is missing.
-    pub missing: u64,
-    /// Records kept from this node, by author.
-    pub withheld: Vec<Withheld>,
-    /// Orgs not heard of for too long.
-    pub silent: Vec<Silent>,
-    /// Links and partners.
-    pub peers: Vec<Peer>,
-    /// Logs, by author and circle.
-    pub logs: Vec<Log>,
-    /// Who holds how much of the own logs, by signed receipts.
-    pub receipts: Vec<ReceiptOf>,
-    /// What is stored.
-    pub store: StoreStatus,
-    /// What waits.
-    pub queues: Queues,
-    /// Where it listens.
-    pub listening: Vec<String>,
-    /// What a person should see to.
-    pub alarms: Vec<String>,
-}
-
-/// An org that was not heard of.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Silent {
-    /// Which.
-    pub org: String,
-    /// Since when; `null` if never heard.
-    pub since: Time,
-}
-
-/// A partner's node.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Peer {
-    /// Its org.
-    pub org: String,
-    /// Its name.
-    pub node: String,
-    /// Whether a link is up.
-    pub connected: bool,
-    /// Where the link goes.
-    pub address: Option<String>,
-    /// `in` or `out`.
-    pub direction: Option<String>,
-    /// Round trip in ms.
-    pub rtt_ms: Option<f64>,
-    /// Bytes waiting to be sent.
-    pub queued: u64,
-    /// Why the last dial failed.
-    pub fault: Option<String>,
-}
-
-/// One log as it is held.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Log {
-    /// Org of the author.
-    pub author: String,
-    /// Its node.
-    pub node: String,
-    /// The circle.
-    pub circle: String,
-    /// When it was opened.
-    pub epoch: u64,
-    /// First record held.
-    pub base: u64,
-    /// Last verified header.
-    pub height: u64,
-    /// Bodies that are wanted and not here.
-    pub missing: u64,
-    /// Bodies withheld.
-    pub withheld: u64,
-    /// `open`, `forked` or `cut`.
-    pub state: String,
-}
-
-/// What a partner holds of an own log.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReceiptOf {
-    /// Its org.
-    pub org: String,
-    /// Its node.
-    pub node: String,
-    /// The circle.
-    pub circle: String,
-    /// Last record it holds.
-    pub height: u64,
-    /// Of how many.
-    pub of: u64,
-    /// When that record came there, by its clock.
-    pub time: Time,
-    /// How many ms after it was written.
-    pub after_ms: Option<i64>,
-    /// Half of the records that receipts named took no longer to that org, in ms.
-    pub p50_ms: Option<u32>,
-    /// All but one in a hundred took no longer, in ms.
-    pub p99_ms: Option<u32>,
-}
-
-/// What is stored.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreStatus {
-    /// Headers.
-    pub records: u64,
-    /// Bodies here.
-    pub bodies: u64,
-    /// Observables that lookups find.
-    pub observables: u64,
-    /// Accepted, held, refused.
-    pub accepted: u64,
-    /// Held ones.
-    pub held: u64,
-    /// Refused ones.
-    pub refused: u64,
-    /// Bytes on disk.
-    pub disk_bytes: u64,
-}
-
-/// What waits.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Queues {
-    /// Inputs for the core.
-    pub inbox: u64,
-    /// Bytes for peers.
-    pub outbox_bytes: u64,
-    /// Bodies asked for or to be asked for.
-    pub wanted: u64,
 }
 
 /// What a policy file says.

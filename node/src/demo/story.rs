@@ -1,6 +1,6 @@
 //! What happens in the demo, in order, and what must be true of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use tocsin_exchange::marking::Terms;
 use tocsin_record::marking::{Code, Tlp};
 
 use super::table::{self, Live};
-use super::{Check, DemoError, Options, Partner, Report, percentiles};
+use super::{Check, DemoError, Options, Report};
 use crate::api::types::{
     Lookup, LookupRequest, MarkingWords, PublishRequest, Published, RetractRequest, Status, Why,
 };
@@ -19,20 +19,15 @@ use crate::testnet::{Testnet, sample};
 
 /// How long records may take to be everywhere.
 const ARRIVAL: Duration = Duration::from_secs(120);
-/// For how long single records are published to measure delays, and how often.
-const MEASURE: Duration = Duration::from_secs(9);
-const EVERY: Duration = Duration::from_millis(150);
 /// How often the nodes are asked.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The story so far.
-struct Story<'a> {
+pub(super) struct Story<'a> {
     net: &'a Testnet,
-    loud: bool,
+    pub(super) loud: bool,
     live: bool,
-    report: Report,
-    /// Delays by partner: (author, height) of a receipt, and ms.
-    delays: BTreeMap<String, BTreeMap<(String, u64), i64>>,
+    pub(super) report: Report,
 }
 
 /// Tells the story, and reports what was found.
@@ -45,7 +40,6 @@ pub(super) fn tell(net: &Testnet, options: &Options) -> Result<Report, DemoError
             orgs: net.topology.org.len(),
             ..Report::default()
         },
-        delays: BTreeMap::new(),
     };
     story.begin()?;
     story.share(&options.import)?;
@@ -77,19 +71,19 @@ pub(super) fn stay(net: &Testnet) {
 }
 
 impl Story<'_> {
-    fn say(&self, text: &str) {
+    pub(super) fn say(&self, text: &str) {
         if self.loud {
             println!("  {text}");
         }
     }
 
-    fn chapter(&self, text: &str) {
+    pub(super) fn chapter(&self, text: &str) {
         if self.loud {
             table::heading(text);
         }
     }
 
-    fn check(&mut self, name: &str, ok: bool, found: impl Into<String>) {
+    pub(super) fn check(&mut self, name: &str, ok: bool, found: impl Into<String>) {
         let found = found.into();
         if self.loud {
             let mark = if ok {
@@ -115,7 +109,7 @@ impl Story<'_> {
     }
 
     /// The org at a place of the topology; a small topology is gone round.
-    fn org(&self, at: usize) -> String {
+    pub(super) fn org(&self, at: usize) -> String {
         let orgs = self.orgs();
         orgs[at % orgs.len()].clone()
     }
@@ -145,7 +139,7 @@ impl Story<'_> {
             })
     }
 
-    fn statuses(&self) -> Vec<(String, Option<Status>)> {
+    pub(super) fn statuses(&self) -> Vec<(String, Option<Status>)> {
         self.orgs()
             .into_iter()
             .map(|org| (org.clone(), self.get(&org, "/v1/status").ok()))
@@ -205,10 +199,10 @@ impl Story<'_> {
             let summary = importer.run(&files, &Silent)?;
             self.imported(&org, &summary);
         }
-        let took = self.wait_until_everywhere("every node holds every record")?;
+        self.wait_until_everywhere("every node holds every record")?;
         self.say(&format!(
             "everything was everywhere {:.1} s after the first import began",
-            started.elapsed().as_secs_f64().min(took + 3600.0)
+            started.elapsed().as_secs_f64()
         ));
         Ok(())
     }
@@ -271,7 +265,7 @@ impl Story<'_> {
     }
 
     /// Waits until each running node holds each author's newest record of the mesh circle, and no body is missing.
-    fn wait_until_everywhere(&mut self, name: &str) -> Result<f64, DemoError> {
+    pub(super) fn wait_until_everywhere(&mut self, name: &str) -> Result<(), DemoError> {
         let start = Instant::now();
         let mut live = Live::new(self.live);
         loop {
@@ -287,99 +281,20 @@ impl Story<'_> {
                     behind.join("; ")
                 };
                 self.check(name, behind.is_empty(), found);
-                return Ok(took);
+                return Ok(());
             }
             live.draw(&text);
             std::thread::sleep(LOOK);
         }
     }
 
-    fn publish(&self, org: &str, request: PublishRequest) -> Result<String, DemoError> {
+    pub(super) fn publish(&self, org: &str, request: PublishRequest) -> Result<String, DemoError> {
         let published: Published = self.post(org, "/v1/publish", &request)?;
         Ok(published
             .records
             .first()
             .map(|new| new.record.clone())
             .unwrap_or_default())
-    }
-
-    /// Single records, so that receipts tell how long each took.
-    fn measure(&mut self) -> Result<(), DemoError> {
-        self.chapter("How long does a warning take? (by the partners' signed receipts)");
-        let authors: Vec<String> = (0..3)
-            .map(|at| self.org(at))
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect();
-        let start = Instant::now();
-        let mut count = 0_u32;
-        while start.elapsed() < MEASURE {
-            let author = &authors[count as usize % authors.len()];
-            let value = format!("198.51.{}.{}", 100 + count / 250, 1 + count % 250);
-            self.publish(author, warning(&value, &format!("EXERCISE: beacon {count}"), 75))?;
-            self.report.indicators += 1;
-            count += 1;
-            std::thread::sleep(EVERY);
-            if count.is_multiple_of(4) {
-                self.gather_receipts();
-            }
-        }
-        self.wait_until_everywhere("every single warning arrived")?;
-        std::thread::sleep(Duration::from_millis(1500));
-        self.gather_receipts();
-        let mut every = Vec::new();
-        let mut partners = Vec::new();
-        for (org, delays) in &self.delays {
-            let mut delays: Vec<i64> = delays.values().copied().collect();
-            every.extend(&delays);
-            partners.push(Partner {
-                org: org.clone(),
-                delays: percentiles(&mut delays),
-            });
-        }
-        self.report.publish_to_partner_ms = percentiles(&mut every);
-        if self.loud {
-            let rows: Vec<Vec<String>> = partners
-                .iter()
-                .map(|partner| {
-                    let Partner { org, delays } = partner;
-                    vec![
-                        org.clone(),
-                        format!("{:.0} ms", delays.p50),
-                        format!("{:.0} ms", delays.p99),
-                        delays.samples.to_string(),
-                    ]
-                })
-                .collect();
-            for line in term::table(&["partner", "p50", "p99", "receipts"], &rows).lines() {
-                println!("  {line}");
-            }
-        }
-        self.report.partners = partners;
-        let total = self.report.publish_to_partner_ms;
-        let heard = self.report.partners.len() == self.report.orgs;
-        self.check(
-            "every partner signed receipts",
-            heard && total.samples > 0,
-            format!(
-                "{} receipts, p50 {:.0} ms, p99 {:.0} ms",
-                total.samples, total.p50, total.p99
-            ),
-        );
-        Ok(())
-    }
-
-    fn gather_receipts(&mut self) {
-        for (author, status) in self.statuses() {
-            for receipt in status.into_iter().flat_map(|status| status.receipts) {
-                if let Some(ms) = receipt.after_ms.filter(|_| receipt.circle == "mesh") {
-                    self.delays
-                        .entry(receipt.org)
-                        .or_default()
-                        .insert((author.clone(), receipt.height), ms);
-                }
-            }
-        }
     }
 
     fn lookup(&self, org: &str, value: &str) -> Result<Lookup, DemoError> {
@@ -628,7 +543,7 @@ fn behind(all: &[(String, Option<Status>)]) -> Vec<String> {
     behind
 }
 
-fn warning(value: &str, title: &str, confidence: u8) -> PublishRequest {
+pub(super) fn warning(value: &str, title: &str, confidence: u8) -> PublishRequest {
     PublishRequest {
         values: vec![value.to_owned()],
         circle: "mesh".to_owned(),

@@ -1,0 +1,143 @@
+//! What people ask to be written, and what came of it.
+
+use serde::{Deserialize, Serialize};
+
+/// Own observations to be shared as one report.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PublishRequest {
+    /// Values as people write them, at most 20,000.
+    pub values: Vec<String>,
+    /// The circle: `own` or `mesh`.
+    pub circle: String,
+    /// How it may be handled.
+    pub marking: MarkingWords,
+    /// What it indicates.
+    #[serde(default)]
+    pub kind: Option<String>,
+    /// 0 to 100.
+    #[serde(default)]
+    pub confidence: Option<u8>,
+    /// Until when it counts, in ms since 1970.
+    #[serde(default)]
+    pub valid_until_ms: Option<u64>,
+    /// One line for people.
+    #[serde(default)]
+    pub title: String,
+    /// What happened.
+    #[serde(default)]
+    pub description: String,
+    /// Labels.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// The record of which this is the new version.
+    #[serde(default)]
+    pub replaces: Option<String>,
+}
+
+/// A marking in words, as flags and profiles have it. What is not said stays open.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MarkingWords {
+    /// TLP 2.0.
+    pub tlp: Option<String>,
+    /// PAP.
+    pub pap: Option<String>,
+    /// no, possible or yes; by the types of the values if not said.
+    pub personal: Option<String>,
+    /// Purposes.
+    pub purposes: Vec<String>,
+    /// The law it is shared under.
+    pub legal_basis: Option<String>,
+    /// When it must be gone, in ms since 1970.
+    pub retain_until_ms: Option<u64>,
+    /// Countries that may have it.
+    pub countries: Vec<String>,
+    /// Countries that may not.
+    pub not_countries: Vec<String>,
+    /// Europol codes, such as `B2 H1`.
+    pub police: Option<String>,
+    /// Where it is known: `system:id`.
+    pub references: Vec<String>,
+    /// It is of an exercise.
+    pub exercise: bool,
+}
+
+/// Records to be shared in another circle.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareRequest {
+    /// Record ids or subjects.
+    pub ids: Vec<String>,
+    /// The circle.
+    pub to: String,
+    /// For records that have no marking yet, and to raise one.
+    #[serde(default)]
+    pub marking: MarkingWords,
+    /// Only say what would be done, and who would get it.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Reports to be taken back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetractRequest {
+    /// Record ids or subjects.
+    pub ids: Vec<String>,
+    /// Why, by name.
+    pub reason: String,
+}
+
+/// What became durable.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// The new records.
+    pub records: Vec<NewRecord>,
+    /// What was left as it was, and why.
+    #[serde(default)]
+    pub skipped: Vec<Skipped>,
+}
+
+/// One record that was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewRecord {
+    /// Its id.
+    pub record: String,
+    /// The report.
+    pub subject: String,
+    /// The circle.
+    pub circle: String,
+    /// Place in the log.
+    pub seq: u64,
+    /// Orgs that this node's policy lets have it, by name, where it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partners: Vec<String>,
+}
+
+/// One thing that was not done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Which.
+    pub what: String,
+    /// Why, and what would help.
+    pub why: String,
+}
+
+/// What an import batch came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Reports that are new.
+    pub new: u64,
+    /// Reports that became a new version.
+    pub changed: u64,
+    /// Reports that were here as they are.
+    pub duplicates: u64,
+    /// New reports that carry no marking and so stay local.
+    pub unmarked: u64,
+    /// Indicators written.
+    pub indicators: u64,
+    /// Reports that were shared in another circle.
+    pub shared: u64,
+    /// What was left out, and why.
+    pub skipped: Vec<Skipped>,
+    /// The records written, own circle and others.
+    pub records: Vec<NewRecord>,
+}

@@ -1,0 +1,156 @@
+//! How a node is.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Time, Withheld};
+
+/// How the node is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The own org.
+    pub org: String,
+    /// The own node's key.
+    pub node: String,
+    /// Process id.
+    pub pid: u32,
+    /// Version of the program.
+    pub version: String,
+    /// Name of the mesh.
+    pub mesh: String,
+    /// Its fingerprint.
+    pub mesh_fingerprint: String,
+    /// Version of the charter in force.
+    pub charter: u32,
+    /// As of when nothing is missing.
+    pub as_of: Time,
+    /// Whether nothing is missing and nobody silent.
+    pub complete: bool,
+    /// In words: `missing nothing as of 14:02:31`.
+    pub summary: String,
+    /// Records of which a header or a wanted body is missing.
+    pub missing: u64,
+    /// Records kept from this node, by author.
+    pub withheld: Vec<Withheld>,
+    /// Orgs not heard of for too long.
+    pub silent: Vec<Silent>,
+    /// Links and partners.
+    pub peers: Vec<Peer>,
+    /// Logs, by author and circle.
+    pub logs: Vec<Log>,
+    /// Who holds how much of the own logs, by signed receipts.
+    pub receipts: Vec<ReceiptOf>,
+    /// What is stored.
+    pub store: StoreStatus,
+    /// What waits.
+    pub queues: Queues,
+    /// Where it listens.
+    pub listening: Vec<String>,
+    /// What a person should see to.
+    pub alarms: Vec<String>,
+}
+
+/// An org that was not heard of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silent {
+    /// Which.
+    pub org: String,
+    /// Since when; `null` if never heard.
+    pub since: Time,
+}
+
+/// A partner's node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its org.
+    pub org: String,
+    /// Its name.
+    pub node: String,
+    /// Whether a link is up.
+    pub connected: bool,
+    /// Where the link goes.
+    pub address: Option<String>,
+    /// `in` or `out`.
+    pub direction: Option<String>,
+    /// Round trip in ms.
+    pub rtt_ms: Option<f64>,
+    /// Bytes waiting to be sent.
+    pub queued: u64,
+    /// Why the last dial failed.
+    pub fault: Option<String>,
+}
+
+/// One log as it is held.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// Org of the author.
+    pub author: String,
+    /// Its node.
+    pub node: String,
+    /// The circle.
+    pub circle: String,
+    /// When it was opened.
+    pub epoch: u64,
+    /// First record held.
+    pub base: u64,
+    /// Last verified header.
+    pub height: u64,
+    /// Bodies that are wanted and not here.
+    pub missing: u64,
+    /// Bodies withheld.
+    pub withheld: u64,
+    /// `open`, `forked` or `cut`.
+    pub state: String,
+}
+
+/// What a partner holds of an own log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptOf {
+    /// Its org.
+    pub org: String,
+    /// Its node.
+    pub node: String,
+    /// The circle.
+    pub circle: String,
+    /// Last record it holds.
+    pub height: u64,
+    /// Of how many.
+    pub of: u64,
+    /// When that record came there, by its clock.
+    pub time: Time,
+    /// How many ms after it was written.
+    pub after_ms: Option<i64>,
+    /// Half of the records that receipts named took no longer to that org, in ms.
+    pub p50_ms: Option<u32>,
+    /// All but one in a hundred took no longer, in ms.
+    pub p99_ms: Option<u32>,
+}
+
+/// What is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// Headers.
+    pub records: u64,
+    /// Bodies here.
+    pub bodies: u64,
+    /// Observables that lookups find.
+    pub observables: u64,
+    /// Accepted, held, refused.
+    pub accepted: u64,
+    /// Held ones.
+    pub held: u64,
+    /// Refused ones.
+    pub refused: u64,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+}
+
+/// What waits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queues {
+    /// Inputs for the core.
+    pub inbox: u64,
+    /// Bytes for peers.
+    pub outbox_bytes: u64,
+    /// Bodies asked for or to be asked for.
+    pub wanted: u64,
+}
