@@ -130,7 +130,7 @@ impl Cast {
             pairs: Vec::new(),
         };
         for at in 0..config.forces {
-            cast.add_force(at, &steward, &mut dice);
+            cast.add_force(at, config.force_orgs, &steward, &mut dice);
         }
         cast.circle_of = cast.circles.iter().enumerate().map(|(at, circle)| (circle.id, at)).collect();
         cast.choose_listeners(config, &mut dice);
@@ -138,9 +138,9 @@ impl Cast {
         cast
     }
 
-    fn add_force(&mut self, at: usize, steward: &Secret, dice: &mut Dice) {
+    fn add_force(&mut self, at: usize, sizes: (usize, usize), steward: &Secret, dice: &mut Dice) {
         let count = self.orgs.len();
-        let size = dice.range(2, (count as u64).clamp(2, 30)) as usize;
+        let size = dice.range(sizes.0.min(count) as u64, sizes.1.min(count) as u64) as usize;
         let mut all: Vec<usize> = (0..count).collect();
         dice.shuffle(&mut all);
         let orgs: BTreeSet<usize> = all.into_iter().take(size).collect();
@@ -288,7 +288,7 @@ fn parts_of(nodes: &[usize], pairs: &BTreeSet<(usize, usize)>) -> Vec<Vec<usize>
 fn share_out(config: &Config, dice: &mut Dice) -> Vec<Vec<usize>> {
     let mut orgs: Vec<Vec<usize>> = Vec::new();
     for node in 0..config.nodes {
-        let joins = orgs.len() >= 3 && dice.percent(20);
+        let joins = !config.single && orgs.len() >= 3 && dice.percent(20);
         match orgs.last_mut() {
             Some(last) if joins && last.len() < 3 => last.push(node),
             _ => orgs.push(vec![node]),

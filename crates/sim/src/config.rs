@@ -36,6 +36,10 @@ pub struct Config {
     pub nodes: usize,
     /// Circles with a roster of their own.
     pub forces: usize,
+    /// Orgs in such a circle, both included.
+    pub force_orgs: (usize, usize),
+    /// Whether every org has one node only.
+    pub single: bool,
     /// Links that each node has besides those that its circles ask for.
     pub extra_links: usize,
     /// Share of nodes that only dial out, in percent.
@@ -100,6 +104,8 @@ impl Config {
             seed,
             nodes,
             forces: if small { dice.range(1, 3) as usize } else { dice.range(5, 12) as usize },
+            force_orgs: (2, 30),
+            single: false,
             extra_links: if small { dice.below(4) as usize } else { 6 },
             dial_out: 50,
             liars: if dice.percent(50) { 0 } else { dice.range(1, (nodes as u64 / 5).max(1)) as usize },

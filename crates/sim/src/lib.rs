@@ -1,0 +1,29 @@
+//! The mesh in one process: hundreds of nodes on one virtual clock, each the product's own `Mesh` and `Store`, under
+//! latency, loss, duplication, reordering, partitions, crashes, broken and restored disks, wrong clocks, changing
+//! policies and liars, all drawn from one seed.
+//!
+//! ```text
+//! seed -> Config, Cast, tables, faults, work
+//!                |
+//!              World: event heap --> Node (Mesh, FaultyKv, FaultySlots) --> links --> Node ...
+//!                |                        |                                  |
+//!              oracles: deterministic   durable, authentic               confined, durable
+//!                \--- after healing: convergent, authentic
+//! ```
+
+pub mod bench;
+pub mod cast;
+pub mod config;
+pub mod dice;
+pub mod faults;
+pub mod liar;
+pub mod measure;
+pub mod node;
+pub mod oracle;
+pub mod registry;
+pub mod rules;
+pub mod run;
+mod step;
+pub mod traffic;
+pub mod workload;
+pub mod world;

@@ -1,0 +1,69 @@
+//! No body is sent on a link that an independent reading of roster, marking and policy table forbids, and no log is
+//! named to a node that is not in its circle.
+
+use tocsin_record::{LogKey, RecordId};
+
+use super::{Scene, Violation};
+use crate::cast::CircleKind;
+use crate::rules::Fate;
+
+const NAME: &str = "confined";
+
+/// A log was named to a node.
+///
+/// # Errors
+/// If one of the two is not in its circle.
+pub fn log(scene: &Scene<'_>, from: usize, to: usize, log: &LogKey) -> Result<(), Violation> {
+    let circle = scene.cast.circle_of.get(&log.circle);
+    let both = |circle: &usize| scene.cast.is_member(from, *circle) && scene.cast.is_member(to, *circle);
+    if circle.is_some_and(both) {
+        return Ok(());
+    }
+    let what = format!("{} told {} of a log in {:?}", scene.name(from), scene.name(to), log.circle);
+    Err(scene.broken(NAME, what))
+}
+
+/// A body was sent.
+///
+/// # Errors
+/// If it should not have been.
+pub fn body(scene: &Scene<'_>, from: usize, to: usize, id: &RecordId) -> Result<(), Violation> {
+    let Some(truth) = scene.registry.get(id) else { return Ok(()) };
+    log(scene, from, to, &truth.log)?;
+    let facts = &truth.facts;
+    let refuse = |why: &str| {
+        let what = format!(
+            "{} gave {} the body of {} {id} by {} (TLP {}, personal {}): {why}",
+            scene.name(from),
+            scene.name(to),
+            facts.kind,
+            scene.name(truth.author),
+            facts.tlp,
+            facts.personal
+        );
+        Err(scene.broken(NAME, what))
+    };
+    if !facts.content {
+        return Ok(());
+    }
+    let own = matches!(facts.circle, CircleKind::Own(_));
+    if facts.tlp >= 3 && !own {
+        return refuse("AMBER and stricter stays in the own circle");
+    }
+    if facts.tlp == 0 && !own {
+        return refuse("it is not marked");
+    }
+    let org = scene.cast.nodes[from].org;
+    let country = scene.cast.country(from);
+    let force = scene.in_force[from];
+    let before = force.before.filter(|(_, until)| scene.now_us <= *until).map(|(table, _)| table);
+    let accepts = |table: usize| scene.tables[table].fate(facts, org, country) == Fate::Accept;
+    if !accepts(force.now) && !before.is_some_and(accepts) {
+        return refuse("the sender does not believe it");
+    }
+    let peer = scene.cast.nodes[to].org;
+    if !scene.table(from).forwards(facts, &scene.cast.orgs[peer].entry, peer, org) {
+        return refuse("the sender's policy forbids it");
+    }
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! When faults end, honest nodes agree: all nodes of a circle hold equal headers, and each body is held exactly by
+//! those that want it and that a permitted path reaches.
+//!
+//! Reachability is judged link by link: where two honest linked nodes differ about a body that one believes, may pass on,
+//! and the other wants, a permitted path has not been walked to its end. That the bodies that are held came by permitted
+//! paths is what the confined oracle saw on every link.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tocsin_record::body::report::Subject;
+use tocsin_record::{LogKey, RecordId};
+use tocsin_store::{BodyState, RecordRef, Standing, Verdict};
+
+use super::{Links, Scene, Sight, Violation};
+use crate::registry::Truth;
+use crate::rules::Fate;
+
+const NAME: &str = "convergent";
+/// What expires within so many ms of the check may be there or not.
+const MARGIN_MS: u64 = 90_000;
+
+/// The end of a log as nodes must agree on it.
+type End = (u64, RecordId, Standing);
+
+/// What is looked at.
+pub struct Look<'a> {
+    /// Who, what, which policies.
+    pub scene: &'a Scene<'a>,
+    /// Each node's store; honest nodes are all up.
+    pub sights: &'a [Option<Sight>],
+    /// Pairs that are linked.
+    pub links: &'a Links,
+    /// Nodes whose old disks were put back: they may lack what they wrote.
+    pub restored: &'a BTreeSet<usize>,
+    /// The true wall time, in ms.
+    pub wall: u64,
+}
+
+/// A body in one store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    NoHeader,
+    Absent(BodyState),
+    Here(Verdict),
+}
+
+impl Look<'_> {
+    fn honest(&self, nodes: &BTreeSet<usize>) -> Vec<(usize, &Sight)> {
+        let honest = nodes.iter().filter(|node| !self.scene.cast.nodes[**node].liar);
+        honest.filter_map(|node| Some((*node, self.sights[*node].as_ref()?))).collect()
+    }
+
+    /// Whether the mesh agrees.
+    ///
+    /// # Errors
+    /// The first place where it does not.
+    pub fn check(&self) -> Result<(), Violation> {
+        self.headers()?;
+        let withdrawn = self.withdrawn();
+        let mut near: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for &(a, b) in self.links {
+            near.entry(a).or_default().push(b);
+            near.entry(b).or_default().push(a);
+        }
+        for truth in self.scene.registry.all() {
+            if self.is_disputed(truth) || self.is_about_to_lapse(truth) {
+                continue;
+            }
+            self.bodies(truth, &withdrawn, &near)?;
+        }
+        Ok(())
+    }
+
+    fn headers(&self) -> Result<(), Violation> {
+        for circle in &self.scene.cast.circles {
+            let members = self.honest(&circle.nodes);
+            let Some((first, sight)) = members.first() else { continue };
+            let expected = self.ends(circle.id, sight);
+            for (node, sight) in &members[1..] {
+                let found = self.ends(circle.id, sight);
+                if found == expected {
+                    continue;
+                }
+                let logs: BTreeSet<&LogKey> = expected.keys().chain(found.keys()).collect();
+                let differs = logs.into_iter().find(|log| expected.get(log) != found.get(log));
+                let what = differs.map_or_else(String::new, |log| {
+                    let author = self.scene.cast.node_of.get(&log.author).map(|at| self.scene.name(*at));
+                    let end = |end: Option<&End>| end.map_or("nothing".into(), |end| format!("{} {:?}", end.0, end.2));
+                    format!(
+                        "of {}'s log {} in {:?}, {} holds {} and {} {}",
+                        author.unwrap_or_default(),
+                        log.epoch,
+                        circle.kind,
+                        self.scene.name(*first),
+                        end(expected.get(log)),
+                        self.scene.name(*node),
+                        end(found.get(log)),
+                    )
+                });
+                return Err(self.scene.broken(NAME, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// The logs of a circle in one store. Behind a fork nodes may have gone on by different branches, and of an author
+    /// who forked no other log need be complete.
+    fn ends(&self, circle: tocsin_record::CircleId, sight: &Sight) -> BTreeMap<LogKey, End> {
+        let mut ends = BTreeMap::new();
+        for log in sight.logs() {
+            if log.key.circle != circle || log.tip.seq == 0 {
+                continue;
+            }
+            let end = match log.standing {
+                Standing::Open if self.scene.registry.author_forked(&log.key) => {
+                    if self.scene.registry.fork_of(&log.key).is_none() {
+                        continue;
+                    }
+                    (log.tip.seq, log.tip.id, log.standing)
+                }
+                Standing::Forked { at } => {
+                    // A log that forked at its first record holds nothing that counts.
+                    if log.tip.seq + 1 < at {
+                        (log.tip.seq, RecordId::ZERO, log.standing)
+                    } else {
+                        (at - 1, RecordId::ZERO, log.standing)
+                    }
+                }
+                _ => (log.tip.seq, log.tip.id, log.standing),
+            };
+            ends.insert(log.key, end);
+        }
+        ends
+    }
+
+    /// Reports that were taken back by a retraction that some honest node holds.
+    fn withdrawn(&self) -> BTreeSet<(usize, usize, Subject)> {
+        let retractions = self.scene.registry.all().iter().filter_map(|truth| Some((truth, truth.retracts?)));
+        retractions
+            .filter(|(truth, _)| {
+                let members = self.honest(&self.scene.cast.circles[truth.circle].nodes);
+                members.iter().any(|(_, sight)| matches!(held(sight, truth), Held::Here(_)))
+            })
+            .map(|(truth, subject)| (truth.facts.author, truth.circle, subject))
+            .collect()
+    }
+
+    fn is_disputed(&self, truth: &Truth) -> bool {
+        let registry = self.scene.registry;
+        registry.author_forked(&truth.log)
+            && registry.fork_of(&truth.log).is_none_or(|fork| truth.seq + 1 >= fork)
+    }
+
+    fn lapses(truth: &Truth) -> Option<u64> {
+        [truth.expires, truth.retain].into_iter().filter(|time| *time != 0).min()
+    }
+
+    fn is_about_to_lapse(&self, truth: &Truth) -> bool {
+        Self::lapses(truth).is_some_and(|time| time.abs_diff(self.wall) < MARGIN_MS)
+    }
+
+    fn bodies(
+        &self,
+        truth: &Truth,
+        withdrawn: &BTreeSet<(usize, usize, Subject)>,
+        near: &BTreeMap<usize, Vec<usize>>,
+    ) -> Result<(), Violation> {
+        let gone = truth.subject.is_some_and(|subject| withdrawn.contains(&(truth.facts.author, truth.circle, subject)))
+            || Self::lapses(truth).is_some_and(|time| time < self.wall);
+        let members = self.honest(&self.scene.cast.circles[truth.circle].nodes);
+        let all: BTreeMap<usize, Held> = members.iter().map(|(node, sight)| (*node, held(sight, truth))).collect();
+        for (&node, &state) in &all {
+            let org = self.scene.cast.nodes[node].org;
+            let fate = self.scene.table(node).fate(&truth.facts, org, self.scene.cast.country(node));
+            let says = |why: String| {
+                let what = format!(
+                    "{} {} (record {} of {} in {:?}) at {}: {why}",
+                    truth.facts.kind,
+                    truth.id,
+                    truth.seq,
+                    self.scene.name(truth.author),
+                    truth.facts.circle,
+                    self.scene.name(node)
+                );
+                Err(self.scene.broken(NAME, what))
+            };
+            match (state, fate) {
+                (Held::Here(_), _) if gone => return says("its body is kept, but it was taken back or expired".into()),
+                (Held::Here(_), Fate::Refuse) => return says("its body is kept, but the policy refuses it".into()),
+                (Held::Here(Verdict::Accepted), Fate::Accept) | (Held::Here(Verdict::Held), Fate::Hold) => {}
+                (Held::Here(verdict), fate) => {
+                    return says(format!("it stands as {verdict:?}, by the table it is {fate:?}"));
+                }
+                // A header that nobody honest holds any more was lost with the one disk that had it.
+                (Held::NoHeader, _) | (_, Fate::Refuse) => {}
+                (Held::Absent(_), _) if gone => {}
+                (Held::Absent(body), _) => {
+                    if node == truth.author && !self.restored.contains(&node) {
+                        return says(format!("its author lost its body ({body:?})"));
+                    }
+                    if let Some(giver) = self.giver(truth, node, near, &all) {
+                        let what = format!("its body is missing ({body:?}), but {} may give it", self.scene.name(giver));
+                        return says(what);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A linked honest node that has the body, believes it and may pass it on.
+    fn giver(
+        &self,
+        truth: &Truth,
+        node: usize,
+        near: &BTreeMap<usize, Vec<usize>>,
+        all: &BTreeMap<usize, Held>,
+    ) -> Option<usize> {
+        let cast = self.scene.cast;
+        let mine = cast.nodes[node].org;
+        near.get(&node)?.iter().copied().find(|other| {
+            let org = cast.nodes[*other].org;
+            let table = self.scene.table(*other);
+            matches!(all.get(other), Some(Held::Here(_)))
+                && table.fate(&truth.facts, org, cast.country(*other)) == Fate::Accept
+                && table.forwards(&truth.facts, &cast.orgs[mine].entry, mine, org)
+        })
+    }
+}
+
+fn held(sight: &Sight, truth: &Truth) -> Held {
+    let place = sight.log_no(&truth.log).map(|log| RecordRef { log, seq: truth.seq });
+    match place.and_then(|place| sight.outcome(place)).map(|stamped| stamped.outcome) {
+        None => Held::NoHeader,
+        Some(outcome) if outcome.body == BodyState::Here => Held::Here(outcome.verdict),
+        Some(outcome) => Held::Absent(outcome.body),
+    }
+}
