@@ -12,7 +12,7 @@ use tocsin_record::keys::Secret;
 use tocsin_record::marking::{Marking, Tlp};
 use tocsin_record::run::Draft;
 use tocsin_record::{LogKey, Run, Tip};
-use tocsin_store::{BodyState, Outcome, Store, Verdict};
+use tocsin_store::{BodyState, Outcome, Store, StoreError, Verdict};
 
 use crate::cast::{BEGIN_MS, Cast};
 use crate::config::{Config, FrameFaults};
@@ -62,7 +62,12 @@ impl fmt::Display for Row {
 }
 
 fn row(name: &str, value: f64, at_most: f64, aim: f64) -> Row {
-    Row { name: name.into(), value, at_most: Some(at_most), aim: Some(aim) }
+    Row {
+        name: name.into(),
+        value,
+        at_most: Some(at_most),
+        aim: Some(aim),
+    }
 }
 
 /// All rows whose name holds one of `only`, or all.
@@ -70,18 +75,32 @@ fn row(name: &str, value: f64, at_most: f64, aim: f64) -> Row {
 pub fn rows(nodes: usize, only: &[String]) -> Vec<Row> {
     let wanted = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part.as_str()));
     let mut rows = Vec::new();
-    let quiet = ["bytes_per_delivery_200", "receipt_bytes_per_delivery_200", "latency_over_path_200"];
+    let quiet = [
+        "bytes_per_delivery_200",
+        "receipt_bytes_per_delivery_200",
+        "latency_over_path_200",
+    ];
     if quiet.iter().any(|name| wanted(name)) {
         let found = spread(nodes, 0);
         rows.push(row(quiet[0], found.bytes_per_delivery, 1600.0, 1200.0));
         rows.push(row(quiet[1], found.receipt_bytes_per_delivery, 500.0, 250.0));
         rows.push(row(quiet[2], found.mean_over_path, 1.15, 1.05));
         for (kind, bytes) in found.kinds {
-            rows.push(Row { name: format!("  {kind}"), value: bytes, at_most: None, aim: None });
+            rows.push(Row {
+                name: format!("  {kind}"),
+                value: bytes,
+                at_most: None,
+                aim: None,
+            });
         }
     }
     if wanted("p99_loss5_over_path_200") {
-        rows.push(row("p99_loss5_over_path_200", spread(nodes, 50_000).p99_over_path, 1.6, 1.4));
+        rows.push(row(
+            "p99_loss5_over_path_200",
+            spread(nodes, 50_000).p99_over_path,
+            1.6,
+            1.4,
+        ));
     }
     if wanted("equal_nodes_bytes") {
         rows.push(row("equal_nodes_bytes", equal_nodes(), 400.0, 200.0));
@@ -159,7 +178,14 @@ pub fn spread(nodes: usize, loss: u32) -> Spread {
     config.frames.loss = loss;
     let mut cast = Cast::draw(&config);
     cast.pairs = ten_links(nodes, &mut dice);
-    let mut world = World::with(config, cast, vec![Table::open()], vec![0; nodes], Vec::new(), Vec::new());
+    let mut world = World::with(
+        config,
+        cast,
+        vec![Table::open()],
+        vec![0; nodes],
+        Vec::new(),
+        Vec::new(),
+    );
     world.measure = Some(Measure::default());
     let begin = 10_000_000;
     let (counted, end) = (begin + WARM_US, begin + WARM_US + COUNTED_US);
@@ -200,21 +226,34 @@ fn publishing(nodes: usize, begin: Micros, end: Micros, dice: &mut Dice) -> Vec<
 }
 
 fn small(dice: &mut Dice) -> Body {
-    let mut report = workload::report(dice, Subject(dice.bytes()), None, Some(Marking::new(Tlp::Green)));
+    let subject = Subject(dice.bytes());
+    let mut report = workload::report(dice, subject, None, Some(Marking::new(Tlp::Green)));
     report.indicators.truncate(1);
     report.description = String::new();
     let rest = BODY.saturating_sub(Body::Report(report.clone()).encode().len() + 2);
-    report.description = (0..rest).map(|_| char::from(b' ' + dice.below(94) as u8)).collect();
+    report.description = (0..rest)
+        .map(|_| char::from(b' ' + dice.below(94) as u8))
+        .collect();
     Body::Report(report)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts and microseconds are far below 2^52")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts and microseconds are far below 2^52"
+)]
 fn figures(world: &World, counted: Micros, end: Micros) -> Spread {
     let nodes = world.nodes.len();
     let paths: Vec<Vec<Micros>> = (0..nodes).map(|from| shortest(world, from)).collect();
-    let Some(measure) = &world.measure else { unreachable!("it was set before the run") };
+    let Some(measure) = &world.measure else {
+        unreachable!("it was set before the run")
+    };
     let born = |id| world.registry.get(id).map_or(0, |truth| truth.at_us);
-    let records = world.registry.all().iter().filter(|truth| (counted..end).contains(&truth.at_us)).count();
+    let records = world
+        .registry
+        .all()
+        .iter()
+        .filter(|truth| (counted..end).contains(&truth.at_us))
+        .count();
     let mut taken = Vec::new();
     let mut least = Vec::new();
     for (id, author, node, took) in &measure.delivered {
@@ -223,15 +262,22 @@ fn figures(world: &World, counted: Micros, end: Micros) -> Spread {
             least.push(paths[*author][*node]);
         }
     }
-    assert_eq!(taken.len(), records * (nodes - 1), "not every record arrived everywhere");
+    assert_eq!(
+        taken.len(),
+        records * (nodes - 1),
+        "not every record arrived everywhere"
+    );
     taken.sort_unstable();
     least.sort_unstable();
     let mean = |list: &[Micros]| list.iter().sum::<Micros>() as f64 / list.len() as f64;
     let p99 = |list: &[Micros]| list[list.len() * 99 / 100] as f64;
     let deliveries = taken.len() as f64;
     let receipts = measure.kinds.get("receipts").copied().unwrap_or_default();
-    let mut kinds: Vec<(String, f64)> =
-        measure.kinds.iter().map(|(kind, bytes)| (format!("{kind}, bytes a delivery"), bytes / deliveries)).collect();
+    let mut kinds: Vec<(String, f64)> = measure
+        .kinds
+        .iter()
+        .map(|(kind, bytes)| (format!("{kind}, bytes a delivery"), bytes / deliveries))
+        .collect();
     kinds.push(("frames a delivery".into(), measure.frames as f64 / deliveries));
     kinds.push(("mean, ms".into(), mean(&taken) / 1000.0));
     kinds.push(("mean of shortest paths, ms".into(), mean(&least) / 1000.0));
@@ -286,7 +332,14 @@ pub fn equal_nodes() -> f64 {
     let mut cast = Cast::draw(&config);
     cast.pairs = vec![(0, 1)];
     config.nodes = 2;
-    let mut world = World::with(config, cast, vec![Table::open()], vec![0; ORGS], Vec::new(), Vec::new());
+    let mut world = World::with(
+        config,
+        cast,
+        vec![Table::open()],
+        vec![0; ORGS],
+        Vec::new(),
+        Vec::new(),
+    );
     world.nodes.truncate(2);
     let mut dice = Dice::new(201, "equal");
     let runs: Vec<Run> = (0..CIRCLES)
@@ -294,7 +347,9 @@ pub fn equal_nodes() -> f64 {
         .map(|(circle, author)| two_records(&world.cast, circle, author, &mut dice))
         .collect();
     for node in 0..2 {
-        fill(&world, node, &runs);
+        if let Err(error) = fill(&world, node, &runs) {
+            panic!("the store of the benchmark cannot be filled: {error}");
+        }
     }
     world.measure = Some(Measure::default());
     // Papers and lobby come first; what follows is counted from the moment that both are in.
@@ -319,7 +374,12 @@ pub fn equal_nodes() -> f64 {
 fn two_records(cast: &Cast, circle: usize, author: usize, dice: &mut Dice) -> Run {
     let first = cast.circles.len() - cast.rosters.len();
     let node = &cast.nodes[author];
-    let log = LogKey { mesh: cast.mesh, author: node.key, circle: cast.circles[first + circle].id, epoch: BEGIN_MS };
+    let log = LogKey {
+        mesh: cast.mesh,
+        author: node.key,
+        circle: cast.circles[first + circle].id,
+        epoch: BEGIN_MS,
+    };
     let draft = |dice: &mut Dice| {
         let body = small(dice);
         Draft {
@@ -341,22 +401,29 @@ fn two_records(cast: &Cast, circle: usize, author: usize, dice: &mut Dice) -> Ru
 }
 
 /// Node 0 holds both records of every log, node 1 only the second.
-fn fill(world: &World, node: usize, runs: &[Run]) {
-    let fault = |error: tocsin_store::StoreError| panic!("the store of the benchmark cannot be filled: {error}");
+fn fill(world: &World, node: usize, runs: &[Run]) -> Result<(), StoreError> {
     let mut keys = Dice::new(node as u64, "fill");
-    let (kv, slots) = (Arc::new(world.nodes[node].kv.clone()), Arc::new(world.nodes[node].slots.clone()));
+    let (kv, slots) = (
+        Arc::new(world.nodes[node].kv.clone()),
+        Arc::new(world.nodes[node].slots.clone()),
+    );
     let random = Box::new(move |buffer: &mut [u8]| keys.fill(buffer));
-    let mut store = Store::open(kv, slots, world.cast.mesh, random, &mut |_| {}).unwrap_or_else(|error| fault(error));
-    let outcome =
-        Outcome { verdict: Verdict::Accepted, body: BodyState::Here, rule: 0, from: 0, received: BEGIN_MS };
+    let mut store = Store::open(kv, slots, world.cast.mesh, random, &mut |_| {})?;
+    let outcome = Outcome {
+        verdict: Verdict::Accepted,
+        body: BodyState::Here,
+        rule: 0,
+        from: 0,
+        received: BEGIN_MS,
+    };
     for run in runs {
         let author = world.cast.node_of[&run.log().author];
         let org = world.cast.orgs[world.cast.nodes[author].org].id;
-        let log = store.open_log(run.log(), org).unwrap_or_else(|error| fault(error));
+        let log = store.open_log(run.log(), org)?;
         let mut run = run.clone();
         if node == 1 {
             let first = &run.entries()[0];
-            store.start_at(log, first.header.tip(first.id)).unwrap_or_else(|error| fault(error));
+            store.start_at(log, first.header.tip(first.id))?;
             run = match run.after(1) {
                 Some(rest) => rest,
                 None => unreachable!("the run has two records"),
@@ -367,7 +434,8 @@ fn fill(world: &World, node: usize, runs: &[Run]) {
             Err(error) => panic!("a run of the benchmark does not verify: {error}"),
         };
         let outcomes = vec![outcome; run.entries().len()];
-        store.append(log, &run, None, &outcomes).unwrap_or_else(|error| fault(error));
+        store.append(log, &run, None, &outcomes)?;
     }
-    store.commit().unwrap_or_else(|error| fault(error));
+    store.commit()?;
+    Ok(())
 }

@@ -47,7 +47,14 @@ impl Measure {
 
     /// A node tells something.
     pub fn event(&mut self, node: usize, event: &Event, now: Micros, registry: &Registry) {
-        let Event::Judged { id, verdict: Verdict::Accepted, .. } = event else { return };
+        let Event::Judged {
+            id,
+            verdict: Verdict::Accepted,
+            ..
+        } = event
+        else {
+            return;
+        };
         let Some(truth) = registry.get(id) else { return };
         if truth.author != node && self.seen.insert((node, *id)) {
             self.delivered.push((*id, truth.author, node, now - truth.at_us));

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use tocsin_matcher::Matcher;
 use tocsin_policy::Policy;
 use tocsin_protocol::message::Lane;
-use tocsin_protocol::{Config as MeshConfig, Directory, Identity, Input, LinkId, Mesh, Now, Ticket, index_found};
+use tocsin_protocol::{
+    Config as MeshConfig, Directory, Identity, Input, LinkId, Mesh, Now, Ticket, index_found,
+};
 use tocsin_record::keys::Secret;
 use tocsin_store::faulty::{FaultyKv, FaultySlots, KvSnapshot, SlotSnapshot};
 use tocsin_store::{Store, StoreError};
@@ -145,7 +147,13 @@ impl Node {
     ///
     /// # Errors
     /// On a disk fault.
-    pub fn start(&mut self, cast: &Cast, sparse: bool, policy: Arc<Policy>, now_us: u64) -> Result<(), StoreError> {
+    pub fn start(
+        &mut self,
+        cast: &Cast,
+        sparse: bool,
+        policy: Arc<Policy>,
+        now_us: u64,
+    ) -> Result<(), StoreError> {
         self.life += 1;
         self.inbox.clear();
         self.asked.clear();
@@ -160,7 +168,11 @@ impl Node {
             Box::new(move |buffer| random.fill(buffer)),
             &mut |found| index_found(&mut index, &found),
         )?;
-        let papers = if sparse { cast.papers(self.at) } else { cast.documents() };
+        let papers = if sparse {
+            cast.papers(self.at)
+        } else {
+            cast.documents()
+        };
         #[expect(clippy::expect_used, reason = "the cast's own charter, which a test loads")]
         let directory = Directory::load(&papers).expect("the cast's documents count");
         let identity = Identity {
@@ -168,7 +180,11 @@ impl Node {
             org: cast.orgs[member.org].id,
             certificate: member.certificate.clone(),
         };
-        let config = MeshConfig { boot: self.boot, seed: self.dice.roll(), index_key };
+        let config = MeshConfig {
+            boot: self.boot,
+            seed: self.dice.roll(),
+            index_key,
+        };
         let now = self.now(now_us);
         let mesh = Mesh::open(config, identity, directory, store, policy, index, now)?;
         self.sight = Some(mesh.reader());

@@ -106,8 +106,16 @@ impl Table {
     /// A table that lets everything through.
     #[must_use]
     pub fn open() -> Self {
-        let permit = |action| Rule { forbid: false, action, when: Vec::new() };
-        Self(vec![permit(Action::Fetch), permit(Action::Accept), permit(Action::Forward)])
+        let permit = |action| Rule {
+            forbid: false,
+            action,
+            when: Vec::new(),
+        };
+        Self(vec![
+            permit(Action::Fetch),
+            permit(Action::Accept),
+            permit(Action::Forward),
+        ])
     }
 
     /// Draws a table: open, with up to four rules against something.
@@ -132,7 +140,10 @@ impl Table {
                 Action::Hold => "hold",
                 Action::Forward => "forward",
             };
-            let _ = write!(text, "@id(\"r{at}\")\n{effect} (principal, action == Action::\"{action}\", resource)");
+            let _ = write!(
+                text,
+                "@id(\"r{at}\")\n{effect} (principal, action == Action::\"{action}\", resource)"
+            );
             let tests: Vec<String> = rule.when.iter().map(|test| test.cedar(rule.action)).collect();
             if !tests.is_empty() {
                 let _ = write!(text, "\nwhen {{ {} }}", tests.join(" && "));
@@ -144,7 +155,11 @@ impl Table {
 
     fn allows(&self, action: Action, facts: &Facts, partner: Option<&OrgEntry>, mine: usize) -> bool {
         let speaks = |rule: &&Rule| {
-            rule.action == action && rule.when.iter().all(|test| test.holds(action, facts, partner, mine))
+            rule.action == action
+                && rule
+                    .when
+                    .iter()
+                    .all(|test| test.holds(action, facts, partner, mine))
         };
         let (forbids, permits): (Vec<_>, Vec<_>) = self.0.iter().filter(speaks).partition(|rule| rule.forbid);
         forbids.is_empty() && !permits.is_empty()
@@ -221,7 +236,9 @@ impl Test {
             Self::ToMesh => "resource.circle_kind == CircleKind::\"mesh\"".into(),
             // A header has neither attribute, and the strict schema does not let a rule name it: never true.
             Self::Doubtful(_) | Self::Indicators(_) if action == Action::Fetch => "false".into(),
-            Self::Doubtful(below) => format!("resource has confidence_max && resource.confidence_max < {below}"),
+            Self::Doubtful(below) => {
+                format!("resource has confidence_max && resource.confidence_max < {below}")
+            }
             Self::Indicators(least) => format!("resource has indicators && resource.indicators >= {least}"),
             Self::AuthorKind(kind) => format!("resource.author.kind == OrgKind::\"{kind}\""),
             Self::Foreign => "!resource.author.own".into(),
@@ -233,7 +250,13 @@ impl Test {
 }
 
 fn draw_rule(dice: &mut Dice) -> Rule {
-    let action = *dice.pick(&[Action::Fetch, Action::Accept, Action::Hold, Action::Forward, Action::Forward]);
+    let action = *dice.pick(&[
+        Action::Fetch,
+        Action::Accept,
+        Action::Hold,
+        Action::Forward,
+        Action::Forward,
+    ]);
     let kinds = ["csirt", "police", "border", "private"];
     let mut when = Vec::new();
     for _ in 0..dice.range(1, 2) {
@@ -245,18 +268,22 @@ fn draw_rule(dice: &mut Dice) -> Rule {
         when.push(match dice.below(choices) {
             0 => Test::Tlp(2),
             1 => Test::Personal(dice.range(1, 2) as u8),
-            2 => Test::Kind(dice.pick(&["report", "sighting", "note"])),
+            2 => Test::Kind(*dice.pick(&["report", "sighting", "note"])),
             3 => Test::ToMesh,
-            4 => Test::AuthorKind(dice.pick(&kinds)),
+            4 => Test::AuthorKind(*dice.pick(&kinds)),
             5 => Test::Foreign,
             6 => Test::Doubtful(dice.range(10, 60) as u8),
             7 => Test::Indicators(dice.range(2, 6) as u32),
-            8 => Test::PartnerKind(dice.pick(&kinds)),
+            8 => Test::PartnerKind(*dice.pick(&kinds)),
             9 => Test::PartnerNotIn(*dice.pick(&[*b"FR", *b"DE", *b"PL"])),
             _ => Test::PartnerLawless,
         });
     }
-    Rule { forbid: action != Action::Hold, action, when }
+    Rule {
+        forbid: action != Action::Hold,
+        action,
+        when,
+    }
 }
 
 #[cfg(test)]
@@ -268,7 +295,8 @@ mod tests {
     fn every_table_is_a_policy() {
         for seed in 0..200 {
             let table = Table::draw(&mut Dice::new(seed, "rules"));
-            Policy::load(&table.cedar()).unwrap_or_else(|error| panic!("seed {seed}: {error}\n{}", table.cedar()));
+            Policy::load(&table.cedar())
+                .unwrap_or_else(|error| panic!("seed {seed}: {error}\n{}", table.cedar()));
         }
     }
 }

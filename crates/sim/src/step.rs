@@ -42,14 +42,18 @@ impl World {
         let mut only_ticks = true;
         let now = self.nodes[node].now(self.now);
         let machine = &mut self.nodes[node];
-        let Some(mesh) = machine.mesh.as_mut() else { return Ok(None) };
+        let Some(mesh) = machine.mesh.as_mut() else {
+            return Ok(None);
+        };
         for taken in 0..BATCH {
             // A policy takes force alone, so that oracles know which one every frame left under.
             let policy = |item: &Item| matches!(item, Item::Input(Input::Policy { .. }));
             if taken > 0 && machine.inbox.front().is_some_and(policy) {
                 break;
             }
-            let Some(item) = machine.inbox.pop_front() else { break };
+            let Some(item) = machine.inbox.pop_front() else {
+                break;
+            };
             let last = policy(&item);
             only_ticks &= matches!(item, Item::Input(Input::Tick));
             let input = match item {
@@ -82,7 +86,10 @@ impl World {
             mesh.idle()?;
         }
         for link in faulty {
-            let end = self.conns.get(&link).and_then(|conn| conn.ends.iter().position(|at| *at == node));
+            let end = self
+                .conns
+                .get(&link)
+                .and_then(|conn| conn.ends.iter().position(|at| *at == node));
             self.count("frames that do not read");
             self.end_link(link, end);
         }
@@ -92,7 +99,10 @@ impl World {
     fn disk_failed(&mut self, node: usize, error: &StoreError) {
         let doom = self.nodes[node].doom;
         let Some((moment, down_ms, reboot)) = doom else {
-            self.broken("durable", format!("n{node} stops for a fault that its disk does not have: {error}"));
+            self.broken(
+                "durable",
+                format!("n{node} stops for a fault that its disk does not have: {error}"),
+            );
             return;
         };
         if matches!(error, StoreError::Misuse(_)) {
@@ -124,7 +134,13 @@ impl World {
                         conn.admitted[end] = true;
                     }
                 }
-                Effect::Event(tocsin_protocol::Event::Judged { id, author, circle, verdict, .. }) => {
+                Effect::Event(tocsin_protocol::Event::Judged {
+                    id,
+                    author,
+                    circle,
+                    verdict,
+                    ..
+                }) => {
                     if !self.cast.nodes[node].liar {
                         let judged = authentic::judged(&self.scene(), node, id, author, circle);
                         self.note(judged);
@@ -156,18 +172,29 @@ impl World {
 
     /// Puts what a node wrote since into the registry.
     pub(crate) fn register(&mut self, node: usize) {
-        let Some(sight) = self.nodes[node].sight.clone() else { return };
+        let Some(sight) = self.nodes[node].sight.clone() else {
+            return;
+        };
         let mine = self.cast.nodes[node].key;
         for log in sight.logs().into_iter().filter(|log| log.key.author == mine) {
-            let known = self.nodes[node].registered.get(&log.key).copied().unwrap_or(log.base.seq);
+            let known = self.nodes[node]
+                .registered
+                .get(&log.key)
+                .copied()
+                .unwrap_or(log.base.seq);
             for seq in known + 1..=log.tip.seq {
-                let Ok(Some(stored)) = sight.record(RecordRef { log: log.no, seq }) else { continue };
+                let Ok(Some(stored)) = sight.record(RecordRef { log: log.no, seq }) else {
+                    continue;
+                };
                 let body = stored.entry.body().cloned().unwrap_or_default();
                 let (header, id) = (&stored.entry.header, stored.entry.id);
                 let now = self.now;
                 let forked = self.registry.add(&self.cast, header, id, body, now);
                 if forked && !self.cast.nodes[node].liar {
-                    let what = format!("n{node} wrote two records {seq} of one log (epoch {})", log.key.epoch);
+                    let what = format!(
+                        "n{node} wrote two records {seq} of one log (epoch {})",
+                        log.key.epoch
+                    );
                     self.broken("durable", what);
                 }
             }
@@ -180,19 +207,33 @@ impl World {
             match effect {
                 Effect::Send { link, lane, frame } => self.send(node, link, lane, frame),
                 Effect::Close { link, reason } => {
-                    let end = self.conns.get(&link).and_then(|conn| conn.ends.iter().position(|at| *at == node));
+                    let end = self
+                        .conns
+                        .get(&link)
+                        .and_then(|conn| conn.ends.iter().position(|at| *at == node));
                     let peer = end.and_then(|end| self.conns.get(&link).map(|conn| conn.ends[1 - end]));
-                    let whom = if peer.is_some_and(|peer| self.cast.nodes[peer].liar) { "a liar" } else { "an honest node" };
+                    let whom = if peer.is_some_and(|peer| self.cast.nodes[peer].liar) {
+                        "a liar"
+                    } else {
+                        "an honest node"
+                    };
                     self.count(format!("closed on {whom}: {reason}"));
                     self.end_link(link, end);
                 }
                 Effect::Done { ticket, result } => {
-                    let Some(asked) = self.nodes[node].asked.remove(&ticket) else { continue };
+                    let Some(asked) = self.nodes[node].asked.remove(&ticket) else {
+                        continue;
+                    };
                     match result {
                         Ok(done) => self.answered(node, asked, &done),
                         Err(error) => {
                             let why = error.to_string();
-                            let why = why.split(['`', '(', ':', '0']).next().unwrap_or_default().trim().to_owned();
+                            let why = why
+                                .split(['`', '(', ':', '0'])
+                                .next()
+                                .unwrap_or_default()
+                                .trim()
+                                .to_owned();
                             self.count(format!("request refused: {why}"));
                         }
                     }
@@ -210,7 +251,10 @@ impl World {
     fn answered(&mut self, node: usize, asked: Asked, done: &Done) {
         for id in &done.ids {
             let Some(truth) = self.registry.get(id) else {
-                self.broken("authentic", format!("n{node} answered with {id}, which its store does not have"));
+                self.broken(
+                    "authentic",
+                    format!("n{node} answered with {id}, which its store does not have"),
+                );
                 return;
             };
             let (log, seq) = (truth.log, truth.seq);
@@ -221,9 +265,16 @@ impl World {
             for (subject, id) in subjects.into_iter().zip(&done.ids) {
                 let Some(subject) = subject else { continue };
                 let published = &mut self.nodes[node].published;
-                match published.iter_mut().find(|known| known.subject == subject && known.circle == circle) {
+                match published
+                    .iter_mut()
+                    .find(|known| known.subject == subject && known.circle == circle)
+                {
                     Some(known) => known.last = *id,
-                    None => published.push(Published { subject, circle, last: *id }),
+                    None => published.push(Published {
+                        subject,
+                        circle,
+                        last: *id,
+                    }),
                 }
             }
         }
@@ -233,7 +284,9 @@ impl World {
     pub(crate) fn tell_oracles(&mut self, link: LinkId, end: usize, frame: &Bytes) {
         let Some(conn) = self.conns.get(&link) else { return };
         let (from, to) = (conn.ends[end], conn.ends[1 - end]);
-        let Some(messages) = Peek::messages(frame) else { return };
+        let Some(messages) = Peek::messages(frame) else {
+            return;
+        };
         if let Some(measure) = &mut self.measure {
             measure.frame(&messages, frame.len());
         }
@@ -255,7 +308,10 @@ impl World {
                             .and_then(|()| confined::body(&scene, from, to, &id)),
                         None => Err(scene.broken(
                             "authentic",
-                            format!("{} gives a body for record {seq} that nobody wrote", scene.name(from)),
+                            format!(
+                                "{} gives a body for record {seq} that nobody wrote",
+                                scene.name(from)
+                            ),
                         )),
                     }
                 }
@@ -290,18 +346,29 @@ impl World {
         let (circle, bodies) = match (work, before) {
             (Work::Publish { circle, count, .. }, _) => {
                 let kind = self.cast.circles[*circle].kind;
-                let bodies = (0..*count).map(|_| workload::body(&mut self.dice, kind, now_ms)).collect();
+                let bodies = (0..*count)
+                    .map(|_| workload::body(&mut self.dice, kind, now_ms))
+                    .collect();
                 (*circle, bodies)
             }
             (Work::Correct { .. }, Some(before)) => {
                 let kind = self.cast.circles[before.circle].kind;
-                (before.circle, vec![workload::correction(&mut self.dice, &before, kind, now_ms)])
+                (
+                    before.circle,
+                    vec![workload::correction(&mut self.dice, &before, kind, now_ms)],
+                )
             }
             (Work::Retract { .. }, Some(before)) => {
-                self.nodes[node].published.retain(|known| known.subject != before.subject);
+                self.nodes[node]
+                    .published
+                    .retain(|known| known.subject != before.subject);
                 self.nodes[node].asked.insert(ticket, Asked::Retract);
                 let reason = self.dice.below(8) as u16;
-                let input = Input::Retract { ticket, subject: before.subject, reason };
+                let input = Input::Retract {
+                    ticket,
+                    subject: before.subject,
+                    reason,
+                };
                 self.give(node, Item::Input(input));
                 return;
             }
@@ -314,10 +381,25 @@ impl World {
     pub fn publish(&mut self, node: usize, circle: usize, bodies: Vec<Body>) {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        let subject = |body: &Body| if let Body::Report(report) = body { Some(report.subject) } else { None };
+        let subject = |body: &Body| {
+            if let Body::Report(report) = body {
+                Some(report.subject)
+            } else {
+                None
+            }
+        };
         let subjects = bodies.iter().map(subject).collect();
-        self.nodes[node].asked.insert(ticket, Asked::Publish { circle, subjects });
+        self.nodes[node]
+            .asked
+            .insert(ticket, Asked::Publish { circle, subjects });
         let circle = self.cast.circles[circle].id;
-        self.give(node, Item::Input(Input::Publish { ticket, circle, bodies }));
+        self.give(
+            node,
+            Item::Input(Input::Publish {
+                ticket,
+                circle,
+                bodies,
+            }),
+        );
     }
 }

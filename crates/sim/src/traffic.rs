@@ -156,7 +156,9 @@ impl World {
 
     /// A link ends: the end that closed it knows at once, the other when it hears of it.
     pub(crate) fn end_link(&mut self, link: LinkId, by: Option<usize>) {
-        let Some(conn) = self.conns.get_mut(&link) else { return };
+        let Some(conn) = self.conns.get_mut(&link) else {
+            return;
+        };
         if std::mem::replace(&mut conn.ending, true) {
             return;
         }
@@ -168,7 +170,9 @@ impl World {
     }
 
     pub(crate) fn down(&mut self, link: LinkId, end: usize) {
-        let Some(conn) = self.conns.get_mut(&link) else { return };
+        let Some(conn) = self.conns.get_mut(&link) else {
+            return;
+        };
         conn.ending = true;
         let (node, life) = (conn.ends[end], conn.lives[end]);
         let seen = std::mem::replace(&mut conn.seen[end], false);
@@ -183,7 +187,11 @@ impl World {
         self.peek.forget(link);
         let backoff = &mut self.pairs[pair].backoff_ms;
         // A link that did not last is tried ever more seldom.
-        *backoff = if self.now - since > 10_000_000 { 200 } else { (*backoff * 2).clamp(200, 20_000) };
+        *backoff = if self.now - since > 10_000_000 {
+            200
+        } else {
+            (*backoff * 2).clamp(200, 20_000)
+        };
         let wait = *backoff * 1000;
         self.pairs[pair].link = None;
         let at = self.now + wait + self.dice.below(300_000);
@@ -193,8 +201,11 @@ impl World {
     /// A machine is gone: its peers notice, sooner or later.
     pub(crate) fn links_end(&mut self, node: usize) {
         let mine = |conn: &Conn| conn.ends.iter().position(|end| *end == node);
-        let links: Vec<(LinkId, usize)> =
-            self.conns.iter().filter_map(|(link, conn)| Some((*link, mine(conn)?))).collect();
+        let links: Vec<(LinkId, usize)> = self
+            .conns
+            .iter()
+            .filter_map(|(link, conn)| Some((*link, mine(conn)?)))
+            .collect();
         for (link, end) in links {
             let late = self.dice.range(1_000, 4_000_000);
             if let Some(conn) = self.conns.get_mut(&link) {
@@ -207,8 +218,15 @@ impl World {
 
     /// Connections that a partition cuts end when their time-outs say so.
     pub(crate) fn cut_dark(&mut self) {
-        let dark = |conn: &Conn| self.is_dark(conn.ends[0], conn.ends[1]) || self.is_dark(conn.ends[1], conn.ends[0]);
-        let links: Vec<LinkId> = self.conns.iter().filter(|(_, conn)| dark(conn)).map(|(link, _)| *link).collect();
+        let dark = |conn: &Conn| {
+            self.is_dark(conn.ends[0], conn.ends[1]) || self.is_dark(conn.ends[1], conn.ends[0])
+        };
+        let links: Vec<LinkId> = self
+            .conns
+            .iter()
+            .filter(|(_, conn)| dark(conn))
+            .map(|(link, _)| *link)
+            .collect();
         for link in links {
             for end in 0..2 {
                 let at = self.now + self.dice.range(1_000_000, 9_000_000);
@@ -220,7 +238,9 @@ impl World {
     /// A frame leaves a node.
     pub(crate) fn send(&mut self, node: usize, link: LinkId, lane: Lane, frame: Bytes) {
         let Some(conn) = self.conns.get(&link) else { return };
-        let Some(end) = conn.ends.iter().position(|at| *at == node) else { return };
+        let Some(end) = conn.ends.iter().position(|at| *at == node) else {
+            return;
+        };
         if self.nodes[node].liar.is_some() {
             for frame in self.twist(node, link, end, frame) {
                 self.post(link, end, lane, frame);
@@ -232,13 +252,21 @@ impl World {
 
     fn twist(&mut self, node: usize, link: LinkId, end: usize, frame: Bytes) -> Vec<Bytes> {
         let to = self.conns[&link].ends[1 - end];
-        let Some(mut liar) = self.nodes[node].liar.take() else { return vec![frame] };
+        let Some(mut liar) = self.nodes[node].liar.take() else {
+            return vec![frame];
+        };
         let mut signed = Vec::new();
         let mut frames = vec![frame];
         if let Some(sight) = self.nodes[node].sight.clone() {
             let now_ms = self.nodes[node].now(self.now).wall;
             let names = self.peek.names_of(link, end);
-            let chance = Chance { cast: &self.cast, sight: &sight, names, to, now_ms };
+            let chance = Chance {
+                cast: &self.cast,
+                sight: &sight,
+                names,
+                to,
+                now_ms,
+            };
             frames = match liar.twist(&frames[0], &chance, &mut signed) {
                 Twisted::Send(frames) => frames,
                 Twisted::Nothing => Vec::new(),
@@ -256,7 +284,9 @@ impl World {
     fn post(&mut self, link: LinkId, end: usize, lane: Lane, frame: Bytes) {
         let now = self.now;
         self.tell_oracles(link, end, &frame);
-        let Some(conn) = self.conns.get_mut(&link) else { return };
+        let Some(conn) = self.conns.get_mut(&link) else {
+            return;
+        };
         let (from, to) = (conn.ends[end], conn.ends[1 - end]);
         let way = &mut conn.ways[end][lane as usize];
         if way.queued + frame.len() > self.config.outbox.max(frame.len()) {
@@ -309,12 +339,17 @@ impl World {
             {
                 conn.ways[end][lane as usize].queued += frame.len();
             }
-            self.schedule(arrival + copy * 500, Event::Arrive(link, 1 - end, lane, frame.clone()));
+            self.schedule(
+                arrival + copy * 500,
+                Event::Arrive(link, 1 - end, lane, frame.clone()),
+            );
         }
     }
 
     pub(crate) fn arrive(&mut self, link: LinkId, end: usize, lane: Lane, frame: Bytes) {
-        let Some(conn) = self.conns.get_mut(&link) else { return };
+        let Some(conn) = self.conns.get_mut(&link) else {
+            return;
+        };
         let (from, to) = (conn.ends[1 - end], conn.ends[end]);
         let way = &mut conn.ways[1 - end][lane as usize];
         way.queued -= frame.len();

@@ -60,10 +60,15 @@ pub fn schedule(config: &Config, cast: &Cast) -> Vec<(u64, Work)> {
             0..=2 => Work::Correct { node },
             3 => Work::Retract { node },
             _ => {
-                let circles: Vec<usize> =
-                    (0..cast.circles.len()).filter(|circle| cast.is_member(node, *circle)).collect();
+                let circles: Vec<usize> = (0..cast.circles.len())
+                    .filter(|circle| cast.is_member(node, *circle))
+                    .collect();
                 let circle = if dice.percent(50) { 0 } else { *dice.pick(&circles) };
-                let count = if dice.percent(10) { dice.range(2, 20) as usize } else { 1 };
+                let count = if dice.percent(10) {
+                    dice.range(2, 20) as usize
+                } else {
+                    1
+                };
                 Work::Publish { node, circle, count }
             }
         };
@@ -82,7 +87,10 @@ pub fn body(dice: &mut Dice, circle: CircleKind, now_ms: u64) -> Body {
             salt: dice.bytes(),
             what: Some(observable(dice)),
             subject: None,
-            kind: Code { kind: 0, value: Vec::new() },
+            kind: Code {
+                kind: 0,
+                value: Vec::new(),
+            },
             count: dice.range(1, 9) as u32,
             time: now_ms,
             precision: 0,
@@ -99,17 +107,21 @@ pub fn body(dice: &mut Dice, circle: CircleKind, now_ms: u64) -> Body {
             marking,
             extension: Vec::new(),
         }),
-        (_, marking) => Body::Report(report(dice, Subject(dice_bytes(dice)), None, marking)),
+        (_, marking) => {
+            let subject = Subject(dice.bytes());
+            Body::Report(report(dice, subject, None, marking))
+        }
     }
-}
-
-fn dice_bytes<const N: usize>(dice: &mut Dice) -> [u8; N] {
-    dice.bytes()
 }
 
 /// A report, or a version of one.
 #[must_use]
-pub fn report(dice: &mut Dice, subject: Subject, supersedes: Option<RecordId>, marking: Option<Marking>) -> Report {
+pub fn report(
+    dice: &mut Dice,
+    subject: Subject,
+    supersedes: Option<RecordId>,
+    marking: Option<Marking>,
+) -> Report {
     let indicators = (0..dice.range(1, 8)).map(|_| indicator(dice)).collect();
     // Most are small; some are over what is pushed (16 KiB), few are large.
     let text = match dice.below(30) {
@@ -140,13 +152,19 @@ pub fn report(dice: &mut Dice, subject: Subject, supersedes: Option<RecordId>, m
 fn noise(dice: &mut Dice, len: usize) -> String {
     let mut bytes = vec![0; len];
     dice.fill(&mut bytes);
-    bytes.into_iter().map(|byte| char::from(b' ' + byte % 94)).collect()
+    bytes
+        .into_iter()
+        .map(|byte| char::from(b' ' + byte % 94))
+        .collect()
 }
 
 fn indicator(dice: &mut Dice) -> Indicator {
     Indicator {
         what: observable(dice),
-        kind: Code { kind: 1, value: Vec::new() },
+        kind: Code {
+            kind: 1,
+            value: Vec::new(),
+        },
         confidence: dice.percent(80).then(|| dice.below(101) as u8),
         valid_from: 0,
         valid_until: 0,
@@ -156,7 +174,10 @@ fn indicator(dice: &mut Dice) -> Indicator {
 }
 
 fn observable(dice: &mut Dice) -> Observable {
-    Observable { kind: tocsin_record::observable::kind::SHA256, value: dice.bytes::<32>().to_vec() }
+    Observable {
+        kind: tocsin_record::observable::kind::SHA256,
+        value: dice.bytes::<32>().to_vec(),
+    }
 }
 
 /// A marking; none is for the own circle only, and sometimes wrongly tried elsewhere.
@@ -181,8 +202,11 @@ fn marking(dice: &mut Dice, circle: CircleKind, now_ms: u64) -> Option<Marking> 
         // Some of it lapses while the simulation runs.
         marking.retain_until = Some(now_ms + dice.range(5_000, 40_000));
     }
-    let countries: Vec<CountryCode> =
-        [*b"FR", *b"DE", *b"PL"].into_iter().filter_map(CountryCode::new).filter(|_| dice.percent(60)).collect();
+    let countries: Vec<CountryCode> = [*b"FR", *b"DE", *b"PL"]
+        .into_iter()
+        .filter_map(CountryCode::new)
+        .filter(|_| dice.percent(60))
+        .collect();
     marking.countries = match dice.below(10) {
         0 => Countries::only(countries),
         1 | 2 => Countries::except(countries),

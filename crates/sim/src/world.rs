@@ -164,9 +164,14 @@ impl World {
             Err(error) => panic!("a table of the simulation is no policy: {error}"),
         };
         let policies = tables.iter().map(load).collect();
-        let nodes = (0..config.nodes).map(|at| Node::new(config.seed, at, config.skew_ms, cast.nodes[at].liar));
+        let nodes =
+            (0..config.nodes).map(|at| Node::new(config.seed, at, config.skew_ms, cast.nodes[at].liar));
         let mut dice = Dice::new(config.seed, "world");
-        let pairs = cast.pairs.iter().map(|ends| Pair::draw(*ends, &config, &mut dice)).collect();
+        let pairs = cast
+            .pairs
+            .iter()
+            .map(|ends| Pair::draw(*ends, &config, &mut dice))
+            .collect();
         let mut world = Self {
             nodes: nodes.collect(),
             pairs,
@@ -175,7 +180,10 @@ impl World {
             now: 0,
             tables,
             policies,
-            in_force: in_force.into_iter().map(|now| InForce { now, before: None }).collect(),
+            in_force: in_force
+                .into_iter()
+                .map(|now| InForce { now, before: None })
+                .collect(),
             conns: BTreeMap::new(),
             darks: BTreeMap::new(),
             registry: Registry::default(),
@@ -218,7 +226,11 @@ impl World {
     /// Something is to happen at a moment, or now if that has passed.
     pub fn schedule(&mut self, at: Micros, event: Event) {
         self.next_no += 1;
-        self.heap.push(Reverse(Entry { at: at.max(self.now), no: self.next_no, event }));
+        self.heap.push(Reverse(Entry {
+            at: at.max(self.now),
+            no: self.next_no,
+            event,
+        }));
     }
 
     /// Counts something.
@@ -233,7 +245,9 @@ impl World {
                 Some(Reverse(next)) if next.at <= until => {}
                 _ => break,
             }
-            let Some(Reverse(entry)) = self.heap.pop() else { break };
+            let Some(Reverse(entry)) = self.heap.pop() else {
+                break;
+            };
             self.now = entry.at;
             self.happen(entry.event);
         }
@@ -294,7 +308,11 @@ impl World {
                 let life = machine.life;
                 machine.awake_until = now + 3_000_000;
                 self.next_no += 1;
-                self.heap.push(Reverse(Entry { at: now + 50_000, no: self.next_no, event: Event::Tick(node, life) }));
+                self.heap.push(Reverse(Entry {
+                    at: now + 50_000,
+                    no: self.next_no,
+                    event: Event::Tick(node, life),
+                }));
             }
             self.nodes[node].awake_until = now + 3_000_000;
         }
@@ -313,7 +331,10 @@ impl World {
         let policy = Arc::clone(&self.policies[self.in_force[node].now]);
         let (sparse, now) = (self.config.sparse, self.now);
         if let Err(error) = self.nodes[node].start(&self.cast, sparse, policy, now) {
-            self.broken("durable", format!("n{node} does not start over its own disk: {error}"));
+            self.broken(
+                "durable",
+                format!("n{node} does not start over its own disk: {error}"),
+            );
             return;
         }
         self.trace.add(now, b's', node, &[]);
@@ -358,7 +379,12 @@ impl World {
 
     fn fault(&mut self, at: usize, fault: Fault) {
         match fault {
-            Fault::Crash { node, moment, down_ms, reboot } => {
+            Fault::Crash {
+                node,
+                moment,
+                down_ms,
+                reboot,
+            } => {
                 if self.nodes[node].mesh.is_none() {
                     return;
                 }
@@ -368,7 +394,12 @@ impl World {
                     self.nodes[node].doom = Some((moment, down_ms, reboot));
                 }
             }
-            Fault::Disk { node, after, keys, down_ms } => {
+            Fault::Disk {
+                node,
+                after,
+                keys,
+                down_ms,
+            } => {
                 if self.nodes[node].mesh.is_none() || self.nodes[node].doom.is_some() {
                     return;
                 }
@@ -407,7 +438,10 @@ impl World {
             Fault::Reload { node, table } => {
                 self.count("reloads");
                 let before = self.in_force[node].now;
-                self.in_force[node] = InForce { now: table, before: Some((before, self.now + REJUDGE_US)) };
+                self.in_force[node] = InForce {
+                    now: table,
+                    before: Some((before, self.now + REJUDGE_US)),
+                };
                 let policy = Arc::clone(&self.policies[table]);
                 self.give(node, Item::Input(Input::Policy { policy }));
             }
@@ -415,7 +449,9 @@ impl World {
     }
 
     fn restore(&mut self, node: usize, down_ms: u64) {
-        let Some(snapshot) = self.nodes[node].snapshot.take() else { return };
+        let Some(snapshot) = self.nodes[node].snapshot.take() else {
+            return;
+        };
         self.count("restores");
         self.trace.add(self.now, b'r', node, &[]);
         let now = self.now;
@@ -473,7 +509,11 @@ impl World {
 
     /// Something is wrong.
     pub fn broken(&mut self, oracle: &'static str, what: String) {
-        let violation = Violation { oracle, at_us: self.now, what };
+        let violation = Violation {
+            oracle,
+            at_us: self.now,
+            what,
+        };
         self.note(Err(violation));
     }
 }

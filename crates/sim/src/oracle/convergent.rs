@@ -47,7 +47,9 @@ enum Held {
 impl Look<'_> {
     fn honest(&self, nodes: &BTreeSet<usize>) -> Vec<(usize, &Sight)> {
         let honest = nodes.iter().filter(|node| !self.scene.cast.nodes[**node].liar);
-        honest.filter_map(|node| Some((*node, self.sights[*node].as_ref()?))).collect()
+        honest
+            .filter_map(|node| Some((*node, self.sights[*node].as_ref()?)))
+            .collect()
     }
 
     /// Whether the mesh agrees.
@@ -74,7 +76,9 @@ impl Look<'_> {
     fn headers(&self) -> Result<(), Violation> {
         for circle in &self.scene.cast.circles {
             let members = self.honest(&circle.nodes);
-            let Some((first, sight)) = members.first() else { continue };
+            let Some((first, sight)) = members.first() else {
+                continue;
+            };
             let expected = self.ends(circle.id, sight);
             for (node, sight) in &members[1..] {
                 let found = self.ends(circle.id, sight);
@@ -84,8 +88,15 @@ impl Look<'_> {
                 let logs: BTreeSet<&LogKey> = expected.keys().chain(found.keys()).collect();
                 let differs = logs.into_iter().find(|log| expected.get(log) != found.get(log));
                 let what = differs.map_or_else(String::new, |log| {
-                    let author = self.scene.cast.node_of.get(&log.author).map(|at| self.scene.name(*at));
-                    let end = |end: Option<&End>| end.map_or("nothing".into(), |end| format!("{} {:?}", end.0, end.2));
+                    let author = self
+                        .scene
+                        .cast
+                        .node_of
+                        .get(&log.author)
+                        .map(|at| self.scene.name(*at));
+                    let end = |end: Option<&End>| {
+                        end.map_or("nothing".into(), |end| format!("{} {:?}", end.0, end.2))
+                    };
                     format!(
                         "of {}'s log {} in {:?}, {} holds {} and {} {}",
                         author.unwrap_or_default(),
@@ -135,11 +146,18 @@ impl Look<'_> {
 
     /// Reports that were taken back by a retraction that some honest node holds.
     fn withdrawn(&self) -> BTreeSet<(usize, usize, Subject)> {
-        let retractions = self.scene.registry.all().iter().filter_map(|truth| Some((truth, truth.retracts?)));
+        let retractions = self
+            .scene
+            .registry
+            .all()
+            .iter()
+            .filter_map(|truth| Some((truth, truth.retracts?)));
         retractions
             .filter(|(truth, _)| {
                 let members = self.honest(&self.scene.cast.circles[truth.circle].nodes);
-                members.iter().any(|(_, sight)| matches!(held(sight, truth), Held::Here(_)))
+                members
+                    .iter()
+                    .any(|(_, sight)| matches!(held(sight, truth), Held::Here(_)))
             })
             .map(|(truth, subject)| (truth.facts.author, truth.circle, subject))
             .collect()
@@ -148,11 +166,16 @@ impl Look<'_> {
     fn is_disputed(&self, truth: &Truth) -> bool {
         let registry = self.scene.registry;
         registry.author_forked(&truth.log)
-            && registry.fork_of(&truth.log).is_none_or(|fork| truth.seq + 1 >= fork)
+            && registry
+                .fork_of(&truth.log)
+                .is_none_or(|fork| truth.seq + 1 >= fork)
     }
 
     fn lapses(truth: &Truth) -> Option<u64> {
-        [truth.expires, truth.retain].into_iter().filter(|time| *time != 0).min()
+        [truth.expires, truth.retain]
+            .into_iter()
+            .filter(|time| *time != 0)
+            .min()
     }
 
     fn is_about_to_lapse(&self, truth: &Truth) -> bool {
@@ -165,13 +188,21 @@ impl Look<'_> {
         withdrawn: &BTreeSet<(usize, usize, Subject)>,
         near: &BTreeMap<usize, Vec<usize>>,
     ) -> Result<(), Violation> {
-        let gone = truth.subject.is_some_and(|subject| withdrawn.contains(&(truth.facts.author, truth.circle, subject)))
+        let gone = truth
+            .subject
+            .is_some_and(|subject| withdrawn.contains(&(truth.facts.author, truth.circle, subject)))
             || Self::lapses(truth).is_some_and(|time| time < self.wall);
         let members = self.honest(&self.scene.cast.circles[truth.circle].nodes);
-        let all: BTreeMap<usize, Held> = members.iter().map(|(node, sight)| (*node, held(sight, truth))).collect();
+        let all: BTreeMap<usize, Held> = members
+            .iter()
+            .map(|(node, sight)| (*node, held(sight, truth)))
+            .collect();
         for (&node, &state) in &all {
             let org = self.scene.cast.nodes[node].org;
-            let fate = self.scene.table(node).fate(&truth.facts, org, self.scene.cast.country(node));
+            let fate = self
+                .scene
+                .table(node)
+                .fate(&truth.facts, org, self.scene.cast.country(node));
             let says = |why: String| {
                 let what = format!(
                     "{} {} (record {} of {} in {:?}) at {}: {why}",
@@ -185,8 +216,12 @@ impl Look<'_> {
                 Err(self.scene.broken(NAME, what))
             };
             match (state, fate) {
-                (Held::Here(_), _) if gone => return says("its body is kept, but it was taken back or expired".into()),
-                (Held::Here(_), Fate::Refuse) => return says("its body is kept, but the policy refuses it".into()),
+                (Held::Here(_), _) if gone => {
+                    return says("its body is kept, but it was taken back or expired".into());
+                }
+                (Held::Here(_), Fate::Refuse) => {
+                    return says("its body is kept, but the policy refuses it".into());
+                }
                 (Held::Here(Verdict::Accepted), Fate::Accept) | (Held::Here(Verdict::Held), Fate::Hold) => {}
                 (Held::Here(verdict), fate) => {
                     return says(format!("it stands as {verdict:?}, by the table it is {fate:?}"));
@@ -199,7 +234,10 @@ impl Look<'_> {
                         return says(format!("its author lost its body ({body:?})"));
                     }
                     if let Some(giver) = self.giver(truth, node, near, &all) {
-                        let what = format!("its body is missing ({body:?}), but {} may give it", self.scene.name(giver));
+                        let what = format!(
+                            "its body is missing ({body:?}), but {} may give it",
+                            self.scene.name(giver)
+                        );
                         return says(what);
                     }
                 }
@@ -229,8 +267,13 @@ impl Look<'_> {
 }
 
 fn held(sight: &Sight, truth: &Truth) -> Held {
-    let place = sight.log_no(&truth.log).map(|log| RecordRef { log, seq: truth.seq });
-    match place.and_then(|place| sight.outcome(place)).map(|stamped| stamped.outcome) {
+    let place = sight
+        .log_no(&truth.log)
+        .map(|log| RecordRef { log, seq: truth.seq });
+    match place
+        .and_then(|place| sight.outcome(place))
+        .map(|stamped| stamped.outcome)
+    {
         None => Held::NoHeader,
         Some(outcome) if outcome.body == BodyState::Here => Held::Here(outcome.verdict),
         Some(outcome) => Held::Absent(outcome.body),

@@ -27,7 +27,12 @@ impl Promises {
 
     /// An old disk was put back: what it lacks is no longer promised.
     pub fn restored(&mut self, sight: &Sight) {
-        let held = |log: &LogKey| sight.log_no(log).and_then(|no| sight.log(no)).map_or(0, |info| info.tip.seq);
+        let held = |log: &LogKey| {
+            sight
+                .log_no(log)
+                .and_then(|no| sight.log(no))
+                .map_or(0, |info| info.tip.seq)
+        };
         self.heights.retain(|log, height| {
             *height = (*height).min(held(log));
             *height > 0
@@ -47,7 +52,10 @@ impl Promises {
         log: LogKey,
         height: u64,
     ) -> Result<(), Violation> {
-        let held = sight.log_no(&log).and_then(|no| sight.log(no)).map_or(0, |info| info.tip.seq);
+        let held = sight
+            .log_no(&log)
+            .and_then(|no| sight.log(no))
+            .map_or(0, |info| info.tip.seq);
         if held < height {
             let what = format!(
                 "{} says it holds {:?}'s log up to {height}, but {held} is all it has on disk",
@@ -67,7 +75,10 @@ impl Promises {
     /// If something that was promised is gone.
     pub fn check(&self, scene: &Scene<'_>, node: usize, sight: &Sight) -> Result<(), Violation> {
         for (log, height) in &self.heights {
-            let held = sight.log_no(log).and_then(|no| sight.log(no)).map_or(0, |info| info.tip.seq);
+            let held = sight
+                .log_no(log)
+                .and_then(|no| sight.log(no))
+                .map_or(0, |info| info.tip.seq);
             if held < *height {
                 let what = format!(
                     "{} told others that it holds {:?}'s log up to {height}; after its restart it is {held}",
@@ -79,10 +90,15 @@ impl Promises {
         }
         for (id, (log, seq)) in &self.acked {
             let lost = |why: &str| {
-                let what = format!("{} answered for {id} (record {seq}), and {why} after its restart", scene.name(node));
+                let what = format!(
+                    "{} answered for {id} (record {seq}), and {why} after its restart",
+                    scene.name(node)
+                );
                 Err(scene.broken(NAME, what))
             };
-            let Some(no) = sight.log_no(log) else { return lost("its log is gone") };
+            let Some(no) = sight.log_no(log) else {
+                return lost("its log is gone");
+            };
             match sight.record(RecordRef { log: no, seq: *seq }) {
                 Ok(Some(stored)) if stored.entry.id == *id => {
                     let body = stored.stamped.outcome.body;
