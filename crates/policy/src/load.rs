@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use cedar_policy::{Effect, Policy as CedarPolicy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
+use tocsin_record::id;
 
 use crate::decision::{Action, RuleId};
 use crate::guardrails::Guardrail;
@@ -110,6 +111,7 @@ pub struct Policy {
     by_id: BTreeMap<String, usize>,
     warnings: Vec<Fault>,
     reads: [Reads; Action::ALL.len()],
+    digest: [u8; 32],
 }
 
 impl Policy {
@@ -163,7 +165,14 @@ impl Policy {
             by_id,
             warnings,
             reads,
+            digest: id::hash(id::DOCUMENT, &[b"policy", text.as_bytes()]),
         })
+    }
+
+    /// Tells this text from any other: judgements that were made under another digest may be out of date.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
     }
 
     /// The rules, in the order of the text.

@@ -33,6 +33,8 @@ pub(crate) mod meta {
     pub const DOCUMENTS: &str = "documents";
     /// Boot, wall and monotonic time of the last sign of life.
     pub const ALIVE: &str = "alive";
+    /// Under which policy and documents everything was judged.
+    pub const JUDGED: &str = "judged";
 }
 
 /// Who this node is. Its secret is zeroised when dropped.
@@ -143,7 +145,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             reader,
         };
         mesh.resume_own_logs()?;
-        mesh.resume_held();
+        mesh.resume_judging()?;
         Ok(mesh)
     }
 

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_policy::RuleId;
-use tocsin_record::{Class, Part, RecordId};
+use tocsin_record::{Class, Part, RecordId, id};
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, StoreError, Verdict};
 
 use crate::admit::Judged;
 use crate::io::Output;
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, meta};
 
 /// Records judged anew in one tick.
 const SLICE: usize = 512;
@@ -23,6 +23,8 @@ pub(crate) struct Rejudge {
     cursor: Option<RecordRef>,
     /// The walk looks at held records only.
     held_only: bool,
+    /// Rises with every walk that begins.
+    walk: u64,
     /// Held records are walked at these times: clocks that were ahead.
     times: BTreeSet<u64>,
     /// Ids that held records wait for.
@@ -62,6 +64,7 @@ impl Rejudge {
     fn walk_held(&mut self) {
         // A walk over all that is under way covers the held ones that are still ahead of it; begin again.
         self.held_only = self.cursor.is_none() || self.held_only;
+        self.walk += 1;
         self.cursor = Some(RecordRef {
             log: LogNo(0),
             seq: 0,
@@ -76,11 +79,37 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             seq: 0,
         });
         self.rejudge.held_only = false;
+        self.rejudge.walk += 1;
         self.rejudge.numbers.clear();
     }
 
-    pub(crate) fn resume_held(&mut self) {
-        self.rejudge.walk_held();
+    /// After a start: everything is judged anew if policy or documents are others than when that was last finished (the
+    /// file was edited while the node was down, or it stopped on the way), else only what is held.
+    pub(crate) fn resume_judging(&mut self) -> Result<(), StoreError> {
+        let judged = self.store.get_meta(meta::JUDGED)?;
+        if judged.as_deref() == Some(self.judged_under().as_slice()) {
+            self.rejudge.walk_held();
+        } else {
+            self.rejudge_all();
+        }
+        Ok(())
+    }
+
+    /// What judgements depend on beside the record and the clock.
+    fn judged_under(&self) -> [u8; 32] {
+        let charter = self.directory.charter_behind().hash;
+        let revocations = self.directory.revocations_behind().hash;
+        let policy = self.decisions.policy().digest();
+        id::hash(
+            id::DOCUMENT,
+            &[
+                b"judged",
+                &policy,
+                &charter.0,
+                &revocations.0,
+                &self.directory.root(),
+            ],
+        )
     }
 
     pub(crate) fn rejudge_some(&mut self, out: &mut Output) -> Result<(), StoreError> {
@@ -94,10 +123,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         };
         let mut next = cursor;
+        let walk = self.rejudge.walk;
         for _ in 0..SLICE {
             let Some(place) = self.next_place(next) else {
-                self.rejudge.cursor = None;
-                return Ok(());
+                return self.walked(walk);
             };
             next = RecordRef {
                 seq: place.seq + 1,
@@ -106,8 +135,21 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.judge_anew(place, out)?;
         }
         // What was judged may have begun another walk.
-        if self.rejudge.cursor == Some(cursor) {
+        if self.rejudge.walk == walk {
             self.rejudge.cursor = Some(next);
+        }
+        Ok(())
+    }
+
+    /// A walk came to its end, unless another began on the way.
+    fn walked(&mut self, walk: u64) -> Result<(), StoreError> {
+        if self.rejudge.walk != walk {
+            return Ok(());
+        }
+        self.rejudge.cursor = None;
+        if !self.rejudge.held_only {
+            let under = self.judged_under();
+            self.store.put_meta(meta::JUDGED, under.to_vec().into())?;
         }
         Ok(())
     }

@@ -1,4 +1,7 @@
-#![expect(clippy::disallowed_methods, reason = "a test measures that decisions are cheap")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test measures that decisions are cheap"
+)]
 
 use std::sync::Arc;
 use std::time::Instant;
