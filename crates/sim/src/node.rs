@@ -90,6 +90,8 @@ pub struct Node {
     pub published: Vec<Published>,
     /// What it promised.
     pub promises: Promises,
+    /// An old disk was put back and not started yet.
+    pub restored: bool,
     /// If it lies.
     pub liar: Option<Liar>,
     /// Something happened lately: it ticks often until then, in virtual microseconds.
@@ -125,6 +127,7 @@ impl Node {
             asked: BTreeMap::new(),
             published: Vec::new(),
             promises: Promises::default(),
+            restored: false,
             liar: liar.then(|| Liar::new(seed, at)),
             awake_until: 0,
             registered: BTreeMap::new(),

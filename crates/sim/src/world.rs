@@ -55,7 +55,7 @@ pub enum Event {
     /// A clock is set right.
     ClockRight(usize, i64),
     /// A machine starts.
-    Start(usize, bool),
+    Start(usize),
     /// People do something.
     Work(usize),
 }
@@ -209,7 +209,7 @@ impl World {
     fn plan(&mut self) {
         for node in 0..self.nodes.len() {
             let at = self.dice.below(200_000);
-            self.schedule(at, Event::Start(node, false));
+            self.schedule(at, Event::Start(node));
         }
         for pair in 0..self.pairs.len() {
             let at = 200_000 + self.dice.below(500_000);
@@ -275,7 +275,7 @@ impl World {
             }
             Event::Mended(at) => drop(self.darks.remove(&at)),
             Event::ClockRight(node, by_ms) => self.nodes[node].jump_ms -= by_ms,
-            Event::Start(node, restored) => self.start(node, restored),
+            Event::Start(node) => self.start(node),
             Event::Work(at) => {
                 let work = self.works[at].1.clone();
                 self.work(&work);
@@ -324,7 +324,7 @@ impl World {
         }
     }
 
-    fn start(&mut self, node: usize, restored: bool) {
+    fn start(&mut self, node: usize) {
         if self.nodes[node].mesh.is_some() {
             return;
         }
@@ -341,6 +341,7 @@ impl World {
         self.nodes[node].waking = false;
         self.nodes[node].free_at = now;
         self.nodes[node].last_depart = now;
+        let restored = std::mem::take(&mut self.nodes[node].restored);
         if restored {
             self.nodes[node].registered.clear();
         }
@@ -374,7 +375,7 @@ impl World {
         }
         self.links_end(node);
         let at = self.now + down_ms * 1000;
-        self.schedule(at, Event::Start(node, false));
+        self.schedule(at, Event::Start(node));
     }
 
     fn fault(&mut self, at: usize, fault: Fault) {
@@ -463,9 +464,8 @@ impl World {
         machine.reboot(now);
         self.restored.insert(node);
         self.links_end(node);
-        // Until then nothing else starts it: a start in between would come over the restored disk as well.
-        self.nodes[node].life += 1;
-        self.schedule(now + down_ms * 1000, Event::Start(node, true));
+        self.nodes[node].restored = true;
+        self.schedule(now + down_ms * 1000, Event::Start(node));
     }
 
     /// Faults are over: everything is up, reaches everything, and has the right time.
