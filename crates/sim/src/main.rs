@@ -104,7 +104,7 @@ fn many(args: &Args, range: RangeInclusive<u64>, scale: Scale) -> ExitCode {
                     if seed > *range.end() {
                         return;
                     }
-                    let twice = !args.once && seed % 8 == 0;
+                    let twice = !args.once && seed.is_multiple_of(8);
                     let report = if twice {
                         run_twice(seed, scale)
                     } else {

@@ -249,6 +249,10 @@ impl Test {
     }
 }
 
+fn one_of(dice: &mut Dice, names: &[&'static str]) -> &'static str {
+    names[dice.index(names.len())]
+}
+
 fn draw_rule(dice: &mut Dice) -> Rule {
     let action = *dice.pick(&[
         Action::Fetch,
@@ -268,13 +272,13 @@ fn draw_rule(dice: &mut Dice) -> Rule {
         when.push(match dice.below(choices) {
             0 => Test::Tlp(2),
             1 => Test::Personal(dice.range(1, 2) as u8),
-            2 => Test::Kind(*dice.pick(&["report", "sighting", "note"])),
+            2 => Test::Kind(one_of(dice, &["report", "sighting", "note"])),
             3 => Test::ToMesh,
-            4 => Test::AuthorKind(*dice.pick(&kinds)),
+            4 => Test::AuthorKind(one_of(dice, &kinds)),
             5 => Test::Foreign,
             6 => Test::Doubtful(dice.range(10, 60) as u8),
             7 => Test::Indicators(dice.range(2, 6) as u32),
-            8 => Test::PartnerKind(*dice.pick(&kinds)),
+            8 => Test::PartnerKind(one_of(dice, &kinds)),
             9 => Test::PartnerNotIn(*dice.pick(&[*b"FR", *b"DE", *b"PL"])),
             _ => Test::PartnerLawless,
         });
