@@ -349,6 +349,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if self.heads.sent.get(&log).is_some_and(|sent| sent + every > mono) {
                 continue;
             }
+            // What is staged is not held yet: its time would be told of the header before it, and never of it.
+            if self.height(log) > info.tip.seq {
+                continue;
+            }
             let Some(parent) = self.trees.parent(log) else {
                 continue;
             };
