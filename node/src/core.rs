@@ -6,7 +6,7 @@
 //!               bulk inbox --/      one batch, one flush \-> events to watchers
 //! ```
 //!
-//! What waits is taken together, at most [`INPUTS`] inputs and [`BULK_BYTES`] of frames: an idle node commits at once,
+//! What waits is taken together, at most `INPUTS` inputs and `BULK_BYTES` of frames: an idle node commits at once,
 //! a busy one amortises. Nothing leaves before the commit that it rests on. A disk fault ends the loop, and with it
 //! the process, before anything of the failed batch is sent.
 

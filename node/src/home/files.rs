@@ -110,7 +110,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write_as(path, bytes, 0o600)
 }
 
-/// As [`write`], for what anyone may read.
+/// As [`write()`], for what anyone may read.
 ///
 /// # Errors
 /// [`FileError`].
@@ -118,7 +118,7 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write_as(path, bytes, 0o644)
 }
 
-/// As [`write`], for what must not replace anything.
+/// As [`write()`], for what must not replace anything.
 ///
 /// # Errors
 /// [`FileError::Exists`] if something is there.

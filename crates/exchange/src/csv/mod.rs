@@ -1,7 +1,7 @@
 //! CSV files, with a header or without, separated by comma, semicolon or tab.
 //!
 //! Every agency and vendor writes its own header, so columns are found by the profile, by the usual words, else by what
-//! stands in them ([`columns`]). A row may have several values (a domain and its address); a type beside the value
+//! stands in them (`columns`). A row may have several values (a domain and its address); a type beside the value
 //! counts, and where it is none that tocsin knows the value tells. A `tlp` column marks its rows.
 
 mod columns;

@@ -277,7 +277,11 @@ impl Report {
     /// An original that does not decompress counts as RED, because nothing better is known of it.
     #[must_use]
     pub fn strictest_original(&self) -> Option<Tlp> {
-        let of_one = |original: &Original| original.unpack().map_or(Some(Tlp::Red), |bytes| strictest_in(&bytes));
+        let of_one = |original: &Original| {
+            original
+                .unpack()
+                .map_or(Some(Tlp::Red), |bytes| strictest_in(&bytes))
+        };
         self.originals.iter().filter_map(of_one).max()
     }
 
@@ -305,7 +309,9 @@ fn strictest_in(bytes: &[u8]) -> Option<Tlp> {
         std::str::from_utf8(&word).ok().and_then(|word| word.parse().ok())
     };
     let definition = |at: usize| {
-        let id = bytes.get(at..at + 20 + 36).and_then(|id| std::str::from_utf8(id).ok());
+        let id = bytes
+            .get(at..at + 20 + 36)
+            .and_then(|id| std::str::from_utf8(id).ok());
         id.and_then(Tlp::from_stix_id)
     };
     let mut strictest = None;

@@ -1,5 +1,8 @@
 //! Random work, random faults, random crashes: what was acknowledged is there, whole, after every reopening.
-#![expect(clippy::disallowed_methods, reason = "a test takes its seeds from its environment")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test takes its seeds from its environment"
+)]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,8 @@
 //! The real disk: the map over sled, journal and value files; kill -9; the order of system calls.
-#![expect(clippy::disallowed_methods, reason = "the test starts and kills processes of its own")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the test starts and kills processes of its own"
+)]
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
