@@ -71,6 +71,9 @@ pub struct ObservableRef<'a> {
 /// answer with a narrower type (`192.0.2.7/32` is an address).
 type Parsed = Result<Observable, &'static str>;
 
+/// Most times that a value is read until it reads as itself, as in `hxxp://a[\.]example`.
+const NESTED_MAX: usize = 8;
+
 /// What a row's parents are handed to.
 type Visit<'v> = dyn FnMut(ObservableRef<'_>) + 'v;
 
@@ -171,6 +174,24 @@ impl Type {
     /// /32 network is an address, an IPv4-mapped IPv6 address is an IPv4 address.
     pub fn parse(&self, text: &str) -> Result<Observable, ParseError> {
         let text = bounded(text)?;
+        let mut parsed = self.parse_once(text)?;
+        // What was disarmed or prefixed twice reads differently again: what is signed must read as itself.
+        for _ in 0..NESTED_MAX {
+            let row = Type::by_id(parsed.kind).unwrap_or(self);
+            let again = row.parse_once(bounded(&(row.show)(&parsed.value))?)?;
+            if again == parsed {
+                return Ok(parsed);
+            }
+            parsed = again;
+        }
+        Err(ParseError::Malformed {
+            value: excerpt(text),
+            kind: self.name,
+            why: "it is disarmed too many times over",
+        })
+    }
+
+    fn parse_once(&self, text: &str) -> Result<Observable, ParseError> {
         let parsed = (self.parse)(text).map_err(|why| ParseError::Malformed {
             value: excerpt(text),
             kind: self.name,
