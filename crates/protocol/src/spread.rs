@@ -318,6 +318,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let except: BTreeSet<u64> = have
                 .except
                 .iter()
+                .filter(|offset| **offset <= have.more)
                 .map(|offset| have.from + u64::from(*offset))
                 .collect();
             self.announced_range(link, log, have.from, to, &except);
