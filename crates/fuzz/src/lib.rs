@@ -8,11 +8,15 @@
 //! `fuzz/`, guided by coverage, for as long as one likes. To add a target: a function, a row of [`TARGETS`], a file
 //! in `fuzz/fuzz_targets/`.
 
+mod files;
+mod frame;
 pub mod mutate;
 mod observable;
 mod record;
 pub mod seeds;
 
+pub use files::{csv, list, misp, profile, stix};
+pub use frame::frame;
 pub use observable::observable;
 pub use record::{document, page, record};
 
@@ -60,5 +64,47 @@ pub static TARGETS: &[Target] = &[
         built: seeds::observables,
         real: &[],
         words: observable::WORDS,
+    },
+    Target {
+        name: "frame",
+        run: frame,
+        built: seeds::frames,
+        real: &[],
+        words: &[],
+    },
+    Target {
+        name: "stix",
+        run: stix,
+        built: Vec::new,
+        real: &["stix21"],
+        words: files::STIX_WORDS,
+    },
+    Target {
+        name: "misp",
+        run: misp,
+        built: Vec::new,
+        real: &["misp-events", "misp-feed"],
+        words: files::MISP_WORDS,
+    },
+    Target {
+        name: "csv",
+        run: csv,
+        built: Vec::new,
+        real: &["csv-lists"],
+        words: files::TEXT_WORDS,
+    },
+    Target {
+        name: "list",
+        run: list,
+        built: Vec::new,
+        real: &["csv-lists"],
+        words: files::TEXT_WORDS,
+    },
+    Target {
+        name: "profile",
+        run: profile,
+        built: Vec::new,
+        real: &[],
+        words: &[],
     },
 ];

@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
+use tocsin_protocol::message::{
+    self, AtAnswer, Behind, BodyData, BodyRef, BodyStatus, Buckets, DocumentList, Documents, Entries,
+    EntryOf, Have, Head, Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, Want,
+};
 use tocsin_record::body::{Body, Carried, Note, Report, Retraction, Sighting, report, retraction};
 use tocsin_record::document::{
     Carry, Certificate, CertifiedKey, Charter, Constituency, Contact, OrgEntry, OrgKind, Purpose,
@@ -368,4 +372,120 @@ pub fn observables() -> Vec<Vec<u8>> {
         .flat_map(|line| (0..TYPES.len()).map(move |row| (row, line)))
         .filter_map(|(row, line)| Some([&[u8::try_from(row).ok()?], line.as_bytes()].concat()))
         .collect()
+}
+
+/// One frame of each message, and one of all.
+#[must_use]
+pub fn frames() -> Vec<Vec<u8>> {
+    let name: LogName = log().into();
+    let page = runs().first().map(page::encode).unwrap_or_default();
+    let signed = Signed::sign(&certificate(), &[&secret()]);
+    let behind = Behind {
+        version: 1,
+        hash: DocHash([9; 32]),
+    };
+    let what = BodyRef { log: 1, seq: 2 };
+    let push = Push {
+        log: 1,
+        reply: false,
+        page: page.clone(),
+    };
+    let signature = secret().sign(&[1; 32]);
+    let statuses = [
+        BodyStatus::Here(vec![1, 2, 3]),
+        BodyStatus::Withheld,
+        BodyStatus::NotHeld,
+        BodyStatus::Gone(3),
+    ];
+    let all = vec![
+        Message::Lobby(Lobby {
+            protocol: 1,
+            mesh: MeshId([1; 32]),
+            certificate: signed.clone(),
+            charter: behind,
+            revocations: behind,
+            extension: vec![],
+        }),
+        Message::Documents(Documents(vec![signed])),
+        Message::Name(1, name),
+        Message::DocumentList(DocumentList(vec![DocHash([9; 32])])),
+        Message::Hello(Hello {
+            logs: [1; 32],
+            documents: [2; 32],
+        }),
+        Message::Buckets(Buckets(vec![[3; 16]; 256])),
+        Message::Entries(Entries(vec![EntryOf {
+            no: 1,
+            log: name,
+            base: 1,
+            height: 7,
+            id: RecordId([6; 32]),
+            state: LogState::Forked,
+        }])),
+        Message::Push(push.clone()),
+        Message::Have(vec![Have {
+            log: 1,
+            from: 3,
+            more: 4,
+            age: 5,
+            except: vec![1, 2],
+        }]),
+        Message::Graft(1, 3),
+        Message::Prune(1),
+        Message::Want(Want {
+            id: 1,
+            ranges: vec![Range {
+                log: 1,
+                from: 1,
+                to: 64,
+                bodies: true,
+            }],
+            credit: 1 << 20,
+        }),
+        Message::Credit(65_536),
+        Message::Page(Page {
+            want: 1,
+            log: name,
+            last: true,
+            packed: page::pack(&page),
+        }),
+        Message::WantBodies(vec![what]),
+        Message::Bodies(
+            statuses
+                .into_iter()
+                .map(|status| BodyData { what, status })
+                .collect(),
+        ),
+        Message::HaveBodies(vec![what]),
+        Message::Holes(vec![what]),
+        Message::At(1, 2),
+        Message::AtAnswer(AtAnswer {
+            log: 1,
+            seq: 2,
+            id: Some(RecordId([6; 32])),
+        }),
+        Message::Fork(Box::new([push.clone(), push])),
+        Message::Heads(vec![Head {
+            log: 1,
+            seq: 7,
+            id: RecordId([6; 32]),
+            releases: 0,
+            time: START_MS,
+            signature,
+        }]),
+        Message::Receipts(vec![Receipt {
+            log: 1,
+            holder: 2,
+            height: 7,
+            time: START_MS,
+            signature,
+        }]),
+        Message::Unnamed(1),
+    ];
+    let mut frames: Vec<Vec<u8>> = all
+        .iter()
+        .map(|message| message::encode(&vec![message.clone()]).to_vec())
+        .collect();
+    frames.push(message::encode(&all).to_vec());
+    frames
 }
