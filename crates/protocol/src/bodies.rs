@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use tocsin_record::run::body_fits;
-use tocsin_record::{Class, Part, Run};
+use tocsin_record::{Class, Part, Run, planted};
 use tocsin_store::{BodyState, Kv, LogNo, RecordRef, Slots, StoreError, Verdict};
 
 use crate::io::{LinkId, Output};
@@ -304,7 +304,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         {
             return Ok(BodyStatus::NotHeld);
         }
-        Ok(if self.may_send(log, &stored.entry, org) {
+        let unasked = planted::is(planted::Bug::ForwardUnasked);
+        Ok(if unasked || self.may_send(log, &stored.entry, org) {
             BodyStatus::Here(body.to_vec())
         } else {
             BodyStatus::Withheld
@@ -439,6 +440,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
             return Ok(());
         };
+        if planted::is(planted::Bug::NoHoles) {
+            return Ok(());
+        }
         let mut have = Vec::new();
         for what in refs.iter().take(REFS_MAX) {
             let Some(log) = self.log_meant(link, what.log)? else {

@@ -12,7 +12,7 @@ use tocsin_policy::{Decisions, Home, Policy};
 use tocsin_record::document::{self, Signed};
 use tocsin_record::keys::Secret;
 use tocsin_record::observable::Observable;
-use tocsin_record::{CircleId, MeshId, NodeKey, OrgId};
+use tocsin_record::{CircleId, MeshId, NodeKey, OrgId, planted};
 use tocsin_store::{Found, Kv, LogNo, Reader, Slots, Store, StoreError, Verdict};
 
 use crate::admit::Judged;
@@ -388,11 +388,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Vec::new();
         };
         let in_circle = |link: &Link| link.peer().is_some_and(|peer| self.shares(peer.org, circle));
-        self.links
-            .iter()
-            .filter(|(_, link)| in_circle(link))
-            .map(|(id, _)| *id)
-            .collect()
+        let links = self.links.iter().filter(|(_, link)| in_circle(link));
+        let mut links: Vec<LinkId> = links.map(|(id, _)| *id).collect();
+        if planted::is(planted::Bug::IterateRandom) {
+            links.sort_by_key(|id| std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), id));
+        }
+        links
     }
 
     pub(crate) fn circle_of(&self, log: LogNo) -> Option<CircleId> {

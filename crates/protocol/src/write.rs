@@ -197,11 +197,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let (tlp, flags) = body
             .marking()
             .map_or((0, 0), |marking| (marking.tlp.code(), marking.flags().word()));
-        let expires = if let Body::Report(report) = body {
-            report.expires()
-        } else {
-            0
-        };
+        let expires = body
+            .marking()
+            .and_then(|marking| marking.retain_until)
+            .unwrap_or(0);
         let draft = Draft {
             kind,
             tlp,

@@ -21,6 +21,7 @@ pub mod log;
 pub mod marking;
 pub mod observable;
 pub mod page;
+pub mod planted;
 pub mod run;
 
 pub use bytes::Bytes;

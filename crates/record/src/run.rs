@@ -11,6 +11,7 @@ use crate::header::{self, BODY_MAX, Class, EXTENSION_MAX, Header, HeaderError};
 use crate::id::{BodyHash, RecordId};
 use crate::keys::{self, Secret, Signature, VerifyError};
 use crate::log::{LogKey, Tip};
+use crate::planted;
 
 /// An author signs at least every so many records.
 pub const SIGN_EVERY: usize = 64;
@@ -186,6 +187,9 @@ impl Run {
     /// When the author is no usable key or the signature is not theirs over this chain: the fault of the peer that
     /// sent the run.
     pub fn verify(self) -> Result<Verified, VerifyError> {
+        if planted::is(planted::Bug::SkipVerify) {
+            return Ok(Verified(self));
+        }
         keys::verify(&self.log.author.0, &self.tip().id.0, &self.signature)?;
         Ok(Verified(self))
     }

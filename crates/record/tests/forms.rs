@@ -298,7 +298,10 @@ fn header_for(body: &Body, bytes: &[u8]) -> Header {
         seq: 1,
         prev: RecordId::ZERO,
         time: 1,
-        expires: 0,
+        expires: body
+            .marking()
+            .and_then(|marking| marking.retain_until)
+            .unwrap_or(0),
         roster: 1,
         extension: vec![],
         body_len: u32::try_from(bytes.len()).unwrap(),

@@ -137,6 +137,7 @@ fn quiet(seed: u64, nodes: usize) -> Config {
         sparse: false,
         active_ms: 0,
         settle_ms: 0,
+        lapse_ms: 0,
         publishes: 0,
         latency_ms: (1, 90),
         bandwidth: (125_000_000, 125_000_000),

@@ -52,6 +52,8 @@ pub struct Config {
     pub active_ms: u64,
     /// How long the mesh may take to agree afterwards, in ms.
     pub settle_ms: u64,
+    /// The mesh is looked at once more when so long has passed, since all that lapses early has lapsed then, in ms.
+    pub lapse_ms: u64,
     /// Publish requests.
     pub publishes: usize,
     /// Links' one-way latency, in ms, both included.
@@ -130,9 +132,14 @@ impl Config {
                 dice.range(1, (nodes as u64 / 5).max(1)) as usize
             },
             sparse: dice.percent(50),
-            active_ms: if small { dice.range(20, 90) * 1000 } else { 30_000 },
+            active_ms: if small { dice.range(20, 90) * 1000 } else { 15_000 },
             settle_ms: 900_000,
-            publishes: if small { dice.range(20, 60) as usize } else { nodes },
+            lapse_ms: if small { 60_000 } else { 0 },
+            publishes: if small {
+                dice.range(20, 60) as usize
+            } else {
+                nodes / 2
+            },
             latency_ms: (1, 90),
             bandwidth: if slow {
                 (20_000, 200_000)

@@ -247,11 +247,7 @@ impl Liar {
             tlp: marking.tlp.code(),
             flags: marking.flags().word(),
             time: chance.now_ms.max(tip.time),
-            expires: if let Body::Report(report) = &body {
-                report.expires()
-            } else {
-                0
-            },
+            expires: marking.retain_until.unwrap_or(0),
             roster: 1,
             extension: Vec::new(),
             body: body.encode().into(),

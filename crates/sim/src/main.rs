@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Parser, Subcommand};
+use tocsin_record::planted::{Bug, plant};
 use tocsin_sim::bench;
 use tocsin_sim::config::Scale;
 use tocsin_sim::run::{Report, run, run_twice};
@@ -41,6 +42,12 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Plant each bug on purpose and see that its oracle notices; needs the feature `planted`.
+    Planted {
+        /// Seeds that are tried for each bug.
+        #[arg(long, default_value_t = 60)]
+        seeds: u64,
+    },
     /// Measure a mesh of 200 nodes without faults, and two equal nodes.
     Bench {
         /// Print an array of names and values.
@@ -69,14 +76,18 @@ fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(Verb::Bench { json, nodes, only }) = args.verb {
-        let rows = bench::rows(nodes, &only);
-        if json {
-            println!("{}", serde_json::json!(rows));
-        } else {
-            rows.iter().for_each(|row| println!("{row}"));
+    match &args.verb {
+        Some(Verb::Bench { json, nodes, only }) => {
+            let rows = bench::rows(*nodes, only);
+            if *json {
+                println!("{}", serde_json::json!(rows));
+            } else {
+                rows.iter().for_each(|row| println!("{row}"));
+            }
+            return ExitCode::SUCCESS;
         }
-        return ExitCode::SUCCESS;
+        Some(Verb::Planted { seeds }) => return code(planted(*seeds)),
+        None => {}
     }
     let scale = args.nodes.map_or(Scale::Small, Scale::Nodes);
     let Some(range) = args.seeds.clone() else {
@@ -131,6 +142,50 @@ fn many(args: &Args, range: RangeInclusive<u64>, scale: Scale) -> ExitCode {
         failed.len()
     );
     code(failed.is_empty())
+}
+
+/// Which oracle must notice a bug.
+fn oracle_for(bug: Bug) -> &'static str {
+    match bug {
+        Bug::SkipVerify => "authentic",
+        Bug::ForwardUnasked => "confined",
+        Bug::NoHoles => "convergent",
+        Bug::AckBeforeFlush => "durable",
+        Bug::IterateRandom => "deterministic",
+    }
+}
+
+/// Plants one bug after the other. True if each was noticed by its oracle.
+fn planted(seeds: u64) -> bool {
+    if !cfg!(feature = "planted") {
+        eprintln!("no bug can be planted in this program: build it with `--features planted`");
+        return false;
+    }
+    let mut all = true;
+    for bug in Bug::ALL {
+        plant(Some(bug));
+        let oracle = oracle_for(bug);
+        let found = (0..seeds).find_map(|seed| {
+            let report = if bug == Bug::IterateRandom {
+                run_twice(seed, Scale::Small)
+            } else {
+                run(seed, Scale::Small)
+            };
+            report
+                .violation
+                .filter(|violation| violation.oracle == oracle)
+                .map(|violation| (seed, violation))
+        });
+        match found {
+            Some((seed, violation)) => println!("{bug:?}: seed {seed}, {violation}"),
+            None => {
+                all = false;
+                println!("{bug:?}: NOT NOTICED by {oracle} in {seeds} seeds");
+            }
+        }
+    }
+    plant(None);
+    all
 }
 
 fn code(good: bool) -> ExitCode {

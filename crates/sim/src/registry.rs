@@ -34,6 +34,8 @@ pub struct Truth {
     pub subject: Option<Subject>,
     /// For retractions: of which report.
     pub retracts: Option<Subject>,
+    /// When it was written, by its author's clock, in ms.
+    pub time: u64,
     /// Expiry by its header, in ms, 0 for never.
     pub expires: u64,
     /// Until when its marking lets it be kept, in ms, 0 for ever.
@@ -173,6 +175,7 @@ fn truth(
         } else {
             None
         },
+        time: header.time,
         expires: header.expires,
         retain: marking.and_then(|marking| marking.retain_until).unwrap_or(0),
         body: bytes,

@@ -191,6 +191,11 @@ impl Body {
         if header.flags != flags {
             return Err(BodyError::Disagree("flags"));
         }
+        // Stores erase by the header, so a marking's limit that stood in the body alone would not be kept.
+        let retain = body.marking().and_then(|marking| marking.retain_until);
+        if retain.is_some_and(|until| header.expires == 0 || header.expires > until) {
+            return Err(BodyError::Disagree("expires"));
+        }
         Ok(body)
     }
 

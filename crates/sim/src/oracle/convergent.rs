@@ -17,7 +17,9 @@ use crate::rules::Fate;
 
 const NAME: &str = "convergent";
 /// What expires within so many ms of the check may be there or not.
-const MARGIN_MS: u64 = 90_000;
+const MARGIN_MS: u64 = 15_000;
+/// A record this far ahead of the clock is held until then, in ms (DESIGN.md 4, Time).
+const AHEAD_MS: u64 = 600_000;
 
 /// The end of a log as nodes must agree on it.
 type End = (u64, RecordId, Standing);
@@ -65,7 +67,7 @@ impl Look<'_> {
             near.entry(b).or_default().push(a);
         }
         for truth in self.scene.registry.all() {
-            if self.is_disputed(truth) || self.is_about_to_lapse(truth) {
+            if self.is_disputed(truth) || self.is_about_to_change(truth) {
                 continue;
             }
             self.bodies(truth, &withdrawn, &near)?;
@@ -178,8 +180,23 @@ impl Look<'_> {
             .min()
     }
 
-    fn is_about_to_lapse(&self, truth: &Truth) -> bool {
+    /// It lapses, or its time comes, so near to the moment of the look that either state is right.
+    fn is_about_to_change(&self, truth: &Truth) -> bool {
         Self::lapses(truth).is_some_and(|time| time.abs_diff(self.wall) < MARGIN_MS)
+            || truth.time.abs_diff(self.wall + AHEAD_MS) < MARGIN_MS
+    }
+
+    /// What a node's policy makes of a record. One that was written by a clock far ahead is held until then.
+    fn fate(&self, truth: &Truth, node: usize) -> Fate {
+        let cast = self.scene.cast;
+        let fate = self
+            .scene
+            .table(node)
+            .fate(&truth.facts, cast.nodes[node].org, cast.country(node));
+        if fate == Fate::Accept && truth.time > self.wall + AHEAD_MS {
+            return Fate::Hold;
+        }
+        fate
     }
 
     fn bodies(
@@ -198,11 +215,7 @@ impl Look<'_> {
             .map(|(node, sight)| (*node, held(sight, truth)))
             .collect();
         for (&node, &state) in &all {
-            let org = self.scene.cast.nodes[node].org;
-            let fate = self
-                .scene
-                .table(node)
-                .fate(&truth.facts, org, self.scene.cast.country(node));
+            let fate = self.fate(truth, node);
             let says = |why: String| {
                 let what = format!(
                     "{} {} (record {} of {} in {:?}) at {}: {why}",
@@ -260,7 +273,7 @@ impl Look<'_> {
             let org = cast.nodes[*other].org;
             let table = self.scene.table(*other);
             matches!(all.get(other), Some(Held::Here(_)))
-                && table.fate(&truth.facts, org, cast.country(*other)) == Fate::Accept
+                && self.fate(truth, *other) == Fate::Accept
                 && table.forwards(&truth.facts, &cast.orgs[mine].entry, mine, org)
         })
     }

@@ -1,0 +1,47 @@
+//! Bugs on purpose: each makes the product break one promise, so that the simulator's oracle for it can be seen to notice.
+//!
+//! Without the feature `planted`, which nothing but the simulator asks for, [`is`] is a constant and nothing of this is
+//! in the program.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// A bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Bug {
+    /// Every signature of a run is good.
+    SkipVerify = 1,
+    /// A body that is asked for is given, whatever the policy says.
+    ForwardUnasked,
+    /// Nobody answers which missing bodies it has.
+    NoHoles,
+    /// A commit does not wait for the disk.
+    AckBeforeFlush,
+    /// Links are gone through in an order that differs from run to run.
+    IterateRandom,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::SkipVerify,
+        Self::ForwardUnasked,
+        Self::NoHoles,
+        Self::AckBeforeFlush,
+        Self::IterateRandom,
+    ];
+}
+
+static PLANTED: AtomicU8 = AtomicU8::new(0);
+
+/// Plants one bug, or none, in this process.
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.store(bug.map_or(0, |bug| bug as u8), Ordering::Relaxed);
+}
+
+/// Whether a bug is planted.
+#[must_use]
+#[inline]
+pub fn is(bug: Bug) -> bool {
+    cfg!(feature = "planted") && PLANTED.load(Ordering::Relaxed) == bug as u8
+}
