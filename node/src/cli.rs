@@ -78,10 +78,7 @@ enum Verb {
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let context = Context {
-        home: cli.home.unwrap_or_else(Home::default_path),
-        json: cli.json,
-    };
+    let context = Context { home: cli.home.unwrap_or_else(Home::default_path), json: cli.json };
     let done = match cli.verb {
         Verb::Init(args) => commands::init::run(&context, args),
         Verb::Mesh(args) => commands::mesh::run(&context, args),
@@ -103,11 +100,7 @@ pub fn run() -> ExitCode {
         Verb::Demo(args) => commands::demo::run(&context, args),
     };
     done.unwrap_or_else(|error| {
-        eprintln!(
-            "{} {}",
-            term::paint_err(term::Style::Bad, "error:"),
-            term::escape_lines(&chain(&error))
-        );
+        eprintln!("{} {}", term::paint_err(term::Style::Bad, "error:"), term::escape_lines(&chain(&error)));
         ExitCode::from(2)
     })
 }

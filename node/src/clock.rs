@@ -22,11 +22,7 @@ pub fn monotonic_ms() -> u64 {
 /// By Linux's own account; 0 elsewhere, where each start of the process then counts as one of the machine.
 fn uptime_ms() -> u64 {
     let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let seconds: f64 = text
-        .split(' ')
-        .next()
-        .and_then(|word| word.parse().ok())
-        .unwrap_or(0.0);
+    let seconds: f64 = text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -128,9 +124,7 @@ pub fn parse_span(text: &str) -> Result<u64, String> {
         "w" => 7 * 86_400_000,
         "y" => 365 * 86_400_000,
         _ => {
-            return Err(format!(
-                "`{text}` is no span of time: write 90d, 12h, 10min, 30s or 250ms"
-            ));
+            return Err(format!("`{text}` is no span of time: write 90d, 12h, 10min, 30s or 250ms"));
         }
     };
     digits
@@ -149,11 +143,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     (year, month, day)
 }

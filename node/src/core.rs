@@ -97,15 +97,8 @@ impl Core {
     pub fn new(capacity: usize) -> (Self, Inboxes) {
         let (live, live_out) = mpsc::channel(capacity);
         let (bulk, bulk_out) = mpsc::channel(capacity);
-        let core = Self {
-            live,
-            bulk,
-            events: broadcast::channel(4096).0,
-        };
-        let inboxes = Inboxes {
-            live: live_out,
-            bulk: bulk_out,
-        };
+        let core = Self { live, bulk, events: broadcast::channel(4096).0 };
+        let inboxes = Inboxes { live: live_out, bulk: bulk_out };
         (core, inboxes)
     }
 
@@ -115,10 +108,7 @@ impl Core {
     /// [`AskError`].
     pub async fn ask(&self, input: impl FnOnce(Ticket) -> Input + Send + 'static) -> Result<Done, AskError> {
         let (answer, answered) = oneshot::channel();
-        let item = Item::Ask {
-            input: Box::new(input),
-            answer,
-        };
+        let item = Item::Ask { input: Box::new(input), answer };
         self.live.send(item).await.map_err(|_| AskError::Stopped)?;
         Ok(answered.await.map_err(|_| AskError::Stopped)??)
     }
@@ -136,10 +126,7 @@ impl Core {
             // Nobody may wait for the answer any more; that is no fault.
             let _ = answer.send(look(mesh));
         };
-        self.live
-            .send(Item::Look(Box::new(look)))
-            .await
-            .map_err(|_| AskError::Stopped)?;
+        self.live.send(Item::Look(Box::new(look))).await.map_err(|_| AskError::Stopped)?;
         answered.await.map_err(|_| AskError::Stopped)
     }
 
@@ -188,16 +175,8 @@ pub fn run(
     let mut next_tick = clock::monotonic_ms();
     let mut idle_work = true;
     loop {
-        let wait = if idle_work || mesh.is_busy() {
-            Duration::ZERO
-        } else {
-            TICK
-        };
-        let first = if turn.inputs.is_empty() {
-            next(&mut inboxes, wait, runtime)
-        } else {
-            None
-        };
+        let wait = if idle_work || mesh.is_busy() { Duration::ZERO } else { TICK };
+        let first = if turn.inputs.is_empty() { next(&mut inboxes, wait, runtime) } else { None };
         let took = turn.take(first, &mut inboxes);
         let mut out = Output::default();
         for (input, credit) in turn.inputs.drain(..) {
@@ -227,10 +206,7 @@ pub fn run(
 }
 
 fn now() -> Now {
-    Now {
-        wall: clock::now_ms(),
-        mono: clock::monotonic_ms(),
-    }
+    Now { wall: clock::now_ms(), mono: clock::monotonic_ms() }
 }
 
 /// Waits for the next item: live ones first.
@@ -288,14 +264,8 @@ impl Turn {
     fn add(&mut self, item: Item) {
         match item {
             Item::Input(input) => self.inputs.push_back((input, None)),
-            Item::Frame {
-                link,
-                lane,
-                frame,
-                credit,
-            } => {
-                self.inputs
-                    .push_back((Input::Received { link, lane, frame }, Some(credit)));
+            Item::Frame { link, lane, frame, credit } => {
+                self.inputs.push_back((Input::Received { link, lane, frame }, Some(credit)));
             }
             Item::Ask { input, answer } => {
                 if self.tickets.len() >= TICKETS_MAX {
@@ -353,15 +323,7 @@ impl Turn {
 /// Logs what happened, with the names by which a record is followed through the nodes: id, author, seq.
 fn tell(event: &Event) {
     match event {
-        Event::Judged {
-            place,
-            id,
-            author,
-            circle,
-            kind,
-            verdict,
-            rule,
-        } => {
+        Event::Judged { place, id, author, circle, kind, verdict, rule } => {
             debug!(%id, %author, seq = place.seq, log = place.log.0, %circle, kind, ?verdict, rule, "judged");
         }
         Event::Erased { places } => debug!(count = places.len(), "bodies were erased"),

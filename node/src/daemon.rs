@@ -97,16 +97,10 @@ pub fn log_to_stderr(filter: &str, json: bool) -> Result<(), DaemonError> {
         .map_err(|_| DaemonError::Log(filter.to_owned()))?;
     let colour =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let logger = tracing_subscriber::fmt()
-        .with_env_filter(filter_read)
-        .with_writer(std::io::stderr)
-        .with_ansi(colour);
+    let logger =
+        tracing_subscriber::fmt().with_env_filter(filter_read).with_writer(std::io::stderr).with_ansi(colour);
     // A second call, in tests, changes nothing.
-    let _ = if json {
-        logger.json().try_init()
-    } else {
-        logger.try_init()
-    };
+    let _ = if json { logger.json().try_init() } else { logger.try_init() };
     Ok(())
 }
 
@@ -138,20 +132,13 @@ struct Opened {
 
 fn open(home: &Home) -> Result<Opened, DaemonError> {
     let identity = home.identity()?;
-    let papers = home
-        .papers()?
-        .ok_or_else(|| DaemonError::NoMesh(home.path().display().to_string()))?;
+    let papers = home.papers()?.ok_or_else(|| DaemonError::NoMesh(home.path().display().to_string()))?;
     let checked = papers.check()?;
     if checked.charter.org(identity.org()).is_none() {
         return Err(DaemonError::NotMember);
     }
-    let documents: Vec<_> = papers
-        .charters
-        .iter()
-        .chain(&papers.certificates)
-        .chain(&papers.revocations)
-        .cloned()
-        .collect();
+    let documents: Vec<_> =
+        papers.charters.iter().chain(&papers.certificates).chain(&papers.revocations).cloned().collect();
     let directory = Directory::load(&documents)?;
     let policy = policy::load(&home.policy_file())?;
 
@@ -191,33 +178,14 @@ fn open(home: &Home) -> Result<Opened, DaemonError> {
         org: identity.org(),
         certificate,
     };
-    let now = tocsin_protocol::Now {
-        wall: clock::now_ms(),
-        mono: clock::monotonic_ms(),
-    };
-    let mesh = Mesh::open(
-        mesh_config,
-        own,
-        directory,
-        store,
-        Arc::clone(&policy),
-        index,
-        now,
-    )
-    .map_err(|source| store_error(home, source))?;
-    Ok(Opened {
-        mesh,
-        identity,
-        policy,
-        held,
-    })
+    let now = tocsin_protocol::Now { wall: clock::now_ms(), mono: clock::monotonic_ms() };
+    let mesh = Mesh::open(mesh_config, own, directory, store, Arc::clone(&policy), index, now)
+        .map_err(|source| store_error(home, source))?;
+    Ok(Opened { mesh, identity, policy, held })
 }
 
 fn store_error(home: &Home, source: StoreError) -> DaemonError {
-    DaemonError::Store {
-        home: home.path().display().to_string(),
-        source,
-    }
+    DaemonError::Store { home: home.path().display().to_string(), source }
 }
 
 /// Opens the store; a damaged one is set aside, and a new one refills from the peers.
@@ -261,26 +229,15 @@ fn open_store(
 /// Names this boot of the machine; without one, each start counts as a boot, which only opens a log more.
 fn boot_id() -> [u8; 16] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    text.trim()
-        .parse::<uuid::Uuid>()
-        .map_or_else(|_| *uuid::Uuid::new_v4().as_bytes(), |id| *id.as_bytes())
+    text.trim().parse::<uuid::Uuid>().map_or_else(|_| *uuid::Uuid::new_v4().as_bytes(), |id| *id.as_bytes())
 }
 
 async fn serve(home: &Home, config: Config, opened: Opened) -> Result<(), DaemonError> {
-    let Opened {
-        mesh,
-        identity,
-        policy,
-        held,
-    } = opened;
+    let Opened { mesh, identity, policy, held } = opened;
     let mut net_config = net::Config::new(identity.transport.clone());
     net_config.max_links = config.limits.links;
     for address in &config.listen {
-        net_config.listen.push(
-            address
-                .parse()
-                .map_err(|_| DaemonError::Address(address.clone()))?,
-        );
+        net_config.listen.push(address.parse().map_err(|_| DaemonError::Address(address.clone()))?);
     }
     let listens = !config.listen.is_empty();
     let (inbound, inbound_out) = tokio::sync::mpsc::channel(INBOUND);
@@ -307,14 +264,8 @@ async fn serve(home: &Home, config: Config, opened: Opened) -> Result<(), Daemon
         stop: Arc::clone(&stop),
         config,
     });
-    intake::start(
-        node.mesh_id,
-        inbound_out,
-        core.clone(),
-        net.clone(),
-        Arc::clone(&peers),
-    )
-    .map_err(system("cannot start a thread"))?;
+    intake::start(node.mesh_id, inbound_out, core.clone(), net.clone(), Arc::clone(&peers))
+        .map_err(system("cannot start a thread"))?;
     let core_thread = {
         let (core, net, peers, stop) = (core.clone(), net.clone(), Arc::clone(&peers), Arc::clone(&stop));
         let runtime = tokio::runtime::Handle::current();
@@ -328,13 +279,7 @@ async fn serve(home: &Home, config: Config, opened: Opened) -> Result<(), Daemon
             .map_err(system("cannot start a thread"))?
     };
     let keeper = tokio::spawn(crate::node::keep(Arc::clone(&node), directory));
-    let dialler = tokio::spawn(dial::run(
-        net.clone(),
-        peers,
-        directory_out,
-        node.identity.node(),
-        listens,
-    ));
+    let dialler = tokio::spawn(dial::run(net.clone(), peers, directory_out, node.identity.node(), listens));
     let socket = home.choose_socket()?;
     let api = server::start(&socket, Arc::clone(&node)).map_err(system("cannot open the node's socket"))?;
     info!(org = %node.identity.card.entry.name, socket = %socket.display(), "the node runs");

@@ -156,11 +156,7 @@ pub fn run(options: &Options) -> Result<Report, DemoError> {
         }
     };
     let net = Testnet::make(&folder, topology)?;
-    let stage = std::sync::Arc::new(Stage {
-        net,
-        remove,
-        down: Mutex::new(false),
-    });
+    let stage = std::sync::Arc::new(Stage { net, remove, down: Mutex::new(false) });
     clear_on_interrupt(&stage)?;
     let report = story::tell(&stage.net, options)?;
     if options.stay {
@@ -214,17 +210,10 @@ fn percentiles(delays: &mut [i64]) -> Percentiles {
         return Percentiles::default();
     }
     delays.sort_unstable();
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "delays are small numbers of milliseconds"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "delays are small numbers of milliseconds")]
     let at =
         |per_cent: usize| delays[(delays.len() * per_cent).div_ceil(100).clamp(1, delays.len()) - 1] as f64;
-    Percentiles {
-        p50: at(50),
-        p99: at(99),
-        samples: delays.len(),
-    }
+    Percentiles { p50: at(50), p99: at(99), samples: delays.len() }
 }
 
 #[cfg(test)]
@@ -234,22 +223,8 @@ mod tests {
     #[test]
     fn percentiles_are_of_nearest_rank() {
         assert_eq!(percentiles(&mut []), Percentiles::default());
-        assert_eq!(
-            percentiles(&mut [7]),
-            Percentiles {
-                p50: 7.0,
-                p99: 7.0,
-                samples: 1
-            }
-        );
+        assert_eq!(percentiles(&mut [7]), Percentiles { p50: 7.0, p99: 7.0, samples: 1 });
         let mut hundred: Vec<i64> = (1..=100).rev().collect();
-        assert_eq!(
-            percentiles(&mut hundred),
-            Percentiles {
-                p50: 50.0,
-                p99: 99.0,
-                samples: 100
-            }
-        );
+        assert_eq!(percentiles(&mut hundred), Percentiles { p50: 50.0, p99: 99.0, samples: 100 });
     }
 }

@@ -56,26 +56,14 @@ pub fn targets(directory: &Directory, node: NodeKey, listens: bool) -> Vec<Targe
         let entry = directory.org_of(other).and_then(|org| directory.org(org));
         let addresses: Vec<String> = entry
             .map(|entry| {
-                entry
-                    .addresses
-                    .iter()
-                    .filter(|address| address.ends_with(&suffix))
-                    .cloned()
-                    .collect()
+                entry.addresses.iter().filter(|address| address.ends_with(&suffix)).cloned().collect()
             })
             .unwrap_or_default();
         if !addresses.is_empty() {
             let first = !listens || own_id.to_bytes() < id.to_bytes();
             // Distance between the two ids: each node chooses others, and every node is chosen by some.
             let distance: Vec<u8> = node.0.iter().zip(&other.0).map(|(a, b)| a ^ b).collect();
-            found.push((
-                distance,
-                Target {
-                    peer,
-                    addresses,
-                    first,
-                },
-            ));
+            found.push((distance, Target { peer, addresses, first }));
         }
     }
     if found.len() > FULL_MESH {
@@ -116,10 +104,8 @@ pub async fn run(
         let current = directory.borrow().clone();
         if seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, &current)) {
             wanted = targets(&current, node, listens);
-            let members: Vec<Peer> = current
-                .nodes()
-                .map(|(_, certificate)| certificate.transport_key())
-                .collect();
+            let members: Vec<Peer> =
+                current.nodes().map(|(_, certificate)| certificate.transport_key()).collect();
             peers.keep(|peer| members.contains(peer));
             net.allow(members);
             attempts.retain(|peer, _| wanted.iter().any(|target| target.peer == *peer));
@@ -133,10 +119,7 @@ pub async fn run(
             });
             if peers.is_linked(&target.peer) {
                 let wait = if target.first { 0 } else { COURTESY_MS };
-                *attempt = Attempt {
-                    next: now + wait,
-                    ..Attempt::default()
-                };
+                *attempt = Attempt { next: now + wait, ..Attempt::default() };
                 continue;
             }
             if let Some(began) = attempt.began {
@@ -163,12 +146,8 @@ pub async fn run(
 /// Doubles from half a second to a minute, with up to half of it less, so that nodes that came up together part.
 fn backoff(failures: u32, peer: &Peer, now: u64) -> u64 {
     let (first, longest) = BACKOFF_MS;
-    let full = first
-        .saturating_mul(1 << failures.min(16).saturating_sub(1))
-        .min(longest);
-    let noise = peer.iter().fold(now, |sum, byte| {
-        sum.wrapping_mul(31).wrapping_add(u64::from(*byte))
-    });
+    let full = first.saturating_mul(1 << failures.min(16).saturating_sub(1)).min(longest);
+    let noise = peer.iter().fold(now, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
     full - noise % (full / 2 + 1)
 }
 

@@ -153,10 +153,8 @@ impl Importer {
         let plain = !source.is_empty() && !source.contains(['/', '\0']) && !source.starts_with('.');
         let path = self.sources.join(format!("{source}.toml"));
         let profile = if plain && path.exists() {
-            Profile::parse(&files::read_text(&path, 1 << 20)?).map_err(|source| ImportFault::Profile {
-                file: path.display().to_string(),
-                source,
-            })?
+            Profile::parse(&files::read_text(&path, 1 << 20)?)
+                .map_err(|source| ImportFault::Profile { file: path.display().to_string(), source })?
         } else {
             Profile::default()
         };
@@ -181,10 +179,7 @@ impl Importer {
     }
 
     fn file(&mut self, path: &Path, total: &mut Imported) -> Result<FileSummary, ImportFault> {
-        let mut file = FileSummary {
-            file: path.display().to_string(),
-            ..FileSummary::default()
-        };
+        let mut file = FileSummary { file: path.display().to_string(), ..FileSummary::default() };
         let bytes = match files::read(path, FILE_MAX as u64) {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -196,13 +191,7 @@ impl Importer {
         let profile = self.profile(&source)?;
         let source = profile.name.clone().unwrap_or(source);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let input = Input {
-            bytes: &bytes,
-            name: &name,
-            source: &source,
-            org: self.org,
-            profile: &profile,
-        };
+        let input = Input { bytes: &bytes, name: &name, source: &source, org: self.org, profile: &profile };
         let found = match import(&input) {
             Ok(found) => found,
             Err(error) => {
@@ -284,11 +273,7 @@ impl Importer {
 fn folder_name(path: &Path) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let folder = absolute.parent().and_then(Path::file_name).unwrap_or_default();
-    if folder.is_empty() {
-        "files".to_owned()
-    } else {
-        folder.to_string_lossy().into_owned()
-    }
+    if folder.is_empty() { "files".to_owned() } else { folder.to_string_lossy().into_owned() }
 }
 
 /// The files that paths name: folders are walked in order of name, hidden files and links to elsewhere left out.

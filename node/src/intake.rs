@@ -40,27 +40,23 @@ pub fn start(
 ) -> std::io::Result<()> {
     let (bulk, mut bulk_frames) = mpsc::channel::<Frame>(BULK_FRAMES);
     let (bulk_core, bulk_net) = (core.clone(), net.clone());
-    thread::Builder::new()
-        .name("tocsin-bulk".to_owned())
-        .spawn(move || {
-            while let Some(frame) = bulk_frames.blocking_recv() {
-                if let Some(item) = decode(mesh, frame, Lane::Bulk, &bulk_net)
-                    && !bulk_core.send_bulk_blocking(item)
-                {
-                    return;
-                }
+    thread::Builder::new().name("tocsin-bulk".to_owned()).spawn(move || {
+        while let Some(frame) = bulk_frames.blocking_recv() {
+            if let Some(item) = decode(mesh, frame, Lane::Bulk, &bulk_net)
+                && !bulk_core.send_bulk_blocking(item)
+            {
+                return;
             }
-        })?;
-    thread::Builder::new()
-        .name("tocsin-live".to_owned())
-        .spawn(move || {
-            let mut lobby = BTreeSet::new();
-            while let Some(event) = inbound.blocking_recv() {
-                if !one(mesh, event, &core, &net, &peers, &bulk, &mut lobby) {
-                    return;
-                }
+        }
+    })?;
+    thread::Builder::new().name("tocsin-live".to_owned()).spawn(move || {
+        let mut lobby = BTreeSet::new();
+        while let Some(event) = inbound.blocking_recv() {
+            if !one(mesh, event, &core, &net, &peers, &bulk, &mut lobby) {
+                return;
             }
-        })?;
+        }
+    })?;
     Ok(())
 }
 
@@ -84,32 +80,13 @@ fn one(
             warn!(reason, "no longer listening");
             true
         }
-        Inbound::Up {
-            link,
-            peer,
-            remote,
-            direction,
-        } => {
+        Inbound::Up { link, peer, remote, direction } => {
             debug!(link, %remote, ?direction, "a link is up");
             lobby.insert(link);
-            peers.up(
-                link,
-                LinkState {
-                    peer,
-                    remote: remote.to_string(),
-                    direction,
-                    rtt: None,
-                    node: None,
-                },
-            );
+            peers.up(link, LinkState { peer, remote: remote.to_string(), direction, rtt: None, node: None });
             core.send_blocking(Item::Input(Input::LinkUp { link, peer }))
         }
-        Inbound::Frame {
-            link,
-            lane,
-            bytes,
-            credit,
-        } => {
+        Inbound::Frame { link, lane, bytes, credit } => {
             let frame = Frame { link, bytes, credit };
             if lane == net::Lane::Bulk {
                 return bulk.blocking_send(frame).is_ok();
@@ -143,12 +120,7 @@ fn one(
 /// A frame that does not decode is the peer's fault, and ends its link.
 fn decode(mesh: MeshId, frame: Frame, lane: Lane, net: &Net) -> Option<Item> {
     match message::decode(mesh, &frame.bytes) {
-        Ok(incoming) => Some(Item::Frame {
-            link: frame.link,
-            lane,
-            frame: incoming,
-            credit: frame.credit,
-        }),
+        Ok(incoming) => Some(Item::Frame { link: frame.link, lane, frame: incoming, credit: frame.credit }),
         Err(error) => {
             warn!(link = frame.link, %error, "a frame was refused, and its link is ended");
             net.close(frame.link, format!("your frame was refused: {error}"));

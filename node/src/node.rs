@@ -155,17 +155,13 @@ impl Node {
     /// The name of an org, its key if the charter does not have it.
     #[must_use]
     pub fn org_name(&self, directory: &Directory, org: OrgId) -> String {
-        directory
-            .org(org)
-            .map_or_else(|| org.to_string(), |entry| entry.name.clone())
+        directory.org(org).map_or_else(|| org.to_string(), |entry| entry.name.clone())
     }
 
     /// The name of a node within its org.
     #[must_use]
     pub fn node_name(&self, directory: &Directory, node: NodeKey) -> String {
-        directory
-            .certificate(node)
-            .map_or_else(|| node.to_string(), |known| known.node.clone())
+        directory.certificate(node).map_or_else(|| node.to_string(), |known| known.node.clone())
     }
 
     /// The record of an id, of the beginning of one, or the standing version of a subject.
@@ -192,8 +188,7 @@ impl Node {
                 crate::term::cut(word, 80)
             )));
         }
-        self.find_beginning(&word.to_ascii_lowercase())?
-            .ok_or_else(missing)
+        self.find_beginning(&word.to_ascii_lowercase())?.ok_or_else(missing)
     }
 
     /// Loads the policy file anew. A file that does not check leaves the old one in force.

@@ -93,11 +93,7 @@ impl Peers {
     /// The links, by number.
     #[must_use]
     pub fn links(&self) -> Vec<(u64, LinkState)> {
-        self.state()
-            .links
-            .iter()
-            .map(|(link, state)| (*link, state.clone()))
-            .collect()
+        self.state().links.iter().map(|(link, state)| (*link, state.clone())).collect()
     }
 
     /// Why there is no link to this key, if something is known.

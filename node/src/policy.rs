@@ -35,9 +35,7 @@ pub enum PolicyError {
 /// # Errors
 /// [`PolicyError::Preset`].
 pub fn preset(name: &str) -> Result<&'static str, PolicyError> {
-    Preset::from_name(name)
-        .map(Preset::text)
-        .ok_or_else(|| PolicyError::Preset(name.to_owned()))
+    Preset::from_name(name).map(Preset::text).ok_or_else(|| PolicyError::Preset(name.to_owned()))
 }
 
 /// Reads and checks a policy file.
@@ -51,10 +49,7 @@ pub fn load(file: &Path) -> Result<Arc<Policy>, PolicyError> {
 fn parse(text: &str, file: &Path) -> Result<Arc<Policy>, PolicyError> {
     Policy::load(text)
         .map(Arc::new)
-        .map_err(|source| PolicyError::Load {
-            file: file.display().to_string(),
-            source,
-        })
+        .map_err(|source| PolicyError::Load { file: file.display().to_string(), source })
 }
 
 /// Checks a policy text and lists its rules.
@@ -76,11 +71,7 @@ pub fn answer(policy: &Policy, file: &Path, in_force: bool) -> PolicyAnswer {
             .map(|rule| PolicyRule {
                 id: rule.id.clone(),
                 effect: effect_name(rule.effect).to_owned(),
-                actions: rule
-                    .actions
-                    .iter()
-                    .map(|action| action.name().to_owned())
-                    .collect(),
+                actions: rule.actions.iter().map(|action| action.name().to_owned()).collect(),
             })
             .collect(),
         warnings: policy.warnings().iter().map(ToString::to_string).collect(),

@@ -63,21 +63,12 @@ pub enum SetupError {
 pub fn make(home: &Home, new: &NewNode, passphrase: Option<&str>) -> Result<Card, SetupError> {
     let kind = OrgKind::by_name(&new.kind).ok_or_else(|| {
         let known: Vec<&str> = OrgKind::ALL.iter().map(|row| row.1).collect();
-        SetupError::Word(format!(
-            "`{}` is no kind of org: use one of {}",
-            new.kind,
-            known.join(", ")
-        ))
+        SetupError::Word(format!("`{}` is no kind of org: use one of {}", new.kind, known.join(", ")))
     })?;
     let country: Option<[u8; 2]> = new.country.to_ascii_uppercase().into_bytes().try_into().ok();
-    let country = country
-        .filter(|letters| letters.iter().all(u8::is_ascii_uppercase))
-        .ok_or_else(|| {
-            SetupError::Word(format!(
-                "`{}` is no country: use two letters (ISO 3166-1)",
-                new.country
-            ))
-        })?;
+    let country = country.filter(|letters| letters.iter().all(u8::is_ascii_uppercase)).ok_or_else(|| {
+        SetupError::Word(format!("`{}` is no country: use two letters (ISO 3166-1)", new.country))
+    })?;
     let config = config_text(new)?;
 
     let root_seed = keys::fresh_seed()?;
@@ -85,11 +76,7 @@ pub fn make(home: &Home, new: &NewNode, passphrase: Option<&str>) -> Result<Card
     let seeds = [keys::fresh_seed()?, keys::fresh_seed()?, keys::fresh_seed()?];
     let [record, transport, sealing] = &seeds;
     let transport_public = Secret::from_seed(transport).public();
-    let reached = if new.announce.is_empty() {
-        &new.listen
-    } else {
-        &new.announce
-    };
+    let reached = if new.announce.is_empty() { &new.listen } else { &new.announce };
     let mut entry = identity::entry(OrgId(root.public()), &new.name);
     entry.kind = kind.code();
     entry.country = country;
@@ -106,9 +93,7 @@ pub fn make(home: &Home, new: &NewNode, passphrase: Option<&str>) -> Result<Card
         ));
     }
     entry.check().map_err(|field| {
-        SetupError::Word(format!(
-            "the {field} is out of bounds: a name is 1 to 64 of a-z 0-9 . -"
-        ))
+        SetupError::Word(format!("the {field} is out of bounds: a name is 1 to 64 of a-z 0-9 . -"))
     })?;
     let now = clock::now_ms();
     let key = |purpose: Purpose, bytes: [u8; 32]| CertifiedKey {
@@ -159,15 +144,10 @@ fn config_text(new: &NewNode) -> Result<String, SetupError> {
     };
     let text = SAMPLE
         .replace("\nlisten = []\n", &format!("\nlisten = {}\n", list(&new.listen)))
-        .replace(
-            "\nannounce = []\n",
-            &format!("\nannounce = {}\n", list(&new.announce)),
-        );
+        .replace("\nannounce = []\n", &format!("\nannounce = {}\n", list(&new.announce)));
     let read = Config::parse(&text, "config.toml")?;
     if read.listen != new.listen || read.announce != new.announce {
-        return Err(SetupError::Word(
-            "the addresses cannot be written to the configuration".to_owned(),
-        ));
+        return Err(SetupError::Word("the addresses cannot be written to the configuration".to_owned()));
     }
     Ok(text)
 }
@@ -194,53 +174,18 @@ mod tests {
         assert_eq!(identity.card, card);
         assert_eq!(card.entry.addresses.len(), 1);
         assert_eq!(home.config().unwrap().listen, new.listen);
-        for path in [
-            home.key_file("record"),
-            home.key_file("transport"),
-            home.root_file(),
-            home.config_file(),
-        ] {
-            assert_eq!(
-                std::fs::metadata(&path).unwrap().mode() & 0o777,
-                0o600,
-                "{}",
-                path.display()
-            );
+        for path in
+            [home.key_file("record"), home.key_file("transport"), home.root_file(), home.config_file()]
+        {
+            assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600, "{}", path.display());
         }
         assert_eq!(std::fs::metadata(home.path()).unwrap().mode() & 0o777, 0o700);
-        assert!(matches!(
-            make(&home, &new, None),
-            Err(SetupError::Home(HomeError::Exists(_)))
-        ));
+        assert!(matches!(make(&home, &new, None), Err(SetupError::Home(HomeError::Exists(_)))));
         for (field, wrong) in [
-            (
-                "kind",
-                NewNode {
-                    kind: "spy".to_owned(),
-                    ..new.clone()
-                },
-            ),
-            (
-                "country",
-                NewNode {
-                    country: "A".to_owned(),
-                    ..new.clone()
-                },
-            ),
-            (
-                "name",
-                NewNode {
-                    name: "Bad Name".to_owned(),
-                    ..new.clone()
-                },
-            ),
-            (
-                "node",
-                NewNode {
-                    node: "\x1b[2J".to_owned(),
-                    ..new.clone()
-                },
-            ),
+            ("kind", NewNode { kind: "spy".to_owned(), ..new.clone() }),
+            ("country", NewNode { country: "A".to_owned(), ..new.clone() }),
+            ("name", NewNode { name: "Bad Name".to_owned(), ..new.clone() }),
+            ("node", NewNode { node: "\x1b[2J".to_owned(), ..new.clone() }),
         ] {
             let home = Home::at(&folder.path().join(field));
             assert!(make(&home, &wrong, None).is_err(), "{field}");

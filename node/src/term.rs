@@ -102,10 +102,8 @@ fn paint_if(colour: bool, style: Style, text: &str) -> String {
 /// Rows under headings, each column as wide as its widest cell. Cells are escaped; the last column is not padded.
 #[must_use]
 pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| row.iter().map(|cell| escape(cell).into_owned()).collect())
-        .collect();
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| escape(cell).into_owned()).collect()).collect();
     let width = |column: usize| {
         rows.iter()
             .filter_map(|row| row.get(column))
@@ -168,10 +166,7 @@ mod tests {
 
     #[test]
     fn tables_line_up() {
-        let rows = vec![
-            vec!["a".to_owned(), "1".to_owned()],
-            vec!["long".to_owned(), "22".to_owned()],
-        ];
+        let rows = vec![vec!["a".to_owned(), "1".to_owned()], vec!["long".to_owned(), "22".to_owned()]];
         assert_eq!(table(&["x", "n"], &rows), "x     n\na     1\nlong  22");
     }
 

@@ -156,10 +156,7 @@ impl Testnet {
         for org in &self.topology.org {
             let listen = if org.listen {
                 let port = free_port().map_err(TestnetError::Port)?;
-                vec![
-                    format!("/ip4/127.0.0.1/udp/{port}/quic-v1"),
-                    format!("/ip4/127.0.0.1/tcp/{port}"),
-                ]
+                vec![format!("/ip4/127.0.0.1/udp/{port}/quic-v1"), format!("/ip4/127.0.0.1/tcp/{port}")]
             } else {
                 Vec::new()
             };
@@ -181,23 +178,15 @@ impl Testnet {
             };
             let home = self.home(&org.name);
             // A testnet's keys protect nothing.
-            let card = setup::make(&home, &new, None).map_err(|source| TestnetError::Setup {
-                org: org.name.clone(),
-                source,
-            })?;
+            let card = setup::make(&home, &new, None)
+                .map_err(|source| TestnetError::Setup { org: org.name.clone(), source })?;
             papers = Some(match (&papers, &founder) {
                 (Some(papers), Some(root)) => papers.add(card.entry, &card.certificates, root, now)?,
                 _ => {
                     let root = keys::read_root(&home.root_file(), None)?;
                     let nonce = *keys::fresh_seed()?;
-                    let founded = Papers::found(
-                        &self.topology.mesh,
-                        nonce,
-                        card.entry,
-                        card.certificates,
-                        &root,
-                        now,
-                    )?;
+                    let founded =
+                        Papers::found(&self.topology.mesh, nonce, card.entry, card.certificates, &root, now)?;
                     founder = Some(root);
                     founded
                 }
@@ -286,23 +275,12 @@ impl Testnet {
         let start = Instant::now();
         while start.elapsed() < LINKS {
             let linked = self.topology.org.iter().all(|org| {
-                self.client(&org.name)
-                    .get::<Status>("/v1/status")
-                    .is_ok_and(|status| {
-                        let reached = |name: &str| {
-                            org.listen
-                                || self
-                                    .topology
-                                    .org
-                                    .iter()
-                                    .any(|other| other.name == name && other.listen)
-                        };
-                        status
-                            .peers
-                            .iter()
-                            .filter(|peer| reached(&peer.org))
-                            .all(|peer| peer.connected)
-                    })
+                self.client(&org.name).get::<Status>("/v1/status").is_ok_and(|status| {
+                    let reached = |name: &str| {
+                        org.listen || self.topology.org.iter().any(|other| other.name == name && other.listen)
+                    };
+                    status.peers.iter().filter(|peer| reached(&peer.org)).all(|peer| peer.connected)
+                })
             });
             if linked {
                 return;
@@ -323,11 +301,7 @@ impl Testnet {
             .iter()
             .map(|org| {
                 let home = self.home(&org.name);
-                Member {
-                    org: org.name.clone(),
-                    pid: home.running(),
-                    home: home.path().display().to_string(),
-                }
+                Member { org: org.name.clone(), pid: home.running(), home: home.path().display().to_string() }
             })
             .collect()
     }
@@ -340,10 +314,7 @@ impl Testnet {
         for org in &self.topology.org {
             self.tell_to_stop(&org.name);
         }
-        self.topology
-            .org
-            .iter()
-            .try_for_each(|org| self.wait_stopped(&org.name))
+        self.topology.org.iter().try_for_each(|org| self.wait_stopped(&org.name))
     }
 
     /// Stops one node.
@@ -367,10 +338,7 @@ impl Testnet {
         let home = self.home(org);
         while let Some(pid) = home.running() {
             if start.elapsed() > STOP {
-                return Err(TestnetError::Stuck {
-                    org: org.to_owned(),
-                    pid,
-                });
+                return Err(TestnetError::Stuck { org: org.to_owned(), pid });
             }
             std::thread::sleep(Duration::from_millis(20));
         }

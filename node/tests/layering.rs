@@ -17,24 +17,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tocsin-store", &["tocsin-record"]),
     ("tocsin-matcher", &["tocsin-record"]),
     ("tocsin-exchange", &["tocsin-record"]),
-    (
-        "tocsin-protocol",
-        &["tocsin-record", "tocsin-policy", "tocsin-store", "tocsin-matcher"],
-    ),
-    (
-        "tocsin-sim",
-        &[
-            "tocsin-record",
-            "tocsin-policy",
-            "tocsin-store",
-            "tocsin-matcher",
-            "tocsin-protocol",
-        ],
-    ),
-    (
-        "tocsin-fuzz",
-        &["tocsin-record", "tocsin-exchange", "tocsin-protocol"],
-    ),
+    ("tocsin-protocol", &["tocsin-record", "tocsin-policy", "tocsin-store", "tocsin-matcher"]),
+    ("tocsin-sim", &["tocsin-record", "tocsin-policy", "tocsin-store", "tocsin-matcher", "tocsin-protocol"]),
+    ("tocsin-fuzz", &["tocsin-record", "tocsin-exchange", "tocsin-protocol"]),
     (
         "tocsin",
         &[
@@ -49,16 +34,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What nothing below `node` may reach by any path.
-const NODE_ONLY: &[&str] = &[
-    "tokio",
-    "mio",
-    "hyper",
-    "axum",
-    "libp2p",
-    "libp2p-core",
-    "libp2p-swarm",
-    "socket2",
-];
+const NODE_ONLY: &[&str] =
+    &["tokio", "mio", "hyper", "axum", "libp2p", "libp2p-core", "libp2p-swarm", "socket2"];
 /// What `sim` and `node`, being programs, may have besides.
 const PROGRAM_ONLY: &[&str] = &["clap"];
 /// Clocks and chance: no crate below `node` names one. Some stand behind others, such as sled, and are not called.
@@ -77,22 +54,14 @@ const CLOCKS_AND_CHANCE: &[&str] = &[
 #[test]
 fn arrows_point_down_only() {
     let metadata = metadata();
-    let members: BTreeSet<&str> = metadata
-        .workspace_packages()
-        .iter()
-        .map(|p| p.name.as_str())
-        .collect();
+    let members: BTreeSet<&str> = metadata.workspace_packages().iter().map(|p| p.name.as_str()).collect();
     let arrows: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
     for package in metadata.workspace_packages() {
         let allowed = arrows
             .get(package.name.as_str())
             .unwrap_or_else(|| panic!("{} is no crate of the layout: add its arrows here", package.name));
         for name in named(package).filter(|name| members.contains(name)) {
-            assert!(
-                allowed.contains(&name),
-                "{} may not depend on {name}",
-                package.name
-            );
+            assert!(allowed.contains(&name), "{} may not depend on {name}", package.name);
         }
     }
 }
@@ -156,22 +125,13 @@ fn named(package: &Package) -> impl Iterator<Item = &str> {
 
 /// Names of all crates that are linked into this one, tests left out.
 fn reached_by<'m>(metadata: &'m Metadata, root: &PackageId) -> BTreeSet<&'m str> {
-    let nodes: BTreeMap<_, _> = metadata
-        .resolve
-        .as_ref()
-        .unwrap()
-        .nodes
-        .iter()
-        .map(|node| (&node.id, node))
-        .collect();
+    let nodes: BTreeMap<_, _> =
+        metadata.resolve.as_ref().unwrap().nodes.iter().map(|node| (&node.id, node)).collect();
     let mut waiting = vec![root.clone()];
     let mut seen = BTreeSet::new();
     while let Some(id) = waiting.pop() {
         for dependency in &nodes[&id].deps {
-            let linked = dependency
-                .dep_kinds
-                .iter()
-                .any(|kind| kind.kind != DependencyKind::Development);
+            let linked = dependency.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development);
             if linked && seen.insert(dependency.pkg.clone()) {
                 waiting.push(dependency.pkg.clone());
             }

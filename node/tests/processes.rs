@@ -25,10 +25,7 @@ impl Drop for Node {
 
 impl Node {
     fn make(folder: &Path, name: &str, listen: Option<u16>) -> Self {
-        let node = Self {
-            home: folder.join(name),
-            process: None,
-        };
+        let node = Self { home: folder.join(name), process: None };
         let mut args = vec!["init", "--name", name, "--country", "QM", "--no-passphrase"];
         let address = listen.map(|port| format!("/ip4/127.0.0.1/tcp/{port}"));
         if let Some(address) = &address {
@@ -50,27 +47,14 @@ impl Node {
 
     /// Runs a verb that must succeed, and reads its last line.
     fn json(&self, args: &[&str]) -> Value {
-        let output = self
-            .command()
-            .arg("--json")
-            .args(args)
-            .output()
-            .expect("the program runs");
-        assert!(
-            output.status.success(),
-            "{args:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let output = self.command().arg("--json").args(args).output().expect("the program runs");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).expect("JSON is text");
         serde_json::from_str(text.lines().last().expect("a line")).expect("JSON")
     }
 
     fn run(&mut self) {
-        let process = self
-            .command()
-            .args(["run", "--log", "warn"])
-            .spawn()
-            .expect("the program runs");
+        let process = self.command().args(["run", "--log", "warn"]).spawn().expect("the program runs");
         self.process = Some(process);
         until("the node answers", || self.tell(&["status"]).status.success());
     }
@@ -89,10 +73,7 @@ impl Node {
 fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(
-            start.elapsed() < Duration::from_secs(60),
-            "in a minute, not yet: {what}"
-        );
+        assert!(start.elapsed() < Duration::from_secs(60), "in a minute, not yet: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -116,21 +97,14 @@ fn two_agencies_by_hand() {
     let second = aa.tell(&["run"]);
     assert_eq!(second.status.code(), Some(2));
     let pid = aa.process.as_ref().expect("it runs").id().to_string();
-    assert!(
-        String::from_utf8_lossy(&second.stderr).contains(&pid),
-        "{second:?}"
-    );
+    assert!(String::from_utf8_lossy(&second.stderr).contains(&pid), "{second:?}");
 
     // The running founder takes the new partner; the invitation is bound to the mesh's fingerprint.
     let card = bb.home.join("police-bb.card");
     let invite = folder.path().join("bb.invite");
     let (card, invite) = (card.to_str().expect("UTF-8"), invite.to_str().expect("UTF-8"));
     aa.json(&["mesh", "add", card, "--yes", "--out", invite]);
-    assert_eq!(
-        bb.tell(&["join", invite]).status.code(),
-        Some(2),
-        "nobody confirmed"
-    );
+    assert_eq!(bb.tell(&["join", invite]).status.code(), Some(2), "nobody confirmed");
     let wrong = bb.tell(&["join", invite, "--fingerprint", "0000-0000"]);
     assert_eq!(wrong.status.code(), Some(2));
     let fingerprint = founded["fingerprint"].as_str().expect("a fingerprint");
@@ -138,48 +112,27 @@ fn two_agencies_by_hand() {
     bb.run();
 
     // What one shares the other answers for, with its network and its domain.
-    let new = bb.json(&[
-        "publish",
-        "198.51.100.0/24",
-        "evil[.]example",
-        "--tlp",
-        "green",
-        "--to",
-        "mesh",
-    ]);
+    let new = bb.json(&["publish", "198.51.100.0/24", "evil[.]example", "--tlp", "green", "--to", "mesh"]);
     let record = new["records"][0]["record"].as_str().expect("an id").to_owned();
-    until("the record arrived", || {
-        aa.knows("198.51.100.7") && aa.knows("hxxp://www.evil[.]example/x")
-    });
+    until("the record arrived", || aa.knows("198.51.100.7") && aa.knows("hxxp://www.evil[.]example/x"));
     let answer = aa.json(&["lookup", "198.51.100.7"]);
     assert_eq!(answer["hits"][0]["match"], "network");
     assert_eq!(answer["hits"][0]["author"], "police-bb");
     assert_eq!(answer["hits"][0]["record"], record.as_str());
     assert_eq!(aa.json(&["why", &record[..12]])["verdict"], "accept");
     // A partner that just came in is not complete until its signed head was heard; then "not known" is an answer.
-    until("the answer is complete", || {
-        aa.tell(&["lookup", "192.0.2.1"]).status.code() == Some(1)
-    });
+    until("the answer is complete", || aa.tell(&["lookup", "192.0.2.1"]).status.code() == Some(1));
     assert_eq!(aa.tell(&["lookup", "no value"]).status.code(), Some(2));
 
     // What the guardrails forbid is refused with the way out, and what is unmarked is never shared.
     for (args, way_out) in [
-        (
-            vec!["publish", "192.0.2.9", "--tlp", "amber", "--to", "mesh"],
-            "--to own",
-        ),
+        (vec!["publish", "192.0.2.9", "--tlp", "amber", "--to", "mesh"], "--to own"),
         (vec!["publish", "192.0.2.9", "--to", "mesh"], "--tlp"),
-        (
-            vec!["publish", "a@b.example", "--tlp", "green", "--to", "mesh"],
-            "--retention",
-        ),
+        (vec!["publish", "a@b.example", "--tlp", "green", "--to", "mesh"], "--retention"),
     ] {
         let refused = bb.tell(&args);
         assert_eq!(refused.status.code(), Some(2), "{args:?}");
-        assert!(
-            String::from_utf8_lossy(&refused.stderr).contains(way_out),
-            "{refused:?}"
-        );
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(way_out), "{refused:?}");
     }
 
     // Killed without warning, it keeps what it acknowledged and goes on in the same log.
@@ -202,9 +155,8 @@ fn the_same_list_twice_changes_nothing() {
     node.json(&["mesh", "found", "--name", "alone"]);
     node.run();
     let list = folder.path().join("list.txt");
-    let lines: Vec<String> = (0..3000)
-        .map(|at| format!("10.{}.{}.{}", at / 65_536, at / 256 % 256, at % 256))
-        .collect();
+    let lines: Vec<String> =
+        (0..3000).map(|at| format!("10.{}.{}.{}", at / 65_536, at / 256 % 256, at % 256)).collect();
     std::fs::write(&list, lines.join("\n") + "\n\x1b[2Jx\n").expect("written");
     let path = list.to_str().expect("UTF-8");
     let dry = node.json(&["import", path, "--dry-run"]);
@@ -219,10 +171,7 @@ fn the_same_list_twice_changes_nothing() {
     assert_eq!(second["total"]["duplicates"], first["total"]["new"]);
     std::fs::write(&list, lines.join("\n") + "\n192.0.2.77\n").expect("written");
     let third = node.json(&["import", path, "--tlp", "green"]);
-    assert_eq!(
-        (&third["total"]["changed"], &third["total"]["indicators"]),
-        (&1.into(), &1.into())
-    );
+    assert_eq!((&third["total"]["changed"], &third["total"]["indicators"]), (&1.into(), &1.into()));
     assert!(node.knows("192.0.2.77"));
     // A policy that does not check leaves the old one in force.
     std::fs::write(node.home.join("policy.cedar"), "permit (").expect("written");

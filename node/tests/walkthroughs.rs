@@ -21,28 +21,16 @@ struct Step {
 #[test]
 fn walkthroughs_do_what_they_show() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testnet/walkthroughs");
-    let mut files: Vec<_> = folder
-        .read_dir()
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut files: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|ending| ending == "md"));
     files.sort();
-    assert!(
-        !files.is_empty(),
-        "there are no walkthroughs in {}",
-        folder.display()
-    );
+    assert!(!files.is_empty(), "there are no walkthroughs in {}", folder.display());
     let failures: Vec<String> = files.iter().filter_map(|path| walk(path).err()).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
 fn walk(path: &Path) -> Result<(), String> {
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
     let home = tempfile::tempdir().unwrap();
     let steps = steps(&text);
@@ -85,10 +73,9 @@ fn run(home: &Path, command: &str) -> String {
     match output.status.code() {
         Some(0) => {}
         Some(124) => shown.push_str(&format!("\n[stopped after {SECONDS_MAX} s]")),
-        Some(code) => shown.push_str(&format!(
-            "{}[exit {code}]",
-            if shown.ends_with('\n') { "" } else { "\n" }
-        )),
+        Some(code) => {
+            shown.push_str(&format!("{}[exit {code}]", if shown.ends_with('\n') { "" } else { "\n" }))
+        }
         None => shown.push_str("\n[killed]"),
     }
     shown.trim_start_matches('\n').to_owned()
@@ -108,11 +95,7 @@ fn steps(text: &str) -> Vec<Step> {
             step.command.push_str(line);
             continues = line.ends_with('\\');
         } else if let Some(command) = line.strip_prefix("$ ") {
-            steps.push(Step {
-                line: number + 1,
-                command: command.to_owned(),
-                expected: Vec::new(),
-            });
+            steps.push(Step { line: number + 1, command: command.to_owned(), expected: Vec::new() });
             continues = line.ends_with('\\');
         } else if let Some(step) = steps.last_mut() {
             step.expected.push(line.trim_end().to_owned());
@@ -132,9 +115,9 @@ fn fits(expected: &[String], shown: &[&str]) -> bool {
     match expected.split_first() {
         None => shown.iter().all(|line| line.is_empty()),
         Some((any, rest)) if any == "..." => (0..=shown.len()).any(|skipped| fits(rest, &shown[skipped..])),
-        Some((line, rest)) => shown
-            .split_first()
-            .is_some_and(|(first, others)| line_fits(line, first) && fits(rest, others)),
+        Some((line, rest)) => {
+            shown.split_first().is_some_and(|(first, others)| line_fits(line, first) && fits(rest, others))
+        }
     }
 }
 

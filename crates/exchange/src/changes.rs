@@ -24,27 +24,18 @@ pub struct Changes {
 #[must_use]
 pub fn changes(previous: &[Indicator], next: &[Indicator]) -> Option<Changes> {
     let by_observable = |list: &[Indicator]| -> BTreeMap<Observable, usize> {
-        list.iter()
-            .enumerate()
-            .map(|(at, indicator)| (indicator.what.clone(), at))
-            .collect()
+        list.iter().enumerate().map(|(at, indicator)| (indicator.what.clone(), at)).collect()
     };
     let (before, after) = (by_observable(previous), by_observable(next));
-    let is_new = |what: &Observable, at: usize| {
-        before
-            .get(what)
-            .is_none_or(|earlier| previous[*earlier] != next[at])
-    };
+    let is_new =
+        |what: &Observable, at: usize| before.get(what).is_none_or(|earlier| previous[*earlier] != next[at]);
     let changes = Changes {
         added: after
             .iter()
             .filter(|(what, at)| is_new(what, **at))
             .map(|(_, at)| next[*at].clone())
             .collect(),
-        withdrawn: before
-            .into_keys()
-            .filter(|what| !after.contains_key(what))
-            .collect(),
+        withdrawn: before.into_keys().filter(|what| !after.contains_key(what)).collect(),
     };
     let nothing = changes.added.is_empty() && changes.withdrawn.is_empty();
     (!nothing).then_some(changes)
@@ -59,9 +50,7 @@ impl Imported {
             subject: self.subject,
             supersedes: None,
             extent: Extent::Whole,
-            origin: Origin {
-                source: Some(self.origin.clone()),
-            },
+            origin: Origin { source: Some(self.origin.clone()) },
             marking,
             title: self.title.clone(),
             description: self.description.clone(),
@@ -85,10 +74,8 @@ impl Imported {
         supersedes: RecordId,
         previous: &[Indicator],
     ) -> Report {
-        let changes = changes(previous, &self.indicators).unwrap_or(Changes {
-            added: Vec::new(),
-            withdrawn: Vec::new(),
-        });
+        let changes = changes(previous, &self.indicators)
+            .unwrap_or(Changes { added: Vec::new(), withdrawn: Vec::new() });
         Report {
             supersedes: Some(supersedes),
             extent: Extent::Changes,
@@ -113,21 +100,11 @@ mod tests {
 
     #[test]
     fn only_what_changed_is_carried() {
-        let before = [
-            indicator("a.example", ""),
-            indicator("b.example", ""),
-            indicator("c.example", ""),
-        ];
-        let after = [
-            indicator("d.example", ""),
-            indicator("c.example", ""),
-            indicator("b.example", "now a note"),
-        ];
+        let before = [indicator("a.example", ""), indicator("b.example", ""), indicator("c.example", "")];
+        let after =
+            [indicator("d.example", ""), indicator("c.example", ""), indicator("b.example", "now a note")];
         let changed = changes(&before, &after).unwrap();
-        assert_eq!(
-            changed.added,
-            [indicator("b.example", "now a note"), indicator("d.example", "")]
-        );
+        assert_eq!(changed.added, [indicator("b.example", "now a note"), indicator("d.example", "")]);
         assert_eq!(changed.withdrawn, [indicator("a.example", "").what]);
         let turned: Vec<_> = before.iter().rev().cloned().collect();
         assert_eq!(changes(&before, &turned), None);

@@ -126,11 +126,7 @@ impl<'a> Draft<'a> {
 
     /// A report with an id of its own.
     pub(crate) fn report(input: &Input<'_>, id: Uuid) -> Self {
-        Self {
-            subject: id,
-            origin: source_of(input, id.to_string()),
-            ..Self::empty()
-        }
+        Self { subject: id, origin: source_of(input, id.to_string()), ..Self::empty() }
     }
 
     fn empty() -> Self {
@@ -146,12 +142,7 @@ impl<'a> Draft<'a> {
             indicators: Vec::new(),
             originals: Vec::new(),
             original_form: OriginalForm::None,
-            origin: Source {
-                name: String::new(),
-                org: None,
-                id: String::new(),
-                record: None,
-            },
+            origin: Source { name: String::new(), org: None, id: String::new(), record: None },
         }
     }
 
@@ -190,9 +181,7 @@ impl<'a> Draft<'a> {
     /// Where the values of each indicator fall, by its id; of several the first.
     fn places(&self) -> HashMap<[u8; 16], u64> {
         let values = self.indicators.iter().rev();
-        values
-            .filter_map(|indicator| Some((indicator.id?, place(&indicator.what))))
-            .collect()
+        values.filter_map(|indicator| Some((indicator.id?, place(&indicator.what)))).collect()
     }
 
     /// A part without its originals.
@@ -204,10 +193,9 @@ impl<'a> Draft<'a> {
                 format!("{}#{name}", self.origin.id),
             ),
             Shape::Report if name.is_empty() => (self.subject, self.origin.id.clone()),
-            Shape::Report => (
-                Uuid::new_v5(&self.subject, name.as_bytes()),
-                format!("{}#{name}", self.origin.id),
-            ),
+            Shape::Report => {
+                (Uuid::new_v5(&self.subject, name.as_bytes()), format!("{}#{name}", self.origin.id))
+            }
         };
         let newest = kept.iter().map(|kept| kept.modified).max().unwrap_or(0);
         let title = if name.is_empty() {
@@ -225,10 +213,7 @@ impl<'a> Draft<'a> {
             marking: self.marking,
             indicators: part.indicators.clone(),
             originals: Vec::new(),
-            origin: Source {
-                id,
-                ..self.origin.clone()
-            },
+            origin: Source { id, ..self.origin.clone() },
             content_hash: [0; 32],
         };
         report.content_hash = content_hash(&report);
@@ -263,12 +248,7 @@ impl<'a> Draft<'a> {
 }
 
 fn source_of(input: &Input<'_>, id: String) -> Source {
-    Source {
-        name: names::one_line(input.source, LINE_MAX),
-        org: None,
-        id,
-        record: None,
-    }
+    Source { name: names::one_line(input.source, LINE_MAX), org: None, id, record: None }
 }
 
 /// About what a draft encodes to.
@@ -308,15 +288,7 @@ impl Part {
     /// The path in the tree as 0 and 1, without trailing zeros.
     fn name(&self) -> String {
         let used = 64 - self.from.trailing_zeros();
-        (0..used)
-            .map(|bit| {
-                if self.from >> (63 - bit) & 1 == 1 {
-                    '1'
-                } else {
-                    '0'
-                }
-            })
-            .collect()
+        (0..used).map(|bit| if self.from >> (63 - bit) & 1 == 1 { '1' } else { '0' }).collect()
     }
 }
 
@@ -438,10 +410,7 @@ mod tests {
     fn every_value_is_in_the_part_of_its_place() {
         for count in [0, 1, 1_500, 1_501, 3_001, 40_000] {
             let parts = split(merged(numbered(0..count)).0, BUCKET_MAX);
-            assert_eq!(
-                parts.iter().map(|part| part.indicators.len()).sum::<usize>(),
-                count as usize
-            );
+            assert_eq!(parts.iter().map(|part| part.indicators.len()).sum::<usize>(), count as usize);
             assert_eq!(parts[0].name(), "");
             for (at, part) in parts.iter().enumerate() {
                 let next = parts.get(at + 1).map(|next| next.from);
@@ -466,9 +435,7 @@ mod tests {
             let changed = after
                 .iter()
                 .filter(|part| {
-                    !before
-                        .iter()
-                        .any(|old| old.from == part.from && old.indicators == part.indicators)
+                    !before.iter().any(|old| old.from == part.from && old.indicators == part.indicators)
                 })
                 .count();
             splits += after.len() - before.len();
@@ -517,10 +484,7 @@ mod tests {
         b.kind = names::kind(7);
         let (merged, count) = merged(vec![a, b]);
         assert_eq!((merged.len(), count), (1, 1));
-        assert_eq!(
-            (merged[0].valid_from, merged[0].confidence, merged[0].kind.kind),
-            (3, Some(70), 7)
-        );
+        assert_eq!((merged[0].valid_from, merged[0].confidence, merged[0].kind.kind), (3, Some(70), 7));
         assert_eq!(merged[0].comment, "note");
     }
 }

@@ -23,9 +23,7 @@ pub(crate) fn is_json(bytes: &[u8]) -> bool {
 /// Whether the beginning of the bytes holds one of these, for sniffing.
 pub(crate) fn mentions(bytes: &[u8], words: &[&str]) -> bool {
     let head = &bytes[..bytes.len().min(HEAD)];
-    words
-        .iter()
-        .any(|word| head.windows(word.len()).any(|window| window == word.as_bytes()))
+    words.iter().any(|word| head.windows(word.len()).any(|window| window == word.as_bytes()))
 }
 
 /// The documents of a file, with their lines if there is one a line. A line that is no JSON is skipped; a file that is
@@ -73,12 +71,7 @@ fn has_one_a_line(bytes: &[u8]) -> bool {
 }
 
 fn broken(source: serde_json::Error) -> ImportError {
-    ImportError::Json {
-        line: source.line(),
-        column: source.column(),
-        why: said(&source),
-        source,
-    }
+    ImportError::Json { line: source.line(), column: source.column(), why: said(&source), source }
 }
 
 /// What the parser says, without the place that the message tells by itself.
@@ -126,11 +119,7 @@ pub(crate) fn scalar(map: &Map<String, Value>, field: &str) -> Option<String> {
 
 /// The texts of a field that is a list.
 pub(crate) fn texts<'a>(map: &'a Map<String, Value>, field: &str) -> impl Iterator<Item = &'a str> {
-    map.get(field)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
+    map.get(field).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// A field that is true, `"1"` or 1.
@@ -161,11 +150,7 @@ mod tests {
 
     #[test]
     fn pretty_printed_documents_are_one() {
-        for text in [
-            "{\n\"a\": {\"b\": 1}\n}",
-            "[\n{\"a\":1},\n{\"a\":2}\n]",
-            "{\"a\":1}",
-        ] {
+        for text in ["{\n\"a\": {\"b\": 1}\n}", "[\n{\"a\":1},\n{\"a\":2}\n]", "{\"a\":1}"] {
             let documents = documents(text.as_bytes(), &mut Found::default()).unwrap();
             assert_eq!(documents.len(), 1, "{text}");
         }

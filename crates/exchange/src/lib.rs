@@ -203,16 +203,9 @@ pub fn import(input: &Input<'_>) -> Result<Found, ImportError> {
             .ok_or_else(|| ImportError::UnknownFormat(name.clone()))?,
         None => recognise(bytes)?,
     };
-    let mut found = Found {
-        format: format.name,
-        ..Found::default()
-    };
+    let mut found = Found { format: format.name, ..Found::default() };
     (format.parse)(&Input { bytes, ..*input }, &mut found)?;
-    found.counts.indicators = found
-        .reports
-        .iter()
-        .map(|report| report.indicators.len() as u64)
-        .sum();
+    found.counts.indicators = found.reports.iter().map(|report| report.indicators.len() as u64).sum();
     Ok(found)
 }
 
@@ -234,11 +227,7 @@ impl Found {
     pub(crate) fn skip(&mut self, line: Option<u64>, path: &str, why: impl std::fmt::Display) {
         self.counts.skipped += 1;
         if self.skipped.len() < SKIPPED_MAX {
-            self.skipped.push(Skipped {
-                line,
-                path: names::one_line(path, 120),
-                why: why.to_string(),
-            });
+            self.skipped.push(Skipped { line, path: names::one_line(path, 120), why: why.to_string() });
         }
     }
 
@@ -257,8 +246,6 @@ impl Found {
 
 impl std::fmt::Debug for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Format")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Format").field("name", &self.name).finish_non_exhaustive()
     }
 }

@@ -12,11 +12,7 @@ use crate::gather::Draft;
 use crate::{Format, Found, ImportError, Input, PartialMarking, names};
 
 /// The row of the table of formats; it takes any text that is no JSON.
-pub const FORMAT: Format = Format {
-    name: "list",
-    sniff: |_| true,
-    parse,
-};
+pub const FORMAT: Format = Format { name: "list", sniff: |_| true, parse };
 
 /// Addresses to which a hosts file sends what it blocks.
 const SINKS: &[&str] = &["0.0.0.0", "127.0.0.1", "::", "::1"];
@@ -62,14 +58,9 @@ pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
             return None;
         }
         line += 1;
-        let end = rest
-            .iter()
-            .position(|b| matches!(b, b'\n' | b'\r'))
-            .unwrap_or(rest.len());
+        let end = rest.iter().position(|b| matches!(b, b'\n' | b'\r')).unwrap_or(rest.len());
         let (text, after) = rest.split_at(end);
-        rest = after
-            .strip_prefix(b"\r\n")
-            .unwrap_or(after.get(1..).unwrap_or_default());
+        rest = after.strip_prefix(b"\r\n").unwrap_or(after.get(1..).unwrap_or_default());
         Some((line, text))
     })
 }
@@ -81,15 +72,9 @@ fn split_comment(text: &str) -> (&str, &str) {
     if text.starts_with(['#', ';', '!']) || text.starts_with("//") {
         return ("", text.trim_start_matches(['#', ';', '!', '/']).trim());
     }
-    let cut = [" #", "\t#", "# ", " ;", " //"]
-        .iter()
-        .filter_map(|sign| text.find(sign))
-        .min();
+    let cut = [" #", "\t#", "# ", " ;", " //"].iter().filter_map(|sign| text.find(sign)).min();
     match cut {
-        Some(at) => (
-            text[..at].trim(),
-            text[at..].trim_start_matches([' ', '\t', '#', ';', '/']).trim(),
-        ),
+        Some(at) => (text[..at].trim(), text[at..].trim_start_matches([' ', '\t', '#', ';', '/']).trim()),
         None => (text, ""),
     }
 }
@@ -118,10 +103,7 @@ fn mark(marking: &mut PartialMarking, comment: &str) {
 /// The value of a line and what else stands in it.
 fn value<'t>(input: &Input<'_>, text: &'t str) -> Result<(Observable, &'t str), String> {
     let mut words = text.splitn(2, char::is_whitespace);
-    let (first, rest) = (
-        words.next().unwrap_or_default(),
-        words.next().unwrap_or_default().trim(),
-    );
+    let (first, rest) = (words.next().unwrap_or_default(), words.next().unwrap_or_default().trim());
     let (text, rest) = if SINKS.contains(&first) && !rest.is_empty() {
         (Cow::Borrowed(rest), "")
     } else if !rest.is_empty() && (text.contains('\t') || rest.bytes().all(|b| b.is_ascii_digit())) {
@@ -149,13 +131,7 @@ mod tests {
     use tocsin_record::marking::Tlp;
 
     pub(crate) fn import(bytes: &[u8], profile: &Profile) -> Found {
-        let input = Input {
-            bytes,
-            name: "list.txt",
-            source: "feed",
-            org: OrgId([7; 32]),
-            profile,
-        };
+        let input = Input { bytes, name: "list.txt", source: "feed", org: OrgId([7; 32]), profile };
         crate::import(&input).unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -186,14 +162,8 @@ mod tests {
                 "sink.example|"
             ]
         );
-        assert_eq!(
-            (found.counts.seen, found.counts.duplicates, found.counts.skipped),
-            (9, 1, 2)
-        );
-        assert_eq!(
-            (found.skipped[0].line, found.skipped[1].line),
-            (Some(11), Some(12))
-        );
+        assert_eq!((found.counts.seen, found.counts.duplicates, found.counts.skipped), (9, 1, 2));
+        assert_eq!((found.skipped[0].line, found.skipped[1].line), (Some(11), Some(12)));
         assert!(found.skipped[0].why.contains("source's profile"));
     }
 
@@ -203,11 +173,7 @@ mod tests {
         let found = import(b"brstaged\nbundpwrd\n", &profile);
         let indicator = &found.reports[0].indicators[0];
         assert_eq!(
-            (
-                indicator.what.type_name(),
-                indicator.kind.kind,
-                indicator.confidence
-            ),
+            (indicator.what.type_name(), indicator.kind.kind, indicator.confidence),
             ("process", 9, Some(80))
         );
     }
@@ -222,9 +188,7 @@ mod tests {
 
     #[test]
     fn one_inserted_line_changes_one_bucket() {
-        let lines: Vec<String> = (0..5_000)
-            .map(|n| format!("198.18.{}.{}", n / 250, n % 250))
-            .collect();
+        let lines: Vec<String> = (0..5_000).map(|n| format!("198.18.{}.{}", n / 250, n % 250)).collect();
         let before = import(lines.join("\n").as_bytes(), &Profile::default());
         let again = import(lines.join("\n").as_bytes(), &Profile::default());
         assert_eq!(before, again);
@@ -244,11 +208,7 @@ mod tests {
             })
             .collect();
         assert_eq!(changed.len(), 1);
-        let earlier = before
-            .reports
-            .iter()
-            .find(|old| old.subject == changed[0].subject)
-            .unwrap();
+        let earlier = before.reports.iter().find(|old| old.subject == changed[0].subject).unwrap();
         let change = crate::changes(&earlier.indicators, &changed[0].indicators).unwrap();
         assert_eq!((change.added.len(), change.withdrawn.len()), (1, 0));
         for report in &after.reports {
@@ -260,11 +220,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "the test measures")]
     fn a_million_lines_take_seconds() {
         // Unoptimised code takes a fifth of it.
-        let count = if cfg!(debug_assertions) {
-            200_000
-        } else {
-            1_000_000
-        };
+        let count = if cfg!(debug_assertions) { 200_000 } else { 1_000_000 };
         let mut text = String::new();
         for n in 0..count {
             text.push_str(&format!("h{n}.example\n"));
@@ -272,12 +228,7 @@ mod tests {
         let begun = std::time::Instant::now();
         let found = import(text.as_bytes(), &Profile::default());
         assert_eq!(found.counts.indicators, count);
-        assert!(
-            found
-                .reports
-                .iter()
-                .all(|report| report.indicators.len() <= 1_500)
-        );
+        assert!(found.reports.iter().all(|report| report.indicators.len() <= 1_500));
         // A generous bound: on a busy machine.
         assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
     }

@@ -36,11 +36,7 @@ impl PartialMarking {
     /// A marking that states this TLP of all of it.
     #[must_use]
     pub fn stated(tlp: Tlp) -> Self {
-        Self {
-            tlp: Some(tlp),
-            floor: Some(tlp),
-            pap: None,
-        }
+        Self { tlp: Some(tlp), floor: Some(tlp), pap: None }
     }
 
     /// Takes a label into account that stands beside those already seen on the same object.
@@ -151,17 +147,8 @@ mod tests {
         profile: Option<Tlp>,
         flag: Option<Tlp>,
     ) -> Option<Tlp> {
-        let profile = Profile {
-            terms: Terms {
-                tlp: profile,
-                ..Terms::default()
-            },
-            ..Profile::default()
-        };
-        let flag = Terms {
-            tlp: flag,
-            ..Terms::default()
-        };
+        let profile = Profile { terms: Terms { tlp: profile, ..Terms::default() }, ..Profile::default() };
+        let flag = Terms { tlp: flag, ..Terms::default() };
         resolve_marking(&object, &file, &profile, &flag, &[], 0).map(|marking| marking.tlp)
     }
 
@@ -191,9 +178,8 @@ mod tests {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 Tlp::from_code(((state >> 33) % 6) as u8)
             };
-            let parts: Vec<_> = (0..3)
-                .map(|_| draw().map_or_else(PartialMarking::default, PartialMarking::stated))
-                .collect();
+            let parts: Vec<_> =
+                (0..3).map(|_| draw().map_or_else(PartialMarking::default, PartialMarking::stated)).collect();
             let object = PartialMarking::of_parts(parts.iter().copied());
             let file = draw().map_or_else(PartialMarking::default, PartialMarking::stated);
             if let Some(tlp) = resolve(object, file, draw(), draw()) {
@@ -206,14 +192,9 @@ mod tests {
 
     #[test]
     fn personal_data_needs_purpose_and_retention() {
-        let mail = [plain_indicator(
-            Observable::parse("email", "me@evil.example").unwrap(),
-        )];
+        let mail = [plain_indicator(Observable::parse("email", "me@evil.example").unwrap())];
         let none = PartialMarking::default();
-        let flag = Terms {
-            tlp: Some(Tlp::Green),
-            ..Terms::default()
-        };
+        let flag = Terms { tlp: Some(Tlp::Green), ..Terms::default() };
         let marking = resolve_marking(&none, &none, &Profile::default(), &flag, &mail, 0).unwrap();
         assert_eq!(marking.personal, Personal::Yes);
         assert!(lacks(&marking).unwrap().contains("`purposes` and `retention`"));

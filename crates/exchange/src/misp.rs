@@ -17,11 +17,7 @@ use crate::gather::{Draft, Kept, OriginalForm, list_uuid};
 use crate::{Format, Found, ImportError, Input, PartialMarking, json, names, when};
 
 /// The row of the table of formats.
-pub const FORMAT: Format = Format {
-    name: "misp",
-    sniff,
-    parse,
-};
+pub const FORMAT: Format = Format { name: "misp", sniff, parse };
 
 /// How deep envelopes may be nested in one another: `response` in an array in `response` is the worst in use.
 const ENVELOPES_MAX: usize = 4;
@@ -38,13 +34,7 @@ const CONFIDENCE: &[(&str, u8)] = &[
 ];
 
 fn sniff(bytes: &[u8]) -> bool {
-    const WORDS: &[&str] = &[
-        "\"Event\"",
-        "\"Attribute\"",
-        "\"Orgc\"",
-        "\"threat_level_id\"",
-        "\"to_ids\"",
-    ];
+    const WORDS: &[&str] = &["\"Event\"", "\"Attribute\"", "\"Orgc\"", "\"threat_level_id\"", "\"to_ids\""];
     json::is_json(bytes) && json::mentions(bytes, WORDS)
 }
 
@@ -57,9 +47,7 @@ fn parse(input: &Input<'_>, found: &mut Found) -> Result<(), ImportError> {
         }
     }
     if events == 0 && found.counts.skipped == 0 {
-        return Err(ImportError::Shape(
-            "no MISP event; import the events themselves, not their manifest",
-        ));
+        return Err(ImportError::Shape("no MISP event; import the events themselves, not their manifest"));
     }
     Ok(())
 }
@@ -85,10 +73,8 @@ fn unfold(
         return Ok(());
     }
     let fields = json::fields(raw)?;
-    let envelope = fields
-        .get("Event")
-        .filter(|inner| inner.get().starts_with('{'))
-        .or_else(|| fields.get("response"));
+    let envelope =
+        fields.get("Event").filter(|inner| inner.get().starts_with('{')).or_else(|| fields.get("response"));
     if let Some(inner) = envelope {
         return unfold(inner, line, depth + 1, input, found, events);
     }
@@ -119,44 +105,25 @@ fn event(
     // Lists are read one by one below; of the head, small fields only.
     let mut head = Map::new();
     for (name, raw) in fields {
-        if !matches!(
-            &**name,
-            "Attribute" | "Object" | "EventReport" | "Galaxy" | "RelatedEvent"
-        ) {
+        if !matches!(&**name, "Attribute" | "Object" | "EventReport" | "Galaxy" | "RelatedEvent") {
             head.insert(name.clone(), json::value(raw)?);
         }
     }
-    let info = json::text(&head, "info")
-        .unwrap_or("event without a title")
-        .to_owned();
+    let info = json::text(&head, "info").unwrap_or("event without a title").to_owned();
     let uuid = json::text(&head, "uuid").and_then(|uuid| Uuid::parse_str(uuid).ok());
     let uuid = uuid.unwrap_or_else(|| list_uuid(&input.org, input.source, input.name, &info));
     let mut draft = Draft::report(input, uuid);
-    if let Some(creator) = head
-        .get("Orgc")
-        .and_then(|org| org.get("name"))
-        .and_then(Value::as_str)
-    {
+    if let Some(creator) = head.get("Orgc").and_then(|org| org.get("name")).and_then(Value::as_str) {
         draft.origin.name = names::one_line(creator, LINE_MAX);
     }
     draft.title = info;
     draft.created = json::text(&head, "date").and_then(when::millis).unwrap_or(0);
-    draft.modified = json::scalar(&head, "timestamp")
-        .and_then(|text| when::millis(&text))
-        .unwrap_or(0);
-    draft.labels = tags(&head)
-        .filter(|tag| !is_handling(tag))
-        .map(str::to_owned)
-        .collect();
+    draft.modified = json::scalar(&head, "timestamp").and_then(|text| when::millis(&text)).unwrap_or(0);
+    draft.labels = tags(&head).filter(|tag| !is_handling(tag)).map(str::to_owned).collect();
     draft.marking = marking(&head);
     draft.original_form = OriginalForm::MispEvent;
     let confidence = confidence(&head).or(input.profile.confidence);
-    let mut event = Event {
-        input,
-        found,
-        line,
-        draft,
-    };
+    let mut event = Event { input, found, line, draft };
     event.reports(fields);
     for raw in elements(fields, "Attribute", line, event.found) {
         event.attribute_of(raw, confidence);
@@ -165,11 +132,7 @@ fn event(
         event.object(raw, confidence);
     }
     let Event { mut draft, found, .. } = event;
-    draft.originals.push(Kept {
-        raw: raw.get(),
-        with: None,
-        modified: 0,
-    });
+    draft.originals.push(Kept { raw: raw.get(), with: None, modified: 0 });
     draft.finish(input, found);
     Ok(())
 }
@@ -265,15 +228,11 @@ impl Event<'_, '_> {
         let name = json::text(attribute, "type").ok_or("it has no `type`")?;
         let value = json::scalar(attribute, "value").ok_or("it has no `value`")?;
         let values = match names::pattern_language(name) {
-            Some(language) if value.len() <= TEXT_MAX => vec![Observable {
-                kind: language,
-                value: value.as_bytes().to_vec(),
-            }],
+            Some(language) if value.len() <= TEXT_MAX => {
+                vec![Observable { kind: language, value: value.as_bytes().to_vec() }]
+            }
             Some(_) => {
-                return Err(format!(
-                    "its rule has {} bytes; at most {TEXT_MAX} are taken",
-                    value.len()
-                ));
+                return Err(format!("its rule has {} bytes; at most {TEXT_MAX} are taken", value.len()));
             }
             None => match observable::from_misp(name, &value) {
                 Ok(values) => values,
@@ -287,38 +246,23 @@ impl Event<'_, '_> {
         let own_tags = || tags(attribute).filter(|tag| !is_handling(tag));
         // Without `to_ids` an attribute is context: known here, and not said to be malicious.
         let said = match json::flag(attribute, "to_ids") {
-            Some(true) => self
-                .input
-                .profile
-                .kind
-                .clone()
-                .unwrap_or_else(|| names::kind(MALICIOUS)),
+            Some(true) => self.input.profile.kind.clone().unwrap_or_else(|| names::kind(MALICIOUS)),
             _ => names::unknown_kind(),
         };
         let kind = names::refined(said, own_tags());
-        let time = |field| {
-            json::scalar(attribute, field)
-                .and_then(|text| when::millis(&text))
-                .unwrap_or(0)
-        };
+        let time = |field| json::scalar(attribute, field).and_then(|text| when::millis(&text)).unwrap_or(0);
         let id = json::text(attribute, "uuid").and_then(|uuid| Uuid::parse_str(uuid).ok());
         let comment = json::text(attribute, "comment");
         let several = values.len() > 1;
-        self.draft
-            .indicators
-            .extend(values.into_iter().map(|what| Indicator {
-                // Beside its hash a file name is a description: alone it would hit every file so called.
-                kind: if several && what.kind == kind::FILENAME {
-                    names::unknown_kind()
-                } else {
-                    kind.clone()
-                },
-                confidence: confidence(attribute).or(event_confidence),
-                valid_from: time("first_seen"),
-                id: id.map(|id| id.into_bytes()),
-                comment: names::comment(comment, own_tags()),
-                ..names::plain_indicator(what)
-            }));
+        self.draft.indicators.extend(values.into_iter().map(|what| Indicator {
+            // Beside its hash a file name is a description: alone it would hit every file so called.
+            kind: if several && what.kind == kind::FILENAME { names::unknown_kind() } else { kind.clone() },
+            confidence: confidence(attribute).or(event_confidence),
+            valid_from: time("first_seen"),
+            id: id.map(|id| id.into_bytes()),
+            comment: names::comment(comment, own_tags()),
+            ..names::plain_indicator(what)
+        }));
         Ok(())
     }
 }
@@ -328,11 +272,7 @@ fn tags(map: &Map<String, Value>) -> impl Iterator<Item = &str> {
         .into_iter()
         .filter_map(|field| map.get(field).and_then(Value::as_array))
         .flatten()
-        .filter_map(|tag| {
-            tag.get("name")
-                .or_else(|| tag.get("Tag")?.get("name"))
-                .and_then(Value::as_str)
-        })
+        .filter_map(|tag| tag.get("name").or_else(|| tag.get("Tag")?.get("name")).and_then(Value::as_str))
 }
 
 fn is_handling(tag: &str) -> bool {
@@ -342,11 +282,7 @@ fn is_handling(tag: &str) -> bool {
 fn confidence(map: &Map<String, Value>) -> Option<u8> {
     tags(map)
         .filter_map(|tag| tag.strip_prefix("misp:confidence-level="))
-        .find_map(|level| {
-            CONFIDENCE
-                .iter()
-                .find(|(name, _)| *name == level.trim_matches('"'))
-        })
+        .find_map(|level| CONFIDENCE.iter().find(|(name, _)| *name == level.trim_matches('"')))
         .map(|(_, confidence)| *confidence)
 }
 
@@ -404,19 +340,10 @@ mod tests {
         let expected = import(&plain);
         let report = &expected.reports[0];
         assert_eq!(report.subject.to_string(), "59dbf0f6-3203-413a-9fbc-7960b592e4cf");
-        assert_eq!(
-            (report.title.as_str(), report.origin.name.as_str()),
-            ("a case", "ESAFE")
-        );
-        assert_eq!(
-            (report.created, report.modified),
-            (1_598_918_400_000, 1_598_975_711_000)
-        );
+        assert_eq!((report.title.as_str(), report.origin.name.as_str()), ("a case", "ESAFE"));
+        assert_eq!((report.created, report.modified), (1_598_918_400_000, 1_598_975_711_000));
         assert_eq!(report.labels, ["case"]);
-        assert_eq!(
-            (report.marking.tlp, report.marking.pap),
-            (Some(Tlp::Green), Some(Pap::Red))
-        );
+        assert_eq!((report.marking.tlp, report.marking.pap), (Some(Tlp::Green), Some(Pap::Red)));
         assert_eq!(report.indicators[0].what.show(), "evil.example");
         assert_eq!(report.indicators[0].kind.kind, MALICIOUS);
         assert_eq!(report.originals[0].unpack().unwrap(), plain.as_bytes());
@@ -456,10 +383,7 @@ mod tests {
     fn a_strict_attribute_raises_the_event() {
         for (attribute, tlp) in [
             (DOMAIN.replace(r#""5""#, r#""0""#), Tlp::AmberStrict),
-            (
-                DOMAIN.replace(r#""5""#, r#""5","Tag":[{"name":"tlp:red"}]"#),
-                Tlp::Red,
-            ),
+            (DOMAIN.replace(r#""5""#, r#""5","Tag":[{"name":"tlp:red"}]"#), Tlp::Red),
         ] {
             let found = import(&event(3, &["tlp:clear"], &attribute));
             assert_eq!(found.reports[0].marking.tlp, Some(tlp));
@@ -498,10 +422,7 @@ mod tests {
         );
         assert!(found.reports[0].indicators[5].is_pattern());
         assert_eq!(found.context.get("text"), Some(&1));
-        assert_eq!(
-            (found.counts.seen, found.counts.withdrawn, found.counts.skipped),
-            (10, 1, 3)
-        );
+        assert_eq!((found.counts.seen, found.counts.withdrawn, found.counts.skipped), (10, 1, 3));
         assert!(found.skipped[0].path == "u-1" && found.skipped[0].why.contains("not a hash"));
     }
 

@@ -59,31 +59,19 @@ const TYPE_WORDS: &[(&str, &str)] = &[
 
 /// Kind 0: nothing is said.
 pub(crate) fn unknown_kind() -> Code {
-    Code {
-        kind: 0,
-        value: Vec::new(),
-    }
+    Code { kind: 0, value: Vec::new() }
 }
 
 /// A kind by its number in the table.
 pub(crate) fn kind(number: u16) -> Code {
-    Code {
-        kind: number,
-        value: Vec::new(),
-    }
+    Code { kind: number, value: Vec::new() }
 }
 
 /// The kind of a name or tag, if it is one.
 pub(crate) fn kind_named(name: &str) -> Option<Code> {
     let name = name.trim().trim_start_matches('#').to_ascii_lowercase();
-    let name = KIND_WORDS
-        .iter()
-        .find(|(word, _)| *word == name)
-        .map_or(&*name, |(_, kind)| kind);
-    INDICATOR_KINDS
-        .iter()
-        .find(|(_, known)| *known == name)
-        .map(|(number, _)| kind(*number))
+    let name = KIND_WORDS.iter().find(|(word, _)| *word == name).map_or(&*name, |(_, kind)| kind);
+    INDICATOR_KINDS.iter().find(|(_, known)| *known == name).map(|(number, _)| kind(*number))
 }
 
 /// An indicator of a value about which nothing else is said.
@@ -102,10 +90,7 @@ pub(crate) fn plain_indicator(what: Observable) -> Indicator {
 /// The number of a rule language by its STIX `pattern_type` or MISP attribute type.
 pub(crate) fn pattern_language(name: &str) -> Option<u16> {
     let name = if name == "stix2-pattern" { "stix" } else { name };
-    PATTERNS
-        .iter()
-        .find(|(_, known)| *known == name)
-        .map(|(number, _)| *number)
+    PATTERNS.iter().find(|(_, known)| *known == name).map(|(number, _)| *number)
 }
 
 /// The type of values that a CSV's type cell or header means.
@@ -146,22 +131,14 @@ pub(crate) fn type_named(text: &str) -> Option<Named> {
     }
     let mut name = String::new();
     for c in text.trim().chars() {
-        let c = if c.is_alphanumeric() {
-            c.to_ascii_lowercase()
-        } else {
-            '_'
-        };
+        let c = if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
         if c != '_' || !(name.is_empty() || name.ends_with('_')) {
             name.push(c);
         }
     }
     let name = name.trim_end_matches('_');
     let words: Vec<&str> = name.split('_').collect();
-    if let [
-        ecosystem,
-        ..,
-        "package" | "image" | "action" | "extension" | "module" | "crate",
-    ] = words[..]
+    if let [ecosystem, .., "package" | "image" | "action" | "extension" | "module" | "crate"] = words[..]
         && let Some((_, purl)) = ECOSYSTEMS.iter().find(|(word, _)| *word == ecosystem)
     {
         return Some(Named::Package(purl));
@@ -177,21 +154,15 @@ fn word(name: &str) -> Option<Named> {
     if matches!(name, "" | "package" | "app" | "account" | "process" | "port") {
         return None;
     }
-    let meant = TYPE_WORDS
-        .iter()
-        .find(|(word, _)| *word == name)
-        .map(|(_, meant)| *meant);
+    let meant = TYPE_WORDS.iter().find(|(word, _)| *word == name).map(|(_, meant)| *meant);
     let meant = meant.map_or_else(|| name.replace('_', "-"), str::to_owned);
     // Of one name in both tables MISP's is meant: it takes what feeds really put there.
     let misp = |row: &'static Type| row.misp.iter().find(|name| **name == meant).copied();
     let own = |row: &'static Type| (row.name == meant).then_some(row.name);
-    observable::TYPES
-        .iter()
-        .find_map(|row| misp(row).map(Named::Misp))
-        .or_else(|| match &*meant {
-            "ipv4" | "ipv6" => Some(Named::Misp("ip-dst")),
-            _ => observable::TYPES.iter().find_map(|row| own(row).map(Named::Own)),
-        })
+    observable::TYPES.iter().find_map(|row| misp(row).map(Named::Misp)).or_else(|| match &*meant {
+        "ipv4" | "ipv6" => Some(Named::Misp("ip-dst")),
+        _ => observable::TYPES.iter().find_map(|row| own(row).map(Named::Own)),
+    })
 }
 
 impl Named {
@@ -203,9 +174,7 @@ impl Named {
             Self::Own(name) => Observable::parse(name, value).map(|one| vec![one]),
             Self::Package(ecosystem) => observable::package(ecosystem, value, "").map(|one| vec![one]),
             Self::Hash => {
-                return detect(value)
-                    .map(|found| vec![found.observable])
-                    .map_err(|e| e.to_string());
+                return detect(value).map(|found| vec![found.observable]).map_err(|e| e.to_string());
             }
         };
         typed.or_else(|error| match detect(value) {
@@ -220,11 +189,8 @@ pub(crate) fn comment<'a>(
     texts: impl IntoIterator<Item = &'a str>,
     tags: impl IntoIterator<Item = &'a str>,
 ) -> String {
-    let texts: Vec<String> = texts
-        .into_iter()
-        .map(|text| one_line(text, COMMENT_MAX))
-        .filter(|text| !text.is_empty())
-        .collect();
+    let texts: Vec<String> =
+        texts.into_iter().map(|text| one_line(text, COMMENT_MAX)).filter(|text| !text.is_empty()).collect();
     let mut out = texts.join(": ");
     for tag in tags {
         let tag = one_line(tag.trim().trim_start_matches('#'), 80);
@@ -246,8 +212,7 @@ pub(crate) fn refined<'a>(said: Code, mut tags: impl Iterator<Item = &'a str>) -
         return said;
     }
     // The first six kinds say less than these.
-    tags.find_map(|tag| kind_named(tag).filter(|kind| kind.kind > 6))
-        .unwrap_or(said)
+    tags.find_map(|tag| kind_named(tag).filter(|kind| kind.kind > 6)).unwrap_or(said)
 }
 
 /// A text as one line without control characters, at most `most` bytes.

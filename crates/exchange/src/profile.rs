@@ -146,10 +146,7 @@ impl Profile {
 }
 
 fn refused(field: &'static str, why: impl ToString) -> ProfileError {
-    ProfileError::Value {
-        field,
-        why: why.to_string(),
-    }
+    ProfileError::Value { field, why: why.to_string() }
 }
 
 fn parsed<T, E: ToString>(
@@ -157,8 +154,7 @@ fn parsed<T, E: ToString>(
     text: Option<String>,
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> Result<Option<T>, ProfileError> {
-    text.map(|text| parse(&text).map_err(|error| refused(field, error)))
-        .transpose()
+    text.map(|text| parse(&text).map_err(|error| refused(field, error))).transpose()
 }
 
 /// A duration such as `90d`, `12h`, `2w` or `1y` (365 days), in ms.
@@ -198,10 +194,7 @@ mod tests {
         assert_eq!(profile.kind.unwrap().kind, 7);
         assert_eq!(profile.value_type.unwrap().name, "domain");
         assert_eq!(profile.columns.delimiter, Some(';'));
-        assert_eq!(
-            format!("{:?}", Profile::parse("").unwrap()),
-            format!("{:?}", Profile::default())
-        );
+        assert_eq!(format!("{:?}", Profile::parse("").unwrap()), format!("{:?}", Profile::default()));
     }
 
     #[test]

@@ -1,8 +1,5 @@
 //! Files that were damaged on the way: whatever comes in, nothing panics, and what comes out keeps its bounds.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a test takes its seed from its environment"
-)]
+#![expect(clippy::disallowed_methods, reason = "a test takes its seed from its environment")]
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -94,53 +91,33 @@ fn damage(text: &str, random: &mut ChaCha8Rng) -> Vec<u8> {
 }
 
 fn take(bytes: &[u8], profile: &Profile, seed: u64) {
-    let input = Input {
-        bytes,
-        name: "damaged",
-        source: "test",
-        org: OrgId([5; 32]),
-        profile,
-    };
+    let input = Input { bytes, name: "damaged", source: "test", org: OrgId([5; 32]), profile };
     let Ok(found) = import(&input) else { return };
     assert!(found.skipped.len() <= SKIPPED_MAX, "seed {seed}");
     for report in &found.reports {
         assert!(report.indicators.len() <= INDICATORS_MAX, "seed {seed}");
-        assert!(
-            report.title.len() <= LINE_MAX && !report.title.contains('\n'),
-            "seed {seed}"
-        );
+        assert!(report.title.len() <= LINE_MAX && !report.title.contains('\n'), "seed {seed}");
         assert!(report.labels.is_sorted_by(|a, b| a < b), "seed {seed}");
         for indicator in &report.indicators {
-            assert!(
-                indicator.is_pattern() || indicator.what.is_canonical(),
-                "seed {seed}: {indicator:?}"
-            );
+            assert!(indicator.is_pattern() || indicator.what.is_canonical(), "seed {seed}: {indicator:?}");
             assert!(indicator.comment.len() <= LINE_MAX, "seed {seed}");
         }
     }
     for skipped in &found.skipped {
-        assert!(
-            !skipped.path.contains(char::is_control),
-            "seed {seed}: {skipped:?}"
-        );
-        assert!(
-            !skipped.why.contains(|c: char| c.is_control()),
-            "seed {seed}: {skipped:?}"
-        );
+        assert!(!skipped.path.contains(char::is_control), "seed {seed}: {skipped:?}");
+        assert!(!skipped.why.contains(|c: char| c.is_control()), "seed {seed}: {skipped:?}");
     }
 }
 
 #[test]
 fn damaged_files_never_panic() {
-    let first = std::env::var("TOCSIN_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(0_u64);
+    let first = std::env::var("TOCSIN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0_u64);
     let profiles: Vec<Profile> = std::iter::once(Profile::default())
-        .chain(FORMATS.iter().map(|format| Profile {
-            format: Some(format.name.to_owned()),
-            ..Profile::default()
-        }))
+        .chain(
+            FORMATS
+                .iter()
+                .map(|format| Profile { format: Some(format.name.to_owned()), ..Profile::default() }),
+        )
         .collect();
     for seed in first..first + 4_000 {
         let mut random = ChaCha8Rng::seed_from_u64(seed);

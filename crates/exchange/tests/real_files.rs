@@ -1,9 +1,6 @@
 //! Real files of public sources, in the folder that `TOCSIN_DATA` names; skipped if it is not set. What is found is
 //! compared with counts taken here in another way: from the raw JSON and the raw lines.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a test is told by its environment where real files lie"
-)]
+#![expect(clippy::disallowed_methods, reason = "a test is told by its environment where real files lie")]
 #![expect(clippy::unwrap_used, reason = "test helpers fail the test")]
 
 use std::path::{Path, PathBuf};
@@ -57,11 +54,7 @@ fn checked(path: &Path) -> Found {
     subjects.dedup();
     assert_eq!(subjects.len(), found.reports.len(), "{}", path.display());
     for report in &found.reports {
-        assert!(
-            report.indicators.is_sorted_by(|a, b| a.what < b.what),
-            "{}",
-            path.display()
-        );
+        assert!(report.indicators.is_sorted_by(|a, b| a.what < b.what), "{}", path.display());
         let body = Body::Report(report.whole([1; 16], Some(Marking::new(Tlp::Green)))).encode();
         assert!(body.len() <= BODY_MAX, "{}: {} bytes", path.display(), body.len());
         assert!(!report.originals.is_empty() || matches!(found.format, "csv" | "list"));
@@ -72,11 +65,7 @@ fn checked(path: &Path) -> Found {
             flags: 0,
             ..blank_header()
         };
-        assert!(
-            matches!(Body::read(&header, &body), Ok(Body::Report(_))),
-            "{}",
-            path.display()
-        );
+        assert!(matches!(Body::read(&header, &body), Ok(Body::Report(_))), "{}", path.display());
         assert!(codec::size(&report.indicators) <= 720 << 10);
     }
     found
@@ -96,11 +85,7 @@ fn stix_bundles() {
         let expected: usize = patterns
             .map(|pattern| {
                 let is_rule = pattern.contains("MATCHES") || pattern.contains("x509-certificate:");
-                if is_rule {
-                    1
-                } else {
-                    pattern.matches("= '").count() + pattern.matches("='").count()
-                }
+                if is_rule { 1 } else { pattern.matches("= '").count() + pattern.matches("='").count() }
             })
             .sum();
         if expected > 0 {
@@ -117,11 +102,7 @@ fn stix_bundles() {
 fn tweetfeed_is_clear_and_amnesty_unmarked() {
     let Some(data) = data() else { return };
     let week = checked(&data.join("stix21/tweetfeed/week.json"));
-    assert!(
-        week.reports
-            .iter()
-            .all(|report| report.marking.tlp == Some(Tlp::Clear))
-    );
+    assert!(week.reports.iter().all(|report| report.marking.tlp == Some(Tlp::Clear)));
     let pegasus = checked(&data.join("stix21/amnesty/pegasus.stix2"));
     assert!(pegasus.reports.iter().all(|report| report.marking.tlp.is_none()));
     let of = |name: &str| {
@@ -129,10 +110,7 @@ fn tweetfeed_is_clear_and_amnesty_unmarked() {
         let all = pegasus.reports.iter().flat_map(|report| &report.indicators);
         all.filter(|indicator| indicator.what.kind == id).count()
     };
-    assert_eq!(
-        (of("domain"), of("process"), of("email"), of("filename")),
-        (1_438, 81, 29, 1)
-    );
+    assert_eq!((of("domain"), of("process"), of("email"), of("filename")), (1_438, 81, 29, 1));
 }
 
 /// Attributes of an event, with those of its objects.
@@ -155,9 +133,7 @@ fn attributes<'v>(value: &'v Value, out: &mut Vec<&'v Value>) {
 #[test]
 fn misp_events() {
     let Some(data) = data() else { return };
-    let paths = files(&data.join("misp-events"))
-        .into_iter()
-        .chain(files(&data.join("misp-feed")));
+    let paths = files(&data.join("misp-events")).into_iter().chain(files(&data.join("misp-feed")));
     let (mut events, mut total) = (0, 0);
     for path in paths.filter(|path| !path.ends_with("manifest.json") && !path.ends_with("hashes.csv")) {
         let found = checked(&path);

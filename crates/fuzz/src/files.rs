@@ -128,17 +128,8 @@ pub fn profile(data: &[u8]) {
 }
 
 fn file(data: &[u8], format: Option<&str>) {
-    let profile = Profile {
-        format: format.map(str::to_owned),
-        ..Profile::default()
-    };
-    let input = Input {
-        bytes: data,
-        name: "file",
-        source: "fuzz",
-        org: OrgId([5; 32]),
-        profile: &profile,
-    };
+    let profile = Profile { format: format.map(str::to_owned), ..Profile::default() };
+    let input = Input { bytes: data, name: "file", source: "fuzz", org: OrgId([5; 32]), profile: &profile };
     let found = match import(&input) {
         Ok(found) => found,
         Err(error) => {
@@ -153,49 +144,27 @@ fn file(data: &[u8], format: Option<&str>) {
     }
     for report in &found.reports {
         assert!(report.indicators.len() <= INDICATORS_MAX);
-        let terms = Terms {
-            tlp: Some(Tlp::Green),
-            ..Terms::default()
-        };
-        let marking = resolve_marking(
-            &report.marking,
-            &found.marking,
-            &profile,
-            &terms,
-            &report.indicators,
-            1,
-        );
+        let terms = Terms { tlp: Some(Tlp::Green), ..Terms::default() };
+        let marking =
+            resolve_marking(&report.marking, &found.marking, &profile, &terms, &report.indicators, 1);
         let marking = marking.filter(|marking| marking.check().is_ok());
-        assert!(
-            marking.is_some(),
-            "with a flag there is always a marking in bounds"
-        );
+        assert!(marking.is_some(), "with a flag there is always a marking in bounds");
         for marking in [None, marking] {
             written(Body::Report(report.whole([0; 16], marking.clone())));
             let version = report.version([0; 16], marking, RecordId([1; 32]), &report.indicators);
-            assert!(
-                version.indicators.is_empty() && version.withdrawn.is_empty(),
-                "nothing changed"
-            );
+            assert!(version.indicators.is_empty() && version.withdrawn.is_empty(), "nothing changed");
         }
     }
     if data.len() < 4096 {
         let again = import(&input).ok();
-        assert!(
-            again.as_ref() == Some(&found),
-            "the same file was read in two ways"
-        );
+        assert!(again.as_ref() == Some(&found), "the same file was read in two ways");
     }
 }
 
 /// What was imported can be written as a record, and is read by others as it was meant.
 fn written(body: Body) {
     let bytes = body.encode();
-    assert!(
-        bytes.len() <= BODY_MAX,
-        "a report of {} bytes fits in no record",
-        bytes.len()
-    );
+    assert!(bytes.len() <= BODY_MAX, "a report of {} bytes fits in no record", bytes.len());
     let header = Header {
         suite: 0,
         class: Class::Content,
@@ -218,18 +187,12 @@ fn written(body: Body) {
     match Body::read(&header, &bytes) {
         Ok(read) => {
             assert_eq!(read, body);
-            assert!(
-                !read.is_newer(),
-                "an import wrote what this node does not understand: {read:?}"
-            );
+            assert!(!read.is_newer(), "an import wrote what this node does not understand: {read:?}");
         }
         Err(error) => panic!("an import wrote a body that is refused for good: {error}"),
     }
 }
 
 fn shown(text: &str) {
-    assert!(
-        !text.chars().any(char::is_control),
-        "{text:?} would reach a terminal"
-    );
+    assert!(!text.chars().any(char::is_control), "{text:?} would reach a terminal");
 }

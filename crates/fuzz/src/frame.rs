@@ -11,26 +11,16 @@ pub fn frame(data: &[u8]) {
         Ok(incoming) => {
             assert_eq!(incoming.bytes, data.len());
             assert!(data.len() <= FRAME_MAX && incoming.messages.len() <= MESSAGES_MAX);
-            assert_eq!(
-                message::encode(&incoming.messages),
-                data,
-                "a frame re-encodes to what was read"
-            );
+            assert_eq!(message::encode(&incoming.messages), data, "a frame re-encodes to what was read");
             let full = |message: &&Message| matches!(message, Message::Page(page) if !page.packed.is_empty());
             assert_eq!(incoming.messages.iter().filter(full).count(), incoming.runs.len());
             for run in &incoming.runs {
-                assert!(
-                    seeds::is_signed(run.tip().id),
-                    "a page verified that nobody signed"
-                );
+                assert!(seeds::is_signed(run.tip().id), "a page verified that nobody signed");
             }
         }
         Err(error) => {
             let text = error.to_string();
-            assert!(
-                !text.chars().any(char::is_control),
-                "{text:?} would reach a terminal"
-            );
+            assert!(!text.chars().any(char::is_control), "{text:?} would reach a terminal");
         }
     }
 }

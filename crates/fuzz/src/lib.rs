@@ -37,27 +37,9 @@ pub struct Target {
 
 /// All targets.
 pub static TARGETS: &[Target] = &[
-    Target {
-        name: "record",
-        run: record,
-        built: seeds::records,
-        real: &[],
-        words: &[],
-    },
-    Target {
-        name: "page",
-        run: page,
-        built: seeds::pages,
-        real: &[],
-        words: &[],
-    },
-    Target {
-        name: "document",
-        run: document,
-        built: seeds::documents,
-        real: &[],
-        words: &[],
-    },
+    Target { name: "record", run: record, built: seeds::records, real: &[], words: &[] },
+    Target { name: "page", run: page, built: seeds::pages, real: &[], words: &[] },
+    Target { name: "document", run: document, built: seeds::documents, real: &[], words: &[] },
     Target {
         name: "observable",
         run: observable,
@@ -65,20 +47,8 @@ pub static TARGETS: &[Target] = &[
         real: &[],
         words: observable::WORDS,
     },
-    Target {
-        name: "frame",
-        run: frame,
-        built: seeds::frames,
-        real: &[],
-        words: &[],
-    },
-    Target {
-        name: "stix",
-        run: stix,
-        built: Vec::new,
-        real: &["stix21"],
-        words: files::STIX_WORDS,
-    },
+    Target { name: "frame", run: frame, built: seeds::frames, real: &[], words: &[] },
+    Target { name: "stix", run: stix, built: Vec::new, real: &["stix21"], words: files::STIX_WORDS },
     Target {
         name: "misp",
         run: misp,
@@ -86,25 +56,7 @@ pub static TARGETS: &[Target] = &[
         real: &["misp-events", "misp-feed"],
         words: files::MISP_WORDS,
     },
-    Target {
-        name: "csv",
-        run: csv,
-        built: Vec::new,
-        real: &["csv-lists"],
-        words: files::TEXT_WORDS,
-    },
-    Target {
-        name: "list",
-        run: list,
-        built: Vec::new,
-        real: &["csv-lists"],
-        words: files::TEXT_WORDS,
-    },
-    Target {
-        name: "profile",
-        run: profile,
-        built: Vec::new,
-        real: &[],
-        words: &[],
-    },
+    Target { name: "csv", run: csv, built: Vec::new, real: &["csv-lists"], words: files::TEXT_WORDS },
+    Target { name: "list", run: list, built: Vec::new, real: &["csv-lists"], words: files::TEXT_WORDS },
+    Target { name: "profile", run: profile, built: Vec::new, real: &[], words: &[] },
 ];

@@ -54,14 +54,8 @@ pub fn observable(data: &[u8]) {
     };
     let row = &TYPES[usize::from(*choice) % TYPES.len()];
     canonical(ObservableRef { kind: row.id, value });
-    canonical(ObservableRef {
-        kind: u16::from(*choice) << 8,
-        value,
-    });
-    for text in [data, value]
-        .into_iter()
-        .filter_map(|bytes| str::from_utf8(bytes).ok())
-    {
+    canonical(ObservableRef { kind: u16::from(*choice) << 8, value });
+    for text in [data, value].into_iter().filter_map(|bytes| str::from_utf8(bytes).ok()) {
         written(row, text);
     }
 }
@@ -80,10 +74,7 @@ fn written(row: &Type, text: &str) {
 
 /// What was parsed is in its one form, and is read again from what is shown.
 fn parsed(observable: &Observable, text: &str) {
-    assert!(
-        observable.is_canonical(),
-        "{text:?} became {observable:?}, which is not canonical"
-    );
+    assert!(observable.is_canonical(), "{text:?} became {observable:?}, which is not canonical");
     let shown = observable.show();
     let again = Type::by_id(observable.kind).map(|row| row.parse(&shown));
     assert!(
@@ -102,15 +93,9 @@ fn canonical(observable: ObservableRef<'_>) {
     };
     assert!(observable.value.len() <= MAX_VALUE);
     let text = observable.show();
-    assert!(
-        !text.chars().any(char::is_control),
-        "{text:?} holds a control character"
-    );
+    assert!(!text.chars().any(char::is_control), "{text:?} holds a control character");
     if let Ok(again) = row.parse(&text) {
-        assert!(
-            again.is_canonical(),
-            "{text:?} became {again:?}, which is not canonical"
-        );
+        assert!(again.is_canonical(), "{text:?} became {again:?}, which is not canonical");
     }
     let mut parents = 0;
     observable.visit_parents(|parent| {
@@ -122,8 +107,5 @@ fn canonical(observable: ObservableRef<'_>) {
 }
 
 fn shown(text: &str) {
-    assert!(
-        !text.chars().any(char::is_control),
-        "{text:?} would reach a terminal"
-    );
+    assert!(!text.chars().any(char::is_control), "{text:?} would reach a terminal");
 }

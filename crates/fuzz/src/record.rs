@@ -17,12 +17,10 @@ const EXTENSION_AT: usize = 172;
 
 /// A header and, behind it, its body.
 pub fn record(data: &[u8]) {
-    let extension = data.get(EXTENSION_AT..EXTENSION_AT + 2).map_or(0, |length| {
-        usize::from(u16::from_be_bytes([length[0], length[1]]))
-    });
-    let (head, bytes) = data
-        .split_at_checked(FIXED_LEN + extension)
-        .unwrap_or((data, &[]));
+    let extension = data
+        .get(EXTENSION_AT..EXTENSION_AT + 2)
+        .map_or(0, |length| usize::from(u16::from_be_bytes([length[0], length[1]])));
+    let (head, bytes) = data.split_at_checked(FIXED_LEN + extension).unwrap_or((data, &[]));
     let Ok(header) = Header::decode(head) else {
         return;
     };
@@ -65,17 +63,11 @@ fn read_back(header: &Header, bytes: &[u8], body: &Body) {
 
 /// Combining a marking with itself or with another never loosens it.
 fn keeps_its_order(marking: &Marking) {
-    assert!(
-        !marking.is_looser_than(marking),
-        "no marking is looser than itself: {marking:?}"
-    );
+    assert!(!marking.is_looser_than(marking), "no marking is looser than itself: {marking:?}");
     let mut other = Marking::new(tocsin_record::marking::Tlp::Amber);
     other.exercise = marking.exercise;
     if let Ok(both) = marking.stricter(&other) {
-        assert!(
-            !both.is_looser_than(marking),
-            "{both:?} is looser than {marking:?}"
-        );
+        assert!(!both.is_looser_than(marking), "{both:?} is looser than {marking:?}");
         assert!(!both.is_looser_than(&other), "{both:?} is looser than {other:?}");
     }
 }
@@ -86,10 +78,7 @@ fn told(error: &BodyError) {
 }
 
 fn shown(text: &str) {
-    assert!(
-        !text.chars().any(char::is_control),
-        "{text:?} would reach a terminal"
-    );
+    assert!(!text.chars().any(char::is_control), "{text:?} would reach a terminal");
 }
 
 /// A page, compressed or not. Only what the author of the seeds signed may verify.
@@ -152,11 +141,9 @@ pub fn document(data: &[u8]) {
 
 fn opened<D: Document>(signed: &Signed, open: bool) {
     match signed.read::<D>() {
-        Ok(document) => assert_eq!(
-            codec::encode(&document),
-            signed.bytes,
-            "a document re-encodes to what was read"
-        ),
+        Ok(document) => {
+            assert_eq!(codec::encode(&document), signed.bytes, "a document re-encodes to what was read")
+        }
         Err(error) => {
             assert!(!open, "what does not read was opened");
             shown(&error.to_string());

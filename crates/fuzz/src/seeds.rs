@@ -40,9 +40,7 @@ pub fn log() -> LogKey {
 #[must_use]
 pub fn is_signed(id: RecordId) -> bool {
     static SIGNED: OnceLock<BTreeSet<RecordId>> = OnceLock::new();
-    SIGNED
-        .get_or_init(|| runs().iter().map(|run| run.tip().id).collect())
-        .contains(&id)
+    SIGNED.get_or_init(|| runs().iter().map(|run| run.tip().id).collect()).contains(&id)
 }
 
 /// Headers with their bodies.
@@ -84,11 +82,7 @@ pub fn pages() -> Vec<Vec<u8>> {
 fn runs() -> Vec<Run> {
     let mut all = Vec::new();
     let mut tip = Tip::default();
-    for drafts in [
-        drafts(),
-        drafts().into_iter().cycle().take(24).collect(),
-        drafts(),
-    ] {
+    for drafts in [drafts(), drafts().into_iter().cycle().take(24).collect(), drafts()] {
         if let Ok(run) = Run::sign(&secret(), log(), tip, drafts) {
             tip = run.tip();
             all.push(run);
@@ -107,17 +101,9 @@ fn drafts() -> Vec<Draft> {
                 tlp: body.marking().map_or(0, |marking| marking.tlp.code()),
                 flags: body.marking().map_or(0, |marking| marking.flags().word()),
                 time,
-                expires: if time.is_multiple_of(2) {
-                    0
-                } else {
-                    time + 86_400_000
-                },
+                expires: if time.is_multiple_of(2) { 0 } else { time + 86_400_000 },
                 roster: 1,
-                extension: if time.is_multiple_of(3) {
-                    vec![1, 2, 3]
-                } else {
-                    vec![]
-                },
+                extension: if time.is_multiple_of(3) { vec![1, 2, 3] } else { vec![] },
                 body: body.encode().into(),
             })
         })
@@ -125,10 +111,7 @@ fn drafts() -> Vec<Draft> {
 }
 
 fn code(kind: u16) -> Code {
-    Code {
-        kind,
-        value: Vec::new(),
-    }
+    Code { kind, value: Vec::new() }
 }
 
 fn marking() -> Marking {
@@ -194,20 +177,14 @@ fn bodies() -> Vec<Body> {
         labels: vec!["a".to_owned(), "b".to_owned()],
         indicators,
         withdrawn: vec![],
-        originals: report::Original::pack(1, b"{\"type\":\"indicator\"}")
-            .into_iter()
-            .collect(),
+        originals: report::Original::pack(1, b"{\"type\":\"indicator\"}").into_iter().collect(),
         extension: vec![],
     };
     let changes = Report {
         supersedes: Some(RecordId([6; 32])),
         extent: report::Extent::Changes,
         marking: Some(marking()),
-        withdrawn: whole
-            .indicators
-            .iter()
-            .map(|indicator| indicator.what.clone())
-            .collect(),
+        withdrawn: whole.indicators.iter().map(|indicator| indicator.what.clone()).collect(),
         indicators: vec![],
         ..whole.clone()
     };
@@ -244,11 +221,7 @@ fn bodies() -> Vec<Body> {
         reason: 2,
         extension: vec![],
     };
-    let carried = |document| Carried {
-        salt: [0x0c; 16],
-        document,
-        extension: vec![],
-    };
+    let carried = |document| Carried { salt: [0x0c; 16], document, extension: vec![] };
     vec![
         Body::Report(whole),
         Body::Report(changes),
@@ -265,11 +238,7 @@ fn bodies() -> Vec<Body> {
 pub fn documents() -> Vec<Vec<u8>> {
     let first = charter();
     let known = Signed::sign(&first, &[&secret()]);
-    let second = Charter {
-        version: 2,
-        prev: known.hash(),
-        ..first
-    };
+    let second = Charter { version: 2, prev: known.hash(), ..first };
     let next = Signed::sign(&second, &[&secret()]);
     let list = Revocations {
         mesh: MeshId([1; 32]),
@@ -282,16 +251,10 @@ pub fn documents() -> Vec<Vec<u8>> {
     let revoked = Signed::sign(&list, &[&secret()]);
     let roster = Signed::sign(&roster(), &[&secret()]);
     let certificate = Signed::sign(&certificate(), &[&secret()]);
-    [
-        vec![],
-        vec![roster],
-        vec![certificate],
-        vec![known.clone(), next],
-        vec![known, revoked],
-    ]
-    .iter()
-    .map(|list| encode_all(list))
-    .collect()
+    [vec![], vec![roster], vec![certificate], vec![known.clone(), next], vec![known, revoked]]
+        .iter()
+        .map(|list| encode_all(list))
+        .collect()
 }
 
 fn charter() -> Charter {
@@ -354,11 +317,7 @@ fn certificate() -> Certificate {
         node: "node-1".to_owned(),
         version: 1,
         time: START_MS,
-        keys: vec![
-            key(Purpose::Record),
-            key(Purpose::Transport),
-            key(Purpose::Steward),
-        ],
+        keys: vec![key(Purpose::Record), key(Purpose::Transport), key(Purpose::Steward)],
         branches: vec![],
         extension: vec![],
     }
@@ -380,23 +339,12 @@ pub fn frames() -> Vec<Vec<u8>> {
     let name: LogName = log().into();
     let page = runs().first().map(page::encode).unwrap_or_default();
     let signed = Signed::sign(&certificate(), &[&secret()]);
-    let behind = Behind {
-        version: 1,
-        hash: DocHash([9; 32]),
-    };
+    let behind = Behind { version: 1, hash: DocHash([9; 32]) };
     let what = BodyRef { log: 1, seq: 2 };
-    let push = Push {
-        log: 1,
-        reply: false,
-        page: page.clone(),
-    };
+    let push = Push { log: 1, reply: false, page: page.clone() };
     let signature = secret().sign(&[1; 32]);
-    let statuses = [
-        BodyStatus::Here(vec![1, 2, 3]),
-        BodyStatus::Withheld,
-        BodyStatus::NotHeld,
-        BodyStatus::Gone(3),
-    ];
+    let statuses =
+        [BodyStatus::Here(vec![1, 2, 3]), BodyStatus::Withheld, BodyStatus::NotHeld, BodyStatus::Gone(3)];
     let all = vec![
         Message::Lobby(Lobby {
             protocol: 1,
@@ -409,10 +357,7 @@ pub fn frames() -> Vec<Vec<u8>> {
         Message::Documents(Documents(vec![signed])),
         Message::Name(1, name),
         Message::DocumentList(DocumentList(vec![DocHash([9; 32])])),
-        Message::Hello(Hello {
-            logs: [1; 32],
-            documents: [2; 32],
-        }),
+        Message::Hello(Hello { logs: [1; 32], documents: [2; 32] }),
         Message::Buckets(Buckets(vec![[3; 16]; 256])),
         Message::Entries(Entries(vec![EntryOf {
             no: 1,
@@ -423,47 +368,22 @@ pub fn frames() -> Vec<Vec<u8>> {
             state: LogState::Forked,
         }])),
         Message::Push(push.clone()),
-        Message::Have(vec![Have {
-            log: 1,
-            from: 3,
-            more: 4,
-            age: 5,
-            except: vec![1, 2],
-        }]),
+        Message::Have(vec![Have { log: 1, from: 3, more: 4, age: 5, except: vec![1, 2] }]),
         Message::Graft(1, 3),
         Message::Prune(1),
         Message::Want(Want {
             id: 1,
-            ranges: vec![Range {
-                log: 1,
-                from: 1,
-                to: 64,
-                bodies: true,
-            }],
+            ranges: vec![Range { log: 1, from: 1, to: 64, bodies: true }],
             credit: 1 << 20,
         }),
         Message::Credit(65_536),
-        Message::Page(Page {
-            want: 1,
-            log: name,
-            last: true,
-            packed: page::pack(&page),
-        }),
+        Message::Page(Page { want: 1, log: name, last: true, packed: page::pack(&page) }),
         Message::WantBodies(vec![what]),
-        Message::Bodies(
-            statuses
-                .into_iter()
-                .map(|status| BodyData { what, status })
-                .collect(),
-        ),
+        Message::Bodies(statuses.into_iter().map(|status| BodyData { what, status }).collect()),
         Message::HaveBodies(vec![what]),
         Message::Holes(vec![what]),
         Message::At(1, 2),
-        Message::AtAnswer(AtAnswer {
-            log: 1,
-            seq: 2,
-            id: Some(RecordId([6; 32])),
-        }),
+        Message::AtAnswer(AtAnswer { log: 1, seq: 2, id: Some(RecordId([6; 32])) }),
         Message::Fork(Box::new([push.clone(), push])),
         Message::Heads(vec![Head {
             log: 1,
@@ -473,19 +393,11 @@ pub fn frames() -> Vec<Vec<u8>> {
             time: START_MS,
             signature,
         }]),
-        Message::Receipts(vec![Receipt {
-            log: 1,
-            holder: 2,
-            height: 7,
-            time: START_MS,
-            signature,
-        }]),
+        Message::Receipts(vec![Receipt { log: 1, holder: 2, height: 7, time: START_MS, signature }]),
         Message::Unnamed(1),
     ];
-    let mut frames: Vec<Vec<u8>> = all
-        .iter()
-        .map(|message| message::encode(&vec![message.clone()]).to_vec())
-        .collect();
+    let mut frames: Vec<Vec<u8>> =
+        all.iter().map(|message| message::encode(&vec![message.clone()]).to_vec()).collect();
     frames.push(message::encode(&all).to_vec());
     frames
 }

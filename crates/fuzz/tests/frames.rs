@@ -36,11 +36,7 @@ fn every_message_is_pinned() {
         assert_eq!(line, pinned, "a message that is sent has changed");
     }
     let more = lines[pinned.len().min(lines.len())..].join("\n");
-    assert_eq!(
-        lines.len(),
-        pinned.len(),
-        "messages without a pinned line:\n{more}"
-    );
+    assert_eq!(lines.len(), pinned.len(), "messages without a pinned line:\n{more}");
 }
 
 /// Pages are a form of their own, pinned where they are made; and what zstd makes of one is its own affair.

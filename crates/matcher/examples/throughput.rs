@@ -1,9 +1,6 @@
 //! How fast the index is: `cargo run --release -p tocsin-matcher --example throughput [MILLIONS]`.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a measurement asks the clock; the crate itself may not"
-)]
+#![allow(clippy::disallowed_methods, reason = "a measurement asks the clock; the crate itself may not")]
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -21,18 +18,12 @@ fn row(name: &str, count: usize, work: impl FnOnce()) {
 fn ip(number: usize) -> Observable {
     // Odd times anything is a permutation: distinct addresses that look random.
     let bits = (number as u32).wrapping_mul(0x9e37_79b1);
-    Observable {
-        kind: kind::IPV4,
-        value: bits.to_be_bytes().to_vec(),
-    }
+    Observable { kind: kind::IPV4, value: bits.to_be_bytes().to_vec() }
 }
 
 fn domain(number: usize) -> Observable {
     let text = format!("host{}.name{}.com", number % 10, number / 10);
-    Observable {
-        kind: kind::DOMAIN,
-        value: text.into_bytes(),
-    }
+    Observable { kind: kind::DOMAIN, value: text.into_bytes() }
 }
 
 fn fill(name: &str, all: &[Observable]) -> Matcher {
@@ -42,30 +33,19 @@ fn fill(name: &str, all: &[Observable]) -> Matcher {
             index.insert(what.borrowed(), posting as u64);
         }
     });
-    println!(
-        "{:<44} {:>8.1} B an indicator",
-        "",
-        index.bytes() as f64 / index.len() as f64
-    );
+    println!("{:<44} {:>8.1} B an indicator", "", index.bytes() as f64 / index.len() as f64);
     index
 }
 
 fn main() {
-    let millions = std::env::args()
-        .nth(1)
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(1);
+    let millions = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(1);
     let count = millions * 1_000_000;
     for (name, make) in [("addresses", ip as fn(usize) -> Observable), ("domains", domain)] {
         let all: Vec<_> = (0..2 * count).map(make).collect();
         let (listed, others) = all.split_at(count);
         let mut index = fill(name, listed);
         row(&format!("hits {name}"), count, || {
-            assert!(
-                listed
-                    .iter()
-                    .all(|what| !black_box(index.lookup(what.borrowed())).is_empty())
-            );
+            assert!(listed.iter().all(|what| !black_box(index.lookup(what.borrowed())).is_empty()));
         });
         row(&format!("misses {name}"), count, || {
             assert!(!others.iter().any(|what| black_box(index.knows(what.borrowed()))));
@@ -74,13 +54,9 @@ fn main() {
             let network = Observable::parse("ipv4-net", &format!("198.18.0.0/{prefix}"));
             index.insert(network.expect("a network").borrowed(), 1);
         }
-        row(
-            &format!("misses {name}, networks of 6 lengths listed"),
-            count,
-            || {
-                black_box(others.iter().filter(|what| index.knows(what.borrowed())).count());
-            },
-        );
+        row(&format!("misses {name}, networks of 6 lengths listed"), count, || {
+            black_box(others.iter().filter(|what| index.knows(what.borrowed())).count());
+        });
         row(&format!("remove {name}"), count, || {
             for (posting, what) in listed.iter().enumerate() {
                 assert!(index.remove(what.borrowed(), posting as u64));

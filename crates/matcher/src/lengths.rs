@@ -21,11 +21,7 @@ const LONGEST: usize = 17;
 
 impl<const N: usize> Lengths<N> {
     pub(crate) fn new(kind: u16) -> Self {
-        Self {
-            kind,
-            counts: vec![0; N * 8 + 1],
-            used: Vec::new(),
-        }
+        Self { kind, counts: vec![0; N * 8 + 1], used: Vec::new() }
     }
 
     /// The prefix length of a network of this family.
@@ -66,10 +62,7 @@ impl<const N: usize> Lengths<N> {
         self.used.iter().filter(|prefix| **prefix < own).any(|prefix| {
             clear_after(&mut network[..N], *prefix);
             network[N] = *prefix;
-            visit(ObservableRef {
-                kind: self.kind,
-                value: network,
-            })
+            visit(ObservableRef { kind: self.kind, value: network })
         })
     }
 }

@@ -151,11 +151,7 @@ impl Matcher {
             let mut postings = self.table(listed.kind).get(print(self.hasher, listed));
             if !postings.is_empty() {
                 postings.sort_unstable();
-                hits.push(Hit {
-                    how,
-                    observable: listed.to_owned(),
-                    postings,
-                });
+                hits.push(Hit { how, observable: listed.to_owned(), postings });
             }
             false
         });
@@ -165,9 +161,7 @@ impl Matcher {
     /// Whether [`Matcher::lookup`] would find anything; never allocates but for URLs.
     #[must_use]
     pub fn knows(&self, what: ObservableRef<'_>) -> bool {
-        self.visit_keys(what, |_, listed| {
-            self.table(listed.kind).contains(print(self.hasher, listed))
-        })
+        self.visit_keys(what, |_, listed| self.table(listed.kind).contains(print(self.hasher, listed)))
     }
 
     /// Hands each observable under which `what` may be listed to `visit`, in the order of results, until it
@@ -201,19 +195,11 @@ impl Matcher {
     }
 
     fn table(&self, kind: u16) -> &Table {
-        if is_network(kind) {
-            &self.networks
-        } else {
-            &self.values
-        }
+        if is_network(kind) { &self.networks } else { &self.values }
     }
 
     fn table_mut(&mut self, kind: u16) -> &mut Table {
-        if is_network(kind) {
-            &mut self.networks
-        } else {
-            &mut self.values
-        }
+        if is_network(kind) { &mut self.networks } else { &mut self.values }
     }
 
     /// Number of postings.
@@ -243,8 +229,6 @@ impl Matcher {
 /// Neither key nor fingerprints.
 impl std::fmt::Debug for Matcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Matcher")
-            .field("len", &self.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Matcher").field("len", &self.len()).finish_non_exhaustive()
     }
 }

@@ -43,12 +43,7 @@ fn shard(fingerprint: u64) -> usize {
 
 impl Table {
     pub(crate) fn new() -> Self {
-        Self {
-            shards: vec![HashTable::new(); SHARDS],
-            crowds: HashTable::new(),
-            len: 0,
-            crowded: 0,
-        }
+        Self { shards: vec![HashTable::new(); SHARDS], crowds: HashTable::new(), len: 0, crowded: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -86,10 +81,7 @@ impl Table {
     fn insert_further(&mut self, fingerprint: u64, posting: Posting) -> bool {
         let shard = &mut self.shards[shard(fingerprint)];
         let mut chain = 0;
-        for (_, held) in shard
-            .iter_hash(fingerprint)
-            .filter(|entry| entry.0 == fingerprint)
-        {
+        for (_, held) in shard.iter_hash(fingerprint).filter(|entry| entry.0 == fingerprint) {
             if *held == posting {
                 return false;
             }
@@ -112,9 +104,7 @@ impl Table {
     pub(crate) fn remove(&mut self, fingerprint: u64, posting: Posting) -> bool {
         let shard = &mut self.shards[shard(fingerprint)];
         let in_chain = shard.find_entry(fingerprint, |entry| *entry == (fingerprint, posting));
-        let crowd = self
-            .crowds
-            .find_entry(fingerprint, |entry| entry.0 == fingerprint);
+        let crowd = self.crowds.find_entry(fingerprint, |entry| entry.0 == fingerprint);
         let removed = match (in_chain, crowd) {
             (Ok(place), Err(_)) => {
                 place.remove();
@@ -146,18 +136,14 @@ impl Table {
     }
 
     pub(crate) fn contains(&self, fingerprint: u64) -> bool {
-        self.shards[shard(fingerprint)]
-            .find(fingerprint, |entry| entry.0 == fingerprint)
-            .is_some()
+        self.shards[shard(fingerprint)].find(fingerprint, |entry| entry.0 == fingerprint).is_some()
     }
 
     /// All postings of a fingerprint, in no order.
     pub(crate) fn get(&self, fingerprint: u64) -> Vec<Posting> {
         let chain = self.shards[shard(fingerprint)].iter_hash(fingerprint);
-        let mut postings: Vec<Posting> = chain
-            .filter(|entry| entry.0 == fingerprint)
-            .map(|entry| entry.1)
-            .collect();
+        let mut postings: Vec<Posting> =
+            chain.filter(|entry| entry.0 == fingerprint).map(|entry| entry.1).collect();
         if postings.len() == CHAIN
             && let Some((_, crowd)) = self.crowds.find(fingerprint, |entry| entry.0 == fingerprint)
         {

@@ -42,10 +42,7 @@ fn hits_come_in_order() {
     .into_iter()
     .enumerate()
     {
-        assert_eq!(
-            index.insert(parse(kind, text).borrowed(), posting as u64),
-            Inserted::Added
-        );
+        assert_eq!(index.insert(parse(kind, text).borrowed(), posting as u64), Inserted::Added);
     }
     let found = |kind: &str, text: &str| {
         let what = parse(kind, text);
@@ -57,28 +54,14 @@ fn hits_come_in_order() {
     };
     assert_eq!(
         found("ipv4", "192.0.2.7"),
-        [
-            "Exact 192.0.2.7 [4]",
-            "Network 192.0.2.0/24 [3]",
-            "Network 192.0.0.0/16 [2]"
-        ]
+        ["Exact 192.0.2.7 [4]", "Network 192.0.2.0/24 [3]", "Network 192.0.0.0/16 [2]"]
     );
-    assert_eq!(
-        found("ipv4-net", "192.0.2.0/24"),
-        ["Exact 192.0.2.0/24 [3]", "Network 192.0.0.0/16 [2]"]
-    );
-    assert_eq!(
-        found("ipv4-net", "192.0.2.0/28"),
-        ["Network 192.0.2.0/24 [3]", "Network 192.0.0.0/16 [2]"]
-    );
+    assert_eq!(found("ipv4-net", "192.0.2.0/24"), ["Exact 192.0.2.0/24 [3]", "Network 192.0.0.0/16 [2]"]);
+    assert_eq!(found("ipv4-net", "192.0.2.0/28"), ["Network 192.0.2.0/24 [3]", "Network 192.0.0.0/16 [2]"]);
     assert_eq!(found("url", "ftp://192.0.9.9/"), ["Network 192.0.0.0/16 [2]"]);
     assert_eq!(
         found("url", "https://x.a.evil.com/p?q=1"),
-        [
-            "Parent http://x.a.evil.com/p [5]",
-            "Parent a.evil.com [1]",
-            "Parent evil.com [0]"
-        ]
+        ["Parent http://x.a.evil.com/p [5]", "Parent a.evil.com [1]", "Parent evil.com [0]"]
     );
     assert_eq!(found("email", "me@b.evil.com"), ["Parent evil.com [0]"]);
     assert_eq!(found("domain", "github.io"), ["Exact github.io [6]"]);
@@ -96,21 +79,12 @@ fn what_is_broad_or_unreadable_is_not_taken() {
         ("domain", "co.uk", Breadth::PublicSuffix),
         ("domain", "com", Breadth::SingleLabel),
     ] {
-        assert_eq!(
-            index.insert(parse(kind, text).borrowed(), 1),
-            Inserted::Broad(breadth)
-        );
+        assert_eq!(index.insert(parse(kind, text).borrowed(), 1), Inserted::Broad(breadth));
     }
-    let unknown = ObservableRef {
-        kind: 60_000,
-        value: b"x",
-    };
+    let unknown = ObservableRef { kind: 60_000, value: b"x" };
     assert_eq!(index.insert(unknown, 1), Inserted::Unreadable);
     assert!(index.lookup(unknown).is_empty());
-    assert_eq!(
-        index.insert(ObservableRef { kind: 1, value: b"x" }, 1),
-        Inserted::Unreadable
-    );
+    assert_eq!(index.insert(ObservableRef { kind: 1, value: b"x" }, 1), Inserted::Unreadable);
     assert!(index.is_empty());
     assert!(index.lookup(parse("ipv4", "192.0.2.7").borrowed()).is_empty());
 }
@@ -119,10 +93,7 @@ fn what_is_broad_or_unreadable_is_not_taken() {
 fn observable() -> impl Strategy<Value = Observable> {
     let ip4 = (0u8..2, 0u8..4, 0u8..4, 8u8..=32);
     let ip6 = (0u8..2, 0u8..2, 0u8..4, 16u8..=128);
-    let name = (
-        proptest::collection::vec("[ab]", 0..3),
-        "[ab]\\.(com|co\\.uk|github\\.io)",
-    );
+    let name = (proptest::collection::vec("[ab]", 0..3), "[ab]\\.(com|co\\.uk|github\\.io)");
     prop_oneof![
         ip4.prop_map(|(a, b, c, prefix)| parse("ipv4-net", &format!("198.{a}.{b}.{c}/{prefix}"))),
         ip6.prop_map(|(a, b, c, prefix)| parse("ipv6-net", &format!("2001:db8:{a}::{b}:{c}/{prefix}"))),
@@ -156,10 +127,7 @@ fn naive(listed: &Observable, what: &Observable) -> Option<How> {
             let inside = net.is_ipv4() == ip.is_ipv4() && wide < narrow && head(net, wide) == head(ip, wide);
             inside.then_some(How::Network)
         }
-        (None, None) => what
-            .show()
-            .ends_with(&format!(".{listed}"))
-            .then_some(How::Parent),
+        (None, None) => what.show().ends_with(&format!(".{listed}")).then_some(How::Parent),
         _ => None,
     }
 }

@@ -134,15 +134,9 @@ pub(crate) fn visit_record(record: &RecordFacts, sink: &mut impl Sink) {
 fn visit_address(header: &HeaderFacts, sink: &mut impl Sink) {
     sink.text(Attr::Circle, header.circle.name);
     sink.member(Attr::CircleKind, "CircleKind", header.circle.kind.name());
-    sink.long(
-        Attr::AgeDays,
-        days_between(header.time_ms, header.now_ms, MAX_DAYS),
-    );
+    sink.long(Attr::AgeDays, days_between(header.time_ms, header.now_ms, MAX_DAYS));
     if header.expires_ms != 0 {
-        sink.long(
-            Attr::ExpiresInDays,
-            days_between(header.now_ms, header.expires_ms, MAX_DAYS),
-        );
+        sink.long(Attr::ExpiresInDays, days_between(header.now_ms, header.expires_ms, MAX_DAYS));
     }
 }
 
@@ -157,18 +151,12 @@ fn visit_labels(tlp: Option<Tlp>, flags: Flags, sink: &mut impl Sink) {
 
 fn visit_marking(record: &RecordFacts, sink: &mut impl Sink) {
     let Some(marking) = record.marking() else { return };
-    sink.texts(
-        Attr::Purposes,
-        marking.purposes.iter().filter_map(Code::purpose_name),
-    );
+    sink.texts(Attr::Purposes, marking.purposes.iter().filter_map(Code::purpose_name));
     if let Some(basis) = &marking.legal_basis {
         sink.text(Attr::LegalBasis, basis);
     }
     if let Some(until_ms) = marking.retain_until {
-        sink.long(
-            Attr::RetainDays,
-            days_between(record.header.now_ms, until_ms, MAX_RETAIN_DAYS),
-        );
+        sink.long(Attr::RetainDays, days_between(record.header.now_ms, until_ms, MAX_RETAIN_DAYS));
     }
     match &marking.countries {
         Countries::Any => {}
@@ -182,10 +170,7 @@ fn visit_marking(record: &RecordFacts, sink: &mut impl Sink) {
         }
         sink.texts(Attr::PoliceHandling, police.handling.names());
     }
-    let systems = marking
-        .references
-        .iter()
-        .filter_map(|reference| reference.system.system_name());
+    let systems = marking.references.iter().filter_map(|reference| reference.system.system_name());
     sink.texts(Attr::References, systems);
 }
 
@@ -222,7 +207,5 @@ fn countries(attr: Attr, list: &[CountryCode], sink: &mut impl Sink) {
 
 /// Whole days from one time to a later one, 0 if it is not later.
 fn days_between(from_ms: u64, to_ms: u64, most: i64) -> i64 {
-    i64::try_from(to_ms.saturating_sub(from_ms) / DAY_MS)
-        .unwrap_or(most)
-        .min(most)
+    i64::try_from(to_ms.saturating_sub(from_ms) / DAY_MS).unwrap_or(most).min(most)
 }

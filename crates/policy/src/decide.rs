@@ -36,10 +36,7 @@ struct Answer {
 
 impl Answer {
     fn decision(self) -> Decision {
-        Decision {
-            allow: self.verdict == Verdict::Accept,
-            rule: self.rule,
-        }
+        Decision { allow: self.verdict == Verdict::Accept, rule: self.rule }
     }
 }
 
@@ -65,10 +62,7 @@ impl Decisions {
     /// If the names in the schema of this program do not parse, which a test excludes.
     #[must_use]
     pub fn new(policy: Arc<Policy>, home: Home) -> Self {
-        #[expect(
-            clippy::expect_used,
-            reason = "constant names, loaded by every test of this crate"
-        )]
+        #[expect(clippy::expect_used, reason = "constant names, loaded by every test of this crate")]
         let types = Types::new().expect("the type names of the schema parse");
         Self {
             policy,
@@ -102,9 +96,7 @@ impl Decisions {
 
     /// How many decisions each failing rule forced, under the name `error:ID`.
     pub fn errors(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.errors
-            .iter()
-            .map(|(rule, count)| (self.policy.rule_name(*rule), *count))
+        self.errors.iter().map(|(rule, count)| (self.policy.rule_name(*rule), *count))
     }
 
     /// Whether to ask for a body, or to read one that was pushed.
@@ -118,10 +110,7 @@ impl Decisions {
     /// Whether to accept, hold or refuse a record.
     pub fn judge(&mut self, record: &RecordFacts) -> Judgement {
         let Answer { verdict, rule } = match guardrails::judge(record, &self.home) {
-            Some((verdict, guardrail)) => Answer {
-                verdict,
-                rule: Policy::guardrail(guardrail),
-            },
+            Some((verdict, guardrail)) => Answer { verdict, rule: Policy::guardrail(guardrail) },
             None => held_if_newer(record, self.ask(&Question::Judge(record))),
         };
         Judgement { verdict, rule }
@@ -180,13 +169,7 @@ impl Decisions {
         let saw = question.saw(self.reads(question), home);
         if let Some((verdict, guardrail)) = said {
             let rule = guardrail.name().to_owned();
-            return Explanation {
-                verdict,
-                rule,
-                determining: Vec::new(),
-                errors: Vec::new(),
-                saw,
-            };
+            return Explanation { verdict, rule, determining: Vec::new(), errors: Vec::new(), saw };
         }
         let mut reasons = Reasons::default();
         let mut answer = self.evaluate(question, &mut reasons);
@@ -196,18 +179,8 @@ impl Decisions {
         let rule = self.policy.rule_name(answer.rule).to_owned();
         let name = |place: usize| self.policy.rules()[place].id.clone();
         let determining = reasons.determining.into_iter().map(name).collect();
-        let errors = reasons
-            .errors
-            .into_iter()
-            .map(|(place, why)| (name(place), why))
-            .collect();
-        Explanation {
-            verdict: answer.verdict,
-            rule,
-            determining,
-            errors,
-            saw,
-        }
+        let errors = reasons.errors.into_iter().map(|(place, why)| (name(place), why)).collect();
+        Explanation { verdict: answer.verdict, rule, determining, errors, saw }
     }
 
     /// How many answers are cached.
@@ -255,14 +228,8 @@ impl Decisions {
             Question::Export(..) => Action::Export,
         };
         match self.authorize(question, action, reasons) {
-            Authorized::Allow(rule) => Answer {
-                verdict: Verdict::Accept,
-                rule,
-            },
-            Authorized::Deny(rule) | Authorized::Failed(rule) => Answer {
-                verdict: Verdict::Refuse,
-                rule,
-            },
+            Authorized::Allow(rule) => Answer { verdict: Verdict::Accept, rule },
+            Authorized::Deny(rule) | Authorized::Failed(rule) => Answer { verdict: Verdict::Refuse, rule },
         }
     }
 
@@ -271,40 +238,24 @@ impl Decisions {
         if let Authorized::Allow(rule) | Authorized::Failed(rule) =
             self.authorize(question, Action::Hold, reasons)
         {
-            return Answer {
-                verdict: Verdict::Hold,
-                rule,
-            };
+            return Answer { verdict: Verdict::Hold, rule };
         }
         // What forbade holding says nothing about the outcome from here on.
         reasons.determining.clear();
         match self.authorize(question, Action::Accept, reasons) {
-            Authorized::Allow(rule) => Answer {
-                verdict: Verdict::Accept,
-                rule,
-            },
-            Authorized::Deny(rule) => Answer {
-                verdict: Verdict::Refuse,
-                rule,
-            },
-            Authorized::Failed(rule) => Answer {
-                verdict: Verdict::Hold,
-                rule,
-            },
+            Authorized::Allow(rule) => Answer { verdict: Verdict::Accept, rule },
+            Authorized::Deny(rule) => Answer { verdict: Verdict::Refuse, rule },
+            Authorized::Failed(rule) => Answer { verdict: Verdict::Hold, rule },
         }
     }
 
     fn authorize(&self, question: &Question, action: Action, reasons: &mut Reasons) -> Authorized {
         // Both actions of a judgement share what they read, so that the key covers them together.
-        let request = self
-            .types
-            .request(question, action, self.reads(question), &self.home);
+        let request = self.types.request(question, action, self.reads(question), &self.home);
         let Ok((request, entities)) = request else {
             return Authorized::Failed(Policy::default_deny());
         };
-        let response = self
-            .authorizer
-            .is_authorized(&request, &self.policy.set, &entities);
+        let response = self.authorizer.is_authorized(&request, &self.policy.set, &entities);
         reasons.take(&response, &self.policy);
         if let Some((place, _)) = reasons.errors.first() {
             return Authorized::Failed(self.policy.error_at(*place));
@@ -335,31 +286,23 @@ struct Reasons {
 impl Reasons {
     fn take(&mut self, response: &Response, policy: &Policy) {
         let diagnostics = response.diagnostics();
-        self.determining
-            .extend(diagnostics.reason().map(|id| policy.place(id)));
+        self.determining.extend(diagnostics.reason().map(|id| policy.place(id)));
         self.determining.sort_unstable();
         for AuthorizationError::PolicyEvaluationError(error) in diagnostics.errors() {
-            self.errors
-                .push((policy.place(error.policy_id()), error.inner().to_string()));
+            self.errors.push((policy.place(error.policy_id()), error.inner().to_string()));
         }
         self.errors.sort_unstable();
     }
 }
 
 fn guarded(allow: bool, guardrail: Guardrail) -> Decision {
-    Decision {
-        allow,
-        rule: Policy::guardrail(guardrail),
-    }
+    Decision { allow, rule: Policy::guardrail(guardrail) }
 }
 
 /// What the rules accept is still held while this node does not understand all of it.
 fn held_if_newer(record: &RecordFacts, answer: Answer) -> Answer {
     if answer.verdict == Verdict::Accept && guardrails::is_newer(record) {
-        return Answer {
-            verdict: Verdict::Hold,
-            rule: Policy::guardrail(Guardrail::Newer),
-        };
+        return Answer { verdict: Verdict::Hold, rule: Policy::guardrail(Guardrail::Newer) };
     }
     answer
 }

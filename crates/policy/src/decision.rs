@@ -21,14 +21,8 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order of the schema.
-    pub const ALL: [Self; 6] = [
-        Self::Fetch,
-        Self::Accept,
-        Self::Hold,
-        Self::Forward,
-        Self::Query,
-        Self::Export,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Fetch, Self::Accept, Self::Hold, Self::Forward, Self::Query, Self::Export];
 
     /// The name in a policy.
     #[must_use]

@@ -140,11 +140,7 @@ impl<'a> HeaderFacts<'a> {
                 byte => Some(Tlp::from_code(byte).ok_or_else(unknown)?),
             },
             flags: Flags::from_word(header.flags)?,
-            cover: if header.suite == 0 {
-                Cover::Unsealed
-            } else {
-                Cover::Sealed
-            },
+            cover: if header.suite == 0 { Cover::Unsealed } else { Cover::Sealed },
             time_ms: header.time,
             expires_ms: header.expires,
             now_ms,

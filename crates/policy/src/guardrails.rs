@@ -93,15 +93,9 @@ pub(crate) fn judge(record: &RecordFacts, home: &Home) -> Said<Verdict> {
     if record.header.author.id == home.org {
         let newer = is_newer(record);
         let held = (Verdict::Hold, Guardrail::Newer);
-        return Some(if newer {
-            held
-        } else {
-            (Verdict::Accept, Guardrail::OwnOrg)
-        });
+        return Some(if newer { held } else { (Verdict::Accept, Guardrail::OwnOrg) });
     }
-    let barred = record
-        .marking()
-        .is_some_and(|marking| !allows(&marking.countries, home.country));
+    let barred = record.marking().is_some_and(|marking| !allows(&marking.countries, home.country));
     barred.then_some((Verdict::Refuse, Guardrail::Countries))
 }
 
@@ -220,9 +214,7 @@ fn lapsed(record: &RecordFacts) -> Option<Guardrail> {
         return Some(Guardrail::Expired);
     }
     let until_ms = record.marking().and_then(|marking| marking.retain_until);
-    until_ms
-        .is_some_and(|until_ms| until_ms <= now_ms)
-        .then_some(Guardrail::Retention)
+    until_ms.is_some_and(|until_ms| until_ms <= now_ms).then_some(Guardrail::Retention)
 }
 
 /// For what is addressed beyond the own circle.

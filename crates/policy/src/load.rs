@@ -56,13 +56,7 @@ pub struct LoadError {
 
 impl LoadError {
     fn one(line: usize, message: impl Into<String>) -> Self {
-        Self {
-            faults: vec![Fault {
-                line,
-                rule: None,
-                message: message.into(),
-            }],
-        }
+        Self { faults: vec![Fault { line, rule: None, message: message.into() }] }
     }
 
     fn sorted(mut faults: Vec<Fault>) -> Self {
@@ -122,28 +116,19 @@ impl Policy {
     /// what the schema does not allow.
     pub fn load(text: &str) -> Result<Self, LoadError> {
         if text.len() > MAX_TEXT_BYTES {
-            return Err(LoadError::one(
-                0,
-                format!("it is longer than {MAX_TEXT_BYTES} bytes"),
-            ));
+            return Err(LoadError::one(0, format!("it is longer than {MAX_TEXT_BYTES} bytes")));
         }
         let lines = Lines::new(text);
         let parsed: PolicySet = text.parse().map_err(|errors| parse_faults(&errors, &lines))?;
         let rules = named_rules(&parsed, &lines)?;
-        let by_id = rules
-            .iter()
-            .enumerate()
-            .map(|(at, (rule, _))| (rule.id.clone(), at))
-            .collect();
+        let by_id = rules.iter().enumerate().map(|(at, (rule, _))| (rule.id.clone(), at)).collect();
         let named = rules.iter().map(|(_, cedar)| cedar.clone());
         let set = PolicySet::from_policies(named).map_err(|error| LoadError::one(0, error.to_string()))?;
         let warnings = validate(&set, &rules, &lines)?;
 
         let mut reads = [Reads::default(); Action::ALL.len()];
         for (rule, cedar) in &rules {
-            let json = cedar
-                .to_json()
-                .map_err(|error| LoadError::one(rule.line, error.to_string()))?;
+            let json = cedar.to_json().map_err(|error| LoadError::one(rule.line, error.to_string()))?;
             let of_rule = Reads::of_rule(&json);
             for action in &rule.actions {
                 let of_action = &mut reads[*action as usize];
@@ -191,9 +176,7 @@ impl Policy {
     /// `error:ID` where the evaluation of a rule failed. `unknown-rule` for a number of another policy.
     #[must_use]
     pub fn rule_name(&self, rule: RuleId) -> &str {
-        self.names
-            .get(usize::from(rule.0))
-            .map_or("unknown-rule", String::as_str)
+        self.names.get(usize::from(rule.0)).map_or("unknown-rule", String::as_str)
     }
 
     /// The number behind a name, while this policy is loaded.
@@ -242,11 +225,7 @@ fn rule_number(at: usize) -> RuleId {
 /// The parsed schema. It is part of the program, and a test loads it.
 pub(crate) fn schema() -> Result<&'static Schema, LoadError> {
     static PARSED: OnceLock<Result<Schema, String>> = OnceLock::new();
-    let parse = || {
-        Schema::from_cedarschema_str(SCHEMA)
-            .map(|(schema, _)| schema)
-            .map_err(|e| e.to_string())
-    };
+    let parse = || Schema::from_cedarschema_str(SCHEMA).map(|(schema, _)| schema).map_err(|e| e.to_string());
     let parsed = PARSED.get_or_init(parse).as_ref();
     parsed.map_err(|error| LoadError::one(0, format!("the schema of this program is broken: {error}")))
 }
@@ -259,9 +238,7 @@ struct Lines {
 impl Lines {
     fn new(text: &str) -> Self {
         let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        Self {
-            starts: std::iter::once(0).chain(newlines.map(|(at, _)| at + 1)).collect(),
-        }
+        Self { starts: std::iter::once(0).chain(newlines.map(|(at, _)| at + 1)).collect() }
     }
 
     /// The line that holds a byte, from 1.
@@ -280,11 +257,7 @@ fn parse_faults(errors: &cedar_policy::ParseErrors, lines: &Lines) -> LoadError 
     let fault = |error: &cedar_policy::ParseError| {
         let help = error.help().map(|help| format!(" ({help})")).unwrap_or_default();
         let line = lines.of_diagnostic(error).unwrap_or(0);
-        Fault {
-            line,
-            rule: None,
-            message: format!("{error}{help}"),
-        }
+        Fault { line, rule: None, message: format!("{error}{help}") }
     };
     LoadError::sorted(errors.iter().map(fault).collect())
 }
@@ -295,11 +268,7 @@ fn named_rules(parsed: &PolicySet, lines: &Lines) -> Result<Vec<(Rule, CedarPoli
     for template in parsed.templates() {
         let line = template.as_ref().loc().map_or(0, |loc| lines.of(loc.start()));
         let message = "a rule has a slot such as `?principal`: write the principal out".to_owned();
-        faults.push(Fault {
-            line,
-            rule: None,
-            message,
-        });
+        faults.push(Fault { line, rule: None, message });
     }
     if parsed.num_of_policies() > MAX_RULES {
         return Err(LoadError::one(0, format!("it has more than {MAX_RULES} rules")));
@@ -315,21 +284,13 @@ fn named_rules(parsed: &PolicySet, lines: &Lines) -> Result<Vec<(Rule, CedarPoli
         let id = match checked_id(cedar.annotation("id")) {
             Ok(id) => id.to_owned(),
             Err(message) => {
-                faults.push(Fault {
-                    line,
-                    rule: None,
-                    message,
-                });
+                faults.push(Fault { line, rule: None, message });
                 continue;
             }
         };
         if let Some(first) = seen.insert(id.clone(), line) {
             let message = format!("line {first} has a rule of the same @id: give each rule its own");
-            faults.push(Fault {
-                line,
-                rule: Some(id),
-                message,
-            });
+            faults.push(Fault { line, rule: Some(id), message });
             continue;
         }
         let effect = match cedar.effect() {
@@ -337,36 +298,20 @@ fn named_rules(parsed: &PolicySet, lines: &Lines) -> Result<Vec<(Rule, CedarPoli
             Effect::Forbid => RuleEffect::Forbid,
         };
         let named = cedar.new_id(PolicyId::new(&id));
-        rules.push((
-            Rule {
-                id,
-                line,
-                effect,
-                actions: actions_of(cedar),
-            },
-            named,
-        ));
+        rules.push((Rule { id, line, effect, actions: actions_of(cedar) }, named));
     }
-    if faults.is_empty() {
-        Ok(rules)
-    } else {
-        Err(LoadError::sorted(faults))
-    }
+    if faults.is_empty() { Ok(rules) } else { Err(LoadError::sorted(faults)) }
 }
 
 fn checked_id(id: Option<&str>) -> Result<&str, String> {
     let id = id.ok_or("a rule has no name: put @id(\"NAME\") before it")?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if id.is_empty() || id.len() > MAX_ID_BYTES || !id.bytes().all(allowed) {
-        return Err(format!(
-            "an @id is 1 to {MAX_ID_BYTES} letters, digits, `-`, `_` and `.` long"
-        ));
+        return Err(format!("an @id is 1 to {MAX_ID_BYTES} letters, digits, `-`, `_` and `.` long"));
     }
     // Names of guardrails and errors have a colon and cannot collide.
     if id == DEFAULT_DENY {
-        return Err(format!(
-            "the @id `{DEFAULT_DENY}` is taken by what happens when no rule applies"
-        ));
+        return Err(format!("the @id `{DEFAULT_DENY}` is taken by what happens when no rule applies"));
     }
     Ok(id)
 }
@@ -377,35 +322,19 @@ fn validate(set: &PolicySet, rules: &[(Rule, CedarPolicy)], lines: &Lines) -> Re
     let fault = |id: &PolicyId, diagnostic: &dyn Diagnostic| {
         let id: &str = id.as_ref();
         let rule = rules.iter().map(|(rule, _)| rule).find(|rule| rule.id == id);
-        let line = lines
-            .of_diagnostic(diagnostic)
-            .or(rule.map(|rule| rule.line))
-            .unwrap_or(0);
+        let line = lines.of_diagnostic(diagnostic).or(rule.map(|rule| rule.line)).unwrap_or(0);
         let text = diagnostic.to_string();
         // Cedar names the rule in each message; the fault names it already.
-        let message = text
-            .strip_prefix(&format!("for policy `{id}`, "))
-            .unwrap_or(&text);
-        let help = diagnostic
-            .help()
-            .map(|help| format!(" ({help})"))
-            .unwrap_or_default();
-        Fault {
-            line,
-            rule: Some(id.to_owned()),
-            message: format!("{message}{help}"),
-        }
+        let message = text.strip_prefix(&format!("for policy `{id}`, ")).unwrap_or(&text);
+        let help = diagnostic.help().map(|help| format!(" ({help})")).unwrap_or_default();
+        Fault { line, rule: Some(id.to_owned()), message: format!("{message}{help}") }
     };
-    let errors: Vec<Fault> = result
-        .validation_errors()
-        .map(|error| fault(error.policy_id(), error))
-        .collect();
+    let errors: Vec<Fault> =
+        result.validation_errors().map(|error| fault(error.policy_id(), error)).collect();
     if !errors.is_empty() {
         return Err(LoadError::sorted(errors));
     }
-    let warnings: Vec<Fault> = result
-        .validation_warnings()
-        .map(|warning| fault(warning.policy_id(), warning))
-        .collect();
+    let warnings: Vec<Fault> =
+        result.validation_warnings().map(|warning| fault(warning.policy_id(), warning)).collect();
     Ok(LoadError::sorted(warnings).faults)
 }

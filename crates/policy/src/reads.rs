@@ -36,20 +36,13 @@ impl Reads {
     pub(crate) fn of_rule(rule: &Value) -> Self {
         let mut reads = Self::default();
         for scope in ["principal", "resource"] {
-            let op = rule
-                .get(scope)
-                .and_then(|scope| scope.get("op"))
-                .and_then(Value::as_str);
+            let op = rule.get(scope).and_then(|scope| scope.get("op")).and_then(Value::as_str);
             // `is` asks for the type only; all else that is not "All" compares ids.
             let type_only = op == Some("is") && rule[scope].get("in").is_none();
             reads.ids |= op != Some("All") && !type_only;
         }
         let conditions = rule.get("conditions").and_then(Value::as_array);
-        for body in conditions
-            .into_iter()
-            .flatten()
-            .filter_map(|condition| condition.get("body"))
-        {
+        for body in conditions.into_iter().flatten().filter_map(|condition| condition.get("body")) {
             reads.walk(body);
         }
         reads
@@ -100,11 +93,7 @@ fn is_author(expression: &Value) -> bool {
 }
 
 fn bits_of(text: &str) -> u64 {
-    Attr::ALL
-        .iter()
-        .filter(|attr| attr.name() == text)
-        .map(|attr| attr.bit())
-        .sum()
+    Attr::ALL.iter().filter(|attr| attr.name() == text).map(|attr| attr.bit()).sum()
 }
 
 /// The attributes named by a text or a path of texts.

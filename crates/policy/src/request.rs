@@ -67,14 +67,7 @@ impl<'a> Question<'a> {
     fn reads_of_principal(&self, reads: Reads) -> Reads {
         let author = &self.header().author.id;
         let is_author = self.principal_org().is_some_and(|org| org.id == *author);
-        if is_author {
-            Reads {
-                attrs: reads.attrs | reads.author,
-                ..reads
-            }
-        } else {
-            reads
-        }
+        if is_author { Reads { attrs: reads.attrs | reads.author, ..reads } } else { reads }
     }
 
     fn visit_principal(&self, home: &Home, sink: &mut impl Sink) {
@@ -115,8 +108,7 @@ impl<'a> Question<'a> {
                 Self::Query(_, person) => sink.bytes(person.name.as_bytes()),
                 Self::Export(_, consumer) => sink.bytes(consumer.name.as_bytes()),
                 Self::Fetch(_) | Self::Judge(_) | Self::Forward(..) => {
-                    sink.key
-                        .extend(self.principal_org().map_or([0; 32], |org| org.id.0));
+                    sink.key.extend(self.principal_org().map_or([0; 32], |org| org.id.0));
                 }
             }
             sink.key.extend(self.header().author.id.0);
@@ -139,29 +131,20 @@ impl<'a> Question<'a> {
     pub(crate) fn saw(&self, reads: Reads, home: &Home) -> Vec<(String, String)> {
         let mut saw = Vec::new();
         let mut visit = |prefix, with: &mut dyn FnMut(&mut WordSink)| {
-            with(&mut WordSink {
-                reads,
-                prefix,
-                words: &mut saw,
-            });
+            with(&mut WordSink { reads, prefix, words: &mut saw });
         };
         visit("principal", &mut |sink| self.visit_principal(home, sink));
         visit("resource", &mut |sink| self.visit_resource(sink));
         visit("context", &mut |sink| self.visit_context(sink));
         if let Some(author) = self.other_author().filter(|_| reads.has(Attr::Author)) {
-            visit("resource.author", &mut |sink| {
-                attributes::visit_org(author, home, sink)
-            });
+            visit("resource.author", &mut |sink| attributes::visit_org(author, home, sink));
         }
         saw
     }
 }
 
 fn reads_of_author(reads: Reads) -> Reads {
-    Reads {
-        attrs: reads.author,
-        ..reads
-    }
+    Reads { attrs: reads.author, ..reads }
 }
 
 /// No attribute has this number in a key.
@@ -243,8 +226,7 @@ impl Sink for WordSink<'_> {
 
     fn text(&mut self, attr: Attr, value: &str) {
         if self.wants(attr) {
-            self.words
-                .push((format!("{}.{}", self.prefix, attr.name()), value.to_owned()));
+            self.words.push((format!("{}.{}", self.prefix, attr.name()), value.to_owned()));
         }
     }
 
@@ -301,12 +283,7 @@ impl Types {
         let uid = |name: &str, id: &str| uid_of(&names, name, id);
         let actions = Action::ALL.map(|action| uid("Action", action.name()));
         let (record, header) = (uid("Record", "this"), uid("Header", "this"));
-        Ok(Self {
-            names,
-            actions,
-            record,
-            header,
-        })
+        Ok(Self { names, actions, record, header })
     }
 
     fn uid(&self, type_name: &str, id: &str) -> EntityUid {
@@ -321,11 +298,7 @@ impl Types {
         reads: Reads,
         home: &Home,
     ) -> Result<(Request, Entities), RequestError> {
-        let sink = |reads| EntitySink {
-            reads,
-            types: self,
-            attrs: HashMap::new(),
-        };
+        let sink = |reads| EntitySink { reads, types: self, attrs: HashMap::new() };
         let author = question.header().author;
         let author_uid = self.uid("Org", &hex(&author.id.0));
 
@@ -411,9 +384,7 @@ impl Sink for EntitySink<'_> {
 
     fn member(&mut self, attr: Attr, set: &'static str, value: &str) {
         let types = self.types;
-        self.put(attr, || {
-            RestrictedExpression::new_entity_uid(types.uid(set, value))
-        });
+        self.put(attr, || RestrictedExpression::new_entity_uid(types.uid(set, value)));
     }
 
     fn texts<'t>(&mut self, attr: Attr, values: impl Iterator<Item = &'t str>) {

@@ -124,10 +124,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         }
         let key = *run.log();
-        let may_write = self
-            .directory
-            .org_of(key.author)
-            .is_some_and(|org| self.directory.is_member(org, key.circle));
+        let may_write =
+            self.directory.org_of(key.author).is_some_and(|org| self.directory.is_member(org, key.circle));
         let open = self.store.standing(log) == Some(Standing::Open);
         if !may_write || (open && self.searches.is_stopped(key.author, key.circle)) {
             return Ok(());
@@ -164,10 +162,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut outcomes = Vec::with_capacity(run.entries().len());
         let mut decided = Vec::with_capacity(run.entries().len());
         for entry in run.entries() {
-            let place = RecordRef {
-                log,
-                seq: entry.header.seq,
-            };
+            let place = RecordRef { log, seq: entry.header.seq };
             let one = if place.seq > limit {
                 self.undecided(rule::DISPUTED, Verdict::Refused, BodyState::NotHeld)?
             } else {
@@ -185,10 +180,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         self.store.append(log, run, packed, &outcomes)?;
         for (entry, one) in run.entries().iter().zip(&decided) {
-            let place = RecordRef {
-                log,
-                seq: entry.header.seq,
-            };
+            let place = RecordRef { log, seq: entry.header.seq };
             self.settle(place, entry, one, out)?;
             match (&entry.body, from) {
                 (Part::Ask, Some(link)) => self.announced_body(link, place)?,
@@ -203,13 +195,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if let Some(stamped) = self.store.outcome(place)
             && stamped.outcome.body == BodyState::Wanted
         {
-            self.store.set_outcome(
-                place,
-                Outcome {
-                    body: BodyState::Withheld,
-                    ..stamped.outcome
-                },
-            )?;
+            self.store.set_outcome(place, Outcome { body: BodyState::Withheld, ..stamped.outcome })?;
         }
         Ok(())
     }
@@ -224,19 +210,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 let decision = self.fetch_allowed(entry);
                 let rule = self.number_of_rule(decision.rule)?;
                 Ok(if decision.allow {
-                    Decided {
-                        verdict: Verdict::Unjudged,
-                        body: BodyState::Wanted,
-                        rule,
-                        read: None,
-                    }
+                    Decided { verdict: Verdict::Unjudged, body: BodyState::Wanted, rule, read: None }
                 } else {
-                    Decided {
-                        verdict: Verdict::Refused,
-                        body: BodyState::Refused,
-                        rule,
-                        read: None,
-                    }
+                    Decided { verdict: Verdict::Refused, body: BodyState::Refused, rule, read: None }
                 })
             }
         }
@@ -259,12 +235,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let rule = self.fetch_allowed(entry).rule;
             let rule = self.number_of_rule(rule)?;
             let (verdict, body) = (Verdict::Refused, BodyState::Refused);
-            return Ok(Decided {
-                verdict,
-                body,
-                rule,
-                read: None,
-            });
+            return Ok(Decided { verdict, body, rule, read: None });
         }
         let judgement = self.judge(entry, &body);
         let rule = self.number_of_rule(judgement.rule)?;
@@ -276,12 +247,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if verdict == Verdict::Accepted && self.lacks_ancestor(&body)? {
             return self.undecided(rule::ANCESTOR, Verdict::Held, BodyState::Here);
         }
-        Ok(Decided {
-            verdict,
-            body: state,
-            rule,
-            read: Some(body),
-        })
+        Ok(Decided { verdict, body: state, rule, read: Some(body) })
     }
 
     /// Whether a version holds changes to a version that is not here.
@@ -309,12 +275,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         body: BodyState,
     ) -> Result<Decided, StoreError> {
         let rule = self.store.intern_rule(rule)?;
-        Ok(Decided {
-            verdict,
-            body,
-            rule,
-            read: None,
-        })
+        Ok(Decided { verdict, body, rule, read: None })
     }
 
     /// The store's number for a rule of the policy in force.
@@ -344,20 +305,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         decided: &Decided,
         out: &mut Output,
     ) -> Result<(), StoreError> {
-        let here = self
-            .store
-            .outcome(place)
-            .is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
+        let here = self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
         if decided.verdict == Verdict::Accepted
             && here
             && let Some(read) = &decided.read
         {
             let observables = crate::mesh::observables(read);
-            self.judged.push(Judged {
-                place,
-                verdict: decided.verdict,
-                observables,
-            });
+            self.judged.push(Judged { place, verdict: decided.verdict, observables });
         }
         if decided.verdict != Verdict::Unjudged {
             out.push(Effect::Event(Event::Judged {
@@ -395,13 +349,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let node = self.node_of(link);
         let from = self.store.intern_peer(&node)?;
         let received = self.now.wall;
-        let outcome = Outcome {
-            verdict: decided.verdict,
-            body: decided.body,
-            rule: decided.rule,
-            from,
-            received,
-        };
+        let outcome =
+            Outcome { verdict: decided.verdict, body: decided.body, rule: decided.rule, from, received };
         if decided.body == BodyState::Here {
             self.store.set_body(place, &body, outcome)?;
         } else {
@@ -410,10 +359,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let passes = decided.verdict == Verdict::Accepted || self.is_newer_hold(decided.rule);
         entry.body = Part::Here(body);
         self.settle(place, &entry, &decided, out)?;
-        if passes {
-            self.released(place, Some(link))
-        } else {
-            Ok(())
-        }
+        if passes { self.released(place, Some(link)) } else { Ok(()) }
     }
 }

@@ -69,9 +69,7 @@ impl Bodies {
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
     fn is_missing(&self, place: RecordRef) -> bool {
-        self.store
-            .outcome(place)
-            .is_some_and(|stamped| stamped.outcome.body.is_missing())
+        self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body.is_missing())
     }
 
     /// A peer may give this body.
@@ -84,14 +82,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 return Ok(());
             };
             let order = (entry.header.class, Reverse(entry.header.time));
-            self.bodies.sources.insert(
-                place,
-                Source {
-                    order,
-                    links: Vec::new(),
-                    withheld: false,
-                },
-            );
+            self.bodies.sources.insert(place, Source { order, links: Vec::new(), withheld: false });
         }
         if let Some(source) = self.bodies.sources.get_mut(&place)
             && source.links.len() < LINKS_MAX
@@ -113,10 +104,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     ) {
         let first = RecordRef { log, seq: from };
         let missing = self.store.wanted(first, REFS_MAX);
-        for place in missing
-            .into_iter()
-            .take_while(|place| place.log == log && place.seq <= to)
-        {
+        for place in missing.into_iter().take_while(|place| place.log == log && place.seq <= to) {
             if !except.contains(&place.seq) {
                 // A record that cannot be read is found by the next read; it is no peer's business.
                 let _ = self.announced_body(link, place);
@@ -133,10 +121,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         out: &mut Output,
     ) -> Result<(), StoreError> {
         for entry in run.entries() {
-            let place = RecordRef {
-                log,
-                seq: entry.header.seq,
-            };
+            let place = RecordRef { log, seq: entry.header.seq };
             if !self.is_missing(place) {
                 continue;
             }
@@ -169,10 +154,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 && let Some(stamped) = self.store.outcome(place)
                 && stamped.outcome.body == BodyState::Wanted
             {
-                let outcome = tocsin_store::Outcome {
-                    body: BodyState::Withheld,
-                    ..stamped.outcome
-                };
+                let outcome = tocsin_store::Outcome { body: BodyState::Withheld, ..stamped.outcome };
                 self.store.set_outcome(place, outcome)?;
             }
         }
@@ -256,11 +238,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut live_bytes = 0;
         for what in refs.iter().take(REFS_MAX) {
             let status = self.status_of_body(link, *what, peer.org)?;
-            let len = if let BodyStatus::Here(body) = &status {
-                body.len()
-            } else {
-                0
-            };
+            let len = if let BodyStatus::Here(body) = &status { body.len() } else { 0 };
             let data = BodyData { what: *what, status };
             if len > PUSH_BODY_MAX {
                 self.bulk(link, Message::Bodies(vec![data]));
@@ -322,16 +300,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let Some(log) = self.log_mine(link, data.what.log) else {
                 continue;
             };
-            let place = RecordRef {
-                log,
-                seq: data.what.seq,
-            };
-            if self
-                .bodies
-                .asked
-                .get(&place)
-                .is_none_or(|(asked, _)| *asked != link)
-            {
+            let place = RecordRef { log, seq: data.what.seq };
+            if self.bodies.asked.get(&place).is_none_or(|(asked, _)| *asked != link) {
                 continue;
             }
             self.bodies.asked.remove(&place);
@@ -392,30 +362,18 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         known.holes_due = false;
         let Some(peer) = known.peer() else { return };
-        let start = known.holes_from.unwrap_or(RecordRef {
-            log: LogNo(0),
-            seq: 0,
-        });
+        let start = known.holes_from.unwrap_or(RecordRef { log: LogNo(0), seq: 0 });
         let missing = self.store.wanted(start, REFS_MAX);
-        let next = if missing.len() < REFS_MAX {
-            None
-        } else {
-            missing.last().copied()
-        };
+        let next = if missing.len() < REFS_MAX { None } else { missing.last().copied() };
         let mut refs = Vec::new();
         for place in missing {
-            let shared = self
-                .circle_of(place.log)
-                .is_some_and(|circle| self.shares(peer.org, circle));
+            let shared = self.circle_of(place.log).is_some_and(|circle| self.shares(peer.org, circle));
             if shared && let Some(log) = self.number(link, place.log) {
                 refs.push(BodyRef { log, seq: place.seq });
             }
         }
         if let Some(known) = self.links.get_mut(&link) {
-            known.holes_from = next.map(|place| RecordRef {
-                seq: place.seq + 1,
-                ..place
-            });
+            known.holes_from = next.map(|place| RecordRef { seq: place.seq + 1, ..place });
             // More than one message holds: the rest goes with the next turn.
             known.holes_due = next.is_some();
         }
@@ -449,10 +407,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 continue;
             };
             let place = RecordRef { log, seq: what.seq };
-            let here = self
-                .store
-                .outcome(place)
-                .is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
+            let here =
+                self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
             if here
                 && let Some(entry) = self.store.entry(place)?
                 && self.may_send(log, &entry, peer.org)

@@ -146,12 +146,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let Some(no) = self.number(link, log) else {
                 continue;
             };
-            ranges.push(Range {
-                log: no,
-                from,
-                to,
-                bodies: true,
-            });
+            ranges.push(Range { log: no, from, to, bodies: true });
             asked.insert(log);
         }
         if ranges.is_empty() {
@@ -160,23 +155,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.catchup.next_id += 1;
         let id = self.catchup.next_id;
         self.catchup.under_way.extend(asked.iter().copied());
-        self.catchup.asked.insert(
-            link,
-            Asked {
-                id,
-                logs: asked,
-                heard: self.now.mono,
-                taken: 0,
-            },
-        );
-        self.tell(
-            link,
-            Message::Want(Want {
-                id,
-                ranges,
-                credit: CREDIT,
-            }),
-        );
+        self.catchup.asked.insert(link, Asked { id, logs: asked, heard: self.now.mono, taken: 0 });
+        self.tell(link, Message::Want(Want { id, ranges, credit: CREDIT }));
     }
 
     pub(crate) fn catchup_timeouts(&mut self) {
@@ -255,14 +235,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn heard_want(&mut self, link: LinkId, want: Want) -> Result<(), StoreError> {
         let ranges: VecDeque<Range> = want.ranges.into_iter().take(RANGES_MAX).collect();
         let credit = want.credit.min(CREDIT_MAX);
-        self.catchup.serving.insert(
-            link,
-            Serving {
-                id: want.id,
-                ranges,
-                credit,
-            },
-        );
+        self.catchup.serving.insert(link, Serving { id: want.id, ranges, credit });
         self.serve(link)
     }
 
@@ -320,29 +293,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let len = u32::try_from(run.packed.len()).unwrap_or(u32::MAX);
             sent += len;
             reached = Some(run.last);
-            self.bulk(
-                link,
-                Message::Page(Page {
-                    want,
-                    log: key.into(),
-                    last,
-                    packed: run.packed.to_vec(),
-                }),
-            );
+            self.bulk(link, Message::Page(Page { want, log: key.into(), last, packed: run.packed.to_vec() }));
             if last {
                 return Ok((sent, None));
             }
         }
         if reached.is_none() {
-            self.bulk(
-                link,
-                Message::Page(Page {
-                    want,
-                    log: key.into(),
-                    last: true,
-                    packed: Vec::new(),
-                }),
-            );
+            self.bulk(link, Message::Page(Page { want, log: key.into(), last: true, packed: Vec::new() }));
         }
         // Something is always charged, so that empty ranges cannot be asked for without end.
         Ok((sent.max(64), reached))
@@ -368,12 +325,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut allowed = |place: RecordRef, entry: &tocsin_record::Entry, _: &tocsin_store::Outcome| {
             self.may_send(place.log, entry, peer.org)
         };
-        reader.runs(
-            log,
-            from,
-            max_bytes,
-            &mut tocsin_store::Bodies::Where(&mut allowed),
-        )
+        reader.runs(log, from, max_bytes, &mut tocsin_store::Bodies::Where(&mut allowed))
     }
 
     pub(crate) fn bulk(&mut self, link: LinkId, message: Message) {

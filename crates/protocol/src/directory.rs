@@ -93,10 +93,8 @@ impl Directory {
         let mut directory = Self::open(first.clone())?;
         // Each pass takes what the one before made room for; versions step by one, so passes are bounded.
         for _ in 0..=documents.len() {
-            let new = documents
-                .iter()
-                .filter(|signed| matches!(directory.take(signed), Ok(Taken::New)))
-                .count();
+            let new =
+                documents.iter().filter(|signed| matches!(directory.take(signed), Ok(Taken::New))).count();
             if new == 0 {
                 break;
             }
@@ -126,8 +124,7 @@ impl Directory {
         self.charter = self.charter.follow(last, signed)?;
         self.charters.push(signed.clone());
         let charter = &self.charter;
-        self.certificates
-            .retain(|_, (certificate, _)| charter.org(certificate.org).is_some());
+        self.certificates.retain(|_, (certificate, _)| charter.org(certificate.org).is_some());
         self.reindex();
         Ok(Taken::New)
     }
@@ -166,10 +163,7 @@ impl Directory {
         if let Some((_, known)) = self.revocations.get(version as usize - 1) {
             return known_or_rival(known, signed, version);
         }
-        let known = self
-            .revocations
-            .last()
-            .map(|(list, signed)| (list, signed.hash()));
+        let known = self.revocations.last().map(|(list, signed)| (list, signed.hash()));
         let list = Revocations::open(self.mesh, &self.charter, known, signed)?;
         self.revocations.push((list, signed.clone()));
         Ok(Taken::New)
@@ -177,10 +171,8 @@ impl Directory {
 
     fn take_roster(&mut self, signed: &Signed) -> Result<Taken, TakeError> {
         let roster: Roster = signed.read()?;
-        let certified: BTreeSet<[u8; 32]> = self
-            .nodes()
-            .flat_map(|(_, node)| node.steward_keys().collect::<Vec<_>>())
-            .collect();
+        let certified: BTreeSet<[u8; 32]> =
+            self.nodes().flat_map(|(_, node)| node.steward_keys().collect::<Vec<_>>()).collect();
         if roster.version == 1 && !roster.stewards.iter().all(|key| certified.contains(key)) {
             return Err(TakeError::Stranger);
         }
@@ -195,18 +187,10 @@ impl Directory {
             self.rosters.insert(circle, vec![(roster, signed.clone())]);
             return Ok(Taken::New);
         }
-        let chain = self
-            .rosters
-            .values_mut()
-            .find(|chain| chain[0].0.nonce == roster.nonce);
+        let chain = self.rosters.values_mut().find(|chain| chain[0].0.nonce == roster.nonce);
         let Some(chain) = chain else {
             let (known, found) = (0, roster.version);
-            return Err(DocumentError::Follows {
-                form: Form::Roster,
-                known,
-                found,
-            }
-            .into());
+            return Err(DocumentError::Follows { form: Form::Roster, known, found }.into());
         };
         if let Some((_, known)) = chain.get(roster.version as usize - 1) {
             return known_or_rival(known, signed, roster.version);
@@ -245,42 +229,30 @@ impl Directory {
     /// Version and hash of the charter in force.
     #[must_use]
     pub fn charter_behind(&self) -> Behind {
-        Behind {
-            version: self.charter.version,
-            hash: self.charters[self.charters.len() - 1].hash(),
-        }
+        Behind { version: self.charter.version, hash: self.charters[self.charters.len() - 1].hash() }
     }
 
     /// Version and hash of the revocations in force.
     #[must_use]
     pub fn revocations_behind(&self) -> Behind {
-        self.revocations
-            .last()
-            .map_or_else(Behind::default, |(list, signed)| Behind {
-                version: list.version,
-                hash: signed.hash(),
-            })
+        self.revocations.last().map_or_else(Behind::default, |(list, signed)| Behind {
+            version: list.version,
+            hash: signed.hash(),
+        })
     }
 
     /// Charters and revocations after the versions that another node has in force, charters first.
     #[must_use]
     pub fn after(&self, charter: u32, revocations: u32) -> Vec<Signed> {
         let charters = self.charters.iter().skip(charter as usize);
-        let revocations = self
-            .revocations
-            .iter()
-            .skip(revocations as usize)
-            .map(|(_, signed)| signed);
+        let revocations = self.revocations.iter().skip(revocations as usize).map(|(_, signed)| signed);
         charters.chain(revocations).cloned().collect()
     }
 
     /// All documents, in an order in which they can be taken.
     #[must_use]
     pub fn all(&self) -> Vec<Signed> {
-        self.after(0, 0)
-            .into_iter()
-            .chain(self.spread().cloned())
-            .collect()
+        self.after(0, 0).into_iter().chain(self.spread().cloned()).collect()
     }
 
     /// Certificates and rosters: what spreads by comparing lists.
@@ -306,10 +278,7 @@ impl Directory {
     #[must_use]
     pub fn lacking(&self, list: &[DocHash]) -> Vec<Signed> {
         let theirs: BTreeSet<DocHash> = list.iter().copied().collect();
-        self.spread()
-            .filter(|signed| !theirs.contains(&signed.hash()))
-            .cloned()
-            .collect()
+        self.spread().filter(|signed| !theirs.contains(&signed.hash())).cloned().collect()
     }
 
     /// The certificate of a node, unless it was revoked.
@@ -360,9 +329,7 @@ impl Directory {
     }
 
     fn is_revoked(&self, org: OrgId, node: NodeKey) -> bool {
-        self.revocations
-            .last()
-            .is_some_and(|(list, _)| list.has(org, node))
+        self.revocations.last().is_some_and(|(list, _)| list.has(org, node))
     }
 
     /// The roster of a circle that has one of its own.
@@ -373,9 +340,7 @@ impl Directory {
 
     /// Circles with a roster of their own, in order.
     pub fn circles(&self) -> impl Iterator<Item = (CircleId, &Roster)> {
-        self.rosters
-            .iter()
-            .filter_map(|(circle, chain)| chain.last().map(|(roster, _)| (*circle, roster)))
+        self.rosters.iter().filter_map(|(circle, chain)| chain.last().map(|(roster, _)| (*circle, roster)))
     }
 
     /// The version of a circle's roster: the charter's for the mesh, 1 for an own circle, 0 if it is not known.
@@ -393,11 +358,7 @@ impl Directory {
     /// The org whose own circle this is.
     #[must_use]
     pub fn owner(&self, circle: CircleId) -> Option<OrgId> {
-        self.charter
-            .orgs
-            .iter()
-            .map(|org| org.root)
-            .find(|org| CircleId::own(self.mesh, *org) == circle)
+        self.charter.orgs.iter().map(|org| org.root).find(|org| CircleId::own(self.mesh, *org) == circle)
     }
 
     /// Whether an org is a member of a circle: may write to it and read it.
@@ -432,9 +393,6 @@ fn known_or_rival(known: &Signed, signed: &Signed, version: u32) -> Result<Taken
     if known.hash() == signed.hash() {
         Ok(Taken::Known)
     } else {
-        Err(TakeError::Rival {
-            form: signed.form,
-            version,
-        })
+        Err(TakeError::Rival { form: signed.form, version })
     }
 }

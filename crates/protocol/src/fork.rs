@@ -54,10 +54,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if self.searches.searches.len() >= SEARCHES_MAX || other <= same {
             return;
         }
-        self.searches
-            .searches
-            .entry((log, link))
-            .or_insert(Search { same, other });
+        self.searches.searches.entry((log, link)).or_insert(Search { same, other });
         self.step(link, log);
     }
 
@@ -210,11 +207,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if key.author == self.node {
             self.lost_own_records(log);
         }
-        out.push(Effect::Event(Event::Forked {
-            author: key.author,
-            circle: key.circle,
-            seq: at,
-        }));
+        out.push(Effect::Event(Event::Forked { author: key.author, circle: key.circle, seq: at }));
         for link in self.links_of(log) {
             self.tell_proof(link, log, &kept);
             if let Some(link) = self.links.get_mut(&link) {
@@ -227,11 +220,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     fn tell_proof(&mut self, link: LinkId, log: LogNo, pages: &[Vec<u8>]) {
         let Some(no) = self.number(link, log) else { return };
         if let [one, other] = pages {
-            let push = |page: &Vec<u8>| Push {
-                log: no,
-                reply: true,
-                page: page.clone(),
-            };
+            let push = |page: &Vec<u8>| Push { log: no, reply: true, page: page.clone() };
             self.tell(link, Message::Fork(Box::new([push(one), push(other)])));
         }
     }
@@ -271,11 +260,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         match prove(&one, &other) {
             Ok(at) => self.forked(log, at, [one, other], out),
             Err(reason) => {
-                self.close(
-                    link,
-                    format!("it sent a fork proof that proves nothing: {reason}"),
-                    out,
-                );
+                self.close(link, format!("it sent a fork proof that proves nothing: {reason}"), out);
                 Ok(())
             }
         }

@@ -52,14 +52,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         entry[32..40].copy_from_slice(&height.to_be_bytes());
         entry[40..72].copy_from_slice(&at.0);
         entry[72] = state as u8;
-        Some(Row {
-            id,
-            entry,
-            info,
-            height,
-            at,
-            state,
-        })
+        Some(Row { id, entry, info, height, at, state })
     }
 
     /// Logs of the circles that an org is in or carries, in order of log id.
@@ -80,10 +73,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     fn hello_for(&self, org: OrgId) -> Hello {
         let all: Vec<u8> = self.rows(org).iter().flat_map(|row| row.entry).collect();
-        Hello {
-            logs: id::hash(id::FRONTIER, &[b"root", &all]),
-            documents: self.directory.root(),
-        }
+        Hello { logs: id::hash(id::FRONTIER, &[b"root", &all]), documents: self.directory.root() }
     }
 
     pub(crate) fn say_hello(&mut self, link: LinkId) {
@@ -104,12 +94,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let due = |link: &crate::link::Link| {
             link.peer().is_some() && !link.behind && (link.hello_due || link.next_hello <= mono)
         };
-        let due: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| due(link))
-            .map(|(id, _)| *id)
-            .collect();
+        let due: Vec<LinkId> = self.links.iter().filter(|(_, link)| due(link)).map(|(id, _)| *id).collect();
         for id in due {
             self.say_hello(id);
         }
@@ -153,11 +138,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let differ = |row: &&Row| mine[usize::from(row.id.0[0])] != theirs.0[usize::from(row.id.0[0])];
         let mut entries = Vec::new();
         for row in rows.iter().filter(differ) {
-            let Some(no) = self
-                .links
-                .get_mut(&link)
-                .map(|link| link.name(row.info.key.into()))
-            else {
+            let Some(no) = self.links.get_mut(&link).map(|link| link.name(row.info.key.into())) else {
                 return;
             };
             entries.push(EntryOf {
@@ -188,10 +169,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         };
         for entry in entries.0 {
-            let named = self
-                .links
-                .get_mut(&link)
-                .map_or(Ok(()), |link| link.named(entry.no, entry.log));
+            let named = self.links.get_mut(&link).map_or(Ok(()), |link| link.named(entry.no, entry.log));
             if let Err(reason) = named {
                 self.close(link, reason, out);
                 return Ok(());
@@ -240,10 +218,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         {
             return Ok(Some(tip.id));
         }
-        Ok(self
-            .store
-            .entry(tocsin_store::RecordRef { log, seq })?
-            .map(|entry| entry.id))
+        Ok(self.store.entry(tocsin_store::RecordRef { log, seq })?.map(|entry| entry.id))
     }
 }
 

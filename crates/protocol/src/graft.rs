@@ -44,12 +44,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let patience = FLUSH_MS + self.parent_rtt(log);
         let due = self.now.mono + patience;
         let tree = self.trees.trees.entry(log).or_default();
-        let missing = tree.missing.get_or_insert(Missing {
-            to,
-            announcers: Vec::new(),
-            due,
-            tries: 0,
-        });
+        let missing = tree.missing.get_or_insert(Missing { to, announcers: Vec::new(), due, tries: 0 });
         missing.to = missing.to.max(to);
         if !missing.announcers.contains(&link) && missing.announcers.len() < ANNOUNCERS_MAX {
             missing.announcers.push(link);
@@ -134,14 +129,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 Ok(page) => page.to_vec(),
                 Err(_) => continue,
             };
-            self.tell(
-                link,
-                Message::Push(Push {
-                    log: no,
-                    reply: true,
-                    page,
-                }),
-            );
+            self.tell(link, Message::Push(Push { log: no, reply: true, page }));
         }
         Ok(())
     }

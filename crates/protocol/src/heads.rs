@@ -114,28 +114,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if !due {
                 continue;
             }
-            self.heads.said.insert(
-                circle,
-                Said {
-                    at: mono,
-                    seq,
-                    epoch,
-                    releases,
-                },
-            );
+            self.heads.said.insert(circle, Said { at: mono, seq, epoch, releases });
             let time = self.now.wall;
             let mesh = self.directory.mesh();
             let hash = head_hash(&mesh, &self.node, &circle, epoch, seq, &id, releases, time);
             let signature = self.identity.secret.sign(&hash);
-            let state = HeadState {
-                epoch,
-                seq,
-                id,
-                releases,
-                time,
-                heard: mono,
-                signature,
-            };
+            let state = HeadState { epoch, seq, id, releases, time, heard: mono, signature };
             self.heads.heads.insert((self.node, circle), state);
             self.pass_head(self.node, circle, state, None);
         }
@@ -144,24 +128,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// The committed end of this node's newest log in a circle.
     fn own_head(&self, circle: CircleId) -> (u64, u64, RecordId) {
         let info = self.writer.newest(circle).and_then(|log| self.reader.log(log));
-        info.map_or((0, 0, RecordId::ZERO), |info| {
-            (info.key.epoch, info.tip.seq, info.tip.id)
-        })
+        info.map_or((0, 0, RecordId::ZERO), |info| (info.key.epoch, info.tip.seq, info.tip.id))
     }
 
     /// Passes a head on along its log's tree; that of a node without a log goes along every link of the circle.
     fn pass_head(&mut self, node: NodeKey, circle: CircleId, head: HeadState, from: Option<LinkId>) {
-        let key = LogName {
-            author: node,
-            circle,
-            epoch: head.epoch,
-        }
-        .key(self.directory.mesh());
-        let eager = self
-            .store
-            .log_no(&key)
-            .map(|log| self.trees.eager(log))
-            .unwrap_or_default();
+        let key = LogName { author: node, circle, epoch: head.epoch }.key(self.directory.mesh());
+        let eager = self.store.log_no(&key).map(|log| self.trees.eager(log)).unwrap_or_default();
         let all = head.seq == 0 || eager.is_empty();
         for (id, link) in &self.links {
             let Some(peer) = link.peer() else { continue };
@@ -169,12 +142,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 continue;
             }
             if all || eager.contains(id) {
-                self.heads
-                    .passing
-                    .entry(*id)
-                    .or_default()
-                    .heads
-                    .insert((node, circle), head);
+                self.heads.passing.entry(*id).or_default().heads.insert((node, circle), head);
             }
         }
     }
@@ -208,11 +176,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let Some(org) = self.directory.org_of(node) else {
                 continue;
             };
-            let newer = self
-                .heads
-                .heads
-                .get(&key)
-                .is_none_or(|known| known.time < head.time);
+            let newer = self.heads.heads.get(&key).is_none_or(|known| known.time < head.time);
             if !newer
                 || node == self.node
                 || head.time > self.now.wall + AHEAD_MS
@@ -222,16 +186,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 continue;
             }
             let mesh = self.directory.mesh();
-            let hash = head_hash(
-                &mesh,
-                &node,
-                &log.circle,
-                log.epoch,
-                head.seq,
-                &head.id,
-                head.releases,
-                head.time,
-            );
+            let hash =
+                head_hash(&mesh, &node, &log.circle, log.epoch, head.seq, &head.id, head.releases, head.time);
             if keys::verify(&node.0, &hash, &head.signature).is_err() {
                 continue;
             }
@@ -278,27 +234,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             };
             let mut heads = Vec::new();
             for ((author, circle), head) in passing.heads {
-                let log = link.name(LogName {
-                    author,
-                    circle,
-                    epoch: head.epoch,
-                });
-                let HeadState {
-                    seq,
-                    id,
-                    releases,
-                    time,
-                    signature,
-                    ..
-                } = head;
-                heads.push(Head {
-                    log,
-                    seq,
-                    id,
-                    releases,
-                    time,
-                    signature,
-                });
+                let log = link.name(LogName { author, circle, epoch: head.epoch });
+                let HeadState { seq, id, releases, time, signature, .. } = head;
+                heads.push(Head { log, seq, id, releases, time, signature });
             }
             let mut receipts = Vec::new();
             for ((log, holder), receipt) in passing.receipts {
@@ -306,23 +244,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                     continue;
                 };
                 let log = link.name(key.into());
-                let holder = link.name(LogName {
-                    author: holder,
-                    circle: CircleId::mesh(mesh),
-                    epoch: 0,
-                });
-                let ReceiptState {
-                    height,
-                    time,
-                    signature,
-                } = receipt;
-                receipts.push(Receipt {
-                    log,
-                    holder,
-                    height,
-                    time,
-                    signature,
-                });
+                let holder = link.name(LogName { author: holder, circle: CircleId::mesh(mesh), epoch: 0 });
+                let ReceiptState { height, time, signature } = receipt;
+                receipts.push(Receipt { log, holder, height, time, signature });
             }
             for some in heads.chunks(STATEMENTS_MAX) {
                 link.send(Message::Heads(some.to_vec()));
@@ -341,11 +265,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let Some(info) = self.reader.log(log) else {
                 continue;
             };
-            let every = if self.directory.size(info.key.circle) > LARGE {
-                RECEIPT_LARGE_MS
-            } else {
-                RECEIPT_MS
-            };
+            let every =
+                if self.directory.size(info.key.circle) > LARGE { RECEIPT_LARGE_MS } else { RECEIPT_MS };
             if self.heads.sent.get(&log).is_some_and(|sent| sent + every > mono) {
                 continue;
             }
@@ -361,17 +282,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let height = info.tip.seq;
             let hash = receipt_hash(&self.node, &info.key.id(), height, time);
             let signature = self.identity.secret.sign(&hash);
-            let state = ReceiptState {
-                height,
-                time,
-                signature,
-            };
-            self.heads
-                .passing
-                .entry(parent)
-                .or_default()
-                .receipts
-                .insert((log, self.node), state);
+            let state = ReceiptState { height, time, signature };
+            self.heads.passing.entry(parent).or_default().receipts.insert((log, self.node), state);
         }
     }
 
@@ -391,11 +303,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let Some(org) = self.directory.org_of(holder) else {
                 continue;
             };
-            let newer = self
-                .heads
-                .receipts
-                .get(&(log, holder))
-                .is_none_or(|known| known.height < receipt.height);
+            let newer =
+                self.heads.receipts.get(&(log, holder)).is_none_or(|known| known.height < receipt.height);
             if !newer || holder == self.node || !self.directory.carries(org, key.circle) {
                 continue;
             }
@@ -403,23 +312,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if keys::verify(&holder.0, &hash, &receipt.signature).is_err() {
                 continue;
             }
-            let state = ReceiptState {
-                height: receipt.height,
-                time: receipt.time,
-                signature: receipt.signature,
-            };
+            let state =
+                ReceiptState { height: receipt.height, time: receipt.time, signature: receipt.signature };
             self.heads.receipts.insert((log, holder), state);
             if key.author == self.node {
                 self.measure(log, holder, state)?;
             } else if let Some(parent) = self.trees.parent(log)
                 && parent != link
             {
-                self.heads
-                    .passing
-                    .entry(parent)
-                    .or_default()
-                    .receipts
-                    .insert((log, holder), state);
+                self.heads.passing.entry(parent).or_default().receipts.insert((log, holder), state);
             }
         }
         Ok(())
@@ -427,11 +328,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// How long a record of this node's own took to a holder.
     fn measure(&mut self, log: LogNo, holder: NodeKey, receipt: ReceiptState) -> Result<(), StoreError> {
-        let Some(entry) = self.store.entry(RecordRef {
-            log,
-            seq: receipt.height,
-        })?
-        else {
+        let Some(entry) = self.store.entry(RecordRef { log, seq: receipt.height })? else {
             return Ok(());
         };
         let delay = u32::try_from(receipt.time.saturating_sub(entry.header.time)).unwrap_or(u32::MAX);

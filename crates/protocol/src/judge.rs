@@ -14,20 +14,11 @@ use crate::mesh::Mesh;
 #[must_use]
 pub fn circle_facts(directory: &Directory, circle: CircleId, author: OrgId) -> Circle<'_> {
     if circle == CircleId::mesh(directory.mesh()) {
-        Circle {
-            name: "mesh",
-            kind: CircleKind::Mesh,
-        }
+        Circle { name: "mesh", kind: CircleKind::Mesh }
     } else if circle == CircleId::own(directory.mesh(), author) {
-        Circle {
-            name: "own",
-            kind: CircleKind::Own,
-        }
+        Circle { name: "own", kind: CircleKind::Own }
     } else {
-        Circle {
-            name: directory.roster(circle).map_or("", |roster| &roster.name),
-            kind: CircleKind::Other,
-        }
+        Circle { name: directory.roster(circle).map_or("", |roster| &roster.name), kind: CircleKind::Other }
     }
 }
 
@@ -64,15 +55,7 @@ pub fn author_facts<'a>(directory: &'a Directory, header: &Header) -> Org<'a> {
 #[must_use]
 pub fn org_facts(directory: &Directory, org: OrgId) -> Org<'_> {
     directory.org(org).map_or(
-        Org {
-            id: org,
-            name: "",
-            kind: "other",
-            country: *b"??",
-            regimes: &[],
-            roles: &[],
-            trust: None,
-        },
+        Org { id: org, name: "", kind: "other", country: *b"??", regimes: &[], roles: &[], trust: None },
         |entry| Org::of(entry, None),
     )
 }
@@ -80,35 +63,21 @@ pub fn org_facts(directory: &Directory, org: OrgId) -> Org<'_> {
 /// A body as policy sees it, with the strictest TLP of the objects that it keeps.
 #[must_use]
 pub fn body_view(body: &Body) -> BodyView<'_> {
-    let inside = if let Body::Report(report) = body {
-        report.strictest_original()
-    } else {
-        None
-    };
+    let inside = if let Body::Report(report) = body { report.strictest_original() } else { None };
     BodyView::of(body, inside)
 }
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
     /// `fetch`: before a body is asked for and before a pushed one is read.
     pub(crate) fn fetch_allowed(&mut self, entry: &Entry) -> Decision {
-        let Self {
-            directory,
-            decisions,
-            now,
-            ..
-        } = self;
+        let Self { directory, decisions, now, .. } = self;
         let author = author_facts(directory, &entry.header);
         decisions.fetch(&header_facts(directory, &author, &entry.header, now.wall))
     }
 
     /// `accept` and `hold`.
     pub(crate) fn judge(&mut self, entry: &Entry, body: &Body) -> Judgement {
-        let Self {
-            directory,
-            decisions,
-            now,
-            ..
-        } = self;
+        let Self { directory, decisions, now, .. } = self;
         let author = author_facts(directory, &entry.header);
         let view = body_view(body);
         decisions.judge(&RecordFacts {
@@ -132,16 +101,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         view: Option<&BodyView<'_>>,
         org: OrgId,
     ) -> Decision {
-        let disputed = self
-            .store
-            .log_no(&header.log())
-            .is_some_and(|log| header.seq > self.takes_up_to(log));
-        let Self {
-            directory,
-            decisions,
-            now,
-            ..
-        } = self;
+        let disputed = self.store.log_no(&header.log()).is_some_and(|log| header.seq > self.takes_up_to(log));
+        let Self { directory, decisions, now, .. } = self;
         let author = author_facts(directory, header);
         let peer = org_facts(directory, org);
         let facts = RecordFacts {

@@ -82,12 +82,7 @@ impl Link {
     fn new(key: [u8; 32], since: u64, known_logs: u32) -> Self {
         Self {
             key,
-            stage: Stage::Lobby(Waiting {
-                since,
-                peer: None,
-                charter: 0,
-                revocations: 0,
-            }),
+            stage: Stage::Lobby(Waiting { since, peer: None, charter: 0, revocations: 0 }),
             rtt_ms: RTT_GUESS_MS,
             known_logs,
             behind: false,
@@ -106,11 +101,7 @@ impl Link {
     }
 
     pub fn peer(&self) -> Option<Peer> {
-        if let Stage::In(peer) = &self.stage {
-            Some(*peer)
-        } else {
-            None
-        }
+        if let Stage::In(peer) = &self.stage { Some(*peer) } else { None }
     }
 
     /// The number of a log on this link, named to the peer before its first use.
@@ -198,13 +189,7 @@ fn rough_len(message: &Message) -> usize {
         Message::Documents(documents) => documents.0.iter().map(|signed| signed.bytes.len() + 128).sum(),
         Message::Bodies(bodies) => bodies
             .iter()
-            .map(|body| {
-                if let message::BodyStatus::Here(bytes) = &body.status {
-                    bytes.len()
-                } else {
-                    16
-                }
-            })
+            .map(|body| if let message::BodyStatus::Here(bytes) = &body.status { bytes.len() } else { 16 })
             .sum(),
         Message::Fork(pushes) => pushes.iter().map(|push| push.page.len()).sum(),
         _ => 64,
@@ -255,10 +240,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     pub(crate) fn close(&mut self, id: LinkId, reason: impl Into<String>, out: &mut Output) {
-        out.push(Effect::Close {
-            link: id,
-            reason: reason.into(),
-        });
+        out.push(Effect::Close { link: id, reason: reason.into() });
         self.link_down(id, out);
     }
 

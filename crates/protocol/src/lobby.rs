@@ -69,9 +69,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 return Ok(());
             }
         };
-        let lacking = self
-            .directory
-            .after(lobby.charter.version, lobby.revocations.version);
+        let lacking = self.directory.after(lobby.charter.version, lobby.revocations.version);
         if let Some(link) = self.links.get_mut(&id)
             && let Stage::Lobby(waiting) = &mut link.stage
         {
@@ -85,10 +83,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Whether the peer has documents that it is about to send.
     fn is_waiting(&self, id: LinkId) -> bool {
-        let mine = (
-            self.directory.charter_behind(),
-            self.directory.revocations_behind(),
-        );
+        let mine = (self.directory.charter_behind(), self.directory.revocations_behind());
         self.links.get(&id).is_some_and(|link| match &link.stage {
             Stage::Lobby(waiting) => waiting.charter > mine.0.version || waiting.revocations > mine.1.version,
             Stage::In(_) => false,
@@ -97,10 +92,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     fn check_lobby_frame(&self, id: LinkId, lobby: &Lobby) -> Result<Peer, String> {
         if lobby.protocol < PROTOCOL {
-            return Err(format!(
-                "it speaks protocol {}, this node {PROTOCOL}",
-                lobby.protocol
-            ));
+            return Err(format!("it speaks protocol {}, this node {PROTOCOL}", lobby.protocol));
         }
         if lobby.mesh != self.directory.mesh() {
             return Err("it is in another mesh".into());
@@ -121,10 +113,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 lobby.charter.version
             ));
         }
-        Ok(Peer {
-            node: certificate.node_key(),
-            org: certificate.org,
-        })
+        Ok(Peer { node: certificate.node_key(), org: certificate.org })
     }
 
     /// In, if nothing is missing and the peer is certified by an org of the charter.
@@ -144,11 +133,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         // Only now, with the charter that the peer knows, can its certificate be placed.
         self.take_documents(&[certificate], Some(id), out)?;
         if self.directory.org_of(peer.node) != Some(peer.org) {
-            self.close(
-                id,
-                "its org is not in the charter, or its certificate was revoked",
-                out,
-            );
+            self.close(id, "its org is not in the charter, or its certificate was revoked", out);
             return Ok(());
         }
         let patience = self.now.mono + 1000;
@@ -158,14 +143,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             link.holes_due = true;
             link.next_hello = patience;
         }
-        out.push(Effect::Admitted {
-            link: id,
-            node: peer.node,
-        });
-        out.push(Effect::Event(Event::PeerIn {
-            node: peer.node,
-            org: peer.org,
-        }));
+        out.push(Effect::Admitted { link: id, node: peer.node });
+        out.push(Effect::Event(Event::PeerIn { node: peer.node, org: peer.org }));
         self.say_hello(id);
         self.tell_all_heads(id);
         Ok(())
@@ -209,12 +188,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let late =
             |stage: &Stage, mono: u64| matches!(stage, Stage::Lobby(w) if w.since + PATIENCE_MS < mono);
         let mono = self.now.mono;
-        let ended: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| late(&link.stage, mono))
-            .map(|(id, _)| *id)
-            .collect();
+        let ended: Vec<LinkId> =
+            self.links.iter().filter(|(_, link)| late(&link.stage, mono)).map(|(id, _)| *id).collect();
         for id in ended {
             self.close(id, "it did not get through the lobby in 10 s", out);
         }

@@ -154,10 +154,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// # Errors
     /// On a disk fault, after which the process must stop: nothing of what was staged may leave.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Output) -> Result<(), StoreError> {
-        self.now = Now {
-            wall: now.wall,
-            mono: now.mono.max(self.now.mono),
-        };
+        self.now = Now { wall: now.wall, mono: now.mono.max(self.now.mono) };
         match input {
             Input::LinkUp { link, peer } => self.link_up(link, peer, out),
             Input::LinkDown { link } => {
@@ -179,27 +176,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 }
                 Ok(())
             }
-            Input::Publish {
-                ticket,
-                circle,
-                bodies,
-            } => {
+            Input::Publish { ticket, circle, bodies } => {
                 self.queue_publish(ticket, circle, bodies, out);
                 Ok(())
             }
-            Input::Retract {
-                ticket,
-                subject,
-                reason,
-            } => self.retract(ticket, subject, reason, out),
+            Input::Retract { ticket, subject, reason } => self.retract(ticket, subject, reason, out),
             Input::Documents { ticket, documents } => {
                 let (new, error) = self.take_documents(&documents, None, out)?;
                 let result = match error {
                     Some(error) if new == 0 => Err(RequestError::Document(error)),
-                    _ => Ok(Done {
-                        ids: Vec::new(),
-                        documents: new,
-                    }),
+                    _ => Ok(Done { ids: Vec::new(), documents: new }),
                 };
                 out.push(Effect::Done { ticket, result });
                 Ok(())
@@ -218,19 +204,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// # Errors
     /// On a disk fault, after which the process must stop.
     pub fn commit(&mut self, now: Now, out: &mut Output) -> Result<Vec<Effect>, StoreError> {
-        self.now = Now {
-            wall: now.wall,
-            mono: now.mono.max(self.now.mono),
-        };
+        self.now = Now { wall: now.wall, mono: now.mono.max(self.now.mono) };
         self.write_queued(out)?;
         self.want_bodies();
         self.schedule_wants();
         let committed = self.store.commit()?;
         self.index_judged();
         if !committed.erased.is_empty() {
-            out.push(Effect::Event(Event::Erased {
-                places: committed.erased,
-            }));
+            out.push(Effect::Event(Event::Erased { places: committed.erased }));
         }
         let mut effects = std::mem::take(&mut out.staged);
         for (id, link) in &mut self.links {
@@ -345,10 +326,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
         if !new.is_empty() {
-            self.store.put_meta(
-                meta::DOCUMENTS,
-                Bytes::from(document::encode_all(&self.directory.all())),
-            )?;
+            self.store.put_meta(meta::DOCUMENTS, Bytes::from(document::encode_all(&self.directory.all())))?;
             self.tell_documents(&new, from);
             self.membership_changed(out);
             out.push(Effect::Event(Event::Documents { count: new.len() }));

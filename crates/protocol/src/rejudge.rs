@@ -65,19 +65,13 @@ impl Rejudge {
         // A walk over all that is under way covers the held ones that are still ahead of it; begin again.
         self.held_only = self.cursor.is_none() || self.held_only;
         self.walk += 1;
-        self.cursor = Some(RecordRef {
-            log: LogNo(0),
-            seq: 0,
-        });
+        self.cursor = Some(RecordRef { log: LogNo(0), seq: 0 });
     }
 }
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn rejudge_all(&mut self) {
-        self.rejudge.cursor = Some(RecordRef {
-            log: LogNo(0),
-            seq: 0,
-        });
+        self.rejudge.cursor = Some(RecordRef { log: LogNo(0), seq: 0 });
         self.rejudge.held_only = false;
         self.rejudge.walk += 1;
         self.rejudge.numbers.clear();
@@ -100,16 +94,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let charter = self.directory.charter_behind().hash;
         let revocations = self.directory.revocations_behind().hash;
         let policy = self.decisions.policy().digest();
-        id::hash(
-            id::DOCUMENT,
-            &[
-                b"judged",
-                &policy,
-                &charter.0,
-                &revocations.0,
-                &self.directory.root(),
-            ],
-        )
+        id::hash(id::DOCUMENT, &[b"judged", &policy, &charter.0, &revocations.0, &self.directory.root()])
     }
 
     pub(crate) fn rejudge_some(&mut self, out: &mut Output) -> Result<(), StoreError> {
@@ -128,10 +113,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let Some(place) = self.next_place(next) else {
                 return self.walked(walk);
             };
-            next = RecordRef {
-                seq: place.seq + 1,
-                ..place
-            };
+            next = RecordRef { seq: place.seq + 1, ..place };
             self.judge_anew(place, out)?;
         }
         // What was judged may have begun another walk.
@@ -156,20 +138,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// The first committed record at or after a place.
     fn next_place(&self, from: RecordRef) -> Option<RecordRef> {
-        let mut place = RecordRef {
-            seq: from.seq.max(1),
-            ..from
-        };
+        let mut place = RecordRef { seq: from.seq.max(1), ..from };
         loop {
             let info = self.reader.log(place.log)?;
             let seq = place.seq.max(info.base.seq + 1);
             if seq <= info.tip.seq {
                 return Some(RecordRef { seq, ..place });
             }
-            place = RecordRef {
-                log: LogNo(place.log.0 + 1),
-                seq: 1,
-            };
+            place = RecordRef { log: LogNo(place.log.0 + 1), seq: 1 };
         }
     }
 
@@ -196,12 +172,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             (BodyState::Withheld, BodyState::Wanted) => BodyState::Withheld,
             (_, body) => body,
         };
-        let new = Outcome {
-            verdict: decided.verdict,
-            body,
-            rule: decided.rule,
-            ..old
-        };
+        let new = Outcome { verdict: decided.verdict, body, rule: decided.rule, ..old };
         if new == old {
             return Ok(());
         }
@@ -211,11 +182,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             && let Ok(body) = tocsin_record::body::Body::read(&entry.header, bytes)
         {
             let observables = crate::mesh::observables(&body);
-            self.judged.push(Judged {
-                place,
-                verdict: new.verdict,
-                observables,
-            });
+            self.judged.push(Judged { place, verdict: new.verdict, observables });
         }
         self.store.set_outcome(place, new)?;
         let released = new.verdict == Verdict::Accepted && old.verdict != Verdict::Accepted;
@@ -223,10 +190,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if verdict_changed {
             self.settle(place, &entry, &decided, out)?;
         }
-        if released && body == BodyState::Here {
-            self.released(place, None)
-        } else {
-            Ok(())
-        }
+        if released && body == BodyState::Here { self.released(place, None) } else { Ok(()) }
     }
 }

@@ -79,16 +79,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Pushes a run: bodies are read once, policy is asked for each (record, link), and links that may have the same
     /// bodies get the same page.
     fn push(&mut self, links: &[LinkId], log: LogNo, run: &Run, decided: &[Decided]) {
-        let views: Vec<Option<BodyView<'_>>> = decided
-            .iter()
-            .map(|one| one.read.as_ref().map(body_view))
-            .collect();
+        let views: Vec<Option<BodyView<'_>>> =
+            decided.iter().map(|one| one.read.as_ref().map(body_view)).collect();
         let mut carried = Vec::with_capacity(decided.len());
         for entry in run.entries() {
-            carried.push(self.is_carried(RecordRef {
-                log,
-                seq: entry.header.seq,
-            }));
+            carried.push(self.is_carried(RecordRef { log, seq: entry.header.seq }));
         }
         let mut pages: Vec<(Vec<bool>, Vec<u8>)> = Vec::new();
         for &link in links {
@@ -106,14 +101,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             });
             let page = pages[at].1.clone();
             if let Some(no) = self.number(link, log) {
-                self.tell(
-                    link,
-                    Message::Push(Push {
-                        log: no,
-                        reply: false,
-                        page,
-                    }),
-                );
+                self.tell(link, Message::Push(Push { log: no, reply: false, page }));
             }
         }
     }
@@ -144,10 +132,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         spoke.told = to;
         let admitted = self.now.mono;
         if let Some(link) = self.links.get_mut(&link) {
-            let have = link
-                .haves
-                .entry(log)
-                .or_insert(PendingHave { from, to, admitted });
+            let have = link.haves.entry(log).or_insert(PendingHave { from, to, admitted });
             have.from = have.from.min(from);
             have.to = have.to.max(to);
             have.admitted = admitted;
@@ -156,12 +141,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Announcements leave together, every 50 ms.
     pub(crate) fn flush_haves(&mut self) {
-        let links: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| !link.haves.is_empty())
-            .map(|(id, _)| *id)
-            .collect();
+        let links: Vec<LinkId> =
+            self.links.iter().filter(|(_, link)| !link.haves.is_empty()).map(|(id, _)| *id).collect();
         for id in links {
             let Some(link) = self.links.get_mut(&id) else {
                 continue;
@@ -198,10 +179,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         for seq in from..=to {
             let place = RecordRef { log, seq };
-            let here = self
-                .store
-                .outcome(place)
-                .is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
+            let here =
+                self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
             let allowed = here
                 && self
                     .store
@@ -278,11 +257,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             .entries()
             .iter()
             .any(|entry| entry.body().is_some() || entry.body == tocsin_record::Part::Ask);
-        let most = if bytes <= SMALL * run.entries().len() {
-            3
-        } else {
-            2
-        };
+        let most = if bytes <= SMALL * run.entries().len() { 3 } else { 2 };
         if !reply
             && with_body
             && copies >= most
@@ -331,10 +306,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Whether a record's body may go to an org: it is carried, and the policy lets it pass. Headers always go to members.
     pub(crate) fn may_send(&mut self, log: LogNo, entry: &Entry, org: OrgId) -> bool {
-        let place = RecordRef {
-            log,
-            seq: entry.header.seq,
-        };
+        let place = RecordRef { log, seq: entry.header.seq };
         self.is_carried(place) && self.forward_allowed(entry, org).allow
     }
 
@@ -353,9 +325,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// The node that a link leads to.
     pub(crate) fn node_of(&self, link: LinkId) -> NodeKey {
-        self.links
-            .get(&link)
-            .and_then(|link| link.peer())
-            .map_or(NodeKey::ZERO, |peer| peer.node)
+        self.links.get(&link).and_then(|link| link.peer()).map_or(NodeKey::ZERO, |peer| peer.node)
     }
 }

@@ -117,18 +117,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     #[must_use]
     pub fn status(&self) -> Status {
         let mut missing: BTreeMap<LogNo, (Vec<u64>, Vec<u64>)> = BTreeMap::new();
-        for place in self.store.wanted(
-            RecordRef {
-                log: LogNo(0),
-                seq: 0,
-            },
-            100_000,
-        ) {
+        for place in self.store.wanted(RecordRef { log: LogNo(0), seq: 0 }, 100_000) {
             let entry = missing.entry(place.log).or_default();
-            let withheld = self
-                .store
-                .outcome(place)
-                .is_some_and(|s| s.outcome.body == BodyState::Withheld);
+            let withheld = self.store.outcome(place).is_some_and(|s| s.outcome.body == BodyState::Withheld);
             let list = if withheld { &mut entry.1 } else { &mut entry.0 };
             list.push(place.seq);
         }
@@ -139,12 +130,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             wanted.truncate(LIST_MAX);
             withheld.truncate(LIST_MAX);
             let of_log = (info.no, NodeKey([0; 32]))..=(info.no, NodeKey([255; 32]));
-            let receipts = self
-                .heads
-                .receipts
-                .range(of_log)
-                .map(|((_, node), r)| (*node, r.height, r.time))
-                .collect();
+            let receipts =
+                self.heads.receipts.range(of_log).map(|((_, node), r)| (*node, r.height, r.time)).collect();
             rows.push(LogStatus {
                 no: info.no,
                 key: info.key,
@@ -182,11 +169,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             announced: self.bodies.announced().count(),
             behind: self.catchup.behind(),
             rejudging: self.is_busy(),
-            policy_errors: self
-                .decisions
-                .errors()
-                .map(|(rule, count)| (rule.to_owned(), count))
-                .collect(),
+            policy_errors: self.decisions.errors().map(|(rule, count)| (rule.to_owned(), count)).collect(),
         }
     }
 
@@ -211,9 +194,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut complete = true;
         let mut as_of = u64::MAX;
         for (node, _) in self.directory.nodes_of(org) {
-            status
-                .delays_ms
-                .extend(self.heads.delays.get(&node).into_iter().flatten());
+            status.delays_ms.extend(self.heads.delays.get(&node).into_iter().flatten());
             if node == self.node {
                 continue;
             }
@@ -221,16 +202,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let mut heard = None;
             for ((_, circle), head) in self.heads.heads.range(of_node) {
                 heard = heard.max(Some((head.time, head.heard)));
-                let key = LogKey {
-                    mesh: self.mesh(),
-                    author: node,
-                    circle: *circle,
-                    epoch: head.epoch,
-                };
-                let held = self
-                    .store
-                    .log_no(&key)
-                    .map_or(0, |log| self.height(log).min(head.seq));
+                let key = LogKey { mesh: self.mesh(), author: node, circle: *circle, epoch: head.epoch };
+                let held = self.store.log_no(&key).map_or(0, |log| self.height(log).min(head.seq));
                 status.missing_headers += head.seq - held;
                 if *circle == CircleId::mesh(self.mesh()) {
                     as_of = as_of.min(head.time);
@@ -245,11 +218,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         status.delays_ms.sort_unstable();
         let of_org = |log: &LogNo| self.reader.log(*log).is_some_and(|info| info.org == org);
-        for (_, withheld) in missing
-            .iter()
-            .filter(|(log, _)| of_org(log))
-            .map(|(_, lists)| lists)
-        {
+        for (_, withheld) in missing.iter().filter(|(log, _)| of_org(log)).map(|(_, lists)| lists) {
             status.withheld += withheld.len() as u64;
         }
         status.missing_bodies = self.bodies.announced().filter(|place| of_org(&place.log)).count() as u64;
@@ -283,9 +252,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             body: view.as_ref().map(tocsin_policy::BodyView::facts),
             disputed: stored.disputed,
         };
-        let now = view
-            .is_some()
-            .then(|| self.decisions.explain(&Question::Judge(&facts)));
+        let now = view.is_some().then(|| self.decisions.explain(&Question::Judge(&facts)));
         let mut forward = Vec::new();
         let accepted = stored.stamped.outcome.verdict == Verdict::Accepted;
         if accepted {
@@ -293,28 +260,17 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 let other = entry.root != self.identity.org && entry.root != stored.org;
                 if other && self.directory.is_member(entry.root, header.circle) {
                     let peer = org_facts(&self.directory, entry.root);
-                    forward.push((
-                        entry.root,
-                        self.decisions.explain(&Question::Forward(&facts, &peer)),
-                    ));
+                    forward.push((entry.root, self.decisions.explain(&Question::Forward(&facts, &peer))));
                 }
             }
         }
         let of_log = (place.log, NodeKey([0; 32]))..=(place.log, NodeKey([255; 32]));
-        let holds = self
-            .heads
-            .receipts
-            .range(of_log)
-            .filter(|(_, receipt)| receipt.height >= place.seq);
+        let holds = self.heads.receipts.range(of_log).filter(|(_, receipt)| receipt.height >= place.seq);
         let held_by = holds.map(|((_, node), _)| *node).collect();
         let outcome = stored.stamped.outcome;
         Ok(Some(Why {
             rule: self.reader.rule(outcome.rule).unwrap_or_default(),
-            from: if outcome.from == 0 {
-                None
-            } else {
-                self.reader.peer(outcome.from)
-            },
+            from: if outcome.from == 0 { None } else { self.reader.peer(outcome.from) },
             stored,
             now,
             forward,

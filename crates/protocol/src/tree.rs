@@ -73,11 +73,7 @@ pub(crate) enum Begin {
 impl Trees {
     pub fn spoke(&mut self, log: LogNo, link: LinkId, begin: Begin) -> &mut Spoke {
         let spokes = &mut self.trees.entry(log).or_default().spokes;
-        spokes.entry(link).or_insert(Spoke {
-            eager: begin == Begin::Eager,
-            has: 0,
-            told: 0,
-        })
+        spokes.entry(link).or_insert(Spoke { eager: begin == Begin::Eager, has: 0, told: 0 })
     }
 
     pub fn parent(&self, log: LogNo) -> Option<LinkId> {
@@ -87,12 +83,7 @@ impl Trees {
     /// Links that runs of the log are pushed to.
     pub fn eager(&self, log: LogNo) -> Vec<LinkId> {
         let spokes = self.trees.get(&log).map(|tree| &tree.spokes);
-        spokes
-            .into_iter()
-            .flatten()
-            .filter(|(_, spoke)| spoke.eager)
-            .map(|(id, _)| *id)
-            .collect()
+        spokes.into_iter().flatten().filter(|(_, spoke)| spoke.eager).map(|(id, _)| *id).collect()
     }
 
     pub fn forget(&mut self, link: LinkId) {
@@ -106,11 +97,7 @@ impl Trees {
                     self.waiting.remove(log);
                 }
             }
-            let kept = tree
-                .orphans
-                .iter()
-                .filter(|orphan| orphan.link != link)
-                .map(|orphan| orphan.bytes);
+            let kept = tree.orphans.iter().filter(|orphan| orphan.link != link).map(|orphan| orphan.bytes);
             let freed = tree.orphans.iter().map(|orphan| orphan.bytes).sum::<usize>() - kept.sum::<usize>();
             self.orphan_bytes -= freed;
             tree.orphans.retain(|orphan| orphan.link != link);
@@ -160,10 +147,7 @@ impl Trees {
             .sum();
         tree.orphans.retain(|orphan| orphan.run.tip().seq > height);
         self.orphan_bytes -= freed;
-        let at = tree
-            .orphans
-            .iter()
-            .position(|orphan| orphan.run.first_seq() <= height + 1)?;
+        let at = tree.orphans.iter().position(|orphan| orphan.run.first_seq() <= height + 1)?;
         let orphan = tree.orphans.remove(at)?;
         self.orphan_bytes -= orphan.bytes;
         Some((orphan.link, orphan.run))

@@ -91,23 +91,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             alive.boot == self.config.boot && wall < ALIVE_MS && wall.abs_diff(mono) < PARTED_MS
         });
         if goes_on {
-            self.writer.logs = self
-                .writer
-                .newest
-                .iter()
-                .map(|(circle, (_, log))| (*circle, *log))
-                .collect();
+            self.writer.logs = self.writer.newest.iter().map(|(circle, (_, log))| (*circle, *log)).collect();
         }
         Ok(())
     }
 
     /// A sign of life, every minute: what lets this node's logs go on after a crash.
     pub(crate) fn stay_alive(&mut self) -> Result<(), StoreError> {
-        let alive = Alive {
-            boot: self.config.boot,
-            wall: self.now.wall,
-            mono: self.now.mono,
-        };
+        let alive = Alive { boot: self.config.boot, wall: self.now.wall, mono: self.now.mono };
         self.store.put_meta(meta::ALIVE, codec::encode(&alive).into())
     }
 
@@ -134,11 +125,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 && info.key.epoch != epoch
         };
         let logs = self.reader.logs();
-        let mut epochs: Vec<u64> = logs
-            .iter()
-            .filter(|info| signed(info))
-            .map(|info| info.key.epoch)
-            .collect();
+        let mut epochs: Vec<u64> =
+            logs.iter().filter(|info| signed(info)).map(|info| info.key.epoch).collect();
         epochs.push(epoch);
         epochs.sort_unstable();
         // Time that tokens stand for, so that nothing is rounded away.
@@ -166,11 +154,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         match self.drafts(circle, &bodies) {
             Ok(drafts) => {
                 self.writer.queued += drafts.len();
-                self.writer.queue.push(Queued {
-                    ticket,
-                    circle,
-                    drafts,
-                });
+                self.writer.queue.push(Queued { ticket, circle, drafts });
             }
             Err(error) => Self::answer(out, ticket, Err(error)),
         }
@@ -184,23 +168,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Err(RequestError::NotMember(circle));
         }
         let roster = self.directory.roster_version(circle);
-        bodies
-            .iter()
-            .map(|body| self.draft(circle, roster, body))
-            .collect()
+        bodies.iter().map(|body| self.draft(circle, roster, body)).collect()
     }
 
     fn draft(&mut self, circle: CircleId, roster: u32, body: &Body) -> Result<Draft, RequestError> {
-        let kind = body
-            .kind()
-            .ok_or_else(|| RequestError::Draft("this node cannot write such a body".into()))?;
-        let (tlp, flags) = body
-            .marking()
-            .map_or((0, 0), |marking| (marking.tlp.code(), marking.flags().word()));
-        let expires = body
-            .marking()
-            .and_then(|marking| marking.retain_until)
-            .unwrap_or(0);
+        let kind =
+            body.kind().ok_or_else(|| RequestError::Draft("this node cannot write such a body".into()))?;
+        let (tlp, flags) =
+            body.marking().map_or((0, 0), |marking| (marking.tlp.code(), marking.flags().word()));
+        let expires = body.marking().and_then(|marking| marking.retain_until).unwrap_or(0);
         let draft = Draft {
             kind,
             tlp,
@@ -212,12 +188,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             body: body.encode().into(),
         };
         // The same door judges it again when it is written; here the author is told in time.
-        let log = LogKey {
-            mesh: self.directory.mesh(),
-            author: self.node,
-            circle,
-            epoch: self.now.wall,
-        };
+        let log = LogKey { mesh: self.directory.mesh(), author: self.node, circle, epoch: self.now.wall };
         let entry = trial(&log, &draft)?;
         Body::read(&entry.header, &draft.body).map_err(|error| RequestError::Draft(error.to_string()))?;
         let judgement = self.judge(&entry, body);
@@ -243,12 +214,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 continue;
             };
             let Entry { header, id, .. } = &stored.entry;
-            let version = Version {
-                author: header.author,
-                epoch: header.epoch,
-                seq: header.seq,
-                id: *id,
-            };
+            let version = Version { author: header.author, epoch: header.epoch, seq: header.seq, id: *id };
             circles.entry(header.circle).or_default().push(version);
         }
         circles.retain(|circle, _| self.store.withdrawn(org, *circle, subject).is_none());
@@ -261,19 +227,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             versions.truncate(VERSIONS_MAX);
             let mut salt = [0; 16];
             self.random.fill_bytes(&mut salt);
-            let body = Body::Retraction(Retraction {
-                salt,
-                subject,
-                versions,
-                reason,
-                extension: Vec::new(),
-            });
+            let body =
+                Body::Retraction(Retraction { salt, subject, versions, reason, extension: Vec::new() });
             match self.drafts(circle, &[body]) {
-                Ok(drafts) => queued.push(Queued {
-                    ticket,
-                    circle,
-                    drafts,
-                }),
+                Ok(drafts) => queued.push(Queued { ticket, circle, drafts }),
                 Err(error) => {
                     Self::answer(out, ticket, Err(error));
                     return Ok(());
@@ -295,12 +252,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.writer.queued = 0;
         let mut by_circle: BTreeMap<CircleId, Vec<(Ticket, Draft)>> = BTreeMap::new();
         let mut answers: BTreeMap<Ticket, Result<Done, RequestError>> = BTreeMap::new();
-        for Queued {
-            ticket,
-            circle,
-            drafts,
-        } in queue
-        {
+        for Queued { ticket, circle, drafts } in queue {
             answers.entry(ticket).or_insert_with(|| Ok(Done::default()));
             let list = by_circle.entry(circle).or_default();
             list.extend(drafts.into_iter().map(|draft| (ticket, draft)));
@@ -337,12 +289,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         while drafts.peek().is_some() {
             let (tickets, some): (Vec<Ticket>, Vec<Draft>) = drafts.by_ref().take(SIGN_EVERY).unzip();
             let tip = self.store.tip(log).unwrap_or_default();
-            let signed = Run::sign(&self.identity.secret, key, tip, some)
-                .map_err(|error| error.to_string())
-                .and_then(|run| {
-                    run.verify()
-                        .map_err(|error| format!("its own signature does not verify: {error}"))
-                });
+            let signed =
+                Run::sign(&self.identity.secret, key, tip, some).map_err(|error| error.to_string()).and_then(
+                    |run| run.verify().map_err(|error| format!("its own signature does not verify: {error}")),
+                );
             match signed {
                 Ok(run) => {
                     self.admit(log, &run, None, None, out)?;
@@ -364,9 +314,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// The log to write to, opened anew where going on would not be safe.
     fn own_log(&mut self, circle: CircleId) -> Result<Result<LogNo, RequestError>, StoreError> {
-        let peers = self
-            .peers_clock()
-            .or_else(|| self.newest_time().filter(|time| *time > self.now.wall));
+        let peers = self.peers_clock().or_else(|| self.newest_time().filter(|time| *time > self.now.wall));
         if let Some(clock) = peers
             && clock.abs_diff(self.now.wall) > CLOCK_MS
         {
@@ -385,12 +333,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if wait > 0 {
             return Ok(Err(RequestError::Epochs(wait.div_ceil(1000))));
         }
-        let key = LogKey {
-            mesh: self.directory.mesh(),
-            author: self.node,
-            circle,
-            epoch,
-        };
+        let key = LogKey { mesh: self.directory.mesh(), author: self.node, circle, epoch };
         let log = self.store.open_log(&key, self.identity.org)?;
         self.writer.logs.insert(circle, log);
         self.writer.note(&key, log);
@@ -439,9 +382,5 @@ fn trial(log: &LogKey, draft: &Draft) -> Result<Entry, RequestError> {
         let error = tocsin_record::run::DraftError::Body(draft.body.len());
         return Err(RequestError::Draft(error.to_string()));
     }
-    Ok(Entry {
-        header,
-        id: tocsin_record::RecordId::ZERO,
-        body: Part::Here(draft.body.clone()),
-    })
+    Ok(Entry { header, id: tocsin_record::RecordId::ZERO, body: Part::Here(draft.body.clone()) })
 }

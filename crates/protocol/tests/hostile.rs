@@ -26,20 +26,7 @@ const FRAMES: usize = 80;
 /// The member that the test plays; the others are real nodes.
 const LIAR: u8 = 2;
 /// Numbers at which arithmetic breaks.
-const EDGES: [u64; 12] = [
-    0,
-    1,
-    2,
-    3,
-    5,
-    64,
-    65,
-    1 << 31,
-    u32::MAX as u64,
-    1 << 62,
-    u64::MAX - 1,
-    u64::MAX,
-];
+const EDGES: [u64; 12] = [0, 1, 2, 3, 5, 64, 65, 1 << 31, u32::MAX as u64, 1 << 62, u64::MAX - 1, u64::MAX];
 
 const OPEN: &str = r#"
 @id("accept-all") permit(principal, action == Action::"accept", resource);
@@ -58,9 +45,8 @@ fn whatever_a_member_says_the_others_go_on() {
 fn one(seed: u64) {
     let mut world = World::new(3, OPEN);
     world.connect(0, 1);
-    let mut ids: Vec<RecordId> = (0..5)
-        .map(|n| world.publish(n % 2, report(n as u32, 1, &format!("192.0.2.{n}"))))
-        .collect();
+    let mut ids: Vec<RecordId> =
+        (0..5).map(|n| world.publish(n % 2, report(n as u32, 1, &format!("192.0.2.{n}")))).collect();
     world.settle();
 
     let mut liar = Liar::new(seed, &world);
@@ -99,10 +85,7 @@ fn one(seed: u64) {
         }
         let honest = [world.nodes[0].mesh.node(), world.nodes[1].mesh.node()];
         let framed = |event: &Event| matches!(event, Event::Forked { author, .. } if honest.contains(author));
-        assert!(
-            !world.events(node).iter().any(framed),
-            "an honest author was called a forger"
-        );
+        assert!(!world.events(node).iter().any(framed), "an honest author was called a forger");
     }
 }
 
@@ -123,22 +106,11 @@ impl Liar {
     fn new(seed: u64, world: &World) -> Self {
         let secret = world.record_secret(LIAR);
         let nodes = [0, 1, 2].map(|n: usize| world.nodes[n].mesh.node());
-        let mut logs: Vec<LogKey> = world.nodes[0]
-            .mesh
-            .reader()
-            .logs()
-            .iter()
-            .map(|info| info.key)
-            .collect();
+        let mut logs: Vec<LogKey> = world.nodes[0].mesh.reader().logs().iter().map(|info| info.key).collect();
         let circle = CircleId::mesh(world.mesh());
         let mut pages = Vec::new();
         let mut ids = vec![RecordId::ZERO, RecordId([9; 32])];
-        for (log, epoch) in [
-            (0u8, world.now.wall),
-            (1, world.now.wall + 1),
-            (2, 1),
-            (3, u64::MAX),
-        ] {
+        for (log, epoch) in [(0u8, world.now.wall), (1, world.now.wall + 1), (2, 1), (3, u64::MAX)] {
             let log_key = LogKey {
                 mesh: world.mesh(),
                 author: nodes[usize::from(LIAR)],
@@ -171,10 +143,8 @@ impl Liar {
 
     fn messages(&mut self) -> Vec<Message> {
         // Numbers are places in `logs`, so that most of what is said means something.
-        let mut messages: Vec<Message> = (0..)
-            .zip(&self.logs)
-            .map(|(no, log)| Message::Name(no, (*log).into()))
-            .collect();
+        let mut messages: Vec<Message> =
+            (0..).zip(&self.logs).map(|(no, log)| Message::Name(no, (*log).into())).collect();
         if self.rarely() {
             let (no, log) = (self.no(), self.pick_log());
             messages.push(Message::Name(no, log.into()));
@@ -195,10 +165,7 @@ impl Liar {
             0 => Message::DocumentList(DocumentList(vec![DocHash([1; 32]); self.count()])),
             1 if self.rarely() => Message::Documents(Documents(vec![])),
             1 => Message::Prune(self.no()),
-            2 => Message::Hello(Hello {
-                logs: self.random.random(),
-                documents: self.random.random(),
-            }),
+            2 => Message::Hello(Hello { logs: self.random.random(), documents: self.random.random() }),
             3 => {
                 let len = if self.rarely() { self.count() } else { 256 };
                 Message::Buckets(Buckets((0..len).map(|_| self.random.random()).collect()))
@@ -240,11 +207,7 @@ impl Liar {
             19 => Message::AtAnswer(AtAnswer {
                 log: self.no(),
                 seq: self.edge(),
-                id: if self.random.random() {
-                    Some(self.id())
-                } else {
-                    None
-                },
+                id: if self.random.random() { Some(self.id()) } else { None },
             }),
             20 => Message::Fork(Box::new([self.push(), self.push()])),
             _ if self.random.random() => Message::Heads((0..self.count()).map(|_| self.head()).collect()),
@@ -256,11 +219,7 @@ impl Liar {
     }
 
     fn no(&mut self) -> u32 {
-        if self.rarely() {
-            self.random.random()
-        } else {
-            self.random.random_range(0..self.logs.len() as u32)
-        }
+        if self.rarely() { self.random.random() } else { self.random.random_range(0..self.logs.len() as u32) }
     }
 
     fn count(&mut self) -> usize {
@@ -289,11 +248,7 @@ impl Liar {
             let at = self.random.random_range(0..page.len());
             page[at] ^= 1;
         }
-        Push {
-            log: if self.rarely() { self.no() } else { place as u32 },
-            reply: self.random.random(),
-            page,
-        }
+        Push { log: if self.rarely() { self.no() } else { place as u32 }, reply: self.random.random(), page }
     }
 
     fn entry(&mut self) -> EntryOf {
@@ -318,10 +273,7 @@ impl Liar {
     }
 
     fn body(&mut self) -> BodyRef {
-        BodyRef {
-            log: self.no(),
-            seq: self.edge(),
-        }
+        BodyRef { log: self.no(), seq: self.edge() }
     }
 
     fn body_data(&mut self) -> BodyData {
@@ -331,10 +283,7 @@ impl Liar {
             2 => BodyStatus::NotHeld,
             _ => BodyStatus::Gone(self.random.random()),
         };
-        BodyData {
-            what: self.body(),
-            status,
-        }
+        BodyData { what: self.body(), status }
     }
 
     /// Nearly all are signed as they must be. Their times stay near the clock: a member that lies about the
@@ -343,24 +292,8 @@ impl Liar {
         let place = self.logs.len() - 4;
         let log = self.logs[place];
         let (seq, id, releases, time) = (self.edge(), self.id(), self.edge(), self.wall);
-        let hash = head_hash(
-            &self.mesh,
-            &log.author,
-            &log.circle,
-            log.epoch,
-            seq,
-            &id,
-            releases,
-            time,
-        );
-        Head {
-            log: place as u32,
-            seq,
-            id,
-            releases,
-            time,
-            signature: self.signature(&hash),
-        }
+        let hash = head_hash(&self.mesh, &log.author, &log.circle, log.epoch, seq, &id, releases, time);
+        Head { log: place as u32, seq, id, releases, time, signature: self.signature(&hash) }
     }
 
     fn receipt(&mut self) -> Receipt {
@@ -368,21 +301,11 @@ impl Liar {
         let log = self.pick_log();
         let (height, time) = (self.edge(), self.edge());
         let hash = receipt_hash(&holder, &log.id(), height, time);
-        Receipt {
-            log: self.no(),
-            holder: self.no(),
-            height,
-            time,
-            signature: self.signature(&hash),
-        }
+        Receipt { log: self.no(), holder: self.no(), height, time, signature: self.signature(&hash) }
     }
 
     fn signature(&mut self, hash: &[u8; 32]) -> Signature {
-        if self.rarely() {
-            Signature([5; 64])
-        } else {
-            self.secret.sign(hash)
-        }
+        if self.rarely() { Signature([5; 64]) } else { self.secret.sign(hash) }
     }
 }
 
@@ -397,10 +320,6 @@ fn draft(number: u8, epoch: u64) -> Draft {
         roster: u32::from(number % 3),
         extension: vec![],
         // Some bodies are none: a report cut short.
-        body: if number % 5 == 4 {
-            body[..30].to_vec().into()
-        } else {
-            body.into()
-        },
+        body: if number % 5 == 4 { body[..30].to_vec().into() } else { body.into() },
     }
 }

@@ -36,29 +36,22 @@ fn a_record_reaches_everyone_and_is_found() {
 fn who_comes_late_catches_up() {
     let mut world = World::new(4, OPEN);
     world.connect(0, 1);
-    let ids: Vec<_> = (0..300)
-        .map(|n| world.publish(0, report(n, 1, &format!("198.51.100.{}", n % 250))))
-        .collect();
+    let ids: Vec<_> =
+        (0..300).map(|n| world.publish(0, report(n, 1, &format!("198.51.100.{}", n % 250)))).collect();
     world.settle();
     world.connect(1, 2);
     world.connect(2, 3);
     world.settle();
     for node in 1..4 {
         for id in &ids {
-            assert!(
-                world.stored(node, id).is_some_and(|s| s.entry.body().is_some()),
-                "node {node}"
-            );
+            assert!(world.stored(node, id).is_some_and(|s| s.entry.body().is_some()), "node {node}");
         }
     }
     let status = world.nodes[3].mesh.status();
     assert_eq!((status.behind, status.announced), (0, 0));
     let author = status.orgs.iter().find(|org| org.name == "org0").unwrap();
     assert_eq!(author.missing_headers + author.missing_bodies, 0);
-    assert!(
-        author.complete_as_of.is_some(),
-        "heads of an author come over others"
-    );
+    assert!(author.complete_as_of.is_some(), "heads of an author come over others");
 }
 
 #[test]
@@ -70,11 +63,7 @@ fn receipts_come_back_hop_by_hop() {
     world.settle();
     let status = world.nodes[0].mesh.status();
     let far = status.orgs.iter().find(|org| org.name == "org2").unwrap();
-    assert_eq!(
-        far.delays_ms.len(),
-        1,
-        "one receipt, passed on by the node between"
-    );
+    assert_eq!(far.delays_ms.len(), 1, "one receipt, passed on by the node between");
 }
 
 #[test]
@@ -114,10 +103,7 @@ fn a_body_that_is_released_later_arrives() {
     world.connect(1, 2);
     let id = world.publish(0, report(1, 1, "192.0.2.9"));
     world.settle();
-    assert_eq!(
-        world.stored(1, &id).unwrap().stamped.outcome.verdict,
-        Verdict::Held
-    );
+    assert_eq!(world.stored(1, &id).unwrap().stamped.outcome.verdict, Verdict::Held);
     assert_eq!(world.lookup(2, "192.0.2.9"), 0);
     world.policy(1, OPEN);
     world.settle();
@@ -131,13 +117,7 @@ fn a_retraction_erases_everywhere_even_if_it_comes_first() {
     world.connect_all();
     let id = world.publish(0, report(1, 1, "192.0.2.7"));
     world.settle();
-    world
-        .request(0, |ticket| Input::Retract {
-            ticket,
-            subject: Subject([1; 16]),
-            reason: 2,
-        })
-        .unwrap();
+    world.request(0, |ticket| Input::Retract { ticket, subject: Subject([1; 16]), reason: 2 }).unwrap();
     world.settle();
     for node in 0..3 {
         let stored = world.stored(node, &id).unwrap();
@@ -152,20 +132,11 @@ fn large_bodies_are_asked_for() {
     world.connect(1, 2);
     let mut big = report(1, 1, "192.0.2.7");
     if let tocsin_record::body::Body::Report(report) = &mut big {
-        report.description = (0..60_000u32)
-            .map(|n| char::from(b'a' + (n * n % 23) as u8))
-            .collect();
+        report.description = (0..60_000u32).map(|n| char::from(b'a' + (n * n % 23) as u8)).collect();
     }
     let id = world.publish(0, big);
     world.settle();
-    assert!(
-        world
-            .stored(2, &id)
-            .unwrap()
-            .entry
-            .body()
-            .is_some_and(|body| body.len() > 50_000)
-    );
+    assert!(world.stored(2, &id).unwrap().entry.body().is_some_and(|body| body.len() > 50_000));
 }
 
 #[test]
@@ -173,12 +144,8 @@ fn an_author_that_says_two_things_is_stopped_everywhere() {
     let mut world = World::new(4, OPEN);
     let liar = world.record_secret(0);
     let circle = CircleId::mesh(world.mesh());
-    let log = LogKey {
-        mesh: world.mesh(),
-        author: world.nodes[0].mesh.node(),
-        circle,
-        epoch: world.now.wall,
-    };
+    let log =
+        LogKey { mesh: world.mesh(), author: world.nodes[0].mesh.node(), circle, epoch: world.now.wall };
     let draft = |number: u8| {
         let body = report(u32::from(number), 1, &format!("192.0.2.{number}"));
         Draft {
@@ -203,10 +170,7 @@ fn an_author_that_says_two_things_is_stopped_everywhere() {
     world.push_from(3, b, &log, &first.clone().join(other).unwrap());
     world.settle();
     for node in 1..4 {
-        let forked = world
-            .events(node)
-            .iter()
-            .any(|event| matches!(event, Event::Forked { seq: 2, .. }));
+        let forked = world.events(node).iter().any(|event| matches!(event, Event::Forked { seq: 2, .. }));
         assert!(forked, "node {node} knows of the fork at 2");
         let infos = world.nodes[node].mesh.reader().logs();
         let info = infos.iter().find(|info| info.key == log).unwrap();
@@ -219,12 +183,8 @@ fn a_forged_run_ends_the_link() {
     let mut world = World::new(2, OPEN);
     let stranger = Secret::from_seed(&[99; 32]);
     let circle = CircleId::mesh(world.mesh());
-    let log = LogKey {
-        mesh: world.mesh(),
-        author: world.nodes[0].mesh.node(),
-        circle,
-        epoch: world.now.wall,
-    };
+    let log =
+        LogKey { mesh: world.mesh(), author: world.nodes[0].mesh.node(), circle, epoch: world.now.wall };
     let draft = |n| Draft {
         kind: 32,
         tlp: 1,
@@ -238,10 +198,7 @@ fn a_forged_run_ends_the_link() {
     let forged = Run::sign(&stranger, log, Tip::default(), vec![draft(1), draft(2)]).unwrap();
     let link = world.strange_link(1, 0);
     world.push_from(1, link, &log, &forged);
-    assert!(
-        world.closed(1, link),
-        "a run that is not its author's is the peer's fault"
-    );
+    assert!(world.closed(1, link), "a run that is not its author's is the peer's fault");
     assert_eq!(world.nodes[1].mesh.reader().counts().records, 0);
 }
 
@@ -249,17 +206,8 @@ fn a_forged_run_ends_the_link() {
 fn strangers_and_other_meshes_stay_out() {
     let mut world = World::new(2, OPEN);
     let mut other = World::with_seed(2, OPEN, 77);
-    let effects = world.feed(
-        0,
-        Input::LinkUp {
-            link: 500,
-            peer: other.transport(1),
-        },
-    );
-    assert!(
-        effects.iter().any(|effect| matches!(effect, Effect::Send { .. })),
-        "the lobby begins at once"
-    );
+    let effects = world.feed(0, Input::LinkUp { link: 500, peer: other.transport(1) });
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Send { .. })), "the lobby begins at once");
     let lobby = other.lobby_of(1, world.transport(0));
     world.receive(0, 500, lobby);
     assert!(world.closed(0, 500));
@@ -273,33 +221,15 @@ fn talk_of_logs_that_nobody_signed_costs_their_author_nothing() {
     let circle = CircleId::mesh(world.mesh());
     for n in 0..3000 {
         let epoch = world.now.wall - 5000 + u64::from(n);
-        let log = message::LogName {
-            author,
-            circle,
-            epoch,
-        };
-        let have = message::Have {
-            log: n,
-            from: 1,
-            more: 9,
-            age: 0,
-            except: vec![],
-        };
-        let frame = message::encode(&vec![
-            message::Message::Name(n, log),
-            message::Message::Have(vec![have]),
-        ]);
+        let log = message::LogName { author, circle, epoch };
+        let have = message::Have { log: n, from: 1, more: 9, age: 0, except: vec![] };
+        let frame =
+            message::encode(&vec![message::Message::Name(n, log), message::Message::Have(vec![have])]);
         world.receive(1, liar, frame);
     }
-    assert!(
-        world.nodes[1].mesh.reader().logs().len() <= 1024,
-        "what one peer talks of is bounded"
-    );
+    assert!(world.nodes[1].mesh.reader().logs().len() <= 1024, "what one peer talks of is bounded");
     world.connect(0, 1);
     let id = world.publish(0, report(1, 1, "192.0.2.7"));
     world.settle();
-    assert!(
-        world.stored(1, &id).is_some(),
-        "the author's own log is taken all the same"
-    );
+    assert!(world.stored(1, &id).is_some(), "the author's own log is taken all the same");
 }

@@ -73,14 +73,9 @@ pub fn inflate(compressed: &[u8], full: usize, most: usize) -> Result<Vec<u8>, I
     // One byte more than stated, so that a bomb shows itself and stops there.
     let mut out = Vec::with_capacity(full + 1);
     let mut decoder = zstd::bulk::Decompressor::new().map_err(InflateError::Damaged)?;
-    decoder
-        .decompress_to_buffer(compressed, &mut out)
-        .map_err(InflateError::Damaged)?;
+    decoder.decompress_to_buffer(compressed, &mut out).map_err(InflateError::Damaged)?;
     if out.len() != full {
-        return Err(InflateError::Length {
-            stated: full,
-            found: out.len(),
-        });
+        return Err(InflateError::Length { stated: full, found: out.len() });
     }
     Ok(out)
 }
@@ -122,10 +117,7 @@ mod tests {
     #[test]
     fn only_the_shortest_form_is_taken() {
         // 5 as a 16-bit integer: bincode reads it, and writes it in one byte.
-        assert!(matches!(
-            decode::<u64, 64>(&[251, 5, 0]),
-            Err(CodecError::NotCanonical)
-        ));
+        assert!(matches!(decode::<u64, 64>(&[251, 5, 0]), Err(CodecError::NotCanonical)));
         assert!(matches!(decode::<u64, 64>(&[5]), Ok(5)));
         assert!(matches!(decode::<u64, 64>(&[5, 0]), Err(CodecError::Trailing(1))));
         assert!(matches!(decode::<u64, 64>(&[]), Err(CodecError::Parse(_))));
@@ -134,18 +126,9 @@ mod tests {
     #[test]
     fn a_bomb_is_stopped() {
         let bomb = deflate(&vec![0; 1 << 20]);
-        assert!(matches!(
-            inflate(&bomb, 100, 1 << 10),
-            Err(InflateError::Damaged(_))
-        ));
-        assert!(matches!(
-            inflate(&bomb, 1 << 20, 1 << 10),
-            Err(InflateError::TooLong { .. })
-        ));
-        assert!(matches!(
-            inflate(&bomb, (1 << 20) + 5, 1 << 21),
-            Err(InflateError::Length { .. })
-        ));
+        assert!(matches!(inflate(&bomb, 100, 1 << 10), Err(InflateError::Damaged(_))));
+        assert!(matches!(inflate(&bomb, 1 << 20, 1 << 10), Err(InflateError::TooLong { .. })));
+        assert!(matches!(inflate(&bomb, (1 << 20) + 5, 1 << 21), Err(InflateError::Length { .. })));
         assert_eq!(inflate(&bomb, 1 << 20, 1 << 20).unwrap().len(), 1 << 20);
     }
 }

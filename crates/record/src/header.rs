@@ -99,12 +99,7 @@ impl Header {
     /// The log that the record stands in.
     #[must_use]
     pub fn log(&self) -> LogKey {
-        LogKey {
-            mesh: self.mesh,
-            author: self.author,
-            circle: self.circle,
-            epoch: self.epoch,
-        }
+        LogKey { mesh: self.mesh, author: self.author, circle: self.circle, epoch: self.epoch }
     }
 
     /// Appends the exact bytes that are hashed and signed.
@@ -211,11 +206,7 @@ impl Header {
     /// What the next header of this log must follow.
     #[must_use]
     pub fn tip(&self, id: RecordId) -> Tip {
-        Tip {
-            seq: self.seq,
-            id,
-            time: self.time,
-        }
+        Tip { seq: self.seq, id, time: self.time }
     }
 }
 
@@ -297,10 +288,7 @@ mod tests {
         let bytes = sample().encode();
         assert_eq!(Header::decode(&bytes), Ok(sample()));
         for len in 0..bytes.len() {
-            assert!(
-                Header::decode(&bytes[..len]).is_err(),
-                "{len} bytes were taken for a header"
-            );
+            assert!(Header::decode(&bytes[..len]).is_err(), "{len} bytes were taken for a header");
         }
         let mut longer = bytes.clone();
         longer.push(0);

@@ -143,10 +143,8 @@ impl CircleId {
 #[must_use]
 pub fn fingerprint(key: &[u8; 32]) -> String {
     let digest = hash(DOCUMENT, &[b"fingerprint", key]);
-    let groups: Vec<String> = digest[..16]
-        .chunks(2)
-        .map(|pair| format!("{:02x}{:02x}", pair[0], pair[1]))
-        .collect();
+    let groups: Vec<String> =
+        digest[..16].chunks(2).map(|pair| format!("{:02x}{:02x}", pair[0], pair[1])).collect();
     groups.join("-")
 }
 

@@ -84,11 +84,7 @@ impl Public {
     /// When they are no point, or one of small order.
     pub fn new(bytes: &[u8; 32]) -> Result<Self, VerifyError> {
         let key = VerifyingKey::from_bytes(bytes).map_err(|_| VerifyError::Key)?;
-        if key.is_weak() {
-            Err(VerifyError::Key)
-        } else {
-            Ok(Self(key))
-        }
+        if key.is_weak() { Err(VerifyError::Key) } else { Ok(Self(key)) }
     }
 
     /// Verifies strictly (RFC 8032, no small-order components).
@@ -119,15 +115,9 @@ mod tests {
         let secret = Secret::from_seed(&[7; 32]);
         let signature = secret.sign(&[1; 32]);
         assert_eq!(verify(&secret.public(), &[1; 32], &signature), Ok(()));
-        assert_eq!(
-            verify(&secret.public(), &[2; 32], &signature),
-            Err(VerifyError::Signature)
-        );
+        assert_eq!(verify(&secret.public(), &[2; 32], &signature), Err(VerifyError::Signature));
         let stranger = Secret::from_seed(&[8; 32]);
-        assert_eq!(
-            verify(&stranger.public(), &[1; 32], &signature),
-            Err(VerifyError::Signature)
-        );
+        assert_eq!(verify(&stranger.public(), &[1; 32], &signature), Err(VerifyError::Signature));
     }
 
     #[test]

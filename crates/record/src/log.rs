@@ -21,15 +21,7 @@ impl LogKey {
     /// The log's id: SHA-256 of a tag, mesh, author, circle and epoch.
     #[must_use]
     pub fn id(&self) -> LogId {
-        LogId(id::hash(
-            id::LOG,
-            &[
-                &self.mesh.0,
-                &self.author.0,
-                &self.circle.0,
-                &self.epoch.to_be_bytes(),
-            ],
-        ))
+        LogId(id::hash(id::LOG, &[&self.mesh.0, &self.author.0, &self.circle.0, &self.epoch.to_be_bytes()]))
     }
 }
 

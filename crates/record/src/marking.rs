@@ -131,9 +131,7 @@ impl Marking {
         if self.police.is_some_and(|police| police.is_empty()) {
             return Err(MarkingError::EmptyPolice);
         }
-        self.legal_basis
-            .as_deref()
-            .map_or(Ok(()), |text| check_text("the legal basis", text))
+        self.legal_basis.as_deref().map_or(Ok(()), |text| check_text("the legal basis", text))
     }
 
     /// Brings the sets into their one form: sorted, each member once.
@@ -155,21 +153,13 @@ impl Marking {
     pub fn is_newer(&self) -> bool {
         !self.codes.is_empty()
             || !self.purposes.iter().all(codes::is_known_purpose)
-            || !self
-                .references
-                .iter()
-                .all(|reference| codes::is_known_system(&reference.system))
+            || !self.references.iter().all(|reference| codes::is_known_system(&reference.system))
     }
 
     /// What the header's flags must say of this marking.
     #[must_use]
     pub fn flags(&self) -> Flags {
-        Flags {
-            exercise: self.exercise,
-            personal: self.personal,
-            pap: self.pap,
-            newer: 0,
-        }
+        Flags { exercise: self.exercise, personal: self.personal, pap: self.pap, newer: 0 }
     }
 
     /// The marking that binds at least as much as both. Of purposes the common ones remain, and where there
@@ -208,12 +198,10 @@ impl Marking {
     pub fn is_looser_than(&self, other: &Self) -> bool {
         let purposes_widened =
             !other.purposes.is_empty() && common_purposes(&self.purposes, &other.purposes) != self.purposes;
-        let retained_longer = other
-            .retain_until
-            .is_some_and(|limit| self.retain_until.is_none_or(|own| own > limit));
-        let police_lowered = other
-            .police
-            .is_some_and(|limit| self.police.is_none_or(|own| own.and(&limit) != own));
+        let retained_longer =
+            other.retain_until.is_some_and(|limit| self.retain_until.is_none_or(|own| own > limit));
+        let police_lowered =
+            other.police.is_some_and(|limit| self.police.is_none_or(|own| own.and(&limit) != own));
         self.tlp < other.tlp
             || self.pap < other.pap
             || self.personal < other.personal
@@ -232,11 +220,7 @@ fn common_purposes(a: &[Code], b: &[Code]) -> Vec<Code> {
         return [a, b].concat();
     }
     let common: Vec<Code> = a.iter().filter(|purpose| b.contains(purpose)).cloned().collect();
-    if common.is_empty() {
-        vec![Code::no_purpose()]
-    } else {
-        common
-    }
+    if common.is_empty() { vec![Code::no_purpose()] } else { common }
 }
 
 fn both_texts(a: Option<&str>, b: Option<&str>) -> Option<String> {
@@ -262,22 +246,14 @@ fn check_set<T: Ord>(what: &'static str, list: &[T]) -> Result<(), MarkingError>
 
 fn check_sorted<T: Ord>(what: &'static str, list: &[T]) -> Result<(), MarkingError> {
     let ordered = list.windows(2).all(|pair| pair[0] < pair[1]);
-    if ordered {
-        Ok(())
-    } else {
-        Err(MarkingError::Unsorted(what))
-    }
+    if ordered { Ok(()) } else { Err(MarkingError::Unsorted(what)) }
 }
 
 fn check_text(what: &'static str, text: &str) -> Result<(), MarkingError> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(MarkingError::TooLong(what));
     }
-    if text.chars().any(char::is_control) {
-        Err(MarkingError::Control(what))
-    } else {
-        Ok(())
-    }
+    if text.chars().any(char::is_control) { Err(MarkingError::Control(what)) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -138,11 +138,7 @@ pub fn encode(run: &Run) -> Vec<u8> {
         }
         times.push(header.time - before);
         before = header.time;
-        ends.push(if header.expires == 0 {
-            0
-        } else {
-            header.expires - header.time + 1
-        });
+        ends.push(if header.expires == 0 { 0 } else { header.expires - header.time + 1 });
         lengths.push(header.body_len);
         match &entry.body {
             Part::Here(body) => bodies.extend_from_slice(body),
@@ -171,49 +167,21 @@ pub fn decode(log: LogKey, page: &Bytes) -> Result<Run, PageError> {
     let form: Form<'_> = codec::decode::<_, LIMIT>(page)?;
     let count = form.times.len();
     let fits = |ok: bool, column| {
-        if ok {
-            Ok(())
-        } else {
-            Err(PageError::Column(column))
-        }
+        if ok { Ok(()) } else { Err(PageError::Column(column)) }
     };
     fits((1..=RECORDS_MAX).contains(&count), "times")?;
     fits(form.ends.len() == count, "ends")?;
     fits(form.lengths.len() == count, "lengths")?;
     fits(form.seq >= 1 && form.seq <= u64::MAX / 2, "seq")?;
-    fits(
-        !form.shapes.windows(2).any(|pair| pair[0].same(&pair[1])),
-        "shapes",
-    )?;
+    fits(!form.shapes.windows(2).any(|pair| pair[0].same(&pair[1])), "shapes")?;
     fits(!form.parts.windows(2).any(|pair| pair[0].1 == pair[1].1), "parts")?;
-    fits(
-        form.shapes
-            .iter()
-            .all(|shape| shape.count > 0 && shape.version == VERSION),
-        "shapes",
-    )?;
+    fits(form.shapes.iter().all(|shape| shape.count > 0 && shape.version == VERSION), "shapes")?;
     fits(form.parts.iter().all(|part| part.0 > 0), "parts")?;
-    fits(
-        form.shapes
-            .iter()
-            .map(|shape| u64::from(shape.count))
-            .sum::<u64>()
-            == count as u64,
-        "shapes",
-    )?;
-    fits(
-        form.parts.iter().map(|part| u64::from(part.0)).sum::<u64>() == count as u64,
-        "parts",
-    )?;
+    fits(form.shapes.iter().map(|shape| u64::from(shape.count)).sum::<u64>() == count as u64, "shapes")?;
+    fits(form.parts.iter().map(|part| u64::from(part.0)).sum::<u64>() == count as u64, "parts")?;
 
-    let mut shapes = form
-        .shapes
-        .iter()
-        .flat_map(|shape| (0..shape.count).map(move |_| shape));
-    let mut parts = form
-        .parts
-        .iter()
-        .flat_map(|&(count, code)| (0..count).map(move |_| code));
+    let mut shapes = form.shapes.iter().flat_map(|shape| (0..shape.count).map(move |_| shape));
+    let mut parts = form.parts.iter().flat_map(|&(count, code)| (0..count).map(move |_| code));
     let mut hashes = form.hashes.iter();
     let mut body_at = page.len() - form.bodies.len();
     let (mut time, mut prev) = (0u64, form.prev);
@@ -223,9 +191,7 @@ pub fn decode(log: LogKey, page: &Bytes) -> Result<Run, PageError> {
         let (Some(shape), Some(code)) = (shapes.next(), parts.next()) else {
             return Err(PageError::Column("shapes"));
         };
-        time = time
-            .checked_add(form.times[index])
-            .ok_or(PageError::Column("times"))?;
+        time = time.checked_add(form.times[index]).ok_or(PageError::Column("times"))?;
         let expires = match form.ends[index] {
             0 => 0,
             end => time.checked_add(end - 1).ok_or(PageError::Column("ends"))?,
@@ -267,20 +233,14 @@ pub fn decode(log: LogKey, page: &Bytes) -> Result<Run, PageError> {
             body_len: length,
             body_hash,
         };
-        header
-            .check()
-            .map_err(|source| PageError::Header { seq, source })?;
+        header.check().map_err(|source| PageError::Header { seq, source })?;
         let id = header.id_with(&mut buffer);
         prev = id;
         entries.push(Entry { header, id, body });
     }
     fits(hashes.next().is_none(), "hashes")?;
     fits(body_at == page.len(), "bodies")?;
-    Ok(Run {
-        log,
-        entries,
-        signature: form.signature,
-    })
+    Ok(Run { log, entries, signature: form.signature })
 }
 
 /// Compresses a page, with its length first.
@@ -297,9 +257,7 @@ pub fn pack(page: &[u8]) -> Vec<u8> {
 /// # Errors
 /// When the stated length is too long or not what the data holds.
 pub fn unpack(packed: &[u8]) -> Result<Bytes, PageError> {
-    let (full, compressed) = packed
-        .split_first_chunk::<4>()
-        .ok_or(PageError::Column("length"))?;
+    let (full, compressed) = packed.split_first_chunk::<4>().ok_or(PageError::Column("length"))?;
     let full = u32::from_be_bytes(*full) as usize;
     Ok(codec::inflate(compressed, full, PAGE_MAX)?.into())
 }

@@ -23,13 +23,8 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::SkipVerify,
-        Self::ForwardUnasked,
-        Self::NoHoles,
-        Self::AckBeforeFlush,
-        Self::IterateRandom,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::SkipVerify, Self::ForwardUnasked, Self::NoHoles, Self::AckBeforeFlush, Self::IterateRandom];
 }
 
 static PLANTED: AtomicU8 = AtomicU8::new(0);

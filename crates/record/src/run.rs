@@ -110,9 +110,7 @@ impl Run {
 
     /// For a sender that leaves bodies out: each body part, to be replaced.
     pub fn bodies_mut(&mut self) -> impl Iterator<Item = (&Header, &mut Part)> {
-        self.entries
-            .iter_mut()
-            .map(|entry| (&entry.header, &mut entry.body))
+        self.entries.iter_mut().map(|entry| (&entry.header, &mut entry.body))
     }
 
     /// The signature over the last record's id.
@@ -143,16 +141,7 @@ impl Run {
     /// Bytes of all bodies that are here.
     #[must_use]
     pub fn body_bytes(&self) -> usize {
-        self.entries
-            .iter()
-            .map(|entry| {
-                if let Part::Here(body) = &entry.body {
-                    body.len()
-                } else {
-                    0
-                }
-            })
-            .sum()
+        self.entries.iter().map(|entry| if let Part::Here(body) = &entry.body { body.len() } else { 0 }).sum()
     }
 
     /// Leaves out the records up to and with `seq`, if any remain: the signature vouches for the rest as well.
@@ -210,11 +199,7 @@ impl Run {
             tip = entry.header.tip(entry.id);
             entries.push(entry);
         }
-        Ok(Self {
-            log,
-            entries,
-            signature: secret.sign(&tip.id.0),
-        })
+        Ok(Self { log, entries, signature: secret.sign(&tip.id.0) })
     }
 }
 
@@ -267,11 +252,7 @@ impl Draft {
             seq: tip.seq + 1,
             prev: tip.id,
             time,
-            expires: if self.expires == 0 {
-                0
-            } else {
-                self.expires.max(time)
-            },
+            expires: if self.expires == 0 { 0 } else { self.expires.max(time) },
             roster: self.roster,
             extension: self.extension,
             body_len: u32::try_from(self.body.len()).expect("checked: at most 1 MiB"),
@@ -279,11 +260,7 @@ impl Draft {
         };
         header.check()?;
         let id = header.id_with(buffer);
-        Ok(Entry {
-            header,
-            id,
-            body: Part::Here(self.body),
-        })
+        Ok(Entry { header, id, body: Part::Here(self.body) })
     }
 }
 
@@ -291,11 +268,7 @@ impl Entry {
     /// The body, if it is here.
     #[must_use]
     pub fn body(&self) -> Option<&Bytes> {
-        if let Part::Here(body) = &self.body {
-            Some(body)
-        } else {
-            None
-        }
+        if let Part::Here(body) = &self.body { Some(body) } else { None }
     }
 
     /// Whether the record is decided by policy, rather than always passed to members.

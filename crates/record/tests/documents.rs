@@ -26,11 +26,7 @@ fn org(number: u8, steward: bool) -> OrgEntry {
         contact: Contact::default(),
         addresses: vec![],
         quota: 0,
-        roles: if steward {
-            vec!["steward".to_owned()]
-        } else {
-            vec![]
-        },
+        roles: if steward { vec!["steward".to_owned()] } else { vec![] },
     }
 }
 
@@ -70,9 +66,7 @@ fn sign<D: tocsin_record::document::Document>(document: &D, signers: &[u8]) -> S
 
 fn few(result: Result<impl std::fmt::Debug, DocumentError>, found: usize, needed: usize) {
     match result {
-        Err(DocumentError::Signatures {
-            found: f, needed: n, ..
-        }) => assert_eq!((f, n), (found, needed)),
+        Err(DocumentError::Signatures { found: f, needed: n, .. }) => assert_eq!((f, n), (found, needed)),
         other => panic!("expected {found} of {needed} signatures, got {other:?}"),
     }
 }
@@ -90,14 +84,7 @@ fn a_first_charter_needs_more_than_half_of_its_stewards() {
     let (same, _) = Charter::open(&sign(&charter, &[2, 3, 4])).unwrap();
     assert_eq!(mesh, same, "who signed is no part of the mesh id");
     few(Charter::open(&sign(&self::charter(&[]), &[100])), 0, 1);
-    follows_not(Charter::open(&sign(
-        &Charter {
-            version: 2,
-            prev: DocHash([1; 32]),
-            ..charter
-        },
-        &[1, 2, 3],
-    )));
+    follows_not(Charter::open(&sign(&Charter { version: 2, prev: DocHash([1; 32]), ..charter }, &[1, 2, 3])));
 }
 
 #[test]
@@ -118,14 +105,7 @@ fn strangers_members_and_repetitions_do_not_count() {
     few(Charter::open(&borrowed), 1, 2);
 
     let mut other = sign(&charter, &[1]);
-    other.bytes = sign(
-        &Charter {
-            history: 1,
-            ..charter
-        },
-        &[1],
-    )
-    .bytes;
+    other.bytes = sign(&Charter { history: 1, ..charter }, &[1]).bytes;
     few(Charter::open(&other), 0, 2);
 }
 
@@ -133,9 +113,7 @@ fn strangers_members_and_repetitions_do_not_count() {
 fn a_bad_signature_does_not_hide_a_good_one_of_the_same_key() {
     let charter = charter(&[1]);
     let mut signed = sign(&charter, &[1]);
-    signed
-        .signatures
-        .insert(0, (secret(1).public(), Signature([9; 64])));
+    signed.signatures.insert(0, (secret(1).public(), Signature([9; 64])));
     assert!(Charter::open(&signed).is_ok());
 }
 
@@ -161,11 +139,7 @@ fn the_next_charter_needs_majorities_of_both() {
     let signed = sign(&second, &[2, 3, 4]);
     assert_eq!(first.follow(&known, &signed).unwrap(), second);
     // Without stewards nothing can be changed any more, so nobody can be left with none.
-    few(
-        first.follow(&known, &sign(&next(&first, &known, &[]), &[1, 2, 3])),
-        0,
-        1,
-    );
+    few(first.follow(&known, &sign(&next(&first, &known, &[]), &[1, 2, 3])), 0, 1);
 }
 
 #[test]
@@ -196,10 +170,7 @@ fn an_expired_charter_adds_nobody() {
     assert!(first.follow(&known, &sign(&larger, &[1, 2])).is_ok());
     larger.time = NOW_MS + 10;
     let refused = first.follow(&known, &sign(&larger, &[1, 2]));
-    assert!(
-        matches!(refused, Err(DocumentError::Bounds(Form::Charter, _))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(DocumentError::Bounds(Form::Charter, _))), "{refused:?}");
     let mut smaller = next(&first, &known, &[1]);
     smaller.time = NOW_MS + 10;
     smaller.orgs.retain(OrgEntry::is_steward);
@@ -227,13 +198,9 @@ fn a_charter_is_bounded() {
     refused(|c| c.orgs[0].addresses = vec![String::new(); 33], "addresses");
     refused(|c| c.orgs[0].contact.notes = "x".repeat(1025), "contact");
     let mut many = sign(&charter(&[1]), &[1]);
-    many.signatures
-        .extend([([1; 32], Signature([0; 64])); SIGNATURES_MAX]);
+    many.signatures.extend([([1; 32], Signature([0; 64])); SIGNATURES_MAX]);
     let result = Charter::open(&many);
-    assert!(
-        matches!(result, Err(DocumentError::Bounds(_, "signatures"))),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(DocumentError::Bounds(_, "signatures"))), "{result:?}");
 }
 
 fn roster(mesh: MeshId, stewards: &[u8], orgs: &[u8]) -> Roster {
@@ -264,10 +231,7 @@ fn rosters_chain_as_charters_do() {
     let (circle, _) = Roster::open(mesh, &known).unwrap();
     assert_eq!(circle, CircleId(known.hash().0));
     let elsewhere = Roster::open(MeshId([2; 32]), &known);
-    assert!(
-        matches!(elsewhere, Err(DocumentError::Elsewhere(..))),
-        "{elsewhere:?}"
-    );
+    assert!(matches!(elsewhere, Err(DocumentError::Elsewhere(..))), "{elsewhere:?}");
     few(Roster::open(mesh, &sign(&first, &[1, 200])), 1, 2);
 
     let second = Roster {
@@ -308,10 +272,7 @@ fn an_expired_roster_adds_nobody() {
         ..roster(mesh, &[1], orgs)
     };
     let refused = first.follow(&known, &sign(&later(&[1, 2, 3]), &[1]));
-    assert!(
-        matches!(refused, Err(DocumentError::Bounds(Form::Roster, _))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(DocumentError::Bounds(Form::Roster, _))), "{refused:?}");
     let emptied = first.follow(&known, &sign(&later(&[]), &[1])).unwrap();
     assert!(!emptied.has(OrgId(secret(1).public())), "no members is nobody");
 }
@@ -423,16 +384,9 @@ fn revocations_need_the_stewards_and_their_order() {
     let mesh = MeshId([1; 32]);
     let first = revocations(mesh);
     let signed = sign(&first, &[1, 2]);
-    few(
-        Revocations::open(mesh, &charter, None, &sign(&first, &[1, 100])),
-        1,
-        2,
-    );
+    few(Revocations::open(mesh, &charter, None, &sign(&first, &[1, 100])), 1, 2);
     let elsewhere = Revocations::open(MeshId([2; 32]), &charter, None, &signed);
-    assert!(
-        matches!(elsewhere, Err(DocumentError::Elsewhere(..))),
-        "{elsewhere:?}"
-    );
+    assert!(matches!(elsewhere, Err(DocumentError::Elsewhere(..))), "{elsewhere:?}");
     assert_eq!(Revocations::open(mesh, &charter, None, &signed).unwrap(), first);
 
     let known = Some((&first, signed.hash()));
@@ -466,10 +420,7 @@ fn documents_travel_together_and_only_whole() {
     let bytes = encode_all(&all);
     assert_eq!(decode_all(&bytes).unwrap(), all);
     for length in 0..bytes.len() {
-        assert!(
-            decode_all(&bytes[..length]).is_err(),
-            "{length} bytes were taken for all"
-        );
+        assert!(decode_all(&bytes[..length]).is_err(), "{length} bytes were taken for all");
     }
     let mut longer = bytes;
     longer.push(0);

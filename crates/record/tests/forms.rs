@@ -42,10 +42,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn code(kind: u16, value: &[u8]) -> Code {
-    Code {
-        kind,
-        value: value.to_vec(),
-    }
+    Code { kind, value: value.to_vec() }
 }
 
 fn headers(lines: &mut Vec<String>) {
@@ -116,45 +113,25 @@ fn markings(lines: &mut Vec<String>) {
         variants.push((tlp.label().to_owned(), Marking::new(tlp)));
     }
     for pap in Pap::ALL {
-        let pap_only = Marking {
-            pap: Some(pap),
-            ..green.clone()
-        };
+        let pap_only = Marking { pap: Some(pap), ..green.clone() };
         variants.push((pap.label().to_owned(), pap_only));
     }
     for personal in Personal::ALL {
-        let personal_only = Marking {
-            personal,
-            ..green.clone()
-        };
+        let personal_only = Marking { personal, ..green.clone() };
         variants.push((format!("personal {personal}"), personal_only));
     }
     let only = Countries::only(["XA", "XB"].map(|text| text.parse().unwrap()));
-    let limited = Marking {
-        countries: only,
-        ..green.clone()
-    };
+    let limited = Marking { countries: only, ..green.clone() };
     variants.push(("countries only".to_owned(), limited));
     for police in ["A1", "C3", "X4", "H0 H2"] {
-        let coded = Marking {
-            police: Some(police.parse().unwrap()),
-            ..green.clone()
-        };
+        let coded = Marking { police: Some(police.parse().unwrap()), ..green.clone() };
         variants.push((format!("police {police}"), coded));
     }
     for (name, marking) in variants {
         marking.check().unwrap();
         let bytes = codec::encode(&marking);
-        assert_eq!(
-            codec::decode::<Marking, 65_536>(&bytes).unwrap(),
-            marking,
-            "{name}"
-        );
-        lines.push(format!(
-            "marking {name}: {} flags {:#06x}",
-            hex(&bytes),
-            marking.flags().word()
-        ));
+        assert_eq!(codec::decode::<Marking, 65_536>(&bytes).unwrap(), marking, "{name}");
+        lines.push(format!("marking {name}: {} flags {:#06x}", hex(&bytes), marking.flags().word()));
     }
 }
 
@@ -171,10 +148,7 @@ fn bodies(lines: &mut Vec<String>) {
         comment: "beacon".to_owned(),
     };
     let rule = report::Indicator {
-        what: Observable {
-            kind: report::PATTERN_FIRST,
-            value: b"[ipv4-addr:value = '192.0.2.1']".to_vec(),
-        },
+        what: Observable { kind: report::PATTERN_FIRST, value: b"[ipv4-addr:value = '192.0.2.1']".to_vec() },
         kind: code(0, b""),
         confidence: None,
         valid_from: 0,
@@ -204,11 +178,7 @@ fn bodies(lines: &mut Vec<String>) {
         indicators: vec![indicator, rule],
         withdrawn: vec![],
         // Pinned as given: compressing it here would pin zstd instead.
-        originals: vec![report::Original {
-            format: 1,
-            full: 2,
-            data: vec![1, 2, 3],
-        }],
+        originals: vec![report::Original { format: 1, full: 2, data: vec![1, 2, 3] }],
         extension: vec![0xee],
     };
     let changes = Report {
@@ -254,25 +224,15 @@ fn bodies(lines: &mut Vec<String>) {
         reason: 2,
         extension: vec![],
     };
-    let carried = |document: Signed| Carried {
-        salt: [0x0c; 16],
-        document,
-        extension: vec![],
-    };
+    let carried = |document: Signed| Carried { salt: [0x0c; 16], document, extension: vec![] };
     let bodies = [
         ("report", Body::Report(whole)),
         ("report of changes", Body::Report(changes)),
         ("sighting", Body::Sighting(sighting)),
         ("note", Body::Note(note)),
         ("retraction", Body::Retraction(taken_back)),
-        (
-            "roster",
-            Body::Roster(carried(Signed::sign(&roster(), &[&secret(1)]))),
-        ),
-        (
-            "certificate",
-            Body::Certificate(carried(Signed::sign(&certificate(), &[&secret(1)]))),
-        ),
+        ("roster", Body::Roster(carried(Signed::sign(&roster(), &[&secret(1)])))),
+        ("certificate", Body::Certificate(carried(Signed::sign(&certificate(), &[&secret(1)])))),
     ];
     for (name, body) in bodies {
         let bytes = body.encode();
@@ -298,10 +258,7 @@ fn header_for(body: &Body, bytes: &[u8]) -> Header {
         seq: 1,
         prev: RecordId::ZERO,
         time: 1,
-        expires: body
-            .marking()
-            .and_then(|marking| marking.retain_until)
-            .unwrap_or(0),
+        expires: body.marking().and_then(|marking| marking.retain_until).unwrap_or(0),
         roster: 1,
         extension: vec![],
         body_len: u32::try_from(bytes.len()).unwrap(),
@@ -360,11 +317,7 @@ fn roster() -> Roster {
         orgs: vec![OrgId(secret(1).public())],
         carriers: vec![OrgId([3; 32])],
         stewards: vec![secret(1).public()],
-        cuts: vec![Cut {
-            log: LogId([4; 32]),
-            seq: 5,
-            id: RecordId([6; 32]),
-        }],
+        cuts: vec![Cut { log: LogId([4; 32]), seq: 5, id: RecordId([6; 32]) }],
         extension: vec![],
     }
 }
@@ -388,12 +341,7 @@ fn certificate() -> Certificate {
             key(Purpose::Sealing, vec![0x5e; 40]),
             key(Purpose::Steward, secret(4).public().to_vec()),
         ],
-        branches: vec![Branch {
-            log: LogId([4; 32]),
-            seq: 5,
-            id: RecordId([6; 32]),
-            epoch: 7,
-        }],
+        branches: vec![Branch { log: LogId([4; 32]), seq: 5, id: RecordId([6; 32]), epoch: 7 }],
         extension: vec![],
     }
 }
@@ -409,11 +357,7 @@ fn revocations() -> Revocations {
             node: Some(NodeKey([2; 32])),
             time: 1_700_000_000_000,
             reason: 3,
-            cuts: vec![Cut {
-                log: LogId([4; 32]),
-                seq: 5,
-                id: RecordId([6; 32]),
-            }],
+            cuts: vec![Cut { log: LogId([4; 32]), seq: 5, id: RecordId([6; 32]) }],
         }],
         extension: vec![],
     }
@@ -443,10 +387,7 @@ fn pin<D: Document + PartialEq + std::fmt::Debug>(
     assert_eq!(&signed.read::<D>().unwrap(), document, "{name}");
     lines.push(format!("document {name}: {}", hex(&signed.bytes)));
     lines.push(format!("document {name} hash: {}", signed.hash()));
-    lines.push(format!(
-        "document {name} signature: {}",
-        hex(&signed.signatures[0].1.0)
-    ));
+    lines.push(format!("document {name} signature: {}", hex(&signed.signatures[0].1.0)));
     all.push(signed);
 }
 
@@ -502,9 +443,7 @@ fn tables(lines: &mut Vec<String>) {
         let purpose = Code::purpose(name).unwrap();
         lines.push(format!("purpose {} {name} {}", purpose.kind, hex(&purpose.value)));
     }
-    for name in [
-        "siena", "i-24/7", "misp", "case", "ticket", "url", "stix", "another",
-    ] {
+    for name in ["siena", "i-24/7", "misp", "case", "ticket", "url", "stix", "another"] {
         let system = Code::system(name).unwrap();
         lines.push(format!("system {} {name} {}", system.kind, hex(&system.value)));
     }

@@ -116,10 +116,7 @@ fn relay(page: &Bytes) -> Body {
 
 fn held(name: &str, class: Class, kind: u16, tlp: u8, bytes: &[u8]) {
     let body = relay(&page_of(0, class, kind, tlp, 0, &[], bytes));
-    assert!(
-        body.is_newer(),
-        "{name} is newer than this node, and was taken as {body:?}"
-    );
+    assert!(body.is_newer(), "{name} is newer than this node, and was taken as {body:?}");
 }
 
 #[test]
@@ -170,18 +167,12 @@ fn what_a_report_says_in_newer_words_is_held() {
 #[test]
 fn other_bodies_in_newer_words_are_held() {
     let marking = Marking::new(Tlp::Green);
-    let newer_marking = Marking {
-        codes: vec![code()],
-        ..marking.clone()
-    };
+    let newer_marking = Marking { codes: vec![code()], ..marking.clone() };
     let sighting = Sighting {
         salt: [1; 16],
         what: Some(Observable::parse("ipv4", "192.0.2.1").unwrap()),
         subject: None,
-        kind: Code {
-            kind: 0,
-            value: vec![],
-        },
+        kind: Code { kind: 0, value: vec![] },
         count: 1,
         time: START_MS,
         precision: 0,
@@ -191,26 +182,11 @@ fn other_bodies_in_newer_words_are_held() {
         extension: vec![],
     };
     let sightings = [
-        Sighting {
-            what: Some(unknown()),
-            ..sighting.clone()
-        },
-        Sighting {
-            destination: Some(unknown()),
-            ..sighting.clone()
-        },
-        Sighting {
-            kind: code(),
-            ..sighting.clone()
-        },
-        Sighting {
-            marking: newer_marking.clone(),
-            ..sighting.clone()
-        },
-        Sighting {
-            extension: vec![1],
-            ..sighting.clone()
-        },
+        Sighting { what: Some(unknown()), ..sighting.clone() },
+        Sighting { destination: Some(unknown()), ..sighting.clone() },
+        Sighting { kind: code(), ..sighting.clone() },
+        Sighting { marking: newer_marking.clone(), ..sighting.clone() },
+        Sighting { extension: vec![1], ..sighting.clone() },
     ];
     assert!(!Body::Sighting(sighting).is_newer());
     for sighting in sightings {
@@ -226,25 +202,9 @@ fn other_bodies_in_newer_words_are_held() {
         marking: newer_marking,
         extension: vec![],
     };
-    held(
-        "a note's marking",
-        Class::Content,
-        body::NOTE,
-        2,
-        &Body::Note(note.clone()).encode(),
-    );
-    let note = Note {
-        marking,
-        extension: vec![1],
-        ..note
-    };
-    held(
-        "a note",
-        Class::Content,
-        body::NOTE,
-        2,
-        &Body::Note(note).encode(),
-    );
+    held("a note's marking", Class::Content, body::NOTE, 2, &Body::Note(note.clone()).encode());
+    let note = Note { marking, extension: vec![1], ..note };
+    held("a note", Class::Content, body::NOTE, 2, &Body::Note(note).encode());
 
     let retraction = Retraction {
         salt: [1; 16],
@@ -258,23 +218,13 @@ fn other_bodies_in_newer_words_are_held() {
 
     let carried = Carried {
         salt: [1; 16],
-        document: Signed {
-            form: Form::Roster,
-            bytes: vec![],
-            signatures: vec![],
-        },
+        document: Signed { form: Form::Roster, bytes: vec![], signatures: vec![] },
         extension: vec![1],
     };
     let bytes = Body::Roster(carried.clone()).encode();
     held("a carried roster", Class::Control, body::ROSTER, 0, &bytes);
     let bytes = Body::Certificate(carried).encode();
-    held(
-        "a carried certificate",
-        Class::Control,
-        body::CERTIFICATE,
-        0,
-        &bytes,
-    );
+    held("a carried certificate", Class::Control, body::CERTIFICATE, 0, &bytes);
 }
 
 #[test]
@@ -307,17 +257,11 @@ fn a_node_does_not_write_a_kind_that_it_does_not_know() {
 }
 
 fn code() -> Code {
-    Code {
-        kind: UNKNOWN,
-        value: b"later".to_vec(),
-    }
+    Code { kind: UNKNOWN, value: b"later".to_vec() }
 }
 
 fn unknown() -> Observable {
-    Observable {
-        kind: UNKNOWN,
-        value: b"a value of a newer type".to_vec(),
-    }
+    Observable { kind: UNKNOWN, value: b"a value of a newer type".to_vec() }
 }
 
 fn marking_of(report: &mut Report) -> &mut Marking {
@@ -339,10 +283,7 @@ fn report() -> Report {
         labels: vec![],
         indicators: vec![report::Indicator {
             what: Observable::parse("ipv4", "192.0.2.1").unwrap(),
-            kind: Code {
-                kind: 1,
-                value: vec![],
-            },
+            kind: Code { kind: 1, value: vec![] },
             confidence: None,
             valid_from: 0,
             valid_until: 0,

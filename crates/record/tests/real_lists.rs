@@ -1,9 +1,6 @@
 //! Detection on real lists and MISP events: nearly all of what feeds publish must be recognised, and what is
 //! recognised must be canonical. Reads the folder in TOCSIN_DATA; skipped only if that is not set.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a test is told by its environment where real files lie"
-)]
+#![expect(clippy::disallowed_methods, reason = "a test is told by its environment where real files lie")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,11 +20,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     for path in entries.flatten().map(|entry| entry.path()) {
-        if path.is_dir() {
-            found.extend(files(&path))
-        } else {
-            found.push(path)
-        }
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
     }
     found.sort();
     found
@@ -40,9 +33,7 @@ fn plain_lists_are_recognised() {
     let mut types = BTreeMap::new();
     let mut missed = Vec::new();
     let lists = files(&data.join("csv-lists"));
-    let plain = lists
-        .iter()
-        .filter(|path| path.extension().is_some_and(|ending| ending == "txt"));
+    let plain = lists.iter().filter(|path| path.extension().is_some_and(|ending| ending == "txt"));
     // Names of processes are no values that can be told by themselves.
     for path in plain.filter(|path| !path.to_string_lossy().contains("processes")) {
         let text = fs::read(path).unwrap();
@@ -75,40 +66,28 @@ fn misp_attributes_are_observables() {
     let Some(data) = data() else { return };
     let mut found: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     let mut refused = Vec::new();
-    let events = files(&data.join("misp-events"))
-        .into_iter()
-        .chain(files(&data.join("misp-feed")));
+    let events = files(&data.join("misp-events")).into_iter().chain(files(&data.join("misp-feed")));
     for path in events.filter(|path| path.extension().is_some_and(|ending| ending == "json")) {
         let Ok(event) = serde_json::from_slice(&fs::read(&path).unwrap()) else {
             continue;
         };
-        attributes(
-            &event,
-            &mut |kind, value| match observable::from_misp(kind, value) {
-                Ok(all) => {
-                    assert!(
-                        all.iter().all(observable::Observable::is_canonical),
-                        "{kind} {value}"
-                    );
-                    found.entry(kind.to_owned()).or_default().0 += 1;
-                }
-                Err(ParseError::UnknownMisp(_)) => {}
-                Err(error) => {
-                    found.entry(kind.to_owned()).or_default().1 += 1;
-                    refused.push(format!("{kind}: {error}"));
-                }
-            },
-        );
+        attributes(&event, &mut |kind, value| match observable::from_misp(kind, value) {
+            Ok(all) => {
+                assert!(all.iter().all(observable::Observable::is_canonical), "{kind} {value}");
+                found.entry(kind.to_owned()).or_default().0 += 1;
+            }
+            Err(ParseError::UnknownMisp(_)) => {}
+            Err(error) => {
+                found.entry(kind.to_owned()).or_default().1 += 1;
+                refused.push(format!("{kind}: {error}"));
+            }
+        });
     }
     println!("MISP types (taken, refused): {found:?}");
     println!("refused: {refused:#?}");
     let taken: usize = found.values().map(|(taken, _)| taken).sum();
     assert!(taken > 7_000, "only {taken} attributes in {}", data.display());
-    assert!(
-        refused.len() * 200 <= taken,
-        "{} of {taken} refused",
-        refused.len()
-    );
+    assert!(refused.len() * 200 <= taken, "{} of {taken} refused", refused.len());
 }
 
 /// Every attribute in an event, wherever it stands.

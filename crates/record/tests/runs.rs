@@ -33,10 +33,7 @@ fn report(number: u8) -> Report {
         labels: vec![],
         indicators: vec![report::Indicator {
             what: Observable::parse("ipv4", &format!("192.0.2.{number}")).unwrap(),
-            kind: tocsin_record::marking::Code {
-                kind: 1,
-                value: vec![],
-            },
+            kind: tocsin_record::marking::Code { kind: 1, value: vec![] },
             confidence: Some(80),
             valid_from: 0,
             valid_until: 0,
@@ -56,11 +53,7 @@ fn draft(number: u8) -> Draft {
         tlp: 2,
         flags: 0,
         time: 1_700_000_000_000 + u64::from(number),
-        expires: if number.is_multiple_of(3) {
-            1_800_000_000_000
-        } else {
-            0
-        },
+        expires: if number.is_multiple_of(3) { 1_800_000_000_000 } else { 0 },
         roster: 1,
         extension: vec![],
         body: body.encode().into(),
@@ -68,13 +61,7 @@ fn draft(number: u8) -> Draft {
 }
 
 fn run(secret: &Secret, count: u8) -> Run {
-    Run::sign(
-        secret,
-        log(secret),
-        Tip::default(),
-        (0..count).map(draft).collect(),
-    )
-    .unwrap()
+    Run::sign(secret, log(secret), Tip::default(), (0..count).map(draft).collect()).unwrap()
 }
 
 /// The forms are signed and sent: a change here breaks every mesh that exists.
@@ -82,15 +69,9 @@ fn run(secret: &Secret, count: u8) -> Run {
 fn golden_bytes() {
     let secret = Secret::from_seed(&[42; 32]);
     let run = run(&secret, 3);
-    assert_eq!(
-        hex(&Body::Report(report(7)).encode()),
-        include_str!("golden/report.hex").trim()
-    );
+    assert_eq!(hex(&Body::Report(report(7)).encode()), include_str!("golden/report.hex").trim());
     assert_eq!(hex(&page::encode(&run)), include_str!("golden/page.hex").trim());
-    assert_eq!(
-        run.log().id().to_string(),
-        include_str!("golden/log-id.hex").trim()
-    );
+    assert_eq!(run.log().id().to_string(), include_str!("golden/log-id.hex").trim());
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -141,20 +122,11 @@ fn a_stranger_or_another_body_is_refused() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     let changed = page::decode(log(&secret), &Bytes::from(bytes)).unwrap();
-    assert!(
-        changed.verify().is_err(),
-        "a changed body changes its hash, the header and so the chain"
-    );
+    assert!(changed.verify().is_err(), "a changed body changes its hash, the header and so the chain");
 
-    let elsewhere = LogKey {
-        mesh: MeshId([9; 32]),
-        ..log(&secret)
-    };
+    let elsewhere = LogKey { mesh: MeshId([9; 32]), ..log(&secret) };
     let moved = page::decode(elsewhere, &Bytes::from(page::encode(&run(&secret, 3)))).unwrap();
-    assert!(
-        moved.verify().is_err(),
-        "a run of one mesh does not verify in another"
-    );
+    assert!(moved.verify().is_err(), "a run of one mesh does not verify in another");
 }
 
 #[test]
@@ -162,39 +134,22 @@ fn drafts_are_bounded() {
     let secret = Secret::from_seed(&[1; 32]);
     let sign = |drafts| Run::sign(&secret, log(&secret), Tip::default(), drafts);
     assert_eq!(sign(vec![]).unwrap_err(), DraftError::Count(0));
-    assert_eq!(
-        sign(vec![draft(1); SIGN_EVERY + 1]).unwrap_err(),
-        DraftError::Count(SIGN_EVERY + 1)
-    );
-    let large = Draft {
-        body: vec![0; (1 << 20) + 1].into(),
-        ..draft(1)
-    };
+    assert_eq!(sign(vec![draft(1); SIGN_EVERY + 1]).unwrap_err(), DraftError::Count(SIGN_EVERY + 1));
+    let large = Draft { body: vec![0; (1 << 20) + 1].into(), ..draft(1) };
     assert_eq!(sign(vec![large]).unwrap_err(), DraftError::Body((1 << 20) + 1));
 }
 
 #[test]
 fn a_body_must_say_what_its_header_says() {
     let secret = Secret::from_seed(&[1; 32]);
-    let looser = Run::sign(
-        &secret,
-        log(&secret),
-        Tip::default(),
-        vec![Draft { tlp: 1, ..draft(1) }],
-    )
-    .unwrap();
+    let looser =
+        Run::sign(&secret, log(&secret), Tip::default(), vec![Draft { tlp: 1, ..draft(1) }]).unwrap();
     let entry = &looser.entries()[0];
     let refused = Body::read(&entry.header, entry.body().unwrap());
-    assert!(
-        matches!(refused, Err(body::BodyError::Disagree("tlp"))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(body::BodyError::Disagree("tlp"))), "{refused:?}");
     let honest = run(&secret, 1);
     let entry = &honest.entries()[0];
-    assert_eq!(
-        Body::read(&entry.header, entry.body().unwrap()).unwrap(),
-        Body::Report(report(0))
-    );
+    assert_eq!(Body::read(&entry.header, entry.body().unwrap()).unwrap(), Body::Report(report(0)));
 }
 
 /// A small generator, so that a failing case can be run again from its printed seed.

@@ -62,12 +62,7 @@ impl fmt::Display for Row {
 }
 
 fn row(name: &str, value: f64, at_most: f64, aim: f64) -> Row {
-    Row {
-        name: name.into(),
-        value,
-        at_most: Some(at_most),
-        aim: Some(aim),
-    }
+    Row { name: name.into(), value, at_most: Some(at_most), aim: Some(aim) }
 }
 
 /// All rows whose name holds one of `only`, or all.
@@ -75,32 +70,18 @@ fn row(name: &str, value: f64, at_most: f64, aim: f64) -> Row {
 pub fn rows(nodes: usize, only: &[String]) -> Vec<Row> {
     let wanted = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part.as_str()));
     let mut rows = Vec::new();
-    let quiet = [
-        "bytes_per_delivery_200",
-        "receipt_bytes_per_delivery_200",
-        "latency_over_path_200",
-    ];
+    let quiet = ["bytes_per_delivery_200", "receipt_bytes_per_delivery_200", "latency_over_path_200"];
     if quiet.iter().any(|name| wanted(name)) {
         let found = spread(nodes, 0);
         rows.push(row(quiet[0], found.bytes_per_delivery, 1600.0, 1200.0));
         rows.push(row(quiet[1], found.receipt_bytes_per_delivery, 500.0, 250.0));
         rows.push(row(quiet[2], found.mean_over_path, 1.15, 1.05));
         for (kind, bytes) in found.kinds {
-            rows.push(Row {
-                name: format!("  {kind}"),
-                value: bytes,
-                at_most: None,
-                aim: None,
-            });
+            rows.push(Row { name: format!("  {kind}"), value: bytes, at_most: None, aim: None });
         }
     }
     if wanted("p99_loss5_over_path_200") {
-        rows.push(row(
-            "p99_loss5_over_path_200",
-            spread(nodes, 50_000).p99_over_path,
-            1.6,
-            1.4,
-        ));
+        rows.push(row("p99_loss5_over_path_200", spread(nodes, 50_000).p99_over_path, 1.6, 1.4));
     }
     if wanted("equal_nodes_bytes") {
         rows.push(row("equal_nodes_bytes", equal_nodes(), 400.0, 200.0));
@@ -179,14 +160,7 @@ pub fn spread(nodes: usize, loss: u32) -> Spread {
     config.frames.loss = loss;
     let mut cast = Cast::draw(&config);
     cast.pairs = ten_links(nodes, &mut dice);
-    let mut world = World::with(
-        config,
-        cast,
-        vec![Table::open()],
-        vec![0; nodes],
-        Vec::new(),
-        Vec::new(),
-    );
+    let mut world = World::with(config, cast, vec![Table::open()], vec![0; nodes], Vec::new(), Vec::new());
     world.measure = Some(Measure::default());
     let begin = 10_000_000;
     let (counted, end) = (begin + WARM_US, begin + WARM_US + COUNTED_US);
@@ -232,29 +206,17 @@ fn small(dice: &mut Dice) -> Body {
     report.indicators.truncate(1);
     report.description = String::new();
     let rest = BODY.saturating_sub(Body::Report(report.clone()).encode().len() + 2);
-    report.description = (0..rest)
-        .map(|_| char::from(b' ' + dice.below(94) as u8))
-        .collect();
+    report.description = (0..rest).map(|_| char::from(b' ' + dice.below(94) as u8)).collect();
     Body::Report(report)
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts and microseconds are far below 2^52"
-)]
+#[expect(clippy::cast_precision_loss, reason = "counts and microseconds are far below 2^52")]
 fn figures(world: &World, counted: Micros, end: Micros) -> Spread {
     let nodes = world.nodes.len();
     let paths: Vec<Vec<Micros>> = (0..nodes).map(|from| shortest(world, from)).collect();
-    let Some(measure) = &world.measure else {
-        unreachable!("it was set before the run")
-    };
+    let Some(measure) = &world.measure else { unreachable!("it was set before the run") };
     let born = |id| world.registry.get(id).map_or(0, |truth| truth.at_us);
-    let records = world
-        .registry
-        .all()
-        .iter()
-        .filter(|truth| (counted..end).contains(&truth.at_us))
-        .count();
+    let records = world.registry.all().iter().filter(|truth| (counted..end).contains(&truth.at_us)).count();
     let mut taken = Vec::new();
     let mut least = Vec::new();
     for (id, author, node, took) in &measure.delivered {
@@ -263,11 +225,7 @@ fn figures(world: &World, counted: Micros, end: Micros) -> Spread {
             least.push(paths[*author][*node]);
         }
     }
-    assert_eq!(
-        taken.len(),
-        records * (nodes - 1),
-        "not every record arrived everywhere"
-    );
+    assert_eq!(taken.len(), records * (nodes - 1), "not every record arrived everywhere");
     taken.sort_unstable();
     least.sort_unstable();
     let mean = |list: &[Micros]| list.iter().sum::<Micros>() as f64 / list.len() as f64;
@@ -333,14 +291,7 @@ pub fn equal_nodes() -> f64 {
     let mut cast = Cast::draw(&config);
     cast.pairs = vec![(0, 1)];
     config.nodes = 2;
-    let mut world = World::with(
-        config,
-        cast,
-        vec![Table::open()],
-        vec![0; ORGS],
-        Vec::new(),
-        Vec::new(),
-    );
+    let mut world = World::with(config, cast, vec![Table::open()], vec![0; ORGS], Vec::new(), Vec::new());
     world.nodes.truncate(2);
     let mut dice = Dice::new(201, "equal");
     let runs: Vec<Run> = (0..CIRCLES)
@@ -404,19 +355,11 @@ fn two_records(cast: &Cast, circle: usize, author: usize, dice: &mut Dice) -> Ru
 /// Node 0 holds both records of every log, node 1 only the second.
 fn fill(world: &World, node: usize, runs: &[Run]) -> Result<(), StoreError> {
     let mut keys = Dice::new(node as u64, "fill");
-    let (kv, slots) = (
-        Arc::new(world.nodes[node].kv.clone()),
-        Arc::new(world.nodes[node].slots.clone()),
-    );
+    let (kv, slots) = (Arc::new(world.nodes[node].kv.clone()), Arc::new(world.nodes[node].slots.clone()));
     let random = Box::new(move |buffer: &mut [u8]| keys.fill(buffer));
     let mut store = Store::open(kv, slots, world.cast.mesh, random, &mut |_| {})?;
-    let outcome = Outcome {
-        verdict: Verdict::Accepted,
-        body: BodyState::Here,
-        rule: 0,
-        from: 0,
-        received: BEGIN_MS,
-    };
+    let outcome =
+        Outcome { verdict: Verdict::Accepted, body: BodyState::Here, rule: 0, from: 0, received: BEGIN_MS };
     for run in runs {
         let author = world.cast.node_of[&run.log().author];
         let org = world.cast.orgs[world.cast.nodes[author].org].id;

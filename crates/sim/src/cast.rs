@@ -99,15 +99,9 @@ impl Cast {
     pub fn draw(config: &Config) -> Self {
         let mut dice = Dice::new(config.seed, "cast");
         let nodes_of = share_out(config, &mut dice);
-        let roots: Vec<Secret> = nodes_of
-            .iter()
-            .map(|_| Secret::from_seed(&dice.bytes()))
-            .collect();
-        let entries: Vec<OrgEntry> = roots
-            .iter()
-            .enumerate()
-            .map(|(at, root)| entry(at, OrgId(root.public()), &mut dice))
-            .collect();
+        let roots: Vec<Secret> = nodes_of.iter().map(|_| Secret::from_seed(&dice.bytes())).collect();
+        let entries: Vec<OrgEntry> =
+            roots.iter().enumerate().map(|(at, root)| entry(at, OrgId(root.public()), &mut dice)).collect();
         let charter = charter(&entries, &roots, &mut dice);
         let mesh = MeshId(charter.hash().0);
         let steward = Secret::from_seed(&dice.bytes());
@@ -122,22 +116,14 @@ impl Cast {
         let orgs: Vec<Org> = entries
             .into_iter()
             .zip(&nodes_of)
-            .map(|(entry, members)| Org {
-                id: entry.root,
-                entry,
-                nodes: members.clone(),
-            })
+            .map(|(entry, members)| Org { id: entry.root, entry, nodes: members.clone() })
             .collect();
         choose_liars(config, &orgs, &mut nodes, &mut dice);
         let mut cast = Self {
             mesh,
             circles: own_and_mesh(mesh, &orgs),
             circle_of: BTreeMap::new(),
-            node_of: nodes
-                .iter()
-                .enumerate()
-                .map(|(at, node)| (node.key, at))
-                .collect(),
+            node_of: nodes.iter().enumerate().map(|(at, node)| (node.key, at)).collect(),
             orgs,
             nodes,
             charter,
@@ -147,12 +133,7 @@ impl Cast {
         for at in 0..config.forces {
             cast.add_force(at, config.force_orgs, &steward, &mut dice);
         }
-        cast.circle_of = cast
-            .circles
-            .iter()
-            .enumerate()
-            .map(|(at, circle)| (circle.id, at))
-            .collect();
+        cast.circle_of = cast.circles.iter().enumerate().map(|(at, circle)| (circle.id, at)).collect();
         cast.choose_listeners(config, &mut dice);
         cast.choose_pairs(config, &mut dice);
         cast
@@ -183,16 +164,8 @@ impl Cast {
         };
         let signed = Signed::sign(&roster, &[steward]);
         let id = CircleId(signed.hash().0);
-        let nodes = orgs
-            .iter()
-            .flat_map(|org| self.orgs[*org].nodes.clone())
-            .collect();
-        self.circles.push(Circle {
-            id,
-            kind: CircleKind::Force,
-            orgs,
-            nodes,
-        });
+        let nodes = orgs.iter().flat_map(|org| self.orgs[*org].nodes.clone()).collect();
+        self.circles.push(Circle { id, kind: CircleKind::Force, orgs, nodes });
         self.rosters.push(signed);
     }
 
@@ -202,12 +175,8 @@ impl Cast {
             node.listens = !dice.percent(config.dial_out);
         }
         for circle in &self.circles {
-            let honest: Vec<usize> = circle
-                .nodes
-                .iter()
-                .copied()
-                .filter(|at| !self.nodes[*at].liar)
-                .collect();
+            let honest: Vec<usize> =
+                circle.nodes.iter().copied().filter(|at| !self.nodes[*at].liar).collect();
             if honest.len() > 1 && !honest.iter().any(|at| self.nodes[*at].listens) {
                 let chosen = *dice.pick(&honest);
                 self.nodes[chosen].listens = true;
@@ -228,26 +197,16 @@ impl Cast {
         for circle in &self.circles {
             let members: Vec<usize> = circle.nodes.iter().copied().collect();
             for &node in &members {
-                let mut others: Vec<usize> = members
-                    .iter()
-                    .copied()
-                    .filter(|other| self.can_link(node, *other))
-                    .collect();
+                let mut others: Vec<usize> =
+                    members.iter().copied().filter(|other| self.can_link(node, *other)).collect();
                 dice.shuffle(&mut others);
-                let extra = if circle.kind == CircleKind::Mesh {
-                    dice.index(config.extra_links + 1)
-                } else {
-                    0
-                };
+                let extra =
+                    if circle.kind == CircleKind::Mesh { dice.index(config.extra_links + 1) } else { 0 };
                 for other in others.into_iter().take(DIALLED + extra) {
                     add(&mut pairs, node, other);
                 }
             }
-            let honest: Vec<usize> = members
-                .iter()
-                .copied()
-                .filter(|at| !self.nodes[*at].liar)
-                .collect();
+            let honest: Vec<usize> = members.iter().copied().filter(|at| !self.nodes[*at].liar).collect();
             let parts = parts_of(&honest, &pairs);
             // A part that stands apart is joined through a listener, which every circle has.
             for part in parts.iter().skip(1) {
@@ -298,11 +257,7 @@ impl Cast {
     #[must_use]
     pub fn papers(&self, node: usize) -> Vec<Signed> {
         let first = self.circles.len() - self.rosters.len();
-        let mine = self
-            .rosters
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| self.is_member(node, first + at));
+        let mine = self.rosters.iter().enumerate().filter(|(at, _)| self.is_member(node, first + at));
         [self.charter.clone(), self.nodes[node].certificate.clone()]
             .into_iter()
             .chain(mine.map(|(_, roster)| roster.clone()))
@@ -350,12 +305,8 @@ fn share_out(config: &Config, dice: &mut Dice) -> Vec<Vec<usize>> {
 
 /// Liars are orgs of one node; the steward's is none.
 fn choose_liars(config: &Config, orgs: &[Org], nodes: &mut [Member], dice: &mut Dice) {
-    let mut single: Vec<usize> = orgs
-        .iter()
-        .skip(1)
-        .filter(|org| org.nodes.len() == 1)
-        .map(|org| org.nodes[0])
-        .collect();
+    let mut single: Vec<usize> =
+        orgs.iter().skip(1).filter(|org| org.nodes.len() == 1).map(|org| org.nodes[0]).collect();
     dice.shuffle(&mut single);
     for node in single.into_iter().take(config.liars) {
         nodes[node].liar = true;
@@ -379,11 +330,7 @@ fn own_and_mesh(mesh: MeshId, orgs: &[Org]) -> Vec<Circle> {
 }
 
 fn entry(at: usize, root: OrgId, dice: &mut Dice) -> OrgEntry {
-    let regimes = if dice.percent(60) {
-        vec!["gdpr".to_owned()]
-    } else {
-        Vec::new()
-    };
+    let regimes = if dice.percent(60) { vec!["gdpr".to_owned()] } else { Vec::new() };
     OrgEntry {
         root,
         name: format!("org{at}"),
@@ -394,11 +341,7 @@ fn entry(at: usize, root: OrgId, dice: &mut Dice) -> OrgEntry {
         contact: Contact::default(),
         addresses: Vec::new(),
         quota: 0,
-        roles: if at == 0 {
-            vec!["steward".to_owned()]
-        } else {
-            Vec::new()
-        },
+        roles: if at == 0 { vec!["steward".to_owned()] } else { Vec::new() },
     }
 }
 
@@ -472,26 +415,15 @@ mod tests {
             assert_eq!(directory.nodes().count(), config.nodes, "seed {seed}");
             let pairs = cast.pairs.iter().copied().collect();
             for circle in &cast.circles {
-                let honest: Vec<usize> = circle
-                    .nodes
-                    .iter()
-                    .copied()
-                    .filter(|at| !cast.nodes[*at].liar)
-                    .collect();
-                assert!(
-                    parts_of(&honest, &pairs).len() <= 1,
-                    "seed {seed}: {:?} is in parts",
-                    circle.kind
-                );
+                let honest: Vec<usize> =
+                    circle.nodes.iter().copied().filter(|at| !cast.nodes[*at].liar).collect();
+                assert!(parts_of(&honest, &pairs).len() <= 1, "seed {seed}: {:?} is in parts", circle.kind);
                 for node in &circle.nodes {
                     let org = cast.orgs[cast.nodes[*node].org].id;
                     assert!(directory.is_member(org, circle.id), "seed {seed}");
                 }
             }
-            assert!(
-                cast.pairs.iter().all(|(a, b)| cast.can_link(*a, *b)),
-                "seed {seed}"
-            );
+            assert!(cast.pairs.iter().all(|(a, b)| cast.can_link(*a, *b)), "seed {seed}");
         }
     }
 }

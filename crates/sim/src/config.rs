@@ -98,18 +98,10 @@ impl Config {
         let small = nodes <= 20;
         // A quarter of the runs is quiet in each respect.
         let some = |dice: &mut Dice, most: u64| {
-            if dice.percent(30) {
-                0
-            } else {
-                dice.range(1, most) as usize
-            }
+            if dice.percent(30) { 0 } else { dice.range(1, most) as usize }
         };
         let odds = |dice: &mut Dice, most: u64| {
-            if dice.percent(50) {
-                0
-            } else {
-                dice.below(most) as u32
-            }
+            if dice.percent(50) { 0 } else { dice.below(most) as u32 }
         };
         let per = |count: usize| if small { count } else { count * nodes / 40 };
         let busy = dice.percent(70);
@@ -117,35 +109,19 @@ impl Config {
         Self {
             seed,
             nodes,
-            forces: if small {
-                dice.range(1, 3) as usize
-            } else {
-                dice.range(5, 12) as usize
-            },
+            forces: if small { dice.range(1, 3) as usize } else { dice.range(5, 12) as usize },
             force_orgs: (2, 30),
             single: false,
             extra_links: if small { dice.below(4) as usize } else { 6 },
             dial_out: 50,
-            liars: if dice.percent(50) {
-                0
-            } else {
-                dice.range(1, (nodes as u64 / 5).max(1)) as usize
-            },
+            liars: if dice.percent(50) { 0 } else { dice.range(1, (nodes as u64 / 5).max(1)) as usize },
             sparse: dice.percent(50),
             active_ms: if small { dice.range(20, 90) * 1000 } else { 15_000 },
             settle_ms: 900_000,
             lapse_ms: if small { 60_000 } else { 0 },
-            publishes: if small {
-                dice.range(20, 60) as usize
-            } else {
-                nodes / 2
-            },
+            publishes: if small { dice.range(20, 60) as usize } else { nodes / 2 },
             latency_ms: (1, 90),
-            bandwidth: if slow {
-                (20_000, 200_000)
-            } else {
-                (500_000, 12_000_000)
-            },
+            bandwidth: if slow { (20_000, 200_000) } else { (500_000, 12_000_000) },
             outbox: if slow { 64 << 10 } else { 4 << 20 },
             flush_us: if busy { (500, 8_000) } else { (2_000, 2_000) },
             busy,

@@ -103,37 +103,18 @@ pub fn schedule(config: &Config, cast: &Cast, tables: usize) -> Vec<(u64, Fault)
             _ => Moment::InCommit(dice.below(4) as u32),
         };
         let (node, down_ms) = (*dice.pick(&honest), dice.range(100, 15_000));
-        faults.push((
-            dice.below(end),
-            Fault::Crash {
-                node,
-                moment,
-                down_ms,
-                reboot: dice.percent(30),
-            },
-        ));
+        faults.push((dice.below(end), Fault::Crash { node, moment, down_ms, reboot: dice.percent(30) }));
     }
     for _ in 0..config.disk_faults {
         let (node, after) = (*dice.pick(&honest), dice.below(12) as u32);
-        let fault = Fault::Disk {
-            node,
-            after,
-            keys: dice.percent(30),
-            down_ms: dice.range(100, 10_000),
-        };
+        let fault = Fault::Disk { node, after, keys: dice.percent(30), down_ms: dice.range(100, 10_000) };
         faults.push((dice.below(end), fault));
     }
     for _ in 0..config.restores {
         let node = *dice.pick(&honest);
         let at = dice.below(end / 2);
         faults.push((at, Fault::Snapshot { node }));
-        faults.push((
-            dice.range(at + 1, end),
-            Fault::Restore {
-                node,
-                down_ms: dice.range(500, 10_000),
-            },
-        ));
+        faults.push((dice.range(at + 1, end), Fault::Restore { node, down_ms: dice.range(500, 10_000) }));
     }
     for _ in 0..config.partitions {
         let side = (0..config.nodes).filter(|_| dice.percent(40)).collect();
@@ -142,28 +123,16 @@ pub fn schedule(config: &Config, cast: &Cast, tables: usize) -> Vec<(u64, Fault)
         faults.push((dice.below(end), Fault::Partition { side, dark, for_ms }));
     }
     for _ in 0..config.breaks {
-        faults.push((
-            dice.below(end),
-            Fault::Break {
-                pair: dice.index(cast.pairs.len()),
-            },
-        ));
+        faults.push((dice.below(end), Fault::Break { pair: dice.index(cast.pairs.len()) }));
     }
     for _ in 0..config.clock_jumps {
         let by = dice.range(1_000, 7_200_000) as i64;
         let by_ms = if dice.percent(50) { by } else { -by };
-        let fault = Fault::Clock {
-            node: *dice.pick(&honest),
-            by_ms,
-            for_ms: dice.range(1_000, 20_000),
-        };
+        let fault = Fault::Clock { node: *dice.pick(&honest), by_ms, for_ms: dice.range(1_000, 20_000) };
         faults.push((dice.below(end), fault));
     }
     for _ in 0..config.reloads {
-        let fault = Fault::Reload {
-            node: *dice.pick(&honest),
-            table: dice.index(tables),
-        };
+        let fault = Fault::Reload { node: *dice.pick(&honest), table: dice.index(tables) };
         faults.push((dice.below(end), fault));
     }
     faults.sort_by_key(|(at, _)| *at);

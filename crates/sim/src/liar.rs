@@ -95,14 +95,7 @@ impl Liar {
             habits.push(*dice.pick(&HABITS));
         }
         let rate = *dice.pick(&[2, 10, 40]);
-        Self {
-            node,
-            dice,
-            habits,
-            rate,
-            forked: false,
-            next_no: 1_000_000,
-        }
+        Self { node, dice, habits, rate, forked: false, next_no: 1_000_000 }
     }
 
     /// Twists a frame. Records that it forked are handed to `signed`, since they are truly its own.
@@ -114,10 +107,7 @@ impl Liar {
         let Some(mut messages) = crate::oracle::wire::Peek::messages(frame) else {
             return Twisted::Send(vec![frame.clone()]);
         };
-        if messages
-            .iter()
-            .any(|message| matches!(message, Message::Lobby(_)))
-        {
+        if messages.iter().any(|message| matches!(message, Message::Lobby(_))) {
             return Twisted::Send(vec![frame.clone()]);
         }
         let encode = |messages: &Vec<Message>| message::encode(messages);
@@ -164,21 +154,13 @@ impl Liar {
         let victims: Vec<usize> = (0..cast.nodes.len()).filter(|node| *node != self.node).collect();
         let victim = *self.dice.pick(&victims);
         // Where the liar knows the victim's log it goes on from its end, so that the chain fits.
-        let known = chance
-            .sight
-            .logs()
-            .into_iter()
-            .find(|log| log.key.author == cast.nodes[victim].key);
+        let known = chance.sight.logs().into_iter().find(|log| log.key.author == cast.nodes[victim].key);
         let known = known.filter(|_| self.dice.percent(70));
         let (log, tip) = known.map_or_else(
             || {
                 let circle = cast.circles[0].id;
-                let log = LogKey {
-                    mesh: cast.mesh,
-                    author: cast.nodes[victim].key,
-                    circle,
-                    epoch: chance.now_ms,
-                };
+                let log =
+                    LogKey { mesh: cast.mesh, author: cast.nodes[victim].key, circle, epoch: chance.now_ms };
                 (log, Tip::default())
             },
             |info| (info.key, info.tip),
@@ -186,11 +168,7 @@ impl Liar {
         let mut messages = Vec::new();
         if let Some((_, page)) = self.write(log, tip, chance) {
             let no = self.number(log, chance, &mut messages);
-            messages.push(Message::Push(Push {
-                log: no,
-                reply: false,
-                page,
-            }));
+            messages.push(Message::Push(Push { log: no, reply: false, page }));
         }
         messages
     }
@@ -202,9 +180,7 @@ impl Liar {
         }
         let mine = chance.cast.nodes[self.node].key;
         let logs = chance.sight.logs();
-        let log = logs
-            .iter()
-            .find(|log| log.key.author == mine && log.tip.seq >= 2)?;
+        let log = logs.iter().find(|log| log.key.author == mine && log.tip.seq >= 2)?;
         let circle = *chance.cast.circle_of.get(&log.key.circle)?;
         if !chance.cast.is_member(chance.to, circle) {
             return None;
@@ -220,11 +196,7 @@ impl Liar {
         self.forked = true;
         let mut messages = Vec::new();
         let no = self.number(log.key, chance, &mut messages);
-        messages.push(Message::Push(Push {
-            log: no,
-            reply: false,
-            page,
-        }));
+        messages.push(Message::Push(Push { log: no, reply: false, page }));
         Some(messages)
     }
 
@@ -318,13 +290,8 @@ impl Liar {
                 Message::Heads(heads) => heads.iter_mut().for_each(|head| head.seq += more),
                 Message::Receipts(receipts) => receipts.iter_mut().for_each(|receipt| receipt.height += more),
                 Message::HaveBodies(refs) => {
-                    let extra: Vec<BodyRef> = refs
-                        .iter()
-                        .map(|what| BodyRef {
-                            log: what.log,
-                            seq: what.seq + more,
-                        })
-                        .collect();
+                    let extra: Vec<BodyRef> =
+                        refs.iter().map(|what| BodyRef { log: what.log, seq: what.seq + more }).collect();
                     refs.extend(extra);
                 }
                 _ => {}
@@ -348,9 +315,5 @@ fn withhold(messages: Vec<Message>) -> Twisted {
             other => left.push(other),
         }
     }
-    if left.is_empty() {
-        Twisted::Nothing
-    } else {
-        Twisted::Send(vec![message::encode(&left)])
-    }
+    if left.is_empty() { Twisted::Nothing } else { Twisted::Send(vec![message::encode(&left)]) }
 }

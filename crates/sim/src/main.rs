@@ -64,9 +64,7 @@ enum Verb {
 
 fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
     let number = |text: &str| text.parse::<u64>().map_err(|error| format!("`{text}`: {error}"));
-    let (from, to) = text
-        .split_once("..")
-        .ok_or("write seeds as FROM..TO, such as 0..200")?;
+    let (from, to) = text.split_once("..").ok_or("write seeds as FROM..TO, such as 0..200")?;
     let (from, to) = (number(from)?, number(to)?);
     if to <= from {
         return Err("there is no seed in this range".into());
@@ -92,11 +90,7 @@ fn main() -> ExitCode {
     let scale = args.nodes.map_or(Scale::Small, Scale::Nodes);
     let Some(range) = args.seeds.clone() else {
         let seed = args.seed.unwrap_or(0);
-        let report = if args.once {
-            run(seed, scale)
-        } else {
-            run_twice(seed, scale)
-        };
+        let report = if args.once { run(seed, scale) } else { run_twice(seed, scale) };
         print(&report, true, scale);
         return code(report.violation.is_none());
     };
@@ -116,11 +110,7 @@ fn many(args: &Args, range: RangeInclusive<u64>, scale: Scale) -> ExitCode {
                         return;
                     }
                     let twice = !args.once && seed.is_multiple_of(8);
-                    let report = if twice {
-                        run_twice(seed, scale)
-                    } else {
-                        run(seed, scale)
-                    };
+                    let report = if twice { run_twice(seed, scale) } else { run(seed, scale) };
                     records.fetch_add(report.records as u64, Ordering::Relaxed);
                     if args.verbose || report.violation.is_some() {
                         print(&report, false, scale);
@@ -136,11 +126,7 @@ fn many(args: &Args, range: RangeInclusive<u64>, scale: Scale) -> ExitCode {
     });
     let failed = failed.into_inner().unwrap_or_default();
     let count = range.end() - range.start() + 1;
-    println!(
-        "{count} seeds, {} records, {} failed {failed:?}",
-        records.into_inner(),
-        failed.len()
-    );
+    println!("{count} seeds, {} records, {} failed {failed:?}", records.into_inner(), failed.len());
     code(failed.is_empty())
 }
 
@@ -171,10 +157,7 @@ fn planted(seeds: u64) -> bool {
             } else {
                 run(seed, Scale::Small)
             };
-            report
-                .violation
-                .filter(|violation| violation.oracle == oracle)
-                .map(|violation| (seed, violation))
+            report.violation.filter(|violation| violation.oracle == oracle).map(|violation| (seed, violation))
         });
         match found {
             Some((seed, violation)) => println!("{bug:?}: seed {seed}, {violation}"),
@@ -189,35 +172,19 @@ fn planted(seeds: u64) -> bool {
 }
 
 fn code(good: bool) -> ExitCode {
-    if good {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn print(report: &Report, all: bool, scale: Scale) {
     let seed = report.config.seed;
     println!("seed {seed}: {}", report.config);
     if all {
-        report
-            .counts
-            .iter()
-            .for_each(|(what, count)| println!("  {count:>8}  {what}"));
+        report.counts.iter().for_each(|(what, count)| println!("  {count:>8}  {what}"));
     }
-    let settled = report
-        .settled_ms
-        .map_or("never".into(), |ms| format!("after {} s", ms / 1000));
-    println!(
-        "  {} records, agreed {settled}, trace {}, {} ms",
-        report.records, report.trace, report.took_ms
-    );
+    let settled = report.settled_ms.map_or("never".into(), |ms| format!("after {} s", ms / 1000));
+    println!("  {} records, agreed {settled}, trace {}, {} ms", report.records, report.trace, report.took_ms);
     if let Some(violation) = &report.violation {
-        let nodes = if let Scale::Nodes(nodes) = scale {
-            format!(" --nodes {nodes}")
-        } else {
-            String::new()
-        };
+        let nodes = if let Scale::Nodes(nodes) = scale { format!(" --nodes {nodes}") } else { String::new() };
         println!("  VIOLATION of {violation}");
         println!("  again: cargo run --release -p tocsin-sim -- --seed {seed}{nodes}");
     }

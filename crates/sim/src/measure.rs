@@ -47,12 +47,7 @@ impl Measure {
 
     /// A node tells something.
     pub fn event(&mut self, node: usize, event: &Event, now: Micros, registry: &Registry) {
-        let Event::Judged {
-            id,
-            verdict: Verdict::Accepted,
-            ..
-        } = event
-        else {
+        let Event::Judged { id, verdict: Verdict::Accepted, .. } = event else {
             return;
         };
         let Some(truth) = registry.get(id) else { return };

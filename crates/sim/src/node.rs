@@ -171,11 +171,7 @@ impl Node {
             Box::new(move |buffer| random.fill(buffer)),
             &mut |found| index_found(&mut index, &found),
         )?;
-        let papers = if sparse {
-            cast.papers(self.at)
-        } else {
-            cast.documents()
-        };
+        let papers = if sparse { cast.papers(self.at) } else { cast.documents() };
         #[expect(clippy::expect_used, reason = "the cast's own charter, which a test loads")]
         let directory = Directory::load(&papers).expect("the cast's documents count");
         let identity = Identity {
@@ -183,11 +179,7 @@ impl Node {
             org: cast.orgs[member.org].id,
             certificate: member.certificate.clone(),
         };
-        let config = MeshConfig {
-            boot: self.boot,
-            seed: self.dice.roll(),
-            index_key,
-        };
+        let config = MeshConfig { boot: self.boot, seed: self.dice.roll(), index_key };
         let now = self.now(now_us);
         let mesh = Mesh::open(config, identity, directory, store, policy, index, now)?;
         self.sight = Some(mesh.reader());

@@ -58,10 +58,9 @@ impl Registry {
         if self.by_id.contains_key(&id) {
             return false;
         }
-        let (Some(&author), Some(&circle)) = (
-            cast.node_of.get(&header.author),
-            cast.circle_of.get(&header.circle),
-        ) else {
+        let (Some(&author), Some(&circle)) =
+            (cast.node_of.get(&header.author), cast.circle_of.get(&header.circle))
+        else {
             return false;
         };
         let truth = truth(cast, header, id, body, author, circle, at_us);
@@ -83,10 +82,7 @@ impl Registry {
     #[must_use]
     pub fn at(&self, log: &LogKey, seq: u64, body: &[u8]) -> Option<RecordId> {
         let place = self.by_place.get(&(*log, seq))?;
-        let found = place
-            .iter()
-            .find(|at| self.all[**at].body == body)
-            .or_else(|| place.first())?;
+        let found = place.iter().find(|at| self.all[**at].body == body).or_else(|| place.first())?;
         Some(self.all[*found].id)
     }
 
@@ -100,20 +96,14 @@ impl Registry {
     #[must_use]
     pub fn fork_of(&self, log: &LogKey) -> Option<u64> {
         let places = self.by_place.range((*log, 0)..=(*log, u64::MAX));
-        places
-            .filter(|(_, records)| records.len() > 1)
-            .map(|((_, seq), _)| *seq)
-            .next()
+        places.filter(|(_, records)| records.len() > 1).map(|((_, seq), _)| *seq).next()
     }
 
     /// Whether any log of an author in a circle is forked.
     #[must_use]
     pub fn author_forked(&self, log: &LogKey) -> bool {
         let first = LogKey { epoch: 0, ..*log };
-        let last = LogKey {
-            epoch: u64::MAX,
-            ..*log
-        };
+        let last = LogKey { epoch: u64::MAX, ..*log };
         let mut places = self.by_place.range((first, 0)..=(last, u64::MAX));
         places.any(|(_, records)| records.len() > 1)
     }
@@ -132,11 +122,7 @@ fn truth(
     let marking = body.marking();
     let (mut confidence, mut indicators) = (None, 0);
     if let Body::Report(report) = &body {
-        confidence = report
-            .indicators
-            .iter()
-            .filter_map(|indicator| indicator.confidence)
-            .max();
+        confidence = report.indicators.iter().filter_map(|indicator| indicator.confidence).max();
         indicators = u32::try_from(report.indicators.len()).unwrap_or(u32::MAX);
     }
     let org = cast.nodes[author].org;
@@ -165,16 +151,8 @@ fn truth(
         author,
         circle,
         facts,
-        subject: if let Body::Report(report) = &body {
-            Some(report.subject)
-        } else {
-            None
-        },
-        retracts: if let Body::Retraction(retraction) = &body {
-            Some(retraction.subject)
-        } else {
-            None
-        },
+        subject: if let Body::Report(report) = &body { Some(report.subject) } else { None },
+        retracts: if let Body::Retraction(retraction) = &body { Some(retraction.subject) } else { None },
         time: header.time,
         expires: header.expires,
         retain: marking.and_then(|marking| marking.retain_until).unwrap_or(0),

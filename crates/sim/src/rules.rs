@@ -106,16 +106,8 @@ impl Table {
     /// A table that lets everything through.
     #[must_use]
     pub fn open() -> Self {
-        let permit = |action| Rule {
-            forbid: false,
-            action,
-            when: Vec::new(),
-        };
-        Self(vec![
-            permit(Action::Fetch),
-            permit(Action::Accept),
-            permit(Action::Forward),
-        ])
+        let permit = |action| Rule { forbid: false, action, when: Vec::new() };
+        Self(vec![permit(Action::Fetch), permit(Action::Accept), permit(Action::Forward)])
     }
 
     /// Draws a table: open, with up to four rules against something.
@@ -155,11 +147,7 @@ impl Table {
 
     fn allows(&self, action: Action, facts: &Facts, partner: Option<&OrgEntry>, mine: usize) -> bool {
         let speaks = |rule: &&Rule| {
-            rule.action == action
-                && rule
-                    .when
-                    .iter()
-                    .all(|test| test.holds(action, facts, partner, mine))
+            rule.action == action && rule.when.iter().all(|test| test.holds(action, facts, partner, mine))
         };
         let (forbids, permits): (Vec<_>, Vec<_>) = self.0.iter().filter(speaks).partition(|rule| rule.forbid);
         forbids.is_empty() && !permits.is_empty()
@@ -254,13 +242,7 @@ fn one_of(dice: &mut Dice, names: &[&'static str]) -> &'static str {
 }
 
 fn draw_rule(dice: &mut Dice) -> Rule {
-    let action = *dice.pick(&[
-        Action::Fetch,
-        Action::Accept,
-        Action::Hold,
-        Action::Forward,
-        Action::Forward,
-    ]);
+    let action = *dice.pick(&[Action::Fetch, Action::Accept, Action::Hold, Action::Forward, Action::Forward]);
     let kinds = ["csirt", "police", "border", "private"];
     let mut when = Vec::new();
     for _ in 0..dice.range(1, 2) {
@@ -283,11 +265,7 @@ fn draw_rule(dice: &mut Dice) -> Rule {
             _ => Test::PartnerLawless,
         });
     }
-    Rule {
-        forbid: action != Action::Hold,
-        action,
-        when,
-    }
+    Rule { forbid: action != Action::Hold, action, when }
 }
 
 #[cfg(test)]

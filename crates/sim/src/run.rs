@@ -67,11 +67,7 @@ pub fn run_twice(seed: u64, scale: Scale) -> Report {
         first.took_ms += second.took_ms;
         if second.trace != first.trace {
             let what = format!("the same seed ran twice: {} and {}", first.trace, second.trace);
-            first.violation = Some(Violation {
-                oracle: "deterministic",
-                at_us: 0,
-                what,
-            });
+            first.violation = Some(Violation { oracle: "deterministic", at_us: 0, what });
         }
     }
     first
@@ -127,24 +123,14 @@ pub fn look(world: &World) -> Result<(), Violation> {
             return Err(scene.broken("convergent", what));
         }
     }
-    let unanswered = world
-        .nodes
-        .iter()
-        .find(|node| honest(node.at) && !node.asked.is_empty());
+    let unanswered = world.nodes.iter().find(|node| honest(node.at) && !node.asked.is_empty());
     if let Some(node) = unanswered {
         let what = format!("n{} did not answer {} requests", node.at, node.asked.len());
         return Err(scene.broken("convergent", what));
     }
     let sights: Vec<_> = world.nodes.iter().map(|node| node.sight.clone()).collect();
     let wall = crate::cast::BEGIN_MS + world.now / 1000;
-    Look {
-        scene: &scene,
-        sights: &sights,
-        links: &links,
-        restored: &world.restored,
-        wall,
-    }
-    .check()
+    Look { scene: &scene, sights: &sights, links: &links, restored: &world.restored, wall }.check()
 }
 
 /// Whole stores are read, body for body.

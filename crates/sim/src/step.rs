@@ -86,10 +86,7 @@ impl World {
             mesh.idle()?;
         }
         for link in faulty {
-            let end = self
-                .conns
-                .get(&link)
-                .and_then(|conn| conn.ends.iter().position(|at| *at == node));
+            let end = self.conns.get(&link).and_then(|conn| conn.ends.iter().position(|at| *at == node));
             self.count("frames that do not read");
             self.end_link(link, end);
         }
@@ -99,10 +96,7 @@ impl World {
     fn disk_failed(&mut self, node: usize, error: &StoreError) {
         let doom = self.nodes[node].doom;
         let Some((moment, down_ms, reboot)) = doom else {
-            self.broken(
-                "durable",
-                format!("n{node} stops for a fault that its disk does not have: {error}"),
-            );
+            self.broken("durable", format!("n{node} stops for a fault that its disk does not have: {error}"));
             return;
         };
         if matches!(error, StoreError::Misuse(_)) {
@@ -134,13 +128,7 @@ impl World {
                         conn.admitted[end] = true;
                     }
                 }
-                Effect::Event(tocsin_protocol::Event::Judged {
-                    id,
-                    author,
-                    circle,
-                    verdict,
-                    ..
-                }) => {
+                Effect::Event(tocsin_protocol::Event::Judged { id, author, circle, verdict, .. }) => {
                     if !self.cast.nodes[node].liar {
                         let judged = authentic::judged(&self.scene(), node, id, author, circle);
                         self.note(judged);
@@ -177,11 +165,7 @@ impl World {
         };
         let mine = self.cast.nodes[node].key;
         for log in sight.logs().into_iter().filter(|log| log.key.author == mine) {
-            let known = self.nodes[node]
-                .registered
-                .get(&log.key)
-                .copied()
-                .unwrap_or(log.base.seq);
+            let known = self.nodes[node].registered.get(&log.key).copied().unwrap_or(log.base.seq);
             for seq in known + 1..=log.tip.seq {
                 let Ok(Some(stored)) = sight.record(RecordRef { log: log.no, seq }) else {
                     continue;
@@ -191,10 +175,8 @@ impl World {
                 let now = self.now;
                 let forked = self.registry.add(&self.cast, header, id, body, now);
                 if forked && !self.cast.nodes[node].liar {
-                    let what = format!(
-                        "n{node} wrote two records {seq} of one log (epoch {})",
-                        log.key.epoch
-                    );
+                    let what =
+                        format!("n{node} wrote two records {seq} of one log (epoch {})", log.key.epoch);
                     self.broken("durable", what);
                 }
             }
@@ -207,10 +189,8 @@ impl World {
             match effect {
                 Effect::Send { link, lane, frame } => self.send(node, link, lane, frame),
                 Effect::Close { link, reason } => {
-                    let end = self
-                        .conns
-                        .get(&link)
-                        .and_then(|conn| conn.ends.iter().position(|at| *at == node));
+                    let end =
+                        self.conns.get(&link).and_then(|conn| conn.ends.iter().position(|at| *at == node));
                     let peer = end.and_then(|end| self.conns.get(&link).map(|conn| conn.ends[1 - end]));
                     let whom = if peer.is_some_and(|peer| self.cast.nodes[peer].liar) {
                         "a liar"
@@ -228,12 +208,8 @@ impl World {
                         Ok(done) => self.answered(node, asked, &done),
                         Err(error) => {
                             let why = error.to_string();
-                            let why = why
-                                .split(['`', '(', ':', '0'])
-                                .next()
-                                .unwrap_or_default()
-                                .trim()
-                                .to_owned();
+                            let why =
+                                why.split(['`', '(', ':', '0']).next().unwrap_or_default().trim().to_owned();
                             self.count(format!("request refused: {why}"));
                         }
                     }
@@ -265,16 +241,9 @@ impl World {
             for (subject, id) in subjects.into_iter().zip(&done.ids) {
                 let Some(subject) = subject else { continue };
                 let published = &mut self.nodes[node].published;
-                match published
-                    .iter_mut()
-                    .find(|known| known.subject == subject && known.circle == circle)
-                {
+                match published.iter_mut().find(|known| known.subject == subject && known.circle == circle) {
                     Some(known) => known.last = *id,
-                    None => published.push(Published {
-                        subject,
-                        circle,
-                        last: *id,
-                    }),
+                    None => published.push(Published { subject, circle, last: *id }),
                 }
             }
         }
@@ -308,10 +277,7 @@ impl World {
                             .and_then(|()| confined::body(&scene, from, to, &id)),
                         None => Err(scene.broken(
                             "authentic",
-                            format!(
-                                "{} gives a body for record {seq} that nobody wrote",
-                                scene.name(from)
-                            ),
+                            format!("{} gives a body for record {seq} that nobody wrote", scene.name(from)),
                         )),
                     }
                 }
@@ -346,29 +312,18 @@ impl World {
         let (circle, bodies) = match (work, before) {
             (Work::Publish { circle, count, .. }, _) => {
                 let kind = self.cast.circles[*circle].kind;
-                let bodies = (0..*count)
-                    .map(|_| workload::body(&mut self.dice, kind, now_ms))
-                    .collect();
+                let bodies = (0..*count).map(|_| workload::body(&mut self.dice, kind, now_ms)).collect();
                 (*circle, bodies)
             }
             (Work::Correct { .. }, Some(before)) => {
                 let kind = self.cast.circles[before.circle].kind;
-                (
-                    before.circle,
-                    vec![workload::correction(&mut self.dice, &before, kind, now_ms)],
-                )
+                (before.circle, vec![workload::correction(&mut self.dice, &before, kind, now_ms)])
             }
             (Work::Retract { .. }, Some(before)) => {
-                self.nodes[node]
-                    .published
-                    .retain(|known| known.subject != before.subject);
+                self.nodes[node].published.retain(|known| known.subject != before.subject);
                 self.nodes[node].asked.insert(ticket, Asked::Retract);
                 let reason = self.dice.below(8) as u16;
-                let input = Input::Retract {
-                    ticket,
-                    subject: before.subject,
-                    reason,
-                };
+                let input = Input::Retract { ticket, subject: before.subject, reason };
                 self.give(node, Item::Input(input));
                 return;
             }
@@ -382,24 +337,11 @@ impl World {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         let subject = |body: &Body| {
-            if let Body::Report(report) = body {
-                Some(report.subject)
-            } else {
-                None
-            }
+            if let Body::Report(report) = body { Some(report.subject) } else { None }
         };
         let subjects = bodies.iter().map(subject).collect();
-        self.nodes[node]
-            .asked
-            .insert(ticket, Asked::Publish { circle, subjects });
+        self.nodes[node].asked.insert(ticket, Asked::Publish { circle, subjects });
         let circle = self.cast.circles[circle].id;
-        self.give(
-            node,
-            Item::Input(Input::Publish {
-                ticket,
-                circle,
-                bodies,
-            }),
-        );
+        self.give(node, Item::Input(Input::Publish { ticket, circle, bodies }));
     }
 }

@@ -187,11 +187,7 @@ impl World {
         self.peek.forget(link);
         let backoff = &mut self.pairs[pair].backoff_ms;
         // A link that did not last is tried ever more seldom.
-        *backoff = if self.now - since > 10_000_000 {
-            200
-        } else {
-            (*backoff * 2).clamp(200, 20_000)
-        };
+        *backoff = if self.now - since > 10_000_000 { 200 } else { (*backoff * 2).clamp(200, 20_000) };
         let wait = *backoff * 1000;
         self.pairs[pair].link = None;
         let at = self.now + wait + self.dice.below(300_000);
@@ -201,11 +197,8 @@ impl World {
     /// A machine is gone: its peers notice, sooner or later.
     pub(crate) fn links_end(&mut self, node: usize) {
         let mine = |conn: &Conn| conn.ends.iter().position(|end| *end == node);
-        let links: Vec<(LinkId, usize)> = self
-            .conns
-            .iter()
-            .filter_map(|(link, conn)| Some((*link, mine(conn)?)))
-            .collect();
+        let links: Vec<(LinkId, usize)> =
+            self.conns.iter().filter_map(|(link, conn)| Some((*link, mine(conn)?))).collect();
         for (link, end) in links {
             let late = self.dice.range(1_000, 4_000_000);
             if let Some(conn) = self.conns.get_mut(&link) {
@@ -221,12 +214,8 @@ impl World {
         let dark = |conn: &Conn| {
             self.is_dark(conn.ends[0], conn.ends[1]) || self.is_dark(conn.ends[1], conn.ends[0])
         };
-        let links: Vec<LinkId> = self
-            .conns
-            .iter()
-            .filter(|(_, conn)| dark(conn))
-            .map(|(link, _)| *link)
-            .collect();
+        let links: Vec<LinkId> =
+            self.conns.iter().filter(|(_, conn)| dark(conn)).map(|(link, _)| *link).collect();
         for link in links {
             for end in 0..2 {
                 let at = self.now + self.dice.range(1_000_000, 9_000_000);
@@ -260,13 +249,7 @@ impl World {
         if let Some(sight) = self.nodes[node].sight.clone() {
             let now_ms = self.nodes[node].now(self.now).wall;
             let names = self.peek.names_of(link, end);
-            let chance = Chance {
-                cast: &self.cast,
-                sight: &sight,
-                names,
-                to,
-                now_ms,
-            };
+            let chance = Chance { cast: &self.cast, sight: &sight, names, to, now_ms };
             frames = match liar.twist(&frames[0], &chance, &mut signed) {
                 Twisted::Send(frames) => frames,
                 Twisted::Nothing => Vec::new(),
@@ -339,10 +322,7 @@ impl World {
             {
                 conn.ways[end][lane as usize].queued += frame.len();
             }
-            self.schedule(
-                arrival + copy * 500,
-                Event::Arrive(link, 1 - end, lane, frame.clone()),
-            );
+            self.schedule(arrival + copy * 500, Event::Arrive(link, 1 - end, lane, frame.clone()));
         }
     }
 

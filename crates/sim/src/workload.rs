@@ -60,15 +60,10 @@ pub fn schedule(config: &Config, cast: &Cast) -> Vec<(u64, Work)> {
             0..=2 => Work::Correct { node },
             3 => Work::Retract { node },
             _ => {
-                let circles: Vec<usize> = (0..cast.circles.len())
-                    .filter(|circle| cast.is_member(node, *circle))
-                    .collect();
+                let circles: Vec<usize> =
+                    (0..cast.circles.len()).filter(|circle| cast.is_member(node, *circle)).collect();
                 let circle = if dice.percent(50) { 0 } else { *dice.pick(&circles) };
-                let count = if dice.percent(10) {
-                    dice.range(2, 20) as usize
-                } else {
-                    1
-                };
+                let count = if dice.percent(10) { dice.range(2, 20) as usize } else { 1 };
                 Work::Publish { node, circle, count }
             }
         };
@@ -87,10 +82,7 @@ pub fn body(dice: &mut Dice, circle: CircleKind, now_ms: u64) -> Body {
             salt: dice.bytes(),
             what: Some(observable(dice)),
             subject: None,
-            kind: Code {
-                kind: 0,
-                value: Vec::new(),
-            },
+            kind: Code { kind: 0, value: Vec::new() },
             count: dice.range(1, 9) as u32,
             time: now_ms,
             precision: 0,
@@ -152,19 +144,13 @@ pub fn report(
 fn noise(dice: &mut Dice, len: usize) -> String {
     let mut bytes = vec![0; len];
     dice.fill(&mut bytes);
-    bytes
-        .into_iter()
-        .map(|byte| char::from(b' ' + byte % 94))
-        .collect()
+    bytes.into_iter().map(|byte| char::from(b' ' + byte % 94)).collect()
 }
 
 fn indicator(dice: &mut Dice) -> Indicator {
     Indicator {
         what: observable(dice),
-        kind: Code {
-            kind: 1,
-            value: Vec::new(),
-        },
+        kind: Code { kind: 1, value: Vec::new() },
         confidence: dice.percent(80).then(|| dice.below(101) as u8),
         valid_from: 0,
         valid_until: 0,
@@ -174,10 +160,7 @@ fn indicator(dice: &mut Dice) -> Indicator {
 }
 
 fn observable(dice: &mut Dice) -> Observable {
-    Observable {
-        kind: tocsin_record::observable::kind::SHA256,
-        value: dice.bytes::<32>().to_vec(),
-    }
+    Observable { kind: tocsin_record::observable::kind::SHA256, value: dice.bytes::<32>().to_vec() }
 }
 
 /// A marking; none is for the own circle only, and sometimes wrongly tried elsewhere.

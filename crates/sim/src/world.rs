@@ -167,11 +167,7 @@ impl World {
         let nodes =
             (0..config.nodes).map(|at| Node::new(config.seed, at, config.skew_ms, cast.nodes[at].liar));
         let mut dice = Dice::new(config.seed, "world");
-        let pairs = cast
-            .pairs
-            .iter()
-            .map(|ends| Pair::draw(*ends, &config, &mut dice))
-            .collect();
+        let pairs = cast.pairs.iter().map(|ends| Pair::draw(*ends, &config, &mut dice)).collect();
         let mut world = Self {
             nodes: nodes.collect(),
             pairs,
@@ -180,10 +176,7 @@ impl World {
             now: 0,
             tables,
             policies,
-            in_force: in_force
-                .into_iter()
-                .map(|now| InForce { now, before: None })
-                .collect(),
+            in_force: in_force.into_iter().map(|now| InForce { now, before: None }).collect(),
             conns: BTreeMap::new(),
             darks: BTreeMap::new(),
             registry: Registry::default(),
@@ -226,11 +219,7 @@ impl World {
     /// Something is to happen at a moment, or now if that has passed.
     pub fn schedule(&mut self, at: Micros, event: Event) {
         self.next_no += 1;
-        self.heap.push(Reverse(Entry {
-            at: at.max(self.now),
-            no: self.next_no,
-            event,
-        }));
+        self.heap.push(Reverse(Entry { at: at.max(self.now), no: self.next_no, event }));
     }
 
     /// Counts something.
@@ -331,10 +320,7 @@ impl World {
         let policy = Arc::clone(&self.policies[self.in_force[node].now]);
         let (sparse, now) = (self.config.sparse, self.now);
         if let Err(error) = self.nodes[node].start(&self.cast, sparse, policy, now) {
-            self.broken(
-                "durable",
-                format!("n{node} does not start over its own disk: {error}"),
-            );
+            self.broken("durable", format!("n{node} does not start over its own disk: {error}"));
             return;
         }
         self.trace.add(now, b's', node, &[]);
@@ -380,12 +366,7 @@ impl World {
 
     fn fault(&mut self, at: usize, fault: Fault) {
         match fault {
-            Fault::Crash {
-                node,
-                moment,
-                down_ms,
-                reboot,
-            } => {
+            Fault::Crash { node, moment, down_ms, reboot } => {
                 if self.nodes[node].mesh.is_none() {
                     return;
                 }
@@ -395,12 +376,7 @@ impl World {
                     self.nodes[node].doom = Some((moment, down_ms, reboot));
                 }
             }
-            Fault::Disk {
-                node,
-                after,
-                keys,
-                down_ms,
-            } => {
+            Fault::Disk { node, after, keys, down_ms } => {
                 if self.nodes[node].mesh.is_none() || self.nodes[node].doom.is_some() {
                     return;
                 }
@@ -439,10 +415,7 @@ impl World {
             Fault::Reload { node, table } => {
                 self.count("reloads");
                 let before = self.in_force[node].now;
-                self.in_force[node] = InForce {
-                    now: table,
-                    before: Some((before, self.now + REJUDGE_US)),
-                };
+                self.in_force[node] = InForce { now: table, before: Some((before, self.now + REJUDGE_US)) };
                 let policy = Arc::clone(&self.policies[table]);
                 self.give(node, Item::Input(Input::Policy { policy }));
             }
@@ -509,11 +482,7 @@ impl World {
 
     /// Something is wrong.
     pub fn broken(&mut self, oracle: &'static str, what: String) {
-        let violation = Violation {
-            oracle,
-            at_us: self.now,
-            what,
-        };
+        let violation = Violation { oracle, at_us: self.now, what };
         self.note(Err(violation));
     }
 }

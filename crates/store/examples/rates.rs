@@ -27,28 +27,16 @@ impl Author {
     fn new(n: u8) -> Self {
         let secret = Secret::from_seed(&[n; 32]);
         let author = NodeKey(secret.public());
-        let log = LogKey {
-            mesh: MESH,
-            author,
-            circle: CircleId([8; 32]),
-            epoch: 1,
-        };
-        Self {
-            secret,
-            log,
-            tip: Tip::default(),
-            dice: u64::from(n) << 32 | 1,
-        }
+        let log = LogKey { mesh: MESH, author, circle: CircleId([8; 32]), epoch: 1 };
+        Self { secret, log, tip: Tip::default(), dice: u64::from(n) << 32 | 1 }
     }
 
     /// Half random, half words: what zstd 1 at most halves.
     fn body(&mut self) -> Bytes {
         let mut body = Vec::with_capacity(BODY);
         while body.len() < BODY / 2 {
-            self.dice = self
-                .dice
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            self.dice =
+                self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             body.extend_from_slice(&(self.dice >> 16).to_be_bytes()[2..]);
         }
         let words = b" seen in phishing against payroll departments; infrastructure shared with earlier campaigns, block and report";
@@ -78,13 +66,7 @@ impl Author {
 }
 
 fn outcome(received: u64) -> Outcome {
-    Outcome {
-        verdict: Verdict::Accepted,
-        body: BodyState::Here,
-        rule: 1,
-        from: 1,
-        received,
-    }
+    Outcome { verdict: Verdict::Accepted, body: BodyState::Here, rule: 1, from: 1, received }
 }
 
 fn random(seed: u64) -> tocsin_store::Random {
@@ -128,9 +110,7 @@ fn resident() -> String {
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let dir = arguments.next().expect("usage: rates DIR [RECORDS]");
-    let records: usize = arguments
-        .next()
-        .map_or(1_000_000, |n| n.parse().expect("a number of records"));
+    let records: usize = arguments.next().map_or(1_000_000, |n| n.parse().expect("a number of records"));
     let dir = Path::new(&dir);
     let (bulk, live) = (dir.join("bulk"), dir.join("live"));
     for dir in [&bulk, &live] {
@@ -139,10 +119,8 @@ fn main() {
 
     let mut authors: Vec<Author> = (1..=20).map(Author::new).collect();
     let mut store = open_dir(&bulk, MESH, random(1), &mut |_| {}).expect("opens");
-    let logs: Vec<LogNo> = authors
-        .iter()
-        .map(|a| store.open_log(&a.log, OrgId([1; 32])).expect("a new log"))
-        .collect();
+    let logs: Vec<LogNo> =
+        authors.iter().map(|a| store.open_log(&a.log, OrgId([1; 32])).expect("a new log")).collect();
     store.commit().expect("commits");
     let (mut done, mut value, mut staged) = (0, 0, 0);
     let mut spent = Duration::ZERO;
@@ -155,18 +133,12 @@ fn main() {
         }
         let run = run.verify().expect("signed");
         let packed = page::pack(&page::encode(&run));
-        value += run
-            .entries()
-            .iter()
-            .map(|e| 212 + e.header.body_len as usize)
-            .sum::<usize>();
+        value += run.entries().iter().map(|e| 212 + e.header.body_len as usize).sum::<usize>();
         ids.push(run.entries()[17].id);
         done += run.entries().len();
         let outcomes = vec![outcome(1_700_000_000_000); run.entries().len()];
         let begin = cpu();
-        store
-            .append(logs[who], &run, Some(&packed), &outcomes)
-            .expect("appends");
+        store.append(logs[who], &run, Some(&packed), &outcomes).expect("appends");
         staged += packed.len();
         if staged > 2 << 20 {
             store.commit().expect("commits");
@@ -182,26 +154,17 @@ fn main() {
         done as f64 / spent.as_secs_f64() / 1e3,
         resident()
     );
-    println!(
-        "catch-up: disk {:.2} of the value",
-        du(&bulk) as f64 / value as f64
-    );
+    println!("catch-up: disk {:.2} of the value", du(&bulk) as f64 / value as f64);
     let reader = store.reader();
     let begin = cpu();
     for id in ids.iter().rev().step_by(ids.len() / 200 + 1) {
         assert!(reader.find(id).expect("reads").is_some());
     }
-    println!(
-        "find by id: {:.2} ms",
-        (cpu() - begin).as_secs_f64() * 1e3 / ids.len().min(200) as f64
-    );
+    println!("find by id: {:.2} ms", (cpu() - begin).as_secs_f64() * 1e3 / ids.len().min(200) as f64);
     let begin = cpu();
     let mut sent = 0;
     for &log in &logs {
-        sent += reader
-            .runs(log, 1, usize::MAX, &mut Bodies::All)
-            .expect("reads")
-            .len();
+        sent += reader.runs(log, 1, usize::MAX, &mut Bodies::All).expect("reads").len();
     }
     println!(
         "serve as it is: {:.0} k records/s ({sent} runs)",
@@ -220,15 +183,9 @@ fn main() {
     drop((store, reader));
     let begin = cpu();
     let mut seen = 0;
-    let store = open_dir(&bulk, MESH, random(2), &mut |found| {
-        seen += usize::from(found.body.is_some())
-    })
-    .expect("opens");
-    println!(
-        "reopen: {:.2} s for {seen} records, {}",
-        (cpu() - begin).as_secs_f64(),
-        resident()
-    );
+    let store = open_dir(&bulk, MESH, random(2), &mut |found| seen += usize::from(found.body.is_some()))
+        .expect("opens");
+    println!("reopen: {:.2} s for {seen} records, {}", (cpu() - begin).as_secs_f64(), resident());
     drop(store);
 
     let mut store = open_dir(&live, MESH, random(3), &mut |_| {}).expect("opens");
@@ -239,15 +196,9 @@ fn main() {
         author.tip = if n < 5 { Tip::default() } else { author.tip };
         let run = author.sign(1);
         let log = store.open_log(&author.log, OrgId([1; 32])).expect("a log");
-        value += run
-            .entries()
-            .iter()
-            .map(|e| 212 + e.header.body_len as usize)
-            .sum::<usize>();
+        value += run.entries().iter().map(|e| 212 + e.header.body_len as usize).sum::<usize>();
         let begin = Instant::now();
-        store
-            .append(log, &run, None, &[outcome(1_700_000_000_000 + n * 5)])
-            .expect("appends");
+        store.append(log, &run, None, &[outcome(1_700_000_000_000 + n * 5)]).expect("appends");
         store.commit().expect("commits");
         times.push(begin.elapsed());
         if n.is_multiple_of(4) {
@@ -262,9 +213,5 @@ fn main() {
         at(0.99),
         at(0.999)
     );
-    println!(
-        "live: disk {:.2} of the value, {}",
-        du(&live) as f64 / value as f64,
-        resident()
-    );
+    println!("live: disk {:.2} of the value, {}", du(&live) as f64 / value as f64, resident());
 }

@@ -78,11 +78,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
                 _ => {}
             }
         }
-        Ok(Appended {
-            tip: run.tip(),
-            arrival,
-            withdrawn,
-        })
+        Ok(Appended { tip: run.tip(), arrival, withdrawn })
     }
 
     /// Whether the run follows the log's tip and the outcomes fit it. Returns the author's org.
@@ -152,10 +148,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         let tail_slot = self.shared.state().log(log).and_then(|log| log.tail_slot);
         let slot = if tail {
             let slot = match tail_slot {
-                Some(slot) => vault::Slot {
-                    number: slot,
-                    key: self.vault.key(slot)?,
-                },
+                Some(slot) => vault::Slot { number: slot, key: self.vault.key(slot)? },
                 None => self.vault.take()?,
             };
             let (form, plain) = match &page {
@@ -174,13 +167,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             self.seal_new(key, Form::Page, &notes, &page.packed())?
         };
         // A page is at most 8 MiB.
-        Ok(PageRef {
-            last,
-            slot,
-            raw: raw as u32,
-            tail,
-            noted: false,
-        })
+        Ok(PageRef { last, slot, raw: raw as u32, tail, noted: false })
     }
 
     /// Enters the run into everything in memory, under one lock.
@@ -251,11 +238,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             let withdrawal = Withdrawal::by(place, &retraction);
             let id = (org, header.circle, retraction.subject);
             // The first stands: a report is taken back once.
-            self.shared
-                .state_mut()
-                .retractions
-                .entry(id)
-                .or_insert(withdrawal);
+            self.shared.state_mut().retractions.entry(id).or_insert(withdrawal);
             for version in self.versions_in(org, header.circle, retraction.subject)? {
                 self.try_erase(version, withdrawal.reason)?;
             }
@@ -297,9 +280,7 @@ impl<'a> Page<'a> {
     /// Bytes before compression: a packed page states them first.
     fn raw_len(&self) -> usize {
         match self {
-            Self::Packed(packed) => packed
-                .first_chunk()
-                .map_or(0, |len| u32::from_be_bytes(*len) as usize),
+            Self::Packed(packed) => packed.first_chunk().map_or(0, |len| u32::from_be_bytes(*len) as usize),
             Self::Raw(raw) => raw.len(),
         }
     }
@@ -317,10 +298,7 @@ fn spans_of(first: u64, arrival: u64, outcomes: &[Outcome]) -> Spans {
     let mut spans = Spans::default();
     let mut offset = 0;
     for group in outcomes.chunk_by(|a, b| a == b) {
-        let stamped = Stamped {
-            arrival: arrival + offset,
-            outcome: group[0],
-        };
+        let stamped = Stamped { arrival: arrival + offset, outcome: group[0] };
         spans.set(first + offset, group.len() as u64, stamped);
         offset += group.len() as u64;
     }

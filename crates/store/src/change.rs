@@ -41,18 +41,12 @@ impl<K: Kv, S: Slots> Store<K, S> {
         let old = self.outcome(place).ok_or(StoreError::Misuse("no such record"))?;
         if matches!(old.outcome.body, BodyState::Here | BodyState::Gone(_)) || outcome.body != BodyState::Here
         {
-            return Err(StoreError::Misuse(
-                "a body is set once, and not after it was erased",
-            ));
+            return Err(StoreError::Misuse("a body is set once, and not after it was erased"));
         }
-        let (run, offset) = self
-            .page_with(place)?
-            .ok_or(StoreError::Misuse("no such record"))?;
+        let (run, offset) = self.page_with(place)?.ok_or(StoreError::Misuse("no such record"))?;
         let header = &run.entries()[offset].header;
         if !body_fits(header.body_len, &header.body_hash, bytes) {
-            return Err(StoreError::Misuse(
-                "the body is not the one that the header names",
-            ));
+            return Err(StoreError::Misuse("the body is not the one that the header names"));
         }
         let (org, withdrawn) = {
             let state = self.shared.state();
@@ -62,13 +56,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             (org, found.map(|found| found.reason))
         };
         if let Some(reason) = withdrawn {
-            self.change(
-                place,
-                Outcome {
-                    body: BodyState::Gone(reason),
-                    ..outcome
-                },
-            );
+            self.change(place, Outcome { body: BodyState::Gone(reason), ..outcome });
             self.settle_page(place);
             return Ok(false);
         }
@@ -90,10 +78,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
     /// [`StoreError::Misuse`] if the record is unknown, or the body would appear or be erased; else a disk fault.
     pub fn set_outcome(&mut self, place: RecordRef, outcome: Outcome) -> Result<(), StoreError> {
         self.alive()?;
-        let old = self
-            .outcome(place)
-            .ok_or(StoreError::Misuse("no such record"))?
-            .outcome;
+        let old = self.outcome(place).ok_or(StoreError::Misuse("no such record"))?.outcome;
         if old == outcome {
             return Ok(());
         }
@@ -125,10 +110,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
     }
 
     pub(crate) fn try_erase(&mut self, place: RecordRef, reason: u8) -> Result<bool, StoreError> {
-        let old = self
-            .outcome(place)
-            .ok_or(StoreError::Misuse("no such record"))?
-            .outcome;
+        let old = self.outcome(place).ok_or(StoreError::Misuse("no such record"))?.outcome;
         if matches!(old.body, BodyState::Gone(_)) {
             return Ok(false);
         }
@@ -136,13 +118,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             self.drop_body(place)?;
             self.staged.destroy = true;
         }
-        self.change(
-            place,
-            Outcome {
-                body: BodyState::Gone(reason),
-                ..old
-            },
-        );
+        self.change(place, Outcome { body: BodyState::Gone(reason), ..old });
         self.settle_page(place);
         self.staged.erased.push(place);
         Ok(true)
@@ -163,9 +139,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
                 break;
             }
             self.expiry.pop_first();
-            let here = self
-                .outcome(place)
-                .is_some_and(|old| old.outcome.body == BodyState::Here);
+            let here = self.outcome(place).is_some_and(|old| old.outcome.body == BodyState::Here);
             if here && self.erase(place, 0)? {
                 count += 1;
             }
@@ -200,14 +174,10 @@ impl<K: Kv, S: Slots> Store<K, S> {
         }
         let slot = {
             let mut state = self.shared.state_mut();
-            state
-                .log_mut(place.log)
-                .and_then(|log| log.bodies.remove(&place.seq))
+            state.log_mut(place.log).and_then(|log| log.bodies.remove(&place.seq))
         };
         if let Some(slot) = slot {
-            self.staged
-                .batch
-                .remove(self.shared.keys.at(Kind::Body, place.log, place.seq));
+            self.staged.batch.remove(self.shared.keys.at(Kind::Body, place.log, place.seq));
             self.vault.leave(slot);
         }
         self.settle_page(place);
@@ -223,11 +193,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             Some(body) => Some(body.clone()),
             None => self.late_body(place)?,
         };
-        let org = self
-            .shared
-            .state()
-            .log(place.log)
-            .map_or(OrgId::ZERO, |log| log.org);
+        let org = self.shared.state().log(place.log).map_or(OrgId::ZERO, |log| log.org);
         Ok(body.map(|body| (org, entry.header.clone(), body)))
     }
 

@@ -102,10 +102,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             let mut state = self.shared.state_mut();
             for (place, stamped) in staged.changes {
                 // A record may have been dropped after it was changed.
-                if state
-                    .log(place.log)
-                    .is_some_and(|log| log.spans.get(place.seq).is_some())
-                {
+                if state.log(place.log).is_some_and(|log| log.spans.get(place.seq).is_some()) {
                     state.set(place, 1, stamped);
                 }
             }
@@ -123,10 +120,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             self.shared.cache.clear();
             self.vault.destroy()?;
         }
-        Ok(Committed {
-            tips,
-            erased: staged.erased,
-        })
+        Ok(Committed { tips, erased: staged.erased })
     }
 
     /// Tails that are full, and those that a body is to leave: they share one key, so they are packed as a whole.
@@ -138,19 +132,12 @@ impl<K: Kv, S: Slots> Store<K, S> {
             }
         }
         for &(log, first) in &self.staged.rewrite {
-            if state
-                .log(log)
-                .and_then(|log| log.pages.get(&first))
-                .is_some_and(|page| page.tail)
-            {
+            if state.log(log).and_then(|log| log.pages.get(&first)).is_some_and(|page| page.tail) {
                 self.staged.pack.insert(log);
             }
         }
         self.staged.rewrite.retain(|&(log, first)| {
-            state
-                .log(log)
-                .and_then(|log| log.pages.get(&first))
-                .is_some_and(|page| !page.tail)
+            state.log(log).and_then(|log| log.pages.get(&first)).is_some_and(|page| !page.tail)
         });
     }
 
@@ -177,11 +164,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             let state = self.shared.state();
             let Some(log) = state.log(log) else { return Ok(()) };
             let pages = log.pages.range(log.tail_first..).filter(|(_, page)| page.tail);
-            (
-                log.key,
-                log.tail_slot,
-                pages.map(|(first, page)| (*first, *page)).collect::<Vec<_>>(),
-            )
+            (log.key, log.tail_slot, pages.map(|(first, page)| (*first, *page)).collect::<Vec<_>>())
         };
         let Some(tail_slot) = tail_slot else { return Ok(()) };
         let mut group: Option<(Run, usize)> = None;
@@ -190,13 +173,9 @@ impl<K: Kv, S: Slots> Store<K, S> {
             let run = self.settled(log_key, log, first, page, Some(&mut folded))?;
             let raw = page.raw as usize;
             turns.push(Turn::Remove(log, first));
-            self.staged
-                .batch
-                .remove(self.shared.keys.at(Kind::Page, log, first));
+            self.staged.batch.remove(self.shared.keys.at(Kind::Page, log, first));
             if page.noted {
-                self.staged
-                    .batch
-                    .remove(self.shared.keys.at(Kind::Notes, log, first));
+                self.staged.batch.remove(self.shared.keys.at(Kind::Notes, log, first));
             }
             self.staged.notes.remove(&(log, first));
             group = Some(match group {
@@ -228,17 +207,13 @@ impl<K: Kv, S: Slots> Store<K, S> {
     fn rewrite_page(&mut self, log: LogNo, first: u64, turns: &mut Vec<Turn>) -> Result<(), StoreError> {
         let (log_key, page) = {
             let state = self.shared.state();
-            let found = state
-                .log(log)
-                .and_then(|log| Some((log.key, *log.pages.get(&first)?)));
+            let found = state.log(log).and_then(|log| Some((log.key, *log.pages.get(&first)?)));
             let Some(found) = found else { return Ok(()) };
             found
         };
         let run = self.settled(log_key, log, first, page, None)?;
         if page.noted {
-            self.staged
-                .batch
-                .remove(self.shared.keys.at(Kind::Notes, log, first));
+            self.staged.batch.remove(self.shared.keys.at(Kind::Notes, log, first));
         }
         self.staged.notes.remove(&(log, first));
         self.vault.leave(page.slot);
@@ -254,13 +229,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         turns.push(Turn::Put(
             log,
             first,
-            PageRef {
-                last,
-                slot,
-                raw: raw.len() as u32,
-                tail: false,
-                noted: false,
-            },
+            PageRef { last, slot, raw: raw.len() as u32, tail: false, noted: false },
         ));
         Ok(())
     }
@@ -279,9 +248,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         let spans = self.spans_after(log, first, page.last);
         let mut room = PAGE_TARGET;
         for (header, part) in run.bodies_mut() {
-            let state = spans
-                .get(header.seq)
-                .map_or(BodyState::NotHeld, |stamped| stamped.outcome.body);
+            let state = spans.get(header.seq).map_or(BodyState::NotHeld, |stamped| stamped.outcome.body);
             let late = matches!((state, &*part), (BodyState::Here, Part::NotHeld));
             if late && let Some(folded) = fold.as_deref_mut() {
                 let len = header.body_len as usize;
@@ -292,14 +259,9 @@ impl<K: Kv, S: Slots> Store<K, S> {
                     room -= len;
                     *part = Part::Here(body);
                     folded.push(header.seq);
-                    self.staged
-                        .batch
-                        .remove(self.shared.keys.at(Kind::Body, log, header.seq));
-                    let slot = self
-                        .shared
-                        .state()
-                        .log(log)
-                        .and_then(|log| log.bodies.get(&header.seq).copied());
+                    self.staged.batch.remove(self.shared.keys.at(Kind::Body, log, header.seq));
+                    let slot =
+                        self.shared.state().log(log).and_then(|log| log.bodies.get(&header.seq).copied());
                     if let Some(slot) = slot {
                         self.vault.leave(slot);
                     }
@@ -315,16 +277,11 @@ impl<K: Kv, S: Slots> Store<K, S> {
     fn write_notes(&mut self, log: LogNo, first: u64, turns: &mut Vec<Turn>) {
         let last = {
             let state = self.shared.state();
-            state
-                .log(log)
-                .and_then(|log| log.pages.get(&first))
-                .map(|page| page.last)
+            state.log(log).and_then(|log| log.pages.get(&first)).map(|page| page.last)
         };
         let Some(last) = last else { return };
         let notes = self.spans_after(log, first, last).encode(first, last);
-        self.staged
-            .batch
-            .put(self.shared.keys.at(Kind::Notes, log, first), notes.into());
+        self.staged.batch.put(self.shared.keys.at(Kind::Notes, log, first), notes.into());
         turns.push(Turn::Noted(log, first));
     }
 
@@ -347,10 +304,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
                 let loaded = self.load_page(log_key, log, first)?;
                 let keys = self.shared.keys.clone();
                 for entry in loaded.run.entries() {
-                    let place = RecordRef {
-                        log,
-                        seq: entry.header.seq,
-                    };
+                    let place = RecordRef { log, seq: entry.header.seq };
                     let body = match entry.body() {
                         Some(body) => Some(body.clone()),
                         None => self.late_body(place)?,

@@ -65,10 +65,7 @@ pub struct DiskKv {
 }
 
 fn database(what: &'static str) -> impl FnOnce(sled::Error) -> Fault {
-    move |e| Fault::Database {
-        what,
-        detail: e.to_string(),
-    }
+    move |e| Fault::Database { what, detail: e.to_string() }
 }
 
 impl DiskKv {
@@ -96,30 +93,20 @@ impl DiskKv {
         let values = Values::open(&dir.join("values"))?;
         // Sync what was just created, names included: files first, then the directories that name them.
         for path in [sled_dir.join("db"), sled_dir.join("conf")] {
-            File::open(&path)
-                .and_then(|file| file.sync_all())
-                .map_err(Fault::io(what()))?;
+            File::open(&path).and_then(|file| file.sync_all()).map_err(Fault::io(what()))?;
         }
         for path in [sled_dir.as_path(), dir] {
-            File::open(path)
-                .and_then(|dir| dir.sync_all())
-                .map_err(Fault::io(what()))?;
+            File::open(path).and_then(|dir| dir.sync_all()).map_err(Fault::io(what()))?;
         }
         if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            File::open(parent)
-                .and_then(|dir| dir.sync_all())
-                .map_err(Fault::io(what()))?;
+            File::open(parent).and_then(|dir| dir.sync_all()).map_err(Fault::io(what()))?;
         }
         let replayed = !overlay.is_empty();
         let kv = Self {
             dir: dir.to_path_buf(),
             db,
             file,
-            writer: Mutex::new(Writer {
-                journal,
-                generation,
-                pending: Pending::default(),
-            }),
+            writer: Mutex::new(Writer { journal, generation, pending: Pending::default() }),
             overlay: RwLock::new(overlay),
             values: RwLock::new(values),
         };
@@ -174,12 +161,10 @@ impl DiskKv {
             Some((&INLINE, _)) => Ok(value.slice(1..)),
             Some((&POINTER, rest)) => {
                 let pointer = Pointer::decode(rest).ok_or_else(|| Fault::Damaged("pointer".into()))?;
-                let file = self
-                    .values
-                    .read()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .file(pointer)
-                    .ok_or_else(|| Fault::Damaged(format!("value file {:08} is missing", pointer.file)))?;
+                let file =
+                    self.values.read().unwrap_or_else(PoisonError::into_inner).file(pointer).ok_or_else(
+                        || Fault::Damaged(format!("value file {:08} is missing", pointer.file)),
+                    )?;
                 values::read(&file, pointer)
             }
             _ => Err(Fault::Damaged("value tag".into())),
@@ -201,9 +186,7 @@ impl DiskKv {
             stage(&mut chunk, key, value.as_ref());
             count += 1;
             if count == CHUNK {
-                self.db
-                    .apply_batch(std::mem::take(&mut chunk))
-                    .map_err(database("writing"))?;
+                self.db.apply_batch(std::mem::take(&mut chunk)).map_err(database("writing"))?;
                 count = 0;
             }
         }
@@ -228,11 +211,7 @@ impl DiskKv {
     /// Deletes value files that are dead, and copies what is alive out of one that mostly is.
     fn compact(&self, writer: &Writer) -> Result<(), Fault> {
         debug_assert!(writer.pending.ops.is_empty(), "compaction follows a checkpoint");
-        let wasteful = self
-            .values
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .wasteful();
+        let wasteful = self.values.read().unwrap_or_else(PoisonError::into_inner).wasteful();
         for &(number, _) in wasteful.iter().filter(|(_, live)| *live == 0) {
             self.values_mut().delete(number)?;
         }
@@ -295,14 +274,8 @@ fn open_sled(path: &Path) -> Result<sled::Db, Fault> {
         Ok(Err(sled::Error::Io(e))) if e.to_string().contains("lock") => {
             Err(Fault::InUse(path.display().to_string()))
         }
-        Ok(Err(e)) => Err(Fault::Database {
-            what: "opening the database",
-            detail: e.to_string(),
-        }),
-        Err(_) => Err(Fault::Database {
-            what: "opening the database",
-            detail: "it panicked".into(),
-        }),
+        Ok(Err(e)) => Err(Fault::Database { what: "opening the database", detail: e.to_string() }),
+        Err(_) => Err(Fault::Database { what: "opening the database", detail: "it panicked".into() }),
     }
 }
 
@@ -312,12 +285,7 @@ fn encode_ops(ops: &Overlay, bytes: usize) -> Vec<u8> {
     for (key, value) in ops {
         // Keys and values are bounded where a batch is made, far below these widths.
         out.extend_from_slice(&(key.len() as u16).to_be_bytes());
-        out.extend_from_slice(
-            &value
-                .as_ref()
-                .map_or(0, |value| value.len() as u32 + 1)
-                .to_be_bytes(),
-        );
+        out.extend_from_slice(&value.as_ref().map_or(0, |value| value.len() as u32 + 1).to_be_bytes());
         out.extend_from_slice(key);
         out.extend_from_slice(value.as_deref().unwrap_or_default());
     }
@@ -331,10 +299,7 @@ fn decode_ops(mut payload: &[u8], ops: &mut Overlay) -> Option<()> {
         let (key, rest) = rest.split_at_checked(u16::from_be_bytes(*key_len).into())?;
         let value_len = u32::from_be_bytes(*value_len) as usize;
         let (value, rest) = rest.split_at_checked(value_len.saturating_sub(1))?;
-        ops.insert(
-            key.to_vec(),
-            (value_len > 0).then(|| Bytes::copy_from_slice(value)),
-        );
+        ops.insert(key.to_vec(), (value_len > 0).then(|| Bytes::copy_from_slice(value)));
         payload = rest;
     }
     Some(())
@@ -372,19 +337,12 @@ impl Kv for DiskKv {
                 .collect();
             let mut complete = keys.len() < CHUNK;
             // Behind the last key that one source was cut at, nothing is known of it yet.
-            let mut horizon = (!complete)
-                .then(|| keys.last_key_value().map(|(key, _)| key.clone()))
-                .flatten();
+            let mut horizon =
+                (!complete).then(|| keys.last_key_value().map(|(key, _)| key.clone())).flatten();
             let mut taken = 0;
-            for item in self
-                .db
-                .range::<&[u8], _>((Bound::Included(from.as_slice()), Bound::Excluded(to)))
-            {
+            for item in self.db.range::<&[u8], _>((Bound::Included(from.as_slice()), Bound::Excluded(to))) {
                 let (key, _) = item.map_err(database("scanning"))?;
-                if horizon
-                    .as_ref()
-                    .is_some_and(|horizon| key.as_ref() > horizon.as_slice())
-                {
+                if horizon.as_ref().is_some_and(|horizon| key.as_ref() > horizon.as_slice()) {
                     break;
                 }
                 keys.entry(key.to_vec()).or_insert(true);
@@ -422,10 +380,7 @@ impl Kv for DiskKv {
         let mut writer = self.writer();
         let mut encoded = Vec::with_capacity(batch.len());
         for (key, value) in batch.iter() {
-            assert!(
-                key.len() <= MAX_KEY,
-                "keys are made by this crate, of bounded parts"
-            );
+            assert!(key.len() <= MAX_KEY, "keys are made by this crate, of bounded parts");
             let value = match value {
                 None => None,
                 Some(value) if value.len() > MAX_VALUE => {
@@ -480,11 +435,7 @@ impl Kv for DiskKv {
     }
 
     fn disk_size(&self) -> Result<u64, Fault> {
-        let sled = self
-            .file
-            .metadata()
-            .map_err(Fault::io("reading the database's size"))?
-            .len();
+        let sled = self.file.metadata().map_err(Fault::io("reading the database's size"))?.len();
         let values = self.values.read().unwrap_or_else(PoisonError::into_inner).size();
         Ok(sled + values + JOURNAL_LEN)
     }

@@ -36,10 +36,7 @@ impl StoreError {
         match self {
             Self::Page { .. } | Self::Fault(Fault::Damaged(_) | Fault::Database { .. }) => true,
             Self::Fault(Fault::Io { source, .. }) => {
-                matches!(
-                    source.kind(),
-                    std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData
-                )
+                matches!(source.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData)
             }
             Self::Fault(Fault::InUse(_) | Fault::Injected(_)) | Self::Poisoned | Self::Misuse(_) => false,
         }

@@ -136,11 +136,7 @@ impl FaultyKv {
     /// Every value on the disk, for tests that look for what should not be there.
     #[must_use]
     pub fn dump(&self) -> Vec<(Vec<u8>, Bytes)> {
-        self.disk()
-            .map
-            .iter()
-            .map(|(key, value)| (key.to_vec(), value.clone()))
-            .collect()
+        self.disk().map.iter().map(|(key, value)| (key.to_vec(), value.clone())).collect()
     }
 }
 
@@ -165,10 +161,7 @@ impl Kv for FaultyKv {
             let chunk: Vec<_> = self
                 .disk()
                 .map
-                .range::<[u8], _>((
-                    std::ops::Bound::Included(from.as_slice()),
-                    std::ops::Bound::Excluded(to),
-                ))
+                .range::<[u8], _>((std::ops::Bound::Included(from.as_slice()), std::ops::Bound::Excluded(to)))
                 .take(CHUNK)
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect();
@@ -212,12 +205,7 @@ impl Kv for FaultyKv {
     }
 
     fn disk_size(&self) -> Result<u64, Fault> {
-        Ok(self
-            .disk()
-            .map
-            .iter()
-            .map(|(key, value)| (key.len() + value.len()) as u64)
-            .sum())
+        Ok(self.disk().map.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum())
     }
 }
 

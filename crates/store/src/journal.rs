@@ -60,12 +60,7 @@ impl Journal {
             }
             file.sync_all().map_err(Fault::io(what()))?;
         }
-        Ok(Self {
-            file,
-            generation,
-            index: 0,
-            at: 0,
-        })
+        Ok(Self { file, generation, index: 0, at: 0 })
     }
 
     /// The payloads of this generation in order, up to the first that is not whole, which nobody was told of.
@@ -75,9 +70,7 @@ impl Journal {
     pub fn replay(&mut self, mut visit: impl FnMut(&[u8]) -> Result<(), Fault>) -> Result<(), Fault> {
         let len = usize::try_from(JOURNAL_LEN).map_err(|_| Fault::Damaged("journal length".into()))?;
         let mut all = vec![0; len];
-        self.file
-            .read_exact_at(&mut all, 0)
-            .map_err(Fault::io("reading the journal"))?;
+        self.file.read_exact_at(&mut all, 0).map_err(Fault::io("reading the journal"))?;
         let mut at = 0;
         while let Some(payload) = self.entry(&all[at..], self.index) {
             visit(payload)?;
@@ -87,11 +80,8 @@ impl Journal {
         self.at = at as u64;
         // Each entry is synced before the next is begun, so a whole one behind the end means damage, not a crash.
         let behind = (at + 8..len.saturating_sub(HEAD)).step_by(8).find(|&at| {
-            let field = |from: usize| {
-                all[at + from..]
-                    .first_chunk()
-                    .map_or(0, |bytes| u64::from_be_bytes(*bytes))
-            };
+            let field =
+                |from: usize| all[at + from..].first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
             field(0) == self.generation
                 && field(8) > self.index
                 && field(8) - self.index < JOURNAL_LEN
@@ -135,9 +125,7 @@ impl Journal {
         entry.extend_from_slice(&check(self.generation, self.index, payload).to_be_bytes());
         entry.extend_from_slice(payload);
         entry.resize(padded(payload.len()), 0);
-        self.file
-            .write_all_at(&entry, self.at)
-            .map_err(Fault::io("writing the journal"))?;
+        self.file.write_all_at(&entry, self.at).map_err(Fault::io("writing the journal"))?;
         self.file.sync_data().map_err(Fault::io("syncing the journal"))?;
         self.at += entry.len() as u64;
         self.index += 1;
@@ -185,19 +173,12 @@ mod tests {
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         file.write_all_at(b"T", end + HEAD as u64).unwrap();
         let mut again = Journal::open(&path, 2).unwrap();
-        assert_eq!(
-            payloads(&mut again).unwrap(),
-            [b"first".to_vec(), b"second".to_vec()]
-        );
+        assert_eq!(payloads(&mut again).unwrap(), [b"first".to_vec(), b"second".to_vec()]);
         assert_eq!(again.at, end);
         again.append(b"fourth").unwrap();
         let mut again = Journal::open(&path, 2).unwrap();
         assert_eq!(payloads(&mut again).unwrap().len(), 3);
-        assert!(
-            payloads(&mut Journal::open(&path, 3).unwrap())
-                .unwrap()
-                .is_empty()
-        );
+        assert!(payloads(&mut Journal::open(&path, 3).unwrap()).unwrap().is_empty());
     }
 
     #[test]

@@ -30,9 +30,7 @@ impl KeyFile {
             .map_err(Fault::io(what()))?;
         file.sync_all().map_err(Fault::io(what()))?;
         if let Some(parent) = path.parent() {
-            File::open(parent)
-                .and_then(|dir| dir.sync_all())
-                .map_err(Fault::io(what()))?;
+            File::open(parent).and_then(|dir| dir.sync_all()).map_err(Fault::io(what()))?;
         }
         Ok(Self { file })
     }
@@ -65,11 +63,7 @@ impl Slots for KeyFile {
     }
 
     fn count(&self) -> Result<u32, Fault> {
-        let len = self
-            .file
-            .metadata()
-            .map_err(Fault::io("reading the key file"))?
-            .len();
+        let len = self.file.metadata().map_err(Fault::io("reading the key file"))?.len();
         u32::try_from(len / SLOT_LEN as u64)
             .map_err(|_| Fault::Damaged("the key file is longer than any store needs".into()))
     }

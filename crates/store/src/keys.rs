@@ -85,9 +85,6 @@ impl Keys {
     /// Log and sequence number of a key that `at` made.
     pub fn parse_at(key: &[u8]) -> Option<(LogNo, u64)> {
         let (log, seq) = Self::rest(key).split_first_chunk()?;
-        Some((
-            LogNo(u32::from_be_bytes(*log)),
-            u64::from_be_bytes(<[u8; 8]>::try_from(seq).ok()?),
-        ))
+        Some((LogNo(u32::from_be_bytes(*log)), u64::from_be_bytes(<[u8; 8]>::try_from(seq).ok()?)))
     }
 }

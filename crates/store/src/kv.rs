@@ -62,10 +62,7 @@ pub struct Batch {
 impl Batch {
     /// Stages a value.
     pub fn put(&mut self, key: Vec<u8>, value: Bytes) {
-        debug_assert!(
-            key.len() <= MAX_KEY && value.len() <= MAX_VALUE,
-            "key or value over its bound"
-        );
+        debug_assert!(key.len() <= MAX_KEY && value.len() <= MAX_VALUE, "key or value over its bound");
         self.bytes += key.len() + value.len();
         self.ops.insert(key, Some(value));
     }
@@ -84,9 +81,7 @@ impl Batch {
 
     /// All staged writes in key order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&Bytes>)> {
-        self.ops
-            .iter()
-            .map(|(key, value)| (key.as_slice(), value.as_ref()))
+        self.ops.iter().map(|(key, value)| (key.as_slice(), value.as_ref()))
     }
 
     /// Number of keys written.

@@ -111,10 +111,7 @@ fn aside_path(dir: &Path) -> PathBuf {
 }
 
 fn sync_parent(dir: &Path) -> Result<(), Fault> {
-    let parent = dir
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::File::open(parent)
         .and_then(|dir| dir.sync_all())
         .map_err(Fault::io(format!("syncing {}", parent.display())))
@@ -165,38 +162,21 @@ impl<K: Kv, S: Slots> Store<K, S> {
         };
         each(kv.as_ref(), &keys, Kind::Rule, |_, value| scan.rule(&value))?;
         each(kv.as_ref(), &keys, Kind::Peer, |_, value| scan.peer(&value))?;
-        each(kv.as_ref(), &keys, Kind::Log, |key, value| {
-            scan.log(mesh, key, &value)
-        })?;
+        each(kv.as_ref(), &keys, Kind::Log, |key, value| scan.log(mesh, key, &value))?;
         each(kv.as_ref(), &keys, Kind::Notes, |key, value| {
             scan.notes.insert(Keys::parse_at(key).ok_or_else(bad_key)?, value);
             Ok(())
         })?;
         each(kv.as_ref(), &keys, Kind::Body, |key, value| scan.body(key, value))?;
-        each(kv.as_ref(), &keys, Kind::Page, |key, value| {
-            scan.page(key, &value)
-        })?;
+        each(kv.as_ref(), &keys, Kind::Page, |key, value| scan.page(key, &value))?;
         if !scan.bodies.is_empty() {
             return Err(Fault::Damaged("a body without its record".into()).into());
         }
-        let Scan {
-            mut state,
-            used,
-            wanted,
-            expiry,
-            next_arrival,
-            ..
-        } = scan;
+        let Scan { mut state, used, wanted, expiry, next_arrival, .. } = scan;
         state.order.sort_unstable_by_key(|range| range.arrival);
         state.published = next_arrival;
         let vault = Vault::open(Arc::clone(&slots), random, |slot| used.contains(&slot))?;
-        let shared = Shared {
-            kv,
-            slots,
-            keys,
-            state: RwLock::new(state),
-            cache: Cache::default(),
-        };
+        let shared = Shared { kv, slots, keys, state: RwLock::new(state), cache: Cache::default() };
         Ok(Self {
             shared: Arc::new(shared),
             vault,
@@ -254,12 +234,7 @@ impl<S: Slots> Scan<'_, S> {
         if no.0 >= LOGS_MAX || no.0 as usize != self.state.logs.len() {
             return Err(Fault::Damaged(format!("log {} is missing", self.state.logs.len())).into());
         }
-        let log_key = LogKey {
-            mesh,
-            author: row.author,
-            circle: row.circle,
-            epoch: row.epoch,
-        };
+        let log_key = LogKey { mesh, author: row.author, circle: row.circle, epoch: row.epoch };
         let mut log = LogState::new(log_key, row.org);
         log.base = row.base;
         log.tip = row.base;
@@ -274,11 +249,7 @@ impl<S: Slots> Scan<'_, S> {
         let (log, seq) = Keys::parse_at(key).ok_or_else(bad_key)?;
         let slot = vault::parse(&value)?.head.slot;
         self.used.insert(slot);
-        self.state
-            .log_mut(log)
-            .ok_or_else(bad_key)?
-            .bodies
-            .insert(seq, slot);
+        self.state.log_mut(log).ok_or_else(bad_key)?.bodies.insert(seq, slot);
         // Kept sealed until its page comes by, so that this costs what is stored, not what it opens to.
         self.bodies.insert(RecordRef { log, seq }, value);
         Ok(())
@@ -311,24 +282,15 @@ impl<S: Slots> Scan<'_, S> {
                 state.spans.set(from, count, stamped);
             }
             self.state.counts.add(&stamped.outcome, count);
-            self.state.order.push(Arrivals {
-                arrival: stamped.arrival,
-                first: place,
-                count,
-            });
+            self.state.order.push(Arrivals { arrival: stamped.arrival, first: place, count });
             self.next_arrival = self.next_arrival.max(stamped.arrival + count);
         }
         let tail = loaded.head.form.is_tail();
         self.used.insert(loaded.head.slot);
         if let Some(state) = self.state.log_mut(log) {
             let raw = run.body_bytes() + run.entries().len() * 32;
-            let page = PageRef {
-                last,
-                slot: loaded.head.slot,
-                raw: raw as u32,
-                tail,
-                noted: changed.is_some(),
-            };
+            let page =
+                PageRef { last, slot: loaded.head.slot, raw: raw as u32, tail, noted: changed.is_some() };
             state.pages.insert(first, page);
             state.tip = run.tip();
             state.published = run.tip();
@@ -341,10 +303,7 @@ impl<S: Slots> Scan<'_, S> {
             }
         }
         for entry in run.entries() {
-            let place = RecordRef {
-                log,
-                seq: entry.header.seq,
-            };
+            let place = RecordRef { log, seq: entry.header.seq };
             self.state.add_id(&entry.id, place);
             let Some(stamped) = spans.get(place.seq) else {
                 continue;
@@ -380,13 +339,7 @@ impl<S: Slots> Scan<'_, S> {
             _ => {}
         }
         let body = body.filter(|_| stamped.outcome.body == BodyState::Here);
-        (self.visit)(Found {
-            place,
-            org,
-            entry,
-            body,
-            stamped,
-        });
+        (self.visit)(Found { place, org, entry, body, stamped });
         Ok(())
     }
 
@@ -401,10 +354,7 @@ impl<S: Slots> Scan<'_, S> {
         {
             let reason = u8::try_from(retraction.reason).unwrap_or(u8::MAX - 16);
             let id = (org, header.circle, retraction.subject);
-            self.state.retractions.entry(id).or_insert(Withdrawal {
-                record: place,
-                reason,
-            });
+            self.state.retractions.entry(id).or_insert(Withdrawal { record: place, reason });
         }
     }
 }

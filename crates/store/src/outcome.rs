@@ -35,10 +35,7 @@ impl RecordRef {
     /// Undoes [`Self::pack`].
     #[must_use]
     pub fn unpack(packed: u64) -> Self {
-        Self {
-            log: LogNo((packed >> 40) as u32),
-            seq: packed & SEQ_MAX,
-        }
+        Self { log: LogNo((packed >> 40) as u32), seq: packed & SEQ_MAX }
     }
 }
 
@@ -116,10 +113,7 @@ struct Span {
 
 impl Span {
     fn at(&self, offset: u64) -> Stamped {
-        Stamped {
-            arrival: self.first.arrival + offset,
-            outcome: self.first.outcome,
-        }
+        Stamped { arrival: self.first.arrival + offset, outcome: self.first.outcome }
     }
 }
 
@@ -158,13 +152,7 @@ impl Spans {
             span.count += count;
             return;
         }
-        self.0.insert(
-            first,
-            Span {
-                count,
-                first: stamped,
-            },
-        );
+        self.0.insert(first, Span { count, first: stamped });
     }
 
     /// Forgets `count` records from `first` on.
@@ -176,20 +164,14 @@ impl Spans {
             let old = *span;
             span.count = first - start;
             if start + old.count > end {
-                let rest = Span {
-                    count: start + old.count - end,
-                    first: old.at(end - start),
-                };
+                let rest = Span { count: start + old.count - end, first: old.at(end - start) };
                 self.0.insert(end, rest);
             }
         }
         while let Some((&start, &span)) = self.0.range(first..end).next() {
             self.0.remove(&start);
             if start + span.count > end {
-                let rest = Span {
-                    count: start + span.count - end,
-                    first: span.at(end - start),
-                };
+                let rest = Span { count: start + span.count - end, first: span.at(end - start) };
                 self.0.insert(end, rest);
             }
         }
@@ -197,11 +179,7 @@ impl Spans {
 
     /// Ranges within `first..=last`, in order: (first, count, outcome of the first).
     pub fn within(&self, first: u64, last: u64) -> impl Iterator<Item = (u64, u64, Stamped)> {
-        let start = self
-            .0
-            .range(..=first)
-            .next_back()
-            .map_or(first, |(&start, _)| start);
+        let start = self.0.range(..=first).next_back().map_or(first, |(&start, _)| start);
         self.0.range(start..=last).filter_map(move |(&start, span)| {
             let from = start.max(first);
             let to = (start + span.count).min(last + 1);
@@ -245,13 +223,8 @@ impl Spans {
             if row.count == 0 || row.count > SEQ_MAX || seq > SEQ_MAX || arrival > u64::MAX / 2 {
                 return Err(Fault::Damaged("judgements: out of bounds".into()));
             }
-            let outcome = Outcome {
-                verdict: row.verdict,
-                body: row.body,
-                rule: row.rule,
-                from: row.from,
-                received,
-            };
+            let outcome =
+                Outcome { verdict: row.verdict, body: row.body, rule: row.rule, from: row.from, received };
             self.set(seq, row.count, Stamped { arrival, outcome });
             seq += row.count;
             arrival += row.count;
@@ -271,30 +244,15 @@ mod tests {
     use super::*;
 
     fn outcome(rule: u16, received: u64) -> Outcome {
-        Outcome {
-            verdict: Verdict::Accepted,
-            body: BodyState::Here,
-            rule,
-            from: 1,
-            received,
-        }
+        Outcome { verdict: Verdict::Accepted, body: BodyState::Here, rule, from: 1, received }
     }
 
     #[test]
     fn references_pack_in_order() {
-        let a = RecordRef {
-            log: LogNo(LOGS_MAX - 1),
-            seq: SEQ_MAX,
-        };
+        let a = RecordRef { log: LogNo(LOGS_MAX - 1), seq: SEQ_MAX };
         assert_eq!(RecordRef::unpack(a.pack()), a);
-        let b = RecordRef {
-            log: LogNo(3),
-            seq: SEQ_MAX,
-        };
-        let c = RecordRef {
-            log: LogNo(4),
-            seq: 1,
-        };
+        let b = RecordRef { log: LogNo(3), seq: SEQ_MAX };
+        let c = RecordRef { log: LogNo(4), seq: 1 };
         assert!(b < c && b.pack() < c.pack());
     }
 
@@ -302,32 +260,11 @@ mod tests {
     fn neighbours_share_a_span() {
         let mut spans = Spans::default();
         for seq in 1..=100 {
-            spans.set(
-                seq,
-                1,
-                Stamped {
-                    arrival: seq + 7,
-                    outcome: outcome(1, 5_000 + seq),
-                },
-            );
+            spans.set(seq, 1, Stamped { arrival: seq + 7, outcome: outcome(1, 5_000 + seq) });
         }
         assert_eq!(spans.0.len(), 1);
-        spans.set(
-            101,
-            1,
-            Stamped {
-                arrival: 200,
-                outcome: outcome(1, 5_050),
-            },
-        );
-        spans.set(
-            102,
-            1,
-            Stamped {
-                arrival: 201,
-                outcome: outcome(1, 9_000),
-            },
-        );
+        spans.set(101, 1, Stamped { arrival: 200, outcome: outcome(1, 5_050) });
+        spans.set(102, 1, Stamped { arrival: 201, outcome: outcome(1, 9_000) });
         assert_eq!(spans.0.len(), 3);
         assert_eq!(spans.get(100).unwrap().arrival, 107);
         assert_eq!(spans.get(103), None);
@@ -339,9 +276,7 @@ mod tests {
         for seed in 1..=50u64 {
             let mut dice = seed;
             let mut roll = |bound: u64| {
-                dice = dice
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 (dice >> 33) % bound
             };
             let mut spans = Spans::default();
@@ -359,13 +294,7 @@ mod tests {
                 let outcome = outcome(u16::try_from(roll(2)).unwrap(), 10_000);
                 spans.set(first, count, Stamped { arrival, outcome });
                 for offset in 0..count {
-                    plain.insert(
-                        first + offset,
-                        Stamped {
-                            arrival: arrival + offset,
-                            outcome,
-                        },
-                    );
+                    plain.insert(first + offset, Stamped { arrival: arrival + offset, outcome });
                 }
                 arrival += count;
             }
@@ -375,15 +304,7 @@ mod tests {
             let listed: Vec<_> = spans
                 .within(10, 50)
                 .flat_map(|(first, count, s)| {
-                    (0..count).map(move |o| {
-                        (
-                            first + o,
-                            Stamped {
-                                arrival: s.arrival + o,
-                                ..s
-                            },
-                        )
-                    })
+                    (0..count).map(move |o| (first + o, Stamped { arrival: s.arrival + o, ..s }))
                 })
                 .collect();
             assert_eq!(
@@ -397,33 +318,13 @@ mod tests {
     #[test]
     fn stored_ranges_read_back() {
         let mut spans = Spans::default();
-        spans.set(
-            5,
-            3,
-            Stamped {
-                arrival: 100,
-                outcome: outcome(1, 50),
-            },
-        );
+        spans.set(5, 3, Stamped { arrival: 100, outcome: outcome(1, 50) });
         spans.set(
             8,
             2,
-            Stamped {
-                arrival: 40,
-                outcome: Outcome {
-                    body: BodyState::Gone(4),
-                    ..outcome(2, 20)
-                },
-            },
+            Stamped { arrival: 40, outcome: Outcome { body: BodyState::Gone(4), ..outcome(2, 20) } },
         );
-        spans.set(
-            10,
-            9,
-            Stamped {
-                arrival: 1_000,
-                outcome: outcome(3, 70_000),
-            },
-        );
+        spans.set(10, 9, Stamped { arrival: 1_000, outcome: outcome(3, 70_000) });
         let bytes = spans.encode(6, 12);
         let mut again = Spans::default();
         assert_eq!(again.decode_into(6, &bytes).unwrap(), 7);

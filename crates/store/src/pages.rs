@@ -84,11 +84,7 @@ pub(crate) fn load<S: Slots>(
     let Some(plain) = vault::unseal(slots, kv_key, &sealed)? else {
         return Ok(Opened::Locked);
     };
-    let damaged = |source| StoreError::Page {
-        log: place.0.0,
-        seq: place.1,
-        source,
-    };
+    let damaged = |source| StoreError::Page { log: place.0.0, seq: place.1, source };
     let page = match head.form {
         Form::TailRaw => Bytes::from(plain),
         Form::Page | Form::TailPacked => page::unpack(&plain).map_err(damaged)?,
@@ -97,11 +93,7 @@ pub(crate) fn load<S: Slots>(
     let bytes = page.len();
     let run = Arc::new(page::decode(log_key, &page).map_err(damaged)?);
     if let Some(cache) = cache {
-        cache.put(
-            head.nonce,
-            Arc::clone(&run),
-            bytes + run.entries().len() * ENTRY_BYTES,
-        );
+        cache.put(head.nonce, Arc::clone(&run), bytes + run.entries().len() * ENTRY_BYTES);
     }
     Ok(Opened::Is(Loaded { run, head, notes }))
 }

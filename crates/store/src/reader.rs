@@ -28,9 +28,7 @@ pub struct Reader<K, S> {
 
 impl<K, S> Clone for Reader<K, S> {
     fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-        }
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -92,10 +90,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
     #[must_use]
     pub fn logs(&self) -> Vec<LogInfo> {
         let state = self.shared.state();
-        (0..)
-            .zip(&state.logs)
-            .map(|(no, log)| info(LogNo(no), log))
-            .collect()
+        (0..).zip(&state.logs).map(|(no, log)| info(LogNo(no), log)).collect()
     }
 
     /// One log.
@@ -130,9 +125,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
     #[must_use]
     pub fn outcome(&self, place: RecordRef) -> Option<Stamped> {
         let state = self.shared.state();
-        let log = state
-            .log(place.log)
-            .filter(|log| place.seq <= log.published.seq)?;
+        let log = state.log(place.log).filter(|log| place.seq <= log.published.seq)?;
         log.spans.get(place.seq)
     }
 
@@ -166,10 +159,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
             let Some(log) = state.log(place.log) else {
                 return Ok(None);
             };
-            (
-                log.org,
-                matches!(log.standing, Standing::Forked { at } if place.seq >= at),
-            )
+            (log.org, matches!(log.standing, Standing::Forked { at } if place.seq >= at))
         };
         let offset = usize::try_from(place.seq - loaded.run.first_seq()).unwrap_or(usize::MAX);
         let Some(entry) = loaded.run.entries().get(offset) else {
@@ -186,13 +176,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
             BodyState::Gone(reason) => entry.body = Part::Gone(reason),
             _ => entry.body = Part::NotHeld,
         }
-        Ok(Some(Stored {
-            place,
-            org,
-            entry,
-            stamped,
-            disputed,
-        }))
+        Ok(Some(Stored { place, org, entry, stamped, disputed }))
     }
 
     /// A record's body, whatever the verdict.
@@ -200,9 +184,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
     /// # Errors
     /// On a disk fault.
     pub fn body(&self, place: RecordRef) -> Result<Option<Bytes>, StoreError> {
-        Ok(self
-            .record(place)?
-            .and_then(|stored| stored.entry.body().cloned()))
+        Ok(self.record(place)?.and_then(|stored| stored.entry.body().cloned()))
     }
 
     /// Up to `limit` changes from number `from` on: each record once, at the number of its last change. To go on, ask
@@ -210,19 +192,12 @@ impl<K: Kv, S: Slots> Reader<K, S> {
     #[must_use]
     pub fn since(&self, from: u64, limit: usize) -> Vec<(u64, RecordRef)> {
         let state = self.shared.state();
-        let start = state
-            .order
-            .partition_point(|range| range.arrival + range.count <= from);
+        let start = state.order.partition_point(|range| range.arrival + range.count <= from);
         let mut found = Vec::new();
         for range in state.order.get(start..).unwrap_or_default() {
             for offset in from.saturating_sub(range.arrival)..range.count {
-                let (arrival, place) = (
-                    range.arrival + offset,
-                    RecordRef {
-                        seq: range.first.seq + offset,
-                        ..range.first
-                    },
-                );
+                let (arrival, place) =
+                    (range.arrival + offset, RecordRef { seq: range.first.seq + offset, ..range.first });
                 if arrival >= state.published || found.len() >= limit {
                     return found;
                 }
@@ -301,11 +276,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
     pub fn copies(&self, org: OrgId, subject: Subject) -> Vec<RecordRef> {
         let state = self.shared.state();
         let mut places = state.find_report(org, subject);
-        places.retain(|place| {
-            state
-                .log(place.log)
-                .is_some_and(|log| place.seq <= log.published.seq)
-        });
+        places.retain(|place| state.log(place.log).is_some_and(|log| place.seq <= log.published.seq));
         places
     }
 
@@ -323,9 +294,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         let mut versions = self.versions(org, circle, subject)?;
         versions.retain(|version| version.outcome.verdict == Verdict::Accepted);
         let superseded: Vec<RecordId> = versions.iter().filter_map(|version| version.supersedes).collect();
-        Ok(versions
-            .into_iter()
-            .rfind(|version| !superseded.contains(&version.id)))
+        Ok(versions.into_iter().rfind(|version| !superseded.contains(&version.id)))
     }
 
     /// Whether a report was taken back in this circle.
@@ -333,9 +302,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
     pub fn withdrawn(&self, org: OrgId, circle: CircleId, subject: Subject) -> Option<Withdrawal> {
         let state = self.shared.state();
         let found = state.retractions.get(&(org, circle, subject)).copied()?;
-        let committed = state
-            .log(found.record.log)
-            .is_some_and(|log| found.record.seq <= log.published.seq);
+        let committed = state.log(found.record.log).is_some_and(|log| found.record.seq <= log.published.seq);
         committed.then_some(found)
     }
 
@@ -343,11 +310,8 @@ impl<K: Kv, S: Slots> Reader<K, S> {
 
     pub(crate) fn page_ref(&self, place: RecordRef) -> Option<(u64, PageRef)> {
         let state = self.shared.state();
-        let log = state
-            .log(place.log)
-            .filter(|log| place.seq <= log.published.seq)?;
-        log.page_of(place.seq)
-            .filter(|(_, page)| page.last <= log.published.seq || page.tail)
+        let log = state.log(place.log).filter(|log| place.seq <= log.published.seq)?;
+        log.page_of(place.seq).filter(|(_, page)| page.last <= log.published.seq || page.tail)
     }
 
     /// Reads the page that holds a record.
@@ -387,14 +351,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
 }
 
 fn info(no: LogNo, log: &crate::state::LogState) -> LogInfo {
-    LogInfo {
-        no,
-        key: log.key,
-        org: log.org,
-        base: log.base,
-        tip: log.published,
-        standing: log.standing,
-    }
+    LogInfo { no, key: log.key, org: log.org, base: log.base, tip: log.published, standing: log.standing }
 }
 
 /// The version before, which stands behind salt and subject in a report.

@@ -110,10 +110,7 @@ pub struct Withdrawal {
 impl Withdrawal {
     pub(crate) fn by(record: RecordRef, retraction: &Retraction) -> Self {
         // A newer reason that does not fit the byte of a page reads as a newer reason there too.
-        Self {
-            record,
-            reason: u8::try_from(retraction.reason).unwrap_or(u8::MAX - 16),
-        }
+        Self { record, reason: u8::try_from(retraction.reason).unwrap_or(u8::MAX - 16) }
     }
 }
 
@@ -173,8 +170,7 @@ pub(crate) struct Places {
 
 impl Places {
     pub fn insert(&mut self, key: u64, place: RecordRef) {
-        self.table
-            .insert_unique(key, (key, place.pack()), |entry| entry.0);
+        self.table.insert_unique(key, (key, place.pack()), |entry| entry.0);
     }
 
     pub fn remove(&mut self, key: u64, place: RecordRef) {
@@ -299,11 +295,7 @@ impl State {
         }
         log.spans.set(first.seq, count, stamped);
         self.counts.add(&stamped.outcome, count);
-        self.arrived(Arrivals {
-            arrival: stamped.arrival,
-            first,
-            count,
-        });
+        self.arrived(Arrivals { arrival: stamped.arrival, first, count });
     }
 
     pub fn arrived(&mut self, next: Arrivals) {

@@ -110,11 +110,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
     }
 
     pub(crate) fn alive(&self) -> Result<(), StoreError> {
-        if self.poisoned {
-            Err(StoreError::Poisoned)
-        } else {
-            Ok(())
-        }
+        if self.poisoned { Err(StoreError::Poisoned) } else { Ok(()) }
     }
 
     /// Remembers that a write failed.
@@ -181,11 +177,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
     /// [`StoreError::Misuse`] for an unknown log.
     pub fn set_standing(&mut self, log: LogNo, standing: Standing) -> Result<(), StoreError> {
         self.alive()?;
-        self.shared
-            .state_mut()
-            .log_mut(log)
-            .ok_or(StoreError::Misuse("no such log"))?
-            .standing = standing;
+        self.shared.state_mut().log_mut(log).ok_or(StoreError::Misuse("no such log"))?.standing = standing;
         self.stage_log(log);
         Ok(())
     }
@@ -319,9 +311,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
     pub(crate) fn page_with(&self, place: RecordRef) -> Result<Option<(Arc<Run>, usize)>, StoreError> {
         let found = {
             let state = self.shared.state();
-            state
-                .log(place.log)
-                .and_then(|log| Some((log.key, log.page_of(place.seq)?.0)))
+            state.log(place.log).and_then(|log| Some((log.key, log.page_of(place.seq)?.0)))
         };
         let Some((log_key, first)) = found else {
             return Ok(None);
@@ -340,14 +330,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         let key = self.shared.keys.at(Kind::Page, log, first);
         let value = self.staged_get(&key)?.ok_or_else(|| missing(log, first))?;
         let shared = &self.shared;
-        match pages::load(
-            shared.slots.as_ref(),
-            Some(&shared.cache),
-            log_key,
-            (log, first),
-            &key,
-            &value,
-        )? {
+        match pages::load(shared.slots.as_ref(), Some(&shared.cache), log_key, (log, first), &key, &value)? {
             Opened::Is(loaded) => Ok(loaded),
             Opened::Locked => Err(missing(log, first)),
         }
@@ -384,11 +367,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
     /// Whether a report was taken back in this circle, for ever. Sees staged retractions.
     #[must_use]
     pub fn withdrawn(&self, org: OrgId, circle: CircleId, subject: Subject) -> Option<Withdrawal> {
-        self.shared
-            .state()
-            .retractions
-            .get(&(org, circle, subject))
-            .copied()
+        self.shared.state().retractions.get(&(org, circle, subject)).copied()
     }
 
     /// Up to `limit` records whose body is wanted and not here, those that peers withhold included, from `from` on in
@@ -420,10 +399,9 @@ impl<K: Kv, S: Slots> Store<K, S> {
             return Ok(0);
         };
         let name: String = name.chars().take(META_NAME_MAX).collect();
-        self.staged.batch.put(
-            self.shared.keys.interned(Kind::Rule, number),
-            Bytes::from(name.clone().into_bytes()),
-        );
+        self.staged
+            .batch
+            .put(self.shared.keys.interned(Kind::Rule, number), Bytes::from(name.clone().into_bytes()));
         state.rules.push(name);
         Ok(number)
     }
@@ -441,10 +419,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         let Ok(number) = u16::try_from(state.peers.len()) else {
             return Ok(0);
         };
-        self.staged.batch.put(
-            self.shared.keys.interned(Kind::Peer, number),
-            Bytes::copy_from_slice(&peer.0),
-        );
+        self.staged.batch.put(self.shared.keys.interned(Kind::Peer, number), Bytes::copy_from_slice(&peer.0));
         state.peers.push(*peer);
         Ok(number)
     }
@@ -489,9 +464,5 @@ pub(crate) fn report_subject(header: &Header, body: &[u8]) -> Option<Subject> {
 }
 
 pub(crate) fn missing(log: LogNo, seq: u64) -> StoreError {
-    Fault::Damaged(format!(
-        "log {} at {seq}: the page or body is missing or does not open",
-        log.0
-    ))
-    .into()
+    Fault::Damaged(format!("log {} at {seq}: the page or body is missing or does not open", log.0)).into()
 }

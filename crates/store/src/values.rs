@@ -93,33 +93,15 @@ impl Values {
         let mut files = BTreeMap::new();
         for entry in fs::read_dir(dir).map_err(Fault::io(what()))? {
             let entry = entry.map_err(Fault::io(what()))?;
-            let Some(number) = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse::<u32>().ok())
-            else {
+            let Some(number) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
                 continue;
             };
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .open(entry.path())
-                .map_err(Fault::io(what()))?;
+            let file =
+                OpenOptions::new().read(true).write(true).open(entry.path()).map_err(Fault::io(what()))?;
             let len = file.metadata().map_err(Fault::io(what()))?.len();
-            files.insert(
-                number,
-                ValueFile {
-                    file: Arc::new(file),
-                    len,
-                    live: 0,
-                },
-            );
+            files.insert(number, ValueFile { file: Arc::new(file), len, live: 0 });
         }
-        Ok(Self {
-            dir: dir.to_path_buf(),
-            files,
-            dirty: false,
-        })
+        Ok(Self { dir: dir.to_path_buf(), files, dirty: false })
     }
 
     /// Counts a pointer that the database holds.
@@ -141,10 +123,7 @@ impl Values {
     /// # Errors
     /// On a disk fault.
     pub fn append(&mut self, value: &[u8]) -> Result<Pointer, Fault> {
-        let full = self
-            .files
-            .last_key_value()
-            .is_none_or(|(_, file)| file.len >= FILE_LEN);
+        let full = self.files.last_key_value().is_none_or(|(_, file)| file.len >= FILE_LEN);
         if full {
             self.sync()?;
             self.create()?;
@@ -160,9 +139,7 @@ impl Values {
             len: u32::try_from(value.len()).map_err(|_| Fault::Damaged("value too long".into()))?,
             check: check(value),
         };
-        file.file
-            .write_all_at(value, file.len)
-            .map_err(Fault::io("writing values"))?;
+        file.file.write_all_at(value, file.len).map_err(Fault::io("writing values"))?;
         file.len += u64::from(pointer.len);
         file.live += u64::from(pointer.len);
         self.dirty = true;
@@ -182,17 +159,8 @@ impl Values {
             .open(&path)
             .map_err(Fault::io(what()))?;
         file.sync_all().map_err(Fault::io(what()))?;
-        File::open(&self.dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(Fault::io(what()))?;
-        self.files.insert(
-            number,
-            ValueFile {
-                file: Arc::new(file),
-                len: 0,
-                live: 0,
-            },
-        );
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(Fault::io(what()))?;
+        self.files.insert(number, ValueFile { file: Arc::new(file), len: 0, live: 0 });
         Ok(())
     }
 
@@ -251,13 +219,9 @@ impl Values {
 /// If it cannot be read, or is not what was written.
 pub fn read(file: &File, pointer: Pointer) -> Result<Bytes, Fault> {
     let mut value = vec![0; pointer.len as usize];
-    file.read_exact_at(&mut value, pointer.at)
-        .map_err(Fault::io("reading values"))?;
+    file.read_exact_at(&mut value, pointer.at).map_err(Fault::io("reading values"))?;
     if check(&value) != pointer.check {
-        return Err(Fault::Damaged(format!(
-            "value at byte {} of file {:08}",
-            pointer.at, pointer.file
-        )));
+        return Err(Fault::Damaged(format!("value at byte {} of file {:08}", pointer.at, pointer.file)));
     }
     Ok(value.into())
 }

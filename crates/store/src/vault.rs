@@ -61,9 +61,7 @@ impl Form {
     }
 
     fn of(byte: u8) -> Option<Self> {
-        [Self::Page, Self::TailPacked, Self::TailRaw, Self::Body]
-            .into_iter()
-            .find(|form| form.byte() == byte)
+        [Self::Page, Self::TailPacked, Self::TailRaw, Self::Body].into_iter().find(|form| form.byte() == byte)
     }
 
     /// Whether the value belongs to a tail.
@@ -87,17 +85,12 @@ pub(crate) fn parse(value: &[u8]) -> Result<Sealed<'_>, Fault> {
     let (slot, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
     let (nonce, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
     let (notes, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
-    let (notes, cipher) = rest
-        .split_at_checked(u32::from_be_bytes(*notes) as usize)
-        .ok_or_else(damaged)?;
+    let (notes, cipher) = rest.split_at_checked(u32::from_be_bytes(*notes) as usize).ok_or_else(damaged)?;
     if *version != VERSION || cipher.len() < TAG {
         return Err(damaged());
     }
-    let head = Head {
-        slot: u32::from_be_bytes(*slot),
-        form: Form::of(*form).ok_or_else(damaged)?,
-        nonce: *nonce,
-    };
+    let head =
+        Head { slot: u32::from_be_bytes(*slot), form: Form::of(*form).ok_or_else(damaged)?, nonce: *nonce };
     Ok(Sealed { head, notes, cipher })
 }
 
@@ -121,11 +114,7 @@ pub(crate) fn seal(
     let body = out.len();
     out.extend_from_slice(plain);
     let tag = XChaCha20Poly1305::new(&(*key).into())
-        .encrypt_inout_detached(
-            &XNonce::from(nonce),
-            &place(kv_key, form),
-            out[body..].as_mut().into(),
-        )
+        .encrypt_inout_detached(&XNonce::from(nonce), &place(kv_key, form), out[body..].as_mut().into())
         .expect("a page is far below the cipher's limit of 256 GiB");
     out.extend_from_slice(&tag);
     out.into()
@@ -182,14 +171,7 @@ impl<S: Slots> Vault<S> {
     pub fn open(slots: Arc<S>, random: Random, used: impl Fn(u32) -> bool) -> Result<Self, Fault> {
         let count = slots.count()?;
         let freed = (0..count).filter(|&n| !used(n)).collect();
-        let mut vault = Self {
-            slots,
-            random,
-            ready: Vec::new(),
-            freed,
-            leaving: Vec::new(),
-            next: count,
-        };
+        let mut vault = Self { slots, random, ready: Vec::new(), freed, leaving: Vec::new(), next: count };
         vault.destroy()?;
         Ok(vault)
     }
@@ -236,11 +218,7 @@ impl<S: Slots> Vault<S> {
 
     /// Prepares slots while there is nothing else to do.
     pub fn idle(&mut self) -> Result<(), Fault> {
-        if self.ready.len() < LOW {
-            self.prepare(BATCH)
-        } else {
-            Ok(())
-        }
+        if self.ready.len() < LOW { self.prepare(BATCH) } else { Ok(()) }
     }
 
     fn prepare(&mut self, count: usize) -> Result<(), Fault> {
@@ -251,9 +229,7 @@ impl<S: Slots> Vault<S> {
         let mut fresh = Vec::with_capacity(count);
         for _ in self.ready.len()..count {
             let number = self.next;
-            self.next = number
-                .checked_add(1)
-                .ok_or_else(|| Fault::Damaged("key file is full".into()))?;
+            self.next = number.checked_add(1).ok_or_else(|| Fault::Damaged("key file is full".into()))?;
             fresh.push(self.overwrite(number)?);
         }
         self.slots.sync()?;

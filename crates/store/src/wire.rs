@@ -82,11 +82,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         let loaded = match loaded_or_packed {
             Fetched::Packed(packed) => {
                 return Ok(Some((
-                    WireRun {
-                        first: from,
-                        last: page.last,
-                        packed: packed.into(),
-                    },
+                    WireRun { first: from, last: page.last, packed: packed.into() },
                     page.last,
                 )));
             }
@@ -95,11 +91,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         let mut run = self.permitted(log, from, &loaded, bodies)?;
         let mut raw = page.raw as usize;
         while page.tail && raw < PAGE_TARGET {
-            let Some((next, next_page)) = self.page(RecordRef {
-                log,
-                seq: run.tip().seq + 1,
-            })?
-            else {
+            let Some((next, next_page)) = self.page(RecordRef { log, seq: run.tip().seq + 1 })? else {
                 break;
             };
             if !next_page.tail {
@@ -117,14 +109,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         }
         let last = run.tip().seq;
         let packed = page::pack(&page::encode(&run)).into();
-        Ok(Some((
-            WireRun {
-                first: from,
-                last,
-                packed,
-            },
-            last,
-        )))
+        Ok(Some((WireRun { first: from, last, packed }, last)))
     }
 
     /// The page with `place`: packed as it is if it may go out so.
@@ -139,21 +124,15 @@ impl<K: Kv, S: Slots> Reader<K, S> {
             };
             let whole = first == place.seq && !page.tail && self.is_open(place.log, first, page.last);
             if !whole || matches!(bodies, Bodies::None) {
-                return Ok(self
-                    .page(place)?
-                    .map(|(loaded, page)| (Fetched::Loaded(loaded), page)));
+                return Ok(self.page(place)?.map(|(loaded, page)| (Fetched::Loaded(loaded), page)));
             }
             if let Bodies::Where(allowed) = bodies {
                 let Some((loaded, page)) = self.page(place)? else {
                     return Ok(None);
                 };
                 let may = |entry: &Entry| {
-                    let place = RecordRef {
-                        seq: entry.header.seq,
-                        ..place
-                    };
-                    self.outcome(place)
-                        .is_some_and(|stamped| allowed(place, entry, &stamped.outcome))
+                    let place = RecordRef { seq: entry.header.seq, ..place };
+                    self.outcome(place).is_some_and(|stamped| allowed(place, entry, &stamped.outcome))
                 };
                 if !loaded.run.entries().iter().all(may) {
                     return Ok(Some((Fetched::Loaded(loaded), page)));
@@ -180,10 +159,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
             _ => false,
         };
         log.bodies.range(first..=last).next().is_none()
-            && log
-                .spans
-                .within(first, last)
-                .all(|(_, _, stamped)| open(&stamped.outcome))
+            && log.spans.within(first, last).all(|(_, _, stamped)| open(&stamped.outcome))
     }
 
     /// A run from `from` on with the bodies that may go out.
@@ -199,16 +175,10 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         // Entries are read by the predicate while parts are replaced: it sees them as they are stored.
         let mut parts = Vec::with_capacity(run.entries().len());
         for entry in run.entries() {
-            let place = RecordRef {
-                log,
-                seq: entry.header.seq,
-            };
+            let place = RecordRef { log, seq: entry.header.seq };
             let outcome = self.outcome(place).map(|stamped| stamped.outcome);
             parts.push(match outcome {
-                Some(Outcome {
-                    body: BodyState::Gone(reason),
-                    ..
-                }) => Part::Gone(reason),
+                Some(Outcome { body: BodyState::Gone(reason), .. }) => Part::Gone(reason),
                 Some(outcome) if outcome.body == BodyState::Here && outcome.verdict == Verdict::Accepted => {
                     self.permitted_body(place, entry, &outcome, bodies)?
                 }

@@ -76,19 +76,13 @@ impl Client {
     /// For the node of a home.
     #[must_use]
     pub fn of(home: &crate::home::Home) -> Self {
-        Self {
-            socket: home.socket(),
-            home: home.path().display().to_string(),
-        }
+        Self { socket: home.socket(), home: home.path().display().to_string() }
     }
 
     /// For a socket.
     #[must_use]
     pub fn at(socket: &Path) -> Self {
-        Self {
-            socket: socket.to_owned(),
-            home: socket.display().to_string(),
-        }
+        Self { socket: socket.to_owned(), home: socket.display().to_string() }
     }
 
     /// Asks for something.
@@ -125,18 +119,13 @@ impl Client {
     }
 
     fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Stream, ClientError> {
-        let mut stream = UnixStream::connect(&self.socket).map_err(|source| ClientError::NotRunning {
-            home: self.home.clone(),
-            source,
-        })?;
+        let mut stream = UnixStream::connect(&self.socket)
+            .map_err(|source| ClientError::NotRunning { home: self.home.clone(), source })?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: tocsin\r\nconnection: close\r\n");
         if !kind.is_empty() {
-            head.push_str(&format!(
-                "content-type: {kind}\r\ncontent-length: {}\r\n",
-                body.len()
-            ));
+            head.push_str(&format!("content-type: {kind}\r\ncontent-length: {}\r\n", body.len()));
         }
         head.push_str("\r\n");
         let mut request = head.into_bytes();
@@ -175,26 +164,15 @@ fn answer(mut from: BufReader<UnixStream>) -> Result<Stream, ClientError> {
         if field.is_empty() {
             break;
         }
-        let (name, value) = field
-            .split_once(':')
-            .ok_or(ClientError::Answer("a field without a name"))?;
+        let (name, value) = field.split_once(':').ok_or(ClientError::Answer("a field without a name"))?;
         if name.eq_ignore_ascii_case("content-length") {
-            length = Some(
-                value
-                    .trim()
-                    .parse::<u64>()
-                    .map_err(|_| ClientError::Answer("its length"))?,
-            );
+            length = Some(value.trim().parse::<u64>().map_err(|_| ClientError::Answer("its length"))?);
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
             chunked = value.trim().eq_ignore_ascii_case("chunked");
         }
     }
     let body = if chunked {
-        Body::Chunked(Chunks {
-            from,
-            left: 0,
-            ended: false,
-        })
+        Body::Chunked(Chunks { from, left: 0, ended: false })
     } else {
         Body::Sized(from.take(length.unwrap_or(ANSWER_MAX)))
     };
@@ -315,10 +293,7 @@ mod tests {
 
     #[test]
     fn reads_what_servers_answer() {
-        assert_eq!(
-            answers("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{\"a\":1}extra").unwrap()["a"],
-            1
-        );
+        assert_eq!(answers("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{\"a\":1}extra").unwrap()["a"], 1);
         let chunked =
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"a\r\n4;x=y\r\n\":1}\r\n0\r\n\r\n";
         assert_eq!(answers(chunked).unwrap()["a"], 1);
@@ -331,9 +306,7 @@ mod tests {
 
     #[test]
     fn says_when_nobody_listens() {
-        let error = Client::at(Path::new("/nonexistent/s"))
-            .get::<()>("/v1/x")
-            .unwrap_err();
+        let error = Client::at(Path::new("/nonexistent/s")).get::<()>("/v1/x").unwrap_err();
         assert!(error.to_string().contains("start it with"), "{error}");
     }
 }

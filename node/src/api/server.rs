@@ -133,13 +133,7 @@ impl IntoResponse for Refusal {
             NodeError::Ask(_) => StatusCode::SERVICE_UNAVAILABLE,
             NodeError::Store(_) | NodeError::Home(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        (
-            status,
-            Json(Fault {
-                error: self.0.to_string(),
-            }),
-        )
-            .into_response()
+        (status, Json(Fault { error: self.0.to_string() })).into_response()
     }
 }
 
@@ -203,17 +197,10 @@ async fn import(State(node): State<App>, body: Bytes) -> Answer<super::types::Im
 async fn documents(State(node): State<App>, body: Bytes) -> Answer<serde_json::Value> {
     let papers = codec::decode::<Papers, BATCH_LIMIT>(&body)
         .map_err(|error| NodeError::Request(format!("the documents {error}")))?;
-    let documents: Vec<_> = papers
-        .charters
-        .into_iter()
-        .chain(papers.certificates)
-        .chain(papers.revocations)
-        .collect();
-    let done = node
-        .core
-        .ask(move |ticket| Input::Documents { ticket, documents })
-        .await
-        .map_err(NodeError::from)?;
+    let documents: Vec<_> =
+        papers.charters.into_iter().chain(papers.certificates).chain(papers.revocations).collect();
+    let done =
+        node.core.ask(move |ticket| Input::Documents { ticket, documents }).await.map_err(NodeError::from)?;
     Ok(Json(serde_json::json!({ "new": done.documents })))
 }
 
@@ -238,11 +225,7 @@ async fn watch(State(node): State<App>) -> Result<Response, Refusal> {
         NodeError::Request("too many watch already: raise limits.watchers in the configuration".to_owned())
     })?;
     let events = node.core.watch();
-    let watching = Watching {
-        node,
-        events,
-        _permit: permit,
-    };
+    let watching = Watching { node, events, _permit: permit };
     let lines = stream::unfold(watching, |mut watching| async move {
         loop {
             let event = match watching.events.recv().await {
@@ -265,10 +248,7 @@ impl Node {
     fn told_event(&self, event: CoreEvent) -> Option<Event> {
         let directory = self.directory();
         let peer = |node: tocsin_record::NodeKey| Peer {
-            org: directory
-                .org_of(node)
-                .map(|org| self.org_name(&directory, org))
-                .unwrap_or_default(),
+            org: directory.org_of(node).map(|org| self.org_name(&directory, org)).unwrap_or_default(),
             node: self.node_name(&directory, node),
             ..Peer::default()
         };
@@ -278,10 +258,7 @@ impl Node {
                 let body = self.body(&stored);
                 Some(Event::Record(self.list_entry(&directory, &stored, body.as_ref())))
             }
-            CoreEvent::PeerIn { node, .. } => Some(Event::Up(Peer {
-                connected: true,
-                ..peer(node)
-            })),
+            CoreEvent::PeerIn { node, .. } => Some(Event::Up(Peer { connected: true, ..peer(node) })),
             CoreEvent::PeerOut { node } => Some(Event::Down(peer(node))),
             CoreEvent::Forked { author, circle, seq } => Some(Event::Alarm {
                 message: format!(

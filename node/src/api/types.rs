@@ -39,9 +39,7 @@ impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
         text.map_or(Ok(Self(0)), |text| {
-            clock::parse_rfc3339(&text)
-                .map(Self)
-                .ok_or_else(|| serde::de::Error::custom("not a time"))
+            clock::parse_rfc3339(&text).map(Self).ok_or_else(|| serde::de::Error::custom("not a time"))
         })
     }
 }

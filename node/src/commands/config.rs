@@ -30,12 +30,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     }
     let home = Home::at(&context.home);
     let config = home.config()?;
-    context.print(&config, || {
-        format!(
-            "# {}\n{}",
-            home.config_file().display(),
-            config.to_toml().trim_end()
-        )
-    })?;
+    context
+        .print(&config, || format!("# {}\n{}", home.config_file().display(), config.to_toml().trim_end()))?;
     done()
 }

@@ -46,9 +46,5 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     if context.json {
         super::print_line(&serde_json::to_string(&report)?)?;
     }
-    Ok(if report.checks.iter().all(|check| check.ok) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if report.checks.iter().all(|check| check.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

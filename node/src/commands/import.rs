@@ -104,15 +104,8 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let bar = Bar::new(files.len() as u64);
     let summary = importer.run(&files, &bar)?;
     bar.0.finish_and_clear();
-    context.print(&summary, || {
-        text(
-            &summary,
-            &args.paths,
-            args.dry_run,
-            args.share.as_deref(),
-            args.verbose,
-        )
-    })?;
+    context
+        .print(&summary, || text(&summary, &args.paths, args.dry_run, args.share.as_deref(), args.verbose))?;
     done()
 }
 
@@ -168,18 +161,10 @@ fn text(summary: &Summary, paths: &[PathBuf], dry_run: bool, share: Option<&str>
         }
         if file.skipped > 0 {
             let word = term::paint(Style::Warn, "left out");
-            out.push_str(&format!(
-                "\n{word} {} of {}:",
-                file.skipped,
-                term::escape(&file.file)
-            ));
+            out.push_str(&format!("\n{word} {} of {}:", file.skipped, term::escape(&file.file)));
             let most = if verbose { usize::MAX } else { 5 };
             for skipped in file.reasons.iter().take(most) {
-                out.push_str(&format!(
-                    "\n  {}: {}",
-                    term::escape(&skipped.what),
-                    term::escape(&skipped.why)
-                ));
+                out.push_str(&format!("\n  {}: {}", term::escape(&skipped.what), term::escape(&skipped.why)));
             }
             let more = file.skipped.saturating_sub(file.reasons.len().min(most) as u64);
             if more > 0 {
@@ -188,11 +173,7 @@ fn text(summary: &Summary, paths: &[PathBuf], dry_run: bool, share: Option<&str>
         }
     }
     for skipped in total.skipped.iter().take(if verbose { usize::MAX } else { 10 }) {
-        out.push_str(&format!(
-            "\nreport {}: {}",
-            skipped.what,
-            term::escape(&skipped.why)
-        ));
+        out.push_str(&format!("\nreport {}: {}", skipped.what, term::escape(&skipped.why)));
     }
     if total.unmarked > 0 {
         let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();

@@ -79,11 +79,7 @@ struct Made {
 
 pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let home = Home::at(&context.home);
-    let passphrase = if args.no_passphrase {
-        None
-    } else {
-        Some(args.passphrase.choose()?)
-    };
+    let passphrase = if args.no_passphrase { None } else { Some(args.passphrase.choose()?) };
     let new = NewNode {
         name: args.name.clone(),
         kind: args.kind,
@@ -92,12 +88,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
         listen: args.listen,
         announce: args.announce,
         regimes: args.regime,
-        contact: Contact {
-            desk: args.desk,
-            phone: args.phone,
-            email: args.email,
-            notes: String::new(),
-        },
+        contact: Contact { desk: args.desk, phone: args.phone, email: args.email, notes: String::new() },
         policy: crate::policy::preset(&args.policy)?.to_owned(),
     };
     let card = setup::make(&home, &new, passphrase.as_ref().map(|text| text.as_str()))?;

@@ -50,14 +50,8 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
         Invite::read(&text).with_context(|| format!("{} was refused", args.invite.display()))?;
     let identity = home.identity()?;
     if invite.org != identity.org() {
-        let whom = checked
-            .charter
-            .org(invite.org)
-            .map_or("another org", |org| org.name.as_str());
-        bail!(
-            "the invitation is for {whom}, this node is of {}: ask for your own",
-            identity.card.entry.name
-        );
+        let whom = checked.charter.org(invite.org).map_or("another org", |org| org.name.as_str());
+        bail!("the invitation is for {whom}, this node is of {}: ask for your own", identity.card.entry.name);
     }
     if let Some(known) = home.papers()? {
         let known = known.check()?;
@@ -77,20 +71,12 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
         Some(_) => bail!("the mesh's fingerprint is {found}, not the one given: nothing was joined"),
         None if args.yes => {}
         None => {
-            eprintln!(
-                "Mesh `{}`, {} orgs",
-                checked.charter.name,
-                checked.charter.orgs.len()
-            );
+            eprintln!("Mesh `{}`, {} orgs", checked.charter.name, checked.charter.orgs.len());
             eprintln!("  mesh      {found}");
             for steward in checked.charter.orgs.iter().filter(|org| org.is_steward()) {
                 eprintln!("  steward   {}  {}", fingerprint(&steward.root.0), steward.name);
             }
-            eprintln!(
-                "  your org  {}  {}",
-                fingerprint(&invite.org.0),
-                identity.card.entry.name
-            );
+            eprintln!("  your org  {}  {}", fingerprint(&invite.org.0), identity.card.entry.name);
             if !confirm("Did the steward tell you these fingerprints by another channel?")? {
                 bail!("not confirmed, nothing was joined: compare them, then give --fingerprint or --yes");
             }

@@ -74,10 +74,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
         for line in std::io::stdin().lock().split(b'\n') {
             let line = line?;
             if line.len() > LINE_MAX {
-                bail!(
-                    "a line of standard input has {} bytes, at most {LINE_MAX} are read",
-                    line.len()
-                );
+                bail!("a line of standard input has {} bytes, at most {LINE_MAX} are read", line.len());
             }
             // What is no UTF-8 is no value either: the node says so, and the rest is answered.
             let line = String::from_utf8_lossy(&line).trim().to_owned();
@@ -145,44 +142,28 @@ fn show(context: &Context, answers: &[Lookup], single: bool) -> Result<()> {
 fn text(answer: &Lookup) -> String {
     let value = term::escape(&answer.value);
     if let Some(error) = &answer.error {
-        return format!(
-            "{} {value}: {}",
-            term::paint(Style::Bad, "error:"),
-            term::escape(error)
-        );
+        return format!("{} {value}: {}", term::paint(Style::Bad, "error:"), term::escape(error));
     }
     let kind = answer.kind.as_deref().unwrap_or("?");
     let mut out = if answer.known {
-        format!(
-            "{} ({kind}) is {}",
-            term::paint(Style::Bold, &value),
-            term::paint(Style::Bad, "known")
-        )
+        format!("{} ({kind}) is {}", term::paint(Style::Bold, &value), term::paint(Style::Bad, "known"))
     } else {
         format!("{} ({kind}) is not known", term::paint(Style::Bold, &value))
     };
     out.push_str(&match (answer.complete, answer.as_of.0) {
         (true, _) => format!(", complete as of {}", answer.as_of),
-        (false, 0) => format!(
-            ", {}",
-            term::paint(Style::Warn, "INCOMPLETE: not all partners were heard yet")
-        ),
-        (false, _) => format!(
-            ", {}",
-            term::paint(Style::Warn, &format!("INCOMPLETE: as of {}", answer.as_of))
-        ),
+        (false, 0) => {
+            format!(", {}", term::paint(Style::Warn, "INCOMPLETE: not all partners were heard yet"))
+        }
+        (false, _) => {
+            format!(", {}", term::paint(Style::Warn, &format!("INCOMPLETE: as of {}", answer.as_of)))
+        }
     });
     if !answer.stale.is_empty() {
-        out.push_str(&format!(
-            "\n  not heard of late: {}",
-            term::escape(&answer.stale.join(", "))
-        ));
+        out.push_str(&format!("\n  not heard of late: {}", term::escape(&answer.stale.join(", "))));
     }
     if answer.missing > 0 {
-        out.push_str(&format!(
-            "\n  {} records are known to exist and are not here yet",
-            answer.missing
-        ));
+        out.push_str(&format!("\n  {} records are known to exist and are not here yet", answer.missing));
     }
     for withheld in &answer.withheld {
         out.push_str(&format!(
@@ -208,14 +189,8 @@ fn hit_text(hit: &Hit) -> String {
         (Some(source), _) => format!("derived from {}", e(source)),
         _ => "own observation".to_owned(),
     };
-    let sure = hit
-        .confidence
-        .map_or_else(|| "not said".to_owned(), |sure| format!("{sure} of 100"));
-    let exercise = if hit.exercise {
-        term::paint(Style::Warn, " EXERCISE")
-    } else {
-        String::new()
-    };
+    let sure = hit.confidence.map_or_else(|| "not said".to_owned(), |sure| format!("{sure} of 100"));
+    let exercise = if hit.exercise { term::paint(Style::Warn, " EXERCISE") } else { String::new() };
     let mut out = format!(
         "\n\n  {} says{how}: {}{exercise}\n    title     {}\n    origin    {origin}\n    how sure  {sure}\n    \
          since     {}{}\n    marking   {}{}: {}\n    judged    {} by rule {}\n    record    {}",
@@ -223,15 +198,9 @@ fn hit_text(hit: &Hit) -> String {
         e(&hit.kind),
         e(&hit.title),
         if hit.since.0 == 0 { hit.received } else { hit.since },
-        if hit.until.0 == 0 {
-            String::new()
-        } else {
-            format!(" until {}", hit.until)
-        },
+        if hit.until.0 == 0 { String::new() } else { format!(" until {}", hit.until) },
         e(hit.tlp.as_deref().unwrap_or("unmarked (own circle only)")),
-        hit.pap
-            .as_deref()
-            .map_or_else(String::new, |pap| format!(" {}", e(pap))),
+        hit.pap.as_deref().map_or_else(String::new, |pap| format!(" {}", e(pap))),
         e(&hit.may),
         hit.verdict,
         e(&hit.rule),
@@ -270,19 +239,10 @@ mod tests {
 
     #[test]
     fn exit_codes_are_as_the_page_says() {
-        assert_eq!(
-            exit(&[(true, false, false), (false, true, false)]),
-            ExitCode::SUCCESS
-        );
-        assert_eq!(
-            exit(&[(false, false, false), (false, true, false)]),
-            ExitCode::from(3)
-        );
+        assert_eq!(exit(&[(true, false, false), (false, true, false)]), ExitCode::SUCCESS);
+        assert_eq!(exit(&[(false, false, false), (false, true, false)]), ExitCode::from(3));
         assert_eq!(exit(&[(false, true, false)]), ExitCode::from(1));
         assert_eq!(exit(&[(false, false, true)]), ExitCode::from(2));
-        assert_eq!(
-            exit(&[(false, true, true), (false, true, false)]),
-            ExitCode::from(1)
-        );
+        assert_eq!(exit(&[(false, true, true), (false, true, false)]), ExitCode::from(1));
     }
 }

@@ -93,13 +93,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let home = context.home()?;
     match args.what {
         What::Found { name, passphrase } => found(context, &home, &name, &passphrase)?,
-        What::Add {
-            card,
-            fingerprint,
-            yes,
-            out,
-            passphrase,
-        } => {
+        What::Add { card, fingerprint, yes, out, passphrase } => {
             let text = read_named(&card, CARD_MAX)?;
             let card = Card::read(&text).with_context(|| format!("{} is no card", card.display()))?;
             check_fingerprint(&card, fingerprint.as_deref(), yes)?;
@@ -138,12 +132,7 @@ fn check_fingerprint(card: &Card, expected: Option<&str>, yes: bool) -> Result<(
         ),
         None if yes => Ok(()),
         None => {
-            eprintln!(
-                "{} ({}, {})",
-                card.entry.name,
-                card.entry.kind_name(),
-                card.entry.country_code()
-            );
+            eprintln!("{} ({}, {})", card.entry.name, card.entry.kind_name(), card.entry.country_code());
             eprintln!("fingerprint {found}");
             if confirm("Is that the fingerprint which the org told you by another channel?")? {
                 Ok(())
@@ -168,17 +157,12 @@ fn add(
     let new = old.add(card.entry.clone(), &card.certificates, &root, clock::now_ms())?;
     if home.running().is_some() {
         // The running node has the documents: it takes the new ones, keeps them and tells its peers.
-        let _: serde_json::Value = context
-            .client()
-            .post_bytes("/v1/documents", &codec::encode(&new))?;
+        let _: serde_json::Value = context.client().post_bytes("/v1/documents", &codec::encode(&new))?;
     } else {
         home.write_papers(&new)?;
     }
     let checked = new.check()?;
-    let invite = Invite {
-        org: card.entry.root,
-        papers: new,
-    };
+    let invite = Invite { org: card.entry.root, papers: new };
     let path = out.unwrap_or_else(|| PathBuf::from(format!("{}.invite", card.entry.name)));
     files::write_public(&path, invite.write(&checked).as_bytes())?;
     show(context, &checked, Some(path.display().to_string()))
@@ -240,15 +224,10 @@ fn show(context: &Context, checked: &Checked, invite: Option<String>) -> Result<
             term::paint(term::Style::Bold, &term::escape(&shown.name)),
             shown.charter,
             shown.fingerprint,
-            term::table(
-                &["org", "kind", "in", "roles", "fingerprint", "reached at"],
-                &rows
-            )
+            term::table(&["org", "kind", "in", "roles", "fingerprint", "reached at"], &rows)
         );
         if let Some(invite) = &shown.invite {
-            text.push_str(&format!(
-                "\n\nInvitation: {invite}   (no secret; send it to the org)"
-            ));
+            text.push_str(&format!("\n\nInvitation: {invite}   (no secret; send it to the org)"));
         }
         text
     })

@@ -55,11 +55,7 @@ impl Context {
 
     /// Prints for a program, or for a person.
     fn print<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> Result<()> {
-        let out = if self.json {
-            serde_json::to_string(value)?
-        } else {
-            text()
-        };
+        let out = if self.json { serde_json::to_string(value)? } else { text() };
         print_line(&out)
     }
 }
@@ -111,10 +107,7 @@ impl Passphrase {
             ),
         };
         if chosen.len() < keys::PASSPHRASE_MIN {
-            bail!(
-                "the passphrase is shorter than {} characters: choose a longer one",
-                keys::PASSPHRASE_MIN
-            );
+            bail!("the passphrase is shorter than {} characters: choose a longer one", keys::PASSPHRASE_MIN);
         }
         Ok(chosen)
     }
@@ -133,15 +126,12 @@ impl Passphrase {
         }
         let passphrase = match self.read_file()? {
             Some(text) => Some(text),
-            None if std::io::stdin().is_terminal() => Some(Zeroizing::new(rpassword::prompt_password(
-                "Passphrase of the org's root key: ",
-            )?)),
+            None if std::io::stdin().is_terminal() => {
+                Some(Zeroizing::new(rpassword::prompt_password("Passphrase of the org's root key: ")?))
+            }
             None => None,
         };
-        Ok(keys::read_root(
-            &path,
-            passphrase.as_ref().map(|text| text.as_str()),
-        )?)
+        Ok(keys::read_root(&path, passphrase.as_ref().map(|text| text.as_str()))?)
     }
 }
 
@@ -203,9 +193,7 @@ impl Marking {
             personal: self.personal,
             purposes: self.purposes,
             legal_basis: self.legal_basis,
-            retain_until_ms: self
-                .retention
-                .map(|span| crate::clock::now_ms().saturating_add(span)),
+            retain_until_ms: self.retention.map(|span| crate::clock::now_ms().saturating_add(span)),
             countries: self.countries,
             not_countries: self.not_countries,
             police: self.police,
@@ -226,10 +214,7 @@ fn published_text(published: &Published, verb: &str) -> String {
             } else {
                 format!(", for {}", new.partners.join(", "))
             };
-            format!(
-                "{verb} {} in {} (record {}{partners})",
-                new.subject, new.circle, new.record
-            )
+            format!("{verb} {} in {} (record {}{partners})", new.subject, new.circle, new.record)
         })
         .collect();
     for left in &published.skipped {
@@ -242,18 +227,12 @@ fn published_text(published: &Published, verb: &str) -> String {
 }
 
 fn term_lines(lines: &[String]) -> String {
-    lines
-        .iter()
-        .map(|line| term::escape(line))
-        .collect::<Vec<_>>()
-        .join("\n")
+    lines.iter().map(|line| term::escape(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// A word that may stand in a path of the node's interface.
 fn path_word(word: &str) -> Result<&str> {
-    let plain = word
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if plain && (1..=64).contains(&word.len()) {
         Ok(word)
     } else {

@@ -53,11 +53,7 @@ pub struct Args {
 pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let given = |word: String| if word == "any" { None } else { Some(word) };
     let request = QueryRequest {
-        author: if args.mine {
-            Some(String::new())
-        } else {
-            args.author
-        },
+        author: if args.mine { Some(String::new()) } else { args.author },
         circle: args.circle,
         verdict: given(args.verdict),
         kind: given(args.kind),
@@ -76,11 +72,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     } else {
         print_line(&text(&records))?;
     }
-    Ok(if records.is_empty() {
-        ExitCode::from(1)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if records.is_empty() { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
 fn text(records: &[Record]) -> String {
@@ -99,10 +91,5 @@ fn text(records: &[Record]) -> String {
             ]
         })
         .collect();
-    term::table(
-        &[
-            "came", "author", "circle", "tlp", "verdict", "iocs", "title", "record",
-        ],
-        &rows,
-    )
+    term::table(&["came", "author", "circle", "tlp", "verdict", "iocs", "title", "record"], &rows)
 }

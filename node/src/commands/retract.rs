@@ -31,10 +31,7 @@ fn reasons() -> Vec<&'static str> {
 }
 
 pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
-    let request = RetractRequest {
-        ids: args.ids,
-        reason: args.reason,
-    };
+    let request = RetractRequest { ids: args.ids, reason: args.reason };
     let published: Published = context.client().post("/v1/retract", &request)?;
     context.print(&published, || published_text(&published, "retracted"))?;
     done()

@@ -33,12 +33,8 @@ pub struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
-    let request = ShareRequest {
-        ids: args.ids,
-        to: args.to,
-        marking: args.marking.words(),
-        dry_run: args.dry_run,
-    };
+    let request =
+        ShareRequest { ids: args.ids, to: args.to, marking: args.marking.words(), dry_run: args.dry_run };
     let published: Published = context.client().post("/v1/share", &request)?;
     let verb = if args.dry_run { "would share" } else { "shared" };
     context.print(&published, || published_text(&published, verb))?;

@@ -22,9 +22,7 @@ pub struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
-    let shown: Shown = context
-        .client()
-        .get(&format!("/v1/records/{}", super::path_word(&args.id)?))?;
+    let shown: Shown = context.client().get(&format!("/v1/records/{}", super::path_word(&args.id)?))?;
     context.print(&shown, || text(&shown))?;
     done()
 }
@@ -55,10 +53,8 @@ fn text(shown: &Shown) -> String {
         out.push_str(&format!("  replaces  {before}\n"));
     }
     if let Some(origin) = &shown.origin {
-        let source = origin
-            .source
-            .as_deref()
-            .map_or_else(String::new, |source| format!(" from {}", e(source)));
+        let source =
+            origin.source.as_deref().map_or_else(String::new, |source| format!(" from {}", e(source)));
         out.push_str(&format!(
             "  origin    {}{source} {}\n",
             origin.kind,
@@ -74,17 +70,12 @@ fn text(shown: &Shown) -> String {
     if !shown.labels.is_empty() {
         out.push_str(&format!("  labels    {}\n", e(&shown.labels.join(", "))));
     }
-    for text in [Some(&shown.description), shown.text.as_ref()]
-        .into_iter()
-        .flatten()
-        .filter(|text| !text.is_empty())
+    for text in
+        [Some(&shown.description), shown.text.as_ref()].into_iter().flatten().filter(|text| !text.is_empty())
     {
         out.push_str(&format!(
             "\n{}\n",
-            text.lines()
-                .map(|line| format!("  {}", e(line)))
-                .collect::<Vec<_>>()
-                .join("\n")
+            text.lines().map(|line| format!("  {}", e(line))).collect::<Vec<_>>().join("\n")
         ));
     }
     if !shown.indicators.is_empty() {
@@ -96,20 +87,12 @@ fn text(shown: &Shown) -> String {
                     indicator.kind.clone(),
                     term::cut(&indicator.value, 80),
                     indicator.indicates.clone(),
-                    indicator
-                        .confidence
-                        .map_or_else(|| "-".to_owned(), |sure| sure.to_string()),
-                    indicator
-                        .not_matched
-                        .clone()
-                        .unwrap_or_else(|| term::cut(&indicator.comment, 40)),
+                    indicator.confidence.map_or_else(|| "-".to_owned(), |sure| sure.to_string()),
+                    indicator.not_matched.clone().unwrap_or_else(|| term::cut(&indicator.comment, 40)),
                 ]
             })
             .collect();
-        out.push_str(&format!(
-            "\n{}\n",
-            term::table(&["type", "value", "indicates", "sure", "note"], &rows)
-        ));
+        out.push_str(&format!("\n{}\n", term::table(&["type", "value", "indicates", "sure", "note"], &rows)));
         if record.indicator_count > shown.indicators.len() as u64 {
             out.push_str(&format!(
                 "... and {} more\n",
@@ -118,12 +101,7 @@ fn text(shown: &Shown) -> String {
         }
     }
     for held in &shown.held_by {
-        out.push_str(&format!(
-            "  held by {} ({}) since {}\n",
-            e(&held.org),
-            e(&held.node),
-            held.time
-        ));
+        out.push_str(&format!("  held by {} ({}) since {}\n", e(&held.org), e(&held.node), held.time));
     }
     out.truncate(out.trim_end().len());
     out

@@ -43,20 +43,13 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
         term::paint(style, &term::escape(&status.summary)),
     );
     for alarm in &status.alarms {
-        out.push_str(&format!(
-            "{} {}\n",
-            term::paint(Style::Bad, "alarm:"),
-            term::escape(alarm)
-        ));
+        out.push_str(&format!("{} {}\n", term::paint(Style::Bad, "alarm:"), term::escape(alarm)));
     }
     for silent in &status.silent {
         out.push_str(&format!("silent: {} since {}\n", silent.org, silent.since));
     }
     for withheld in &status.withheld {
-        out.push_str(&format!(
-            "withheld: {} records of {}\n",
-            withheld.records, withheld.author
-        ));
+        out.push_str(&format!("withheld: {} records of {}\n", withheld.records, withheld.author));
     }
     let store = &status.store;
     out.push_str(&format!(
@@ -81,24 +74,14 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
             vec![
                 peer.org.clone(),
                 peer.node.clone(),
-                if peer.connected {
-                    "up".to_owned()
-                } else {
-                    "down".to_owned()
-                },
+                if peer.connected { "up".to_owned() } else { "down".to_owned() },
                 peer.rtt_ms.map_or_else(String::new, |rtt| format!("{rtt:.1} ms")),
                 peer.direction.clone().unwrap_or_default(),
-                peer.address
-                    .clone()
-                    .or_else(|| peer.fault.clone())
-                    .unwrap_or_default(),
+                peer.address.clone().or_else(|| peer.fault.clone()).unwrap_or_default(),
             ]
         })
         .collect();
-    out.push_str(&term::table(
-        &["peer", "node", "link", "round trip", "dir", "address"],
-        &rows,
-    ));
+    out.push_str(&term::table(&["peer", "node", "link", "round trip", "dir", "address"], &rows));
     if !status.receipts.is_empty() {
         let rows: Vec<Vec<String>> = status
             .receipts
@@ -142,9 +125,7 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
             .collect();
         out.push_str("\n\n");
         out.push_str(&term::table(
-            &[
-                "author", "node", "circle", "epoch", "height", "missing", "withheld", "state",
-            ],
+            &["author", "node", "circle", "epoch", "height", "missing", "withheld", "state"],
             &rows,
         ));
     }

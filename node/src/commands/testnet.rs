@@ -82,9 +82,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
             .nodes
             .iter()
             .map(|node| {
-                let pid = node
-                    .pid
-                    .map_or_else(|| "stopped".to_owned(), |pid| pid.to_string());
+                let pid = node.pid.map_or_else(|| "stopped".to_owned(), |pid| pid.to_string());
                 vec![node.org.clone(), pid, node.home.clone()]
             })
             .collect();

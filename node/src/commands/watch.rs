@@ -66,11 +66,9 @@ fn text(event: &Event) -> String {
             )
         }
         Event::Up(peer) => format!("{at} link to {} is up", e(&peer.org)),
-        Event::Down(peer) => format!(
-            "{at} link to {} is down {}",
-            e(&peer.org),
-            e(peer.fault.as_deref().unwrap_or_default())
-        ),
+        Event::Down(peer) => {
+            format!("{at} link to {} is down {}", e(&peer.org), e(peer.fault.as_deref().unwrap_or_default()))
+        }
         Event::Alarm { message } => format!("{at} {} {}", term::paint(Style::Bad, "alarm:"), e(message)),
         Event::Missed { events } => format!("{at} {events} events were left out: this terminal is too slow"),
     }

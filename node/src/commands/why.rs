@@ -23,9 +23,7 @@ pub struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
-    let why: Why = context
-        .client()
-        .get(&format!("/v1/records/{}/why", super::path_word(&args.id)?))?;
+    let why: Why = context.client().get(&format!("/v1/records/{}/why", super::path_word(&args.id)?))?;
     context.print(&why, || text(&why))?;
     done()
 }
@@ -52,11 +50,7 @@ fn text(why: &Why) -> String {
         out.push_str(&format!("  rules     {}\n", e(&why.rules.join(", "))));
     }
     for error in &why.errors {
-        out.push_str(&format!(
-            "  {} {}\n",
-            term::paint(Style::Bad, "failed   "),
-            e(error)
-        ));
+        out.push_str(&format!("  {} {}\n", term::paint(Style::Bad, "failed   "), e(error)));
     }
     if let Some(saw) = why.saw.as_object() {
         for (name, value) in saw {
@@ -78,9 +72,6 @@ fn text(why: &Why) -> String {
         })
         .collect();
     out.push('\n');
-    out.push_str(&term::table(
-        &["partner", "node", "passed on", "by rule", "holds it", "link"],
-        &rows,
-    ));
+    out.push_str(&term::table(&["partner", "node", "passed on", "by rule", "holds it", "link"], &rows));
     out
 }

@@ -19,11 +19,8 @@ impl Story<'_> {
     /// Single records, so that receipts tell how long each took.
     pub(super) fn measure(&mut self) -> Result<(), DemoError> {
         self.chapter("How long does a warning take? (by the partners' signed receipts)");
-        let authors: Vec<String> = (0..3)
-            .map(|at| self.org(at))
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect();
+        let authors: Vec<String> =
+            (0..3).map(|at| self.org(at)).collect::<BTreeSet<_>>().into_iter().collect();
         // Receipts for what was imported tell of catching up, not of warnings.
         let before = self.heights();
         let mut delays = Delays::new();
@@ -48,10 +45,7 @@ impl Story<'_> {
         for (org, delays) in &delays {
             let mut delays: Vec<i64> = delays.values().copied().collect();
             every.extend(&delays);
-            partners.push(Partner {
-                org: org.clone(),
-                delays: percentiles(&mut delays),
-            });
+            partners.push(Partner { org: org.clone(), delays: percentiles(&mut delays) });
         }
         self.report.publish_to_partner_ms = percentiles(&mut every);
         if self.loud {
@@ -77,10 +71,7 @@ impl Story<'_> {
         self.check(
             "every partner signed receipts",
             heard && total.samples > 0,
-            format!(
-                "{} receipts, p50 {:.0} ms, p99 {:.0} ms",
-                total.samples, total.p50, total.p99
-            ),
+            format!("{} receipts, p50 {:.0} ms, p99 {:.0} ms", total.samples, total.p50, total.p99),
         );
         Ok(())
     }
@@ -89,10 +80,8 @@ impl Story<'_> {
     fn heights(&self) -> BTreeMap<String, u64> {
         let own = |(org, status): (String, Option<Status>)| {
             let logs = status.into_iter().flat_map(|status| status.logs);
-            let height = logs
-                .filter(|log| log.author == org && log.circle == "mesh")
-                .map(|log| log.height)
-                .max();
+            let height =
+                logs.filter(|log| log.author == org && log.circle == "mesh").map(|log| log.height).max();
             (org, height.unwrap_or(0))
         };
         self.statuses().into_iter().map(own).collect()
@@ -104,10 +93,7 @@ impl Story<'_> {
                 let new =
                     receipt.circle == "mesh" && receipt.height > before.get(&author).copied().unwrap_or(0);
                 if let Some(ms) = receipt.after_ms.filter(|_| new) {
-                    delays
-                        .entry(receipt.org)
-                        .or_default()
-                        .insert((author.clone(), receipt.height), ms);
+                    delays.entry(receipt.org).or_default().insert((author.clone(), receipt.height), ms);
                 }
             }
         }

@@ -36,10 +36,7 @@ pub(super) fn tell(net: &Testnet, options: &Options) -> Result<Report, DemoError
         net,
         loud: !options.json,
         live: !options.json && term::colour(),
-        report: Report {
-            orgs: net.topology.org.len(),
-            ..Report::default()
-        },
+        report: Report { orgs: net.topology.org.len(), ..Report::default() },
     };
     story.begin()?;
     story.share(&options.import)?;
@@ -86,22 +83,10 @@ impl Story<'_> {
     pub(super) fn check(&mut self, name: &str, ok: bool, found: impl Into<String>) {
         let found = found.into();
         if self.loud {
-            let mark = if ok {
-                term::paint(Style::Good, "ok")
-            } else {
-                term::paint(Style::Bad, "FAILED")
-            };
-            println!(
-                "  {mark} {name}{}{}",
-                if found.is_empty() { "" } else { ": " },
-                term::escape(&found)
-            );
+            let mark = if ok { term::paint(Style::Good, "ok") } else { term::paint(Style::Bad, "FAILED") };
+            println!("  {mark} {name}{}{}", if found.is_empty() { "" } else { ": " }, term::escape(&found));
         }
-        self.report.checks.push(Check {
-            name: name.to_owned(),
-            ok,
-            found,
-        });
+        self.report.checks.push(Check { name: name.to_owned(), ok, found });
     }
 
     fn orgs(&self) -> Vec<String> {
@@ -123,27 +108,15 @@ impl Story<'_> {
         self.net
             .client(org)
             .post(path, what)
-            .map_err(|source| DemoError::Client {
-                org: org.to_owned(),
-                source,
-            })
+            .map_err(|source| DemoError::Client { org: org.to_owned(), source })
     }
 
     fn get<T: serde::de::DeserializeOwned>(&self, org: &str, path: &str) -> Result<T, DemoError> {
-        self.net
-            .client(org)
-            .get(path)
-            .map_err(|source| DemoError::Client {
-                org: org.to_owned(),
-                source,
-            })
+        self.net.client(org).get(path).map_err(|source| DemoError::Client { org: org.to_owned(), source })
     }
 
     pub(super) fn statuses(&self) -> Vec<(String, Option<Status>)> {
-        self.orgs()
-            .into_iter()
-            .map(|org| (org.clone(), self.get(&org, "/v1/status").ok()))
-            .collect()
+        self.orgs().into_iter().map(|org| (org.clone(), self.get(&org, "/v1/status").ok())).collect()
     }
 
     fn begin(&mut self) -> Result<(), DemoError> {
@@ -169,15 +142,9 @@ impl Story<'_> {
             }
         }
         let running = members.iter().filter(|member| member.pid.is_some()).count();
-        self.check(
-            "all nodes run",
-            running == members.len(),
-            format!("{running} of {}", members.len()),
-        );
+        self.check("all nodes run", running == members.len(), format!("{running} of {}", members.len()));
         let linked = self.statuses().iter().all(|(_, status)| {
-            status
-                .as_ref()
-                .is_some_and(|status| status.peers.iter().any(|peer| peer.connected))
+            status.as_ref().is_some_and(|status| status.peers.iter().any(|peer| peer.connected))
         });
         self.check("all nodes are linked", linked, "");
         Ok(())
@@ -245,23 +212,11 @@ impl Story<'_> {
             total.new + total.changed,
             total.indicators,
             total.shared,
-            if skipped > 0 {
-                format!(", {skipped} values left out")
-            } else {
-                String::new()
-            },
-            if unread > 0 {
-                format!(", {unread} files of another kind")
-            } else {
-                String::new()
-            },
+            if skipped > 0 { format!(", {skipped} values left out") } else { String::new() },
+            if unread > 0 { format!(", {unread} files of another kind") } else { String::new() },
         ));
         let ok = total.new + total.changed + total.duplicates > 0 || summary.files.is_empty();
-        self.check(
-            &format!("{org} imported and shared"),
-            ok,
-            format!("{} shared", total.shared),
-        );
+        self.check(&format!("{org} imported and shared"), ok, format!("{} shared", total.shared));
     }
 
     /// Waits until each running node holds each author's newest record of the mesh circle, and no body is missing.
@@ -275,11 +230,7 @@ impl Story<'_> {
             if behind.is_empty() || start.elapsed() > ARRIVAL {
                 live.leave(&text, self.loud);
                 let took = start.elapsed().as_secs_f64();
-                let found = if behind.is_empty() {
-                    format!("after {took:.2} s")
-                } else {
-                    behind.join("; ")
-                };
+                let found = if behind.is_empty() { format!("after {took:.2} s") } else { behind.join("; ") };
                 self.check(name, behind.is_empty(), found);
                 return Ok(());
             }
@@ -290,18 +241,11 @@ impl Story<'_> {
 
     pub(super) fn publish(&self, org: &str, request: PublishRequest) -> Result<String, DemoError> {
         let published: Published = self.post(org, "/v1/publish", &request)?;
-        Ok(published
-            .records
-            .first()
-            .map(|new| new.record.clone())
-            .unwrap_or_default())
+        Ok(published.records.first().map(|new| new.record.clone()).unwrap_or_default())
     }
 
     fn lookup(&self, org: &str, value: &str) -> Result<Lookup, DemoError> {
-        let request = LookupRequest {
-            values: vec![value.to_owned()],
-            ..LookupRequest::default()
-        };
+        let request = LookupRequest { values: vec![value.to_owned()], ..LookupRequest::default() };
         let mut answers: Vec<Lookup> = self.post(org, "/v1/lookup", &request)?;
         Ok(answers.pop().unwrap_or_default())
     }
@@ -320,11 +264,7 @@ impl Story<'_> {
 
     fn why(&self, org: &str, record: &str) -> Result<Option<Why>, DemoError> {
         // Until the record is there, there is nothing to ask about.
-        Ok(self
-            .net
-            .client(org)
-            .get(&format!("/v1/records/{record}/why"))
-            .ok())
+        Ok(self.net.client(org).get(&format!("/v1/records/{record}/why")).ok())
     }
 
     /// Waits for a verdict at an org, and says by which rule.
@@ -373,11 +313,7 @@ impl Story<'_> {
                 return Ok(false);
             };
             rule.clone_from(&peer.rule);
-            let others = why
-                .peers
-                .iter()
-                .filter(|peer| peer.org != bank)
-                .all(|peer| peer.allowed);
+            let others = why.peers.iter().filter(|peer| peer.org != bank).all(|peer| peer.allowed);
             Ok(!peer.allowed && others)
         })?;
         self.check(
@@ -389,11 +325,7 @@ impl Story<'_> {
             let why = story.why(&bank, &personal)?;
             Ok(why.is_some_and(|why| why.record.body != "here"))
         })?;
-        self.check(
-            "that partner has its header, and no body",
-            withheld,
-            "so its chain has no hole",
-        );
+        self.check("that partner has its header, and no body", withheld, "so its chain has no hole");
         self.report.indicators += 3;
         Ok(())
     }
@@ -425,10 +357,7 @@ impl Story<'_> {
         self.check("a report was corrected", arrived && corrected, found);
         let wrong = self.publish(&author, warning("203.0.113.210", "EXERCISE: a false alarm", 60))?;
         let arrived = self.eventually(|story| known(story, "203.0.113.210"))?;
-        let request = RetractRequest {
-            ids: vec![wrong],
-            reason: "false-positive".to_owned(),
-        };
+        let request = RetractRequest { ids: vec![wrong], reason: "false-positive".to_owned() };
         let _: Published = self.post(&author, "/v1/retract", &request)?;
         let gone = self.eventually(|story| Ok(!known(story, "203.0.113.210")?))?;
         self.check(
@@ -447,15 +376,10 @@ impl Story<'_> {
         let author = self.org(0);
         for at in 0..20 {
             let value = format!("198.51.111.{}", 10 + at);
-            self.publish(
-                &author,
-                warning(&value, &format!("EXERCISE: while you were away {at}"), 75),
-            )?;
+            self.publish(&author, warning(&value, &format!("EXERCISE: while you were away {at}"), 75))?;
         }
         self.report.indicators += 20;
-        self.say(&format!(
-            "{author} shared 20 records meanwhile; now {away} comes back"
-        ));
+        self.say(&format!("{author} shared 20 records meanwhile; now {away} comes back"));
         self.net.start(&away)?;
         self.net.wait_for(&away)?;
         self.wait_until_everywhere("the one that was away caught up")?;
@@ -467,11 +391,7 @@ impl Story<'_> {
             summary.clone_from(&status.summary);
             Ok(status.complete && summary.starts_with("missing nothing as of"))
         })?;
-        self.check(
-            "it says so, by signed heads",
-            complete,
-            format!("{away}: {summary}"),
-        );
+        self.check("it says so, by signed heads", complete, format!("{away}: {summary}"));
         Ok(())
     }
 
@@ -479,12 +399,7 @@ impl Story<'_> {
         let all = self.statuses();
         let first = all.first().and_then(|(_, status)| status.as_ref());
         self.report.records = first.map_or(0, |status| {
-            status
-                .logs
-                .iter()
-                .filter(|log| log.circle == "mesh")
-                .map(|log| log.height)
-                .sum()
+            status.logs.iter().filter(|log| log.circle == "mesh").map(|log| log.height).sum()
         });
         let mut behind = behind(&all);
         behind.extend(all.iter().filter_map(|(org, status)| {
@@ -501,11 +416,7 @@ impl Story<'_> {
             self.report.records,
             self.report.indicators,
             self.report.checks.len(),
-            if failed == 0 {
-                "all held".to_owned()
-            } else {
-                format!("{failed} FAILED")
-            }
+            if failed == 0 { "all held".to_owned() } else { format!("{failed} FAILED") }
         ));
         Ok(())
     }
@@ -547,11 +458,7 @@ pub(super) fn warning(value: &str, title: &str, confidence: u8) -> PublishReques
     PublishRequest {
         values: vec![value.to_owned()],
         circle: "mesh".to_owned(),
-        marking: MarkingWords {
-            tlp: Some("green".to_owned()),
-            exercise: true,
-            ..MarkingWords::default()
-        },
+        marking: MarkingWords { tlp: Some("green".to_owned()), exercise: true, ..MarkingWords::default() },
         kind: Some("malicious-activity".to_owned()),
         confidence: Some(confidence),
         title: title.to_owned(),

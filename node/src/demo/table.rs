@@ -60,16 +60,9 @@ pub(super) fn holdings(all: &[(String, Option<Status>)]) -> String {
                 return row;
             };
             for author in &authors {
-                let logs = status
-                    .logs
-                    .iter()
-                    .filter(|log| log.author == *author && log.circle == "mesh");
+                let logs = status.logs.iter().filter(|log| log.author == *author && log.circle == "mesh");
                 let held: u64 = logs.map(|log| log.height).sum();
-                row.push(if held == 0 {
-                    ".".to_owned()
-                } else {
-                    held.to_string()
-                });
+                row.push(if held == 0 { ".".to_owned() } else { held.to_string() });
             }
             row.push(format!(
                 "{} accepted, {} held, {} refused",

@@ -69,21 +69,13 @@ impl Default for Config {
 
 impl Default for Person {
     fn default() -> Self {
-        Self {
-            name: "operator".to_owned(),
-            roles: vec!["analyst".to_owned()],
-            purposes: Vec::new(),
-        }
+        Self { name: "operator".to_owned(), roles: vec!["analyst".to_owned()], purposes: Vec::new() }
     }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            links: 512,
-            inbox: 4096,
-            watchers: 64,
-        }
+        Self { links: 512, inbox: 4096, watchers: 64 }
     }
 }
 
@@ -130,15 +122,9 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn parse(text: &str, path: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Syntax {
-            path: path.to_owned(),
-            source: Box::new(error),
-        })?;
-        config.check().map_err(|(field, why)| ConfigError::Value {
-            path: path.to_owned(),
-            field,
-            why,
-        })?;
+        let config: Self = toml::from_str(text)
+            .map_err(|error| ConfigError::Syntax { path: path.to_owned(), source: Box::new(error) })?;
+        config.check().map_err(|(field, why)| ConfigError::Value { path: path.to_owned(), field, why })?;
         Ok(config)
     }
 

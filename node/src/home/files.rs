@@ -64,9 +64,7 @@ pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error)
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
     let file = File::open(path).map_err(io("read", path))?;
     let mut bytes = Vec::new();
-    file.take(most + 1)
-        .read_to_end(&mut bytes)
-        .map_err(io("read", path))?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(io("read", path))?;
     if bytes.len() as u64 > most {
         return Err(FileError::TooLong {
             path: path.to_owned(),
@@ -82,9 +80,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
 /// # Errors
 /// [`FileError`].
 pub fn read_text(path: &Path, most: u64) -> Result<String, FileError> {
-    String::from_utf8(read(path, most)?).map_err(|_| FileError::NotText {
-        path: path.to_owned(),
-    })
+    String::from_utf8(read(path, most)?).map_err(|_| FileError::NotText { path: path.to_owned() })
 }
 
 /// As [`read`], for a secret: refuses a file that others can read.
@@ -94,10 +90,7 @@ pub fn read_text(path: &Path, most: u64) -> Result<String, FileError> {
 pub fn read_secret(path: &Path, most: u64) -> Result<zeroize::Zeroizing<Vec<u8>>, FileError> {
     let mode = fs::metadata(path).map_err(io("read", path))?.mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(FileError::Open {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(FileError::Open { path: path.to_owned(), mode });
     }
     read(path, most).map(zeroize::Zeroizing::new)
 }
@@ -124,9 +117,7 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// [`FileError::Exists`] if something is there.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     if path.exists() {
-        return Err(FileError::Exists {
-            path: path.to_owned(),
-        });
+        return Err(FileError::Exists { path: path.to_owned() });
     }
     write(path, bytes)
 }
@@ -136,22 +127,13 @@ fn write_as(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     beside.push(".new");
     let beside = PathBuf::from(beside);
     let written = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&beside)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
         path.parent().map_or(Ok(()), |folder| {
-            let folder = if folder.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                folder
-            };
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             File::open(folder)?.sync_all()
         })
     };
@@ -163,11 +145,7 @@ fn write_as(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
 /// # Errors
 /// [`FileError`].
 pub fn make_folder(path: &Path) -> Result<(), FileError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(io("make folder", path))
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("make folder", path))
 }
 
 #[cfg(test)]
@@ -182,16 +160,10 @@ mod tests {
         write(&path, b"two").unwrap();
         assert_eq!(read(&path, 3).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        assert!(matches!(
-            read(&path, 2),
-            Err(FileError::TooLong { length: 3, .. })
-        ));
+        assert!(matches!(read(&path, 2), Err(FileError::TooLong { length: 3, .. })));
         assert!(matches!(write_new(&path, b""), Err(FileError::Exists { .. })));
         assert_eq!(read_secret(&path, 3).unwrap().as_slice(), b"two");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(
-            read_secret(&path, 3),
-            Err(FileError::Open { mode: 0o640, .. })
-        ));
+        assert!(matches!(read_secret(&path, 3), Err(FileError::Open { mode: 0o640, .. })));
     }
 }

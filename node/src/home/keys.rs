@@ -133,10 +133,7 @@ mod tests {
         write_seed(&path, "record", &seed).unwrap();
         assert_eq!(read_seed(&path, "record").unwrap(), seed);
         assert!(matches!(read_seed(&path, "transport"), Err(KeyError::Form(_))));
-        assert!(
-            write_seed(&path, "record", &seed).is_err(),
-            "a key is never replaced"
-        );
+        assert!(write_seed(&path, "record", &seed).is_err(), "a key is never replaced");
     }
 
     #[test]

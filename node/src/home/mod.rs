@@ -126,11 +126,7 @@ impl Home {
     /// [`HomeError::Missing`].
     pub fn open(path: &Path) -> Result<Self, HomeError> {
         let home = Self::at(path);
-        if home.own_card().exists() {
-            Ok(home)
-        } else {
-            Err(HomeError::Missing(home.path))
-        }
+        if home.own_card().exists() { Ok(home) } else { Err(HomeError::Missing(home.path)) }
     }
 
     /// The folder.
@@ -252,12 +248,7 @@ impl Home {
             .find(|certificate| certificate.node_key().0 == record.public())
             .filter(|certificate| certificate.transport_key() == Secret::from_seed(&transport).public())
             .ok_or_else(|| HomeError::Mixed(self.path.clone()))?;
-        Ok(Identity {
-            card,
-            certificate,
-            record,
-            transport,
-        })
+        Ok(Identity { card, certificate, record, transport })
     }
 
     /// The mesh's documents, `None` before the node founded or joined one.

@@ -51,10 +51,7 @@ pub(super) fn read(label: &'static str, text: &str) -> Result<Vec<u8>, ArmorErro
     if found == label {
         Ok(bytes)
     } else {
-        Err(ArmorError::Label {
-            expected: label,
-            found: crate::term::cut(found, 40),
-        })
+        Err(ArmorError::Label { expected: label, found: crate::term::cut(found, 40) })
     }
 }
 

@@ -56,11 +56,7 @@ impl Card {
     pub fn sign(entry: OrgEntry, certificates: Vec<Signed>, root: &Secret) -> Result<Self, CardError> {
         entry.check().map_err(CardError::Field)?;
         let signature = root.sign(&hash(&entry, &certificates));
-        Ok(Self {
-            entry,
-            certificates,
-            signature,
-        })
+        Ok(Self { entry, certificates, signature })
     }
 
     /// Reads a card from its text and checks all of it.
@@ -83,11 +79,7 @@ impl Card {
         if card.certificates.is_empty() || card.certificates.len() > NODES_MAX {
             return Err(CardError::Field("certificates"));
         }
-        keys::verify(
-            &card.entry.root.0,
-            &hash(&card.entry, &card.certificates),
-            &card.signature,
-        )?;
+        keys::verify(&card.entry.root.0, &hash(&card.entry, &card.certificates), &card.signature)?;
         for certificate in &card.certificates {
             if Certificate::open(certificate)?.org != card.entry.root {
                 return Err(CardError::Stranger);
@@ -115,15 +107,8 @@ impl Card {
             ("Country", self.entry.country_code().to_owned()),
             ("Fingerprint", fingerprint(&self.entry.root.0)),
         ];
-        for certificate in self
-            .certificates
-            .iter()
-            .filter_map(|signed| signed.read::<Certificate>().ok())
-        {
-            lines.push((
-                "Node",
-                format!("{} {}", certificate.node, fingerprint(&certificate.node_key().0)),
-            ));
+        for certificate in self.certificates.iter().filter_map(|signed| signed.read::<Certificate>().ok()) {
+            lines.push(("Node", format!("{} {}", certificate.node, fingerprint(&certificate.node_key().0))));
         }
         for address in &self.entry.addresses {
             lines.push(("Address", address.clone()));
@@ -184,10 +169,7 @@ pub(crate) mod tests {
         assert!(text.starts_with("Org: cert-aa\nKind: csirt\nCountry: AA\nFingerprint: "));
         assert_eq!(Card::read(&text).unwrap(), card);
         assert_eq!(Card::read(&text.replace('\n', "\r\n")).unwrap(), card);
-        assert_eq!(
-            Card::read(&format!("Hello, here is our card.\n\n{text}")).unwrap(),
-            card
-        );
+        assert_eq!(Card::read(&format!("Hello, here is our card.\n\n{text}")).unwrap(), card);
     }
 
     #[test]
@@ -195,16 +177,10 @@ pub(crate) mod tests {
         let (_, card) = sample("cert-aa", 10);
         let text = card.write();
         let edited = text.replace("Country: AA", "Country: BB");
-        assert!(matches!(
-            Card::read(&edited),
-            Err(CardError::Armor(ArmorError::Edited(_)))
-        ));
+        assert!(matches!(Card::read(&edited), Err(CardError::Armor(ArmorError::Edited(_)))));
         let mut other = card.clone();
         other.entry.name = "cert-bb".to_owned();
-        assert!(matches!(
-            Card::decode(&other.encode()),
-            Err(CardError::Signature(_))
-        ));
+        assert!(matches!(Card::decode(&other.encode()), Err(CardError::Signature(_))));
         let (_, stranger) = sample("cert-cc", 20);
         let (root, _) = sample("cert-aa", 10);
         let mixed = Card::sign(card.entry.clone(), stranger.certificates, &root).unwrap();

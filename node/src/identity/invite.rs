@@ -68,10 +68,7 @@ impl Invite {
             ("Orgs", checked.charter.orgs.len().to_string()),
         ];
         for steward in checked.charter.orgs.iter().filter(|org| org.is_steward()) {
-            lines.push((
-                "Steward",
-                format!("{} {}", steward.name, fingerprint(&steward.root.0)),
-            ));
+            lines.push(("Steward", format!("{} {}", steward.name, fingerprint(&steward.root.0))));
         }
         if let Some(org) = checked.charter.org(self.org) {
             lines.push(("For", format!("{} {}", org.name, fingerprint(&org.root.0))));
@@ -88,33 +85,18 @@ mod tests {
     #[test]
     fn an_invitation_travels_as_text() {
         let (founder, card) = sample("cert-aa", 10);
-        let papers = Papers::found(
-            "ring",
-            [1; 32],
-            card.entry.clone(),
-            card.certificates,
-            &founder,
-            5,
-        )
-        .unwrap();
+        let papers =
+            Papers::found("ring", [1; 32], card.entry.clone(), card.certificates, &founder, 5).unwrap();
         let (_, partner) = sample("police-bb", 20);
-        let papers = papers
-            .add(partner.entry.clone(), &partner.certificates, &founder, 6)
-            .unwrap();
-        let invite = Invite {
-            org: partner.entry.root,
-            papers,
-        };
+        let papers = papers.add(partner.entry.clone(), &partner.certificates, &founder, 6).unwrap();
+        let invite = Invite { org: partner.entry.root, papers };
         let text = invite.write(&invite.papers.check().unwrap());
         let (read, checked) = Invite::read(&text).unwrap();
         assert_eq!(read, invite);
         assert_eq!(checked.charter.name, "ring");
         assert!(Invite::read(&text.replace("Mesh: ring", "Mesh: king")).is_err());
 
-        let stranger = Invite {
-            org: OrgId([9; 32]),
-            ..invite
-        };
+        let stranger = Invite { org: OrgId([9; 32]), ..invite };
         let text = stranger.write(&stranger.papers.check().unwrap());
         assert!(matches!(Invite::read(&text), Err(InviteError::NotMember)));
     }

@@ -77,20 +77,13 @@ impl Papers {
         let mut nodes: BTreeMap<NodeKey, Certificate> = BTreeMap::new();
         for signed in &self.certificates {
             let certificate = Certificate::open(signed)?;
-            let known = nodes
-                .get(&certificate.node_key())
-                .map_or(0, |known| known.version);
+            let known = nodes.get(&certificate.node_key()).map_or(0, |known| known.version);
             if charter.org(certificate.org).is_some() && certificate.version > known {
                 nodes.insert(certificate.node_key(), certificate);
             }
         }
         let signed = self.charters.last().unwrap_or(first).clone();
-        Ok(Checked {
-            mesh,
-            charter,
-            signed,
-            nodes,
-        })
+        Ok(Checked { mesh, charter, signed, nodes })
     }
 
     /// Founds a mesh: the first charter, whose only steward is the founder.
@@ -117,11 +110,8 @@ impl Papers {
             orgs: vec![founder],
             extension: Vec::new(),
         };
-        let papers = Self {
-            charters: vec![Signed::sign(&charter, &[root])],
-            certificates,
-            revocations: Vec::new(),
-        };
+        let papers =
+            Self { charters: vec![Signed::sign(&charter, &[root])], certificates, revocations: Vec::new() };
         papers.check()?;
         Ok(papers)
     }
@@ -143,17 +133,11 @@ impl Papers {
         if !charter.stewards().contains(&root.public()) {
             return Err(PapersError::NotSteward);
         }
-        if charter
-            .org_named(&entry.name)
-            .is_some_and(|org| org.root != entry.root)
-        {
+        if charter.org_named(&entry.name).is_some_and(|org| org.root != entry.root) {
             return Err(PapersError::NameTaken(entry.name));
         }
         // A card does not make its org a steward: what an org may do is the charter's to say.
-        entry.roles = charter
-            .org(entry.root)
-            .map(|org| org.roles.clone())
-            .unwrap_or_default();
+        entry.roles = charter.org(entry.root).map(|org| org.roles.clone()).unwrap_or_default();
         let mut next = self.clone();
         next.merge_certificates(certificates);
         if charter.org(entry.root) != Some(&entry) {
@@ -182,9 +166,7 @@ impl Papers {
             };
             self.certificates.retain(|other| !older(other));
             let known = |other: &Signed| {
-                other
-                    .read::<Certificate>()
-                    .is_ok_and(|old| old.node_key() == new.node_key())
+                other.read::<Certificate>().is_ok_and(|old| old.node_key() == new.node_key())
             };
             if !self.certificates.iter().any(known) {
                 self.certificates.push(signed.clone());
@@ -231,49 +213,20 @@ mod tests {
     #[test]
     fn a_mesh_grows_by_its_stewards_word_only() {
         let (founder, card) = sample("cert-aa", 10);
-        let papers = Papers::found(
-            "exercise",
-            [1; 32],
-            card.entry.clone(),
-            card.certificates.clone(),
-            &founder,
-            5,
-        )
-        .unwrap();
+        let papers =
+            Papers::found("exercise", [1; 32], card.entry.clone(), card.certificates.clone(), &founder, 5)
+                .unwrap();
         let (partner, partner_card) = sample("police-bb", 20);
-        let grown = papers
-            .add(
-                partner_card.entry.clone(),
-                &partner_card.certificates,
-                &founder,
-                6,
-            )
-            .unwrap();
+        let grown = papers.add(partner_card.entry.clone(), &partner_card.certificates, &founder, 6).unwrap();
         let checked = grown.check().unwrap();
-        assert_eq!(
-            checked.mesh,
-            papers.check().unwrap().mesh,
-            "the mesh stays the same"
-        );
+        assert_eq!(checked.mesh, papers.check().unwrap().mesh, "the mesh stays the same");
         assert_eq!(checked.charter.version, 2);
         assert_eq!(checked.nodes.len(), 2);
         assert!(matches!(
-            papers.add(
-                partner_card.entry.clone(),
-                &partner_card.certificates,
-                &partner,
-                6
-            ),
+            papers.add(partner_card.entry.clone(), &partner_card.certificates, &partner, 6),
             Err(PapersError::NotSteward)
         ));
-        let again = grown
-            .add(
-                partner_card.entry.clone(),
-                &partner_card.certificates,
-                &founder,
-                7,
-            )
-            .unwrap();
+        let again = grown.add(partner_card.entry.clone(), &partner_card.certificates, &founder, 7).unwrap();
         assert_eq!(again, grown, "the same card twice changes nothing");
         let (_, namesake) = sample("police-bb", 30);
         assert!(matches!(
@@ -287,9 +240,7 @@ mod tests {
         let (founder, card) = sample("cert-aa", 10);
         let papers = Papers::found("x", [1; 32], card.entry.clone(), card.certificates, &founder, 5).unwrap();
         let (_, partner) = sample("police-bb", 20);
-        let grown = papers
-            .add(partner.entry, &partner.certificates, &founder, 6)
-            .unwrap();
+        let grown = papers.add(partner.entry, &partner.certificates, &founder, 6).unwrap();
         let mut broken = grown.clone();
         broken.charters.remove(0);
         assert!(broken.check().is_err());

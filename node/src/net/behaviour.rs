@@ -93,11 +93,7 @@ impl Behaviour {
     /// Connections that have waited too long for their lanes.
     pub(super) fn overdue(&self) -> Vec<ConnectionId> {
         let late = |c: &Connection| c.link.is_none() && c.since.elapsed() > LANES_WITHIN;
-        self.connections
-            .iter()
-            .filter(|(_, c)| late(c))
-            .map(|(id, _)| *id)
-            .collect()
+        self.connections.iter().filter(|(_, c)| late(c)).map(|(id, _)| *id).collect()
     }
 
     /// Whether a proven key may come in from this address.
@@ -114,9 +110,7 @@ impl Behaviour {
         let lobby = || self.connections.values().filter(in_lobby);
         if standing == Standing::Stranger && direction == Direction::Inbound {
             let host = host(remote);
-            let same = lobby()
-                .filter(|c| host.is_some() && self::host(&c.remote) == host)
-                .count();
+            let same = lobby().filter(|c| host.is_some() && self::host(&c.remote) == host).count();
             if lobby().count() >= self.limits.lobby || same >= self.limits.lobby_per_host {
                 return Err(Denied::Lobby);
             }
@@ -141,17 +135,7 @@ impl Behaviour {
         }
         let stranger = direction == Direction::Inbound && self.shared.standing(&peer) == Standing::Stranger;
         let (remote, since) = (remote.clone(), Instant::now());
-        self.connections.insert(
-            id,
-            Connection {
-                peer,
-                direction,
-                remote,
-                since,
-                stranger,
-                link: None,
-            },
-        );
+        self.connections.insert(id, Connection { peer, direction, remote, since, stranger, link: None });
         Ok(Handler::new(direction))
     }
 

@@ -62,10 +62,8 @@ pub struct AddressError {
 /// Reads an address: `/ip4`, `/ip6`, `/dns`, `/dns4` or `/dns6`, then `/tcp/PORT` or
 /// `/udp/PORT/quic-v1`, then perhaps `/p2p/PEER-ID`, which is cut off and returned apart.
 pub fn parse_address(text: &str) -> Result<(Multiaddr, Option<Peer>), AddressError> {
-    let wrong = |reason: &str| AddressError {
-        address: text.chars().take(200).collect(),
-        reason: reason.to_owned(),
-    };
+    let wrong =
+        |reason: &str| AddressError { address: text.chars().take(200).collect(), reason: reason.to_owned() };
     if text.len() > 512 {
         return Err(wrong("it is longer than 512 bytes"));
     }
@@ -85,9 +83,7 @@ pub fn parse_address(text: &str) -> Result<(Multiaddr, Option<Peer>), AddressErr
     }
     match transport {
         [Tcp(_)] | [Udp(_), QuicV1] => Ok((address, peer)),
-        _ => Err(wrong(
-            "after the host there must be /tcp/PORT or /udp/PORT/quic-v1",
-        )),
+        _ => Err(wrong("after the host there must be /tcp/PORT or /udp/PORT/quic-v1")),
     }
 }
 
@@ -137,32 +133,26 @@ async fn lookup(address: &Multiaddr) -> Result<Vec<Multiaddr>, String> {
     if found.is_empty() {
         return Err(format!("{name} has no address of the family asked for"));
     }
-    let with_rest = |ip: IpAddr| {
-        rest.iter()
-            .fold(Multiaddr::from(ip), |address, part| address.with(part.clone()))
-    };
+    let with_rest =
+        |ip: IpAddr| rest.iter().fold(Multiaddr::from(ip), |address, part| address.with(part.clone()));
     Ok(found.into_iter().map(with_rest).collect())
 }
 
 /// Says what libp2p's error means for the owner.
 pub(super) fn fault(error: &DialError) -> DialFault {
     match error {
-        DialError::WrongPeerId { obtained, address } => DialFault::WrongPeer {
-            address: address.to_string(),
-            found: obtained.to_string(),
-        },
-        DialError::LocalPeerId { address } => DialFault::WrongPeer {
-            address: address.to_string(),
-            found: "of this node itself".to_owned(),
-        },
+        DialError::WrongPeerId { obtained, address } => {
+            DialFault::WrongPeer { address: address.to_string(), found: obtained.to_string() }
+        }
+        DialError::LocalPeerId { address } => {
+            DialFault::WrongPeer { address: address.to_string(), found: "of this node itself".to_owned() }
+        }
         DialError::NoAddresses => DialFault::NoAddress("none is given".to_owned()),
         DialError::Denied { cause } => DialFault::Refused(chain(cause)),
         DialError::DialPeerConditionFalse(_) => DialFault::Busy,
         DialError::Aborted => DialFault::Unreachable("the dial was given up".to_owned()),
         DialError::Transport(tried) => {
-            let each = tried
-                .iter()
-                .map(|(address, error)| format!("{address}: {}", chain(error)));
+            let each = tried.iter().map(|(address, error)| format!("{address}: {}", chain(error)));
             DialFault::Unreachable(clip(&each.collect::<Vec<_>>().join("; ")))
         }
     }
@@ -224,9 +214,7 @@ mod tests {
 
     #[test]
     fn a_peer_id_is_cut_off() {
-        let peer = libp2p::identity::Keypair::generate_ed25519()
-            .public()
-            .to_peer_id();
+        let peer = libp2p::identity::Keypair::generate_ed25519().public().to_peer_id();
         let (address, key) = parse_address(&format!("/ip4/192.0.2.1/tcp/7400/p2p/{peer}")).unwrap();
         assert_eq!(address.to_string(), "/ip4/192.0.2.1/tcp/7400");
         assert_eq!(peer_id(&key.unwrap()), Some(peer));
@@ -234,9 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn names_are_resolved_by_family() {
-        let found = resolve([7; 32], vec!["/dns4/localhost/tcp/9".to_owned()])
-            .await
-            .unwrap();
+        let found = resolve([7; 32], vec!["/dns4/localhost/tcp/9".to_owned()]).await.unwrap();
         assert_eq!(found[0].to_string(), "/ip4/127.0.0.1/tcp/9");
         let fault = resolve([7; 32], vec!["nonsense".to_owned()]).await.unwrap_err();
         assert!(matches!(fault, DialFault::NoAddress(_)));

@@ -49,9 +49,7 @@ impl Head {
             (0, length) => Ok(Self::Frame(length)),
             (1, 8) => Ok(Self::Ping),
             (2, 8) => Ok(Self::Pong),
-            (kind, length) => Err(Ended::Malformed(format!(
-                "a head of kind {kind} and length {length}"
-            ))),
+            (kind, length) => Err(Ended::Malformed(format!("a head of kind {kind} and length {length}"))),
         }
     }
 }

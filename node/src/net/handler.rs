@@ -82,8 +82,7 @@ impl Handler {
         match (self.live.take(), self.bulk.take()) {
             (Some(live), Some(bulk)) => {
                 self.complete = true;
-                self.events
-                    .push_back(Opened::Lanes(Box::new(Lanes { live, bulk })));
+                self.events.push_back(Opened::Lanes(Box::new(Lanes { live, bulk })));
             }
             (live, bulk) => (self.live, self.bulk) = (live, bulk),
         }

@@ -86,25 +86,12 @@ enum Task {
 
 /// Runs a link from `Up` to `Down`.
 pub(super) async fn run(start: Start, links: &Links) {
-    let Start {
-        link,
-        lanes,
-        remote,
-        times,
-        inbound,
-        commands,
-        after,
-    } = start;
+    let Start { link, lanes, remote, times, inbound, commands, after } = start;
     if let Some(mut gone) = after {
         // An error means that the other task is gone, with or without its last word.
         let _ = tokio::time::timeout(FAREWELL * 2, gone.wait_for(|gone| *gone)).await;
     }
-    let up = Inbound::Up {
-        link: link.id,
-        peer: link.peer,
-        remote,
-        direction: link.direction,
-    };
+    let up = Inbound::Up { link: link.id, peer: link.peer, remote, direction: link.direction };
     let told = tokio::select! {
         told = inbound.send(up) => told.is_ok(),
         _ = link.closing() => false,
@@ -116,10 +103,7 @@ pub(super) async fn run(start: Start, links: &Links) {
         links.remove(link.id);
         // A connection that closes by itself needs no command; the loop ends only after this task.
         let _ = commands.send(Command::Hang(link.connection)).await;
-        let down = inbound.send(Inbound::Down {
-            link: link.id,
-            reason: reason.clone(),
-        });
+        let down = inbound.send(Inbound::Down { link: link.id, reason: reason.clone() });
         if reason == Ended::Stopped {
             let _ = tokio::time::timeout(LAST_EVENT, down).await;
         } else {
@@ -254,12 +238,7 @@ async fn read(
         if link.is_closed_here() {
             continue;
         }
-        let event = Inbound::Frame {
-            link: link.id,
-            lane,
-            bytes,
-            credit: Credit(credit),
-        };
+        let event = Inbound::Frame { link: link.id, lane, bytes, credit: Credit(credit) };
         if link.deafly(inbound.send(event)).await.is_err() {
             return Ended::Stopped;
         }
@@ -296,9 +275,7 @@ fn nonce(link: &Link) -> Nonce {
 }
 
 fn sent_at(link: &Link, nonce: Nonce) -> Option<Duration> {
-    link.since
-        .elapsed()
-        .checked_sub(Duration::from_micros(u64::from_be_bytes(nonce)))
+    link.since.elapsed().checked_sub(Duration::from_micros(u64::from_be_bytes(nonce)))
 }
 
 /// Writes live frames, pings and pongs until the outbox is shut and empty, then closes the stream.

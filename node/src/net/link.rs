@@ -117,10 +117,7 @@ impl Link {
             since: Instant::now(),
             live: Outbox::new(config.outbox_live),
             bulk: Outbox::new(config.outbox_bulk),
-            gate: watch::Sender::new(Gate {
-                limit: config.lobby_frame,
-                admitted: false,
-            }),
+            gate: watch::Sender::new(Gate { limit: config.lobby_frame, admitted: false }),
             ended: watch::Sender::new(None),
             gone: watch::Sender::new(false),
             heard: AtomicU64::new(0),
@@ -161,10 +158,7 @@ impl Link {
     }
 
     pub(super) fn admit(&self, limit: u32) {
-        self.gate.send_replace(Gate {
-            limit,
-            admitted: true,
-        });
+        self.gate.send_replace(Gate { limit, admitted: true });
     }
 
     /// Begins the end; the first reason stands.
@@ -186,10 +180,7 @@ impl Link {
 
     /// Closed by this node's will, so that nothing more is to reach the owner.
     pub(super) fn is_closed_here(&self) -> bool {
-        matches!(
-            *self.ended.borrow(),
-            Some(Ended::Closed(_) | Ended::Disallowed | Ended::Stopped)
-        )
+        matches!(*self.ended.borrow(), Some(Ended::Closed(_) | Ended::Disallowed | Ended::Stopped))
     }
 
     /// Waits for [`Link::close`].
@@ -197,10 +188,7 @@ impl Link {
         let mut ended = self.ended.subscribe();
         // `self` holds the sender, so waiting cannot fail; `Stopped` would be true if it did.
         let reason = ended.wait_for(Option::is_some).await;
-        reason
-            .ok()
-            .and_then(|reason| reason.clone())
-            .unwrap_or(Ended::Stopped)
+        reason.ok().and_then(|reason| reason.clone()).unwrap_or(Ended::Stopped)
     }
 
     /// Something came from the peer.
@@ -213,9 +201,7 @@ impl Link {
         if self.deaf.load(Relaxed) > 0 {
             return Duration::ZERO;
         }
-        self.since
-            .elapsed()
-            .saturating_sub(Duration::from_millis(self.heard.load(Relaxed)))
+        self.since.elapsed().saturating_sub(Duration::from_millis(self.heard.load(Relaxed)))
     }
 
     /// Waits for room in an inbox; meanwhile the peer's silence does not count.
@@ -234,34 +220,19 @@ pub(super) struct Links(RwLock<HashMap<u64, Arc<Link>>>);
 
 impl Links {
     pub(super) fn get(&self, link: u64) -> Option<Arc<Link>> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&link)
-            .cloned()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&link).cloned()
     }
 
     pub(super) fn insert(&self, link: Arc<Link>) {
-        self.0
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(link.id, link);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(link.id, link);
     }
 
     pub(super) fn remove(&self, link: u64) {
-        self.0
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&link);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&link);
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Link>> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 }
 

@@ -122,14 +122,8 @@ impl Config {
             max_frame: (8 * MIB + 64 * 1024) as u32,
             lobby_frame: 8 * 1024,
             lobby_patience: Duration::from_secs(10),
-            outbox_live: Room {
-                bytes: 4 * MIB,
-                frames: 4096,
-            },
-            outbox_bulk: Room {
-                bytes: 4 * MIB,
-                frames: 4096,
-            },
+            outbox_live: Room { bytes: 4 * MIB, frames: 4096 },
+            outbox_bulk: Room { bytes: 4 * MIB, frames: 4096 },
             inbox_live_bytes: MIB,
             inbox_bulk_bytes: 4 * MIB,
             ping_every: Duration::from_secs(15),
@@ -300,20 +294,12 @@ impl Drop for Handle {
 /// events that may wait there, and when it is full the streams are not read.
 pub fn start(config: Config, inbound: mpsc::Sender<Inbound>) -> Result<(Net, JoinHandle<()>), StartError> {
     if config.max_frame > LONGEST_FRAME || config.lobby_frame > config.max_frame {
-        return Err(StartError::Limit(
-            "max_frame is at most 16 MiB - 1, and lobby_frame at most max_frame",
-        ));
+        return Err(StartError::Limit("max_frame is at most 16 MiB - 1, and lobby_frame at most max_frame"));
     }
     let (commands, receiver) = mpsc::channel(COMMANDS);
     let shared = Arc::new(Shared::new(config.max_frame));
     let (local, task) = swarm::start(config, shared.clone(), inbound, commands.clone(), receiver)?;
-    let net = Net {
-        inner: Arc::new(Handle {
-            shared,
-            commands,
-            local,
-        }),
-    };
+    let net = Net { inner: Arc::new(Handle { shared, commands, local }) };
     Ok((net, task))
 }
 
@@ -331,34 +317,21 @@ impl Net {
     pub fn try_send(&self, link: u64, lane: Lane, bytes: Bytes) -> Result<(), SendError> {
         let limit = self.inner.shared.max_frame;
         if bytes.len() > limit as usize {
-            return Err(SendError::TooLong {
-                length: bytes.len(),
-                limit,
-            });
+            return Err(SendError::TooLong { length: bytes.len(), limit });
         }
-        self.links()
-            .get(link)
-            .ok_or(SendError::Closed)?
-            .outbox(lane)
-            .push(bytes)
+        self.links().get(link).ok_or(SendError::Closed)?.outbox(lane).push(bytes)
     }
 
     /// What waits in an outbox, what is being written included; zero for a link that is gone.
     pub fn queued(&self, link: u64, lane: Lane) -> Queued {
-        self.links()
-            .get(link)
-            .map(|link| link.outbox(lane).queued())
-            .unwrap_or_default()
+        self.links().get(link).map(|link| link.outbox(lane).queued()).unwrap_or_default()
     }
 
     /// Starts to connect to `peer` at any of `addresses` (multiaddr texts, see [`parse_address`]),
     /// QUIC and IPv6 first. The result is [`Inbound::Up`] with that peer, or [`Inbound::DialFailed`]:
     /// a node that proves another key is refused. `Err` is returned when too many dials wait already.
     pub fn dial(&self, peer: Peer, addresses: Vec<String>) -> Result<(), DialFault> {
-        self.inner
-            .commands
-            .try_send(swarm::Command::Dial { peer, addresses })
-            .map_err(|_| DialFault::Busy)
+        self.inner.commands.try_send(swarm::Command::Dial { peer, addresses }).map_err(|_| DialFault::Busy)
     }
 
     /// Sets the longest frame an unadmitted link may send from now on (at most the configured

@@ -57,12 +57,7 @@ pub(super) enum Written {
 
 impl Outbox {
     pub(super) fn new(room: Room) -> Self {
-        Self {
-            room,
-            queue: Mutex::default(),
-            more: Notify::new(),
-            idle: Notify::new(),
-        }
+        Self { room, queue: Mutex::default(), more: Notify::new(), idle: Notify::new() }
     }
 
     pub(super) fn push(&self, bytes: Bytes) -> Result<(), SendError> {
@@ -101,10 +96,7 @@ impl Outbox {
         loop {
             {
                 let mut queue = lock(&self.queue);
-                let mut batch = Batch {
-                    frames: Vec::new(),
-                    pong: queue.pong.take(),
-                };
+                let mut batch = Batch { frames: Vec::new(), pong: queue.pong.take() };
                 let mut total = 0;
                 while let Some(next) = queue.frames.front() {
                     if !batch.frames.is_empty() && total + next.len() > bytes {

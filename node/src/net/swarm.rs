@@ -52,10 +52,7 @@ pub(super) fn start(
     let mut seed = config.transport_key.clone();
     let keypair =
         Keypair::ed25519_from_bytes(seed.as_mut_slice()).map_err(|e| StartError::Key(e.to_string()))?;
-    let key = keypair
-        .public()
-        .try_into_ed25519()
-        .map_err(|e| StartError::Key(e.to_string()))?;
+    let key = keypair.public().try_into_ed25519().map_err(|e| StartError::Key(e.to_string()))?;
     let settings = libp2p::swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(IDLE)
         .with_max_negotiating_inbound_streams(transport::MAX_STREAMS)
@@ -68,14 +65,9 @@ pub(super) fn start(
         settings,
     );
     for address in &config.listen {
-        let refused = |reason: String| StartError::Listen {
-            address: address.clone(),
-            reason,
-        };
+        let refused = |reason: String| StartError::Listen { address: address.clone(), reason };
         transport::probe(address).map_err(|error| refused(error.to_string()))?;
-        swarm
-            .listen_on(address.clone())
-            .map_err(|error| refused(error.to_string()))?;
+        swarm.listen_on(address.clone()).map_err(|error| refused(error.to_string()))?;
     }
     let local = key.to_bytes();
     let state = Loop {
@@ -183,8 +175,7 @@ impl Loop {
                 self.dial_failed(peer, DialFault::Busy);
             }
             Command::Dial { peer, addresses } => {
-                self.resolving
-                    .spawn(async move { (peer, dial::resolve(peer, addresses).await) });
+                self.resolving.spawn(async move { (peer, dial::resolve(peer, addresses).await) });
             }
         }
     }
@@ -218,41 +209,25 @@ impl Loop {
             SwarmEvent::ConnectionEstablished { connection_id, .. } => {
                 self.dials.remove(&connection_id);
             }
-            SwarmEvent::ConnectionClosed {
-                connection_id, cause, ..
-            } => {
+            SwarmEvent::ConnectionClosed { connection_id, cause, .. } => {
                 let reason = cause.map_or(Ended::ByPeer, |cause| Ended::Lost(cause.to_string()));
                 self.closed(connection_id, reason);
             }
-            SwarmEvent::OutgoingConnectionError {
-                connection_id, error, ..
-            } => {
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 if let Some(peer) = self.dials.remove(&connection_id) {
                     self.dial_failed(peer, dial::fault(&error));
                 }
             }
-            SwarmEvent::IncomingConnectionError {
-                send_back_addr,
-                error,
-                ..
-            } => {
+            SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 tracing::debug!(from = %send_back_addr, %error, "an inbound connection failed");
             }
             SwarmEvent::NewListenAddr { address, .. } => self.tell(Inbound::Listening(address)),
             SwarmEvent::ExpiredListenAddr { address, .. } => {
-                self.tell(Inbound::NotListening {
-                    reason: format!("{address} is gone"),
-                });
+                self.tell(Inbound::NotListening { reason: format!("{address} is gone") });
             }
-            SwarmEvent::ListenerClosed {
-                addresses, reason, ..
-            } => {
-                let why = reason
-                    .err()
-                    .map_or_else(|| "closed".to_owned(), |error| error.to_string());
-                self.tell(Inbound::NotListening {
-                    reason: format!("{addresses:?}: {why}"),
-                });
+            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+                let why = reason.err().map_or_else(|| "closed".to_owned(), |error| error.to_string());
+                self.tell(Inbound::NotListening { reason: format!("{addresses:?}: {why}") });
             }
             SwarmEvent::ListenerError { error, .. } => {
                 tracing::warn!(%error, "a listener had an error and goes on");
@@ -275,10 +250,7 @@ impl Loop {
     /// The peer's link that is not ending.
     fn link_of(&self, peer: &Peer) -> Option<Arc<Link>> {
         let connections = self.swarm.behaviour().connections.values();
-        connections
-            .filter(|c| c.peer == *peer)
-            .filter_map(|c| c.link.clone())
-            .find(|link| !link.is_closing())
+        connections.filter(|c| c.peer == *peer).filter_map(|c| c.link.clone()).find(|link| !link.is_closing())
     }
 
     /// A connection has both lanes: it becomes the peer's link, unless another one stands.
@@ -312,8 +284,7 @@ impl Loop {
             after: rival.map(|rival| rival.gone.subscribe()),
         };
         let shared = self.shared.clone();
-        self.links
-            .spawn(async move { lanes::run(start, &shared.links).await });
+        self.links.spawn(async move { lanes::run(start, &shared.links).await });
     }
 
     /// Whether a new connection takes the place of a link: the newest does, as the far end would not

@@ -38,11 +38,7 @@ pub(super) fn probe(address: &Multiaddr) -> std::io::Result<()> {
         return Ok(());
     };
     let address = SocketAddr::new(ip, port);
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(socket2::Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
     if ip.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -70,28 +66,20 @@ pub(super) fn new(keypair: &Keypair, silence: Duration) -> Result<Muxed, noise::
     let mut config = quic::Config::new(keypair);
     config.max_concurrent_stream_limit = MAX_STREAMS as u32;
     config.max_stream_data = QUIC_STREAM_WINDOW;
-    let both = quic::tokio::Transport::new(config)
-        .or_transport(tcp)
-        .map(|either, _| match either {
-            Either::Left((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
-            Either::Right((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
-        });
+    let both = quic::tokio::Transport::new(config).or_transport(tcp).map(|either, _| match either {
+        Either::Left((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
+        Either::Right((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
+    });
     Ok(both.boxed())
 }
 
 /// Sets what libp2p leaves to the system. A refusal is no reason to give up the connection.
 fn tune(stream: &tcp::tokio::TcpStream, silence: Duration) {
     let socket = SockRef::from(&stream.0);
-    let keep_alive = TcpKeepalive::new()
-        .with_time(KEEP_ALIVE)
-        .with_interval(KEEP_ALIVE / 4)
-        .with_retries(4);
+    let keep_alive = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE / 4).with_retries(4);
     let mut results = vec![socket.set_tcp_keepalive(&keep_alive)];
     #[cfg(target_os = "linux")]
-    results.extend([
-        socket.set_tcp_user_timeout(Some(silence)),
-        socket.set_tcp_notsent_lowat(UNSENT),
-    ]);
+    results.extend([socket.set_tcp_user_timeout(Some(silence)), socket.set_tcp_notsent_lowat(UNSENT)]);
     #[cfg(not(target_os = "linux"))]
     let _ = (silence, UNSENT);
     for error in results.into_iter().filter_map(Result::err) {

@@ -32,9 +32,7 @@ impl Node {
 
     /// A record that must be there.
     pub(super) fn record(&self, place: RecordRef) -> Result<Stored, NodeError> {
-        self.reader
-            .record(place)?
-            .ok_or_else(|| NodeError::NotFound("the record is gone".to_owned()))
+        self.reader.record(place)?.ok_or_else(|| NodeError::NotFound("the record is gone".to_owned()))
     }
 
     pub(super) fn report_at(&self, place: RecordRef) -> Result<Option<Report>, NodeError> {
@@ -69,16 +67,12 @@ impl Node {
                 decided.entry(what.clone()).or_insert(None);
             }
             for indicator in &at.indicators {
-                decided
-                    .entry(indicator.what.clone())
-                    .or_insert_with(|| Some(indicator.clone()));
+                decided.entry(indicator.what.clone()).or_insert_with(|| Some(indicator.clone()));
             }
             if at.extent == Extent::Whole {
                 break;
             }
-            let before = at
-                .supersedes
-                .and_then(|id| versions.iter().find(|version| version.id == id));
+            let before = at.supersedes.and_then(|id| versions.iter().find(|version| version.id == id));
             let Some(before) = before else { break };
             let Some(earlier) = self.report_at(before.place)? else {
                 break;
@@ -110,29 +104,20 @@ impl Node {
             .filter(|version| counts(version))
             .filter_map(|version| version.supersedes)
             .collect();
-        let standing = versions
-            .iter()
-            .rfind(|version| counts(version) && !superseded.contains(&version.id));
+        let standing = versions.iter().rfind(|version| counts(version) && !superseded.contains(&version.id));
         let Some(standing) = standing else { return Ok(None) };
         let mut at = *standing;
         for _ in 0..VERSIONS_MAX {
             let Some(report) = self.report_at(at.place)? else {
                 return Ok(None);
             };
-            if let Some(found) = report
-                .indicators
-                .iter()
-                .find(|indicator| indicator.what == *what)
-                .cloned()
-            {
+            if let Some(found) = report.indicators.iter().find(|indicator| indicator.what == *what).cloned() {
                 return Ok(Some((*standing, report, found)));
             }
             if report.extent == Extent::Whole || report.withdrawn.contains(what) {
                 return Ok(None);
             }
-            let before = at
-                .supersedes
-                .and_then(|id| versions.iter().find(|version| version.id == id));
+            let before = at.supersedes.and_then(|id| versions.iter().find(|version| version.id == id));
             let Some(before) = before else { return Ok(None) };
             at = *before;
         }
@@ -147,9 +132,7 @@ impl Node {
         for org in orgs {
             let mut places = self.reader.copies(org, subject);
             places.sort_by_key(|place| {
-                self.reader
-                    .log(*place_log(place))
-                    .map(|log| log.key.circle == self.own_circle())
+                self.reader.log(*place_log(place)).map(|log| log.key.circle == self.own_circle())
             });
             for place in places {
                 let Some(stored) = self.reader.record(place)? else {

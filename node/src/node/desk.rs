@@ -102,10 +102,7 @@ impl Node {
             report = successor(report, next, &whole);
         }
         let written = self.write(vec![Piece { circle, report }]).await?;
-        Ok(Published {
-            records: written,
-            skipped: Vec::new(),
-        })
+        Ok(Published { records: written, skipped: Vec::new() })
     }
 
     /// The own report that a new version replaces, in the circle.
@@ -146,9 +143,7 @@ impl Node {
             )));
         }
         if let Some(lacks) = tocsin_exchange::marking::lacks(&marking) {
-            return Err(NodeError::Request(format!(
-                "{lacks}; or give --for-purpose and --retention"
-            )));
+            return Err(NodeError::Request(format!("{lacks}; or give --for-purpose and --retention")));
         }
         Ok(Some(marking))
     }
@@ -169,10 +164,7 @@ impl Node {
             }
             match self.shared_copy(place, circle, &request.marking)? {
                 Ok(piece) => pieces.push(piece),
-                Err(why) => published.skipped.push(Skipped {
-                    what: word.clone(),
-                    why,
-                }),
+                Err(why) => published.skipped.push(Skipped { what: word.clone(), why }),
             }
         }
         if request.dry_run {
@@ -185,10 +177,7 @@ impl Node {
             && request.ids.len() == 1
             && !first.why.starts_with("it is shared")
         {
-            return Err(NodeError::Request(format!(
-                "{} was not shared: {}",
-                first.what, first.why
-            )));
+            return Err(NodeError::Request(format!("{} was not shared: {}", first.what, first.why)));
         }
         Ok(published)
     }
@@ -213,10 +202,7 @@ impl Node {
         }
         let from = stored.entry.header.circle;
         if from == circle {
-            return Ok(Err(format!(
-                "it is shared in circle `{}` already",
-                self.circle_name(circle)
-            )));
+            return Ok(Err(format!("it is shared in circle `{}` already", self.circle_name(circle))));
         }
         let Some(whole) = self.whole(stored.org, from, found.subject)? else {
             return Ok(Err("it has no standing version".to_owned()));
@@ -243,10 +229,7 @@ impl Node {
             report.subject = derived_subject(self.org(), stored.org, found.subject);
         }
         Ok(self.copy_to(circle, report)?.ok_or_else(|| {
-            format!(
-                "it is shared in circle `{}` already, as it is",
-                self.circle_name(circle)
-            )
+            format!("it is shared in circle `{}` already, as it is", self.circle_name(circle))
         }))
     }
 
@@ -261,10 +244,7 @@ impl Node {
             return Ok(None);
         }
         let next = std::mem::take(&mut report.indicators);
-        Ok(Some(Piece {
-            circle,
-            report: successor(report, next, &standing),
-        }))
+        Ok(Some(Piece { circle, report: successor(report, next, &standing) }))
     }
 
     /// Takes a batch of reports from files into the own circle, and shares them where it was asked for.
@@ -273,9 +253,7 @@ impl Node {
     /// When nothing could be done at all; what was left is told in the answer.
     pub async fn import(&self, batch: ImportBatch) -> Result<Imported, NodeError> {
         if batch.reports.len() > BATCH_MAX {
-            return Err(NodeError::Request(format!(
-                "a batch has at most {BATCH_MAX} reports"
-            )));
+            return Err(NodeError::Request(format!("a batch has at most {BATCH_MAX} reports")));
         }
         let share = batch.share.as_deref().map(|name| self.circle(name)).transpose()?;
         let own = self.own_circle();
@@ -298,12 +276,8 @@ impl Node {
                 });
                 continue;
             }
-            let mut report = Report {
-                supersedes: None,
-                extent: Extent::Whole,
-                withdrawn: Vec::new(),
-                ..report
-            };
+            let mut report =
+                Report { supersedes: None, extent: Extent::Whole, withdrawn: Vec::new(), ..report };
             let standing = self.whole(self.org(), own, report.subject)?;
             if let Some(standing) = &standing {
                 // A retention is counted from the import, so that the same file would differ each time.
@@ -315,30 +289,14 @@ impl Node {
                 Some(standing) => {
                     done.changed += 1;
                     let next = report.indicators.clone();
-                    let version = successor(
-                        Report {
-                            salt: salt(),
-                            ..report.clone()
-                        },
-                        next,
-                        &standing,
-                    );
+                    let version = successor(Report { salt: salt(), ..report.clone() }, next, &standing);
                     done.indicators += version.indicators.len() as u64;
-                    pieces.push(Piece {
-                        circle: own,
-                        report: version,
-                    });
+                    pieces.push(Piece { circle: own, report: version });
                 }
                 None => {
                     done.new += 1;
                     done.indicators += report.indicators.len() as u64;
-                    pieces.push(Piece {
-                        circle: own,
-                        report: Report {
-                            salt: salt(),
-                            ..report.clone()
-                        },
-                    });
+                    pieces.push(Piece { circle: own, report: Report { salt: salt(), ..report.clone() } });
                 }
             }
             if let Some(circle) = share.filter(|circle| *circle != own) {
@@ -373,18 +331,17 @@ impl Node {
     /// # Errors
     /// When one of them is no report of this org.
     pub async fn retract(&self, request: RetractRequest) -> Result<Published, NodeError> {
-        let reason = REASONS
-            .iter()
-            .find(|row| row.1 == request.reason && row.0 != 0)
-            .map(|row| row.0)
-            .ok_or_else(|| {
-                let names: Vec<&str> = REASONS.iter().skip(1).map(|row| row.1).collect();
-                NodeError::Request(format!(
-                    "`{}` is no reason: use one of {}",
-                    crate::term::cut(&request.reason, 80),
-                    names.join(", ")
-                ))
-            })?;
+        let reason =
+            REASONS.iter().find(|row| row.1 == request.reason && row.0 != 0).map(|row| row.0).ok_or_else(
+                || {
+                    let names: Vec<&str> = REASONS.iter().skip(1).map(|row| row.1).collect();
+                    NodeError::Request(format!(
+                        "`{}` is no reason: use one of {}",
+                        crate::term::cut(&request.reason, 80),
+                        names.join(", ")
+                    ))
+                },
+            )?;
         let mut subjects = BTreeSet::new();
         for word in &request.ids {
             let stored = self.record(self.find(word)?)?;
@@ -403,14 +360,7 @@ impl Node {
         }
         let mut published = Published::default();
         for subject in subjects {
-            let done = self
-                .core
-                .ask(move |ticket| Input::Retract {
-                    ticket,
-                    subject,
-                    reason,
-                })
-                .await?;
+            let done = self.core.ask(move |ticket| Input::Retract { ticket, subject, reason }).await?;
             for id in done.ids {
                 published.records.push(self.told(id, subject)?);
             }
@@ -432,14 +382,7 @@ impl Node {
             }
             let subjects: Vec<Subject> = reports.iter().map(|report| report.subject).collect();
             let bodies: Vec<Body> = reports.into_iter().map(Body::Report).collect();
-            let done = self
-                .core
-                .ask(move |ticket| Input::Publish {
-                    ticket,
-                    circle,
-                    bodies,
-                })
-                .await?;
+            let done = self.core.ask(move |ticket| Input::Publish { ticket, circle, bodies }).await?;
             for (id, subject) in done.ids.into_iter().zip(subjects) {
                 written.push(self.told(id, subject)?);
             }
@@ -449,9 +392,7 @@ impl Node {
 
     fn told(&self, id: RecordId, subject: Subject) -> Result<NewRecord, NodeError> {
         let place = self.reader.find(&id)?;
-        let circle = place
-            .and_then(|place| self.reader.log(place.log))
-            .map(|log| log.key.circle);
+        let circle = place.and_then(|place| self.reader.log(place.log)).map(|log| log.key.circle);
         tracing::debug!(%id, seq = place.map(|place| place.seq), "written");
         Ok(NewRecord {
             record: id.to_string(),
@@ -504,9 +445,7 @@ fn derived_subject(own: OrgId, org: OrgId, subject: Subject) -> Subject {
 fn successor(mut report: Report, next: Vec<Indicator>, standing: &Whole) -> Report {
     report.supersedes = Some(standing.version.id);
     let changed = changes(&standing.report.indicators, &next);
-    let (added, withdrawn) = changed
-        .map(|changed| (changed.added, changed.withdrawn))
-        .unwrap_or_default();
+    let (added, withdrawn) = changed.map(|changed| (changed.added, changed.withdrawn)).unwrap_or_default();
     if added.len() + withdrawn.len() < next.len() || next.is_empty() {
         report.extent = Extent::Changes;
         report.indicators = added;
@@ -541,10 +480,7 @@ fn keep_retention(report: &mut Report, standing: &Report) {
     if let (Some(new), Some(old)) = (&mut report.marking, &standing.marking)
         && new.retain_until.is_some()
         && old.retain_until.is_some()
-        && (Marking {
-            retain_until: old.retain_until,
-            ..new.clone()
-        }) == *old
+        && (Marking { retain_until: old.retain_until, ..new.clone() }) == *old
     {
         new.retain_until = old.retain_until;
     }
@@ -560,28 +496,21 @@ fn indicators(request: &PublishRequest) -> Result<Vec<Indicator>, NodeError> {
     }
     let kind = match request.kind.as_deref() {
         None => 0,
-        Some(name) => INDICATOR_KINDS
-            .iter()
-            .find(|row| row.1 == name)
-            .map(|row| row.0)
-            .ok_or_else(|| {
-                let names: Vec<&str> = INDICATOR_KINDS.iter().map(|row| row.1).collect();
-                NodeError::Request(format!(
-                    "`{}` is no kind: use one of {}",
-                    crate::term::cut(name, 80),
-                    names.join(", ")
-                ))
-            })?,
+        Some(name) => INDICATOR_KINDS.iter().find(|row| row.1 == name).map(|row| row.0).ok_or_else(|| {
+            let names: Vec<&str> = INDICATOR_KINDS.iter().map(|row| row.1).collect();
+            NodeError::Request(format!(
+                "`{}` is no kind: use one of {}",
+                crate::term::cut(name, 80),
+                names.join(", ")
+            ))
+        })?,
     };
     let mut indicators = Vec::with_capacity(request.values.len());
     for value in &request.values {
         let detected = observable::detect(value).map_err(|error| NodeError::Request(error.to_string()))?;
         indicators.push(Indicator {
             what: detected.observable,
-            kind: Code {
-                kind,
-                value: Vec::new(),
-            },
+            kind: Code { kind, value: Vec::new() },
             confidence: request.confidence,
             valid_from: clock::now_ms(),
             valid_until: request.valid_until_ms.unwrap_or(0),

@@ -41,10 +41,7 @@ impl Health {
     /// From the state of the mesh at `now`.
     #[must_use]
     pub fn of(status: &Status, own: OrgId, now: u64) -> Self {
-        let mut health = Self {
-            at: now,
-            ..Self::default()
-        };
+        let mut health = Self { at: now, ..Self::default() };
         for org in status.orgs.iter().filter(|org| org.org != own) {
             health.heard.insert(org.org, org.heard.unwrap_or(0));
             let missing = org.missing_headers + org.missing_bodies;
@@ -84,11 +81,7 @@ impl Health {
 pub fn index_held(held: &mut Matcher, found: &Found<'_>) {
     let Some(bytes) = found.body else { return };
     if let Ok(Body::Report(report)) = Body::read(&found.entry.header, bytes) {
-        for indicator in report
-            .indicators
-            .iter()
-            .filter(|indicator| !indicator.is_pattern())
-        {
+        for indicator in report.indicators.iter().filter(|indicator| !indicator.is_pattern()) {
             held.insert(indicator.what.borrowed(), found.place.pack());
         }
     }
@@ -157,11 +150,7 @@ fn judged(node: &Node, place: RecordRef, verdict: Verdict) {
         return;
     };
     let mut held = write(&node.held);
-    for indicator in report
-        .indicators
-        .iter()
-        .filter(|indicator| !indicator.is_pattern())
-    {
+    for indicator in report.indicators.iter().filter(|indicator| !indicator.is_pattern()) {
         if is_held {
             held.insert(indicator.what.borrowed(), place.pack());
         } else {

@@ -88,18 +88,13 @@ impl Node {
 
     /// How complete any answer is now.
     fn completeness(&self, directory: &Directory, health: &Health, max_age: u64) -> Lookup {
-        let stale: Vec<String> = health
-            .silent(max_age)
-            .map(|(org, _)| self.org_name(directory, org))
-            .collect();
+        let stale: Vec<String> =
+            health.silent(max_age).map(|(org, _)| self.org_name(directory, org)).collect();
         let missing = health.missing_count();
         let withheld = health
             .withheld
             .iter()
-            .map(|(org, records)| Withheld {
-                author: self.org_name(directory, *org),
-                records: *records,
-            })
+            .map(|(org, records)| Withheld { author: self.org_name(directory, *org), records: *records })
             .collect();
         Lookup {
             as_of: Time(health.as_of()),
@@ -177,28 +172,15 @@ impl Node {
         let Some((version, report, indicator)) = word else {
             return Ok(None);
         };
-        let stored = if version.place == place {
-            stored
-        } else {
-            self.record(version.place)?
-        };
+        let stored = if version.place == place { stored } else { self.record(version.place)? };
         let _: Version = version;
-        Ok(Some(Word {
-            how,
-            listed,
-            stored,
-            report,
-            indicator,
-        }))
+        Ok(Some(Word { how, listed, stored, report, indicator }))
     }
 
     /// The policy's decisions for a reader's thread.
     pub(super) fn decisions(&self, directory: &Directory) -> Decisions {
         let country = directory.org(self.org()).map_or(*b"??", |org| org.country);
-        let home = tocsin_policy::Home {
-            org: self.org(),
-            country,
-        };
+        let home = tocsin_policy::Home { org: self.org(), country };
         Decisions::new(read(&self.policy).clone(), home)
     }
 
@@ -231,12 +213,7 @@ impl Node {
         purpose: Option<&str>,
     ) -> Option<String> {
         let person = &self.config.person;
-        let person = Person {
-            name: &person.name,
-            roles: &person.roles,
-            purposes: &person.purposes,
-            purpose,
-        };
+        let person = Person { name: &person.name, roles: &person.roles, purposes: &person.purposes, purpose };
         let now = crate::clock::now_ms();
         let decision = super::show::with_facts(directory, stored, Some(body), now, |facts| {
             decisions.query(facts, &person)
@@ -245,13 +222,7 @@ impl Node {
     }
 
     fn hit(&self, directory: &Directory, word: Word) -> Hit {
-        let Word {
-            how,
-            listed,
-            stored,
-            report,
-            indicator,
-        } = word;
+        let Word { how, listed, stored, report, indicator } = word;
         let outcome = stored.stamped.outcome;
         let since = [indicator.valid_from, report.created, stored.entry.header.time];
         Hit {
@@ -268,15 +239,8 @@ impl Node {
             .to_owned(),
             confidence: indicator.confidence,
             kind: indicator_kind(&indicator).to_owned(),
-            tlp: report
-                .marking
-                .as_ref()
-                .map(|marking| marking.tlp.label().to_owned()),
-            pap: report
-                .marking
-                .as_ref()
-                .and_then(|marking| marking.pap)
-                .map(|pap| pap.label().to_owned()),
+            tlp: report.marking.as_ref().map(|marking| marking.tlp.label().to_owned()),
+            pap: report.marking.as_ref().and_then(|marking| marking.pap).map(|pap| pap.label().to_owned()),
             may: marking::may(report.marking.as_ref()),
             received: Time(outcome.received),
             since: Time(since.into_iter().find(|time| *time > 0).unwrap_or(0)),
@@ -295,10 +259,7 @@ impl Node {
 /// Who observed it first.
 pub(super) fn origin(report: &Report) -> Origin {
     report.origin.source.as_ref().map_or_else(
-        || Origin {
-            kind: "own".to_owned(),
-            ..Origin::default()
-        },
+        || Origin { kind: "own".to_owned(), ..Origin::default() },
         |source| Origin {
             kind: "derived".to_owned(),
             source: Some(source.name.clone()),
@@ -318,8 +279,5 @@ pub(super) fn contact(directory: &Directory, org: OrgId) -> Contact {
 
 /// What an indicator indicates, by name.
 pub(super) fn indicator_kind(indicator: &Indicator) -> &'static str {
-    INDICATOR_KINDS
-        .iter()
-        .find(|row| row.0 == indicator.kind.kind)
-        .map_or("newer", |row| row.1)
+    INDICATOR_KINDS.iter().find(|row| row.0 == indicator.kind.kind).map_or("newer", |row| row.1)
 }

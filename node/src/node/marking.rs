@@ -16,9 +16,7 @@ pub(super) fn from_words(words: &MarkingWords, personal: Personal) -> Result<Opt
     let Some(tlp) = &words.tlp else {
         let says_more = words != &MarkingWords::default();
         return if says_more {
-            Err(NodeError::Request(
-                "a marking without a TLP binds nobody: give --tlp too".to_owned(),
-            ))
+            Err(NodeError::Request("a marking without a TLP binds nobody: give --tlp too".to_owned()))
         } else {
             Ok(None)
         };
@@ -31,18 +29,9 @@ pub(super) fn from_words(words: &MarkingWords, personal: Personal) -> Result<Opt
     };
     let countries = |list: &[String]| list.iter().map(country).collect::<Result<Vec<_>, _>>();
     let mut marking = Marking::new(tlp.parse::<Tlp>().map_err(|error| refused(&error))?);
-    marking.pap = words
-        .pap
-        .as_deref()
-        .map(str::parse::<Pap>)
-        .transpose()
-        .map_err(|error| refused(&error))?;
-    let said = words
-        .personal
-        .as_deref()
-        .map(str::parse::<Personal>)
-        .transpose()
-        .map_err(|error| refused(&error))?;
+    marking.pap = words.pap.as_deref().map(str::parse::<Pap>).transpose().map_err(|error| refused(&error))?;
+    let said =
+        words.personal.as_deref().map(str::parse::<Personal>).transpose().map_err(|error| refused(&error))?;
     marking.personal = said.unwrap_or(personal);
     marking.purposes = words
         .purposes
@@ -57,27 +46,15 @@ pub(super) fn from_words(words: &MarkingWords, personal: Personal) -> Result<Opt
         (false, true) => Countries::only(countries(&words.countries)?),
         (true, false) => Countries::except(countries(&words.not_countries)?),
         (false, false) => {
-            return Err(NodeError::Request(
-                "give --countries or --not-countries, not both".to_owned(),
-            ));
+            return Err(NodeError::Request("give --countries or --not-countries, not both".to_owned()));
         }
     };
-    marking.police = words
-        .police
-        .as_deref()
-        .map(str::parse)
-        .transpose()
-        .map_err(|error| refused(&error))?;
+    marking.police = words.police.as_deref().map(str::parse).transpose().map_err(|error| refused(&error))?;
     for text in &words.references {
         let (system, id) = text.split_once(':').ok_or_else(|| {
-            NodeError::Request(format!(
-                "`{}` is no reference: write SYSTEM:ID",
-                crate::term::cut(text, 80)
-            ))
+            NodeError::Request(format!("`{}` is no reference: write SYSTEM:ID", crate::term::cut(text, 80)))
         })?;
-        marking
-            .references
-            .push(Reference::new(system, id).map_err(|error| refused(&error))?);
+        marking.references.push(Reference::new(system, id).map_err(|error| refused(&error))?);
     }
     marking.exercise = words.exercise;
     let marking = marking.tidy();
@@ -94,10 +71,7 @@ pub(super) fn raised(
     match (standing, from_words(words, personal)?) {
         (Some(standing), Some(said)) => {
             // An exercise stays one, and what is real stays real: the words need not repeat it.
-            let said = Marking {
-                exercise: standing.exercise,
-                ..said
-            };
+            let said = Marking { exercise: standing.exercise, ..said };
             Ok(Some(standing.stricter(&said).map_err(|error| refused(&error))?))
         }
         (Some(standing), None) => Ok(Some(standing.clone())),
@@ -109,25 +83,14 @@ pub(super) fn raised(
 pub(super) fn to_json(marking: &Marking) -> serde_json::Value {
     use crate::api::types::Time;
     let letters = |list: &[CountryCode]| -> Vec<String> {
-        list.iter()
-            .map(|code| String::from_utf8_lossy(&code.letters()).into_owned())
-            .collect()
+        list.iter().map(|code| String::from_utf8_lossy(&code.letters()).into_owned()).collect()
     };
-    let purposes: Vec<&str> = marking
-        .purposes
-        .iter()
-        .map(|code| code.purpose_name().unwrap_or("newer"))
-        .collect();
+    let purposes: Vec<&str> =
+        marking.purposes.iter().map(|code| code.purpose_name().unwrap_or("newer")).collect();
     let references: Vec<String> = marking
         .references
         .iter()
-        .map(|reference| {
-            format!(
-                "{}:{}",
-                reference.system.system_name().unwrap_or("newer"),
-                reference.id
-            )
-        })
+        .map(|reference| format!("{}:{}", reference.system.system_name().unwrap_or("newer"), reference.id))
         .collect();
     let mut out = serde_json::json!({ "tlp": marking.tlp.label(), "personal": marking.personal.name() });
     let mut put = |name: &str, value: serde_json::Value| {
@@ -145,10 +108,7 @@ pub(super) fn to_json(marking: &Marking) -> serde_json::Value {
         put("legal_basis", basis.as_str().into());
     }
     if let Some(until) = marking.retain_until {
-        put(
-            "retain_until",
-            serde_json::to_value(Time(until)).unwrap_or_default(),
-        );
+        put("retain_until", serde_json::to_value(Time(until)).unwrap_or_default());
     }
     match &marking.countries {
         Countries::Any => {}
@@ -206,32 +166,17 @@ mod tests {
         assert_eq!((marking.tlp, marking.personal), (Tlp::Green, Personal::Possible));
         assert_eq!(to_json(&marking)["not_countries"][0], "XX");
         assert_eq!(from_words(&MarkingWords::default(), Personal::No).unwrap(), None);
-        let no_tlp = MarkingWords {
-            exercise: true,
-            ..MarkingWords::default()
-        };
+        let no_tlp = MarkingWords { exercise: true, ..MarkingWords::default() };
         assert!(from_words(&no_tlp, Personal::No).is_err());
-        let wrong = MarkingWords {
-            tlp: Some("blue".to_owned()),
-            ..MarkingWords::default()
-        };
+        let wrong = MarkingWords { tlp: Some("blue".to_owned()), ..MarkingWords::default() };
         assert!(from_words(&wrong, Personal::No).is_err());
     }
 
     #[test]
     fn a_copy_is_never_looser() {
         let strict = Marking::new(Tlp::Amber);
-        let words = MarkingWords {
-            tlp: Some("clear".to_owned()),
-            ..MarkingWords::default()
-        };
-        assert_eq!(
-            raised(Some(&strict), &words, Personal::No).unwrap().unwrap().tlp,
-            Tlp::Amber
-        );
-        assert_eq!(
-            raised(None, &words, Personal::No).unwrap().unwrap().tlp,
-            Tlp::Clear
-        );
+        let words = MarkingWords { tlp: Some("clear".to_owned()), ..MarkingWords::default() };
+        assert_eq!(raised(Some(&strict), &words, Personal::No).unwrap().unwrap().tlp, Tlp::Amber);
+        assert_eq!(raised(None, &words, Personal::No).unwrap().unwrap().tlp, Tlp::Clear);
     }
 }

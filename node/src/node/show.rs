@@ -32,14 +32,9 @@ pub(crate) fn verdict_name(verdict: Verdict) -> &'static str {
 }
 
 fn verdict_named(name: &str) -> Option<Verdict> {
-    [
-        Verdict::Unjudged,
-        Verdict::Accepted,
-        Verdict::Held,
-        Verdict::Refused,
-    ]
-    .into_iter()
-    .find(|verdict| verdict_name(*verdict) == name)
+    [Verdict::Unjudged, Verdict::Accepted, Verdict::Held, Verdict::Refused]
+        .into_iter()
+        .find(|verdict| verdict_name(*verdict) == name)
 }
 
 fn body_name(body: BodyState) -> &'static str {
@@ -120,24 +115,14 @@ impl Node {
         let author = match request.author.as_deref() {
             None => None,
             Some("") => Some(self.org()),
-            Some(name) => Some(
-                directory
-                    .charter()
-                    .org_named(name)
-                    .map(|org| org.root)
-                    .ok_or_else(|| {
-                        NodeError::Request(format!(
-                            "there is no org `{}` in the mesh: `tocsin mesh show` lists them",
-                            crate::term::cut(name, 80)
-                        ))
-                    })?,
-            ),
+            Some(name) => Some(directory.charter().org_named(name).map(|org| org.root).ok_or_else(|| {
+                NodeError::Request(format!(
+                    "there is no org `{}` in the mesh: `tocsin mesh show` lists them",
+                    crate::term::cut(name, 80)
+                ))
+            })?),
         };
-        let circle = request
-            .circle
-            .as_deref()
-            .map(|name| self.circle(name))
-            .transpose()?;
+        let circle = request.circle.as_deref().map(|name| self.circle(name)).transpose()?;
         let verdict = request
             .verdict
             .as_deref()
@@ -151,13 +136,9 @@ impl Node {
             .kind
             .as_deref()
             .map(|name| {
-                body::KINDS
-                    .iter()
-                    .find(|kind| kind.name == name)
-                    .map(|kind| kind.id)
-                    .ok_or_else(|| {
-                        NodeError::Request(format!("`{}` is no kind of record", crate::term::cut(name, 80)))
-                    })
+                body::KINDS.iter().find(|kind| kind.name == name).map(|kind| kind.id).ok_or_else(|| {
+                    NodeError::Request(format!("`{}` is no kind of record", crate::term::cut(name, 80)))
+                })
             })
             .transpose()?;
         let text = request.text.as_ref().map(|text| text.to_lowercase());
@@ -178,11 +159,7 @@ impl Node {
                     verdict.is_none_or(|verdict| outcome.verdict == verdict)
                         && outcome.received >= request.since_ms
                 };
-                if !self
-                    .reader
-                    .outcome(place)
-                    .is_some_and(|stamped| fits(&stamped.outcome))
-                {
+                if !self.reader.outcome(place).is_some_and(|stamped| fits(&stamped.outcome)) {
                     continue;
                 }
                 let Some(stored) = self.reader.record(place)? else {
@@ -205,9 +182,7 @@ impl Node {
                     continue;
                 }
                 if let Some(body) = &body
-                    && self
-                        .may_see_body(&mut decisions, &directory, &stored, body, None)
-                        .is_some()
+                    && self.may_see_body(&mut decisions, &directory, &stored, body, None).is_some()
                 {
                     continue;
                 }
@@ -226,9 +201,7 @@ impl Node {
         if stored.stamped.outcome.verdict != Verdict::Accepted {
             return Ok(true);
         }
-        let standing = self
-            .reader
-            .standing(stored.org, stored.entry.header.circle, report.subject)?;
+        let standing = self.reader.standing(stored.org, stored.entry.header.circle, report.subject)?;
         Ok(standing.is_none_or(|version| version.place == stored.place))
     }
 
@@ -257,11 +230,8 @@ impl Node {
             Some(Body::Note(note)) => shown.text = Some(note.text.clone()),
             Some(Body::Sighting(sighting)) => {
                 let what = sighting.what.as_ref().map(|what| what.show()).unwrap_or_default();
-                shown.text = Some(format!(
-                    "{what} seen {} times at {}",
-                    sighting.count,
-                    clock::show(sighting.time)
-                ));
+                shown.text =
+                    Some(format!("{what} seen {} times at {}", sighting.count, clock::show(sighting.time)));
             }
             Some(Body::Retraction(retraction)) => {
                 shown.text = Some(format!(
@@ -280,12 +250,7 @@ impl Node {
         shown.description.clone_from(&report.description);
         shown.labels.clone_from(&report.labels);
         shown.originals = report.originals.len() as u64;
-        shown.withdrawn = report
-            .withdrawn
-            .iter()
-            .map(|what| what.show())
-            .take(INDICATORS_SHOWN)
-            .collect();
+        shown.withdrawn = report.withdrawn.iter().map(|what| what.show()).take(INDICATORS_SHOWN).collect();
         let circle = stored.entry.header.circle;
         let whole = self.whole(stored.org, circle, report.subject)?;
         let indicators = match &whole {
@@ -293,11 +258,7 @@ impl Node {
             _ => &report.indicators,
         };
         shown.record.indicator_count = indicators.len() as u64;
-        shown.indicators = indicators
-            .iter()
-            .take(INDICATORS_SHOWN)
-            .map(show_indicator)
-            .collect();
+        shown.indicators = indicators.iter().take(INDICATORS_SHOWN).map(show_indicator).collect();
         if stored.org == self.org() {
             let mut circles: Vec<String> = Vec::new();
             for place in self.reader.copies(stored.org, report.subject) {
@@ -328,11 +289,9 @@ impl Node {
         let came_by = match why.from {
             None => "self".to_owned(),
             Some(node) => match directory.org_of(node) {
-                Some(org) => format!(
-                    "{} ({})",
-                    self.org_name(&directory, org),
-                    self.node_name(&directory, node)
-                ),
+                Some(org) => {
+                    format!("{} ({})", self.org_name(&directory, org), self.node_name(&directory, node))
+                }
                 None => node.to_string(),
             },
         };
@@ -356,12 +315,7 @@ impl Node {
                     allowed,
                     rule,
                     connected: self.peers.is_linked(&certificate.transport_key()),
-                    holds: if why.held_by.contains(&node) {
-                        "header"
-                    } else {
-                        "not said"
-                    }
-                    .to_owned(),
+                    holds: if why.held_by.contains(&node) { "header" } else { "not said" }.to_owned(),
                 }
             })
             .collect();
@@ -376,11 +330,7 @@ impl Node {
         let (rules, errors) = now.map_or_else(
             || (vec![why.rule.clone()], Vec::new()),
             |now| {
-                let errors = now
-                    .errors
-                    .into_iter()
-                    .map(|(rule, error)| format!("{rule}: {error}"))
-                    .collect();
+                let errors = now.errors.into_iter().map(|(rule, error)| format!("{rule}: {error}")).collect();
                 (now.determining, errors)
             },
         );
@@ -408,14 +358,8 @@ fn mentions(body: &Body, text: &str) -> bool {
 
 fn show_indicator(indicator: &Indicator) -> ShownIndicator {
     let (kind, value) = if indicator.is_pattern() {
-        let language = PATTERNS
-            .iter()
-            .find(|row| row.0 == indicator.what.kind)
-            .map_or("newer", |row| row.1);
-        (
-            language.to_owned(),
-            String::from_utf8_lossy(&indicator.what.value).into_owned(),
-        )
+        let language = PATTERNS.iter().find(|row| row.0 == indicator.what.kind).map_or("newer", |row| row.1);
+        (language.to_owned(), String::from_utf8_lossy(&indicator.what.value).into_owned())
     } else {
         (indicator.what.type_name().to_owned(), indicator.what.show())
     };
@@ -447,9 +391,7 @@ pub(super) fn with_draft<T>(
     ask: impl FnOnce(&RecordFacts<'_>) -> T,
 ) -> T {
     let now = clock::now_ms();
-    let (tlp, flags) = body
-        .marking()
-        .map_or((0, 0), |marking| (marking.tlp.code(), marking.flags().word()));
+    let (tlp, flags) = body.marking().map_or((0, 0), |marking| (marking.tlp.code(), marking.flags().word()));
     let header = Header {
         suite: 0,
         class: Class::Content,
@@ -463,11 +405,7 @@ pub(super) fn with_draft<T>(
         seq: 1,
         prev: tocsin_record::RecordId::ZERO,
         time: now,
-        expires: if let Body::Report(report) = body {
-            report.expires()
-        } else {
-            0
-        },
+        expires: if let Body::Report(report) = body { report.expires() } else { 0 },
         roster: directory.roster_version(circle),
         extension: Vec::new(),
         body_len: 0,

@@ -25,19 +25,13 @@ impl Node {
         let name = |org| self.org_name(&directory, org);
         let silent: Vec<Silent> = health
             .silent(max_age)
-            .map(|(org, since)| Silent {
-                org: name(org),
-                since: Time(since),
-            })
+            .map(|(org, since)| Silent { org: name(org), since: Time(since) })
             .collect();
         let missing = health.missing_count();
         let withheld: Vec<Withheld> = health
             .withheld
             .iter()
-            .map(|(org, records)| Withheld {
-                author: name(*org),
-                records: *records,
-            })
+            .map(|(org, records)| Withheld { author: name(*org), records: *records })
             .collect();
         let as_of = health.as_of();
         let counts = self.reader.counts();
@@ -81,25 +75,14 @@ impl Node {
     fn peer_rows(&self, directory: &Directory) -> Vec<Peer> {
         let links = self.peers.links();
         let mut rows = Vec::new();
-        for (node, certificate) in directory
-            .nodes()
-            .filter(|(node, _)| *node != self.identity.node())
-        {
+        for (node, certificate) in directory.nodes().filter(|(node, _)| *node != self.identity.node()) {
             let key = certificate.transport_key();
-            let link = links
-                .iter()
-                .find(|(_, link)| link.peer == key && link.node == Some(node));
+            let link = links.iter().find(|(_, link)| link.peer == key && link.node == Some(node));
             rows.push(Peer {
                 org: self.org_name(directory, certificate.org),
                 node: certificate.node.clone(),
-                fault: if link.is_some() {
-                    None
-                } else {
-                    self.peers.fault(&key)
-                },
-                ..link
-                    .map(|(no, link)| self.link_row(*no, link))
-                    .unwrap_or_default()
+                fault: if link.is_some() { None } else { self.peers.fault(&key) },
+                ..link.map(|(no, link)| self.link_row(*no, link)).unwrap_or_default()
             });
         }
         rows
@@ -150,16 +133,9 @@ impl Node {
         look: &tocsin_protocol::Status,
     ) -> Result<Vec<ReceiptOf>, NodeError> {
         let mut rows = Vec::new();
-        for log in look
-            .logs
-            .iter()
-            .filter(|log| log.key.author == self.identity.node())
-        {
+        for log in look.logs.iter().filter(|log| log.key.author == self.identity.node()) {
             for (holder, height, time) in &log.receipts {
-                let place = RecordRef {
-                    log: log.no,
-                    seq: *height,
-                };
+                let place = RecordRef { log: log.no, seq: *height };
                 let written = self.reader.record(place)?.map(|stored| stored.entry.header.time);
                 let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
                 let org = directory.org_of(*holder);
@@ -199,10 +175,7 @@ impl Node {
             .flat_map(|log| &log.receipts)
             .filter(|(_, height, _)| *height >= place.seq)
             .map(|(holder, _, time)| HeldBy {
-                org: directory
-                    .org_of(*holder)
-                    .map(|org| self.org_name(&directory, org))
-                    .unwrap_or_default(),
+                org: directory.org_of(*holder).map(|org| self.org_name(&directory, org)).unwrap_or_default(),
                 node: self.node_name(&directory, *holder),
                 time: Time(*time),
             })
@@ -247,11 +220,7 @@ fn summary(
         if silent.since.0 == 0 {
             parts.push(format!("{} not heard yet", silent.org));
         } else {
-            parts.push(format!(
-                "{} silent since {}",
-                silent.org,
-                clock::show_time(silent.since.0)
-            ));
+            parts.push(format!("{} silent since {}", silent.org, clock::show_time(silent.since.0)));
         }
     }
     if parts.is_empty() {

@@ -4,33 +4,15 @@
 pub const FIVE: &str = include_str!("../../../testnet/five.toml");
 
 static POLICIES: &[(&str, &str)] = &[
-    (
-        "cautious.cedar",
-        include_str!("../../../testnet/policies/cautious.cedar"),
-    ),
-    (
-        "border-xc.cedar",
-        include_str!("../../../testnet/policies/border-xc.cedar"),
-    ),
+    ("cautious.cedar", include_str!("../../../testnet/policies/cautious.cedar")),
+    ("border-xc.cedar", include_str!("../../../testnet/policies/border-xc.cedar")),
 ];
 
 static SAMPLES: &[(&str, &str)] = &[
-    (
-        "phishing.stix.json",
-        include_str!("../../../testnet/samples/phishing.stix.json"),
-    ),
-    (
-        "botnet.misp.json",
-        include_str!("../../../testnet/samples/botnet.misp.json"),
-    ),
-    (
-        "scanners.csv",
-        include_str!("../../../testnet/samples/scanners.csv"),
-    ),
-    (
-        "blocklist.txt",
-        include_str!("../../../testnet/samples/blocklist.txt"),
-    ),
+    ("phishing.stix.json", include_str!("../../../testnet/samples/phishing.stix.json")),
+    ("botnet.misp.json", include_str!("../../../testnet/samples/botnet.misp.json")),
+    ("scanners.csv", include_str!("../../../testnet/samples/scanners.csv")),
+    ("blocklist.txt", include_str!("../../../testnet/samples/blocklist.txt")),
 ];
 
 fn find(table: &'static [(&str, &str)], name: &str) -> Option<&'static str> {

@@ -100,11 +100,7 @@ impl Topology {
     /// [`TopologyError`].
     pub fn load(file: &Path) -> Result<Self, TopologyError> {
         let folder = file.parent().unwrap_or_else(|| Path::new("."));
-        Self::parse(
-            &files::read_text(file, FILE_MAX)?,
-            &file.display().to_string(),
-            Some(folder),
-        )
+        Self::parse(&files::read_text(file, FILE_MAX)?, &file.display().to_string(), Some(folder))
     }
 
     /// Reads a text. Policies are presets, files beside it, or compiled in.
@@ -112,14 +108,9 @@ impl Topology {
     /// # Errors
     /// [`TopologyError`].
     pub fn parse(text: &str, file: &str, folder: Option<&Path>) -> Result<Self, TopologyError> {
-        let mut topology: Self = toml::from_str(text).map_err(|source| TopologyError::Syntax {
-            file: file.to_owned(),
-            source: Box::new(source),
-        })?;
-        let value = |why: String| TopologyError::Value {
-            file: file.to_owned(),
-            why,
-        };
+        let mut topology: Self = toml::from_str(text)
+            .map_err(|source| TopologyError::Syntax { file: file.to_owned(), source: Box::new(source) })?;
+        let value = |why: String| TopologyError::Value { file: file.to_owned(), why };
         if topology.org.is_empty() || topology.org.len() > ORGS_MAX {
             return Err(value(format!(
                 "a testnet has 1 to {ORGS_MAX} orgs, this one {}",

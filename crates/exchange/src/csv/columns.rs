@@ -138,10 +138,7 @@ impl Layout {
         let types = find(Role::Type);
         let generic = find(Role::Value).or(types.and(find(Role::Name)));
         let mut values: Vec<(usize, Option<Named>)> = generic.map(|at| (at, None)).into_iter().collect();
-        let typed = named
-            .iter()
-            .enumerate()
-            .filter_map(|(at, named)| Some((at, Some((*named)?))));
+        let typed = named.iter().enumerate().filter_map(|(at, named)| Some((at, Some((*named)?))));
         // Beside a column of values, an address or a URL is where it was seen; only hashes are more of the same.
         values.extend(typed.filter(|(_, named)| generic.is_none() || named.is_some_and(is_hash)));
         let is_asn = |named: &Option<Named>| *named == Some(Named::Own("asn"));
@@ -162,9 +159,7 @@ impl Layout {
             package: find(Role::Package),
             versions: find(Role::Versions),
             types,
-            comments: (0..row.len())
-                .filter(|at| roles[*at] == Some(Role::Comment))
-                .collect(),
+            comments: (0..row.len()).filter(|at| roles[*at] == Some(Role::Comment)).collect(),
             tags: find(Role::Tags),
             from: find(Role::From),
             until: find(Role::Until),
@@ -178,11 +173,8 @@ impl Layout {
         let width = sample.iter().map(Vec::len).max()?;
         let body = if sample.len() > 1 { &sample[1..] } else { sample };
         let share = |at: usize, test: &dyn Fn(&str) -> bool| {
-            let cells: Vec<&String> = body
-                .iter()
-                .filter_map(|row| row.get(at))
-                .filter(|cell| !cell.is_empty())
-                .collect();
+            let cells: Vec<&String> =
+                body.iter().filter_map(|row| row.get(at)).filter(|cell| !cell.is_empty()).collect();
             let hits = cells.iter().filter(|cell| test(cell)).count();
             (hits * 100).checked_div(cells.len()).unwrap_or(0)
         };
@@ -191,10 +183,7 @@ impl Layout {
         let is_date = |cell: &str| cell.len() >= 10 && crate::when::millis(cell).is_some();
         let columns: Vec<usize> = (0..width).collect();
         let first = |percent: usize, test: &dyn Fn(&str) -> bool, from: usize| {
-            columns
-                .iter()
-                .copied()
-                .find(|at| *at >= from && share(*at, test) >= percent)
+            columns.iter().copied().find(|at| *at >= from && share(*at, test) >= percent)
         };
         let types = first(TYPES_PERCENT, &is_type, 0);
         let value = types
@@ -226,13 +215,7 @@ impl Layout {
             Some(name) => header
                 .iter()
                 .position(|cell| cell.trim().eq_ignore_ascii_case(name.trim()))
-                .or_else(|| {
-                    name.trim()
-                        .parse::<usize>()
-                        .ok()?
-                        .checked_sub(1)
-                        .filter(|at| *at < width)
-                })
+                .or_else(|| name.trim().parse::<usize>().ok()?.checked_sub(1).filter(|at| *at < width))
                 .map(Some)
                 .ok_or_else(|| ImportError::Column(name.clone())),
         };
@@ -252,29 +235,14 @@ impl Layout {
 }
 
 fn role(cell: &str) -> Option<Role> {
-    let name: String = cell
-        .trim()
-        .chars()
-        .map(|c| {
-            if c.is_alphanumeric() {
-                c.to_ascii_lowercase()
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    WORDS
-        .iter()
-        .find(|(word, _)| *word == name)
-        .map(|(_, role)| *role)
+    let name: String =
+        cell.trim().chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
+    WORDS.iter().find(|(word, _)| *word == name).map(|(_, role)| *role)
 }
 
 /// The type of a column's values by its header: the whole of it, or its last word (`file_sha256`).
 fn column_type(cell: &str) -> Option<Named> {
-    let last = cell
-        .trim()
-        .rsplit(|c: char| !c.is_alphanumeric())
-        .find(|word| !word.is_empty());
+    let last = cell.trim().rsplit(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty());
     // Long headers are sentences.
     let short = cell.split_whitespace().count() <= 3;
     let whole = type_named(cell).filter(|_| short)?;

@@ -21,11 +21,8 @@ use columns::Layout;
 use rows::rows;
 
 /// The row of the table of formats.
-pub const FORMAT: Format = Format {
-    name: "csv",
-    sniff: |bytes| !json::is_json(bytes) && read_layout(bytes, None).is_some(),
-    parse,
-};
+pub const FORMAT: Format =
+    Format { name: "csv", sniff: |bytes| !json::is_json(bytes) && read_layout(bytes, None).is_some(), parse };
 
 /// What may separate cells, most usual first.
 const DELIMITERS: &[u8] = b",;\t";
@@ -43,25 +40,14 @@ fn parse(input: &Input<'_>, found: &mut Found) -> Result<(), ImportError> {
     // A file that is said to be CSV may have one column, or a layout that only the profile knows.
     let (delimiter, layout, width) = read_layout(input.bytes, delimiter).unwrap_or_else(|| {
         let delimiter = delimiter.unwrap_or(DELIMITERS[0]);
-        let first = sample(input.bytes, delimiter)
-            .into_iter()
-            .next()
-            .unwrap_or_default();
+        let first = sample(input.bytes, delimiter).into_iter().next().unwrap_or_default();
         let width = first.len();
         let header = wanted
             .value
             .as_ref()
             .and_then(|_| first.iter().all(|cell| detect(cell).is_err()).then_some(first));
         let values = vec![(0, None)];
-        (
-            delimiter,
-            Layout {
-                header,
-                values,
-                ..Layout::default()
-            },
-            width,
-        )
+        (delimiter, Layout { header, values, ..Layout::default() }, width)
     });
     let layout = layout.directed(wanted, width)?;
     found.marking = list::marking_of_comments(input.bytes);
@@ -86,32 +72,24 @@ fn parse(input: &Input<'_>, found: &mut Found) -> Result<(), ImportError> {
 /// Delimiter, layout and width of a CSV; `None` if it is none, or no column holds values.
 fn read_layout(bytes: &[u8], delimiter: Option<u8>) -> Option<(u8, Layout, usize)> {
     let only = delimiter.map(|delimiter| vec![delimiter]);
-    only.as_deref()
-        .unwrap_or(DELIMITERS)
-        .iter()
-        .find_map(|delimiter| {
-            let sample = sample(bytes, *delimiter);
-            let widths = sample.iter().map(Vec::len);
-            let usual = widths
-                .clone()
-                .max_by_key(|width| widths.clone().filter(|other| other == width).count())?;
-            let even = widths.filter(|width| *width == usual).count();
-            if usual < 2 || even * 100 < sample.len() * EVEN_PERCENT {
-                return None;
-            }
-            Some((*delimiter, Layout::find(&sample)?, usual))
-        })
+    only.as_deref().unwrap_or(DELIMITERS).iter().find_map(|delimiter| {
+        let sample = sample(bytes, *delimiter);
+        let widths = sample.iter().map(Vec::len);
+        let usual =
+            widths.clone().max_by_key(|width| widths.clone().filter(|other| other == width).count())?;
+        let even = widths.filter(|width| *width == usual).count();
+        if usual < 2 || even * 100 < sample.len() * EVEN_PERCENT {
+            return None;
+        }
+        Some((*delimiter, Layout::find(&sample)?, usual))
+    })
 }
 
 fn sample(bytes: &[u8], delimiter: u8) -> Vec<Vec<String>> {
     let head = &bytes[..bytes.len().min(SAMPLE_BYTES)];
     rows(head, delimiter)
         .take(SAMPLE_ROWS)
-        .map(|(_, row)| {
-            row.iter()
-                .map(|cell| clean(&String::from_utf8_lossy(cell)))
-                .collect()
-        })
+        .map(|(_, row)| row.iter().map(|cell| clean(&String::from_utf8_lossy(cell))).collect())
         .collect()
 }
 
@@ -159,11 +137,8 @@ impl Table<'_, '_> {
             return;
         }
         let optional = |at: Option<usize>| at.map_or("", cell);
-        let tags = || {
-            optional(self.layout.tags)
-                .split([' ', ',', ';', '#'])
-                .filter(|tag| !tag.trim().is_empty())
-        };
+        let tags =
+            || optional(self.layout.tags).split([' ', ',', ';', '#']).filter(|tag| !tag.trim().is_empty());
         let tagged = tags().find_map(names::kind_named);
         let said = tagged.or_else(|| self.input.profile.kind.clone());
         // A type such as `LOADER_SHA256` says more than the type.
@@ -196,10 +171,7 @@ impl Table<'_, '_> {
             draft.marking = tlp.map_or_else(PartialMarking::default, PartialMarking::stated);
             draft
         });
-        draft.indicators.extend(values.into_iter().map(|what| Indicator {
-            what,
-            ..model.clone()
-        }));
+        draft.indicators.extend(values.into_iter().map(|what| Indicator { what, ..model.clone() }));
     }
 
     /// The values of a row; what is wrong with its cells is left out with the reason.
@@ -243,12 +215,7 @@ impl Table<'_, '_> {
             errors.push((0, "the row has no value".to_owned()));
         }
         for (at, why) in errors {
-            let column = self
-                .layout
-                .header
-                .as_ref()
-                .and_then(|header| header.get(at))
-                .cloned();
+            let column = self.layout.header.as_ref().and_then(|header| header.get(at)).cloned();
             self.found.skip(Some(line), &column.unwrap_or_default(), why);
         }
         values
@@ -257,10 +224,7 @@ impl Table<'_, '_> {
     fn untyped(&self, text: &str, type_cell: &str) -> Result<Observable, String> {
         if !type_cell.is_empty() && text.contains(' ') {
             // Of a type unknown here, a text with an address in it is not that address.
-            return Err(format!(
-                "there is no observable type `{}`",
-                names::one_line(type_cell, 40)
-            ));
+            return Err(format!("there is no observable type `{}`", names::one_line(type_cell, 40)));
         }
         if let Some(row) = self.input.profile.value_type {
             return row.parse(text).map_err(|error| error.to_string());

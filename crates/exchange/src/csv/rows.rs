@@ -27,10 +27,7 @@ pub(super) fn rows(bytes: &[u8], delimiter: u8) -> impl Iterator<Item = (u64, Ve
             if chunk.contains(&b'"') {
                 ready.extend(quoted(chunk, delimiter).map(|(offset, row)| (first + offset, row)));
             } else {
-                let row = chunk
-                    .split(|b| *b == delimiter)
-                    .map(|cell| cell.trim_ascii().to_vec())
-                    .collect();
+                let row = chunk.split(|b| *b == delimiter).map(|cell| cell.trim_ascii().to_vec()).collect();
                 return Some((first, row));
             }
         }

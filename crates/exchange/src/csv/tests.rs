@@ -4,13 +4,8 @@ use super::*;
 use crate::Profile;
 
 fn import(text: &str, profile: &Profile) -> Found {
-    let input = Input {
-        bytes: text.as_bytes(),
-        name: "iocs.csv",
-        source: "vendor",
-        org: OrgId([7; 32]),
-        profile,
-    };
+    let input =
+        Input { bytes: text.as_bytes(), name: "iocs.csv", source: "vendor", org: OrgId([7; 32]), profile };
     let found = crate::import(&input).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(found.format, "csv", "{text}");
     found
@@ -18,9 +13,7 @@ fn import(text: &str, profile: &Profile) -> Found {
 
 fn shown(found: &Found) -> Vec<String> {
     let all = found.reports.iter().flat_map(|report| &report.indicators);
-    let mut shown: Vec<String> = all
-        .map(|i| format!("{} {}", i.what.type_name(), i.what.show()))
-        .collect();
+    let mut shown: Vec<String> = all.map(|i| format!("{} {}", i.what.type_name(), i.what.show())).collect();
     shown.sort();
     shown
 }
@@ -32,30 +25,12 @@ const SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b78
 fn layouts_of_real_files() {
     let plain = Profile::default();
     for (text, expected) in [
-        (
-            "domain_name,ip_address\n\"a.example\",\"192.0.2.7\"\n",
-            vec!["domain a.example", "ipv4 192.0.2.7"],
-        ),
-        (
-            "ip,country,asn,asn_name\n192.0.2.7,Utopia,64496,NET-1\n",
-            vec!["ipv4 192.0.2.7"],
-        ),
-        (
-            "\u{feff}Value,Type,Notes\r\n192.0.2.7,IP address,C2\r\n",
-            vec!["ipv4 192.0.2.7"],
-        ),
-        (
-            "Domain,Registered,Registrar\na.example,2025-09-24,SOMEONE LIMITED\n",
-            vec!["domain a.example"],
-        ),
-        (
-            "type,indicator,context\ndomain,a[.]example,\"C2, old\"\n",
-            vec!["domain a.example"],
-        ),
-        (
-            "Indicator type,Data\nemail_address,me@a.example\n",
-            vec!["email me@a.example"],
-        ),
+        ("domain_name,ip_address\n\"a.example\",\"192.0.2.7\"\n", vec!["domain a.example", "ipv4 192.0.2.7"]),
+        ("ip,country,asn,asn_name\n192.0.2.7,Utopia,64496,NET-1\n", vec!["ipv4 192.0.2.7"]),
+        ("\u{feff}Value,Type,Notes\r\n192.0.2.7,IP address,C2\r\n", vec!["ipv4 192.0.2.7"]),
+        ("Domain,Registered,Registrar\na.example,2025-09-24,SOMEONE LIMITED\n", vec!["domain a.example"]),
+        ("type,indicator,context\ndomain,a[.]example,\"C2, old\"\n", vec!["domain a.example"]),
+        ("Indicator type,Data\nemail_address,me@a.example\n", vec!["email me@a.example"]),
         (
             "Some IOCs,Other\nhxxps://a[.]example/x ,first\nb[.]example,\n,\n",
             vec!["domain b.example", "url https://a.example/x"],
@@ -91,27 +66,18 @@ fn layouts_of_real_files() {
 fn hashes_beside_values_and_certificates() {
     let text = format!("category,subtype,indicator,CN,thumbprint\nSigning,SHA256,{SHA256},LTD,{SHA1}\n");
     let found = import(&text, &Profile::default());
-    assert_eq!(
-        shown(&found),
-        [format!("cert-sha1 {SHA1}"), format!("sha256 {SHA256}")]
-    );
+    assert_eq!(shown(&found), [format!("cert-sha1 {SHA1}"), format!("sha256 {SHA256}")]);
 }
 
 #[test]
 fn context_of_a_row() {
     let text = "2026-08-22 02:53:35,user,domain,a.example,#phishing #kit,https://x.example/1\n";
     let indicator = &import(text, &Profile::default()).reports[0].indicators[0];
-    assert_eq!(
-        (indicator.kind.kind, indicator.comment.as_str()),
-        (7, "#phishing #kit")
-    );
+    assert_eq!((indicator.kind.kind, indicator.comment.as_str()), (7, "#phishing #kit"));
     assert_eq!(indicator.valid_from, 1_787_367_215_000);
     let text = "value,type,note,confidence,valid_until\na.example,domain,a note,80%,2027-01-01\n";
     let indicator = &import(text, &Profile::default()).reports[0].indicators[0];
-    assert_eq!(
-        (indicator.confidence, indicator.comment.as_str()),
-        (Some(80), "a note")
-    );
+    assert_eq!((indicator.confidence, indicator.comment.as_str()), (Some(80), "a note"));
     assert!(indicator.valid_until > 1_798_000_000_000);
 }
 
@@ -121,11 +87,7 @@ fn a_bad_row_is_told_by_line_and_column() {
         "type,value\ndomain,a.example\nCommand line,curl http://b.example\nsha256,zz\n\ndomain,c.example\n";
     let found = import(text, &Profile::default());
     assert_eq!(shown(&found), ["domain a.example", "domain c.example"]);
-    let told: Vec<_> = found
-        .skipped
-        .iter()
-        .map(|skipped| (skipped.line, skipped.path.as_str()))
-        .collect();
+    let told: Vec<_> = found.skipped.iter().map(|skipped| (skipped.line, skipped.path.as_str())).collect();
     assert_eq!(told, [(Some(3), "value"), (Some(4), "value")]);
     assert!(found.skipped[0].why.contains("`Command line`"));
 }
@@ -134,11 +96,8 @@ fn a_bad_row_is_told_by_line_and_column() {
 fn a_tlp_column_marks_its_rows() {
     let text = "domain,tlp\na.example,TLP:GREEN\nb.example,amber\nc.example,\nd.example,blue\n";
     let found = import(text, &Profile::default());
-    let marked: Vec<_> = found
-        .reports
-        .iter()
-        .map(|report| (report.marking.tlp, report.indicators.len()))
-        .collect();
+    let marked: Vec<_> =
+        found.reports.iter().map(|report| (report.marking.tlp, report.indicators.len())).collect();
     assert_eq!(marked, [(None, 1), (Some(Tlp::Green), 1), (Some(Tlp::Amber), 1)]);
     assert_eq!(found.skipped[0].line, Some(5));
     let found = import("# TLP:AMBER\ndomain,x\na.example,\n", &Profile::default());
@@ -156,12 +115,7 @@ fn a_profile_maps_columns() {
     assert_eq!((indicator.comment.as_str(), indicator.kind.kind), ("because", 7));
     assert!(indicator.valid_from > 0);
     let profile = Profile::parse("[columns]\nvalue = 'absent'").unwrap();
-    let input = Input {
-        bytes: text.as_bytes(),
-        name: "x",
-        source: "y",
-        org: OrgId([7; 32]),
-        profile: &profile,
-    };
+    let input =
+        Input { bytes: text.as_bytes(), name: "x", source: "y", org: OrgId([7; 32]), profile: &profile };
     assert!(matches!(crate::import(&input), Err(ImportError::Column(name)) if name == "absent"));
 }

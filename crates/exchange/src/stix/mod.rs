@@ -20,20 +20,11 @@ use crate::{Format, Found, ImportError, Input, PartialMarking, json, names};
 use object::{Body, Object, Sign, is_support};
 
 /// The row of the table of formats.
-pub const FORMAT: Format = Format {
-    name: "stix",
-    sniff,
-    parse,
-};
+pub const FORMAT: Format = Format { name: "stix", sniff, parse };
 
 fn sniff(bytes: &[u8]) -> bool {
-    const WORDS: &[&str] = &[
-        "\"bundle\"",
-        "\"bundle--",
-        "\"spec_version\"",
-        "\"indicator--",
-        "\"pattern_type\"",
-    ];
+    const WORDS: &[&str] =
+        &["\"bundle\"", "\"bundle--", "\"spec_version\"", "\"indicator--", "\"pattern_type\""];
     json::is_json(bytes) && json::mentions(bytes, WORDS)
 }
 
@@ -63,10 +54,7 @@ fn unfold<'a>(
         json::array(raw)?
     } else {
         let fields = json::fields(raw)?;
-        match fields
-            .get("objects")
-            .filter(|objects| objects.get().starts_with('['))
-        {
+        match fields.get("objects").filter(|objects| objects.get().starts_with('[')) {
             Some(list) => json::array(list)?,
             None => vec![raw],
         }
@@ -117,22 +105,15 @@ struct Bundle<'a> {
 
 impl<'a> Bundle<'a> {
     fn new(objects: Vec<Object<'a>>, found: &mut Found) -> Self {
-        let place: HashMap<String, usize> = objects
-            .iter()
-            .enumerate()
-            .map(|(at, object)| (object.id.clone(), at))
-            .collect();
+        let place: HashMap<String, usize> =
+            objects.iter().enumerate().map(|(at, object)| (object.id.clone(), at)).collect();
         let mut bundle = Self {
             observed_only: !objects.iter().any(|object| object.indicator().is_some()),
             markings: Vec::new(),
             place,
             objects,
         };
-        bundle.markings = bundle
-            .objects
-            .iter()
-            .map(|object| bundle.marking(object, found))
-            .collect();
+        bundle.markings = bundle.objects.iter().map(|object| bundle.marking(object, found)).collect();
         bundle
     }
 
@@ -196,12 +177,7 @@ impl<'a> Bundle<'a> {
     /// The objects of a report, in order of the file: those it refers to, relationships among them, and what explains them.
     fn members(&self, report: usize, links: &[Vec<usize>]) -> Vec<usize> {
         let mut inside = BTreeSet::from([report]);
-        inside.extend(
-            self.objects[report]
-                .members
-                .iter()
-                .filter_map(|id| self.place.get(id)),
-        );
+        inside.extend(self.objects[report].members.iter().filter_map(|id| self.place.get(id)));
         let named: Vec<usize> = inside.iter().copied().collect();
         let joins = |link: &Object<'_>, inside: &BTreeSet<usize>| {
             link.refs.iter().all(|id| {
@@ -220,12 +196,7 @@ impl<'a> Bundle<'a> {
         let mut open: Vec<usize> = inside.iter().copied().collect();
         while let Some(at) = open.pop() {
             let object = &self.objects[at];
-            for id in object
-                .refs
-                .iter()
-                .chain(&object.members)
-                .chain(&object.marking_refs)
-            {
+            for id in object.refs.iter().chain(&object.members).chain(&object.marking_refs) {
                 if let Some(target) = self.place.get(id)
                     && (is_support(&self.objects[*target].kind)
                         || !self.objects[*target].observed().is_empty())
@@ -259,12 +230,8 @@ impl<'a> Bundle<'a> {
         draft.description = report.description.clone();
         draft.created = report.created;
         draft.modified = report.modified;
-        draft.labels = report
-            .labels
-            .iter()
-            .filter(|label| !PartialMarking::default().add_tag(label))
-            .cloned()
-            .collect();
+        draft.labels =
+            report.labels.iter().filter(|label| !PartialMarking::default().add_tag(label)).cloned().collect();
         draft.marking = self.marking_of_report(at, members);
         self.fill(&mut draft, members, input, found);
         draft.finish(input, found);
@@ -276,23 +243,18 @@ impl<'a> Bundle<'a> {
         let base = if own.tlp.is_some() {
             own
         } else {
-            let content = members
-                .iter()
-                .filter(|at| self.objects[**at].indicator().is_some());
+            let content = members.iter().filter(|at| self.objects[**at].indicator().is_some());
             PartialMarking::of_parts(content.map(|at| self.markings[*at])).raised_to(own)
         };
-        members
-            .iter()
-            .fold(base, |whole, at| whole.raised_to(self.markings[*at]))
+        members.iter().fold(base, |whole, at| whole.raised_to(self.markings[*at]))
     }
 
     /// What is in no report: a list for each marking, so that nothing is made stricter by its neighbours, and nothing
     /// unmarked leaves with what is marked.
     fn rest(&self, assigned: &[bool], input: &Input<'_>, found: &mut Found) {
         let rest: Vec<usize> = (0..self.objects.len()).filter(|at| !assigned[*at]).collect();
-        let (support, content): (Vec<usize>, Vec<usize>) = rest
-            .into_iter()
-            .partition(|at| is_support(&self.objects[*at].kind));
+        let (support, content): (Vec<usize>, Vec<usize>) =
+            rest.into_iter().partition(|at| is_support(&self.objects[*at].kind));
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for at in content {
             groups.entry(group_name(&self.markings[at])).or_default().push(at);
@@ -300,11 +262,7 @@ impl<'a> Bundle<'a> {
         if let Some(largest) = groups.values_mut().max_by_key(|group| group.len()) {
             largest.extend(support);
         } else if found.reports.is_empty() {
-            found.skip(
-                None,
-                input.name,
-                "it holds no indicator, observed value or report",
-            );
+            found.skip(None, input.name, "it holds no indicator, observed value or report");
         }
         for (name, group) in groups {
             let mut draft = Draft::list(input, &name);
@@ -313,9 +271,9 @@ impl<'a> Bundle<'a> {
                 .filter(|at| !is_support(&self.objects[**at].kind))
                 .map(|at| self.markings[*at])
                 .collect();
-            draft.marking = group.iter().fold(PartialMarking::of_parts(members), |whole, at| {
-                whole.raised_to(self.markings[*at])
-            });
+            draft.marking = group
+                .iter()
+                .fold(PartialMarking::of_parts(members), |whole, at| whole.raised_to(self.markings[*at]));
             self.name(&mut draft, &group);
             self.fill(&mut draft, &group, input, found);
             draft.finish(input, found);
@@ -332,18 +290,11 @@ impl<'a> Bundle<'a> {
             .take(4)
             .collect();
         if (1..=3).contains(&threats.len()) {
-            draft.title = threats
-                .iter()
-                .map(|object| &*object.name)
-                .collect::<Vec<_>>()
-                .join(", ");
+            draft.title = threats.iter().map(|object| &*object.name).collect::<Vec<_>>().join(", ");
             draft.description = threats[0].description.clone();
         }
-        let creators: HashSet<&String> = group
-            .iter()
-            .filter_map(|at| self.objects[*at].creator.as_ref())
-            .take(100_000)
-            .collect();
+        let creators: HashSet<&String> =
+            group.iter().filter_map(|at| self.objects[*at].creator.as_ref()).take(100_000).collect();
         if creators.len() == 1
             && let Some(name) = group.iter().find_map(|at| self.creator(&self.objects[*at]))
         {
@@ -368,9 +319,7 @@ impl<'a> Bundle<'a> {
             if let Some(sign) = object.indicator() {
                 indicators(object, sign, input, &mut draft.indicators, found);
             } else if self.observed_only {
-                draft
-                    .indicators
-                    .extend(object.observed().iter().map(|value| seen(object, value)));
+                draft.indicators.extend(object.observed().iter().map(|value| seen(object, value)));
             }
             draft.originals.push(Kept {
                 raw: object.raw,
@@ -383,11 +332,7 @@ impl<'a> Bundle<'a> {
     /// The indicator that an object is, or is about.
     fn indicator_of(&self, object: &Object<'_>) -> Option<[u8; 16]> {
         let own = std::iter::once(object);
-        let ends = object
-            .refs
-            .iter()
-            .filter(|_| is_link(object))
-            .filter_map(|id| self.get(id));
+        let ends = object.refs.iter().filter(|_| is_link(object)).filter_map(|id| self.get(id));
         own.chain(ends)
             .find(|object| object.indicator().is_some())
             .and_then(|object| object.uuid)
@@ -407,10 +352,7 @@ fn group_name(marking: &PartialMarking) -> String {
 
 /// A value that was observed, and of which nobody says that it is bad.
 fn seen(object: &Object<'_>, value: &Observable) -> Indicator {
-    Indicator {
-        id: object.uuid.map(|uuid| uuid.into_bytes()),
-        ..names::plain_indicator(value.clone())
-    }
+    Indicator { id: object.uuid.map(|uuid| uuid.into_bytes()), ..names::plain_indicator(value.clone()) }
 }
 
 /// The values of an indicator, and its pattern where they are not all it says.
@@ -433,16 +375,9 @@ fn indicators(
         _ => pattern::Named::default(),
     };
     let said = sign.kinds.iter().find_map(|kind| names::kind_named(kind));
-    let said = said
-        .or_else(|| input.profile.kind.clone())
-        .unwrap_or_else(names::unknown_kind);
-    let tags = || {
-        object
-            .labels
-            .iter()
-            .map(String::as_str)
-            .filter(|tag| !PartialMarking::default().add_tag(tag))
-    };
+    let said = said.or_else(|| input.profile.kind.clone()).unwrap_or_else(names::unknown_kind);
+    let tags =
+        || object.labels.iter().map(String::as_str).filter(|tag| !PartialMarking::default().add_tag(tag));
     let model = Indicator {
         kind: names::refined(said, tags()),
         confidence: sign.confidence.or(input.profile.confidence),
@@ -450,15 +385,9 @@ fn indicators(
         valid_until: sign.valid_until,
         id: object.uuid.map(|uuid| uuid.into_bytes()),
         comment: names::comment(texts(object, &sign.pattern), tags()),
-        ..names::plain_indicator(Observable {
-            kind: language,
-            value: sign.pattern.as_bytes().to_vec(),
-        })
+        ..names::plain_indicator(Observable { kind: language, value: sign.pattern.as_bytes().to_vec() })
     };
-    out.extend(named.values.into_iter().map(|what| Indicator {
-        what,
-        ..model.clone()
-    }));
+    out.extend(named.values.into_iter().map(|what| Indicator { what, ..model.clone() }));
     if named.complete {
         return;
     }
@@ -466,10 +395,7 @@ fn indicators(
         return found.skip(
             object.line,
             &object.id,
-            format!(
-                "its pattern has {} bytes; at most {TEXT_MAX} are taken",
-                sign.pattern.len()
-            ),
+            format!("its pattern has {} bytes; at most {TEXT_MAX} are taken", sign.pattern.len()),
         );
     }
     out.push(model);

@@ -58,10 +58,7 @@ pub(super) struct Sign {
 
 /// What is no knowledge of its own: it only explains the rest.
 pub(super) fn is_support(kind: &str) -> bool {
-    matches!(
-        kind,
-        "identity" | "marking-definition" | "extension-definition" | "language-content"
-    )
+    matches!(kind, "identity" | "marking-definition" | "extension-definition" | "language-content")
 }
 
 impl<'a> Object<'a> {
@@ -90,19 +87,14 @@ impl<'a> Object<'a> {
         Ok(Self {
             raw: raw.get(),
             line,
-            uuid: id
-                .rsplit_once("--")
-                .and_then(|(_, uuid)| Uuid::parse_str(uuid).ok()),
+            uuid: id.rsplit_once("--").and_then(|(_, uuid)| Uuid::parse_str(uuid).ok()),
             id,
             name: json::text(&map, "name").unwrap_or_default().to_owned(),
             description: json::text(&map, "description").unwrap_or_default().to_owned(),
             created,
             modified: time("modified").max(created),
             revoked: json::flag(&map, "revoked") == Some(true),
-            members: json::texts(&map, "object_refs")
-                .take(REFS_MAX)
-                .map(str::to_owned)
-                .collect(),
+            members: json::texts(&map, "object_refs").take(REFS_MAX).map(str::to_owned).collect(),
             refs: references(&map),
             creator: json::text(&map, "created_by_ref").map(str::to_owned),
             marking_refs: marking_refs(&map),
@@ -161,11 +153,7 @@ fn sign(map: &Map<String, Value>, labels: &[String]) -> Result<Sign, String> {
 /// standard's ids mean at least what the standard says, whatever stands in the file.
 fn marking(map: &Map<String, Value>) -> Body {
     let id = json::text(map, "id").unwrap_or_default();
-    let in_definition = |field| {
-        map.get("definition")
-            .and_then(|it| it.get(field))
-            .and_then(Value::as_str)
-    };
+    let in_definition = |field| map.get("definition").and_then(|it| it.get(field)).and_then(Value::as_str);
     let in_extension = |field: &str| {
         map.get("extensions")
             .and_then(Value::as_object)
@@ -194,11 +182,7 @@ fn marking_refs(map: &Map<String, Value>) -> Vec<String> {
         .into_iter()
         .flatten()
         .filter_map(|granular| granular.get("marking_ref").and_then(Value::as_str));
-    json::texts(map, "object_marking_refs")
-        .chain(granular)
-        .take(1_000)
-        .map(str::to_owned)
-        .collect()
+    json::texts(map, "object_marking_refs").chain(granular).take(1_000).map(str::to_owned).collect()
 }
 
 fn references(map: &Map<String, Value>) -> Vec<String> {
@@ -210,12 +194,7 @@ fn references(map: &Map<String, Value>) -> Vec<String> {
         match value {
             Value::String(id) if field.ends_with("_ref") => refs.push(id.clone()),
             Value::Array(ids) if field.ends_with("_refs") => {
-                refs.extend(
-                    ids.iter()
-                        .filter_map(Value::as_str)
-                        .take(REFS_MAX)
-                        .map(str::to_owned),
-                );
+                refs.extend(ids.iter().filter_map(Value::as_str).take(REFS_MAX).map(str::to_owned));
             }
             _ => {}
         }
@@ -234,12 +213,7 @@ fn observable_type(kind: &str) -> bool {
 /// STIX 2.0 observed data holds its objects itself.
 fn embedded(map: &Map<String, Value>) -> Vec<Observable> {
     let mut values = Vec::new();
-    for object in map
-        .get("objects")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flat_map(Map::values)
-    {
+    for object in map.get("objects").and_then(Value::as_object).into_iter().flat_map(Map::values) {
         if let Some(object) = object.as_object()
             && let Some(kind) = json::text(object, "type")
         {
@@ -288,7 +262,5 @@ fn leaves(path: &str, value: &Value, values: &mut Vec<Observable>) {
 
 fn known(path: &str, text: &str) -> Option<Observable> {
     let row = Type::by_stix_path(path).next()?;
-    (row.id != kind::ACCOUNT)
-        .then(|| pattern::value(path, text))
-        .flatten()
+    (row.id != kind::ACCOUNT).then(|| pattern::value(path, text)).flatten()
 }

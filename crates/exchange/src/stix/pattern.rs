@@ -29,22 +29,14 @@ pub(super) struct PatternError {
 
 /// Reads a pattern.
 pub(super) fn read(text: &str) -> Result<Named, PatternError> {
-    let mut parser = Parser {
-        text,
-        at: 0,
-        depth: 0,
-        left: VALUES_MAX,
-    };
+    let mut parser = Parser { text, at: 0, depth: 0, left: VALUES_MAX };
     let mut named = parser.observations()?.settled();
     parser.space();
     if parser.at < text.len() {
         return Err(parser.error("something after its end"));
     }
     named.complete &= !named.values.is_empty();
-    Ok(Named {
-        values: named.values,
-        complete: named.complete,
-    })
+    Ok(Named { values: named.values, complete: named.complete })
 }
 
 /// What a part of a pattern names. An account's platform and handle stand in two comparisons of one AND.
@@ -62,10 +54,7 @@ impl Part {
     }
 
     fn neutral() -> Self {
-        Self {
-            complete: true,
-            ..Self::default()
-        }
+        Self { complete: true, ..Self::default() }
     }
 
     fn join(mut self, other: Self) -> Self {
@@ -80,10 +69,7 @@ impl Part {
     fn settled(mut self) -> Self {
         let platform = self.platform.take();
         for handle in std::mem::take(&mut self.handles) {
-            match platform
-                .as_deref()
-                .map(|platform| observable::account(platform, &handle))
-            {
+            match platform.as_deref().map(|platform| observable::account(platform, &handle)) {
                 Some(Ok(account)) => self.values.push(account),
                 Some(Err(_)) | None => self.complete = false,
             }
@@ -262,13 +248,9 @@ impl<'a> Parser<'a> {
             }
         }
         // An address inside a network is what listing the network means.
-        for (word, equal) in [
-            ("IN", true),
-            ("ISSUBSET", true),
-            ("ISSUPERSET", false),
-            ("LIKE", false),
-            ("MATCHES", false),
-        ] {
+        for (word, equal) in
+            [("IN", true), ("ISSUBSET", true), ("ISSUPERSET", false), ("LIKE", false), ("MATCHES", false)]
+        {
             if self.keyword(word) {
                 return Ok(equal);
             }
@@ -305,11 +287,7 @@ impl<'a> Parser<'a> {
                 break;
             }
         }
-        if path.contains(':') {
-            Ok(path)
-        } else {
-            Err(self.error("no object path"))
-        }
+        if path.contains(':') { Ok(path) } else { Err(self.error("no object path")) }
     }
 
     fn literal(&mut self) -> Result<Literal, PatternError> {
@@ -387,11 +365,7 @@ impl<'a> Parser<'a> {
         }
         let part = inner(self)?;
         self.depth -= 1;
-        if self.sign(close) {
-            Ok(part.settled())
-        } else {
-            Err(self.error("a bracket without end"))
-        }
+        if self.sign(close) { Ok(part.settled()) } else { Err(self.error("a bracket without end")) }
     }
 
     fn sign(&mut self, sign: char) -> bool {
@@ -404,9 +378,7 @@ impl<'a> Parser<'a> {
     fn keyword(&mut self, word: &str) -> bool {
         self.space();
         let rest = &self.text[self.at..];
-        let found = rest
-            .get(..word.len())
-            .is_some_and(|head| head.eq_ignore_ascii_case(word))
+        let found = rest.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
             && !rest[word.len()..]
                 .starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':'));
         self.at += if found { word.len() } else { 0 };
@@ -451,10 +423,7 @@ mod tests {
 
     fn shown(pattern: &str) -> (Vec<String>, bool) {
         let named = read(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
-        let values = named
-            .values
-            .iter()
-            .map(|value| format!("{} {}", value.type_name(), value.show()));
+        let values = named.values.iter().map(|value| format!("{} {}", value.type_name(), value.show()));
         (values.collect(), named.complete)
     }
 
@@ -463,14 +432,8 @@ mod tests {
         for (pattern, values) in [
             ("[domain-name:value = 'Evil.example']", "domain evil.example"),
             ("[domain-name:value='192.0.2.7']", "ipv4 192.0.2.7"),
-            (
-                "[  ipv4-addr:value  =  '192.0.2.0/24'  ]",
-                "ipv4-net 192.0.2.0/24",
-            ),
-            (
-                "[ipv4-addr:value ISSUBSET '192.0.2.0/24']",
-                "ipv4-net 192.0.2.0/24",
-            ),
+            ("[  ipv4-addr:value  =  '192.0.2.0/24'  ]", "ipv4-net 192.0.2.0/24"),
+            ("[ipv4-addr:value ISSUBSET '192.0.2.0/24']", "ipv4-net 192.0.2.0/24"),
             (
                 "[file:hashes.md5 = 'd41d8cd98f00b204e9800998ecf8427e']",
                 "md5 d41d8cd98f00b204e9800998ecf8427e",
@@ -480,10 +443,7 @@ mod tests {
                 "md5 d41d8cd98f00b204e9800998ecf8427e",
             ),
             ("[app:id = 'com.evil.app']", "app com.evil.app"),
-            (
-                "[domain-name:value IN ('a.example', 'b.example')]",
-                "domain a.example,domain b.example",
-            ),
+            ("[domain-name:value IN ('a.example', 'b.example')]", "domain a.example,domain b.example"),
             (
                 "[domain-name:value = 'a.example' OR url:value = 'http://b.example/']",
                 "domain a.example,url http://b.example/",
@@ -503,11 +463,7 @@ mod tests {
             ("[mutex:name = 'it\\'s \\\\ here']", "mutex it's \\ here"),
             ("[autonomous-system:number = 64496]", "asn AS64496"),
         ] {
-            assert_eq!(
-                shown(pattern),
-                (values.split(',').map(str::to_owned).collect(), true),
-                "{pattern}"
-            );
+            assert_eq!(shown(pattern), (values.split(',').map(str::to_owned).collect(), true), "{pattern}");
         }
     }
 
@@ -522,23 +478,11 @@ mod tests {
             ("[network-traffic:dst_ref.type = 'ipv4-addr']", 0),
             ("[user-account:account_login = 'some']", 0),
             ("[file:name = 'a.exe' AND file:size = 12]", 0),
-            (
-                "[file:hashes.MD5 = 'd41d8cd98f00b204e9800998ecf8427e' AND file:size = 12]",
-                1,
-            ),
+            ("[file:hashes.MD5 = 'd41d8cd98f00b204e9800998ecf8427e' AND file:size = 12]", 1),
             ("[file:name = 'a.exe' OR file:size = 12]", 1),
-            (
-                "[domain-name:value = 'a.example'] AND [domain-name:value = 'b.example']",
-                0,
-            ),
-            (
-                "[domain-name:value = 'a.example'] FOLLOWEDBY [domain-name:value = 'b.example']",
-                0,
-            ),
-            (
-                "[domain-name:value = 'a.example'] REPEATS 5 TIMES WITHIN 10 SECONDS",
-                0,
-            ),
+            ("[domain-name:value = 'a.example'] AND [domain-name:value = 'b.example']", 0),
+            ("[domain-name:value = 'a.example'] FOLLOWEDBY [domain-name:value = 'b.example']", 0),
+            ("[domain-name:value = 'a.example'] REPEATS 5 TIMES WITHIN 10 SECONDS", 0),
             ("[file:hashes.'SHA-256' = 'f00']", 0),
         ] {
             let (values, complete) = shown(pattern);

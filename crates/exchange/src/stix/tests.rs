@@ -58,11 +58,7 @@ fn domains(indicators: &[Indicator]) -> Vec<String> {
 
 #[test]
 fn a_report_takes_what_it_refers_to() {
-    let refs = format!(
-        r#","name":"A case","object_refs":["{}","{}"]"#,
-        id("indicator", 1),
-        id("malware", 1)
-    );
+    let refs = format!(r#","name":"A case","object_refs":["{}","{}"]"#, id("indicator", 1), id("malware", 1));
     let creator = format!(r#","created_by_ref":"{}""#, id("identity", 1));
     let objects = [
         object("identity", 1, r#","name":"ESAFE""#),
@@ -72,27 +68,14 @@ fn a_report_takes_what_it_refers_to() {
         object(
             "relationship",
             1,
-            &format!(
-                r#","source_ref":"{}","target_ref":"{}""#,
-                id("indicator", 1),
-                id("malware", 1)
-            ),
+            &format!(r#","source_ref":"{}","target_ref":"{}""#, id("indicator", 1), id("malware", 1)),
         ),
-        object(
-            "report",
-            9,
-            &(refs + &creator + r#","labels":["phish","tlp:green"]"#),
-        ),
+        object("report", 9, &(refs + &creator + r#","labels":["phish","tlp:green"]"#)),
     ];
     let found = import(&objects);
-    let [report, rest] = &found.reports[..] else {
-        panic!("{} reports", found.reports.len())
-    };
+    let [report, rest] = &found.reports[..] else { panic!("{} reports", found.reports.len()) };
     assert_eq!(report.subject.to_string(), &id("report", 9)[8..]);
-    assert_eq!(
-        (report.title.as_str(), report.origin.name.as_str()),
-        ("A case", "ESAFE")
-    );
+    assert_eq!((report.title.as_str(), report.origin.name.as_str()), ("A case", "ESAFE"));
     assert_eq!(
         (report.labels.as_slice(), report.marking.tlp),
         (["phish".to_owned()].as_slice(), Some(Tlp::Green))
@@ -169,19 +152,12 @@ fn a_strict_object_raises_its_report() {
         id("indicator", 2),
         marked(Tlp::Green)
     );
-    let objects = [
-        indicator(1, &marked(Tlp::Amber)),
-        indicator(2, ""),
-        object("report", 9, &refs),
-    ];
+    let objects = [indicator(1, &marked(Tlp::Amber)), indicator(2, ""), object("report", 9, &refs)];
     let marking = import(&objects).reports[0].marking;
     assert_eq!((marking.tlp, marking.floor), (Some(Tlp::Amber), Some(Tlp::Amber)));
     // Where the report says nothing, an unmarked indicator leaves the whole unmarked, and bound.
-    let objects = [
-        objects[0].clone(),
-        objects[1].clone(),
-        object("report", 9, &refs.replace(&marked(Tlp::Green), "")),
-    ];
+    let objects =
+        [objects[0].clone(), objects[1].clone(), object("report", 9, &refs.replace(&marked(Tlp::Green), ""))];
     let marking = import(&objects).reports[0].marking;
     assert_eq!((marking.tlp, marking.floor), (None, Some(Tlp::Amber)));
 }
@@ -191,17 +167,12 @@ fn context_of_an_indicator() {
     let more = r#","name":"h1.example","description":"seen in mail","indicator_types":["malicious-activity"],"confidence":85,
         "labels":["phishing"],"valid_until":"2027-01-01T00:00:00Z""#;
     let found = import(&[indicator(1, more), indicator(2, r#","confidence":300"#)]);
-    let [one, two] = &found.reports[0].indicators[..] else {
-        panic!()
-    };
+    let [one, two] = &found.reports[0].indicators[..] else { panic!() };
     assert_eq!(
         (one.kind.kind, one.confidence, one.comment.as_str()),
         (7, Some(85), "seen in mail #phishing")
     );
-    assert_eq!(
-        (one.valid_from, one.valid_until),
-        (1_767_225_600_000, 1_798_761_600_000)
-    );
+    assert_eq!((one.valid_from, one.valid_until), (1_767_225_600_000, 1_798_761_600_000));
     assert_eq!(
         one.id.map(uuid::Uuid::from_bytes).map(|uuid| uuid.to_string()),
         Some(id("indicator", 1)[11..].to_owned())
@@ -212,11 +183,7 @@ fn context_of_an_indicator() {
 #[test]
 fn patterns_that_are_no_values_are_kept() {
     let pattern = |n, language: &str, text: &str| {
-        object(
-            "indicator",
-            n,
-            &format!(r#","pattern_type":"{language}","pattern":"{text}""#),
-        )
+        object("indicator", n, &format!(r#","pattern_type":"{language}","pattern":"{text}""#))
     };
     let found = import(&[
         pattern(1, "stix", "[file:name LIKE 'a%']"),
@@ -226,11 +193,7 @@ fn patterns_that_are_no_values_are_kept() {
         object("indicator", 5, ""),
         object("indicator", 6, r#","pattern":5"#),
     ]);
-    let kinds: Vec<_> = found.reports[0]
-        .indicators
-        .iter()
-        .map(|indicator| indicator.what.kind)
-        .collect();
+    let kinds: Vec<_> = found.reports[0].indicators.iter().map(|indicator| indicator.what.kind).collect();
     assert_eq!(kinds, [0x4000, 0x4000, 0x4001]);
     let told: Vec<_> = found.skipped.iter().map(|skipped| skipped.path.clone()).collect();
     assert_eq!(told, [id("indicator", 5), id("indicator", 6), id("indicator", 3)]);
@@ -238,9 +201,7 @@ fn patterns_that_are_no_values_are_kept() {
 
 #[test]
 fn revoked_and_older_versions_do_not_count() {
-    let newer = indicator(1, "")
-        .replace("2026-01-02", "2026-02-02")
-        .replace("h1.example", "new.example");
+    let newer = indicator(1, "").replace("2026-01-02", "2026-02-02").replace("h1.example", "new.example");
     let found = import(&[newer, indicator(1, ""), indicator(2, r#","revoked":true"#)]);
     assert_eq!(domains(&found.reports[0].indicators), ["new.example"]);
     assert_eq!((found.counts.duplicates, found.counts.withdrawn), (1, 1));
@@ -248,12 +209,8 @@ fn revoked_and_older_versions_do_not_count() {
 
 #[test]
 fn one_document_a_line_and_envelopes() {
-    let lines = format!(
-        "{}\n{{broken\n{}\n{}\n",
-        bundle(1, &[indicator(1, "")]),
-        indicator(2, ""),
-        indicator(3, "")
-    );
+    let lines =
+        format!("{}\n{{broken\n{}\n{}\n", bundle(1, &[indicator(1, "")]), indicator(2, ""), indicator(3, ""));
     let found = import_as("x.jsonl", &lines);
     assert_eq!(found.counts.indicators, 3);
     assert_eq!((found.skipped[0].line, found.counts.skipped), (Some(2), 1));
@@ -279,40 +236,16 @@ fn observed_values_count_only_without_indicators() {
     let found = import(&[file.clone(), account, old]);
     let mut shown = domains(&found.reports[0].indicators);
     shown.sort();
-    assert_eq!(
-        shown,
-        [
-            "192.0.2.7",
-            "AS64496",
-            "a.exe",
-            "d41d8cd98f00b204e9800998ecf8427e",
-            "telegram:some"
-        ]
-    );
-    assert!(
-        found.reports[0]
-            .indicators
-            .iter()
-            .all(|indicator| indicator.kind.kind == 0)
-    );
-    assert_eq!(
-        domains(&import(&[file, indicator(1, "")]).reports[0].indicators),
-        ["h1.example"]
-    );
+    assert_eq!(shown, ["192.0.2.7", "AS64496", "a.exe", "d41d8cd98f00b204e9800998ecf8427e", "telegram:some"]);
+    assert!(found.reports[0].indicators.iter().all(|indicator| indicator.kind.kind == 0));
+    assert_eq!(domains(&import(&[file, indicator(1, "")]).reports[0].indicators), ["h1.example"]);
 }
 
 #[test]
 fn nesting_without_end_costs_one_object() {
-    let deep = format!(
-        r#"{{"type":"note","id":"note--1","x":{}1{}}}"#,
-        "[".repeat(50_000),
-        "]".repeat(50_000)
-    );
+    let deep =
+        format!(r#"{{"type":"note","id":"note--1","x":{}1{}}}"#, "[".repeat(50_000), "]".repeat(50_000));
     let found = import(&[deep, indicator(1, "")]);
     assert_eq!((found.counts.indicators, found.counts.skipped), (1, 1));
-    assert!(
-        found.skipped[0].why.contains("recursion"),
-        "{}",
-        found.skipped[0].why
-    );
+    assert!(found.skipped[0].why.contains("recursion"), "{}", found.skipped[0].why);
 }

@@ -51,28 +51,15 @@ fn main() -> ExitCode {
             }
         }
     }
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options {
-        seconds: 10,
-        seed: 1,
-        only: Vec::new(),
-        write: None,
-    };
+    let mut options = Options { seconds: 10, seed: 1, only: Vec::new(), write: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| format!("`{word}` needs a value"))?;
-        let number = || {
-            value
-                .parse::<u64>()
-                .map_err(|_| format!("`{value}` is no number"))
-        };
+        let number = || value.parse::<u64>().map_err(|_| format!("`{value}` is no number"));
         match word.as_str() {
             "--seconds" => options.seconds = number()?,
             "--seed" => options.seed = number()?,
@@ -88,9 +75,7 @@ fn options() -> Result<Options, String> {
 /// Built inputs, the files of `seeds/NAME`, and real files.
 fn inputs(target: &Target) -> Vec<Vec<u8>> {
     let mut all = (target.built)();
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("seeds")
-        .join(target.name);
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target.name);
     let mut files = Vec::new();
     collect(&own, &mut files);
     if let Some(data) = std::env::var_os("TOCSIN_DATA") {
@@ -98,10 +83,7 @@ fn inputs(target: &Target) -> Vec<Vec<u8>> {
             collect(&Path::new(&data).join(folder), &mut files);
         }
     }
-    let read = files
-        .iter()
-        .take(REAL_MAX)
-        .filter_map(|path| std::fs::read(path).ok());
+    let read = files.iter().take(REAL_MAX).filter_map(|path| std::fs::read(path).ok());
     all.extend(read.map(|mut bytes| {
         bytes.truncate(INPUT_MAX);
         bytes
@@ -161,11 +143,7 @@ fn one(target: &Target, input: &[u8]) -> Result<Duration, String> {
     let path = std::env::temp_dir().join(format!("tocsin-fuzz-{}-{:016x}", target.name, name_of(input)));
     let kept = std::fs::File::create(&path).and_then(|mut file| file.write_all(input));
     Err(match kept {
-        Ok(()) => format!(
-            "{what} after {took:?}; the input of {} bytes is {}",
-            input.len(),
-            path.display()
-        ),
+        Ok(()) => format!("{what} after {took:?}; the input of {} bytes is {}", input.len(), path.display()),
         Err(error) => format!("{what} after {took:?} on {input:02x?} (not kept: {error})"),
     })
 }

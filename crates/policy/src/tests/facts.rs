@@ -10,40 +10,18 @@ use crate::*;
 
 pub const DAY_MS: u64 = 86_400_000;
 pub const NOW_MS: u64 = 1_800_000_000_000;
-pub const HOME: Home = Home {
-    org: OrgId([1; 32]),
-    country: *b"AA",
-};
+pub const HOME: Home = Home { org: OrgId([1; 32]), country: *b"AA" };
 
 pub fn org(id: u8, name: &'static str) -> Org<'static> {
-    Org {
-        id: OrgId([id; 32]),
-        name,
-        kind: "csirt",
-        country: *b"BB",
-        regimes: &[],
-        roles: &[],
-        trust: None,
-    }
+    Org { id: OrgId([id; 32]), name, kind: "csirt", country: *b"BB", regimes: &[], roles: &[], trust: None }
 }
 
 pub fn person() -> Person<'static> {
-    Person {
-        name: "analyst",
-        roles: &[],
-        purposes: &[],
-        purpose: None,
-    }
+    Person { name: "analyst", roles: &[], purposes: &[], purpose: None }
 }
 
 pub fn consumer() -> Consumer<'static> {
-    Consumer {
-        name: "ids",
-        format: "suricata",
-        ceiling: Tlp::Green,
-        action: Pap::Red,
-        exercise: false,
-    }
+    Consumer { name: "ids", format: "suricata", ceiling: Tlp::Green, action: Pap::Red, exercise: false }
 }
 
 pub fn marking(tlp: Tlp) -> Marking {
@@ -59,10 +37,7 @@ pub fn record<'a>(author: &'a Org<'a>, marking: &'a Marking) -> RecordFacts<'a> 
     RecordFacts {
         header: HeaderFacts {
             author,
-            circle: Circle {
-                name: "mesh",
-                kind: CircleKind::Mesh,
-            },
+            circle: Circle { name: "mesh", kind: CircleKind::Mesh },
             class: Class::Content,
             kind: body::REPORT,
             tlp: Some(marking.tlp),

@@ -32,18 +32,9 @@ fn accepted() -> (Verdict, String) {
 fn header_and_body_must_agree() {
     assert_eq!(judged(|_| {}), accepted());
     assert_eq!(judged(|r| r.header.tlp = Some(Tlp::Clear)), refused("header-tlp"));
-    assert_eq!(
-        judged(|r| r.header.flags.personal = Personal::Possible),
-        refused("header-flags")
-    );
-    assert_eq!(
-        judged(|r| r.header.flags.exercise = true),
-        refused("header-flags")
-    );
-    assert_eq!(
-        judged(|r| r.header.flags.pap = Some(Pap::Red)),
-        refused("header-flags")
-    );
+    assert_eq!(judged(|r| r.header.flags.personal = Personal::Possible), refused("header-flags"));
+    assert_eq!(judged(|r| r.header.flags.exercise = true), refused("header-flags"));
+    assert_eq!(judged(|r| r.header.flags.pap = Some(Pap::Red)), refused("header-flags"));
     let inside = |tlp| move |r: &mut RecordFacts| r.body.as_mut().unwrap().strictest_inside = tlp;
     assert_eq!(judged(inside(Some(Tlp::Amber))), refused("tlp-inside"));
     assert_eq!(judged(inside(Some(Tlp::Clear))), accepted());
@@ -61,28 +52,16 @@ fn tlp_bounds_where_a_record_may_go() {
         (Tlp::AmberStrict, false),
         (Tlp::Red, false),
     ] {
-        let outside = if allowed {
-            accepted()
-        } else {
-            refused("tlp-direction")
-        };
+        let outside = if allowed { accepted() } else { refused("tlp-direction") };
         assert_eq!(judged_as(marking(tlp), |_| {}), outside, "{tlp} to the mesh");
         assert_eq!(judged_as(marking(tlp), other), outside, "{tlp} to a circle");
-        assert_eq!(
-            judged_as(marking(tlp), own),
-            accepted(),
-            "{tlp} to the own circle"
-        );
+        assert_eq!(judged_as(marking(tlp), own), accepted(), "{tlp} to the own circle");
 
         let (author, label) = (org(2, "author"), marking(tlp));
         let record = record(&author, &label);
         let mut decisions = decisions(PERMIT_ALL);
         assert_eq!(decisions.fetch(&record.header).allow, allowed, "fetch {tlp}");
-        assert_eq!(
-            decisions.forward(&record, &org(3, "peer")).allow,
-            allowed,
-            "forward {tlp}"
-        );
+        assert_eq!(decisions.forward(&record, &org(3, "peer")).allow, allowed, "forward {tlp}");
     }
     let sealed = |r: &mut RecordFacts| {
         r.header.cover = Cover::Sealed;
@@ -100,10 +79,7 @@ fn unmarked_stays_in_the_own_circle() {
         r.body.as_mut().unwrap().marking = None;
     };
     assert_eq!(judged(unmark), refused("unmarked"));
-    assert_eq!(
-        judged(|r| r.body.as_mut().unwrap().marking = None),
-        refused("unmarked")
-    );
+    assert_eq!(judged(|r| r.body.as_mut().unwrap().marking = None), refused("unmarked"));
     let own = |r: &mut RecordFacts| {
         unmark(r);
         r.header.circle.kind = CircleKind::Own;
@@ -114,15 +90,9 @@ fn unmarked_stays_in_the_own_circle() {
     own(&mut record);
     let mut decisions = decisions(PERMIT_ALL);
     let exported = decisions.export(&record, &consumer());
-    assert_eq!(
-        (exported.allow, decisions.rule_name(exported.rule)),
-        (false, "guardrail:unmarked")
-    );
+    assert_eq!((exported.allow, decisions.rule_name(exported.rule)), (false, "guardrail:unmarked"));
     let forwarded = decisions.forward(&record, &org(3, "peer"));
-    assert_eq!(
-        (forwarded.allow, decisions.rule_name(forwarded.rule)),
-        (false, "guardrail:own-circle")
-    );
+    assert_eq!((forwarded.allow, decisions.rule_name(forwarded.rule)), (false, "guardrail:own-circle"));
     assert!(decisions.query(&record, &person()).allow);
 }
 
@@ -154,10 +124,7 @@ fn personal_data_needs_purpose_and_retention() {
     personal.purposes = vec![purpose("none")];
     assert_eq!(judged_as(personal.clone(), |_| {}), refused("personal"));
     personal.purposes.clear();
-    assert_eq!(
-        judged_as(personal.clone(), |r| r.header.circle.kind = CircleKind::Own),
-        accepted()
-    );
+    assert_eq!(judged_as(personal.clone(), |r| r.header.circle.kind = CircleKind::Own), accepted());
     personal.personal = Personal::Possible;
     assert_eq!(judged_as(personal, |_| {}), accepted());
 }
@@ -174,10 +141,7 @@ fn countries_bind_the_own_node_and_partners() {
     let record = record(&author, &limited);
     let mut decisions = decisions(PERMIT_ALL);
     for (code, allow) in [(*b"CC", true), (*b"BB", false), (*b"cc", true), ([0, 1], false)] {
-        let peer = Org {
-            country: code,
-            ..org(3, "peer")
-        };
+        let peer = Org { country: code, ..org(3, "peer") };
         assert_eq!(decisions.forward(&record, &peer).allow, allow, "{code:?}");
     }
 }
@@ -194,10 +158,7 @@ fn what_is_newer_is_held_and_carried_unless_its_marking_is() {
     };
     assert_eq!(judged(unknown_kind), held);
     let mut code = marking(Tlp::Green);
-    code.codes = vec![Code {
-        kind: 9,
-        value: vec![],
-    }];
+    code.codes = vec![Code { kind: 9, value: vec![] }];
     assert_eq!(judged_as(code.clone(), |_| {}), held);
 
     let (author, green) = (org(2, "author"), marking(Tlp::Green));
@@ -226,10 +187,7 @@ fn control_and_withdrawal_are_never_withheld() {
         assert!(decisions.fetch(&record.header).allow);
         assert_eq!(decisions.judge(&record).verdict, Verdict::Accept);
         let forwarded = decisions.forward(&record, &org(3, "peer"));
-        assert_eq!(
-            (forwarded.allow, decisions.rule_name(forwarded.rule)),
-            (true, "guardrail:mesh-traffic")
-        );
+        assert_eq!((forwarded.allow, decisions.rule_name(forwarded.rule)), (true, "guardrail:mesh-traffic"));
     }
     assert!(!decisions.fetch(&record(&author, &green).header).allow);
 }
@@ -241,15 +199,9 @@ fn an_org_withholds_nothing_from_itself() {
     let record = record(&own, &green);
     assert!(decisions.fetch(&record.header).allow);
     let judged = decisions.judge(&record);
-    assert_eq!(
-        (judged.verdict, decisions.rule_name(judged.rule)),
-        (Verdict::Accept, "guardrail:own-org")
-    );
+    assert_eq!((judged.verdict, decisions.rule_name(judged.rule)), (Verdict::Accept, "guardrail:own-org"));
     assert!(decisions.forward(&record, &own).allow);
-    assert!(
-        !decisions.forward(&record, &org(3, "peer")).allow,
-        "own records too are asked about"
-    );
+    assert!(!decisions.forward(&record, &org(3, "peer")).allow, "own records too are asked about");
     let mut broken = record;
     broken.header.tlp = Some(Tlp::Clear);
     assert_eq!(decisions.judge(&broken).verdict, Verdict::Refuse);
@@ -278,18 +230,12 @@ fn a_consumer_gets_what_its_ceiling_action_and_kind_allow() {
     assert_eq!(export(&green, &consumer()), "all");
     assert_eq!(export(&marking(Tlp::Amber), &consumer()), "guardrail:tlp-ceiling");
     green.pap = Some(Pap::Amber);
-    let blocking = Consumer {
-        action: Pap::Green,
-        ..consumer()
-    };
+    let blocking = Consumer { action: Pap::Green, ..consumer() };
     assert_eq!(export(&green, &blocking), "guardrail:pap");
     assert_eq!(export(&green, &consumer()), "all");
     green.pap = Some(Pap::Green);
     assert_eq!(export(&green, &blocking), "all");
-    let drill = Consumer {
-        exercise: true,
-        ..consumer()
-    };
+    let drill = Consumer { exercise: true, ..consumer() };
     assert_eq!(export(&green, &drill), "guardrail:exercise");
     green.exercise = true;
     assert_eq!(export(&green, &consumer()), "guardrail:exercise");

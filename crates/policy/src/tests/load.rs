@@ -24,16 +24,10 @@ fn a_fault_tells_its_line_and_rule() {
     let misspelt = faults(&format!(
         "{text}@id(\"bad\")\nforbid (principal, action == Action::\"accept\", resource)\nwhen {{ resource.tpl > 2 }};"
     ));
-    assert_eq!(
-        (misspelt[0].line, misspelt[0].rule.as_deref()),
-        (6, Some("bad")),
-        "{misspelt:?}"
-    );
+    assert_eq!((misspelt[0].line, misspelt[0].rule.as_deref()), (6, Some("bad")), "{misspelt:?}");
     assert!(misspelt[0].message.contains("tpl"), "{misspelt:?}");
 
-    let unnamed = faults(&format!(
-        "{text}permit (principal, action == Action::\"hold\", resource);"
-    ));
+    let unnamed = faults(&format!("{text}permit (principal, action == Action::\"hold\", resource);"));
     assert_eq!(unnamed[0].line, 4);
     assert!(unnamed[0].message.contains("@id"), "{unnamed:?}");
 
@@ -45,10 +39,7 @@ fn a_fault_tells_its_line_and_rule() {
 #[test]
 fn what_the_schema_forbids_is_refused() {
     for (rule, why) in [
-        (
-            "permit (principal, action == Action::\"fech\", resource);",
-            "an action",
-        ),
+        ("permit (principal, action == Action::\"fech\", resource);", "an action"),
         (
             "permit (principal, action == Action::\"accept\", resource) when { principal.kind == OrgKind::\"plice\" };",
             "a member",
@@ -65,10 +56,7 @@ fn what_the_schema_forbids_is_refused() {
             "permit (principal, action == Action::\"accept\", resource) when { resource.tlp == \"GREEN\" };",
             "a type",
         ),
-        (
-            "permit (principal == ?principal, action == Action::\"accept\", resource);",
-            "a slot",
-        ),
+        ("permit (principal == ?principal, action == Action::\"accept\", resource);", "a slot"),
     ] {
         let found = faults(&format!("@id(\"x\")\n{rule}"));
         assert!(!found.is_empty() && found[0].line > 0, "{why}: {found:?}");
@@ -77,11 +65,7 @@ fn what_the_schema_forbids_is_refused() {
         let text = format!("@id(\"{id}\") permit (principal, action == Action::\"accept\", resource);");
         assert_eq!(faults(&text)[0].line, 1, "{id}");
     }
-    assert!(
-        faults(&" ".repeat(MAX_TEXT_BYTES + 1))[0]
-            .message
-            .contains("longer")
-    );
+    assert!(faults(&" ".repeat(MAX_TEXT_BYTES + 1))[0].message.contains("longer"));
     let many: String = (0..=MAX_RULES)
         .map(|n| format!("@id(\"r{n}\") permit (principal, action == Action::\"hold\", resource);\n"))
         .collect();
@@ -95,10 +79,7 @@ fn a_rule_that_can_never_apply_is_warned_of() {
     )
     .unwrap();
     assert_eq!(policy.warnings().len(), 1, "{:?}", policy.warnings());
-    assert_eq!(
-        (policy.warnings()[0].line, policy.warnings()[0].rule.as_deref()),
-        (2, Some("never"))
-    );
+    assert_eq!((policy.warnings()[0].line, policy.warnings()[0].rule.as_deref()), (2, Some("never")));
 }
 
 #[test]

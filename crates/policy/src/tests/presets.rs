@@ -29,87 +29,44 @@ fn judgements() {
     let green = marking(Tlp::Green);
     let mut unreliable = marking(Tlp::Green);
     unreliable.police = "C4 H1".parse().ok();
-    let trusted = |trust| Org {
-        trust,
-        ..org(2, "author")
-    };
+    let trusted = |trust| Org { trust, ..org(2, "author") };
     let low = |r: &mut RecordFacts| r.body.as_mut().unwrap().confidence = Some((5, 25));
     let hardly = |r: &mut RecordFacts| r.body.as_mut().unwrap().confidence = Some((5, 10));
     let none = |r: &mut RecordFacts| r.body.as_mut().unwrap().confidence = None;
     let old = |r: &mut RecordFacts| r.header.time_ms -= 2_000 * DAY_MS;
-    type Row<'a> = (
-        &'a str,
-        Option<u8>,
-        &'a Marking,
-        fn(&mut RecordFacts),
-        [(Verdict, &'a str); 3],
-    );
+    type Row<'a> = (&'a str, Option<u8>, &'a Marking, fn(&mut RecordFacts), [(Verdict, &'a str); 3]);
     let rows: [Row; 8] = [
         ("plain", None, &green, |_| {}, [(Accept, "accept-members"); 3]),
-        (
-            "no confidence",
-            None,
-            &green,
-            none,
-            [(Accept, "accept-members"); 3],
-        ),
-        (
-            "distrusted",
-            Some(20),
-            &green,
-            |_| {},
-            [(Hold, "hold-distrusted"); 3],
-        ),
+        ("no confidence", None, &green, none, [(Accept, "accept-members"); 3]),
+        ("distrusted", Some(20), &green, |_| {}, [(Hold, "hold-distrusted"); 3]),
         (
             "low confidence, trust unknown",
             None,
             &green,
             low,
-            [
-                (Accept, "accept-members"),
-                (Accept, "accept-members"),
-                (Hold, "hold-low-confidence"),
-            ],
+            [(Accept, "accept-members"), (Accept, "accept-members"), (Hold, "hold-low-confidence")],
         ),
-        (
-            "low confidence, trusted",
-            Some(60),
-            &green,
-            low,
-            [(Accept, "accept-members"); 3],
-        ),
+        ("low confidence, trusted", Some(60), &green, low, [(Accept, "accept-members"); 3]),
         (
             "hardly believed",
             None,
             &green,
             hardly,
-            [
-                (Accept, "accept-members"),
-                (Hold, "hold-doubtful"),
-                (Hold, "hold-low-confidence"),
-            ],
+            [(Accept, "accept-members"), (Hold, "hold-doubtful"), (Hold, "hold-low-confidence")],
         ),
         (
             "old",
             None,
             &green,
             old,
-            [
-                (Accept, "accept-members"),
-                (Refuse, "refuse-old"),
-                (Refuse, "refuse-old"),
-            ],
+            [(Accept, "accept-members"), (Refuse, "refuse-old"), (Refuse, "refuse-old")],
         ),
         (
             "unreliable",
             None,
             &unreliable,
             |_| {},
-            [
-                (Accept, "accept-members"),
-                (Accept, "accept-members"),
-                (Refuse, "refuse-unreliable"),
-            ],
+            [(Accept, "accept-members"), (Accept, "accept-members"), (Refuse, "refuse-unreliable")],
         ),
     ];
     for (what, trust, marking, change, expected) in rows {
@@ -124,10 +81,7 @@ fn fetches() {
     for (days, expected) in [(3, [true, true, true]), (800, [false, true, true])] {
         let mut header = record(&author, &green).header;
         header.time_ms = NOW_MS - days * DAY_MS;
-        assert_eq!(
-            Preset::ALL.map(|preset| decisions(preset.text()).fetch(&header).allow),
-            expected
-        );
+        assert_eq!(Preset::ALL.map(|preset| decisions(preset.text()).fetch(&header).allow), expected);
     }
 }
 
@@ -140,10 +94,7 @@ fn forwards() {
     personal.retain_until = Some(NOW_MS + DAY_MS);
     let regimes = ["gdpr".to_owned()];
     let peer = org(3, "peer");
-    let lawful = Org {
-        regimes: &regimes,
-        ..org(3, "peer")
-    };
+    let lawful = Org { regimes: &regimes, ..org(3, "peer") };
     for (what, author, marking, peer, expected) in [
         ("another's", &author, &green, &peer, [false, true, true]),
         ("own", &home, &green, &peer, [true, true, true]),
@@ -165,23 +116,10 @@ fn queries_and_exports() {
     personal.purposes = vec![purpose("network-defence")];
     personal.retain_until = Some(NOW_MS + DAY_MS);
     let purposes = ["network-defence".to_owned()];
-    let stating = Person {
-        purposes: &purposes,
-        purpose: Some("network-defence"),
-        ..person()
-    };
-    let wrong = Person {
-        purpose: Some("research"),
-        ..stating
-    };
-    let siem = Consumer {
-        action: Pap::Red,
-        ..consumer()
-    };
-    let firewall = Consumer {
-        action: Pap::Green,
-        ..consumer()
-    };
+    let stating = Person { purposes: &purposes, purpose: Some("network-defence"), ..person() };
+    let wrong = Person { purpose: Some("research"), ..stating };
+    let siem = Consumer { action: Pap::Red, ..consumer() };
+    let firewall = Consumer { action: Pap::Green, ..consumer() };
     let mut unsure = record(&author, &green);
     unsure.body.as_mut().unwrap().confidence = Some((40, 90));
     for preset in Preset::ALL {
@@ -191,10 +129,7 @@ fn queries_and_exports() {
         assert!(!decisions.query(&record(&author, &personal), &wrong).allow);
         assert!(decisions.query(&record(&author, &personal), &stating).allow);
         let exports = preset != Preset::Observer;
-        assert_eq!(
-            decisions.export(&record(&author, &green), &firewall).allow,
-            exports
-        );
+        assert_eq!(decisions.export(&record(&author, &green), &firewall).allow, exports);
         assert_eq!(decisions.export(&unsure, &siem).allow, exports);
         assert!(!decisions.export(&unsure, &firewall).allow);
         assert!(!decisions.export(&record(&author, &personal), &siem).allow);

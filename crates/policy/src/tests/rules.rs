@@ -1,7 +1,4 @@
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a test measures that decisions are cheap"
-)]
+#![expect(clippy::disallowed_methods, reason = "a test measures that decisions are cheap")]
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,36 +26,23 @@ fn a_forbid_that_overflows_does_not_fail_open() {
     let record = record(&author, &green);
     let mut all = decisions(OVERFLOWING);
     let judged = all.judge(&record);
-    assert_eq!(
-        (judged.verdict, all.rule_name(judged.rule)),
-        (Verdict::Hold, "error:too-old")
-    );
+    assert_eq!((judged.verdict, all.rule_name(judged.rule)), (Verdict::Hold, "error:too-old"));
     for decision in [
         all.fetch(&record.header),
         all.forward(&record, &org(3, "peer")),
         all.query(&record, &person()),
         all.export(&record, &consumer()),
     ] {
-        assert_eq!(
-            (decision.allow, all.rule_name(decision.rule)),
-            (false, "error:too-old")
-        );
+        assert_eq!((decision.allow, all.rule_name(decision.rule)), (false, "error:too-old"));
     }
     assert_eq!(all.errors().collect::<Vec<_>>(), [("error:too-old", 5)]);
     all.judge(&record);
-    assert_eq!(
-        all.errors().collect::<Vec<_>>(),
-        [("error:too-old", 6)],
-        "cached failures count too"
-    );
+    assert_eq!(all.errors().collect::<Vec<_>>(), [("error:too-old", 6)], "cached failures count too");
 
     let mut accept_only = decisions(NEVER_HOLD);
     assert_eq!(accept_only.judge(&record).verdict, Verdict::Hold);
     let explained = accept_only.explain(&Question::Judge(&record));
-    assert_eq!(
-        (explained.verdict, explained.rule.as_str()),
-        (Verdict::Hold, "error:big")
-    );
+    assert_eq!((explained.verdict, explained.rule.as_str()), (Verdict::Hold, "error:big"));
     assert!(explained.errors[0].1.contains("overflow"), "{explained:?}");
 }
 
@@ -79,11 +63,7 @@ fn hold_wins_over_accept_and_neither_is_refusal() {
     ] {
         let mut decisions = decisions(&text);
         let judged = decisions.judge(&record);
-        assert_eq!(
-            (judged.verdict, decisions.rule_name(judged.rule)),
-            (verdict, rule),
-            "{text}"
-        );
+        assert_eq!((judged.verdict, decisions.rule_name(judged.rule)), (verdict, rule), "{text}");
     }
 }
 
@@ -91,12 +71,7 @@ fn hold_wins_over_accept_and_neither_is_refusal() {
 #[test]
 fn every_attribute_can_be_read() {
     let (regimes, roles) = (["gdpr".to_owned()], ["steward".to_owned()]);
-    let author = Org {
-        regimes: &regimes,
-        roles: &roles,
-        trust: Some(83),
-        ..org(2, "author")
-    };
+    let author = Org { regimes: &regimes, roles: &roles, trust: Some(83), ..org(2, "author") };
     let mut full = marking(Tlp::Green);
     full.pap = Some(Pap::Amber);
     full.purposes = vec![purpose("research")];
@@ -150,24 +125,14 @@ fn every_attribute_can_be_read() {
         );
         let mut decisions = decisions(&text);
         let judged = decisions.judge(&record);
-        assert_eq!(
-            (judged.verdict, decisions.rule_name(judged.rule)),
-            (Verdict::Accept, "r"),
-            "{condition}"
-        );
+        assert_eq!((judged.verdict, decisions.rule_name(judged.rule)), (Verdict::Accept, "r"), "{condition}");
     }
     for (action, condition) in [
         ("query", "principal.name == \"analyst\""),
-        (
-            "query",
-            "context has purpose && principal.purposes.contains(context.purpose)",
-        ),
+        ("query", "context has purpose && principal.purposes.contains(context.purpose)"),
         ("query", "principal.roles.contains(\"lead\")"),
         ("query", "resource.author.name == \"author\""),
-        (
-            "export",
-            "principal.format == \"suricata\" && principal.name == \"ids\"",
-        ),
+        ("export", "principal.format == \"suricata\" && principal.name == \"ids\""),
         ("export", "principal.ceiling == 2 && principal.action == 4"),
     ] {
         let text = format!(
@@ -175,12 +140,7 @@ fn every_attribute_can_be_read() {
         );
         let mut decisions = decisions(&text);
         let (roles, purposes) = (["lead".to_owned()], ["research".to_owned()]);
-        let asking = Person {
-            roles: &roles,
-            purposes: &purposes,
-            purpose: Some("research"),
-            ..person()
-        };
+        let asking = Person { roles: &roles, purposes: &purposes, purpose: Some("research"), ..person() };
         let decision = match action {
             "query" => decisions.query(&record, &asking),
             _ => decisions.export(&record, &consumer()),
@@ -191,11 +151,7 @@ fn every_attribute_can_be_read() {
 
 #[test]
 fn extreme_values_are_clamped() {
-    let author = Org {
-        trust: Some(255),
-        country: [0xff, 0xfe],
-        ..org(2, "author")
-    };
+    let author = Org { trust: Some(255), country: [0xff, 0xfe], ..org(2, "author") };
     let green = marking(Tlp::Green);
     let mut record = record(&author, &green);
     record.header.time_ms = u64::MAX;
@@ -264,11 +220,7 @@ when { resource has confidence_max && resource.confidence_max < 30 };";
                 regimes: if bit(2) { &regimes } else { &[] },
                 ..org(3, "peer")
             };
-            assert_eq!(
-                cached.judge(&record),
-                decisions(text).judge(&record),
-                "round {round}, bits {bits:b}"
-            );
+            assert_eq!(cached.judge(&record), decisions(text).judge(&record), "round {round}, bits {bits:b}");
             assert_eq!(
                 cached.forward(&record, &peer),
                 decisions(text).forward(&record, &peer),
@@ -292,10 +244,7 @@ fn ids_are_in_the_key_only_when_rules_read_them() {
         ("principal == Org::\"00\" || true", 2),
         ("[resource.author].contains(principal)", 2),
         ("{who: resource.author}.who.name == \"x\"", 2),
-        (
-            "(if resource.exercise then principal else resource.author).name == \"x\"",
-            2,
-        ),
+        ("(if resource.exercise then principal else resource.author).name == \"x\"", 2),
     ] {
         let text = format!(
             "@id(\"r\") permit (principal, action == Action::\"accept\", resource) when {{ {condition} }};"
@@ -330,10 +279,7 @@ fn the_cache_is_bounded() {
     for n in 0..70_000_u32 {
         let name = n.to_string();
         let mut header = record(&author, &green).header;
-        header.circle = Circle {
-            name: &name,
-            kind: CircleKind::Other,
-        };
+        header.circle = Circle { name: &name, kind: CircleKind::Other };
         assert!(decisions.fetch(&header).allow);
     }
     assert!(decisions.cached() <= 65_536, "{}", decisions.cached());
@@ -347,18 +293,9 @@ fn explanations_name_all_rules_and_what_they_saw() {
         @id(\"two\") permit (principal, action == Action::\"accept\", resource) when { principal.country == \"BB\" };";
     let explained = decisions(text).explain(&Question::Judge(&record));
     assert_eq!(explained.determining, ["one", "two"]);
-    assert_eq!(
-        (explained.verdict, explained.rule.as_str()),
-        (Verdict::Accept, "one")
-    );
-    assert!(
-        explained.saw.contains(&("principal.country".into(), "BB".into())),
-        "{explained:?}"
-    );
-    assert!(
-        explained.saw.contains(&("resource.tlp".into(), "2".into())),
-        "{explained:?}"
-    );
+    assert_eq!((explained.verdict, explained.rule.as_str()), (Verdict::Accept, "one"));
+    assert!(explained.saw.contains(&("principal.country".into(), "BB".into())), "{explained:?}");
+    assert!(explained.saw.contains(&("resource.tlp".into(), "2".into())), "{explained:?}");
     assert_eq!(explained.saw.len(), 2);
     let guarded = decisions(text).explain(&Question::Forward(&record, &org(1, "home")));
     assert_eq!(guarded.rule, "guardrail:own-org");
@@ -394,9 +331,6 @@ fn cost_of_a_decision() {
         let forward = time(ROUNDS, &mut || {
             std::hint::black_box(decisions.forward(&record, &peer));
         });
-        println!(
-            "{}: uncached {uncached} ns, judge {judge} ns, forward {forward} ns",
-            preset.name()
-        );
+        println!("{}: uncached {uncached} ns, judge {judge} ns, forward {forward} ns", preset.name());
     }
 }

@@ -12,10 +12,7 @@ use crate::*;
 fn indicator(type_name: &str, value: &str, confidence: Option<u8>) -> Indicator {
     Indicator {
         what: Observable::parse(type_name, value).unwrap(),
-        kind: Code {
-            kind: 0,
-            value: vec![],
-        },
+        kind: Code { kind: 0, value: vec![] },
         confidence,
         valid_from: 0,
         valid_until: 0,
@@ -25,12 +22,7 @@ fn indicator(type_name: &str, value: &str, confidence: Option<u8>) -> Indicator 
 }
 
 fn report(indicators: Vec<Indicator>) -> Body {
-    let source = body::report::Source {
-        name: "feed".into(),
-        org: None,
-        id: String::new(),
-        record: None,
-    };
+    let source = body::report::Source { name: "feed".into(), org: None, id: String::new(), record: None };
     Body::Report(Report {
         salt: [0; 16],
         subject: Subject([0; 16]),
@@ -65,10 +57,7 @@ fn a_report_is_counted_and_bounded() {
     assert_eq!(facts.types, ["domain", "ipv4", "yara"]);
     assert_eq!((facts.confidence, facts.indicators), (Some((20, 70)), 4));
     assert!(matches!(facts.origin, Origin::Derived { source: "feed" }));
-    assert_eq!(
-        (facts.marking.unwrap().tlp, facts.strictest_inside),
-        (Tlp::Green, Some(Tlp::Clear))
-    );
+    assert_eq!((facts.marking.unwrap().tlp, facts.strictest_inside), (Tlp::Green, Some(Tlp::Clear)));
     assert!(!facts.newer);
     assert!(BodyView::of(&Body::Newer, None).facts().newer);
 }
@@ -98,10 +87,7 @@ fn header(tlp: u8, flags: u16) -> Header {
 #[test]
 fn a_header_off_its_scales_is_refused() {
     let author = org(2, "author");
-    let circle = Circle {
-        name: "mesh",
-        kind: CircleKind::Mesh,
-    };
+    let circle = Circle { name: "mesh", kind: CircleKind::Mesh };
     let of = |tlp, flags| HeaderFacts::of(&header(tlp, flags), &author, circle, NOW_MS);
     assert_eq!(of(2, 0).unwrap().tlp, Some(Tlp::Green));
     assert_eq!(of(0, 1).unwrap().tlp, None);

@@ -153,33 +153,20 @@ pub fn decode(mesh: MeshId, frame: &[u8]) -> Result<Incoming, FrameError> {
             runs.push(run.verify()?);
         }
     }
-    Ok(Incoming {
-        messages,
-        runs,
-        bytes: frame.len(),
-    })
+    Ok(Incoming { messages, runs, bytes: frame.len() })
 }
 
 impl LogName {
     /// The log's full name in a mesh.
     #[must_use]
     pub fn key(&self, mesh: MeshId) -> LogKey {
-        LogKey {
-            mesh,
-            author: self.author,
-            circle: self.circle,
-            epoch: self.epoch,
-        }
+        LogKey { mesh, author: self.author, circle: self.circle, epoch: self.epoch }
     }
 }
 
 impl From<LogKey> for LogName {
     fn from(key: LogKey) -> Self {
-        Self {
-            author: key.author,
-            circle: key.circle,
-            epoch: key.epoch,
-        }
+        Self { author: key.author, circle: key.circle, epoch: key.epoch }
     }
 }
 

@@ -54,10 +54,7 @@ pub fn report(number: u32, tlp: u8, address: &str) -> Body {
         labels: vec![],
         indicators: vec![report::Indicator {
             what: Observable::parse("ipv4", address).unwrap(),
-            kind: Code {
-                kind: 1,
-                value: vec![],
-            },
+            kind: Code { kind: 1, value: vec![] },
             confidence: Some(80),
             valid_from: 0,
             valid_until: 0,
@@ -133,16 +130,9 @@ impl World {
         };
         let mut documents = vec![Signed::sign(&charter, &[&secret(0, 0, seed)])];
         for n in 0..count {
-            documents.push(certificate(
-                &secret(0, n, seed),
-                &secret(1, n, seed),
-                &secret(2, n, seed),
-            ));
+            documents.push(certificate(&secret(0, n, seed), &secret(1, n, seed), &secret(2, n, seed)));
         }
-        let now = Now {
-            wall: 1_800_000_000_000,
-            mono: 1_000_000,
-        };
+        let now = Now { wall: 1_800_000_000_000, mono: 1_000_000 };
         let directory = Directory::load(&documents).unwrap();
         let policy = Arc::new(Policy::load(policy).unwrap_or_else(|error| panic!("{error}")));
         let nodes = (0..count)
@@ -157,26 +147,14 @@ impl World {
                 let kv = Arc::new(FaultyKv::new(u64::from(n)));
                 let slots = Arc::new(FaultySlots::new(u64::from(n)));
                 let store = Store::open(kv, slots, directory.mesh(), random, &mut |_| {}).unwrap();
-                let config = Config {
-                    boot: [n; 16],
-                    seed: u64::from(n),
-                    index_key: [1; 16],
-                };
+                let config = Config { boot: [n; 16], seed: u64::from(n), index_key: [1; 16] };
                 let identity = Identity {
                     secret: secret(1, n, seed),
                     org: OrgId(secret(0, n, seed).public()),
                     certificate: documents[usize::from(n) + 1].clone(),
                 };
                 let index = Matcher::new(&[1; 16]);
-                let mesh = Mesh::open(
-                    config,
-                    identity,
-                    directory.clone(),
-                    store,
-                    policy.clone(),
-                    index,
-                    now,
-                );
+                let mesh = Mesh::open(config, identity, directory.clone(), store, policy.clone(), index, now);
                 Node {
                     mesh: mesh.unwrap(),
                     out: Output::default(),
@@ -187,15 +165,7 @@ impl World {
             })
             .collect();
         let (wires, flying) = (BTreeMap::new(), VecDeque::new());
-        Self {
-            nodes,
-            now,
-            seed,
-            wires,
-            next_link: 1,
-            next_ticket: 1,
-            flying,
-        }
+        Self { nodes, now, seed, wires, next_link: 1, next_ticket: 1, flying }
     }
 
     pub fn mesh(&self) -> MeshId {
@@ -255,11 +225,7 @@ impl World {
     }
 
     pub fn push_from(&mut self, node: usize, link: u64, log: &LogKey, run: &Run) {
-        let push = Push {
-            log: 0,
-            reply: false,
-            page: page::encode(run),
-        };
+        let push = Push { log: 0, reply: false, page: page::encode(run) };
         let messages = vec![Message::Name(0, (*log).into()), Message::Push(push)];
         self.receive(node, link, message::encode(&messages));
     }
@@ -267,14 +233,7 @@ impl World {
     pub fn receive(&mut self, node: usize, link: u64, frame: Bytes) {
         match message::decode(self.nodes[node].mesh.mesh(), &frame) {
             Ok(frame) => {
-                self.feed(
-                    node,
-                    Input::Received {
-                        link,
-                        lane: Lane::Live,
-                        frame,
-                    },
-                );
+                self.feed(node, Input::Received { link, lane: Lane::Live, frame });
             }
             Err(error) => self.nodes[node].closed.push((link, error.to_string())),
         }
@@ -329,21 +288,12 @@ impl World {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.feed(node, input(ticket));
-        self.nodes[node]
-            .done
-            .remove(&ticket)
-            .expect("answered by the commit")
+        self.nodes[node].done.remove(&ticket).expect("answered by the commit")
     }
 
     pub fn publish(&mut self, node: usize, body: Body) -> RecordId {
         let circle = CircleId::mesh(self.mesh());
-        self.request(node, |ticket| Input::Publish {
-            ticket,
-            circle,
-            bodies: vec![body],
-        })
-        .unwrap()
-        .ids[0]
+        self.request(node, |ticket| Input::Publish { ticket, circle, bodies: vec![body] }).unwrap().ids[0]
     }
 
     pub fn policy(&mut self, node: usize, text: &str) {
@@ -353,10 +303,7 @@ impl World {
 
     pub fn stored(&self, node: usize, id: &RecordId) -> Option<Stored> {
         let reader = self.nodes[node].mesh.reader();
-        reader
-            .find(id)
-            .unwrap()
-            .and_then(|place| reader.record(place).unwrap())
+        reader.find(id).unwrap().and_then(|place| reader.record(place).unwrap())
     }
 
     pub fn lookup(&self, node: usize, address: &str) -> usize {

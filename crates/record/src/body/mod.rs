@@ -57,12 +57,7 @@ pub const NOTE: u16 = 34;
 
 /// All kinds that this node reads.
 pub static KINDS: &[Kind] = &[
-    Kind {
-        id: ROSTER,
-        class: Class::Control,
-        name: "roster",
-        decode: |b| read(b).map(Body::Roster),
-    },
+    Kind { id: ROSTER, class: Class::Control, name: "roster", decode: |b| read(b).map(Body::Roster) },
     Kind {
         id: CERTIFICATE,
         class: Class::Control,
@@ -75,24 +70,9 @@ pub static KINDS: &[Kind] = &[
         name: "retraction",
         decode: |b| read(b).map(Body::Retraction),
     },
-    Kind {
-        id: REPORT,
-        class: Class::Content,
-        name: "report",
-        decode: |b| read(b).map(Body::Report),
-    },
-    Kind {
-        id: SIGHTING,
-        class: Class::Content,
-        name: "sighting",
-        decode: |b| read(b).map(Body::Sighting),
-    },
-    Kind {
-        id: NOTE,
-        class: Class::Content,
-        name: "note",
-        decode: |b| read(b).map(Body::Note),
-    },
+    Kind { id: REPORT, class: Class::Content, name: "report", decode: |b| read(b).map(Body::Report) },
+    Kind { id: SIGHTING, class: Class::Content, name: "sighting", decode: |b| read(b).map(Body::Sighting) },
+    Kind { id: NOTE, class: Class::Content, name: "note", decode: |b| read(b).map(Body::Note) },
 ];
 
 /// The class of a known kind, `None` for a kind that is newer than this node.
@@ -178,9 +158,7 @@ impl Body {
         body.check().map_err(|field| BodyError::Field(kind.name, field))?;
         let (tlp, flags) = match body.marking() {
             Some(marking) => {
-                marking
-                    .check()
-                    .map_err(|error| BodyError::Marking(kind.name, error))?;
+                marking.check().map_err(|error| BodyError::Marking(kind.name, error))?;
                 (marking.tlp as u8, marking.flags().word())
             }
             None => (0, 0),

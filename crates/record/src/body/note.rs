@@ -26,11 +26,7 @@ pub struct Note {
 
 impl Note {
     pub(super) fn check(&self) -> Result<(), &'static str> {
-        if self.text.len() <= TEXT_MAX {
-            Ok(())
-        } else {
-            Err("text")
-        }
+        if self.text.len() <= TEXT_MAX { Ok(()) } else { Err("text") }
     }
 
     pub(super) fn is_newer(&self) -> bool {

@@ -170,19 +170,12 @@ impl Original {
     /// # Errors
     /// When it is over [`ORIGINAL_MAX`].
     pub fn pack(format: u16, bytes: &[u8]) -> Result<Self, InflateError> {
-        let too_long = InflateError::TooLong {
-            stated: bytes.len(),
-            most: ORIGINAL_MAX,
-        };
+        let too_long = InflateError::TooLong { stated: bytes.len(), most: ORIGINAL_MAX };
         if bytes.len() > ORIGINAL_MAX {
             return Err(too_long);
         }
         let full = u32::try_from(bytes.len()).map_err(|_| too_long)?;
-        Ok(Self {
-            format,
-            full,
-            data: codec::deflate(bytes),
-        })
+        Ok(Self { format, full, data: codec::deflate(bytes) })
     }
 
     /// Decompresses it.
@@ -212,21 +205,12 @@ impl Indicator {
 
     fn check(&self) -> Result<(), &'static str> {
         let ok = |ok: bool, field| if ok { Ok(()) } else { Err(field) };
-        ok(
-            self.confidence.is_none_or(|confidence| confidence <= 100),
-            "confidence",
-        )?;
+        ok(self.confidence.is_none_or(|confidence| confidence <= 100), "confidence")?;
         ok(self.comment.len() <= LINE_MAX, "comment")?;
         ok(self.kind.value.len() <= LINE_MAX, "indicator kind")?;
-        ok(
-            self.what.value.len() <= if self.is_pattern() { TEXT_MAX } else { 4096 },
-            "observable",
-        )?;
+        ok(self.what.value.len() <= if self.is_pattern() { TEXT_MAX } else { 4096 }, "observable")?;
         // A known type in another form than its canonical one would never match: refused, not guessed at.
-        ok(
-            self.is_pattern() || !is_known(&self.what) || self.what.is_canonical(),
-            "observable",
-        )
+        ok(self.is_pattern() || !is_known(&self.what) || self.what.is_canonical(), "observable")
     }
 }
 
@@ -240,25 +224,11 @@ impl Report {
         ok(self.labels.is_sorted_by(|a, b| a < b), "labels")?;
         ok(self.indicators.len() <= INDICATORS_MAX, "indicators")?;
         ok(self.withdrawn.len() <= INDICATORS_MAX, "withdrawn")?;
-        ok(
-            self.extent == Extent::Changes || self.withdrawn.is_empty(),
-            "withdrawn",
-        )?;
-        ok(
-            self.extent == Extent::Whole || self.supersedes.is_some(),
-            "supersedes",
-        )?;
-        ok(
-            self.originals
-                .iter()
-                .all(|original| original.full as usize <= ORIGINAL_MAX),
-            "originals",
-        )?;
+        ok(self.extent == Extent::Changes || self.withdrawn.is_empty(), "withdrawn")?;
+        ok(self.extent == Extent::Whole || self.supersedes.is_some(), "supersedes")?;
+        ok(self.originals.iter().all(|original| original.full as usize <= ORIGINAL_MAX), "originals")?;
         if let Some(source) = &self.origin.source {
-            ok(
-                source.name.len() <= LINE_MAX && source.id.len() <= LINE_MAX,
-                "origin",
-            )?;
+            ok(source.name.len() <= LINE_MAX && source.id.len() <= LINE_MAX, "origin")?;
         }
         self.indicators.iter().try_for_each(Indicator::check)
     }
@@ -267,31 +237,22 @@ impl Report {
         !self.extension.is_empty()
             || self.marking.as_ref().is_some_and(Marking::is_newer)
             || self.indicators.iter().any(Indicator::is_newer)
-            || self
-                .withdrawn
-                .iter()
-                .any(|what| what.kind < PATTERN_FIRST && !is_known(what))
+            || self.withdrawn.iter().any(|what| what.kind < PATTERN_FIRST && !is_known(what))
     }
 
     /// The strictest TLP that the kept originals name anywhere, if they name one: an import may raise it, never lower it.
     /// An original that does not decompress counts as RED, because nothing better is known of it.
     #[must_use]
     pub fn strictest_original(&self) -> Option<Tlp> {
-        let of_one = |original: &Original| {
-            original
-                .unpack()
-                .map_or(Some(Tlp::Red), |bytes| strictest_in(&bytes))
-        };
+        let of_one =
+            |original: &Original| original.unpack().map_or(Some(Tlp::Red), |bytes| strictest_in(&bytes));
         self.originals.iter().filter_map(of_one).max()
     }
 
     /// The header's expiry for this report: when its marking says it must be gone, 0 for never.
     #[must_use]
     pub fn expires(&self) -> u64 {
-        self.marking
-            .as_ref()
-            .and_then(|marking| marking.retain_until)
-            .unwrap_or(0)
+        self.marking.as_ref().and_then(|marking| marking.retain_until).unwrap_or(0)
     }
 }
 
@@ -309,9 +270,7 @@ fn strictest_in(bytes: &[u8]) -> Option<Tlp> {
         std::str::from_utf8(&word).ok().and_then(|word| word.parse().ok())
     };
     let definition = |at: usize| {
-        let id = bytes
-            .get(at..at + 20 + 36)
-            .and_then(|id| std::str::from_utf8(id).ok());
+        let id = bytes.get(at..at + 20 + 36).and_then(|id| std::str::from_utf8(id).ok());
         id.and_then(Tlp::from_stix_id)
     };
     let mut strictest = None;

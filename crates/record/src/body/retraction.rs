@@ -54,18 +54,11 @@ pub static REASONS: &[(u16, &str)] = &[
 /// The name of a reason code.
 #[must_use]
 pub fn reason_name(code: u16) -> &'static str {
-    REASONS
-        .iter()
-        .find(|row| row.0 == code)
-        .map_or("newer reason", |row| row.1)
+    REASONS.iter().find(|row| row.0 == code).map_or("newer reason", |row| row.1)
 }
 
 impl Retraction {
     pub(super) fn check(&self) -> Result<(), &'static str> {
-        if self.versions.len() <= VERSIONS_MAX {
-            Ok(())
-        } else {
-            Err("versions")
-        }
+        if self.versions.len() <= VERSIONS_MAX { Ok(()) } else { Err("versions") }
     }
 }

@@ -79,19 +79,11 @@ impl Document for Certificate {
         ok(self.keys.iter().all(|key| key.bytes.len() <= 4096), "key bytes")?;
         ok(self.branches.len() <= 4096, "branches")?;
         let usable = |purpose| {
-            self.keys_for(purpose).all(|key| {
-                key.try_into()
-                    .is_ok_and(|bytes: [u8; 32]| Public::new(&bytes).is_ok())
-            })
+            self.keys_for(purpose)
+                .all(|key| key.try_into().is_ok_and(|bytes: [u8; 32]| Public::new(&bytes).is_ok()))
         };
-        ok(
-            self.keys_for(Purpose::Record).count() == 1 && usable(Purpose::Record),
-            "record key",
-        )?;
-        ok(
-            self.keys_for(Purpose::Transport).count() == 1 && usable(Purpose::Transport),
-            "transport key",
-        )?;
+        ok(self.keys_for(Purpose::Record).count() == 1 && usable(Purpose::Record), "record key")?;
+        ok(self.keys_for(Purpose::Transport).count() == 1 && usable(Purpose::Transport), "transport key")?;
         ok(usable(Purpose::Steward), "steward key")
     }
 }
@@ -107,10 +99,7 @@ impl Certificate {
     }
 
     fn key(&self, purpose: Purpose) -> [u8; 32] {
-        self.keys_for(purpose)
-            .next()
-            .and_then(|key| key.try_into().ok())
-            .unwrap_or_default()
+        self.keys_for(purpose).next().and_then(|key| key.try_into().ok()).unwrap_or_default()
     }
 
     /// The node's record key, which names it.
@@ -127,8 +116,7 @@ impl Certificate {
 
     /// The keys with which the node may sign rosters.
     pub fn steward_keys(&self) -> impl Iterator<Item = [u8; 32]> {
-        self.keys_for(Purpose::Steward)
-            .filter_map(|key| key.try_into().ok())
+        self.keys_for(Purpose::Steward).filter_map(|key| key.try_into().ok())
     }
 
     /// Reads a certificate and checks that its org's root signed it.

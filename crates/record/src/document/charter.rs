@@ -124,10 +124,7 @@ impl OrgKind {
     /// As it stands in a charter.
     #[must_use]
     pub fn code(self) -> Code {
-        Code {
-            kind: self as u16,
-            value: Vec::new(),
-        }
+        Code { kind: self as u16, value: Vec::new() }
     }
 }
 
@@ -135,10 +132,7 @@ impl OrgEntry {
     /// The name of its kind, "other" for one that is newer than this node.
     #[must_use]
     pub fn kind_name(&self) -> &'static str {
-        OrgKind::ALL
-            .iter()
-            .find(|row| row.0 as u16 == self.kind.kind)
-            .map_or("other", |row| row.1)
+        OrgKind::ALL.iter().find(|row| row.0 as u16 == self.kind.kind).map_or("other", |row| row.1)
     }
 
     /// Whether its root signs charters.
@@ -161,9 +155,7 @@ impl OrgEntry {
         let ok = |ok: bool, field| if ok { Ok(()) } else { Err(field) };
         let short = |list: &[String], most: usize, len: usize| {
             list.len() <= most
-                && list
-                    .iter()
-                    .all(|item| item.len() <= len && !item.chars().any(char::is_control))
+                && list.iter().all(|item| item.len() <= len && !item.chars().any(char::is_control))
         };
         ok(is_name(&self.name), "org name")?;
         ok(self.country.iter().all(u8::is_ascii_uppercase), "country")?;
@@ -174,16 +166,8 @@ impl OrgEntry {
         ok(short(&self.constituency.networks, LIST_MAX, 64), "networks")?;
         ok(short(&self.constituency.suffixes, LIST_MAX, 256), "suffixes")?;
         ok(self.constituency.asns.len() <= LIST_MAX, "asns")?;
-        let Contact {
-            desk,
-            phone,
-            email,
-            notes,
-        } = &self.contact;
-        ok(
-            [desk, phone, email, notes].iter().all(|text| text.len() <= 1024),
-            "contact",
-        )
+        let Contact { desk, phone, email, notes } = &self.contact;
+        ok([desk, phone, email, notes].iter().all(|text| text.len() <= 1024), "contact")
     }
 }
 
@@ -204,10 +188,7 @@ impl Document for Charter {
         let ok = |ok: bool, field| if ok { Ok(()) } else { Err(field) };
         ok(self.version >= 1, "version")?;
         ok((self.version == 1) == (self.prev == DocHash::ZERO), "prev")?;
-        ok(
-            self.name.len() <= NAME_MAX && !self.name.chars().any(char::is_control),
-            "name",
-        )?;
+        ok(self.name.len() <= NAME_MAX && !self.name.chars().any(char::is_control), "name")?;
         ok(self.orgs.len() <= ORGS_MAX, "orgs")?;
         ok(self.orgs.is_sorted_by(|a, b| a.root < b.root), "orgs")?;
         let names: BTreeSet<&str> = self.orgs.iter().map(|org| org.name.as_str()).collect();
@@ -220,10 +201,7 @@ impl Charter {
     /// The org with this root.
     #[must_use]
     pub fn org(&self, root: OrgId) -> Option<&OrgEntry> {
-        self.orgs
-            .binary_search_by_key(&root, |org| org.root)
-            .ok()
-            .map(|at| &self.orgs[at])
+        self.orgs.binary_search_by_key(&root, |org| org.root).ok().map(|at| &self.orgs[at])
     }
 
     /// The org of this name.
@@ -235,11 +213,7 @@ impl Charter {
     /// Roots of the orgs that sign charters.
     #[must_use]
     pub fn stewards(&self) -> BTreeSet<[u8; 32]> {
-        self.orgs
-            .iter()
-            .filter(|org| org.is_steward())
-            .map(|org| org.root.0)
-            .collect()
+        self.orgs.iter().filter(|org| org.is_steward()).map(|org| org.root.0).collect()
     }
 
     /// Checks a first charter: its hash is the mesh id, and more than half of its own stewards signed it.
@@ -249,11 +223,7 @@ impl Charter {
     pub fn open(signed: &Signed) -> Result<(MeshId, Self), DocumentError> {
         let charter: Self = signed.read()?;
         if charter.version != 1 {
-            return Err(DocumentError::Follows {
-                form: Form::Charter,
-                known: 0,
-                found: charter.version,
-            });
+            return Err(DocumentError::Follows { form: Form::Charter, known: 0, found: charter.version });
         }
         signed.require_majority(&charter.stewards())?;
         Ok((MeshId(signed.hash().0), charter))

@@ -111,11 +111,7 @@ impl Signed {
     /// Writes and signs a document.
     #[must_use]
     pub fn sign<D: Document>(document: &D, signers: &[&Secret]) -> Self {
-        let mut signed = Self {
-            form: D::FORM,
-            bytes: codec::encode(document),
-            signatures: Vec::new(),
-        };
+        let mut signed = Self { form: D::FORM, bytes: codec::encode(document), signatures: Vec::new() };
         for signer in signers {
             signed.add_signature(signer);
         }
@@ -143,10 +139,7 @@ impl Signed {
     /// When it is of another form, does not parse, or is out of bounds.
     pub fn read<D: Document>(&self) -> Result<D, DocumentError> {
         if self.form != D::FORM {
-            return Err(DocumentError::Form {
-                expected: D::FORM,
-                found: self.form,
-            });
+            return Err(DocumentError::Form { expected: D::FORM, found: self.form });
         }
         if self.bytes.len() > DOCUMENT_MAX {
             return Err(DocumentError::Bounds(D::FORM, "length"));
@@ -156,9 +149,7 @@ impl Signed {
         }
         let document: D =
             codec::decode::<D, LIMIT>(&self.bytes).map_err(|error| DocumentError::Codec(D::FORM, error))?;
-        document
-            .check()
-            .map_err(|field| DocumentError::Bounds(D::FORM, field))?;
+        document.check().map_err(|field| DocumentError::Bounds(D::FORM, field))?;
         Ok(document)
     }
 
@@ -179,11 +170,7 @@ impl Signed {
         if found >= needed.max(1) {
             Ok(())
         } else {
-            Err(DocumentError::Signatures {
-                form: self.form,
-                found,
-                needed,
-            })
+            Err(DocumentError::Signatures { form: self.form, found, needed })
         }
     }
 

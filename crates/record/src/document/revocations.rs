@@ -56,10 +56,7 @@ impl Document for Revocations {
         ok(self.version >= 1, "version")?;
         ok((self.version == 1) == (self.prev == DocHash::ZERO), "prev")?;
         ok(self.entries.len() <= super::ORGS_MAX, "entries")?;
-        ok(
-            self.entries.iter().map(|entry| entry.cuts.len()).sum::<usize>() <= 16_384,
-            "cuts",
-        )
+        ok(self.entries.iter().map(|entry| entry.cuts.len()).sum::<usize>() <= 16_384, "cuts")
     }
 }
 
@@ -93,8 +90,6 @@ impl Revocations {
     /// Whether a node of an org no longer counts.
     #[must_use]
     pub fn has(&self, org: OrgId, node: NodeKey) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.org == org && entry.node.is_none_or(|revoked| revoked == node))
+        self.entries.iter().any(|entry| entry.org == org && entry.node.is_none_or(|revoked| revoked == node))
     }
 }

@@ -56,22 +56,10 @@ impl Document for Roster {
         let ok = |ok: bool, field| if ok { Ok(()) } else { Err(field) };
         ok(self.version >= 1, "version")?;
         ok((self.version == 1) == (self.prev == DocHash::ZERO), "prev")?;
-        ok(
-            self.name.len() <= 128 && !self.name.chars().any(char::is_control),
-            "name",
-        )?;
-        ok(
-            self.orgs.len() <= super::ORGS_MAX && self.orgs.is_sorted_by(|a, b| a < b),
-            "orgs",
-        )?;
-        ok(
-            self.carriers.len() <= super::ORGS_MAX && self.carriers.is_sorted_by(|a, b| a < b),
-            "carriers",
-        )?;
-        ok(
-            self.stewards.len() <= 64 && self.stewards.is_sorted_by(|a, b| a < b),
-            "stewards",
-        )?;
+        ok(self.name.len() <= 128 && !self.name.chars().any(char::is_control), "name")?;
+        ok(self.orgs.len() <= super::ORGS_MAX && self.orgs.is_sorted_by(|a, b| a < b), "orgs")?;
+        ok(self.carriers.len() <= super::ORGS_MAX && self.carriers.is_sorted_by(|a, b| a < b), "carriers")?;
+        ok(self.stewards.len() <= 64 && self.stewards.is_sorted_by(|a, b| a < b), "stewards")?;
         ok(self.cuts.len() <= 16_384, "cuts")
     }
 }
@@ -103,11 +91,7 @@ impl Roster {
             return Err(DocumentError::Elsewhere(Form::Roster, "mesh"));
         }
         if roster.version != 1 {
-            return Err(DocumentError::Follows {
-                form: Form::Roster,
-                known: 0,
-                found: roster.version,
-            });
+            return Err(DocumentError::Follows { form: Form::Roster, known: 0, found: roster.version });
         }
         signed.require_majority(&roster.steward_set())?;
         Ok((CircleId(signed.hash().0), roster))
@@ -126,11 +110,7 @@ impl Roster {
             roster.version == self.version + 1 && roster.prev == known.hash() && roster.nonce == self.nonce;
         if !follows {
             let (known, found) = (self.version, roster.version);
-            return Err(DocumentError::Follows {
-                form: Form::Roster,
-                known,
-                found,
-            });
+            return Err(DocumentError::Follows { form: Form::Roster, known, found });
         }
         next.require_majority(&self.steward_set())?;
         next.require_majority(&roster.steward_set())?;

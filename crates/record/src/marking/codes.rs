@@ -44,15 +44,8 @@ const PURPOSES: &[(u16, &str)] = &[
 ];
 
 /// Systems to which a reference points. The kind is the number here; only appended.
-const SYSTEMS: &[(u16, &str)] = &[
-    (2, "siena"),
-    (3, "i-24/7"),
-    (4, "misp"),
-    (5, "case"),
-    (6, "ticket"),
-    (7, "url"),
-    (8, "stix"),
-];
+const SYSTEMS: &[(u16, &str)] =
+    &[(2, "siena"), (3, "i-24/7"), (4, "misp"), (5, "case"), (6, "ticket"), (7, "url"), (8, "stix")];
 
 impl Code {
     /// A purpose by its name, such as `network-defence`; a name outside the table is carried as text.
@@ -85,34 +78,22 @@ impl Code {
 
     /// The purpose that stands for "no purpose is left".
     pub(super) fn no_purpose() -> Self {
-        Self {
-            kind: NO_PURPOSE,
-            value: Vec::new(),
-        }
+        Self { kind: NO_PURPOSE, value: Vec::new() }
     }
 
     fn named(table: &[(u16, &str)], name: &str) -> Result<Self, MarkingError> {
         let name = name.trim().to_ascii_lowercase();
         if let Some((kind, _)) = table.iter().find(|(_, known)| *known == name) {
-            return Ok(Self {
-                kind: *kind,
-                value: Vec::new(),
-            });
+            return Ok(Self { kind: *kind, value: Vec::new() });
         }
         check_name(name.as_bytes())?;
-        Ok(Self {
-            kind: NAMED,
-            value: name.into_bytes(),
-        })
+        Ok(Self { kind: NAMED, value: name.into_bytes() })
     }
 
     fn name(&self, table: &'static [(u16, &'static str)]) -> Option<&str> {
         match self.kind {
             NAMED => std::str::from_utf8(&self.value).ok(),
-            kind => table
-                .iter()
-                .find(|(known, _)| *known == kind)
-                .map(|(_, name)| *name),
+            kind => table.iter().find(|(known, _)| *known == kind).map(|(_, name)| *name),
         }
     }
 
@@ -121,11 +102,7 @@ impl Code {
             check_name(&self.value)?;
             // One form only: what the table names is never written as text.
             let in_table = table.iter().any(|(_, name)| name.as_bytes() == self.value);
-            return if in_table {
-                Err(MarkingError::CodeForm(self.kind))
-            } else {
-                Ok(())
-            };
+            return if in_table { Err(MarkingError::CodeForm(self.kind)) } else { Ok(()) };
         }
         if table.iter().any(|(kind, _)| *kind == self.kind) && !self.value.is_empty() {
             return Err(MarkingError::CodeForm(self.kind));
@@ -134,11 +111,7 @@ impl Code {
     }
 
     pub(super) fn check_length(&self) -> Result<(), MarkingError> {
-        if self.value.len() > MAX_TEXT_BYTES {
-            Err(MarkingError::TooLong("a code"))
-        } else {
-            Ok(())
-        }
+        if self.value.len() > MAX_TEXT_BYTES { Err(MarkingError::TooLong("a code")) } else { Ok(()) }
     }
 
     pub(super) fn check_purpose(&self) -> Result<(), MarkingError> {
@@ -176,10 +149,7 @@ impl Reference {
     /// # Errors
     /// If the system's name or the id breaks its bounds.
     pub fn new(system: &str, id: &str) -> Result<Self, MarkingError> {
-        let reference = Self {
-            system: Code::system(system)?,
-            id: id.trim().to_owned(),
-        };
+        let reference = Self { system: Code::system(system)?, id: id.trim().to_owned() };
         reference.check()?;
         Ok(reference)
     }
@@ -202,10 +172,7 @@ impl CountryCode {
     #[must_use]
     pub fn new(letters: [u8; 2]) -> Option<Self> {
         let letters = letters.map(|letter| letter.to_ascii_uppercase());
-        letters
-            .iter()
-            .all(u8::is_ascii_uppercase)
-            .then_some(Self(letters))
+        letters.iter().all(u8::is_ascii_uppercase).then_some(Self(letters))
     }
 
     /// The two capital letters.
@@ -234,9 +201,7 @@ impl FromStr for CountryCode {
     type Err = MarkingError;
 
     fn from_str(text: &str) -> Result<Self, MarkingError> {
-        let letters = <[u8; 2]>::try_from(text.trim().as_bytes())
-            .ok()
-            .and_then(Self::new);
+        let letters = <[u8; 2]>::try_from(text.trim().as_bytes()).ok().and_then(Self::new);
         letters.ok_or_else(|| MarkingError::Country(shorten(text)))
     }
 }
@@ -306,12 +271,9 @@ impl Countries {
     pub fn and(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Any, limit) | (limit, Self::Any) => limit.clone(),
-            (Self::Only(list), limit) | (limit, Self::Only(list)) => Self::Only(
-                list.iter()
-                    .copied()
-                    .filter(|country| limit.allows(*country))
-                    .collect(),
-            ),
+            (Self::Only(list), limit) | (limit, Self::Only(list)) => {
+                Self::Only(list.iter().copied().filter(|country| limit.allows(*country)).collect())
+            }
             (Self::Except(a), Self::Except(b)) => Self::except(a.iter().chain(b).copied()),
         }
     }
@@ -361,9 +323,7 @@ impl SourceCode {
     }
 
     fn from_code(code: u8) -> Option<Self> {
-        [Self::A, Self::B, Self::C, Self::X]
-            .into_iter()
-            .find(|source| source.code() == code)
+        [Self::A, Self::B, Self::C, Self::X].into_iter().find(|source| source.code() == code)
     }
 }
 
@@ -394,9 +354,7 @@ impl InformationCode {
     }
 
     fn from_code(code: u8) -> Option<Self> {
-        [Self::One, Self::Two, Self::Three, Self::Four]
-            .into_iter()
-            .find(|info| info.code() == code)
+        [Self::One, Self::Two, Self::Three, Self::Four].into_iter().find(|info| info.code() == code)
     }
 }
 
@@ -428,16 +386,9 @@ impl Handling {
 
     /// The names of the codes in this set, in order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        const NAMES: [(Handling, &str); 4] = [
-            (Handling::H0, "H0"),
-            (Handling::H1, "H1"),
-            (Handling::H2, "H2"),
-            (Handling::H3, "H3"),
-        ];
-        NAMES
-            .into_iter()
-            .filter(move |(code, _)| self.contains(*code))
-            .map(|(_, name)| name)
+        const NAMES: [(Handling, &str); 4] =
+            [(Handling::H0, "H0"), (Handling::H1, "H1"), (Handling::H2, "H2"), (Handling::H3, "H3")];
+        NAMES.into_iter().filter(move |(code, _)| self.contains(*code)).map(|(_, name)| name)
     }
 
     fn code(self) -> u8 {
@@ -474,10 +425,7 @@ impl Police {
             (Some(a), Some(b)) => Some((a.0.max(b.0), a.1.max(b.1))),
             (one, None) | (None, one) => one,
         };
-        Self {
-            evaluation,
-            handling: self.handling.with(other.handling),
-        }
+        Self { evaluation, handling: self.handling.with(other.handling) }
     }
 }
 
@@ -502,10 +450,7 @@ impl FromStr for Police {
     /// Reads codes such as `B2 H1 H2` or `A1`, apart by spaces, commas or slashes.
     fn from_str(text: &str) -> Result<Self, MarkingError> {
         let refused = || MarkingError::Police(shorten(text));
-        let mut police = Self {
-            evaluation: None,
-            handling: Handling::default(),
-        };
+        let mut police = Self { evaluation: None, handling: Handling::default() };
         let apart = |letter: char| letter.is_whitespace() || letter == ',' || letter == '/';
         for word in text.split(apart).filter(|word| !word.is_empty()) {
             let &[letter, digit] = word.to_ascii_uppercase().as_bytes() else {

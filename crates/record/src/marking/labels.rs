@@ -56,20 +56,11 @@ pub enum Tlp {
     Red = 5,
 }
 
-one_byte_scale!(
-    Tlp,
-    "the TLP is none of 1 to 5 (CLEAR, GREEN, AMBER, AMBER+STRICT, RED)"
-);
+one_byte_scale!(Tlp, "the TLP is none of 1 to 5 (CLEAR, GREEN, AMBER, AMBER+STRICT, RED)");
 
 impl Tlp {
     /// Every label, from the loosest to the strictest.
-    pub const ALL: [Self; 5] = [
-        Self::Clear,
-        Self::Green,
-        Self::Amber,
-        Self::AmberStrict,
-        Self::Red,
-    ];
+    pub const ALL: [Self; 5] = [Self::Clear, Self::Green, Self::Amber, Self::AmberStrict, Self::Red];
 
     /// The byte in header and body, 1 to 5.
     #[must_use]
@@ -123,9 +114,7 @@ impl Tlp {
     /// The label of a marking-definition id, of TLP 2.0 or 1.0.
     #[must_use]
     pub fn from_stix_id(id: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|tlp| tlp.stix_id() == id || tlp.stix_1_id() == Some(id))
+        Self::ALL.into_iter().find(|tlp| tlp.stix_id() == id || tlp.stix_1_id() == Some(id))
     }
 
     /// The tag of the MISP taxonomy `tlp`, such as `tlp:amber+strict`.
@@ -364,8 +353,5 @@ fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
 /// What an error message quotes of a text from outside.
 pub(super) fn shorten(text: &str) -> String {
     const QUOTED_CHARS: usize = 40;
-    text.chars()
-        .take(QUOTED_CHARS)
-        .flat_map(char::escape_debug)
-        .collect()
+    text.chars().take(QUOTED_CHARS).flat_map(char::escape_debug).collect()
 }

@@ -18,29 +18,20 @@ fn full() -> Marking {
         tlp: Tlp::AmberStrict,
         pap: Some(Pap::Amber),
         personal: Personal::Yes,
-        purposes: vec![
-            Code::purpose("drill").unwrap(),
-            Code::purpose("network-defence").unwrap(),
-        ],
+        purposes: vec![Code::purpose("drill").unwrap(), Code::purpose("network-defence").unwrap()],
         legal_basis: Some("Act 7".into()),
         retain_until: Some(1_700_000_000_000),
         countries: Countries::except([country("ZZ"), country("AA")]),
         police: Some("B2 H1 H3".parse().unwrap()),
         references: vec![Reference::new("siena", "123-456-1").unwrap()],
         exercise: true,
-        codes: vec![Code {
-            kind: 700,
-            value: vec![9, 8],
-        }],
+        codes: vec![Code { kind: 700, value: vec![9, 8] }],
     }
 }
 
 #[test]
 fn bytes_are_pinned() {
-    assert_eq!(
-        encode(&Marking::new(Tlp::Green)),
-        [2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-    );
+    assert_eq!(encode(&Marking::new(Tlp::Green)), [2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     let mut golden = vec![4, 1, 3, 2];
     golden.extend([2, 1, 5]);
     golden.extend(b"drill");
@@ -66,20 +57,11 @@ fn numbers_of_the_tables_are_pinned() {
     assert_eq!(purpose("none").kind, 0);
     assert_eq!(purpose("network-defence").kind, 2);
     assert_eq!(purpose("statistics").kind, 11);
-    assert_eq!(
-        purpose("my"),
-        Code {
-            kind: 1,
-            value: b"my".to_vec()
-        }
-    );
+    assert_eq!(purpose("my"), Code { kind: 1, value: b"my".to_vec() });
     assert_eq!(Code::system("I-24/7").unwrap().kind, 3);
     assert_eq!(Code::system("stix").unwrap().kind, 8);
     for kind in (0..=11).filter(|kind| *kind != 1) {
-        let code = Code {
-            kind,
-            value: Vec::new(),
-        };
+        let code = Code { kind, value: Vec::new() };
         assert_eq!(purpose(code.purpose_name().unwrap()), code);
     }
 }
@@ -95,28 +77,14 @@ fn labels_are_read_as_people_write_them() {
     ] {
         assert_eq!(text.parse::<Tlp>().unwrap(), tlp, "{text}");
     }
-    for text in [
-        "",
-        "TLP:",
-        "tlp:unclear",
-        "tlp:ex:chr",
-        "TLP: AMBER",
-        "pap:red",
-        "é",
-    ] {
+    for text in ["", "TLP:", "tlp:unclear", "tlp:ex:chr", "TLP: AMBER", "pap:red", "é"] {
         assert!(text.parse::<Tlp>().is_err(), "{text}");
     }
     assert_eq!(Tlp::from_misp_tag("red"), None);
     assert_eq!(Tlp::from_misp_tag("TLP:Red"), Some(Tlp::Red));
     assert_eq!("PAP:WHITE".parse::<Pap>().unwrap(), Pap::Clear);
     assert_eq!(Pap::from_misp_tag("pap:amber"), Some(Pap::Amber));
-    assert!(
-        "purple"
-            .parse::<Pap>()
-            .unwrap_err()
-            .to_string()
-            .contains("`purple`")
-    );
+    assert!("purple".parse::<Pap>().unwrap_err().to_string().contains("`purple`"));
     for tlp in Tlp::ALL {
         assert_eq!(Tlp::from_stix_id(tlp.stix_id()), Some(tlp));
         assert_eq!(Tlp::from_misp_tag(tlp.misp_tag()), Some(tlp));
@@ -155,61 +123,25 @@ fn check_finds_each_break_of_form() {
     type Break = (fn(&mut Marking), MarkingError);
     let breaks: [Break; 11] = [
         (|m| m.purposes.reverse(), MarkingError::Unsorted("purposes")),
-        (
-            |m| m.codes.push(m.codes[0].clone()),
-            MarkingError::Unsorted("codes"),
-        ),
-        (
-            |m| m.countries = Countries::Except(vec![]),
-            MarkingError::Unsorted("countries"),
-        ),
+        (|m| m.codes.push(m.codes[0].clone()), MarkingError::Unsorted("codes")),
+        (|m| m.countries = Countries::Except(vec![]), MarkingError::Unsorted("countries")),
         (
             |m| m.countries = Countries::Only(vec![CountryCode::new(*b"BB").unwrap(); 2]),
             MarkingError::Unsorted("countries"),
         ),
-        (
-            |m| m.legal_basis = Some("x".repeat(513)),
-            MarkingError::TooLong("the legal basis"),
-        ),
-        (
-            |m| m.legal_basis = Some("a\u{1b}[2J".into()),
-            MarkingError::Control("the legal basis"),
-        ),
+        (|m| m.legal_basis = Some("x".repeat(513)), MarkingError::TooLong("the legal basis")),
+        (|m| m.legal_basis = Some("a\u{1b}[2J".into()), MarkingError::Control("the legal basis")),
         (
             |m| m.codes = (0..33).map(|kind| Code { kind, value: vec![] }).collect(),
             MarkingError::TooMany("codes"),
         ),
         (
-            |m| {
-                m.police = Some(Police {
-                    evaluation: None,
-                    handling: Handling::default(),
-                })
-            },
+            |m| m.police = Some(Police { evaluation: None, handling: Handling::default() }),
             MarkingError::EmptyPolice,
         ),
-        (
-            |m| m.codes[0].value = vec![0; 513],
-            MarkingError::TooLong("a code"),
-        ),
-        (
-            |m| {
-                m.purposes = vec![Code {
-                    kind: 2,
-                    value: vec![1],
-                }]
-            },
-            MarkingError::CodeForm(2),
-        ),
-        (
-            |m| {
-                m.purposes = vec![Code {
-                    kind: 1,
-                    value: b"research".to_vec(),
-                }]
-            },
-            MarkingError::CodeForm(1),
-        ),
+        (|m| m.codes[0].value = vec![0; 513], MarkingError::TooLong("a code")),
+        (|m| m.purposes = vec![Code { kind: 2, value: vec![1] }], MarkingError::CodeForm(2)),
+        (|m| m.purposes = vec![Code { kind: 1, value: b"research".to_vec() }], MarkingError::CodeForm(1)),
     ];
     for (break_it, error) in breaks {
         let mut marking = full();
@@ -226,10 +158,7 @@ fn check_finds_each_break_of_form() {
 fn newer_codes_are_kept_and_seen() {
     let mut marking = Marking::new(Tlp::Green);
     assert!(!marking.is_newer());
-    marking.purposes = vec![Code {
-        kind: 4_000,
-        value: vec![1, 2],
-    }];
+    marking.purposes = vec![Code { kind: 4_000, value: vec![1, 2] }];
     marking.check().unwrap();
     assert!(marking.is_newer());
     assert_eq!(decode(&encode(&marking)).unwrap(), marking);

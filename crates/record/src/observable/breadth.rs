@@ -32,19 +32,11 @@ pub(super) fn fine(_: &[u8]) -> Breadth {
 }
 
 pub(super) fn of_v4_net(value: &[u8]) -> Breadth {
-    if value.last().is_some_and(|prefix| *prefix < WIDEST_V4) {
-        Breadth::TooWide
-    } else {
-        Breadth::Fine
-    }
+    if value.last().is_some_and(|prefix| *prefix < WIDEST_V4) { Breadth::TooWide } else { Breadth::Fine }
 }
 
 pub(super) fn of_v6_net(value: &[u8]) -> Breadth {
-    if value.last().is_some_and(|prefix| *prefix < WIDEST_V6) {
-        Breadth::TooWide
-    } else {
-        Breadth::Fine
-    }
+    if value.last().is_some_and(|prefix| *prefix < WIDEST_V6) { Breadth::TooWide } else { Breadth::Fine }
 }
 
 pub(super) fn of_domain(name: &[u8]) -> Breadth {
@@ -77,10 +69,7 @@ pub(super) fn parent_names(name: &[u8], visit: &mut Visit<'_>) {
     let starts = (1..=last).filter(|at| name[at - 1] == b'.');
     let excess = starts.clone().count().saturating_sub(MAX_PARENT_NAMES);
     for at in starts.skip(excess) {
-        visit(ObservableRef {
-            kind: kind::DOMAIN,
-            value: &name[at..],
-        });
+        visit(ObservableRef { kind: kind::DOMAIN, value: &name[at..] });
     }
 }
 
@@ -90,9 +79,6 @@ pub(super) fn parents_of_email(value: &[u8], visit: &mut Visit<'_>) {
         return;
     };
     let domain = &value[at + 1..];
-    visit(ObservableRef {
-        kind: kind::DOMAIN,
-        value: domain,
-    });
+    visit(ObservableRef { kind: kind::DOMAIN, value: domain });
     parent_names(domain, visit);
 }

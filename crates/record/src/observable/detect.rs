@@ -64,10 +64,7 @@ const WILDCARD: &str = "the wildcard was dropped: a domain covers its subdomains
 /// registry keys, and file names by their ending. A CVE in a sentence, a bare name or a path are not.
 pub fn detect(text: &str) -> Result<Detected, ParseError> {
     let text = unquoted(bounded(text)?);
-    let plain = |observable| Detected {
-        observable,
-        note: None,
-    };
+    let plain = |observable| Detected { observable, note: None };
     if let Some(found) = marked(text) {
         return found.map(plain);
     }
@@ -92,10 +89,8 @@ fn unquoted(text: &str) -> &str {
 
 /// Types that a prefix gives away: what is wrong with the rest is then worth telling.
 fn marked(text: &str) -> Option<Result<Observable, ParseError>> {
-    let begins = |prefix: &str| {
-        text.get(..prefix.len())
-            .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
-    };
+    let begins =
+        |prefix: &str| text.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
     let digits_after = |length: usize| {
         text.len() > length && text[length..].bytes().all(|b| b.is_ascii_digit() || b == b'.')
     };
@@ -109,11 +104,7 @@ fn marked(text: &str) -> Option<Result<Observable, ParseError>> {
         kind::PHONE
     } else if begins("mailto:") {
         kind::EMAIL
-    } else if begins("HKEY_")
-        || ["HKLM\\", "HKCU\\", "HKCR\\", "HKU\\", "HKCC\\"]
-            .into_iter()
-            .any(begins)
-    {
+    } else if begins("HKEY_") || ["HKLM\\", "HKCU\\", "HKCR\\", "HKU\\", "HKCC\\"].into_iter().any(begins) {
         kind::REGKEY
     } else if refang(text).contains("://") {
         kind::URL
@@ -126,29 +117,18 @@ fn marked(text: &str) -> Option<Result<Observable, ParseError>> {
 /// Addresses, networks and names, with or without a port.
 fn host(text: &str) -> Option<Detected> {
     if let Some(ip) = net::address(text) {
-        return Some(Detected {
-            observable: net::of_address(ip),
-            note: None,
-        });
+        return Some(Detected { observable: net::of_address(ip), note: None });
     }
     if let Some(observable) = net::network(text) {
-        return Some(Detected {
-            observable,
-            note: None,
-        });
+        return Some(Detected { observable, note: None });
     }
     if let Some((server, port)) = text.rsplit_once(':') {
         let is_port =
             !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
         let is_server = !server.contains(':') || server.starts_with('[');
         if is_port && is_server {
-            let observable = net::address(server)
-                .map(net::of_address)
-                .or_else(|| domain(server))?;
-            return Some(Detected {
-                observable,
-                note: Some(PORT),
-            });
+            let observable = net::address(server).map(net::of_address).or_else(|| domain(server))?;
+            return Some(Detected { observable, note: Some(PORT) });
         }
     }
     let (name, note) = match text.strip_prefix("*.").or_else(|| text.strip_prefix('.')) {
@@ -163,10 +143,7 @@ fn domain(text: &str) -> Option<Observable> {
     let name = name::canonical(text).ok()?;
     let (_, last) = name.rsplit_once('.')?;
     let exists = breadth::has_known_suffix(&name) || OTHER_SUFFIXES.contains(&last);
-    exists.then(|| Observable {
-        kind: kind::DOMAIN,
-        value: name.into_bytes(),
-    })
+    exists.then(|| Observable { kind: kind::DOMAIN, value: name.into_bytes() })
 }
 
 /// E-mail addresses, and URLs without a scheme.
@@ -178,18 +155,12 @@ fn address_like(text: &str) -> Option<Detected> {
     if let Some(slash) = text.find(['/', '?']) {
         // The host decides: `and/or` is no URL.
         host(&text[..slash]).filter(|found| found.note != Some(WILDCARD))?;
-        return by_type(kind::URL).map(|observable| Detected {
-            observable,
-            note: Some(SCHEME),
-        });
+        return by_type(kind::URL).map(|observable| Detected { observable, note: Some(SCHEME) });
     }
     if text.contains('@') {
         let observable = by_type(kind::EMAIL)?;
         let (_, host) = text.rsplit_once('@')?;
-        return domain(host).map(|_| Detected {
-            observable,
-            note: None,
-        });
+        return domain(host).map(|_| Detected { observable, note: None });
     }
     None
 }
@@ -205,16 +176,11 @@ fn hash_like(text: &str) -> Option<Observable> {
         // Twelve bare digits are no hardware address.
         14 | 17 if text.contains([':', '-', '.']) && net::parse_mac(text).is_ok() => kind::MAC,
         _ => {
-            let ending = text
-                .rsplit_once('.')
-                .map(|(_, ending)| ending.to_ascii_lowercase());
+            let ending = text.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
             let is_file =
                 ending.is_some_and(|ending| FILE_ENDINGS.contains(&&*ending)) && !text.contains('/');
-            return wallet::detect(text).or_else(|| {
-                is_file
-                    .then(|| Type::by_id(kind::FILENAME)?.parse(text).ok())
-                    .flatten()
-            });
+            return wallet::detect(text)
+                .or_else(|| is_file.then(|| Type::by_id(kind::FILENAME)?.parse(text).ok()).flatten());
         }
     };
     Type::by_id(id)?.parse(text).ok()

@@ -7,9 +7,7 @@ impl Type {
     /// and list indices do not matter: `file:hashes.sha256` is `file:hashes.'SHA-256'`.
     pub fn by_stix_path(path: &str) -> impl Iterator<Item = &'static Type> {
         let path = normal_path(path);
-        TYPES
-            .iter()
-            .filter(move |row| row.stix.iter().any(|own| normal_path(own) == path))
+        TYPES.iter().filter(move |row| row.stix.iter().any(|own| normal_path(own) == path))
     }
 
     /// The types that a (simple) MISP attribute type may hold, in order of the table.
@@ -51,11 +49,7 @@ pub fn from_stix_path(path: &str, value: &str) -> Result<Observable, ParseError>
 /// The observables of a MISP attribute: several for a composite type such as `domain|ip` or
 /// `filename|sha256`. Parts that are no observable, such as a port, are left out.
 pub fn from_misp(misp: &str, value: &str) -> Result<Vec<Observable>, ParseError> {
-    let misp = if misp == "malware-sample" {
-        "filename|md5"
-    } else {
-        misp
-    };
+    let misp = if misp == "malware-sample" { "filename|md5" } else { misp };
     let names: Vec<&str> = misp.split('|').collect();
     if names.len() == 1 {
         return one_of_misp(misp, value)
@@ -67,11 +61,7 @@ pub fn from_misp(misp: &str, value: &str) -> Result<Vec<Observable>, ParseError>
     parts.reverse();
     if parts.len() != names.len() {
         let why = "it has fewer parts, separated by `|`, than its MISP type";
-        return Err(ParseError::Malformed {
-            value: excerpt(value),
-            kind: "composite attribute",
-            why,
-        });
+        return Err(ParseError::Malformed { value: excerpt(value), kind: "composite attribute", why });
     }
     let mut found = Vec::new();
     for (name, part) in names.iter().zip(parts) {
@@ -79,11 +69,7 @@ pub fn from_misp(misp: &str, value: &str) -> Result<Vec<Observable>, ParseError>
             found.push(one?);
         }
     }
-    if found.is_empty() {
-        Err(ParseError::UnknownMisp(excerpt(misp)))
-    } else {
-        Ok(found)
-    }
+    if found.is_empty() { Err(ParseError::UnknownMisp(excerpt(misp))) } else { Ok(found) }
 }
 
 fn one_of_misp(misp: &str, value: &str) -> Option<Result<Observable, ParseError>> {

@@ -11,17 +11,9 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 /// Bytes of a text that is hexadecimal throughout and has whole bytes.
 pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text
-        .bytes()
-        .map(|b| char::from(b).to_digit(16))
-        .collect::<Option<Vec<u32>>>()?;
+    let digits = text.bytes().map(|b| char::from(b).to_digit(16)).collect::<Option<Vec<u32>>>()?;
     let whole = digits.len().is_multiple_of(2);
-    whole.then(|| {
-        digits
-            .chunks(2)
-            .map(|pair| (pair[0] << 4 | pair[1]) as u8)
-            .collect()
-    })
+    whole.then(|| digits.chunks(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect())
 }
 
 fn sized(kind: u16, length: usize, text: &str, why: &'static str) -> Parsed {
@@ -44,30 +36,15 @@ pub(super) fn parse_sha256(text: &str) -> Parsed {
 }
 
 pub(super) fn parse_sha512(text: &str) -> Parsed {
-    sized(
-        kind::SHA512,
-        64,
-        text,
-        "a SHA-512 hash has 128 hexadecimal digits",
-    )
+    sized(kind::SHA512, 64, text, "a SHA-512 hash has 128 hexadecimal digits")
 }
 
 pub(super) fn parse_cert_sha1(text: &str) -> Parsed {
-    sized(
-        kind::CERT_SHA1,
-        20,
-        text,
-        "a certificate's SHA-1 fingerprint has 40 hexadecimal digits",
-    )
+    sized(kind::CERT_SHA1, 20, text, "a certificate's SHA-1 fingerprint has 40 hexadecimal digits")
 }
 
 pub(super) fn parse_cert_sha256(text: &str) -> Parsed {
-    sized(
-        kind::CERT_SHA256,
-        32,
-        text,
-        "a certificate's SHA-256 fingerprint has 64 hexadecimal digits",
-    )
+    sized(kind::CERT_SHA256, 32, text, "a certificate's SHA-256 fingerprint has 64 hexadecimal digits")
 }
 
 pub(super) fn check_length<const N: usize>(value: &[u8]) -> bool {

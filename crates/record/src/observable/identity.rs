@@ -23,29 +23,20 @@ const CASELESS: &[&str] = &[
 ];
 
 /// Other names of platforms, and the one that is kept.
-const PLATFORMS: &[(&str, &str)] = &[
-    ("x", "twitter"),
-    ("xmpp", "jabber"),
-    ("tg", "telegram"),
-    ("ig", "instagram"),
-];
+const PLATFORMS: &[(&str, &str)] =
+    &[("x", "twitter"), ("xmpp", "jabber"), ("tg", "telegram"), ("ig", "instagram")];
 
 pub(super) fn parse_phone(text: &str) -> Parsed {
     let text = text.strip_prefix("tel:").unwrap_or(text);
-    let digits: String = text
-        .chars()
-        .filter(|c| !matches!(c, ' ' | '\u{a0}' | '-' | '.' | '(' | ')' | '/'))
-        .collect();
+    let digits: String =
+        text.chars().filter(|c| !matches!(c, ' ' | '\u{a0}' | '-' | '.' | '(' | ')' | '/')).collect();
     let digits = digits.strip_prefix('+').or_else(|| digits.strip_prefix("00"));
     let digits = digits.ok_or("begin it with `+` and the country's code, as in +4930123456")?;
     let value = format!("+{digits}").into_bytes();
     if !check_phone(&value) {
         return Err("a phone number has 7 to 15 digits after the `+`");
     }
-    Ok(Observable {
-        kind: kind::PHONE,
-        value,
-    })
+    Ok(Observable { kind: kind::PHONE, value })
 }
 
 pub(super) fn check_phone(value: &[u8]) -> bool {
@@ -56,29 +47,18 @@ pub(super) fn check_phone(value: &[u8]) -> bool {
 }
 
 pub(super) fn parse_account(text: &str) -> Parsed {
-    let (platform, handle) = text
-        .split_once(':')
-        .ok_or("an account is written PLATFORM:HANDLE")?;
+    let (platform, handle) = text.split_once(':').ok_or("an account is written PLATFORM:HANDLE")?;
     let platform = platform.trim().to_ascii_lowercase();
-    let platform = PLATFORMS
-        .iter()
-        .find(|(other, _)| *other == platform)
-        .map_or(&*platform, |(_, kept)| kept);
+    let platform =
+        PLATFORMS.iter().find(|(other, _)| *other == platform).map_or(&*platform, |(_, kept)| kept);
     let handle = handle.trim();
     let handle = handle.strip_prefix('@').unwrap_or(handle);
-    let handle = if CASELESS.contains(&platform) {
-        handle.to_ascii_lowercase()
-    } else {
-        handle.to_owned()
-    };
+    let handle = if CASELESS.contains(&platform) { handle.to_ascii_lowercase() } else { handle.to_owned() };
     let value = format!("{platform}:{handle}").into_bytes();
     if !check_account(&value) {
         return Err("an account is written PLATFORM:HANDLE, the platform in letters, digits, `.` and `-`");
     }
-    Ok(Observable {
-        kind: kind::ACCOUNT,
-        value,
-    })
+    Ok(Observable { kind: kind::ACCOUNT, value })
 }
 
 pub(super) fn check_account(value: &[u8]) -> bool {
@@ -101,9 +81,7 @@ pub(super) fn parse_travel_document(text: &str) -> Parsed {
     const WHY: &str =
         "a travel document is written STATE:TYPE:NUMBER with the codes of ICAO 9303, as in UTO:P:L898902C3";
     let upper = text.to_ascii_uppercase();
-    let mut parts = upper
-        .splitn(3, [':', '/'])
-        .map(|part| part.replace(['<', ' ', '-'], ""));
+    let mut parts = upper.splitn(3, [':', '/']).map(|part| part.replace(['<', ' ', '-'], ""));
     let (Some(state), Some(document), Some(number)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(WHY);
     };
@@ -113,10 +91,7 @@ pub(super) fn parse_travel_document(text: &str) -> Parsed {
     if !check_travel_document(&value) {
         return Err(WHY);
     }
-    Ok(Observable {
-        kind: kind::TRAVEL_DOCUMENT,
-        value,
-    })
+    Ok(Observable { kind: kind::TRAVEL_DOCUMENT, value })
 }
 
 pub(super) fn check_travel_document(value: &[u8]) -> bool {
@@ -131,10 +106,7 @@ pub(super) fn check_travel_document(value: &[u8]) -> bool {
         && state != b"DEU"
         && (1..=2).contains(&document.len())
         && document[0].is_ascii_uppercase()
-        && document
-            .iter()
-            .chain(number)
-            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        && document.iter().chain(number).all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
         && (1..=20).contains(&number.len())
 }
 
@@ -145,7 +117,5 @@ pub fn travel_document(state: &str, document: &str, number: &str) -> Result<Obse
 }
 
 pub(super) fn compose(kind: u16, text: &str) -> Result<Observable, ParseError> {
-    Type::by_id(kind)
-        .ok_or_else(|| ParseError::UnknownType(excerpt(text)))?
-        .parse(text)
+    Type::by_id(kind).ok_or_else(|| ParseError::UnknownType(excerpt(text)))?.parse(text)
 }

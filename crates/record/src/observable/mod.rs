@@ -157,10 +157,7 @@ impl Type {
     pub fn by_id(id: u16) -> Option<&'static Type> {
         // Ids are given in order, so the row is nearly always at its own place.
         let place = usize::from(id).checked_sub(1)?;
-        TYPES
-            .get(place)
-            .filter(|row| row.id == id)
-            .or_else(|| TYPES.iter().find(|row| row.id == id))
+        TYPES.get(place).filter(|row| row.id == id).or_else(|| TYPES.iter().find(|row| row.id == id))
     }
 
     /// The type with this name.
@@ -199,10 +196,7 @@ impl Type {
         })?;
         // Percent- and IDNA encoding can make a value longer than the text was.
         if parsed.value.len() > MAX_VALUE {
-            return Err(ParseError::TooLong {
-                value: excerpt(text),
-                length: parsed.value.len(),
-            });
+            return Err(ParseError::TooLong { value: excerpt(text), length: parsed.value.len() });
         }
         Ok(parsed)
     }
@@ -210,27 +204,19 @@ impl Type {
 
 impl fmt::Debug for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Type")
-            .field("id", &self.id)
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Type").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 impl Observable {
     /// The observable that `text` means as a value of the named type.
     pub fn parse(type_name: &str, text: &str) -> Result<Observable, ParseError> {
-        Type::by_name(type_name)
-            .ok_or_else(|| ParseError::UnknownType(excerpt(type_name)))?
-            .parse(text)
+        Type::by_name(type_name).ok_or_else(|| ParseError::UnknownType(excerpt(type_name)))?.parse(text)
     }
 
     /// The borrowed twin.
     pub fn borrowed(&self) -> ObservableRef<'_> {
-        ObservableRef {
-            kind: self.kind,
-            value: &self.value,
-        }
+        ObservableRef { kind: self.kind, value: &self.value }
     }
 
     /// See [`ObservableRef::row`].
@@ -262,8 +248,7 @@ impl Observable {
     /// [`ObservableRef::visit_parents`].
     pub fn parents(&self) -> Vec<Observable> {
         let mut parents = Vec::new();
-        self.borrowed()
-            .visit_parents(|parent| parents.push(parent.to_owned()));
+        self.borrowed().visit_parents(|parent| parents.push(parent.to_owned()));
         parents
     }
 }
@@ -320,10 +305,7 @@ impl<'a> ObservableRef<'a> {
 
     /// An owned copy.
     pub fn to_owned(&self) -> Observable {
-        Observable {
-            kind: self.kind,
-            value: self.value.to_vec(),
-        }
+        Observable { kind: self.kind, value: self.value.to_vec() }
     }
 }
 
@@ -340,11 +322,7 @@ impl fmt::Display for Observable {
 impl fmt::Display for ObservableRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.show().chars() {
-            if is_treacherous(c) {
-                write!(f, "{}", c.escape_unicode())?
-            } else {
-                write!(f, "{c}")?
-            }
+            if is_treacherous(c) { write!(f, "{}", c.escape_unicode())? } else { write!(f, "{c}")? }
         }
         Ok(())
     }
@@ -357,16 +335,10 @@ fn bounded(text: &str) -> Result<&str, ParseError> {
         return Err(ParseError::Empty);
     }
     if text.len() > MAX_VALUE {
-        return Err(ParseError::TooLong {
-            value: excerpt(text),
-            length: text.len(),
-        });
+        return Err(ParseError::TooLong { value: excerpt(text), length: text.len() });
     }
     match text.char_indices().find(|(_, c)| c.is_control()) {
-        Some((at, _)) => Err(ParseError::Control {
-            value: excerpt(text),
-            at,
-        }),
+        Some((at, _)) => Err(ParseError::Control { value: excerpt(text), at }),
         None => Ok(text),
     }
 }
@@ -382,11 +354,7 @@ fn excerpt(text: &str) -> String {
     const LENGTH: usize = 80;
     let mut out = String::new();
     for c in text.chars().take(LENGTH) {
-        if is_treacherous(c) {
-            out.extend(c.escape_unicode())
-        } else {
-            out.push(c)
-        }
+        if is_treacherous(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     if text.chars().nth(LENGTH).is_some() {
         out.push_str("...");

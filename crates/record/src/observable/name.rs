@@ -19,9 +19,7 @@ const MAX_LOCAL: usize = 64;
 pub(super) fn check_domain(name: &[u8]) -> bool {
     let label = |label: &[u8]| {
         (1..=MAX_LABEL).contains(&label.len())
-            && label
-                .iter()
-                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+            && label.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
     };
     let last = name.rsplit(|b| *b == b'.').next().unwrap_or_default();
     name.len() <= MAX_NAME && !last.iter().all(u8::is_ascii_digit) && name.split(|b| *b == b'.').all(label)
@@ -31,12 +29,7 @@ pub(super) fn check_domain(name: &[u8]) -> bool {
 pub(super) fn canonical(text: &str) -> Result<String, &'static str> {
     let text = refang(text);
     let ascii = Uts46::new()
-        .to_ascii(
-            text.as_bytes(),
-            AsciiDenyList::URL,
-            Hyphens::Allow,
-            DnsLength::Ignore,
-        )
+        .to_ascii(text.as_bytes(), AsciiDenyList::URL, Hyphens::Allow, DnsLength::Ignore)
         .map_err(|_| "it has characters that no domain name has")?;
     // After the mapping, since there are other full stops than the ASCII one.
     let name = ascii.strip_suffix('.').unwrap_or(&ascii);
@@ -56,10 +49,7 @@ pub(super) fn canonical(text: &str) -> Result<String, &'static str> {
 }
 
 pub(super) fn parse_domain(text: &str) -> Parsed {
-    Ok(Observable {
-        kind: kind::DOMAIN,
-        value: canonical(text)?.into_bytes(),
-    })
+    Ok(Observable { kind: kind::DOMAIN, value: canonical(text)?.into_bytes() })
 }
 
 /// Whether a local part is one that is written without quotes.
@@ -78,10 +68,7 @@ pub(super) fn parse_email(text: &str) -> Parsed {
     if !is_local(&local) {
         return Err("before the `@` stand 1 to 64 characters without spaces, quotes or brackets");
     }
-    Ok(Observable {
-        kind: kind::EMAIL,
-        value: format!("{local}@{}", canonical(domain)?).into_bytes(),
-    })
+    Ok(Observable { kind: kind::EMAIL, value: format!("{local}@{}", canonical(domain)?).into_bytes() })
 }
 
 pub(super) fn check_email(value: &[u8]) -> bool {

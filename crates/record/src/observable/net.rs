@@ -15,10 +15,7 @@ const MAPPED: u8 = 96;
 pub(super) fn address(text: &str) -> Option<IpAddr> {
     let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     match inner {
-        Some(inner) => inner
-            .parse::<Ipv6Addr>()
-            .ok()
-            .map(|v6| IpAddr::V6(v6).to_canonical()),
+        Some(inner) => inner.parse::<Ipv6Addr>().ok().map(|v6| IpAddr::V6(v6).to_canonical()),
         None => text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical()),
     }
 }
@@ -26,14 +23,8 @@ pub(super) fn address(text: &str) -> Option<IpAddr> {
 /// The observable of an address.
 pub(super) fn of_address(ip: IpAddr) -> Observable {
     match ip.to_canonical() {
-        IpAddr::V4(v4) => Observable {
-            kind: kind::IPV4,
-            value: v4.octets().to_vec(),
-        },
-        IpAddr::V6(v6) => Observable {
-            kind: kind::IPV6,
-            value: v6.octets().to_vec(),
-        },
+        IpAddr::V4(v4) => Observable { kind: kind::IPV4, value: v4.octets().to_vec() },
+        IpAddr::V6(v6) => Observable { kind: kind::IPV6, value: v6.octets().to_vec() },
     }
 }
 
@@ -45,14 +36,12 @@ pub(super) fn of_network(ip: IpAddr, prefix: u8) -> Option<Observable> {
         }
         IpAddr::V4(_) if prefix == 32 => Some(of_address(ip)),
         IpAddr::V6(_) if prefix == 128 => Some(of_address(ip)),
-        IpAddr::V4(v4) if prefix < 32 => Some(Observable {
-            kind: kind::IPV4_NET,
-            value: masked(&v4.octets(), prefix),
-        }),
-        IpAddr::V6(v6) if prefix < 128 => Some(Observable {
-            kind: kind::IPV6_NET,
-            value: masked(&v6.octets(), prefix),
-        }),
+        IpAddr::V4(v4) if prefix < 32 => {
+            Some(Observable { kind: kind::IPV4_NET, value: masked(&v4.octets(), prefix) })
+        }
+        IpAddr::V6(v6) if prefix < 128 => {
+            Some(Observable { kind: kind::IPV6_NET, value: masked(&v6.octets(), prefix) })
+        }
         _ => None,
     }
 }
@@ -104,9 +93,7 @@ pub(super) fn parse_v6(text: &str) -> Parsed {
 pub(super) fn parse_v4_net(text: &str) -> Parsed {
     let found = network(&refang(text)).ok_or(NOT_NET)?;
     let is_v4 = matches!(found.kind, kind::IPV4 | kind::IPV4_NET);
-    is_v4
-        .then_some(found)
-        .ok_or("it is an IPv6 network; its type is ipv6-net")
+    is_v4.then_some(found).ok_or("it is an IPv6 network; its type is ipv6-net")
 }
 
 pub(super) fn parse_v6_net(text: &str) -> Parsed {
@@ -115,9 +102,7 @@ pub(super) fn parse_v6_net(text: &str) -> Parsed {
         return Err(ZONE);
     }
     let found = network(&text).ok_or(NOT_NET)?;
-    text.contains(':')
-        .then_some(found)
-        .ok_or("it is an IPv4 network; its type is ipv4-net")
+    text.contains(':').then_some(found).ok_or("it is an IPv4 network; its type is ipv4-net")
 }
 
 /// The network that a text writes as ADDRESS/LENGTH.
@@ -170,20 +155,10 @@ pub(super) fn show_net(value: &[u8]) -> String {
 
 pub(super) fn parse_asn(text: &str) -> Parsed {
     const WHY: &str = "an AS number is written as in AS64500, from 0 to 4294967295";
-    let digits = text
-        .get(..2)
-        .filter(|head| head.eq_ignore_ascii_case("as"))
-        .map_or(text, |_| &text[2..]);
-    let digits = digits
-        .strip_prefix(['n', 'N'])
-        .filter(|_| digits.len() < text.len())
-        .unwrap_or(digits)
-        .trim();
-    let plain = |part: &str| {
-        part.parse::<u32>()
-            .ok()
-            .filter(|_| part.bytes().all(|b| b.is_ascii_digit()))
-    };
+    let digits = text.get(..2).filter(|head| head.eq_ignore_ascii_case("as")).map_or(text, |_| &text[2..]);
+    let digits =
+        digits.strip_prefix(['n', 'N']).filter(|_| digits.len() < text.len()).unwrap_or(digits).trim();
+    let plain = |part: &str| part.parse::<u32>().ok().filter(|_| part.bytes().all(|b| b.is_ascii_digit()));
     let number = match digits.split_once('.') {
         // RFC 5396 asdot: the upper and the lower half.
         Some((high, low)) => {
@@ -192,10 +167,7 @@ pub(super) fn parse_asn(text: &str) -> Parsed {
         }
         None => plain(digits).ok_or(WHY)?,
     };
-    Ok(Observable {
-        kind: kind::ASN,
-        value: number.to_be_bytes().to_vec(),
-    })
+    Ok(Observable { kind: kind::ASN, value: number.to_be_bytes().to_vec() })
 }
 
 pub(super) fn show_asn(value: &[u8]) -> String {
@@ -207,13 +179,8 @@ pub(super) fn parse_mac(text: &str) -> Parsed {
     let well_cut = text.split([':', '-']).count() == 6 && text.split([':', '-']).all(|part| part.len() == 2)
         || text.split('.').count() == 3 && text.split('.').all(|part| part.len() == 4);
     let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect();
-    let value = super::hash::unhex(&digits)
-        .filter(|bytes| bytes.len() == 6 && well_cut)
-        .ok_or(WHY)?;
-    Ok(Observable {
-        kind: kind::MAC,
-        value,
-    })
+    let value = super::hash::unhex(&digits).filter(|bytes| bytes.len() == 6 && well_cut).ok_or(WHY)?;
+    Ok(Observable { kind: kind::MAC, value })
 }
 
 pub(super) fn check_mac(value: &[u8]) -> bool {
@@ -221,9 +188,5 @@ pub(super) fn check_mac(value: &[u8]) -> bool {
 }
 
 pub(super) fn show_mac(value: &[u8]) -> String {
-    value
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<Vec<_>>()
-        .join(":")
+    value.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }

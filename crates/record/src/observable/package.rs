@@ -12,10 +12,7 @@ const WHY: &str =
 /// The package of an ecosystem (`npm`, `pypi`, ...), with an empty version all its versions.
 pub fn package(ecosystem: &str, name: &str, version: &str) -> Result<Observable, ParseError> {
     let at = if version.trim().is_empty() { "" } else { "@" };
-    identity::compose(
-        kind::PACKAGE,
-        &format!("{}:{}{at}{}", ecosystem.trim(), name.trim(), version.trim()),
-    )
+    identity::compose(kind::PACKAGE, &format!("{}:{}{at}{}", ecosystem.trim(), name.trim(), version.trim()))
 }
 
 pub(super) fn parse(text: &str) -> Parsed {
@@ -24,20 +21,12 @@ pub(super) fn parse(text: &str) -> Parsed {
         let rest = &rest[..rest.find(['?', '#']).unwrap_or(rest.len())];
         let (ecosystem, rest) = rest.split_once('/').ok_or(WHY)?;
         let (name, version) = split_version(rest);
-        let name = name
-            .split('/')
-            .map(decode)
-            .collect::<Option<Vec<_>>>()
-            .ok_or(WHY)?;
+        let name = name.split('/').map(decode).collect::<Option<Vec<_>>>().ok_or(WHY)?;
         canonical(ecosystem, &name, &decode(version).ok_or(WHY)?)
     } else {
         let (ecosystem, rest) = text.split_once(':').ok_or(WHY)?;
         let (name, version) = split_version(rest);
-        canonical(
-            ecosystem,
-            &name.split('/').map(str::to_owned).collect::<Vec<_>>(),
-            version,
-        )
+        canonical(ecosystem, &name.split('/').map(str::to_owned).collect::<Vec<_>>(), version)
     }
 }
 
@@ -51,32 +40,15 @@ fn split_version(text: &str) -> (&str, &str) {
 
 fn canonical(ecosystem: &str, segments: &[String], version: &str) -> Parsed {
     let ecosystem = ecosystem.to_ascii_lowercase();
-    let segments = segments
-        .iter()
-        .filter(|segment| !segment.is_empty())
-        .map(|segment| {
-            let segment = if CASELESS.contains(&&*ecosystem) {
-                segment.to_ascii_lowercase()
-            } else {
-                segment.clone()
-            };
-            encode(&if ecosystem == "pypi" {
-                segment.replace('_', "-")
-            } else {
-                segment
-            })
-        });
+    let segments = segments.iter().filter(|segment| !segment.is_empty()).map(|segment| {
+        let segment =
+            if CASELESS.contains(&&*ecosystem) { segment.to_ascii_lowercase() } else { segment.clone() };
+        encode(&if ecosystem == "pypi" { segment.replace('_', "-") } else { segment })
+    });
     let name = segments.collect::<Vec<_>>().join("/");
     let at = if version.is_empty() { "" } else { "@" };
     let value = format!("pkg:{ecosystem}/{name}{at}{}", encode(version)).into_bytes();
-    if check(&value) {
-        Ok(Observable {
-            kind: kind::PACKAGE,
-            value,
-        })
-    } else {
-        Err(WHY)
-    }
+    if check(&value) { Ok(Observable { kind: kind::PACKAGE, value }) } else { Err(WHY) }
 }
 
 fn is_plain(b: u8) -> bool {
@@ -86,11 +58,7 @@ fn is_plain(b: u8) -> bool {
 fn encode(text: &str) -> String {
     let mut out = String::new();
     for b in text.bytes() {
-        if is_plain(b) {
-            out.push(char::from(b))
-        } else {
-            out.push_str(&format!("%{b:02X}"))
-        }
+        if is_plain(b) { out.push(char::from(b)) } else { out.push_str(&format!("%{b:02X}")) }
     }
     out
 }
@@ -109,9 +77,7 @@ fn decode(text: &str) -> Option<String> {
         bytes.extend(hash::unhex(str::from_utf8(digits).ok()?)?);
         rest = after;
     }
-    String::from_utf8(bytes)
-        .ok()
-        .filter(|text| !text.contains(|c: char| c.is_control()))
+    String::from_utf8(bytes).ok().filter(|text| !text.contains(|c: char| c.is_control()))
 }
 
 pub(super) fn check(value: &[u8]) -> bool {
@@ -129,9 +95,7 @@ pub(super) fn check(value: &[u8]) -> bool {
             && decode(text).is_some_and(|plain| encode(&plain) == text)
     };
     !ecosystem.is_empty()
-        && ecosystem
-            .bytes()
-            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'+'))
+        && ecosystem.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'+'))
         && name.split('/').all(segment)
         && (version.is_empty() && !rest.ends_with('@') || segment(version))
 }
@@ -141,9 +105,6 @@ pub(super) fn parents(value: &[u8], visit: &mut Visit<'_>) {
     let text = String::from_utf8_lossy(value);
     let (name, version) = split_version(&text);
     if !version.is_empty() {
-        visit(ObservableRef {
-            kind: kind::PACKAGE,
-            value: name.as_bytes(),
-        });
+        visit(ObservableRef { kind: kind::PACKAGE, value: name.as_bytes() });
     }
 }

@@ -38,14 +38,8 @@ const SCHEMES: &[(&str, &str)] = &[
 /// around, half brackets (`evil[.example`), a backslash before a dot, and disarmed schemes. The rest stays.
 pub fn refang(text: &str) -> Cow<'_, str> {
     // Most values are not defanged: one look at the bytes tells.
-    let bracket = text
-        .bytes()
-        .any(|b| matches!(b, b'[' | b'(' | b'{' | b'\\' | b']'));
-    let text = if bracket {
-        Cow::Owned(unbracket(text))
-    } else {
-        Cow::Borrowed(text)
-    };
+    let bracket = text.bytes().any(|b| matches!(b, b'[' | b'(' | b'{' | b'\\' | b']'));
+    let text = if bracket { Cow::Owned(unbracket(text)) } else { Cow::Borrowed(text) };
     for (disarmed, real) in SCHEMES {
         let head = text.get(..disarmed.len());
         if head.is_some_and(|head| head.eq_ignore_ascii_case(disarmed))
@@ -85,15 +79,9 @@ fn token(text: &str) -> Option<(&'static str, &str)> {
         b'{' => '}',
         _ => return None,
     };
-    let end = text
-        .char_indices()
-        .take(LONGEST + 2)
-        .find(|(_, c)| *c == close)?
-        .0;
+    let end = text.char_indices().take(LONGEST + 2).find(|(_, c)| *c == close)?.0;
     let inner = text[1..end].trim();
-    let (_, real) = BRACKETED
-        .iter()
-        .find(|(token, _)| token.eq_ignore_ascii_case(inner))?;
+    let (_, real) = BRACKETED.iter().find(|(token, _)| token.eq_ignore_ascii_case(inner))?;
     Some((real, &text[end + 1..]))
 }
 

@@ -152,11 +152,7 @@ pub static TYPES: &[Type] = &[
     Type {
         id: kind::MD5,
         name: "md5",
-        stix: &[
-            "file:hashes.MD5",
-            "artifact:hashes.MD5",
-            "file:content_ref.hashes.MD5",
-        ],
+        stix: &["file:hashes.MD5", "artifact:hashes.MD5", "file:content_ref.hashes.MD5"],
         misp: &["md5"],
         parse: hash::parse_md5,
         show: hash::hex,
@@ -166,11 +162,7 @@ pub static TYPES: &[Type] = &[
     Type {
         id: kind::SHA1,
         name: "sha1",
-        stix: &[
-            "file:hashes.'SHA-1'",
-            "artifact:hashes.'SHA-1'",
-            "file:content_ref.hashes.'SHA-1'",
-        ],
+        stix: &["file:hashes.'SHA-1'", "artifact:hashes.'SHA-1'", "file:content_ref.hashes.'SHA-1'"],
         misp: &["sha1"],
         parse: hash::parse_sha1,
         show: hash::hex,
@@ -180,11 +172,7 @@ pub static TYPES: &[Type] = &[
     Type {
         id: kind::SHA256,
         name: "sha256",
-        stix: &[
-            "file:hashes.'SHA-256'",
-            "artifact:hashes.'SHA-256'",
-            "file:content_ref.hashes.'SHA-256'",
-        ],
+        stix: &["file:hashes.'SHA-256'", "artifact:hashes.'SHA-256'", "file:content_ref.hashes.'SHA-256'"],
         misp: &["sha256"],
         parse: hash::parse_sha256,
         show: hash::hex,
@@ -194,11 +182,7 @@ pub static TYPES: &[Type] = &[
     Type {
         id: kind::SHA512,
         name: "sha512",
-        stix: &[
-            "file:hashes.'SHA-512'",
-            "artifact:hashes.'SHA-512'",
-            "file:content_ref.hashes.'SHA-512'",
-        ],
+        stix: &["file:hashes.'SHA-512'", "artifact:hashes.'SHA-512'", "file:content_ref.hashes.'SHA-512'"],
         misp: &["sha512"],
         parse: hash::parse_sha512,
         show: hash::hex,

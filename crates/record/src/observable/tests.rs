@@ -21,25 +21,16 @@ fn encoding_is_pinned_and_shared_by_both_twins() {
 
 #[test]
 fn unknown_types_and_bad_bytes_are_kept_but_not_canonical() {
-    let unknown = Observable {
-        kind: 60000,
-        value: vec![1, 0x1b],
-    };
+    let unknown = Observable { kind: 60000, value: vec![1, 0x1b] };
     assert!(!unknown.is_canonical());
     assert_eq!(unknown.show(), "type-60000:011b");
     assert!(unknown.parents().is_empty());
     for (kind, value) in [
         (kind::IPV4, &[1, 2, 3][..]),
-        (
-            kind::IPV6,
-            &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 1, 2, 3, 4],
-        ),
+        (kind::IPV6, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 1, 2, 3, 4]),
         (kind::IPV4_NET, &[10, 0, 0, 1, 24]),
         (kind::IPV4_NET, &[10, 0, 0, 0, 32]),
-        (
-            kind::IPV6_NET,
-            &[0x20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 128],
-        ),
+        (kind::IPV6_NET, &[0x20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 128]),
         (kind::DOMAIN, b"Evil.example"),
         (kind::DOMAIN, b"evil.example."),
         (kind::DOMAIN, b"evil..example"),
@@ -69,13 +60,7 @@ fn unknown_types_and_bad_bytes_are_kept_but_not_canonical() {
         assert!(bad.show().starts_with("type-"), "{bad:?}");
     }
     let long = vec![b'a'; MAX_VALUE + 1];
-    assert!(
-        !ObservableRef {
-            kind: kind::FILENAME,
-            value: &long
-        }
-        .is_canonical()
-    );
+    assert!(!ObservableRef { kind: kind::FILENAME, value: &long }.is_canonical());
 }
 
 #[test]
@@ -115,21 +100,12 @@ fn refuses_with_a_reason() {
         let error = Observable::parse(name, text).unwrap_err();
         assert!(!error.to_string().contains(|c: char| c.is_control()), "{error}");
     }
-    assert_eq!(
-        Observable::parse("ip", "x"),
-        Err(ParseError::UnknownType("ip".into()))
-    );
+    assert_eq!(Observable::parse("ip", "x"), Err(ParseError::UnknownType("ip".into())));
     let long = "a".repeat(MAX_VALUE + 1);
-    assert!(matches!(
-        Observable::parse("filename", &long),
-        Err(ParseError::TooLong { .. })
-    ));
+    assert!(matches!(Observable::parse("filename", &long), Err(ParseError::TooLong { .. })));
     // Percent-encoding makes it three times as long.
     let grows = format!("http://evil.example/{}", "ü".repeat(1500));
-    assert!(matches!(
-        Observable::parse("url", &grows),
-        Err(ParseError::TooLong { .. })
-    ));
+    assert!(matches!(Observable::parse("url", &grows), Err(ParseError::TooLong { .. })));
 }
 
 #[test]
@@ -155,10 +131,7 @@ fn url_normal_form() {
         ("http://[::ffff:192.0.2.7]:8080/x", "http://192.0.2.7:8080/x"),
         ("http://[2001:DB8::7]/", "http://[2001:db8::7]/"),
         ("tcp://EVIL.example:4444", "tcp://evil.example:4444"),
-        (
-            "http://u:p@evil.example/?a=b%2f#c",
-            "http://u:p@evil.example/?a=b%2F",
-        ),
+        ("http://u:p@evil.example/?a=b%2f#c", "http://u:p@evil.example/?a=b%2F"),
         ("evil.example/a b", "http://evil.example/a%20b"),
         ("http://evil.example\\a\\b", "http://evil.example/a/b"),
         ("http://_x.evil.example/%zz", "http://_x.evil.example/%zz"),
@@ -188,22 +161,12 @@ fn detects_by_itself() {
         ("192.0.2.7:8080/x", "url", "http://192.0.2.7:8080/x", true),
         ("someone@evil.com", "email", "someone@evil.com", false),
         ("someone[at]evil[.]com", "email", "someone@evil.com", false),
-        (
-            "d41d8cd98f00b204e9800998ecf8427e",
-            "md5",
-            "d41d8cd98f00b204e9800998ecf8427e",
-            false,
-        ),
+        ("d41d8cd98f00b204e9800998ecf8427e", "md5", "d41d8cd98f00b204e9800998ecf8427e", false),
         ("cve-2021-44228", "cve", "CVE-2021-44228", false),
         ("AS64500", "asn", "AS64500", false),
         ("ASN64500", "asn", "AS64500", false),
         ("+49 30 123456", "phone", "+4930123456", false),
-        (
-            "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
-            "crypto-address",
-            "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
-            false,
-        ),
+        ("1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "crypto-address", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", false),
         (
             "bitcoincash:qpm2qsznhks23z7629mms6s4cwef74vcwvy22gdx6a",
             "crypto-address",
@@ -216,33 +179,14 @@ fn detects_by_itself() {
             "0xde0b295669a9fd93d5f28d9ec85e40f4cb697bae",
             false,
         ),
-        (
-            "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh",
-            "crypto-address",
-            "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh",
-            false,
-        ),
+        ("rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh", "crypto-address", "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh", false),
         ("00:00:5e:00:53:01", "mac", "00:00:5e:00:53:01", false),
         ("evil.exe", "filename", "evil.exe", false),
-        (
-            "HKLM\\Software\\X",
-            "regkey",
-            "hkey_local_machine\\software\\x",
-            false,
-        ),
-        (
-            "pkg:npm/left-pad@1.3.0",
-            "package",
-            "pkg:npm/left-pad@1.3.0",
-            false,
-        ),
+        ("HKLM\\Software\\X", "regkey", "hkey_local_machine\\software\\x", false),
+        ("pkg:npm/left-pad@1.3.0", "package", "pkg:npm/left-pad@1.3.0", false),
     ] {
         let found = detect(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        assert_eq!(
-            (found.observable.type_name(), &*found.observable.show()),
-            (kind, shown),
-            "{text}"
-        );
+        assert_eq!((found.observable.type_name(), &*found.observable.show()), (kind, shown), "{text}");
         assert_eq!(found.note.is_some(), noted, "{text}: {:?}", found.note);
     }
 }
@@ -293,38 +237,20 @@ fn breadth_is_a_guardrail() {
         ("domain", "evil.example", Breadth::Fine),
         ("url", "http://com/", Breadth::Fine),
     ] {
-        assert_eq!(
-            Observable::parse(name, text).unwrap().breadth(),
-            breadth,
-            "{text}"
-        );
+        assert_eq!(Observable::parse(name, text).unwrap().breadth(), breadth, "{text}");
     }
 }
 
 #[test]
 fn parents_lead_to_the_registrable_domain() {
     let parents = |name, text| {
-        Observable::parse(name, text)
-            .unwrap()
-            .parents()
-            .iter()
-            .map(Observable::show)
-            .collect::<Vec<_>>()
+        Observable::parse(name, text).unwrap().parents().iter().map(Observable::show).collect::<Vec<_>>()
     };
-    assert_eq!(
-        parents("domain", "a.b.evil.co.uk"),
-        ["b.evil.co.uk", "evil.co.uk"]
-    );
+    assert_eq!(parents("domain", "a.b.evil.co.uk"), ["b.evil.co.uk", "evil.co.uk"]);
     assert!(parents("domain", "evil.co.uk").is_empty());
-    assert!(
-        parents("domain", "evil.github.io").is_empty(),
-        "a private suffix is no parent"
-    );
+    assert!(parents("domain", "evil.github.io").is_empty(), "a private suffix is no parent");
     assert_eq!(parents("domain", "x.evil.github.io"), ["evil.github.io"]);
-    assert_eq!(
-        parents("email", "me@mail.evil.com"),
-        ["mail.evil.com", "evil.com"]
-    );
+    assert_eq!(parents("email", "me@mail.evil.com"), ["mail.evil.com", "evil.com"]);
     assert_eq!(
         parents("url", "http://a.evil.com:81/x?q#f"),
         [
@@ -335,10 +261,7 @@ fn parents_lead_to_the_registrable_domain() {
             "evil.com"
         ]
     );
-    assert_eq!(
-        parents("url", "https://[2001:db8::7]/"),
-        ["http://[2001:db8::7]/", "2001:db8::7"]
-    );
+    assert_eq!(parents("url", "https://[2001:db8::7]/"), ["http://[2001:db8::7]/", "2001:db8::7"]);
     assert_eq!(parents("package", "npm:left-pad@1.3.0"), ["pkg:npm/left-pad"]);
     let deep = format!("{}evil.com", "a.".repeat(100));
     let found = parents("domain", &deep);
@@ -351,41 +274,22 @@ fn parents_lead_to_the_registrable_domain() {
 #[test]
 fn misp_and_stix_names() {
     let shown = |found: Result<Vec<Observable>, ParseError>| {
-        found
-            .unwrap()
-            .iter()
-            .map(|o| format!("{} {o}", o.type_name()))
-            .collect::<Vec<_>>()
+        found.unwrap().iter().map(|o| format!("{} {o}", o.type_name())).collect::<Vec<_>>()
     };
     assert_eq!(
         shown(from_misp("domain|ip", "evil.example|192.0.2.7")),
         ["domain evil.example", "ipv4 192.0.2.7"]
     );
-    assert_eq!(
-        shown(from_misp("ip-dst|port", "192.0.2.7|443")),
-        ["ipv4 192.0.2.7"]
-    );
-    assert_eq!(
-        shown(from_misp("ip-src", "192.0.2.0/24")),
-        ["ipv4-net 192.0.2.0/24"]
-    );
+    assert_eq!(shown(from_misp("ip-dst|port", "192.0.2.7|443")), ["ipv4 192.0.2.7"]);
+    assert_eq!(shown(from_misp("ip-src", "192.0.2.0/24")), ["ipv4-net 192.0.2.0/24"]);
     assert_eq!(shown(from_misp("domain", "192.0.2.7")), ["ipv4 192.0.2.7"]);
     assert_eq!(
-        shown(from_misp(
-            "filename|md5",
-            "a|b.exe|d41d8cd98f00b204e9800998ecf8427e"
-        )),
+        shown(from_misp("filename|md5", "a|b.exe|d41d8cd98f00b204e9800998ecf8427e")),
         ["filename a|b.exe", "md5 d41d8cd98f00b204e9800998ecf8427e"]
     );
     assert_eq!(shown(from_misp("twitter-id", "@Evil")), ["account twitter:evil"]);
-    assert!(matches!(
-        from_misp("port", "443"),
-        Err(ParseError::UnknownMisp(_))
-    ));
-    assert!(matches!(
-        from_misp("ip-dst|port", "192.0.2.7"),
-        Err(ParseError::Malformed { .. })
-    ));
+    assert!(matches!(from_misp("port", "443"), Err(ParseError::UnknownMisp(_))));
+    assert!(matches!(from_misp("ip-dst|port", "192.0.2.7"), Err(ParseError::Malformed { .. })));
     for (path, value, kind) in [
         ("ipv4-addr:value", "192.0.2.0/24", "ipv4-net"),
         ("file:hashes.'SHA-256'", &"a".repeat(64), "sha256"),
@@ -398,26 +302,11 @@ fn misp_and_stix_names() {
     ] {
         assert_eq!(from_stix_path(path, value).unwrap().type_name(), kind);
     }
-    assert!(matches!(
-        from_stix_path("x:y", "z"),
-        Err(ParseError::UnknownStix(_))
-    ));
+    assert!(matches!(from_stix_path("x:y", "z"), Err(ParseError::UnknownStix(_))));
     for (name, text, pattern) in [
-        (
-            "sha1",
-            &*"A".repeat(40),
-            Some(format!("[file:hashes.'SHA-1' = '{}']", "a".repeat(40))),
-        ),
-        (
-            "filename",
-            "it's\\me",
-            Some("[file:name = 'it\\'s\\\\me']".to_owned()),
-        ),
-        (
-            "asn",
-            "AS64500",
-            Some("[autonomous-system:number = 64500]".to_owned()),
-        ),
+        ("sha1", &*"A".repeat(40), Some(format!("[file:hashes.'SHA-1' = '{}']", "a".repeat(40)))),
+        ("filename", "it's\\me", Some("[file:name = 'it\\'s\\\\me']".to_owned())),
+        ("asn", "AS64500", Some("[autonomous-system:number = 64500]".to_owned())),
         ("cve", "CVE-2021-44228", None),
         (
             "account",

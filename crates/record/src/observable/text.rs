@@ -7,10 +7,7 @@
 use super::{Observable, Parsed, kind};
 
 fn text(kind: u16, text: &str) -> Parsed {
-    Ok(Observable {
-        kind,
-        value: text.as_bytes().to_vec(),
-    })
+    Ok(Observable { kind, value: text.as_bytes().to_vec() })
 }
 
 pub(super) fn parse_filename(name: &str) -> Parsed {
@@ -62,10 +59,7 @@ const HIVES: &[(&str, &str)] = &[
 pub(super) fn parse_regkey(key: &str) -> Parsed {
     let key = key.trim_matches('\\').to_ascii_lowercase();
     let (hive, rest) = key.split_at(key.find('\\').unwrap_or(key.len()));
-    let hive = HIVES
-        .iter()
-        .find(|(short, _)| *short == hive)
-        .map_or(hive, |(_, full)| full);
+    let hive = HIVES.iter().find(|(short, _)| *short == hive).map_or(hive, |(_, full)| full);
     let key = format!("{hive}{rest}");
     if !check(key.as_bytes()) {
         return Err("a registry key is written as in HKLM\\Software\\Example");
@@ -86,26 +80,17 @@ pub(super) fn check_regkey(value: &[u8]) -> bool {
 pub(super) fn parse_cve(cve: &str) -> Parsed {
     const WHY: &str = "a CVE number is written as in CVE-2021-44228";
     let upper = cve.to_ascii_uppercase();
-    let (year, number) = upper
-        .strip_prefix("CVE-")
-        .and_then(|rest| rest.split_once('-'))
-        .ok_or(WHY)?;
+    let (year, number) = upper.strip_prefix("CVE-").and_then(|rest| rest.split_once('-')).ok_or(WHY)?;
     let significant = number.trim_start_matches('0');
     let value = format!("CVE-{year}-{significant:0>4}").into_bytes();
     if number.len() < 4 || number.len() > 19 || !check_cve(&value) {
         return Err(WHY);
     }
-    Ok(Observable {
-        kind: kind::CVE,
-        value,
-    })
+    Ok(Observable { kind: kind::CVE, value })
 }
 
 pub(super) fn check_cve(value: &[u8]) -> bool {
-    let Some((year, number)) = value
-        .strip_prefix(b"CVE-")
-        .and_then(|rest| rest.split_at_checked(4))
-    else {
+    let Some((year, number)) = value.strip_prefix(b"CVE-").and_then(|rest| rest.split_at_checked(4)) else {
         return false;
     };
     let Some(number) = number.strip_prefix(b"-") else {

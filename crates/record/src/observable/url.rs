@@ -29,10 +29,7 @@ pub(super) fn parse(text: &str) -> Parsed {
 fn absolute(text: &str) -> Parsed {
     let mut url = Url::parse(text).map_err(|_| NOT_URL)?;
     url.set_fragment(None);
-    let host = match url
-        .host()
-        .ok_or("a URL of this kind has no host, so it cannot be matched")?
-    {
+    let host = match url.host().ok_or("a URL of this kind has no host, so it cannot be matched")? {
         Host::Domain(host) => match Host::parse(host).map_err(|_| BAD_HOST)? {
             // Only some schemes have their host parsed by the standard.
             Host::Domain(host) => Host::Domain(name::canonical(&host).map_err(|_| BAD_HOST)?),
@@ -51,10 +48,7 @@ fn absolute(text: &str) -> Parsed {
     if !check(&value) {
         return Err(NOT_URL);
     }
-    Ok(Observable {
-        kind: kind::URL,
-        value,
-    })
+    Ok(Observable { kind: kind::URL, value })
 }
 
 /// `%e2` and `%E2` are the same byte (RFC 3986 6.2.2.1).
@@ -118,20 +112,11 @@ impl<'a> Parts<'a> {
             _ => (server, ""),
         };
         let port_is_there = host.len() == server.len() || !port.is_empty();
-        port_is_there.then_some(Parts {
-            scheme,
-            host,
-            port,
-            rest,
-        })
+        port_is_there.then_some(Parts { scheme, host, port, rest })
     }
 
     fn host_kind(&self) -> Option<HostKind> {
-        if let Some(v6) = self
-            .host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-        {
+        if let Some(v6) = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
             let ip: Ipv6Addr = v6.parse().ok()?;
             return (ip.to_string() == v6 && ip.to_ipv4_mapped().is_none())
                 .then_some(HostKind::Address(ip.into()));
@@ -139,10 +124,7 @@ impl<'a> Parts<'a> {
         if name::check_domain(self.host.as_bytes()) {
             return Some(HostKind::Name);
         }
-        self.host
-            .parse::<Ipv4Addr>()
-            .ok()
-            .map(|ip| HostKind::Address(ip.into()))
+        self.host.parse::<Ipv4Addr>().ok().map(|ip| HostKind::Address(ip.into()))
     }
 }
 
@@ -157,12 +139,7 @@ pub(super) fn parents(value: &[u8], visit: &mut Visit<'_>) {
         _ => None,
     };
     let mut other_url = other.map(|scheme| format!("{scheme}://{}", parts.rest));
-    let mut url = |text: &str| {
-        visit(ObservableRef {
-            kind: kind::URL,
-            value: text.as_bytes(),
-        })
-    };
+    let mut url = |text: &str| visit(ObservableRef { kind: kind::URL, value: text.as_bytes() });
     if let Some(text) = &other_url {
         url(text);
     }
@@ -175,10 +152,7 @@ pub(super) fn parents(value: &[u8], visit: &mut Visit<'_>) {
     }
     match parts.host_kind() {
         Some(HostKind::Name) => {
-            visit(ObservableRef {
-                kind: kind::DOMAIN,
-                value: parts.host.as_bytes(),
-            });
+            visit(ObservableRef { kind: kind::DOMAIN, value: parts.host.as_bytes() });
             breadth::parent_names(parts.host.as_bytes(), visit);
         }
         Some(HostKind::Address(ip)) => visit(net::of_address(ip).borrowed()),

@@ -15,9 +15,7 @@ const RIPPLE58: &[u8; 58] = b"rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi
 const BECH32: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 
 /// Prefixes of bech32 addresses in use that are recognised without being told the type.
-const KNOWN_BECH32: &[&str] = &[
-    "bc", "tb", "ltc", "addr", "cosmos", "zs", "terra", "osmo", "bnb", "one",
-];
+const KNOWN_BECH32: &[&str] = &["bc", "tb", "ltc", "addr", "cosmos", "zs", "terra", "osmo", "bnb", "one"];
 
 /// How an address was recognised.
 #[derive(PartialEq, Eq)]
@@ -31,19 +29,15 @@ enum Form {
 /// The address of a text of this type.
 pub(super) fn parse(text: &str) -> Parsed {
     let (Form::Sure(address) | Form::Plausible(address)) = form(without_currency(text))?;
-    Ok(Observable {
-        kind: kind::CRYPTO_ADDRESS,
-        value: address.into_bytes(),
-    })
+    Ok(Observable { kind: kind::CRYPTO_ADDRESS, value: address.into_bytes() })
 }
 
 /// The address of a text of unknown type, if it cannot be anything else.
 pub(super) fn detect(text: &str) -> Option<Observable> {
     match form(without_currency(text)) {
-        Ok(Form::Sure(address)) => Some(Observable {
-            kind: kind::CRYPTO_ADDRESS,
-            value: address.into_bytes(),
-        }),
+        Ok(Form::Sure(address)) => {
+            Some(Observable { kind: kind::CRYPTO_ADDRESS, value: address.into_bytes() })
+        }
         _ => None,
     }
 }
@@ -72,10 +66,7 @@ fn form(address: &str) -> Result<Form, &'static str> {
             Err("an Ethereum address has 40 hexadecimal digits")
         };
     }
-    if let Some((prefix, _)) = lower
-        .rsplit_once('1')
-        .filter(|(prefix, _)| one_case && is_prefix(prefix))
-    {
+    if let Some((prefix, _)) = lower.rsplit_once('1').filter(|(prefix, _)| one_case && is_prefix(prefix)) {
         let known = KNOWN_BECH32.contains(&prefix);
         match (is_bech32(prefix, &lower), known) {
             (true, true) => return Ok(Form::Sure(lower)),
@@ -130,11 +121,7 @@ fn is_bech32(prefix: &str, address: &str) -> bool {
         return false;
     };
     let mut sum: u32 = 1;
-    let expanded = prefix
-        .bytes()
-        .map(|b| b >> 5)
-        .chain([0])
-        .chain(prefix.bytes().map(|b| b & 31));
+    let expanded = prefix.bytes().map(|b| b >> 5).chain([0]).chain(prefix.bytes().map(|b| b & 31));
     for value in expanded.chain(data.iter().copied()) {
         let top = sum >> 25;
         sum = (sum & 0x1ff_ffff) << 5 ^ u32::from(value);
@@ -147,13 +134,8 @@ fn is_bech32(prefix: &str, address: &str) -> bool {
 
 /// Bitcoin Cash, under its default prefix (CHIP CashAddr).
 fn is_cashaddr(address: &str) -> bool {
-    const GENERATOR: [u64; 5] = [
-        0x98_f2bc_8e61,
-        0x79_b76d_99e2,
-        0xf3_3e5f_b3c4,
-        0xae_2eab_e2a8,
-        0x1e_4f43_e470,
-    ];
+    const GENERATOR: [u64; 5] =
+        [0x98_f2bc_8e61, 0x79_b76d_99e2, 0xf3_3e5f_b3c4, 0xae_2eab_e2a8, 0x1e_4f43_e470];
     let Some(data) = base32(address) else { return false };
     let mut sum: u64 = 1;
     for value in b"bitcoincash".iter().map(|b| b & 31).chain([0]).chain(data) {
@@ -167,9 +149,7 @@ fn is_cashaddr(address: &str) -> bool {
 }
 
 fn base32(text: &str) -> Option<Vec<u8>> {
-    text.bytes()
-        .map(|b| BECH32.iter().position(|digit| *digit == b).map(|at| at as u8))
-        .collect()
+    text.bytes().map(|b| BECH32.iter().position(|digit| *digit == b).map(|at| at as u8)).collect()
 }
 
 /// One or two bytes of version, twenty of hash and four of checksum, which is SHA-256 twice.
@@ -198,9 +178,5 @@ fn base58(text: &str, digits: &[u8; 58]) -> Option<Vec<u8>> {
         }
     }
     let zeros = text.bytes().take_while(|b| *b == digits[0]).count();
-    Some(
-        std::iter::repeat_n(0, zeros)
-            .chain(little.into_iter().rev())
-            .collect(),
-    )
+    Some(std::iter::repeat_n(0, zeros).chain(little.into_iter().rev()).collect())
 }

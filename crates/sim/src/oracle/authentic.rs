@@ -18,18 +18,12 @@ pub fn judged(
     circle: &CircleId,
 ) -> Result<(), Violation> {
     let Some(truth) = scene.registry.get(id) else {
-        return Err(scene.broken(
-            NAME,
-            format!("{} judged {id}, which nobody wrote", scene.name(node)),
-        ));
+        return Err(scene.broken(NAME, format!("{} judged {id}, which nobody wrote", scene.name(node))));
     };
     if truth.log.author == *author && truth.log.circle == *circle {
         return Ok(());
     }
-    let what = format!(
-        "{} judged {id} as {author:?}'s in {circle:?}, but it is not",
-        scene.name(node)
-    );
+    let what = format!("{} judged {id} as {author:?}'s in {circle:?}, but it is not", scene.name(node));
     Err(scene.broken(NAME, what))
 }
 
@@ -39,14 +33,10 @@ pub fn judged(
 /// If it is not what the author wrote.
 pub fn passed_on(scene: &Scene<'_>, node: usize, id: &RecordId, body: &[u8]) -> Result<(), Violation> {
     match scene.registry.get(id) {
-        None => Err(scene.broken(
-            NAME,
-            format!("{} passes on {id}, which nobody wrote", scene.name(node)),
-        )),
-        Some(truth) if truth.body != body => Err(scene.broken(
-            NAME,
-            format!("{} passes on other bytes than {id} has", scene.name(node)),
-        )),
+        None => Err(scene.broken(NAME, format!("{} passes on {id}, which nobody wrote", scene.name(node)))),
+        Some(truth) if truth.body != body => {
+            Err(scene.broken(NAME, format!("{} passes on other bytes than {id} has", scene.name(node))))
+        }
         Some(_) => Ok(()),
     }
 }
@@ -62,11 +52,8 @@ pub fn held(scene: &Scene<'_>, node: usize, sight: &Sight) -> Result<(), Violati
             let stored = match sight.record(place) {
                 Ok(Some(stored)) => stored,
                 Ok(None) => {
-                    let what = format!(
-                        "{} has no record {seq} below its height {}",
-                        scene.name(node),
-                        log.tip.seq
-                    );
+                    let what =
+                        format!("{} has no record {seq} below its height {}", scene.name(node), log.tip.seq);
                     return Err(scene.broken(NAME, what));
                 }
                 Err(error) => {
@@ -76,21 +63,17 @@ pub fn held(scene: &Scene<'_>, node: usize, sight: &Sight) -> Result<(), Violati
             };
             let id = stored.entry.id;
             let Some(truth) = scene.registry.get(&id) else {
-                let what = format!(
-                    "{} holds {id} of {:?}, which nobody wrote",
-                    scene.name(node),
-                    log.key.author
-                );
+                let what =
+                    format!("{} holds {id} of {:?}, which nobody wrote", scene.name(node), log.key.author);
                 return Err(scene.broken(NAME, what));
             };
             if truth.log != log.key || truth.seq != seq {
                 return Err(scene.broken(NAME, format!("{} holds {id} at another place", scene.name(node))));
             }
             if stored.entry.body().is_some_and(|body| *body != truth.body) {
-                return Err(scene.broken(
-                    NAME,
-                    format!("{} holds other bytes than {id} has", scene.name(node)),
-                ));
+                return Err(
+                    scene.broken(NAME, format!("{} holds other bytes than {id} has", scene.name(node)))
+                );
             }
         }
     }

@@ -19,12 +19,7 @@ pub fn log(scene: &Scene<'_>, from: usize, to: usize, log: &LogKey) -> Result<()
     if circle.is_some_and(both) {
         return Ok(());
     }
-    let what = format!(
-        "{} told {} of a log in {:?}",
-        scene.name(from),
-        scene.name(to),
-        log.circle
-    );
+    let what = format!("{} told {} of a log in {:?}", scene.name(from), scene.name(to), log.circle);
     Err(scene.broken(NAME, what))
 }
 
@@ -63,19 +58,13 @@ pub fn body(scene: &Scene<'_>, from: usize, to: usize, id: &RecordId) -> Result<
     let org = scene.cast.nodes[from].org;
     let country = scene.cast.country(from);
     let force = scene.in_force[from];
-    let before = force
-        .before
-        .filter(|(_, until)| scene.now_us <= *until)
-        .map(|(table, _)| table);
+    let before = force.before.filter(|(_, until)| scene.now_us <= *until).map(|(table, _)| table);
     let accepts = |table: usize| scene.tables[table].fate(facts, org, country) == Fate::Accept;
     if !accepts(force.now) && !before.is_some_and(accepts) {
         return refuse("the sender does not believe it");
     }
     let peer = scene.cast.nodes[to].org;
-    if !scene
-        .table(from)
-        .forwards(facts, &scene.cast.orgs[peer].entry, peer, org)
-    {
+    if !scene.table(from).forwards(facts, &scene.cast.orgs[peer].entry, peer, org) {
         return refuse("the sender's policy forbids it");
     }
     Ok(())

@@ -49,9 +49,7 @@ enum Held {
 impl Look<'_> {
     fn honest(&self, nodes: &BTreeSet<usize>) -> Vec<(usize, &Sight)> {
         let honest = nodes.iter().filter(|node| !self.scene.cast.nodes[**node].liar);
-        honest
-            .filter_map(|node| Some((*node, self.sights[*node].as_ref()?)))
-            .collect()
+        honest.filter_map(|node| Some((*node, self.sights[*node].as_ref()?))).collect()
     }
 
     /// Whether the mesh agrees.
@@ -90,12 +88,7 @@ impl Look<'_> {
                 let logs: BTreeSet<&LogKey> = expected.keys().chain(found.keys()).collect();
                 let differs = logs.into_iter().find(|log| expected.get(log) != found.get(log));
                 let what = differs.map_or_else(String::new, |log| {
-                    let author = self
-                        .scene
-                        .cast
-                        .node_of
-                        .get(&log.author)
-                        .map(|at| self.scene.name(*at));
+                    let author = self.scene.cast.node_of.get(&log.author).map(|at| self.scene.name(*at));
                     let end = |end: Option<&End>| {
                         end.map_or("nothing".into(), |end| format!("{} {:?}", end.0, end.2))
                     };
@@ -148,18 +141,11 @@ impl Look<'_> {
 
     /// Reports that were taken back by a retraction that some honest node holds.
     fn withdrawn(&self) -> BTreeSet<(usize, usize, Subject)> {
-        let retractions = self
-            .scene
-            .registry
-            .all()
-            .iter()
-            .filter_map(|truth| Some((truth, truth.retracts?)));
+        let retractions = self.scene.registry.all().iter().filter_map(|truth| Some((truth, truth.retracts?)));
         retractions
             .filter(|(truth, _)| {
                 let members = self.honest(&self.scene.cast.circles[truth.circle].nodes);
-                members
-                    .iter()
-                    .any(|(_, sight)| matches!(held(sight, truth), Held::Here(_)))
+                members.iter().any(|(_, sight)| matches!(held(sight, truth), Held::Here(_)))
             })
             .map(|(truth, subject)| (truth.facts.author, truth.circle, subject))
             .collect()
@@ -168,16 +154,11 @@ impl Look<'_> {
     fn is_disputed(&self, truth: &Truth) -> bool {
         let registry = self.scene.registry;
         registry.author_forked(&truth.log)
-            && registry
-                .fork_of(&truth.log)
-                .is_none_or(|fork| truth.seq + 1 >= fork)
+            && registry.fork_of(&truth.log).is_none_or(|fork| truth.seq + 1 >= fork)
     }
 
     fn lapses(truth: &Truth) -> Option<u64> {
-        [truth.expires, truth.retain]
-            .into_iter()
-            .filter(|time| *time != 0)
-            .min()
+        [truth.expires, truth.retain].into_iter().filter(|time| *time != 0).min()
     }
 
     /// It lapses, or its time comes, so near to the moment of the look that either state is right.
@@ -189,10 +170,7 @@ impl Look<'_> {
     /// What a node's policy makes of a record. One that was written by a clock far ahead is held until then.
     fn fate(&self, truth: &Truth, node: usize) -> Fate {
         let cast = self.scene.cast;
-        let fate = self
-            .scene
-            .table(node)
-            .fate(&truth.facts, cast.nodes[node].org, cast.country(node));
+        let fate = self.scene.table(node).fate(&truth.facts, cast.nodes[node].org, cast.country(node));
         if fate == Fate::Accept && truth.time > self.wall + AHEAD_MS {
             return Fate::Hold;
         }
@@ -210,10 +188,8 @@ impl Look<'_> {
             .is_some_and(|subject| withdrawn.contains(&(truth.facts.author, truth.circle, subject)))
             || Self::lapses(truth).is_some_and(|time| time < self.wall);
         let members = self.honest(&self.scene.cast.circles[truth.circle].nodes);
-        let all: BTreeMap<usize, Held> = members
-            .iter()
-            .map(|(node, sight)| (*node, held(sight, truth)))
-            .collect();
+        let all: BTreeMap<usize, Held> =
+            members.iter().map(|(node, sight)| (*node, held(sight, truth))).collect();
         for (&node, &state) in &all {
             let fate = self.fate(truth, node);
             let says = |why: String| {
@@ -280,13 +256,8 @@ impl Look<'_> {
 }
 
 fn held(sight: &Sight, truth: &Truth) -> Held {
-    let place = sight
-        .log_no(&truth.log)
-        .map(|log| RecordRef { log, seq: truth.seq });
-    match place
-        .and_then(|place| sight.outcome(place))
-        .map(|stamped| stamped.outcome)
-    {
+    let place = sight.log_no(&truth.log).map(|log| RecordRef { log, seq: truth.seq });
+    match place.and_then(|place| sight.outcome(place)).map(|stamped| stamped.outcome) {
         None => Held::NoHeader,
         Some(outcome) if outcome.body == BodyState::Here => Held::Here(outcome.verdict),
         Some(outcome) => Held::Absent(outcome.body),

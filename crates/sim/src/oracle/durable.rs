@@ -27,12 +27,8 @@ impl Promises {
 
     /// An old disk was put back: what it lacks is no longer promised.
     pub fn restored(&mut self, sight: &Sight) {
-        let held = |log: &LogKey| {
-            sight
-                .log_no(log)
-                .and_then(|no| sight.log(no))
-                .map_or(0, |info| info.tip.seq)
-        };
+        let held =
+            |log: &LogKey| sight.log_no(log).and_then(|no| sight.log(no)).map_or(0, |info| info.tip.seq);
         self.heights.retain(|log, height| {
             *height = (*height).min(held(log));
             *height > 0
@@ -52,10 +48,7 @@ impl Promises {
         log: LogKey,
         height: u64,
     ) -> Result<(), Violation> {
-        let held = sight
-            .log_no(&log)
-            .and_then(|no| sight.log(no))
-            .map_or(0, |info| info.tip.seq);
+        let held = sight.log_no(&log).and_then(|no| sight.log(no)).map_or(0, |info| info.tip.seq);
         if held < height {
             let what = format!(
                 "{} says it holds {:?}'s log up to {height}, but {held} is all it has on disk",
@@ -75,10 +68,7 @@ impl Promises {
     /// If something that was promised is gone.
     pub fn check(&self, scene: &Scene<'_>, node: usize, sight: &Sight) -> Result<(), Violation> {
         for (log, height) in &self.heights {
-            let held = sight
-                .log_no(log)
-                .and_then(|no| sight.log(no))
-                .map_or(0, |info| info.tip.seq);
+            let held = sight.log_no(log).and_then(|no| sight.log(no)).map_or(0, |info| info.tip.seq);
             if held < *height {
                 let what = format!(
                     "{} told others that it holds {:?}'s log up to {height}; after its restart it is {held}",

@@ -66,11 +66,7 @@ impl Scene<'_> {
     /// A violation, now.
     #[must_use]
     pub fn broken(&self, oracle: &'static str, what: String) -> Violation {
-        Violation {
-            oracle,
-            at_us: self.now_us,
-            what,
-        }
+        Violation { oracle, at_us: self.now_us, what }
     }
 
     /// The table in force at a node.

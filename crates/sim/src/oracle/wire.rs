@@ -51,10 +51,7 @@ impl Peek {
     /// Begins with a mesh's first link.
     #[must_use]
     pub fn new(mesh: MeshId) -> Self {
-        Self {
-            mesh,
-            names: BTreeMap::new(),
-        }
+        Self { mesh, names: BTreeMap::new() }
     }
 
     /// The messages of a frame; `None` if it is none.
@@ -66,12 +63,7 @@ impl Peek {
     /// The names that an end gave so far.
     #[must_use]
     pub fn names_of(&self, link: u64, end: usize) -> Vec<(u32, LogName)> {
-        self.names
-            .get(&(link, end))
-            .into_iter()
-            .flatten()
-            .map(|(no, name)| (*no, *name))
-            .collect()
+        self.names.get(&(link, end)).into_iter().flatten().map(|(no, name)| (*no, *name)).collect()
     }
 
     /// A link ended.
@@ -103,17 +95,9 @@ impl Peek {
             Message::Entries(entries) => {
                 for entry in &entries.0 {
                     let log = entry.log.key(self.mesh);
-                    self.names
-                        .entry(from)
-                        .or_default()
-                        .entry(entry.no)
-                        .or_insert(entry.log);
+                    self.names.entry(from).or_default().entry(entry.no).or_insert(entry.log);
                     said.push(Said::Log(log));
-                    said.push(Said::Height {
-                        by: None,
-                        log,
-                        height: entry.height,
-                    });
+                    said.push(Said::Height { by: None, log, height: entry.height });
                 }
             }
             Message::Push(push) => {
@@ -140,12 +124,7 @@ impl Peek {
                         && let Some(log) = self.named(other, body.what.log)
                     {
                         let bytes = Bytes::copy_from_slice(bytes);
-                        said.push(Said::Body {
-                            log,
-                            seq: body.what.seq,
-                            id: None,
-                            bytes,
-                        });
+                        said.push(Said::Body { log, seq: body.what.seq, id: None, bytes });
                     }
                 }
             }
@@ -153,11 +132,7 @@ impl Peek {
                 for have in haves {
                     if let Some(log) = self.named(from, have.log) {
                         let height = have.from.saturating_add(u64::from(have.more));
-                        said.push(Said::Height {
-                            by: None,
-                            log,
-                            height,
-                        });
+                        said.push(Said::Height { by: None, log, height });
                     }
                 }
             }
@@ -165,11 +140,7 @@ impl Peek {
                 for receipt in receipts {
                     let holder = self.named(from, receipt.holder).map(|log| log.author);
                     if let (Some(log), Some(by)) = (self.named(from, receipt.log), holder) {
-                        said.push(Said::Height {
-                            by: Some(by),
-                            log,
-                            height: receipt.height,
-                        });
+                        said.push(Said::Height { by: Some(by), log, height: receipt.height });
                     }
                 }
             }
@@ -183,12 +154,7 @@ fn run(run: Option<Run>, said: &mut Vec<Said>) {
     for entry in run.entries() {
         if let Part::Here(bytes) = &entry.body {
             let (log, seq, id) = (*run.log(), entry.header.seq, Some(entry.id));
-            said.push(Said::Body {
-                log,
-                seq,
-                id,
-                bytes: bytes.clone(),
-            });
+            said.push(Said::Body { log, seq, id, bytes: bytes.clone() });
         }
     }
 }

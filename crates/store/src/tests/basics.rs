@@ -23,9 +23,7 @@ fn what_is_committed_is_read_back_and_survives_reopening() {
     ids.extend(run.entries().iter().cloned());
     let packed = page::pack(&page::encode(&run));
     let log = store.log_no(&author.log).unwrap();
-    store
-        .append(log, &run, Some(&packed), &vec![accepted(9); 400])
-        .unwrap();
+    store.append(log, &run, Some(&packed), &vec![accepted(9); 400]).unwrap();
     store.commit().unwrap();
     let reader = store.reader();
     let check = |reader: &crate::Reader<_, _>| {
@@ -51,10 +49,7 @@ fn what_is_committed_is_read_back_and_survives_reopening() {
     };
     check(&reader);
     let pages = reader.shared.state().logs[0].pages.len();
-    assert!(
-        pages < 60,
-        "700 single records and one run of 400 rest in {pages} pages"
-    );
+    assert!(pages < 60, "700 single records and one run of 400 rest in {pages} pages");
     // The run that came packed goes out as it came, byte for byte.
     let runs = reader.runs(LogNo(0), 701, 1, &mut Bodies::All).unwrap();
     assert_eq!(runs[0].packed, packed);
@@ -104,16 +99,10 @@ fn a_failed_write_poisons() {
         let run = author.report(1, "one");
         append(&mut store, &author, &run);
         disk.kv.fail_next(after);
-        assert!(matches!(
-            store.commit(),
-            Err(StoreError::Fault(crate::Fault::Injected(_)))
-        ));
+        assert!(matches!(store.commit(), Err(StoreError::Fault(crate::Fault::Injected(_)))));
         disk.kv.heal();
         assert!(matches!(store.commit(), Err(StoreError::Poisoned)));
-        assert!(matches!(
-            store.put_meta("x", Bytes::new()),
-            Err(StoreError::Poisoned)
-        ));
+        assert!(matches!(store.put_meta("x", Bytes::new()), Err(StoreError::Poisoned)));
         assert!(store.reader().record(at(1)).unwrap().is_none());
         drop(store);
         disk.crash();
@@ -152,11 +141,7 @@ fn bodies_that_come_later_and_bodies_that_may_not_leave() {
     outcomes[9].body = BodyState::Wanted;
     outcomes[9].verdict = Verdict::Unjudged;
     outcomes[19].verdict = Verdict::Held;
-    outcomes[29] = Outcome {
-        verdict: Verdict::Refused,
-        body: BodyState::Refused,
-        ..accepted(1)
-    };
+    outcomes[29] = Outcome { verdict: Verdict::Refused, body: BodyState::Refused, ..accepted(1) };
     store.append(log, &run, None, &outcomes).unwrap();
     store.commit().unwrap();
     assert_eq!(store.wanted(at(0), 10), [at(10)]);
@@ -166,10 +151,8 @@ fn bodies_that_come_later_and_bodies_that_may_not_leave() {
     assert!(reader.body(at(20)).unwrap().is_some());
     let parts = |reader: &crate::Reader<_, _>, bodies: &mut Bodies<'_>| {
         let runs = reader.runs(log, 1, 1, bodies).unwrap();
-        let run = page::decode(author.log, &page::unpack(&runs[0].packed).unwrap())
-            .unwrap()
-            .verify()
-            .unwrap();
+        let run =
+            page::decode(author.log, &page::unpack(&runs[0].packed).unwrap()).unwrap().verify().unwrap();
         run.entries().iter().map(|e| e.body.clone()).collect::<Vec<_>>()
     };
     use tocsin_record::Part::*;
@@ -178,17 +161,10 @@ fn bodies_that_come_later_and_bodies_that_may_not_leave() {
     assert_eq!(sent.iter().filter(|part| matches!(part, Here(_))).count(), 297);
     let sent = parts(&reader, &mut Bodies::Where(&mut |place, _, _| place.seq % 2 == 0));
     assert_eq!([&sent[0], &sent[9]], [&Withheld, &NotHeld]);
-    assert!(
-        parts(&reader, &mut Bodies::None)
-            .iter()
-            .all(|part| *part == NotHeld)
-    );
+    assert!(parts(&reader, &mut Bodies::None).iter().all(|part| *part == NotHeld));
     // The body comes late; another's does not fit.
     let bodies: Vec<Bytes> = run.entries().iter().map(|e| e.body().unwrap().clone()).collect();
-    assert!(matches!(
-        store.set_body(at(10), &bodies[3], accepted(2)),
-        Err(StoreError::Misuse(_))
-    ));
+    assert!(matches!(store.set_body(at(10), &bodies[3], accepted(2)), Err(StoreError::Misuse(_))));
     assert!(store.set_body(at(10), &bodies[9], accepted(2)).unwrap());
     assert!(reader.body(at(10)).unwrap().is_none());
     store.commit().unwrap();
@@ -197,22 +173,12 @@ fn bodies_that_come_later_and_bodies_that_may_not_leave() {
     // Released, and refused after all.
     store.set_outcome(at(20), accepted(1)).unwrap();
     store
-        .set_outcome(
-            at(40),
-            Outcome {
-                verdict: Verdict::Refused,
-                body: BodyState::Refused,
-                ..accepted(1)
-            },
-        )
+        .set_outcome(at(40), Outcome { verdict: Verdict::Refused, body: BodyState::Refused, ..accepted(1) })
         .unwrap();
     store.commit().unwrap();
     let check = |reader: &crate::Reader<_, _>| {
         let sent = parts(reader, &mut Bodies::All);
-        assert_eq!(
-            [&sent[9], &sent[19]],
-            [&Here(bodies[9].clone()), &Here(bodies[19].clone())]
-        );
+        assert_eq!([&sent[9], &sent[19]], [&Here(bodies[9].clone()), &Here(bodies[19].clone())]);
         assert_eq!([&sent[29], &sent[39]], [&NotHeld, &NotHeld]);
         assert!(reader.body(at(40)).unwrap().is_none());
         // What changed comes again, at the end.
@@ -227,10 +193,7 @@ fn bodies_that_come_later_and_bodies_that_may_not_leave() {
     check(&store.reader());
     // From the middle of a page, the rest of it with its signature.
     let runs = store.reader().runs(log, 250, 1, &mut Bodies::All).unwrap();
-    let run = page::decode(author.log, &page::unpack(&runs[0].packed).unwrap())
-        .unwrap()
-        .verify()
-        .unwrap();
+    let run = page::decode(author.log, &page::unpack(&runs[0].packed).unwrap()).unwrap().verify().unwrap();
     assert_eq!((runs[0].first, run.first_seq(), run.tip().seq), (250, 250, 300));
 }
 
@@ -244,18 +207,9 @@ fn tails_are_joined_on_the_wire() {
         append(&mut store, &author, &run);
         store.commit().unwrap();
     }
-    let runs = store
-        .reader()
-        .runs(LogNo(0), 5, 1 << 20, &mut Bodies::All)
-        .unwrap();
-    assert_eq!(
-        runs.iter().map(|run| (run.first, run.last)).collect::<Vec<_>>(),
-        [(5, 100)]
-    );
-    let run = page::decode(author.log, &page::unpack(&runs[0].packed).unwrap())
-        .unwrap()
-        .verify()
-        .unwrap();
+    let runs = store.reader().runs(LogNo(0), 5, 1 << 20, &mut Bodies::All).unwrap();
+    assert_eq!(runs.iter().map(|run| (run.first, run.last)).collect::<Vec<_>>(), [(5, 100)]);
+    let run = page::decode(author.log, &page::unpack(&runs[0].packed).unwrap()).unwrap().verify().unwrap();
     assert_eq!(run.body_bytes(), 96 * (33 + 5));
 }
 
@@ -268,17 +222,12 @@ fn names_values_and_standing_survive() {
     append(&mut store, &author, &run);
     let log = LogNo(0);
     assert_eq!(store.intern_rule("").unwrap(), 0);
-    let (a, b) = (
-        store.intern_rule("trusted").unwrap(),
-        store.intern_rule("low-confidence").unwrap(),
-    );
+    let (a, b) = (store.intern_rule("trusted").unwrap(), store.intern_rule("low-confidence").unwrap());
     assert_eq!(store.intern_rule("trusted").unwrap(), a);
     let peer = store.intern_peer(&NodeKey([3; 32])).unwrap();
     store.put_meta("alive", Bytes::from_static(b"12")).unwrap();
     store.put_meta("roster", Bytes::from(vec![5; 300_000])).unwrap();
-    store
-        .put_fork_proof(log, 2, Bytes::from_static(b"proof"))
-        .unwrap();
+    store.put_fork_proof(log, 2, Bytes::from_static(b"proof")).unwrap();
     store.commit().unwrap();
     drop(store);
     disk.crash();

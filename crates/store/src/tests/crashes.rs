@@ -1,8 +1,5 @@
 //! Random work, random faults, random crashes: what was acknowledged is there, whole, after every reopening.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a test takes its seeds from its environment"
-)]
+#![expect(clippy::disallowed_methods, reason = "a test takes its seeds from its environment")]
 
 use std::collections::BTreeMap;
 
@@ -75,15 +72,8 @@ impl World {
                     .entries()
                     .iter()
                     .map(|_| match self.dice.below(6) {
-                        0 => Outcome {
-                            verdict: Verdict::Unjudged,
-                            body: BodyState::Wanted,
-                            ..accepted(3)
-                        },
-                        1 => Outcome {
-                            verdict: Verdict::Held,
-                            ..accepted(self.dice.below(5000))
-                        },
+                        0 => Outcome { verdict: Verdict::Unjudged, body: BodyState::Wanted, ..accepted(3) },
+                        1 => Outcome { verdict: Verdict::Held, ..accepted(self.dice.below(5000)) },
                         _ => accepted(4),
                     })
                     .collect();
@@ -93,27 +83,15 @@ impl World {
                 for (entry, outcome) in run.entries().iter().zip(outcomes) {
                     let body = entry.body().filter(|_| outcome.body == BodyState::Here).cloned();
                     model.insert(
-                        RecordRef {
-                            log,
-                            seq: entry.header.seq,
-                        },
-                        Expected {
-                            id: entry.id,
-                            body,
-                            outcome,
-                        },
+                        RecordRef { log, seq: entry.header.seq },
+                        Expected { id: entry.id, body, outcome },
                     );
                 }
             }
             (6 | 7, Some(place)) if model[&place].outcome.body == BodyState::Wanted => {
                 let who = self.author_of(store, place);
                 let mut entries = self.runs[who].iter().flat_map(|run| run.entries());
-                let body = entries
-                    .find(|e| e.header.seq == place.seq)
-                    .unwrap()
-                    .body()
-                    .unwrap()
-                    .clone();
+                let body = entries.find(|e| e.header.seq == place.seq).unwrap().body().unwrap().clone();
                 assert!(store.set_body(place, &body, accepted(6))?);
                 let expected = model.get_mut(&place).unwrap();
                 (expected.body, expected.outcome) = (Some(body), accepted(6));
@@ -158,38 +136,19 @@ impl World {
             let stored = reader.record(*place).unwrap();
             let stored = stored.unwrap_or_else(|| panic!("seed {seed}: {place:?} is lost"));
             assert_eq!(stored.entry.id, expected.id, "seed {seed}: {place:?}");
-            assert_eq!(
-                stored.entry.body(),
-                expected.body.as_ref(),
-                "seed {seed}: {place:?}"
-            );
+            assert_eq!(stored.entry.body(), expected.body.as_ref(), "seed {seed}: {place:?}");
             let (mut is, mut should) = (stored.stamped.outcome, expected.outcome);
-            assert!(
-                is.received.abs_diff(should.received) < 1000,
-                "seed {seed}: {place:?}"
-            );
+            assert!(is.received.abs_diff(should.received) < 1000, "seed {seed}: {place:?}");
             (is.received, should.received) = (0, 0);
             assert_eq!(is, should, "seed {seed}: {place:?}");
         }
-        let since: std::collections::BTreeSet<_> = reader
-            .since(0, usize::MAX)
-            .into_iter()
-            .map(|(_, place)| place)
-            .collect();
-        assert!(
-            since.iter().eq(model.keys()),
-            "seed {seed}: the order of changes names every record once"
-        );
+        let since: std::collections::BTreeSet<_> =
+            reader.since(0, usize::MAX).into_iter().map(|(_, place)| place).collect();
+        assert!(since.iter().eq(model.keys()), "seed {seed}: the order of changes names every record once");
         let wanted = |at: &&RecordRef| model[at].outcome.body == BodyState::Wanted;
         assert!(
             store
-                .wanted(
-                    RecordRef {
-                        log: LogNo(0),
-                        seq: 0
-                    },
-                    usize::MAX
-                )
+                .wanted(RecordRef { log: LogNo(0), seq: 0 }, usize::MAX)
                 .iter()
                 .eq(model.keys().filter(wanted))
         );
@@ -204,35 +163,20 @@ impl World {
                     "seed {seed}"
                 );
                 for entry in decoded.entries() {
-                    let expected = &model[&RecordRef {
-                        log: log.no,
-                        seq: entry.header.seq,
-                    }];
+                    let expected = &model[&RecordRef { log: log.no, seq: entry.header.seq }];
                     let open = expected.outcome.verdict == Verdict::Accepted;
-                    assert_eq!(
-                        entry.body(),
-                        expected.body.as_ref().filter(|_| open),
-                        "seed {seed}"
-                    );
+                    assert_eq!(entry.body(), expected.body.as_ref().filter(|_| open), "seed {seed}");
                 }
                 next = run.last + 1;
             }
             assert_eq!(next, log.tip.seq + 1, "seed {seed}");
         }
-        for (place, _) in model
-            .iter()
-            .filter(|(_, e)| matches!(e.outcome.body, BodyState::Gone(_)))
-            .take(3)
-        {
+        for (place, _) in model.iter().filter(|(_, e)| matches!(e.outcome.body, BodyState::Gone(_))).take(3) {
             let who = self.author_of(store, *place);
-            let run = self.runs[who]
-                .iter()
-                .find(|run| run.tip().seq >= place.seq)
-                .unwrap();
+            let run = self.runs[who].iter().find(|run| run.tip().seq >= place.seq).unwrap();
             if run.entries().len() == 1 {
                 let body = run.entries()[0].body().unwrap();
-                self.erased
-                    .push(String::from_utf8_lossy(&body[33..44]).into_owned());
+                self.erased.push(String::from_utf8_lossy(&body[33..44]).into_owned());
             }
         }
         self.erased.dedup();
@@ -296,11 +240,7 @@ fn run(seed: u64) {
             let store = world.disk.open();
             keep_above_bases(&store, &mut other);
             let came_through = other.iter().all(|(place, expected)| {
-                store
-                    .reader()
-                    .record(*place)
-                    .unwrap()
-                    .is_some_and(|stored| stored.entry.id == expected.id)
+                store.reader().record(*place).unwrap().is_some_and(|stored| stored.entry.id == expected.id)
             }) && store.reader().counts().records == other.len() as u64
                 && other.iter().all(|(place, expected)| {
                     store.outcome(*place).unwrap().outcome.body == expected.outcome.body
@@ -317,10 +257,7 @@ fn run(seed: u64) {
 
 #[test]
 fn random_work_and_crashes() {
-    let seeds = std::env::var("TOCSIN_SEEDS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(10);
+    let seeds = std::env::var("TOCSIN_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(10);
     for seed in 0..seeds {
         run(seed);
     }

@@ -1,8 +1,5 @@
 //! The real disk: the map over sled, journal and value files; kill -9; the order of system calls.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the test starts and kills processes of its own"
-)]
+#![expect(clippy::disallowed_methods, reason = "the test starts and kills processes of its own")]
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -43,11 +40,7 @@ fn behaves_like_a_map() {
         let mut kv = DiskKv::open(dir.path()).unwrap();
         for round in 0..300 {
             let mut batch = Batch::default();
-            let writes = if dice.below(20) == 0 {
-                600
-            } else {
-                1 + dice.below(6)
-            };
+            let writes = if dice.below(20) == 0 { 600 } else { 1 + dice.below(6) };
             for _ in 0..writes {
                 let key = [b"key-".as_slice(), &dice.below(1500).to_be_bytes()].concat();
                 if dice.below(4) == 0 {
@@ -76,11 +69,7 @@ fn behaves_like_a_map() {
         let mut some = 0;
         kv.range(b"key-", b"key.", &mut |_, _| {
             some += 1;
-            if some == 7 {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            if some == 7 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .unwrap();
         assert_eq!(some, 7);
@@ -134,10 +123,7 @@ fn open(dir: &Path, seed: u64) -> Result<RealStore, crate::StoreError> {
 fn a_damaged_store_is_set_aside() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store");
-    for (round, victim) in ["keys", "sled/db", "sled/conf", "values/00000001", "journal"]
-        .iter()
-        .enumerate()
-    {
+    for (round, victim) in ["keys", "sled/db", "sled/conf", "values/00000001", "journal"].iter().enumerate() {
         let mut author = Author::new(1);
         let mut store = open(dir.path(), 1).unwrap();
         let log = store.open_log(&author.log, author.org).unwrap();
@@ -145,9 +131,7 @@ fn a_damaged_store_is_set_aside() {
         let packed = tocsin_record::page::pack(&tocsin_record::page::encode(&run));
         // Random salts do not compress: the page is over the inline size.
         assert!(packed.len() > 2048);
-        store
-            .append(log, &run, Some(&packed), &[accepted(1); 300])
-            .unwrap();
+        store.append(log, &run, Some(&packed), &[accepted(1); 300]).unwrap();
         store.commit().unwrap();
         let run = author.report(1, "one");
         store.append(log, &run, None, &[accepted(1)]).unwrap();
@@ -164,9 +148,8 @@ fn a_damaged_store_is_set_aside() {
             bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
         }
         std::fs::write(path.join(victim), bytes).unwrap();
-        let error = open(dir.path(), 2)
-            .err()
-            .unwrap_or_else(|| panic!("{victim} is damaged, and nobody saw it"));
+        let error =
+            open(dir.path(), 2).err().unwrap_or_else(|| panic!("{victim} is damaged, and nobody saw it"));
         assert!(error.is_damage(), "{victim}: {error}");
         let aside = set_aside(&path).unwrap();
         assert_eq!(aside, dir.path().join("store.damaged"));
@@ -200,11 +183,7 @@ fn child() {
     let log = store.open_log(&author.log, author.org).unwrap();
     store.commit().unwrap();
     let tip = store.tip(log).unwrap();
-    let mut acks = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(dir.join("acks"))
-        .unwrap();
+    let mut acks = OpenOptions::new().create(true).append(true).open(dir.join("acks")).unwrap();
     author.tip = tip;
     author.salt += tip.seq;
     let mut dice = Dice(seed);
@@ -216,19 +195,10 @@ fn child() {
         let count = run.entries().len();
         store.append(log, &run, None, &vec![accepted(1); count]).unwrap();
         if dice.below(10) == 0 {
-            store
-                .erase(
-                    RecordRef {
-                        log,
-                        seq: 1 + dice.below(author.tip.seq),
-                    },
-                    1,
-                )
-                .unwrap();
+            store.erase(RecordRef { log, seq: 1 + dice.below(author.tip.seq) }, 1).unwrap();
         }
         store.commit().unwrap();
-        acks.write_all(format!("ack {} {}\n", author.tip.seq, author.tip.id).as_bytes())
-            .unwrap();
+        acks.write_all(format!("ack {} {}\n", author.tip.seq, author.tip.id).as_bytes()).unwrap();
         if dice.below(10) == 0 {
             store.idle().unwrap();
         }
@@ -248,11 +218,7 @@ fn child_command(program: &str, arguments: &[&str], dir: &Path, runs: u64) -> Co
 }
 
 fn this_program() -> String {
-    std::env::current_exe()
-        .unwrap()
-        .into_os_string()
-        .into_string()
-        .unwrap()
+    std::env::current_exe().unwrap().into_os_string().into_string().unwrap()
 }
 
 #[test]
@@ -261,9 +227,7 @@ fn every_acknowledged_record_survives_kill_9() {
     let mut last_seen = 0;
     for round in 0..8u64 {
         let before = std::fs::read(dir.path().join("acks")).unwrap_or_default().len();
-        let mut child = child_command(&this_program(), &[], dir.path(), 1_000_000)
-            .spawn()
-            .unwrap();
+        let mut child = child_command(&this_program(), &[], dir.path(), 1_000_000).spawn().unwrap();
         // Killed at some moment after it has begun to acknowledge.
         let mut dice = Dice(round);
         let more = before + 50 + dice.below(40_000) as usize;
@@ -272,19 +236,14 @@ fn every_acknowledged_record_survives_kill_9() {
             if acks as usize > more {
                 break;
             }
-            assert!(
-                child.try_wait().unwrap().is_none(),
-                "round {round}: the child ended by itself"
-            );
+            assert!(child.try_wait().unwrap().is_none(), "round {round}: the child ended by itself");
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
         child.kill().unwrap();
         child.wait().unwrap();
         let acks = std::fs::read_to_string(dir.path().join("acks")).unwrap();
-        let last = acks
-            .lines()
-            .rfind(|line| line.split(' ').nth(2).is_some_and(|id| id.len() == 64))
-            .unwrap();
+        let last =
+            acks.lines().rfind(|line| line.split(' ').nth(2).is_some_and(|id| id.len() == 64)).unwrap();
         let mut fields = last.split(' ').skip(1);
         let seq: u64 = fields.next().unwrap().parse().unwrap();
         let id: tocsin_record::RecordId = fields.next().unwrap().parse().unwrap();
@@ -292,34 +251,17 @@ fn every_acknowledged_record_survives_kill_9() {
         last_seen = seq;
         let store = open(dir.path(), 1).unwrap();
         let reader = store.reader();
-        assert_eq!(
-            reader.find(&id).unwrap(),
-            Some(RecordRef { log: LogNo(0), seq }),
-            "round {round}"
-        );
+        assert_eq!(reader.find(&id).unwrap(), Some(RecordRef { log: LogNo(0), seq }), "round {round}");
         assert!(reader.log(LogNo(0)).unwrap().tip.seq >= seq);
-        assert_eq!(
-            std::fs::read_dir(dir.path().join("store/sled/blobs"))
-                .unwrap()
-                .count(),
-            0
-        );
+        assert_eq!(std::fs::read_dir(dir.path().join("store/sled/blobs")).unwrap().count(), 0);
     }
 }
 
 /// Write, then fdatasync, then acknowledge: as the kernel saw it.
 #[test]
 fn nothing_is_acknowledged_before_it_is_synced() {
-    if Command::new("strace")
-        .arg("-V")
-        .stdout(Stdio::null())
-        .status()
-        .is_err()
-    {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "strace is needed for this test and is not installed"
-        );
+    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "strace is needed for this test and is not installed");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -333,9 +275,7 @@ fn nothing_is_acknowledged_before_it_is_synced() {
         trace.to_str().unwrap(),
         &this_program(),
     ];
-    let status = child_command("strace", &arguments, dir.path(), 60)
-        .status()
-        .unwrap();
+    let status = child_command("strace", &arguments, dir.path(), 60).status().unwrap();
     assert!(status.success(), "strace: {status}");
     let trace = std::fs::read_to_string(trace).unwrap();
     let (mut acks, mut erasures) = (0, 0);
@@ -348,26 +288,16 @@ fn nothing_is_acknowledged_before_it_is_synced() {
             continue;
         };
         let call = call.split(' ').next_back().unwrap_or_default();
-        let Some(file) = rest
-            .split_once('<')
-            .and_then(|(_, rest)| rest.split_once('>'))
-            .map(|(file, _)| file)
+        let Some(file) =
+            rest.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(file, _)| file)
         else {
             continue;
         };
-        let ours = [
-            "/store/journal",
-            "/store/values/",
-            "/store/keys",
-            "/store/sled/db",
-        ];
+        let ours = ["/store/journal", "/store/values/", "/store/keys", "/store/sled/db"];
         if file.ends_with("/acks") {
             acks += 1;
             assert!(written, "acknowledgement {acks} came before its write");
-            assert!(
-                dirty.is_empty(),
-                "acknowledgement {acks} came while {dirty:?} was not synced"
-            );
+            assert!(dirty.is_empty(), "acknowledgement {acks} came while {dirty:?} was not synced");
             written = false;
         } else if ours.iter().any(|name| file.contains(name)) {
             if call == "pwrite64" || call == "write" {

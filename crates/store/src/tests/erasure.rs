@@ -77,27 +77,17 @@ fn from_a_page_from_the_tail_and_from_apart() {
     }
     let late = author.report(9, "LATE needle that came apart");
     let log = LogNo(0);
-    let wanted = Outcome {
-        verdict: Verdict::Unjudged,
-        body: BodyState::Wanted,
-        ..accepted(1)
-    };
+    let wanted = Outcome { verdict: Verdict::Unjudged, body: BodyState::Wanted, ..accepted(1) };
     store.append(log, &late, None, &[wanted]).unwrap();
     store.commit().unwrap();
-    store
-        .set_body(at(306), late.entries()[0].body().unwrap(), accepted(2))
-        .unwrap();
+    store.set_body(at(306), late.entries()[0].body().unwrap(), accepted(2)).unwrap();
     store.commit().unwrap();
     attic.gather(&disk);
     for text in ["TAIL3", "LATE", "PAGE"] {
-        assert!(
-            attic.opens_to(&disk, text) > 0,
-            "{text} must be there before it is erased"
-        );
+        assert!(attic.opens_to(&disk, text) > 0, "{text} must be there before it is erased");
     }
-    let before: Vec<_> = (1..=306)
-        .map(|seq| store.reader().record(at(seq)).unwrap().unwrap().entry)
-        .collect();
+    let before: Vec<_> =
+        (1..=306).map(|seq| store.reader().record(at(seq)).unwrap().unwrap().entry).collect();
     for (seq, text) in [(304, "TAIL3"), (306, "LATE")] {
         assert!(store.erase(at(seq), 5).unwrap());
         assert_eq!(store.commit().unwrap().erased, [at(seq)]);
@@ -111,20 +101,13 @@ fn from_a_page_from_the_tail_and_from_apart() {
     assert_eq!(store.commit().unwrap().erased.len(), 300);
     attic.gather(&disk);
     assert_eq!(attic.opens_to(&disk, "PAGE"), 0);
-    assert!(
-        attic.opens_to(&disk, "TAIL2") > 0,
-        "what was not erased still opens"
-    );
+    assert!(attic.opens_to(&disk, "TAIL2") > 0, "what was not erased still opens");
     drop(store);
     disk.crash();
     let store = disk.open();
     for (seq, before) in (1..).zip(before) {
         let stored = store.reader().record(at(seq)).unwrap().unwrap();
-        assert_eq!(
-            (&stored.entry.header, stored.entry.id),
-            (&before.header, before.id),
-            "headers stay"
-        );
+        assert_eq!((&stored.entry.header, stored.entry.id), (&before.header, before.id), "headers stay");
         let erased = !(301..=305).contains(&seq) || seq == 304;
         assert_eq!(stored.entry.body().is_none(), erased, "{seq}");
     }
@@ -197,14 +180,7 @@ fn by_retraction_before_and_after() {
     attic.gather(&disk);
     let reader = store.reader();
     assert_eq!(reader.versions(author.org, CIRCLE, subject(1)).unwrap().len(), 2);
-    assert_eq!(
-        reader
-            .standing(author.org, CIRCLE, subject(1))
-            .unwrap()
-            .unwrap()
-            .place,
-        at(2)
-    );
+    assert_eq!(reader.standing(author.org, CIRCLE, subject(1)).unwrap().unwrap().place, at(2));
     let run = retraction(&mut author, 1, 4);
     append(&mut store, &author, &run);
     let committed = store.commit().unwrap();
@@ -223,28 +199,13 @@ fn by_retraction_before_and_after() {
         assert!(attic.opens_to(&disk, text) > 0, "{text}");
     }
     assert_eq!(store.outcome(at(5)).unwrap().outcome.body, BodyState::Gone(4));
-    assert!(
-        reader
-            .versions(author.org, CIRCLE, subject(1))
-            .unwrap()
-            .is_empty()
-    );
+    assert!(reader.versions(author.org, CIRCLE, subject(1)).unwrap().is_empty());
     drop(store);
     disk.crash();
     let store = disk.open();
-    assert_eq!(
-        store.withdrawn(author.org, CIRCLE, subject(1)).map(|w| w.reason),
-        Some(4)
-    );
+    assert_eq!(store.withdrawn(author.org, CIRCLE, subject(1)).map(|w| w.reason), Some(4));
     assert!(store.withdrawn(other.org, CIRCLE, subject(1)).is_none());
-    assert_eq!(
-        store
-            .reader()
-            .versions(other.org, CIRCLE, subject(1))
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(store.reader().versions(other.org, CIRCLE, subject(1)).unwrap().len(), 1);
 }
 
 /// A crash at every write of an erasure: either the body is still there, or it cannot be brought back.
@@ -274,16 +235,9 @@ fn whatever_write_it_is_interrupted_at() {
             disk.crash();
             let store = disk.open();
             let gone = store.outcome(at(2)).unwrap().outcome.body == BodyState::Gone(1);
-            assert!(
-                gone || failed,
-                "seed {seed}, write {after}: an acknowledged erasure was undone"
-            );
+            assert!(gone || failed, "seed {seed}, write {after}: an acknowledged erasure was undone");
             let opens = attic.opens_by_its_slot(&disk, "ERASE1");
-            assert_eq!(
-                opens == 0,
-                gone,
-                "seed {seed}, write {after}: gone {gone}, opens {opens} times"
-            );
+            assert_eq!(opens == 0, gone, "seed {seed}, write {after}: gone {gone}, opens {opens} times");
             assert!(attic.opens_by_its_slot(&disk, "ERASE2") > 0);
         }
     }

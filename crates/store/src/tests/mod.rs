@@ -55,11 +55,7 @@ pub struct Disk {
 
 impl Disk {
     pub fn new(seed: u64) -> Self {
-        Self {
-            kv: FaultyKv::new(seed),
-            slots: FaultySlots::new(seed),
-            opens: seed * 1000,
-        }
+        Self { kv: FaultyKv::new(seed), slots: FaultySlots::new(seed), opens: seed * 1000 }
     }
 
     pub fn open(&mut self) -> TestStore {
@@ -91,19 +87,8 @@ impl Author {
     pub fn new(n: u8) -> Self {
         let secret = Secret::from_seed(&[n; 32]);
         let author = NodeKey(secret.public());
-        let log = LogKey {
-            mesh: MESH,
-            author,
-            circle: CIRCLE,
-            epoch: 1,
-        };
-        Self {
-            secret,
-            log,
-            org: OrgId([n; 32]),
-            tip: Tip::default(),
-            salt: u64::from(n) << 32,
-        }
+        let log = LogKey { mesh: MESH, author, circle: CIRCLE, epoch: 1 };
+        Self { secret, log, org: OrgId([n; 32]), tip: Tip::default(), salt: u64::from(n) << 32 }
     }
 
     /// A body that reads like a report's beginning: salt, subject, no version before, text.
@@ -145,9 +130,7 @@ impl Author {
         while left > 0 {
             let now = left.min(64);
             left -= now;
-            let bodies = (0..now)
-                .map(|n| (self.body(1 << 40 | left << 8 | n, text), 0))
-                .collect();
+            let bodies = (0..now).map(|n| (self.body(1 << 40 | left << 8 | n, text), 0)).collect();
             let run = self.sign(body::REPORT, bodies).into_run();
             joined = Some(match joined {
                 None => run,
@@ -159,13 +142,7 @@ impl Author {
 }
 
 pub fn accepted(received: u64) -> Outcome {
-    Outcome {
-        verdict: Verdict::Accepted,
-        body: BodyState::Here,
-        rule: 0,
-        from: 0,
-        received,
-    }
+    Outcome { verdict: Verdict::Accepted, body: BodyState::Here, rule: 0, from: 0, received }
 }
 
 pub fn append(store: &mut TestStore, author: &Author, run: &Verified) -> crate::Appended {

@@ -18,53 +18,28 @@ async fn a_frame_over_the_limit_ends_the_link_with_a_reason() {
 
     // Admitted: the configured limit, at once.
     let (at_a, _) = link(&mut a, &mut b).await;
-    a.net
-        .try_send(at_a, Lane::Bulk, Bytes::from(vec![0; 100_001]))
-        .unwrap();
+    a.net.try_send(at_a, Lane::Bulk, Bytes::from(vec![0; 100_001])).unwrap();
     let (_, reason) = b.down().await;
-    assert_eq!(
-        reason,
-        Ended::TooLong {
-            lane: Lane::Bulk,
-            length: 100_001,
-            limit: 100_000
-        }
-    );
+    assert_eq!(reason, Ended::TooLong { lane: Lane::Bulk, length: 100_001, limit: 100_000 });
     assert!(reason.is_peers_fault());
     let (_, reason) = a.down().await;
     assert!(!reason.is_peers_fault(), "{reason}");
-    let error = b
-        .net
-        .try_send(at_a, Lane::Live, Bytes::from(vec![0; 100_001]))
-        .unwrap_err();
+    let error = b.net.try_send(at_a, Lane::Live, Bytes::from(vec![0; 100_001])).unwrap_err();
     assert!(matches!(error, SendError::TooLong { .. }));
 
     // In the lobby: the small limit, after the patience, unless the owner raises it.
     a.dial(&b);
     let ((at_a, ..), (at_b, ..)) = (a.up().await, b.up().await);
-    a.net
-        .try_send(at_a, Lane::Live, Bytes::from(vec![1; 8 * 1024]))
-        .unwrap();
-    a.net
-        .try_send(at_a, Lane::Live, Bytes::from(vec![2; 20_000]))
-        .unwrap();
-    a.net
-        .try_send(at_a, Lane::Live, Bytes::from(vec![3; 20_001]))
-        .unwrap();
+    a.net.try_send(at_a, Lane::Live, Bytes::from(vec![1; 8 * 1024])).unwrap();
+    a.net.try_send(at_a, Lane::Live, Bytes::from(vec![2; 20_000])).unwrap();
+    a.net.try_send(at_a, Lane::Live, Bytes::from(vec![3; 20_001])).unwrap();
     assert_eq!(b.frame(Lane::Live).await.len(), 8 * 1024);
     tokio::time::sleep(Duration::from_millis(50)).await;
     b.net.set_limit(at_b, 20_000);
     assert_eq!(b.frame(Lane::Live).await.len(), 20_000);
     let (link, reason) = b.down().await;
     assert_eq!(link, at_b);
-    assert_eq!(
-        reason,
-        Ended::TooLong {
-            lane: Lane::Live,
-            length: 20_001,
-            limit: 20_000
-        }
-    );
+    assert_eq!(reason, Ended::TooLong { lane: Lane::Live, length: 20_001, limit: 20_000 });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,9 +48,7 @@ async fn another_peer_than_the_expected_is_refused() {
         let mut a = Node::start(config(1)).await;
         let mut b = Node::listening(2, on).await;
         let stranger = Node::listening(3, on).await;
-        a.net
-            .dial(stranger.net.local(), vec![b.at[0].to_string()])
-            .unwrap();
+        a.net.dial(stranger.net.local(), vec![b.at[0].to_string()]).unwrap();
         let fault = a.dial_failed().await;
         assert!(matches!(fault, DialFault::WrongPeer { .. }), "{fault}");
         // B never saw a link.
@@ -87,22 +60,14 @@ async fn another_peer_than_the_expected_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dials_that_cannot_succeed_say_why() {
     let mut a = Node::start(config(1)).await;
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let peer = Node::start(config(2)).await.net.local();
-    a.net
-        .dial(peer, vec![format!("/ip4/127.0.0.1/tcp/{free}")])
-        .unwrap();
+    a.net.dial(peer, vec![format!("/ip4/127.0.0.1/tcp/{free}")]).unwrap();
     let fault = a.dial_failed().await.to_string();
     assert!(fault.contains("refused"), "{fault}");
     a.net.dial(peer, vec![]).unwrap();
     assert!(matches!(a.dial_failed().await, DialFault::NoAddress(_)));
-    a.net
-        .dial(peer, vec!["/dns4/no-such-name.invalid/tcp/1".to_owned()])
-        .unwrap();
+    a.net.dial(peer, vec!["/dns4/no-such-name.invalid/tcp/1".to_owned()]).unwrap();
     assert!(a.dial_failed().await.to_string().contains("no-such-name.invalid"));
 }
 
@@ -111,9 +76,7 @@ async fn a_dial_by_name_works() {
     let mut a = Node::start(config(1)).await;
     let mut b = Node::listening(2, TCP).await;
     let by_name = b.at[0].to_string().replace("/ip4/127.0.0.1", "/dns4/localhost");
-    a.net
-        .dial(b.net.local(), vec!["not an address".to_owned(), by_name])
-        .unwrap();
+    a.net.dial(b.net.local(), vec!["not an address".to_owned(), by_name]).unwrap();
     a.up().await;
     b.up().await;
 }
@@ -140,11 +103,7 @@ async fn strangers_fill_the_lobby_and_no_more() {
         assert!(Instant::now() < deadline, "{:?}", b.net.refused());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(
-        b.inbox
-            .try_recv()
-            .map_or(true, |event| !matches!(event, Inbound::Up { .. }))
-    );
+    assert!(b.inbox.try_recv().map_or(true, |event| !matches!(event, Inbound::Up { .. })));
     let mut refused = 0;
     for stranger in &mut strangers {
         if !inside.contains_key(&stranger.net.local()) {
@@ -187,23 +146,15 @@ async fn what_was_said_before_closing_arrives() {
     for on in [TCP, QUIC] {
         let (mut a, mut b, at_a, at_b) = pair(on).await;
         for n in 0..100u8 {
-            a.net
-                .try_send(at_a, Lane::Live, Bytes::from(vec![n; 10_000]))
-                .unwrap();
+            a.net.try_send(at_a, Lane::Live, Bytes::from(vec![n; 10_000])).unwrap();
         }
         a.net.close(at_a, "the lobby is over");
-        assert_eq!(
-            a.net.try_send(at_a, Lane::Live, Bytes::new()),
-            Err(SendError::Closed)
-        );
+        assert_eq!(a.net.try_send(at_a, Lane::Live, Bytes::new()), Err(SendError::Closed));
         for n in 0..100u8 {
             assert_eq!(b.frame(Lane::Live).await[0], n, "{on}");
         }
         assert_eq!(b.down().await, (at_b, Ended::ByPeer));
-        assert_eq!(
-            a.down().await,
-            (at_a, Ended::Closed("the lobby is over".to_owned()))
-        );
+        assert_eq!(a.down().await, (at_a, Ended::Closed("the lobby is over".to_owned())));
         assert_eq!(a.net.queued(at_a, Lane::Live), Queued::default());
     }
 }
@@ -315,16 +266,7 @@ async fn stopping_says_farewell_and_ends_the_task() {
     while let Ok(event) = a.inbox.try_recv() {
         last = Some(event);
     }
-    assert!(
-        matches!(
-            last,
-            Some(Inbound::Down {
-                reason: Ended::Stopped,
-                ..
-            })
-        ),
-        "{last:?}"
-    );
+    assert!(matches!(last, Some(Inbound::Down { reason: Ended::Stopped, .. })), "{last:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,11 +67,7 @@ async fn bulk_does_not_delay_live_frames() {
         let (mut taken, mut delays) = (0, Vec::new());
         while taken < total {
             match b.inbox.recv().await.expect("the network runs") {
-                Inbound::Frame {
-                    lane: Lane::Bulk,
-                    bytes,
-                    ..
-                } => taken += bytes.len(),
+                Inbound::Frame { lane: Lane::Bulk, bytes, .. } => taken += bytes.len(),
                 Inbound::Frame { bytes, .. } => {
                     let sent = u64::from_be_bytes(bytes[..].try_into().unwrap());
                     delays.push(begun.elapsed().saturating_sub(Duration::from_nanos(sent)));
@@ -108,9 +104,7 @@ async fn slow_line(target: &Multiaddr, rate: u64) -> String {
     let target = port(target);
     tokio::spawn(async move {
         let (near, _) = listener.accept().await.unwrap();
-        let far = tokio::net::TcpStream::connect(("127.0.0.1", target))
-            .await
-            .unwrap();
+        let far = tokio::net::TcpStream::connect(("127.0.0.1", target)).await.unwrap();
         far.set_nodelay(true).unwrap();
         let (mut near_in, mut near_out) = near.into_split();
         let (mut far_in, mut far_out) = far.into_split();
@@ -149,18 +143,13 @@ async fn on_a_slow_line_live_frames_overtake_pages() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     delays.sort();
-    println!(
-        "at 10 Mbit/s behind pages: p50 {:?}, worst {:?}",
-        delays[3], delays[6]
-    );
+    println!("at 10 Mbit/s behind pages: p50 {:?}, worst {:?}", delays[3], delays[6]);
     assert!(delays[3] < Duration::from_millis(400), "{delays:?}");
 
     // A burst gets most of the line (1.8 s; 2.5 s if bulk did not step aside). Alone it would take 1.1 s.
     let sent = Instant::now();
     for _ in 0..100 {
-        a.net
-            .try_send(at_a, Lane::Live, Bytes::from(vec![1; 10_000]))
-            .unwrap();
+        a.net.try_send(at_a, Lane::Live, Bytes::from(vec![1; 10_000])).unwrap();
     }
     for _ in 0..100 {
         b.frame(Lane::Live).await;
@@ -218,10 +207,7 @@ async fn a_stalled_reader_costs_a_bounded_amount_and_is_told_of() {
             assert!(taken < 64 * MIB, "{on}: {taken} bytes went somewhere");
         }
         let queued = a.net.queued(at_a, Lane::Bulk);
-        println!(
-            "{on}: {:.1} MiB taken for a stalled peer, {queued:?}",
-            taken as f64 / MIB as f64
-        );
+        println!("{on}: {:.1} MiB taken for a stalled peer, {queued:?}", taken as f64 / MIB as f64);
         assert!(queued.bytes <= 4 * MIB && queued.frames > 0);
         // Outbox, inbox, the streams' windows, and one frame in each task.
         assert!(taken <= 16 * MIB, "{on}: {taken}");
@@ -248,9 +234,7 @@ async fn an_inbox_is_bounded_by_bytes_until_credits_return() {
     let mut b = Node::start(receiver).await;
     let (at_a, _) = link(&mut a, &mut b).await;
     for _ in 0..10 {
-        a.net
-            .try_send(at_a, Lane::Live, Bytes::from(vec![1; 4000]))
-            .unwrap();
+        a.net.try_send(at_a, Lane::Live, Bytes::from(vec![1; 4000])).unwrap();
     }
     let mut held = Vec::new();
     loop {
@@ -281,13 +265,7 @@ async fn bulk_is_not_read_in_the_lobby() {
     while let Ok(event) = b.inbox.try_recv() {
         b.passed.push(event);
     }
-    assert!(
-        !b.passed
-            .iter()
-            .any(|event| matches!(event, Inbound::Frame { .. })),
-        "{:?}",
-        b.passed
-    );
+    assert!(!b.passed.iter().any(|event| matches!(event, Inbound::Frame { .. })), "{:?}", b.passed);
     b.net.admit(at_b);
     assert_eq!(b.frame(Lane::Bulk).await, &b"page"[..]);
 }

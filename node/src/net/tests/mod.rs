@@ -41,13 +41,7 @@ impl Node {
         let listeners = config.listen.len();
         let (inbound, inbox) = mpsc::channel(capacity);
         let (net, task) = start(config, inbound).expect("started");
-        let mut node = Self {
-            net,
-            task,
-            inbox,
-            passed: Vec::new(),
-            at: Vec::new(),
-        };
+        let mut node = Self { net, task, inbox, passed: Vec::new(), at: Vec::new() };
         for _ in 0..listeners {
             let at = node.wait(|event| match event {
                 Inbound::Listening(address) => Ok(address),
@@ -90,12 +84,7 @@ impl Node {
 
     async fn up(&mut self) -> (u64, Peer, Direction) {
         self.wait(|event| match event {
-            Inbound::Up {
-                link,
-                peer,
-                direction,
-                ..
-            } => Ok((link, peer, direction)),
+            Inbound::Up { link, peer, direction, .. } => Ok((link, peer, direction)),
             other => Err(other),
         })
         .await
