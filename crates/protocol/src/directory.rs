@@ -63,6 +63,10 @@ pub struct Directory {
     by_transport: BTreeMap<[u8; 32], NodeKey>,
     revocations: Vec<(Revocations, Signed)>,
     rosters: BTreeMap<CircleId, Rosters>,
+    /// Hashes of certificates and rosters in force: what is in here need not be verified again.
+    listed: BTreeSet<DocHash>,
+    /// One hash over them.
+    root: [u8; 32],
 }
 
 impl Directory {
@@ -80,6 +84,8 @@ impl Directory {
             by_transport: BTreeMap::new(),
             revocations: Vec::new(),
             rosters: BTreeMap::new(),
+            listed: BTreeSet::new(),
+            root: root_of(&BTreeSet::new()),
         })
     }
 
@@ -107,12 +113,21 @@ impl Directory {
     /// # Errors
     /// [`TakeError`]; nothing changed.
     pub fn take(&mut self, signed: &Signed) -> Result<Taken, TakeError> {
-        match signed.form {
-            Form::Charter => self.take_charter(signed),
-            Form::Certificate => self.take_certificate(signed),
-            Form::Revocations => self.take_revocations(signed),
-            Form::Roster => self.take_roster(signed),
+        let hash = signed.hash();
+        if self.listed.contains(&hash) {
+            return Ok(Taken::Known);
         }
+        let taken = match signed.form {
+            Form::Charter => self.take_charter(signed)?,
+            Form::Certificate => self.take_certificate(signed)?,
+            Form::Revocations => self.take_revocations(signed)?,
+            Form::Roster => self.take_roster(signed)?,
+        };
+        if taken == Taken::New && matches!(signed.form, Form::Certificate | Form::Roster) {
+            self.listed.insert(hash);
+            self.root = root_of(&self.listed);
+        }
+        Ok(taken)
     }
 
     fn take_charter(&mut self, signed: &Signed) -> Result<Taken, TakeError> {
@@ -153,8 +168,12 @@ impl Directory {
         if transport.is_some_and(|other| *other != node) {
             return Err(DocumentError::Elsewhere(Form::Certificate, "node's transport key").into());
         }
-        self.certificates.insert(node, (certificate, signed.clone()));
-        self.reindex();
+        let key = certificate.transport_key();
+        if let Some((old, old_signed)) = self.certificates.insert(node, (certificate, signed.clone())) {
+            self.by_transport.remove(&old.transport_key());
+            self.listed.remove(&old_signed.hash());
+        }
+        self.by_transport.insert(key, node);
         Ok(Taken::New)
     }
 
@@ -206,6 +225,8 @@ impl Directory {
             (certificate.transport_key(), *node)
         };
         self.by_transport = self.certificates.iter().map(row).collect();
+        self.listed = self.spread().map(Signed::hash).collect();
+        self.root = root_of(&self.listed);
     }
 
     /// The mesh.
@@ -263,15 +284,14 @@ impl Directory {
 
     /// Hashes of certificates and rosters, in order.
     #[must_use]
-    pub fn list(&self) -> BTreeSet<DocHash> {
-        self.spread().map(Signed::hash).collect()
+    pub fn list(&self) -> &BTreeSet<DocHash> {
+        &self.listed
     }
 
     /// One hash over [`Self::list`].
     #[must_use]
     pub fn root(&self) -> [u8; 32] {
-        let all: Vec<u8> = self.list().iter().flat_map(|hash| hash.0).collect();
-        id::hash(id::FRONTIER, &[b"documents", &all])
+        self.root
     }
 
     /// Certificates and rosters that a node with this list lacks.
@@ -387,6 +407,11 @@ impl Directory {
         }
         self.roster(circle).map_or(1, |roster| roster.orgs.len())
     }
+}
+
+fn root_of(listed: &BTreeSet<DocHash>) -> [u8; 32] {
+    let all: Vec<u8> = listed.iter().flat_map(|hash| hash.0).collect();
+    id::hash(id::FRONTIER, &[b"documents", &all])
 }
 
 fn known_or_rival(known: &Signed, signed: &Signed, version: u32) -> Result<Taken, TakeError> {

@@ -106,7 +106,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         let mine = self.hello_for(peer.org);
         if mine.documents != theirs.documents {
-            let list = self.directory.list().into_iter().take(16_384).collect();
+            let list = self.directory.list().iter().copied().take(16_384).collect();
             self.tell(link, Message::DocumentList(DocumentList(list)));
         }
         if mine.logs != theirs.logs {

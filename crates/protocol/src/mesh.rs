@@ -235,12 +235,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.bodies_timeouts();
             self.store.expire(self.now.wall, 256)?;
             self.say_hello_again();
+            self.say_heads();
         }
         if mono >= self.next_minute {
             self.next_minute = mono + 60_000;
             self.stay_alive()?;
         }
-        self.say_heads();
         self.rejudge_some(out)
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tocsin_protocol::Directory;
 use tocsin_record::document::{
     Carry, Certificate, CertifiedKey, Charter, Constituency, Contact, OrgEntry, OrgKind, Purpose, Roster,
     Signed,
@@ -86,6 +87,8 @@ pub struct Cast {
     pub charter: Signed,
     /// The rosters.
     pub rosters: Vec<Signed>,
+    /// All documents, read once for all nodes.
+    pub directory: Directory,
     /// Pairs of nodes that keep a link.
     pub pairs: Vec<(usize, usize)>,
 }
@@ -126,6 +129,7 @@ impl Cast {
             node_of: nodes.iter().enumerate().map(|(at, node)| (node.key, at)).collect(),
             orgs,
             nodes,
+            directory: open(&charter),
             charter,
             rosters: Vec::new(),
             pairs: Vec::new(),
@@ -136,7 +140,19 @@ impl Cast {
         cast.circle_of = cast.circles.iter().enumerate().map(|(at, circle)| (circle.id, at)).collect();
         cast.choose_listeners(config, &mut dice);
         cast.choose_pairs(config, &mut dice);
+        cast.directory = cast.load(&cast.documents());
         cast
+    }
+
+    /// The directory that documents of this cast make, the charter among them.
+    #[must_use]
+    pub fn load(&self, papers: &[Signed]) -> Directory {
+        let mut directory = open(&self.charter);
+        for signed in papers {
+            // A roster is taken where the certificate of its steward came before.
+            let _ = directory.take(signed);
+        }
+        directory
     }
 
     fn add_force(&mut self, at: usize, sizes: (usize, usize), steward: &Secret, dice: &mut Dice) {
@@ -262,6 +278,13 @@ impl Cast {
             .into_iter()
             .chain(mine.map(|(_, roster)| roster.clone()))
             .collect()
+    }
+}
+
+fn open(charter: &Signed) -> Directory {
+    match Directory::open(charter.clone()) {
+        Ok(directory) => directory,
+        Err(error) => panic!("the charter of the cast does not count: {error}"),
     }
 }
 
@@ -403,15 +426,13 @@ fn member(org: usize, at: usize, root: &Secret, steward: Option<[u8; 32]>, dice:
 mod tests {
     use super::*;
     use crate::config::Scale;
-    use tocsin_protocol::Directory;
 
     #[test]
     fn documents_count_and_circles_hang_together() {
         for seed in 0..30 {
             let config = Config::draw(seed, Scale::Small);
             let cast = Cast::draw(&config);
-            let directory =
-                Directory::load(&cast.documents()).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            let directory = &cast.directory;
             assert_eq!(directory.nodes().count(), config.nodes, "seed {seed}");
             let pairs = cast.pairs.iter().copied().collect();
             for circle in &cast.circles {

@@ -7,9 +7,7 @@ use bytes::Bytes;
 use tocsin_matcher::Matcher;
 use tocsin_policy::Policy;
 use tocsin_protocol::message::Lane;
-use tocsin_protocol::{
-    Config as MeshConfig, Directory, Identity, Input, LinkId, Mesh, Now, Ticket, index_found,
-};
+use tocsin_protocol::{Config as MeshConfig, Identity, Input, LinkId, Mesh, Now, Ticket, index_found};
 use tocsin_record::keys::Secret;
 use tocsin_store::faulty::{FaultyKv, FaultySlots, KvSnapshot, SlotSnapshot};
 use tocsin_store::{Store, StoreError};
@@ -171,9 +169,7 @@ impl Node {
             Box::new(move |buffer| random.fill(buffer)),
             &mut |found| index_found(&mut index, &found),
         )?;
-        let papers = if sparse { cast.papers(self.at) } else { cast.documents() };
-        #[expect(clippy::expect_used, reason = "the cast's own charter, which a test loads")]
-        let directory = Directory::load(&papers).expect("the cast's documents count");
+        let directory = if sparse { cast.load(&cast.papers(self.at)) } else { cast.directory.clone() };
         let identity = Identity {
             secret: Secret::from_seed(&member.secret),
             org: cast.orgs[member.org].id,
