@@ -259,6 +259,8 @@ async fn serve(home: &Home, config: Config, opened: Opened) -> Result<(), Daemon
         held: RwLock::new(held),
         directory: directory_out.clone(),
         policy: RwLock::new(policy),
+        policy_load: RwLock::new(policy::PolicyLoad::now()),
+        reloading: tokio::sync::Mutex::new(()),
         health: RwLock::default(),
         watchers: Arc::new(tokio::sync::Semaphore::new(config.limits.watchers)),
         stop: Arc::clone(&stop),

@@ -18,12 +18,13 @@ use tocsin_store::{DiskKv, KeyFile, RecordRef, StoreError};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::api::types::PolicyAnswer;
+use crate::clock;
 use crate::core::{AskError, Core};
 use crate::home::config::Config;
 use crate::home::{Home, Identity};
 use crate::net::Net;
 use crate::peers::Peers;
-use crate::policy::{self, PolicyError};
+use crate::policy::{self, PolicyError, PolicyLoad};
 
 pub use desk::ImportBatch;
 pub use keep::{Health, index_held, keep};
@@ -55,6 +56,10 @@ pub struct Node {
     pub directory: watch::Receiver<Arc<Directory>>,
     /// The policy in force.
     pub policy: RwLock<Arc<Policy>>,
+    /// What became of the tries to load it.
+    pub policy_load: RwLock<PolicyLoad>,
+    /// One reload at a time, so that the last file read is the one in force.
+    pub reloading: tokio::sync::Mutex<()>,
     /// What is known of completeness, a moment ago.
     pub health: RwLock<Arc<Health>>,
     /// Room for watchers.
@@ -191,18 +196,27 @@ impl Node {
         self.find_beginning(&word.to_ascii_lowercase())?.ok_or_else(missing)
     }
 
-    /// Loads the policy file anew. A file that does not check leaves the old one in force.
+    /// Loads the policy file anew. A file that does not check leaves the old one in force, and `status` says so until
+    /// one does.
     ///
     /// # Errors
     /// [`NodeError::Policy`].
     pub async fn reload_policy(&self) -> Result<PolicyAnswer, NodeError> {
+        let _one_at_a_time = self.reloading.lock().await;
         let file = self.home.policy_file();
-        let policy = policy::load(&file)?;
+        let policy = match policy::load(&file) {
+            Ok(policy) => policy,
+            Err(error) => {
+                write(&self.policy_load).refused = Some((clock::now_ms(), error.to_string()));
+                return Err(error.into());
+            }
+        };
         let answer = policy::answer(&policy, &file, true);
         if !crate::daemon::put_policy(&self.core, Arc::clone(&policy)).await {
             return Err(AskError::Stopped.into());
         }
         *write(&self.policy) = policy;
+        *write(&self.policy_load) = PolicyLoad::now();
         Ok(answer)
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tocsin_policy::{LoadError, Policy, Preset, RuleEffect};
 
 use crate::api::types::{PolicyAnswer, PolicyRule};
+use crate::clock;
 use crate::home::files::{self, FileError};
 
 /// Longest policy file, in bytes.
@@ -28,6 +29,23 @@ pub enum PolicyError {
     /// There is no such preset.
     #[error("there is no policy preset `{0}`: use observer, member or national-cert")]
     Preset(String),
+}
+
+/// When the policy in force was loaded, and why a later file was not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyLoad {
+    /// When the one in force was loaded, in ms.
+    pub loaded: u64,
+    /// When a file was refused since then, in ms, and why.
+    pub refused: Option<(u64, String)>,
+}
+
+impl PolicyLoad {
+    /// The policy took force this moment.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { loaded: clock::now_ms(), refused: None }
+    }
 }
 
 /// The text of a preset.

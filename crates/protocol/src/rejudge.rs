@@ -130,6 +130,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         self.rejudge.cursor = None;
         if !self.rejudge.held_only {
+            // What is wanted now and was not before was announced to nobody's notice: peers are asked which of it they give.
+            for link in self.links.values_mut() {
+                link.holes_due = true;
+                link.holes_from = None;
+            }
             let under = self.judged_under();
             self.store.put_meta(meta::JUDGED, under.to_vec().into())?;
         }

@@ -13,7 +13,7 @@ use crate::clock;
 pub use requests::{
     Imported, MarkingWords, NewRecord, PublishRequest, Published, RetractRequest, ShareRequest, Skipped,
 };
-pub use status::{Log, Peer, Queues, ReceiptOf, Silent, Status, StoreStatus};
+pub use status::{Log, Peer, PolicyStatus, Queues, ReceiptOf, Silent, Status, StoreStatus};
 
 /// A moment in ms since 1970; as JSON `2026-11-22T04:25:32.250Z`, `null` for 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -62,10 +62,17 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
         term::bytes(store.disk_bytes)
     ));
     out.push_str(&format!(
-        "queues: {} inputs, {} to send, {} bodies wanted\n\n",
+        "queues: {} inputs, {} to send, {} bodies wanted\n",
         status.queues.inbox,
         term::bytes(status.queues.outbox_bytes),
         status.queues.wanted
+    ));
+    let policy = &status.policy;
+    out.push_str(&format!(
+        "policy: {} rules, in force since {}{}\n\n",
+        policy.rules,
+        policy.loaded,
+        if policy.rejudging { ", records are being judged anew" } else { "" }
     ));
     let rows: Vec<Vec<String>> = status
         .peers

@@ -6,7 +6,9 @@ use tocsin_store::{RecordRef, Standing};
 
 use super::keep::Health;
 use super::{Node, NodeError, read};
-use crate::api::types::{HeldBy, Log, Peer, Queues, ReceiptOf, Silent, Status, StoreStatus, Time, Withheld};
+use crate::api::types::{
+    HeldBy, Log, Peer, PolicyStatus, Queues, ReceiptOf, Silent, Status, StoreStatus, Time, Withheld,
+};
 use crate::core::Mesh;
 use crate::net::{Direction, Lane};
 use crate::{clock, peers};
@@ -66,6 +68,7 @@ impl Node {
                 outbox_bytes: peers.iter().map(|peer| peer.queued).sum(),
                 wanted: self.reader.counts().wanted,
             },
+            policy: self.policy_status(look.rejudging),
             peers,
             listening: self.peers.listens(),
             alarms: self.alarms(&directory, &look.policy_errors),
@@ -182,6 +185,16 @@ impl Node {
             .collect())
     }
 
+    fn policy_status(&self, rejudging: bool) -> PolicyStatus {
+        let load = read(&self.policy_load);
+        PolicyStatus {
+            rules: read(&self.policy).rules().len() as u64,
+            loaded: Time(load.loaded),
+            rejudging,
+            fault: load.refused.as_ref().map(|(_, why)| why.clone()),
+        }
+    }
+
     fn alarms(&self, directory: &Directory, errors: &[(String, u64)]) -> Vec<String> {
         let mut alarms: Vec<String> = errors
             .iter()
@@ -191,6 +204,15 @@ impl Node {
                 )
             })
             .collect();
+        let load = read(&self.policy_load);
+        if let Some((when, why)) = &load.refused {
+            alarms.push(format!(
+                "the policy file was refused at {}, and the policy of {} stays in force: {why}; mend it, and \
+                 `tocsin policy reload`",
+                clock::show_time(*when),
+                clock::show_time(load.loaded),
+            ));
+        }
         for log in self.reader.logs() {
             if let Standing::Forked { at } = log.standing {
                 alarms.push(format!(

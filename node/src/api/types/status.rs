@@ -43,6 +43,8 @@ pub struct Status {
     pub store: StoreStatus,
     /// What waits.
     pub queues: Queues,
+    /// The policy in force.
+    pub policy: PolicyStatus,
     /// Where it listens.
     pub listening: Vec<String>,
     /// What a person should see to.
@@ -153,4 +155,17 @@ pub struct Queues {
     pub outbox_bytes: u64,
     /// Bodies asked for or to be asked for.
     pub wanted: u64,
+}
+
+/// The policy in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// How many rules it has.
+    pub rules: u64,
+    /// When it was loaded.
+    pub loaded: Time,
+    /// Whether records are being judged anew under it.
+    pub rejudging: bool,
+    /// Why a file that was to replace it was refused; `null` if none was.
+    pub fault: Option<String>,
 }

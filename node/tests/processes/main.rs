@@ -1,0 +1,5 @@
+//! The program as its users have it: real processes, real homes, real signals.
+
+mod by_hand;
+mod harness;
+mod reload;

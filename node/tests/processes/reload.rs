@@ -1,0 +1,116 @@
+//! A policy that changes while records come in: by SIGHUP, and by the verb.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{Node, until};
+
+/// The rule that refuses everything of one partner.
+fn refuse(org: &str) -> String {
+    format!(
+        "\n@id(\"not-{org}\") forbid (principal, action in [Action::\"accept\", Action::\"hold\"], resource) when {{ principal.name == \"{org}\" }};\n"
+    )
+}
+
+fn count(node: &Node, verdict: &str) -> u64 {
+    node.json(&["status"])["store"][verdict].as_u64().expect("a count")
+}
+
+#[test]
+fn a_policy_reloaded_by_signal_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nodes = Node::mesh(folder.path(), &["cert-aa", "police-bb"]);
+    let (aa, bb) = (&nodes[0], &nodes[1]);
+    let open = aa.read_policy();
+    let closed = open.clone() + &refuse("police-bb");
+
+    // One partner publishes without a pause while the other's policy changes eight times.
+    let done = AtomicBool::new(false);
+    let written: Vec<String> = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut written = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                let value = format!("10.0.{}.{}", written.len() / 250, written.len() % 250 + 1);
+                bb.json(&["publish", &value, "--tlp", "green", "--to", "mesh"]);
+                written.push(value);
+            }
+            written
+        });
+        for turn in 0..8 {
+            aa.write_policy(if turn % 2 == 0 { &closed } else { &open });
+            aa.signal("HUP");
+            std::thread::sleep(Duration::from_millis(400));
+        }
+        // The last word is that nothing of it is taken; some of what is written now comes under it.
+        aa.write_policy(&closed);
+        aa.signal("HUP");
+        until("the forbid is in force", || count(aa, "refused") > 0);
+        std::thread::sleep(Duration::from_millis(400));
+        done.store(true, Ordering::Relaxed);
+        writer.join().expect("every publication was acknowledged")
+    });
+    let all = written.len() as u64;
+    assert!(all > 20, "only {all} were written");
+    until("every record came, and was judged again", || count(aa, "refused") == all);
+    assert_eq!(count(aa, "accepted"), 0);
+    assert!(!aa.knows(&written[0]));
+
+    // Without the forbid, what was refused is asked for again, and answers.
+    aa.write_policy(&open);
+    aa.signal("HUP");
+    until("all refused records were judged again", || count(aa, "accepted") == all);
+    for value in &written {
+        assert!(aa.knows(value), "{value} is lost");
+    }
+    assert_eq!(aa.json(&["status"])["missing"], 0);
+    let reloads = aa.log().matches("the policy was loaded anew").count();
+    assert_eq!(reloads, 10, "every signal is told of");
+}
+
+#[test]
+fn a_broken_policy_leaves_the_old_one_and_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nodes = Node::mesh(folder.path(), &["cert-aa", "police-bb"]);
+    let (aa, bb) = (&nodes[0], &nodes[1]);
+    let open = aa.read_policy();
+    let policy_of = |status: Value| status["policy"].clone();
+    let before = policy_of(aa.json(&["status"]));
+    assert_eq!(before["fault"], Value::Null);
+
+    aa.write_policy(&(open.clone() + "permit ("));
+    aa.signal("HUP");
+    until("the status names the fault", || {
+        policy_of(aa.json(&["status"]))["fault"].as_str().is_some_and(|fault| fault.contains("policy.cedar"))
+    });
+    let status = aa.json(&["status"]);
+    assert_eq!(status["policy"]["rules"], before["rules"], "the old one stays in force");
+    assert_eq!(status["policy"]["loaded"], before["loaded"]);
+    let alarms = status["alarms"].to_string();
+    assert!(alarms.contains("policy reload"), "{alarms}");
+    let text = String::from_utf8(aa.tell(&["status"]).stdout).expect("UTF-8");
+    assert!(text.contains("alarm:") && text.contains("policy.cedar"), "{text}");
+    assert!(aa.log().contains("the old one stays in force"), "{}", aa.log());
+    bb.json(&["publish", "192.0.2.1", "--tlp", "green", "--to", "mesh"]);
+    until("records are still judged by the old one", || aa.knows("192.0.2.1"));
+
+    // The verb says the same, and where.
+    let refused = aa.tell(&["policy", "reload"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("policy.cedar") && said.contains("line"), "{said}");
+
+    // Mended, it takes force, and the alarm is over.
+    aa.write_policy(&(open + &refuse("police-bb")));
+    let answer = aa.json(&["policy", "reload"]);
+    assert_eq!(answer["in_force"], true);
+    assert_eq!(
+        answer["rules"].as_array().map(|rules| rules.len() as u64),
+        before["rules"].as_u64().map(|n| n + 1)
+    );
+    let status = aa.json(&["status"]);
+    assert_eq!(status["policy"]["fault"], Value::Null);
+    assert_eq!(status["alarms"], serde_json::json!([]));
+    until("the record is refused now", || !aa.knows("192.0.2.1"));
+}
