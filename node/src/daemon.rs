@@ -215,8 +215,9 @@ fn open_store(
             error!(
                 %source,
                 aside = %aside.display(),
-                "the store is damaged: it was set aside, and a new one refills from the peers. What only this node \
-                 held is in the folder set aside; it is destroyed when the next damaged one is set aside"
+                "the store is damaged: it was set aside, and a new one refills from the peers. What no partner holds, \
+                 such as the own circle, does not come back: import it again. The folder set aside is destroyed when \
+                 the refill is complete; copy it before that to keep it"
             );
             *index = Matcher::new(index_key);
             *held = Matcher::new(index_key);
@@ -262,6 +263,7 @@ async fn serve(home: &Home, config: Config, opened: Opened) -> Result<(), Daemon
         policy_load: RwLock::new(policy::PolicyLoad::now()),
         reloading: tokio::sync::Mutex::new(()),
         health: RwLock::default(),
+        aside: RwLock::new(tocsin_store::aside(&home.store_folder())),
         watchers: Arc::new(tokio::sync::Semaphore::new(config.limits.watchers)),
         stop: Arc::clone(&stop),
         config,

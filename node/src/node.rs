@@ -5,6 +5,7 @@ mod desk;
 mod keep;
 mod lookup;
 mod marking;
+mod refill;
 mod show;
 mod status;
 
@@ -62,6 +63,8 @@ pub struct Node {
     pub reloading: tokio::sync::Mutex<()>,
     /// What is known of completeness, a moment ago.
     pub health: RwLock<Arc<Health>>,
+    /// Where a damaged store was set aside, until the refill is complete.
+    pub aside: RwLock<Option<std::path::PathBuf>>,
     /// Room for watchers.
     pub watchers: Arc<Semaphore>,
     /// Tells the node to stop.

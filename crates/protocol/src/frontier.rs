@@ -109,6 +109,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let list = self.directory.list().iter().copied().take(16_384).collect();
             self.tell(link, Message::DocumentList(DocumentList(list)));
         }
+        if let Some(link) = self.links.get_mut(&link) {
+            link.in_step = mine.logs == theirs.logs;
+            if link.in_step {
+                link.heard = self.now.wall;
+            }
+        }
         if mine.logs != theirs.logs {
             let buckets = buckets(&self.rows(peer.org));
             self.tell(link, Message::Buckets(Buckets(buckets.to_vec())));

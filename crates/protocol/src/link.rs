@@ -66,6 +66,10 @@ pub(crate) struct Link {
     pub behind: bool,
     pub hello_due: bool,
     pub next_hello: u64,
+    /// Frontiers were equal at the last comparison: what the peer learned since comes over this link, in order.
+    pub in_step: bool,
+    /// When the last frame came while in step, by the wall clock, in ms; 0 if none did.
+    pub heard: u64,
     pub haves: BTreeMap<LogNo, PendingHave>,
     pub holes_due: bool,
     pub holes_from: Option<RecordRef>,
@@ -88,6 +92,8 @@ impl Link {
             behind: false,
             hello_due: false,
             next_hello: 0,
+            in_step: false,
+            heard: 0,
             haves: BTreeMap::new(),
             holes_due: false,
             holes_from: None,
@@ -299,6 +305,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         out: &mut Output,
     ) -> Result<(), StoreError> {
         let _ = lane;
+        if let Some(link) = self.links.get_mut(&id)
+            && link.in_step
+        {
+            link.heard = self.now.wall;
+        }
         let Incoming { messages, runs, .. } = frame;
         let mut runs = runs.into_iter();
         for message in messages {

@@ -58,7 +58,8 @@ pub struct OrgStatus {
     pub org: OrgId,
     /// Its name.
     pub name: String,
-    /// When any of its nodes was last heard of by its own signed word, in ms; `None` if never.
+    /// When any of its nodes was last heard of, in ms; `None` if never: by its own signed word, or by a frame on a link
+    /// of its own over which frontiers were found equal.
     pub heard: Option<u64>,
     /// Since then, in ms by this node's monotonic clock.
     pub silent_ms: Option<u64>,
@@ -68,7 +69,7 @@ pub struct OrgStatus {
     pub missing_bodies: u64,
     /// Its bodies that everybody asked withholds.
     pub withheld: u64,
-    /// Until when nothing of it is missing, by its own signed heads, in ms.
+    /// Until when nothing of it is missing, by its own word, in ms.
     pub complete_as_of: Option<u64>,
     /// Delay in ms with which this node's own records came to it, by its signed receipts, in order.
     pub delays_ms: Vec<u32>,
@@ -85,6 +86,8 @@ pub struct LogStatus {
     pub org: OrgId,
     /// Last header held.
     pub height: u64,
+    /// Its last record and when that was said, in ms, by its author's newest signed head; `None` if none speaks of it.
+    pub head: Option<(u64, u64)>,
     /// Whether it goes on.
     pub standing: Standing,
     /// Who holds how much of it, by signed receipts: node, height, time in ms.
@@ -137,6 +140,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 key: info.key,
                 org: info.org,
                 height: info.tip.seq,
+                head: self
+                    .heads
+                    .heads
+                    .get(&(info.key.author, info.key.circle))
+                    .filter(|head| head.epoch == info.key.epoch)
+                    .map(|head| (head.seq, head.time)),
                 standing: info.standing,
                 receipts,
                 wanted,
@@ -198,6 +207,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if node == self.node {
                 continue;
             }
+            let linked = self.heard_on_link(node);
             let of_node = (node, CircleId([0; 32]))..=(node, CircleId([255; 32]));
             let mut heard = None;
             for ((_, circle), head) in self.heads.heads.range(of_node) {
@@ -206,9 +216,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 let held = self.store.log_no(&key).map_or(0, |log| self.height(log).min(head.seq));
                 status.missing_headers += head.seq - held;
                 if *circle == CircleId::mesh(self.mesh()) {
-                    as_of = as_of.min(head.time);
+                    as_of = as_of.min(head.time.max(linked.map_or(0, |(time, _)| time)));
                 }
             }
+            // A node that never said what it wrote was not heard: that would be no answer to what is missing.
+            heard = heard.map(|head| linked.map_or(head, |link| (link.0.max(head.0), link.1.max(head.1))));
             complete &= heard.is_some();
             if let Some((time, at)) = heard {
                 let silent = self.now.mono.saturating_sub(at);
@@ -230,6 +242,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             status.complete_as_of = Some(as_of);
         }
         status
+    }
+
+    /// When a node was last heard on a link of its own that is in step, by the wall clock and the monotonic one.
+    fn heard_on_link(&self, node: NodeKey) -> Option<(u64, u64)> {
+        let of_node = |link: &&crate::link::Link| link.peer().is_some_and(|peer| peer.node == node);
+        let heard =
+            self.links.values().filter(of_node).map(|link| link.heard).max().filter(|time| *time > 0)?;
+        Some((heard, self.now.mono.saturating_sub(self.now.wall.saturating_sub(heard))))
     }
 
     /// Why a record was judged as it was, and who may have it. `None` if there is no such record.

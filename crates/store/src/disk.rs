@@ -16,6 +16,7 @@ use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -31,6 +32,10 @@ const ENTRY_MAX: usize = 512 << 10;
 const CHUNK: usize = 512;
 /// The key of the generation in force: shorter than any key of the store.
 const GENERATION: &[u8] = b"g";
+
+/// A process that was just forked holds its parent's locks until it runs its program: a lock is tried again so often.
+const LOCK_TRIES: u32 = 20;
+const LOCK_WAIT: Duration = Duration::from_millis(50);
 
 const INLINE: u8 = 0;
 const POINTER: u8 = 1;
@@ -79,18 +84,29 @@ impl DiskKv {
         let sled_dir = dir.join("sled");
         let db = open_sled(&sled_dir)?;
         let file = File::open(sled_dir.join("db")).map_err(Fault::io(what()))?;
-        let generation = match db.get(GENERATION).map_err(database("reading the generation"))? {
-            None => 0,
-            Some(bytes) => u64::from_be_bytes(
+        let known = match db.get(GENERATION).map_err(database("reading the generation"))? {
+            None => None,
+            Some(bytes) => Some(u64::from_be_bytes(
                 <[u8; 8]>::try_from(bytes.as_ref()).map_err(|_| Fault::Damaged("generation".into()))?,
-            ),
+            )),
         };
-        let mut journal = Journal::open(&dir.join("journal"), generation)?;
+        let generation = known.unwrap_or(1);
+        let mut journal = Journal::open(&dir.join("journal"), generation, known.is_none())?;
         let mut overlay = Overlay::new();
         journal.replay(|payload| {
             decode_ops(payload, &mut overlay).ok_or_else(|| Fault::Damaged("journal entry".into()))
         })?;
         let values = Values::open(&dir.join("values"))?;
+        if known.is_none() {
+            // The journal carries its generation before the database does, and the database before anything is taken.
+            if !overlay.is_empty() || values.size() > 0 {
+                return Err(Fault::Damaged("the database is empty, the files beside it are not".into()));
+            }
+            journal.restart(generation)?;
+            journal.sync()?;
+            db.insert(GENERATION, &generation.to_be_bytes()).map_err(database("writing"))?;
+            db.flush().map_err(database("flushing"))?;
+        }
         // Sync what was just created, names included: files first, then the directories that name them.
         for path in [sled_dir.join("db"), sled_dir.join("conf")] {
             File::open(&path).and_then(|file| file.sync_all()).map_err(Fault::io(what()))?;
@@ -114,7 +130,9 @@ impl DiskKv {
         if replayed {
             kv.checkpoint(&mut kv.writer())?;
         }
-        kv.count_pointers()?;
+        // The first look at every leaf, which is where sled finds damage, and panics on some.
+        catch_unwind(AssertUnwindSafe(|| kv.count_pointers()))
+            .unwrap_or_else(|_| Err(Fault::Database { what: "scanning", detail: "it panicked".into() }))?;
         kv.compact(&kv.writer())?;
         Ok(kv)
     }
@@ -202,7 +220,7 @@ impl DiskKv {
         self.db.flush().map_err(database("flushing"))?;
         self.file.sync_data().map_err(Fault::io("syncing the database"))?;
         writer.generation = generation;
-        writer.journal.restart(generation);
+        writer.journal.restart(generation)?;
         // Everything in the overlay is in sled now: only this writer adds to it, and it is here.
         self.overlay_mut().clear();
         Ok(())
@@ -262,6 +280,18 @@ fn encode_pointer(pointer: Pointer) -> Bytes {
     out.into()
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the store is being opened: nothing else runs that could wait for it"
+)]
+fn wait() {
+    std::thread::sleep(LOCK_WAIT);
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(e) if e.to_string().contains("lock"))
+}
+
 /// sled panics on some damaged files instead of reporting them.
 fn open_sled(path: &Path) -> Result<sled::Db, Fault> {
     let config = sled::Config::new()
@@ -269,11 +299,18 @@ fn open_sled(path: &Path) -> Result<sled::Db, Fault> {
         .cache_capacity(64 << 20)
         .flush_every_ms(None)
         .print_profile_on_drop(false);
-    match catch_unwind(AssertUnwindSafe(|| config.open())) {
-        Ok(Ok(db)) => Ok(db),
-        Ok(Err(sled::Error::Io(e))) if e.to_string().contains("lock") => {
-            Err(Fault::InUse(path.display().to_string()))
+    let open = || catch_unwind(AssertUnwindSafe(|| config.open()));
+    let mut opened = open();
+    for _ in 0..LOCK_TRIES {
+        if !matches!(&opened, Ok(Err(error)) if is_locked(error)) {
+            break;
         }
+        wait();
+        opened = open();
+    }
+    match opened {
+        Ok(Ok(db)) => Ok(db),
+        Ok(Err(e)) if is_locked(&e) => Err(Fault::InUse(path.display().to_string())),
         Ok(Err(e)) => Err(Fault::Database { what: "opening the database", detail: e.to_string() }),
         Err(_) => Err(Fault::Database { what: "opening the database", detail: "it panicked".into() }),
     }

@@ -2,7 +2,9 @@
 //!
 //! An entry is written over zeros or over an older generation's bytes, so that syncing it changes no metadata: one
 //! write and one fdatasync make a live record durable. Entries of an older generation are void, which is how the
-//! whole journal is emptied without a write: the generation in force rests in the database.
+//! whole journal is emptied at once: the generation in force rests in the database. Every generation begins with an
+//! empty entry, which the first real one overwrites, so that a journal that was cut short or is ahead of the database
+//! is seen to be damaged: what it held was acknowledged.
 //!
 //! ```text
 //! entry = generation 8 | index 8 | length 4 | check 8 | payload, padded to 8 bytes
@@ -39,26 +41,42 @@ fn check(generation: u64, index: u64, payload: &[u8]) -> u64 {
 }
 
 impl Journal {
-    /// Opens or creates the file. Creating writes it in full, so that later writes change no metadata.
+    /// Opens the file, or creates it where the store is `new`. Creating writes it in full, so that later writes change no
+    /// metadata.
     ///
     /// # Errors
-    /// If it cannot be opened, created or synced.
-    pub fn open(path: &Path, generation: u64) -> Result<Self, Fault> {
+    /// If it cannot be opened, created or synced; or is not the journal of a store that is not new.
+    pub fn open(path: &Path, generation: u64, new: bool) -> Result<Self, Fault> {
         let what = || format!("opening the journal {}", path.display());
         let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .create(true)
+            .create(new)
             .truncate(false)
             .mode(0o600)
             .open(path)
-            .map_err(Fault::io(what()))?;
-        if file.metadata().map_err(Fault::io(what()))?.len() < JOURNAL_LEN {
+            .map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => Fault::Damaged("the journal is missing".into()),
+                _ => Fault::io(what())(error),
+            })?;
+        let len = file.metadata().map_err(Fault::io(what()))?.len();
+        if len < JOURNAL_LEN {
+            if !new {
+                return Err(Fault::Damaged(format!("the journal has {len} of {JOURNAL_LEN} bytes")));
+            }
             let zeros = vec![0; 1 << 16];
             for at in (0..JOURNAL_LEN).step_by(zeros.len()) {
                 file.write_all_at(&zeros, at).map_err(Fault::io(what()))?;
             }
             file.sync_all().map_err(Fault::io(what()))?;
+        }
+        let mut first = [0; 8];
+        file.read_exact_at(&mut first, 0).map_err(Fault::io("reading the journal"))?;
+        let first = u64::from_be_bytes(first);
+        if first > generation || (first == 0 && !new) {
+            return Err(Fault::Damaged(format!(
+                "the journal is of generation {first}, the database of {generation}"
+            )));
         }
         Ok(Self { file, generation, index: 0, at: 0 })
     }
@@ -116,6 +134,15 @@ impl Journal {
     /// On a disk fault.
     pub fn append(&mut self, payload: &[u8]) -> Result<(), Fault> {
         debug_assert!(self.has_room(payload.len()), "checked by the caller");
+        let len = self.write(payload)?;
+        self.sync()?;
+        self.at += len;
+        self.index += 1;
+        Ok(())
+    }
+
+    /// Writes an entry at the end, and gives its length.
+    fn write(&self, payload: &[u8]) -> Result<u64, Fault> {
         let mut entry = Vec::with_capacity(padded(payload.len()));
         entry.extend_from_slice(&self.generation.to_be_bytes());
         entry.extend_from_slice(&self.index.to_be_bytes());
@@ -126,17 +153,28 @@ impl Journal {
         entry.extend_from_slice(payload);
         entry.resize(padded(payload.len()), 0);
         self.file.write_all_at(&entry, self.at).map_err(Fault::io("writing the journal"))?;
-        self.file.sync_data().map_err(Fault::io("syncing the journal"))?;
-        self.at += entry.len() as u64;
-        self.index += 1;
-        Ok(())
+        Ok(entry.len() as u64)
     }
 
-    /// Starts over: entries written so far are void once `generation` is the one in force.
-    pub fn restart(&mut self, generation: u64) {
+    /// Returns when what was written is on the disk.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn sync(&self) -> Result<(), Fault> {
+        self.file.sync_data().map_err(Fault::io("syncing the journal"))
+    }
+
+    /// Starts over: entries written so far are void, since `generation` is the one in force. Needs no sync: an older
+    /// journal beside a newer database is void, too.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn restart(&mut self, generation: u64) -> Result<(), Fault> {
         self.generation = generation;
         self.index = 0;
         self.at = 0;
+        self.write(&[])?;
+        Ok(())
     }
 }
 
@@ -161,37 +199,58 @@ mod tests {
     fn replays_its_generation_only_and_stops_at_a_torn_entry() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
-        let mut journal = Journal::open(&path, 1).unwrap();
+        let mut journal = Journal::open(&path, 1, true).unwrap();
         for n in 0u8..5 {
             journal.append(&vec![n; 10 + usize::from(n)]).unwrap();
         }
-        journal.restart(2);
+        journal.restart(2).unwrap();
         journal.append(b"first").unwrap();
         journal.append(b"second").unwrap();
         let end = journal.at;
         journal.append(b"third").unwrap();
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         file.write_all_at(b"T", end + HEAD as u64).unwrap();
-        let mut again = Journal::open(&path, 2).unwrap();
+        let mut again = Journal::open(&path, 2, false).unwrap();
         assert_eq!(payloads(&mut again).unwrap(), [b"first".to_vec(), b"second".to_vec()]);
         assert_eq!(again.at, end);
         again.append(b"fourth").unwrap();
-        let mut again = Journal::open(&path, 2).unwrap();
+        let mut again = Journal::open(&path, 2, false).unwrap();
         assert_eq!(payloads(&mut again).unwrap().len(), 3);
-        assert!(payloads(&mut Journal::open(&path, 3).unwrap()).unwrap().is_empty());
+        assert!(payloads(&mut Journal::open(&path, 3, false).unwrap()).unwrap().is_empty());
     }
 
     #[test]
     fn a_broken_entry_before_a_whole_one_is_damage() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
-        let mut journal = Journal::open(&path, 7).unwrap();
+        let mut journal = Journal::open(&path, 7, true).unwrap();
         for n in 0u8..3 {
             journal.append(&[n; 100]).unwrap();
         }
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         file.write_all_at(b"X", padded(100) as u64 + 50).unwrap();
-        let found = payloads(&mut Journal::open(&path, 7).unwrap());
+        let found = payloads(&mut Journal::open(&path, 7, false).unwrap());
         assert!(matches!(found, Err(Fault::Damaged(_))), "{found:?}");
+    }
+
+    #[test]
+    fn a_journal_that_lost_what_it_held_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let damaged = |generation| matches!(Journal::open(&path, generation, false), Err(Fault::Damaged(_)));
+        assert!(damaged(1), "missing");
+        let mut journal = Journal::open(&path, 1, true).unwrap();
+        journal.restart(1).unwrap();
+        assert!(payloads(&mut Journal::open(&path, 1, false).unwrap()).unwrap().concat().is_empty());
+        journal.append(b"acknowledged").unwrap();
+        journal.restart(2).unwrap();
+        assert!(damaged(1), "ahead of a database that lost its end");
+        assert!(!damaged(2) && !damaged(3));
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(64).unwrap();
+        assert!(damaged(2), "cut short");
+        file.set_len(0).unwrap();
+        file.set_len(JOURNAL_LEN).unwrap();
+        assert!(damaged(2), "zeros");
     }
 }

@@ -39,7 +39,7 @@ pub use disk::DiskKv;
 pub use error::StoreError;
 pub use keyfile::KeyFile;
 pub use kv::{Fault, Kv};
-pub use open::{Found, destroy_aside, open_dir, set_aside};
+pub use open::{Found, aside, destroy_aside, open_dir, set_aside};
 pub use outcome::{BodyState, LOGS_MAX, LogNo, Outcome, RecordRef, SEQ_MAX, Stamped, Verdict};
 pub use reader::{LogInfo, Reader, Stored, Version};
 pub use slots::Slots;

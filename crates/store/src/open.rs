@@ -81,6 +81,12 @@ pub fn set_aside(dir: &Path) -> Result<PathBuf, StoreError> {
     Ok(aside)
 }
 
+/// The store that was set aside and is still there, if one is.
+#[must_use]
+pub fn aside(dir: &Path) -> Option<PathBuf> {
+    Some(aside_path(dir)).filter(|path| path.exists())
+}
+
 /// Destroys what was set aside: its keys first, so that what remains of its pages on the disk cannot be read.
 /// Returns false if there was nothing.
 ///

@@ -14,6 +14,7 @@ use tocsin_store::{Found, RecordRef, Verdict};
 use tokio::sync::{broadcast, watch};
 use tracing::{error, warn};
 
+use super::refill::Refill;
 use super::{Node, write};
 use crate::clock;
 use crate::core::Mesh;
@@ -29,19 +30,21 @@ const LOOK_SHARE: u64 = 50;
 pub struct Health {
     /// When it was looked, by the wall clock, in ms.
     pub at: u64,
-    /// For each org but the own: when the newest head of any of its nodes was said, in ms; 0 if none was heard.
+    /// For each org but the own: when any of its nodes was last heard, in ms; 0 if none was.
     pub heard: BTreeMap<OrgId, u64>,
     /// Headers and wanted bodies known to exist and not here, by author's org.
     pub missing: BTreeMap<OrgId, u64>,
     /// Bodies that partners withhold, by author's org.
     pub withheld: BTreeMap<OrgId, u64>,
+    /// Logs of which some peer holds more than this node.
+    pub behind: u64,
 }
 
 impl Health {
     /// From the state of the mesh at `now`.
     #[must_use]
     pub fn of(status: &Status, own: OrgId, now: u64) -> Self {
-        let mut health = Self { at: now, ..Self::default() };
+        let mut health = Self { at: now, behind: status.behind as u64, ..Self::default() };
         for org in status.orgs.iter().filter(|org| org.org != own) {
             health.heard.insert(org.org, org.heard.unwrap_or(0));
             let missing = org.missing_headers + org.missing_bodies;
@@ -63,8 +66,8 @@ impl Health {
             .map(|(org, heard)| (*org, *heard))
     }
 
-    /// As of when all that was said is here: the oldest of the newest heads, 0 while something is missing or
-    /// somebody was never heard. In a mesh of one it is now.
+    /// When the org that was silent the longest was last heard; 0 while somebody never was. While nothing is missing,
+    /// all that anybody said until then is here. In a mesh of one it is now.
     #[must_use]
     pub fn as_of(&self) -> u64 {
         self.heard.values().copied().min().unwrap_or(self.at)
@@ -92,6 +95,7 @@ pub async fn keep(node: Arc<Node>, directory: watch::Sender<Arc<Directory>>) {
     let mut events = node.core.watch();
     let own = node.org();
     let mut next = tokio::time::Instant::now();
+    let mut refill = Refill::default();
     loop {
         tokio::select! {
             event = events.recv() => match event {
@@ -109,6 +113,7 @@ pub async fn keep(node: Arc<Node>, directory: watch::Sender<Arc<Directory>>) {
                     (health, clock::monotonic_ms() - began)
                 });
                 let Ok((health, took)) = looked.await else { return };
+                refill.look(&node, &health).await;
                 *write(&node.health) = Arc::new(health);
                 next = tokio::time::Instant::now() + LOOK_EVERY.max(Duration::from_millis(took * LOOK_SHARE));
             }

@@ -204,6 +204,7 @@ impl Node {
                 )
             })
             .collect();
+        alarms.extend(read(&self.aside).as_ref().map(|aside| super::refill::alarm(aside)));
         let load = read(&self.policy_load);
         if let Some((when, why)) = &load.refused {
             alarms.push(format!(

@@ -123,7 +123,22 @@ fn open(dir: &Path, seed: u64) -> Result<RealStore, crate::StoreError> {
 fn a_damaged_store_is_set_aside() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store");
-    for (round, victim) in ["keys", "sled/db", "sled/conf", "values/00000001", "journal"].iter().enumerate() {
+    let (garbage, half, none) = (Some(1.0), Some(0.5), Some(0.0));
+    let damages = [
+        ("keys", garbage),
+        ("keys", none),
+        ("sled/db", garbage),
+        ("sled/db", none),
+        ("sled", None),
+        ("sled/conf", garbage),
+        ("values/00000001", garbage),
+        ("values/00000001", half),
+        ("values", None),
+        ("journal", garbage),
+        ("journal", half),
+        ("journal", None),
+    ];
+    for (round, (victim, kept)) in damages.iter().enumerate() {
         let mut author = Author::new(1);
         let mut store = open(dir.path(), 1).unwrap();
         let log = store.open_log(&author.log, author.org).unwrap();
@@ -140,16 +155,26 @@ fn a_damaged_store_is_set_aside() {
         store.append(log, &run, None, &[accepted(1)]).unwrap();
         store.commit().unwrap();
         drop(store);
-        let mut bytes = std::fs::read(path.join(victim)).unwrap();
-        if *victim == "journal" {
-            // An entry in the middle: the last one could be an unfinished write.
-            bytes[60] ^= 1;
-        } else {
-            bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
+        let file = path.join(victim);
+        match kept {
+            None if file.is_dir() => std::fs::remove_dir_all(&file).unwrap(),
+            None => std::fs::remove_file(&file).unwrap(),
+            Some(part) => {
+                let mut bytes = std::fs::read(&file).unwrap();
+                bytes.truncate((bytes.len() as f64 * part) as usize);
+                if *part < 1.0 {
+                } else if *victim == "journal" {
+                    // An entry in the middle: the last one could be an unfinished write.
+                    bytes[60] ^= 1;
+                } else {
+                    bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
+                }
+                std::fs::write(&file, bytes).unwrap();
+            }
         }
-        std::fs::write(path.join(victim), bytes).unwrap();
-        let error =
-            open(dir.path(), 2).err().unwrap_or_else(|| panic!("{victim} is damaged, and nobody saw it"));
+        let error = open(dir.path(), 2)
+            .err()
+            .unwrap_or_else(|| panic!("{victim} {kept:?} is damaged, and nobody saw it"));
         assert!(error.is_damage(), "{victim}: {error}");
         let aside = set_aside(&path).unwrap();
         assert_eq!(aside, dir.path().join("store.damaged"));
@@ -157,7 +182,7 @@ fn a_damaged_store_is_set_aside() {
         let store = open(dir.path(), 3).unwrap();
         assert_eq!(store.reader().counts().records, 0);
         drop(store);
-        if round == 4 {
+        if round + 1 == damages.len() {
             assert!(crate::destroy_aside(&path).unwrap());
             assert!(!crate::destroy_aside(&path).unwrap());
             assert!(!aside.exists());
