@@ -136,6 +136,12 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     out
 }
 
+/// A number and what it counts: `1 file`, `2 files`.
+#[must_use]
+pub fn count(number: u64, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Bytes as people read them: `1.4 MiB`.
 #[must_use]
 pub fn bytes(count: u64) -> String {

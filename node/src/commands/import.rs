@@ -1,6 +1,6 @@
 //! `tocsin import`: take in indicators from files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
@@ -91,7 +91,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
             .map(duration_ms)
             .transpose()
             .map_err(|why| refuse("--retention")(why.to_owned()))?,
-        legal_basis: args.legal_basis,
+        legal_basis: args.legal_basis.clone(),
     };
     let mut importer = Importer::new(&home, context.client(), args.source.as_deref(), terms)
         .context("nothing was imported")?;
@@ -104,8 +104,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let bar = Bar::new(files.len() as u64);
     let summary = importer.run(&files, &bar)?;
     bar.0.finish_and_clear();
-    context
-        .print(&summary, || text(&summary, &args.paths, args.dry_run, args.share.as_deref(), args.verbose))?;
+    context.print(&summary, || text(&summary, &context.home, &args))?;
     done()
 }
 
@@ -135,16 +134,17 @@ impl Progress for Bar {
     }
 }
 
-fn text(summary: &Summary, paths: &[PathBuf], dry_run: bool, share: Option<&str>, verbose: bool) -> String {
+fn text(summary: &Summary, home: &Path, args: &Args) -> String {
+    let Args { paths, dry_run, share, verbose, .. } = args;
     let total = &summary.total;
     let mut out = format!(
-        "{}{} files: {} new reports, {} changed, {} unchanged; {} indicators written",
-        if dry_run { "would import " } else { "" },
-        summary.files.len(),
-        total.new,
+        "{}{}: {}, {} changed, {} unchanged; {} written",
+        if *dry_run { "would import " } else { "" },
+        term::count(summary.files.len() as u64, "file"),
+        term::count(total.new, "new report"),
         total.changed,
         total.duplicates,
-        total.indicators,
+        term::count(total.indicators, "indicator"),
     );
     if let Some(circle) = share {
         out.push_str(&format!("; {} shared in {circle}", total.shared));
@@ -162,7 +162,7 @@ fn text(summary: &Summary, paths: &[PathBuf], dry_run: bool, share: Option<&str>
         if file.skipped > 0 {
             let word = term::paint(Style::Warn, "left out");
             out.push_str(&format!("\n{word} {} of {}:", file.skipped, term::escape(&file.file)));
-            let most = if verbose { usize::MAX } else { 5 };
+            let most = if *verbose { usize::MAX } else { 5 };
             for skipped in file.reasons.iter().take(most) {
                 out.push_str(&format!("\n  {}: {}", term::escape(&skipped.what), term::escape(&skipped.why)));
             }
@@ -172,14 +172,15 @@ fn text(summary: &Summary, paths: &[PathBuf], dry_run: bool, share: Option<&str>
             }
         }
     }
-    for skipped in total.skipped.iter().take(if verbose { usize::MAX } else { 10 }) {
+    for skipped in total.skipped.iter().take(if *verbose { usize::MAX } else { 10 }) {
         out.push_str(&format!("\nreport {}: {}", skipped.what, term::escape(&skipped.why)));
     }
     if total.unmarked > 0 {
         let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         out.push_str(&format!(
-            "\n{} reports carry no marking and stay local. To mark them: tocsin import {} --tlp green",
-            total.unmarked,
+            "\n{} without a marking: not to be shared. To mark: tocsin --home {} import {} --tlp green",
+            term::count(total.unmarked, "report"),
+            term::escape(&home.display().to_string()),
             term::escape(&paths.join(" ")),
         ));
     }

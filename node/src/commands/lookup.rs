@@ -181,9 +181,10 @@ fn hit_text(hit: &Hit) -> String {
     let e = |text: &str| term::escape(text).into_owned();
     let how = match hit.how.as_str() {
         "exact" => String::new(),
-        "network" => format!(" by the network {}", e(&hit.observable)),
-        _ => format!(" by {}", e(&hit.observable)),
+        "network" => format!(" the network {}", e(&hit.observable)),
+        _ => format!(" {}", e(&hit.observable)),
     };
+    let kind = if hit.kind == "unknown" { String::new() } else { format!(" as {}", e(&hit.kind)) };
     let origin = match (&hit.origin.source, &hit.origin.id) {
         (Some(source), Some(id)) if !id.is_empty() => format!("derived from {} ({})", e(source), e(id)),
         (Some(source), _) => format!("derived from {}", e(source)),
@@ -192,10 +193,10 @@ fn hit_text(hit: &Hit) -> String {
     let sure = hit.confidence.map_or_else(|| "not said".to_owned(), |sure| format!("{sure} of 100"));
     let exercise = if hit.exercise { term::paint(Style::Warn, " EXERCISE") } else { String::new() };
     let mut out = format!(
-        "\n\n  {} says{how}: {}{exercise}\n    title     {}\n    origin    {origin}\n    how sure  {sure}\n    \
+        "\n\n  {} lists{}{kind}{exercise}\n    title     {}\n    origin    {origin}\n    how sure  {sure}\n    \
          since     {}{}\n    marking   {}{}: {}\n    judged    {} by rule {}\n    record    {}",
         term::paint(Style::Bold, &e(&hit.author)),
-        e(&hit.kind),
+        if how.is_empty() { " it" } else { &how },
         e(&hit.title),
         if hit.since.0 == 0 { hit.received } else { hit.since },
         if hit.until.0 == 0 { String::new() } else { format!(" until {}", hit.until) },
