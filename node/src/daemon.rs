@@ -10,7 +10,7 @@ use tocsin_record::document::DocumentError;
 use tocsin_store::{DiskKv, KeyFile, Store, StoreError, Verdict};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::api::server;
 use crate::clock;
@@ -95,6 +95,9 @@ pub fn log_to_stderr(filter: &str, json: bool) -> Result<(), DaemonError> {
     let filter_read = tracing_subscriber::EnvFilter::builder()
         .parse(filter)
         .map_err(|_| DaemonError::Log(filter.to_owned()))?;
+    let purposes = format!("{}=info", crate::node::PURPOSES);
+    let filter_read =
+        purposes.parse().map_or(filter_read.clone(), |always| filter_read.add_directive(always));
     let colour =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let logger =
@@ -110,7 +113,7 @@ pub fn log_to_stderr(filter: &str, json: bool) -> Result<(), DaemonError> {
 /// [`DaemonError`].
 pub fn run(home: &Home, config: Config) -> Result<(), DaemonError> {
     let _lock: Lock = home.lock()?;
-    let opened = open(home)?;
+    let opened = open(home, &config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(2)
@@ -130,7 +133,7 @@ struct Opened {
     held: Matcher,
 }
 
-fn open(home: &Home) -> Result<Opened, DaemonError> {
+fn open(home: &Home, config: &Config) -> Result<Opened, DaemonError> {
     let identity = home.identity()?;
     let papers = home.papers()?.ok_or_else(|| DaemonError::NoMesh(home.path().display().to_string()))?;
     let checked = papers.check()?;
@@ -139,7 +142,11 @@ fn open(home: &Home) -> Result<Opened, DaemonError> {
     }
     let documents: Vec<_> =
         papers.charters.iter().chain(&papers.certificates).chain(&papers.revocations).cloned().collect();
-    let directory = Directory::load(&documents)?;
+    let mut directory = Directory::load(&documents)?;
+    for name in config.trust.keys().filter(|name| directory.charter().org_named(name).is_none()) {
+        warn!(name, "`[trust]` names an org that is not in the mesh: `tocsin mesh show` lists them");
+    }
+    directory.set_trust(config.trust.clone());
     let policy = policy::load(&home.policy_file())?;
 
     let random_key = || -> Result<[u8; 16], HomeError> {

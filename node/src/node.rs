@@ -29,6 +29,7 @@ use crate::policy::{self, PolicyError, PolicyLoad};
 
 pub use desk::ImportBatch;
 pub use keep::{Health, index_held, keep};
+pub use lookup::PURPOSES;
 
 /// Reads what is committed.
 pub type Reader = tocsin_store::Reader<DiskKv, KeyFile>;

@@ -4,6 +4,7 @@
 //! object in it: the event is kept whole as an original, so the strictest part binds it all.
 //! Attributes that are no observable (texts, links, ports) stay in the original and are counted.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
@@ -21,6 +22,8 @@ pub const FORMAT: Format = Format { name: "misp", sniff, parse };
 
 /// How deep envelopes may be nested in one another: `response` in an array in `response` is the worst in use.
 const ENVELOPES_MAX: usize = 4;
+/// Fields of an event that name a colleague of the source.
+const PERSONS: &[&str] = &["event_creator_email"];
 /// `malicious-activity`, which is what `to_ids` means.
 const MALICIOUS: u16 = 1;
 
@@ -110,6 +113,7 @@ fn event(
         }
     }
     let info = json::text(&head, "info").unwrap_or("event without a title").to_owned();
+    let kept = without_persons(raw, fields)?;
     let uuid = json::text(&head, "uuid").and_then(|uuid| Uuid::parse_str(uuid).ok());
     let uuid = uuid.unwrap_or_else(|| list_uuid(&input.org, input.source, input.name, &info));
     let mut draft = Draft::report(input, uuid);
@@ -132,9 +136,22 @@ fn event(
         event.object(raw, confidence);
     }
     let Event { mut draft, found, .. } = event;
-    draft.originals.push(Kept { raw: raw.get(), with: None, modified: 0 });
+    draft.originals.push(Kept { raw: &kept, with: None, modified: 0 });
     draft.finish(input, found);
     Ok(())
+}
+
+/// The event as it is kept: as given, but for who of the source's staff entered it, which is nobody's business here.
+fn without_persons<'a>(
+    raw: &'a RawValue,
+    fields: &BTreeMap<String, &'a RawValue>,
+) -> Result<Cow<'a, str>, String> {
+    if !PERSONS.iter().any(|name| fields.contains_key(*name)) {
+        return Ok(Cow::Borrowed(raw.get()));
+    }
+    let kept: BTreeMap<&String, &&RawValue> =
+        fields.iter().filter(|(name, _)| !PERSONS.contains(&name.as_str())).collect();
+    serde_json::to_string(&kept).map(Cow::Owned).map_err(|error| error.to_string())
 }
 
 /// The elements of a list; one that is no list is left out.
@@ -356,6 +373,21 @@ mod tests {
             let found = import(&wrapped);
             assert_eq!(found.reports[0].content_hash, report.content_hash, "{wrapped}");
         }
+    }
+
+    #[test]
+    fn who_entered_an_event_is_not_kept() {
+        let plain = event(3, &[], DOMAIN);
+        let signed =
+            plain.replacen('{', r#"{"event_creator_email":"a.person@cert.example", "x":{"y":[1.50]},"#, 1);
+        let found = import(&signed);
+        let original = found.reports[0].originals[0].unpack().unwrap();
+        let original = String::from_utf8(original).unwrap();
+        assert!(!original.contains("person"), "{original}");
+        // All else is kept as it was written.
+        assert!(original.contains(r#""x":{"y":[1.50]}"#) && original.contains(DOMAIN), "{original}");
+        let again: Map<String, Value> = serde_json::from_str(&original).unwrap();
+        assert_eq!(again.len(), serde_json::from_str::<Map<String, Value>>(&plain).unwrap().len() + 1);
     }
 
     #[test]

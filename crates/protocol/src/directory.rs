@@ -67,6 +67,8 @@ pub struct Directory {
     listed: BTreeSet<DocHash>,
     /// One hash over them.
     root: [u8; 32],
+    /// What this node's own people think of orgs, by name, 0 to 100. No document, and never sent.
+    trust: BTreeMap<String, u8>,
 }
 
 impl Directory {
@@ -86,7 +88,27 @@ impl Directory {
             rosters: BTreeMap::new(),
             listed: BTreeSet::new(),
             root: root_of(&BTreeSet::new()),
+            trust: BTreeMap::new(),
         })
+    }
+
+    /// Puts this node's own opinion of orgs in the place of the one before: by name, 0 to 100.
+    pub fn set_trust(&mut self, trust: BTreeMap<String, u8>) {
+        self.trust = trust;
+    }
+
+    /// This node's opinion of an org, 0 to 100; `None` if its people said nothing.
+    #[must_use]
+    pub fn trust(&self, name: &str) -> Option<u8> {
+        // Most nodes have none, and this is asked for every record.
+        if self.trust.is_empty() { None } else { self.trust.get(name).copied() }
+    }
+
+    /// One hash over the opinions, for whoever keeps what was decided under them.
+    pub(crate) fn trust_digest(&self) -> [u8; 32] {
+        let all: Vec<u8> =
+            self.trust.iter().flat_map(|(name, trust)| name.bytes().chain([0, *trust])).collect();
+        id::hash(id::DOCUMENT, &[b"trust", &all])
     }
 
     /// Opens a directory from documents in any order, taking what counts.

@@ -56,7 +56,7 @@ pub fn author_facts<'a>(directory: &'a Directory, header: &Header) -> Org<'a> {
 pub fn org_facts(directory: &Directory, org: OrgId) -> Org<'_> {
     directory.org(org).map_or(
         Org { id: org, name: "", kind: "other", country: *b"??", regimes: &[], roles: &[], trust: None },
-        |entry| Org::of(entry, None),
+        |entry| Org::of(entry, directory.trust(&entry.name)),
     )
 }
 

@@ -94,7 +94,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let charter = self.directory.charter_behind().hash;
         let revocations = self.directory.revocations_behind().hash;
         let policy = self.decisions.policy().digest();
-        id::hash(id::DOCUMENT, &[b"judged", &policy, &charter.0, &revocations.0, &self.directory.root()])
+        let (root, trust) = (self.directory.root(), self.directory.trust_digest());
+        id::hash(id::DOCUMENT, &[b"judged", &policy, &charter.0, &revocations.0, &root, &trust])
     }
 
     pub(crate) fn rejudge_some(&mut self, out: &mut Output) -> Result<(), StoreError> {

@@ -111,8 +111,8 @@ pub struct Why {
     pub now: Option<Explanation>,
     /// For each other org of the record's circle, whether its body may go there, and why.
     pub forward: Vec<(OrgId, Explanation)>,
-    /// Which nodes said that they hold its header.
-    pub held_by: Vec<NodeKey>,
+    /// Which nodes signed that they hold its header, and when they had it or a later one of its log, in ms.
+    pub held_by: Vec<(NodeKey, u64)>,
 }
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
@@ -274,8 +274,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         let now = view.is_some().then(|| self.decisions.explain(&Question::Judge(&facts)));
         let mut forward = Vec::new();
-        let accepted = stored.stamped.outcome.verdict == Verdict::Accepted;
-        if accepted {
+        let outcome = stored.stamped.outcome;
+        if outcome.verdict == Verdict::Accepted || self.is_newer_hold(outcome.rule) {
             for entry in &self.directory.charter().orgs {
                 let other = entry.root != self.identity.org && entry.root != stored.org;
                 if other && self.directory.is_member(entry.root, header.circle) {
@@ -286,8 +286,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         let of_log = (place.log, NodeKey([0; 32]))..=(place.log, NodeKey([255; 32]));
         let holds = self.heads.receipts.range(of_log).filter(|(_, receipt)| receipt.height >= place.seq);
-        let held_by = holds.map(|((_, node), _)| *node).collect();
-        let outcome = stored.stamped.outcome;
+        let held_by = holds.map(|((_, node), receipt)| (*node, receipt.time)).collect();
         Ok(Some(Why {
             rule: self.reader.rule(outcome.rule).unwrap_or_default(),
             from: if outcome.from == 0 { None } else { self.reader.peer(outcome.from) },

@@ -2,6 +2,7 @@
 //! catch-up, by single body, and what contradicts itself is stopped.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[expect(dead_code, reason = "the other tests use all of it")]
 mod world;
 
 use tocsin_protocol::{Effect, Event, Input, message};

@@ -1,5 +1,6 @@
 //! The reading side: a handle for any thread, bounded by what is committed, that never waits for the writer's disk.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -64,6 +65,21 @@ pub struct Stored {
     pub disputed: bool,
 }
 
+/// What became of one org's records here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Accepted records.
+    pub accepted: u64,
+    /// Held ones.
+    pub held: u64,
+    /// Refused ones.
+    pub refused: u64,
+    /// Reports that it took back, in each circle.
+    pub withdrawn: u64,
+    /// Logs in which it said two different things.
+    pub forks: u64,
+}
+
 /// One version of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -109,6 +125,29 @@ impl<K: Kv, S: Slots> Reader<K, S> {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.shared.state().counts
+    }
+
+    /// What became of each org's records, in all its logs. Looks at every run of equal outcomes.
+    #[must_use]
+    pub fn evidence(&self) -> BTreeMap<OrgId, Evidence> {
+        let state = self.shared.state();
+        let mut all: BTreeMap<OrgId, Evidence> = BTreeMap::new();
+        for log in &state.logs {
+            let of_org = all.entry(log.org).or_default();
+            of_org.forks += u64::from(matches!(log.standing, Standing::Forked { .. }));
+            for (_, count, stamped) in log.spans.within(1, log.published.seq) {
+                match stamped.outcome.verdict {
+                    Verdict::Accepted => of_org.accepted += count,
+                    Verdict::Held => of_org.held += count,
+                    Verdict::Refused => of_org.refused += count,
+                    Verdict::Unjudged => {}
+                }
+            }
+        }
+        for (org, _, _) in state.retractions.keys() {
+            all.entry(*org).or_default().withdrawn += 1;
+        }
+        all
     }
 
     /// Bytes on the disk.

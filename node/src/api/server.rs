@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Path as UrlPath, State};
+use axum::extract::{DefaultBodyLimit, Path as UrlPath, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -18,6 +18,7 @@ use axum::serve::Listener;
 use axum::{Json, Router};
 use futures::stream;
 use serde::Serialize;
+use tocsin_policy::{Decisions, Policy};
 use tocsin_protocol::{Event as CoreEvent, Input};
 use tocsin_record::codec;
 use tokio::net::unix::SocketAddr;
@@ -114,6 +115,14 @@ impl Listener for OwnUser {
     }
 }
 
+/// What of the status is asked for beside the rest.
+#[derive(Debug, serde::Deserialize)]
+struct StatusQuery {
+    /// What each partner did so far, which takes a look at every record.
+    #[serde(default)]
+    partners: bool,
+}
+
 /// An error as an answer.
 struct Refusal(NodeError);
 
@@ -147,8 +156,8 @@ async fn blocking<T: Serialize + Send + 'static>(
     }
 }
 
-async fn status(State(node): State<App>) -> Answer<super::types::Status> {
-    Ok(Json(node.status().await?))
+async fn status(State(node): State<App>, Query(asked): Query<StatusQuery>) -> Answer<super::types::Status> {
+    Ok(Json(node.status(asked.partners).await?))
 }
 
 async fn lookup(State(node): State<App>, Json(request): Json<LookupRequest>) -> Answer<Vec<Lookup>> {
@@ -216,6 +225,8 @@ async fn stop(State(node): State<App>) -> Json<serde_json::Value> {
 /// One watcher's place in the stream of events.
 struct Watching {
     node: App,
+    /// The policy's word on what may be seen, under the policy that it was made of.
+    decisions: Option<(Arc<Policy>, Decisions)>,
     events: broadcast::Receiver<CoreEvent>,
     _permit: OwnedSemaphorePermit,
 }
@@ -225,11 +236,11 @@ async fn watch(State(node): State<App>) -> Result<Response, Refusal> {
         NodeError::Request("too many watch already: raise limits.watchers in the configuration".to_owned())
     })?;
     let events = node.core.watch();
-    let watching = Watching { node, events, _permit: permit };
+    let watching = Watching { node, decisions: None, events, _permit: permit };
     let lines = stream::unfold(watching, |mut watching| async move {
         loop {
             let event = match watching.events.recv().await {
-                Ok(event) => watching.node.told_event(event),
+                Ok(event) => watching.told(event),
                 Err(broadcast::error::RecvError::Lagged(events)) => Some(Event::Missed { events }),
                 Err(broadcast::error::RecvError::Closed) => return None,
             };
@@ -243,20 +254,31 @@ async fn watch(State(node): State<App>) -> Result<Response, Refusal> {
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
-impl Node {
-    /// An event of the core as watchers have it; `None` for what is nobody's business.
-    fn told_event(&self, event: CoreEvent) -> Option<Event> {
-        let directory = self.directory();
-        let peer = |node: tocsin_record::NodeKey| Peer {
-            org: directory.org_of(node).map(|org| self.org_name(&directory, org)).unwrap_or_default(),
-            node: self.node_name(&directory, node),
+impl Watching {
+    /// An event of the core as watchers have it; `None` for what is nobody's business, or kept from them by the policy.
+    fn told(&mut self, event: CoreEvent) -> Option<Event> {
+        let node = Arc::clone(&self.node);
+        let directory = node.directory();
+        let peer = |key: tocsin_record::NodeKey| Peer {
+            org: directory.org_of(key).map(|org| node.org_name(&directory, org)).unwrap_or_default(),
+            node: node.node_name(&directory, key),
             ..Peer::default()
         };
         match event {
             CoreEvent::Judged { place, .. } => {
-                let stored = self.reader.record(place).ok()??;
-                let body = self.body(&stored);
-                Some(Event::Record(self.list_entry(&directory, &stored, body.as_ref())))
+                let stored = node.reader.record(place).ok()??;
+                let body = node.body(&stored);
+                if let Some(body) = &body {
+                    let policy = crate::node::read(&node.policy).clone();
+                    if self.decisions.as_ref().is_none_or(|(of, _)| !Arc::ptr_eq(of, &policy)) {
+                        self.decisions = Some((policy, node.decisions(&directory)));
+                    }
+                    let (_, decisions) = self.decisions.as_mut()?;
+                    if node.may_see_body(decisions, &directory, &stored, body, None).is_some() {
+                        return None;
+                    }
+                }
+                Some(Event::Record(node.list_entry(&directory, &stored, body.as_ref())))
             }
             CoreEvent::PeerIn { node, .. } => Some(Event::Up(Peer { connected: true, ..peer(node) })),
             CoreEvent::PeerOut { node } => Some(Event::Down(peer(node))),
@@ -264,7 +286,7 @@ impl Node {
                 message: format!(
                     "{} said two different things at number {seq} of circle {}",
                     peer(author).org,
-                    self.circle_name(circle)
+                    node.circle_name(circle)
                 ),
             }),
             CoreEvent::Documents { .. } | CoreEvent::Erased { .. } => None,

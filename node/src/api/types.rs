@@ -13,7 +13,7 @@ use crate::clock;
 pub use requests::{
     Imported, MarkingWords, NewRecord, PublishRequest, Published, RetractRequest, ShareRequest, Skipped,
 };
-pub use status::{Log, Peer, PolicyStatus, Queues, ReceiptOf, Silent, Status, StoreStatus};
+pub use status::{Log, Partner, Peer, PolicyStatus, Queues, ReceiptOf, Silent, Status, StoreStatus};
 
 /// A moment in ms since 1970; as JSON `2026-11-22T04:25:32.250Z`, `null` for 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,7 +80,8 @@ pub struct Lookup {
     pub kind: Option<String>,
     /// Whether anybody says something about it.
     pub known: bool,
-    /// As of when everything said in the mesh is here.
+    /// When the partner that was silent the longest was last heard: while nothing is missing, all that was said in the
+    /// mesh until then is here. `null` while some partner was never heard.
     pub as_of: Time,
     /// Whether nothing is missing and nobody silent.
     pub complete: bool,
@@ -205,6 +206,12 @@ pub struct QueryRequest {
     /// Also versions that a later one replaced.
     #[serde(default)]
     pub all_versions: bool,
+    /// What the answer is for.
+    #[serde(default)]
+    pub purpose: Option<String>,
+    /// The asker's reference, for the log.
+    #[serde(default)]
+    pub reference: Option<String>,
 }
 
 /// One record in a list.
@@ -333,7 +340,8 @@ pub struct Why {
     pub errors: Vec<String>,
     /// The way it came by: the partner that handed it over, or `self`.
     pub came_by: String,
-    /// For each partner node, whether it may have the body, and by which rule.
+    /// For each partner node, whether it may have the body by the policy in force now, by which rule, and what it signed
+    /// that it holds.
     pub peers: Vec<PeerWhy>,
 }
 
@@ -352,6 +360,8 @@ pub struct PeerWhy {
     pub connected: bool,
     /// `header` if it signed that it holds the header, else `not said`.
     pub holds: String,
+    /// When it had that record or a later one of the log, by its own signed word; `null` if it did not say.
+    pub holds_since: Time,
 }
 
 /// What a policy file says.

@@ -48,6 +48,12 @@ pub struct Args {
     /// Also versions that a later one replaced
     #[arg(long)]
     all_versions: bool,
+    /// What the answer is for; logged with the ids of the records listed
+    #[arg(long)]
+    purpose: Option<String>,
+    /// Your reference, such as a case number; logged with the ids of the records listed
+    #[arg(long = "ref", value_name = "TEXT")]
+    reference: Option<String>,
 }
 
 pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
@@ -61,6 +67,8 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
         since_ms: args.since.map_or(0, |span| clock::now_ms().saturating_sub(span)),
         limit: usize::try_from(args.limit).ok(),
         all_versions: args.all_versions,
+        purpose: args.purpose,
+        reference: args.reference,
     };
     let records: Vec<Record> = context.client().post("/v1/query", &request)?;
     if context.json {

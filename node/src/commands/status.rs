@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::{Context, done};
-use crate::api::types::Status;
+use crate::api::types::{Log, Partner, Status};
 use crate::clock;
 use crate::term::{self, Style};
 
@@ -20,13 +20,17 @@ Examples:
   tocsin --home ./aa status --logs
   tocsin --home ./aa --json status | jq .summary")]
 pub struct Args {
-    /// Also list every log
+    /// Also list every log, those that their authors closed included
     #[arg(long)]
     logs: bool,
+    /// Also count what each partner did so far, and show what you said you think of it
+    #[arg(long)]
+    partners: bool,
 }
 
 pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
-    let status: Status = context.client().get("/v1/status")?;
+    let path = if args.partners { "/v1/status?partners=true" } else { "/v1/status" };
+    let status: Status = context.client().get(path)?;
     context.print(&status, || text(&status, args.logs))?;
     done()
 }
@@ -83,12 +87,17 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
                 peer.node.clone(),
                 if peer.connected { "up".to_owned() } else { "down".to_owned() },
                 peer.rtt_ms.map_or_else(String::new, |rtt| format!("{rtt:.1} ms")),
+                if peer.connected {
+                    format!("{}{}", term::bytes(peer.queued), if peer.slow { ", slow" } else { "" })
+                } else {
+                    String::new()
+                },
                 peer.direction.clone().unwrap_or_default(),
                 peer.address.clone().or_else(|| peer.fault.clone()).unwrap_or_default(),
             ]
         })
         .collect();
-    out.push_str(&term::table(&["peer", "node", "link", "round trip", "dir", "address"], &rows));
+    out.push_str(&term::table(&["peer", "node", "link", "round trip", "to send", "dir", "address"], &rows));
     if !status.receipts.is_empty() {
         let rows: Vec<Vec<String>> = status
             .receipts
@@ -113,28 +122,61 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
             &rows,
         ));
     }
-    if logs {
-        let rows: Vec<Vec<String>> = status
-            .logs
-            .iter()
-            .map(|log| {
-                vec![
-                    log.author.clone(),
-                    log.node.clone(),
-                    log.circle.clone(),
-                    log.epoch.to_string(),
-                    log.height.to_string(),
-                    log.missing.to_string(),
-                    log.withheld.to_string(),
-                    log.state.clone(),
-                ]
-            })
-            .collect();
+    out.push_str("\n\n");
+    out.push_str(&logs_table(&status.logs, logs));
+    if !status.partners.is_empty() {
         out.push_str("\n\n");
-        out.push_str(&term::table(
-            &["author", "node", "circle", "epoch", "height", "missing", "withheld", "state"],
-            &rows,
-        ));
+        out.push_str(&partners_table(&status.partners));
     }
     out
+}
+
+/// Heights as held and as the authors' signed heads say: of each author's newest log, or of all.
+fn logs_table(logs: &[Log], all: bool) -> String {
+    let newest = |log: &Log| {
+        let of_author = |other: &&Log| {
+            (&other.author, &other.node, &other.circle) == (&log.author, &log.node, &log.circle)
+        };
+        logs.iter().filter(of_author).all(|other| other.epoch <= log.epoch)
+    };
+    let rows: Vec<Vec<String>> = logs
+        .iter()
+        .filter(|log| all || newest(log) || log.missing + log.withheld > 0)
+        .map(|log| {
+            vec![
+                log.author.clone(),
+                log.node.clone(),
+                log.circle.clone(),
+                log.epoch.to_string(),
+                log.height.to_string(),
+                log.announced.map_or_else(|| "-".to_owned(), |announced| announced.to_string()),
+                if log.announced.is_some() { log.announced_at.to_string() } else { String::new() },
+                log.missing.to_string(),
+                log.withheld.to_string(),
+                log.state.clone(),
+            ]
+        })
+        .collect();
+    let titles =
+        ["author", "node", "circle", "epoch", "held", "announced", "at", "missing", "withheld", "state"];
+    term::table(&titles, &rows)
+}
+
+fn partners_table(partners: &[Partner]) -> String {
+    let rows: Vec<Vec<String>> = partners
+        .iter()
+        .map(|partner| {
+            vec![
+                partner.org.clone(),
+                partner.accepted.to_string(),
+                partner.held.to_string(),
+                partner.refused.to_string(),
+                partner.withdrawn.to_string(),
+                partner.forks.to_string(),
+                partner.trust.map_or_else(|| "not said".to_owned(), |trust| trust.to_string()),
+            ]
+        })
+        .collect();
+    let titles = ["partner", "accepted", "held", "refused", "taken back", "forks", "trust (yours)"];
+    term::table(&titles, &rows)
 }

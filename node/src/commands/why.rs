@@ -10,8 +10,10 @@ use crate::term::{self, Style};
 
 /// Tell why a record was accepted, held, refused or not passed on.
 ///
-/// The verdict and the rule, what the rule saw, the way the record came by, and for each partner whether this
-/// node's policy passes it on and by which rule. Works for own records before they are shared, too.
+/// The verdict and the rule that gave it, what the rules see, the node that handed the record over, and for each
+/// partner of its circle whether the policy in force now lets this node pass the body on, by which rule, and since
+/// when the partner has the header by its own signed receipt. A body that went out under an earlier policy is not
+/// told of. Works for own records before they are shared, too.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -66,12 +68,19 @@ fn text(why: &Why) -> String {
                 peer.node.clone(),
                 if peer.allowed { "may have it" } else { "may not" }.to_owned(),
                 peer.rule.clone(),
-                peer.holds.clone(),
+                if peer.holds_since.0 == 0 {
+                    peer.holds.clone()
+                } else {
+                    format!("{} at {}", peer.holds, peer.holds_since)
+                },
                 if peer.connected { "up" } else { "down" }.to_owned(),
             ]
         })
         .collect();
     out.push('\n');
-    out.push_str(&term::table(&["partner", "node", "passed on", "by rule", "holds it", "link"], &rows));
+    out.push_str(&term::table(
+        &["partner", "node", "policy now", "by rule", "it signed that it has", "link"],
+        &rows,
+    ));
     out
 }

@@ -1,5 +1,6 @@
 //! `config.toml`: what an operator may set. The sample file is the default, and a test holds it to that.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,8 @@ pub struct Config {
     pub max_age: String,
     /// Who asks, for the policy's `query`.
     pub person: Person,
+    /// What the node's people think of partners, 0 to 100, by name: `principal.trust` of the policy.
+    pub trust: BTreeMap<String, u8>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -62,6 +65,7 @@ impl Default for Config {
             log: "info".to_owned(),
             max_age: "10min".to_owned(),
             person: Person::default(),
+            trust: BTreeMap::new(),
             limits: Limits::default(),
         }
     }
@@ -136,6 +140,9 @@ impl Config {
                     .map_err(|error| (field.to_owned(), format!("`{address}` is no multiaddr: {error}")))?;
             }
         }
+        if let Some((name, trust)) = self.trust.iter().find(|(_, trust)| **trust > 100) {
+            return Err((format!("trust.{name}"), format!("{trust} is out of bounds: 0 to 100")));
+        }
         clock::parse_span(&self.max_age).map_err(|why| ("max_age".to_owned(), why))?;
         let bounds = [
             ("limits.links", self.limits.links, 1..=4096),
@@ -182,5 +189,7 @@ mod tests {
         assert!(fault("listen = [\"7117\"]").contains("no multiaddr"));
         assert!(fault("max_age = \"soon\"").contains("max_age"));
         assert!(fault("[limits]\nlinks = 0").contains("limits.links"));
+        assert!(fault("[trust]\npolice-bb = 101").contains("trust.police-bb"));
+        assert_eq!(Config::parse("[trust]\npolice-bb = 70", "x").unwrap().trust["police-bb"], 70);
     }
 }

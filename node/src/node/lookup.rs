@@ -16,6 +16,8 @@ use super::keep::Health;
 use super::{Node, NodeError, marking, read};
 use crate::api::types::{Contact, Hit, Lookup, LookupRequest, Origin, Time, Withheld};
 
+/// Where purposes are logged: whatever else is left out of the log, these are not.
+pub const PURPOSES: &str = "tocsin::purposes";
 /// Most values in one request.
 pub const VALUES_MAX: usize = 10_000;
 /// Most hits told of one value.
@@ -75,15 +77,24 @@ impl Node {
             }
             answers.push(answer);
         }
-        if request.purpose.is_some() || request.reference.is_some() {
-            info!(
-                purpose = request.purpose.as_deref().unwrap_or("-"),
-                reference = request.reference.as_deref().unwrap_or("-"),
-                records = ?shown,
-                "lookup"
-            );
-        }
+        self.note_purpose("lookup", request.purpose.as_deref(), request.reference.as_deref(), &shown);
         Ok(answers)
+    }
+
+    /// Notes in the log who asked, what for, and which records were shown; never what was asked.
+    pub(super) fn note_purpose(
+        &self,
+        verb: &str,
+        purpose: Option<&str>,
+        reference: Option<&str>,
+        shown: &[RecordId],
+    ) {
+        if purpose.is_none() && reference.is_none() {
+            return;
+        }
+        let (purpose, reference) = (purpose.unwrap_or("-"), reference.unwrap_or("-"));
+        let records: Vec<String> = shown.iter().map(ToString::to_string).collect();
+        info!(target: PURPOSES, verb, person = self.config.person.name, purpose, reference, ?records, "asked");
     }
 
     /// How complete any answer is now.
@@ -178,7 +189,7 @@ impl Node {
     }
 
     /// The policy's decisions for a reader's thread.
-    pub(super) fn decisions(&self, directory: &Directory) -> Decisions {
+    pub(crate) fn decisions(&self, directory: &Directory) -> Decisions {
         let country = directory.org(self.org()).map_or(*b"??", |org| org.country);
         let home = tocsin_policy::Home { org: self.org(), country };
         Decisions::new(read(&self.policy).clone(), home)
@@ -204,7 +215,7 @@ impl Node {
     }
 
     /// The rule that keeps a record from this node's people, if one does.
-    pub(super) fn may_see_body(
+    pub(crate) fn may_see_body(
         &self,
         decisions: &mut Decisions,
         directory: &Directory,

@@ -144,7 +144,9 @@ impl Node {
         let text = request.text.as_ref().map(|text| text.to_lowercase());
         let limit = request.limit.unwrap_or(100).min(RECORDS_MAX);
         let mut decisions = self.decisions(&directory);
+        let purpose = request.purpose.as_deref();
         let mut found = Vec::new();
+        let mut shown = Vec::new();
         let mut next = self.reader.next_arrival();
         let mut looked = 0;
         while next > 0 && looked < SCAN_MAX && found.len() < limit {
@@ -182,14 +184,16 @@ impl Node {
                     continue;
                 }
                 if let Some(body) = &body
-                    && self.may_see_body(&mut decisions, &directory, &stored, body, None).is_some()
+                    && self.may_see_body(&mut decisions, &directory, &stored, body, purpose).is_some()
                 {
                     continue;
                 }
+                shown.push(stored.entry.id);
                 found.push(self.list_entry(&directory, &stored, body.as_ref()));
             }
             next = from;
         }
+        self.note_purpose("query", purpose, request.reference.as_deref(), &shown);
         Ok(found)
     }
 
@@ -309,17 +313,22 @@ impl Node {
                     None if certificate.org == stored.org => (false, "its-author".to_owned()),
                     None => (false, "not-accepted-here".to_owned()),
                 };
+                let since = why.held_by.iter().find(|(holder, _)| *holder == node).map(|(_, time)| *time);
                 PeerWhy {
                     org: self.org_name(&directory, certificate.org),
                     node: certificate.node.clone(),
                     allowed,
                     rule,
                     connected: self.peers.is_linked(&certificate.transport_key()),
-                    holds: if why.held_by.contains(&node) { "header" } else { "not said" }.to_owned(),
+                    holds: if since.is_some() { "header" } else { "not said" }.to_owned(),
+                    holds_since: Time(since.unwrap_or(0)),
                 }
             })
             .collect();
-        let body = self.body(stored);
+        // The title is the body's: it is told to those only who may see that.
+        let body = self.body(stored).filter(|body| {
+            self.may_see_body(&mut self.decisions(&directory), &directory, stored, body, None).is_none()
+        });
         // What the rules see now speaks for the judgement only while it comes out the same.
         let now = why.now.filter(|now| now.rule == why.rule);
         let saw: serde_json::Map<String, serde_json::Value> = now

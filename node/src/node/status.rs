@@ -7,7 +7,7 @@ use tocsin_store::{RecordRef, Standing};
 use super::keep::Health;
 use super::{Node, NodeError, read};
 use crate::api::types::{
-    HeldBy, Log, Peer, PolicyStatus, Queues, ReceiptOf, Silent, Status, StoreStatus, Time, Withheld,
+    HeldBy, Log, Partner, Peer, PolicyStatus, Queues, ReceiptOf, Silent, Status, StoreStatus, Time, Withheld,
 };
 use crate::core::Mesh;
 use crate::net::{Direction, Lane};
@@ -18,7 +18,7 @@ impl Node {
     ///
     /// # Errors
     /// When the core has ended, or the disk fails.
-    pub async fn status(&self) -> Result<Status, NodeError> {
+    pub async fn status(&self, partners: bool) -> Result<Status, NodeError> {
         let now = clock::now_ms();
         let look = self.core.look(Mesh::status).await?;
         let health = Health::of(&look, self.org(), now);
@@ -37,7 +37,7 @@ impl Node {
             .collect();
         let as_of = health.as_of();
         let counts = self.reader.counts();
-        let peers = self.peer_rows(&directory);
+        let peers = self.peer_rows(&directory, &look);
         Ok(Status {
             org: self.identity.card.entry.name.clone(),
             node: self.identity.node().to_string(),
@@ -70,12 +70,37 @@ impl Node {
             },
             policy: self.policy_status(look.rejudging),
             peers,
+            partners: if partners { self.partner_rows(&directory) } else { Vec::new() },
             listening: self.peers.listens(),
             alarms: self.alarms(&directory, &look.policy_errors),
         })
     }
 
-    fn peer_rows(&self, directory: &Directory) -> Vec<Peer> {
+    fn partner_rows(&self, directory: &Directory) -> Vec<Partner> {
+        let evidence = self.reader.evidence();
+        let mut rows: Vec<Partner> = directory
+            .charter()
+            .orgs
+            .iter()
+            .filter(|entry| entry.root != self.org())
+            .map(|entry| {
+                let seen = evidence.get(&entry.root).copied().unwrap_or_default();
+                Partner {
+                    org: entry.name.clone(),
+                    accepted: seen.accepted,
+                    held: seen.held,
+                    refused: seen.refused,
+                    withdrawn: seen.withdrawn,
+                    forks: seen.forks,
+                    trust: directory.trust(&entry.name),
+                }
+            })
+            .collect();
+        rows.sort_by(|a, b| a.org.cmp(&b.org));
+        rows
+    }
+
+    fn peer_rows(&self, directory: &Directory, look: &tocsin_protocol::Status) -> Vec<Peer> {
         let links = self.peers.links();
         let mut rows = Vec::new();
         for (node, certificate) in directory.nodes().filter(|(node, _)| *node != self.identity.node()) {
@@ -84,6 +109,7 @@ impl Node {
             rows.push(Peer {
                 org: self.org_name(directory, certificate.org),
                 node: certificate.node.clone(),
+                slow: link.is_some_and(|(no, _)| look.peers.iter().any(|peer| peer.link == *no && peer.slow)),
                 fault: if link.is_some() { None } else { self.peers.fault(&key) },
                 ..link.map(|(no, link)| self.link_row(*no, link)).unwrap_or_default()
             });
@@ -118,6 +144,8 @@ impl Node {
                 epoch: log.key.epoch,
                 base: self.reader.log(log.no).map_or(0, |info| info.base.seq),
                 height: log.height,
+                announced: log.head.map(|(seq, _)| seq),
+                announced_at: Time(log.head.map_or(0, |(_, time)| time)),
                 missing: log.wanted.len() as u64,
                 withheld: log.withheld.len() as u64,
                 state: match log.standing {

@@ -1,6 +1,8 @@
 //! The program as its users have it: real processes, real homes, real signals.
 
+mod asking;
 mod by_hand;
 mod damage;
 mod harness;
 mod reload;
+mod status;

@@ -284,6 +284,43 @@ impl World {
         panic!("the mesh does not come to rest");
     }
 
+    /// Lets frames arrive for so many ms, whatever happens.
+    pub fn pass(&mut self, ms: u64) {
+        for _ in 0..ms / 50 {
+            while let Some((node, link, lane, frame)) = self.flying.pop_front() {
+                let frame = message::decode(self.nodes[node].mesh.mesh(), &frame).unwrap();
+                self.feed(node, Input::Received { link, lane, frame });
+            }
+            self.now.wall += 50;
+            self.now.mono += 50;
+            for node in 0..self.nodes.len() {
+                self.feed(node, Input::Tick);
+            }
+        }
+    }
+
+    fn wires_between(&self, a: usize, b: usize) -> Vec<((usize, u64), (usize, u64))> {
+        let between = |(from, to): &(&(usize, u64), &(usize, u64))| from.0 == a && to.0 == b;
+        self.wires.iter().filter(between).map(|(from, to)| (*from, *to)).collect()
+    }
+
+    /// Ends the links between two nodes.
+    pub fn disconnect(&mut self, a: usize, b: usize) {
+        for (from, to) in self.wires_between(a, b) {
+            self.lose(a, b);
+            self.feed(from.0, Input::LinkDown { link: from.1 });
+            self.feed(to.0, Input::LinkDown { link: to.1 });
+        }
+    }
+
+    /// From now on frames between two nodes are lost, and neither is told.
+    pub fn lose(&mut self, a: usize, b: usize) {
+        for (from, to) in self.wires_between(a, b) {
+            self.wires.remove(&from);
+            self.wires.remove(&to);
+        }
+    }
+
     pub fn request(&mut self, node: usize, input: impl FnOnce(u64) -> Input) -> Result<Done, RequestError> {
         let ticket = self.next_ticket;
         self.next_ticket += 1;

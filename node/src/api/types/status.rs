@@ -45,6 +45,9 @@ pub struct Status {
     pub queues: Queues,
     /// The policy in force.
     pub policy: PolicyStatus,
+    /// What each partner did so far; only where it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partners: Vec<Partner>,
     /// Where it listens.
     pub listening: Vec<String>,
     /// What a person should see to.
@@ -77,6 +80,8 @@ pub struct Peer {
     pub rtt_ms: Option<f64>,
     /// Bytes waiting to be sent.
     pub queued: u64,
+    /// Whether its outbox is full: nothing is pushed until it drains.
+    pub slow: bool,
     /// Why the last dial failed.
     pub fault: Option<String>,
 }
@@ -96,6 +101,10 @@ pub struct Log {
     pub base: u64,
     /// Last verified header.
     pub height: u64,
+    /// Last record by its author's newest signed head; `null` if none speaks of this log.
+    pub announced: Option<u64>,
+    /// When that head was said.
+    pub announced_at: Time,
     /// Bodies that are wanted and not here.
     pub missing: u64,
     /// Bodies withheld.
@@ -168,4 +177,23 @@ pub struct PolicyStatus {
     pub rejudging: bool,
     /// Why a file that was to replace it was refused; `null` if none was.
     pub fault: Option<String>,
+}
+
+/// What became of a partner's records here, and what this node's people think of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partner {
+    /// Its org.
+    pub org: String,
+    /// Its records that were accepted.
+    pub accepted: u64,
+    /// Held ones.
+    pub held: u64,
+    /// Refused ones.
+    pub refused: u64,
+    /// Reports that it took back.
+    pub withdrawn: u64,
+    /// Logs in which it said two different things.
+    pub forks: u64,
+    /// `[trust]` of the configuration; `null` where nothing is said.
+    pub trust: Option<u8>,
 }

@@ -1,0 +1,53 @@
+//! Who counts as heard, and as of when nothing is missing: an idle partner whose link is up is no silent one.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[expect(dead_code, reason = "the other tests use all of it")]
+mod world;
+
+use tocsin_protocol::OrgStatus;
+use world::{World, report};
+
+const OPEN: &str = r#"
+@id("accept-all") permit(principal, action == Action::"accept", resource);
+@id("fetch-all") permit(principal, action == Action::"fetch", resource);
+@id("forward-all") permit(principal, action == Action::"forward", resource);
+"#;
+/// Quiet links compare frontiers every minute.
+const MINUTE_MS: u64 = 60_000;
+
+fn org(world: &World, node: usize, name: &str) -> OrgStatus {
+    world.nodes[node].mesh.status().orgs.into_iter().find(|org| org.name == name).unwrap()
+}
+
+#[test]
+fn an_idle_partner_is_heard_by_its_link() {
+    let mut world = World::new(3, OPEN);
+    world.connect(0, 1);
+    world.connect(1, 2);
+    world.settle();
+    world.publish(1, report(1, 1, "192.0.2.7"));
+    world.settle();
+    // Nobody says a head for four minutes; frames between the two still pass.
+    world.pass(4 * MINUTE_MS);
+    let near = org(&world, 0, "org1");
+    let age = world.now.wall - near.heard.unwrap();
+    assert!(age <= MINUTE_MS + 1_000, "the partner at the other end was heard {age} ms ago");
+    assert_eq!(near.heard, near.complete_as_of);
+    assert!(near.silent_ms.unwrap() <= MINUTE_MS + 1_000);
+    // Of one that no link leads to, its signed word is all there is.
+    let far = org(&world, 0, "org2");
+    assert!(world.now.wall - far.heard.unwrap() > 3 * MINUTE_MS, "{far:?}");
+    assert_eq!(far.heard, far.complete_as_of);
+}
+
+#[test]
+fn a_partner_whose_link_is_down_grows_silent() {
+    let mut world = World::new(2, OPEN);
+    world.connect(0, 1);
+    world.settle();
+    world.disconnect(0, 1);
+    let gone = world.now.wall;
+    world.pass(4 * MINUTE_MS);
+    let heard = org(&world, 0, "org1").heard.unwrap();
+    assert!(heard <= gone, "it was heard {} ms after it was gone", heard.saturating_sub(gone));
+}

@@ -1,0 +1,162 @@
+//! `lookup`, `query` and `watch` as people ask: exit codes, purposes in the log, what policy keeps from them.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+
+use crate::harness::{Node, until};
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("it ended by itself")
+}
+
+#[test]
+fn exit_codes_and_completeness() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = Node::mesh(folder.path(), &["cert-aa", "police-bb"]);
+    let mut bb = nodes.pop().expect("two");
+    let aa = nodes.pop().expect("two");
+    bb.json(&["publish", "192.0.2.0/24", "--tlp", "green", "--to", "mesh"]);
+    until("it is known", || code(&aa.tell(&["lookup", "192.0.2.7"])) == 0);
+    until("nothing is missing", || code(&aa.tell(&["lookup", "198.51.100.1"])) == 1);
+    assert_eq!(code(&aa.tell(&["lookup", "198.51.100.1", "192.0.2.7"])), 0, "one of them is known");
+    assert_eq!(code(&aa.tell(&["lookup", "no value"])), 2);
+    assert_eq!(code(&aa.tell(&["lookup", "198.51.100.1", "--purpose"])), 2, "a flag without its word");
+    assert_eq!(
+        code(&Node { home: folder.path().join("none"), process: None }.tell(&["lookup", "192.0.2.7"])),
+        2
+    );
+
+    // From standard input, one a line, with one that is no value among them.
+    let mut command = aa.command();
+    let mut asking = command
+        .args(["--json", "lookup", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    asking
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(b"198.51.100.1\n\nno value\n192[.]0[.]2[.]9\n")
+        .expect("written");
+    let output = asking.wait_with_output().expect("it ends");
+    assert_eq!(code(&output), 0);
+    let lines: Vec<Value> = String::from_utf8(output.stdout)
+        .expect("UTF-8")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let known: Vec<&Value> = lines.iter().map(|line| &line["known"]).collect();
+    assert_eq!(known, [&false.into(), &false.into(), &Value::Bool(true)]);
+    assert!(lines[1]["error"].is_string() && lines[0]["complete"] == true, "{lines:?}");
+    assert_eq!(lines[2]["hits"][0]["match"], "network");
+
+    // The partner stops: within max-age the answer stands, after it the answer is incomplete, and says who is silent.
+    bb.kill();
+    let ask = |age: &str| aa.command().args(["--json", "lookup", "198.51.100.1", "--max-age", age]).output();
+    assert_eq!(code(&ask("10min").expect("it runs")), 1);
+    until("it was not heard for a second", || code(&ask("1s").expect("it runs")) == 3);
+    let answer: Value = serde_json::from_slice(&ask("1s").expect("it runs").stdout).expect("JSON");
+    assert_eq!((&answer["complete"], &answer["stale"]), (&false.into(), &serde_json::json!(["police-bb"])));
+    assert!(answer["as_of"].is_string());
+    assert_eq!(code(&aa.tell(&["lookup", "192.0.2.7", "--max-age", "1s"])), 0, "known is known");
+    let text =
+        String::from_utf8(aa.tell(&["lookup", "198.51.100.1", "--max-age", "1s"]).stdout).expect("UTF-8");
+    assert!(text.contains("INCOMPLETE") && text.contains("police-bb"), "{text}");
+}
+
+#[test]
+fn purposes_are_logged_and_values_are_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = Node::mesh(folder.path(), &["cert-aa"]);
+    let mut aa = nodes.pop().expect("one");
+    let new =
+        aa.json(&["publish", "203.0.113.77", "--tlp", "green", "--to", "own", "--title", "quiet words"]);
+    let record = new["records"][0]["record"].as_str().expect("an id").to_owned();
+    // Whatever else is left out of the log.
+    aa.kill();
+    aa.run_with(&["--log", "error"]);
+    let quiet = aa.log().len();
+    let logged = |aa: &Node| aa.log()[quiet..].to_owned();
+    aa.json(&["lookup", "203.0.113.77", "--purpose", "criminal-investigation", "--ref", "case-77"]);
+    aa.tell(&["lookup", "203.0.113.78", "--ref", "case-78"]);
+    aa.json(&["query", "--text", "quiet words", "--purpose", "threat-hunting", "--ref", "case-79\u{1b}[2J"]);
+    aa.json(&["lookup", "203.0.113.77"]);
+    let log = logged(&aa);
+    assert_eq!(log.lines().count(), 3, "what has no purpose leaves no line: {log}");
+    for word in ["criminal-investigation", "case-77", "case-78", "threat-hunting", "case-79", "operator"] {
+        assert!(log.contains(word), "`{word}` is not in {log}");
+    }
+    let lines: Vec<&str> = log.lines().collect();
+    assert!(lines[0].contains(&record) && lines[2].contains(&record), "{log}");
+    assert!(!lines[1].contains(&record), "what was not shown is not logged: {log}");
+    assert!(!log.contains("203.0.113") && !log.contains("quiet words"), "a value is in the log: {log}");
+    assert!(!log.contains('\u{1b}'), "control characters are escaped");
+}
+
+#[test]
+fn watchers_see_what_policy_lets_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = Node::mesh(folder.path(), &["cert-aa", "police-bb"]);
+    let bb = nodes.pop().expect("two");
+    let aa = nodes.pop().expect("two");
+    let policy = aa.read_policy()
+        + "\n@id(\"not-for-analysts\") forbid (principal, action == Action::\"query\", resource)\n\
+           when { resource.tlp == 2 };\n";
+    aa.write_policy(&policy);
+    aa.json(&["policy", "reload"]);
+    let mut command = aa.command();
+    let mut watching = command
+        .args(["--json", "watch", "--count", "2"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut lines = BufReader::new(watching.stdout.take().expect("a pipe")).lines();
+    // The watcher is there when its first event comes; until then something is said again and again.
+    let (told, first) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for line in lines.by_ref() {
+                if told.send(line.expect("UTF-8")).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut at = 0;
+        let mut heard: Vec<String> = Vec::new();
+        until("two events", || {
+            at += 1;
+            bb.json(&[
+                "publish",
+                &format!("192.0.2.{at}"),
+                "--tlp",
+                "green",
+                "--to",
+                "mesh",
+                "--title",
+                "kept",
+            ]);
+            bb.json(&[
+                "publish",
+                &format!("198.51.100.{at}"),
+                "--tlp",
+                "clear",
+                "--to",
+                "mesh",
+                "--title",
+                "told",
+            ]);
+            heard.extend(first.try_iter());
+            heard.len() >= 2
+        });
+        for line in &heard {
+            let event: Value = serde_json::from_str(line).expect("JSON");
+            assert_eq!((&event["event"], &event["title"]), (&"record".into(), &"told".into()), "{event}");
+            assert_eq!((&event["author"], &event["verdict"]), (&"police-bb".into(), &"accept".into()));
+        }
+    });
+    assert!(watching.wait().expect("it ended").success(), "--count ends it");
+}
