@@ -96,6 +96,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         let due: Vec<LinkId> = self.links.iter().filter(|(_, link)| due(link)).map(|(id, _)| *id).collect();
         for id in due {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.ask_names_again();
+            }
             self.say_hello(id);
         }
     }

@@ -151,6 +151,11 @@ impl Link {
         found
     }
 
+    /// Asks for lost names once more when they are next missed: the question or its answer may have been lost as well.
+    pub fn ask_names_again(&mut self) {
+        self.unnamed.clear();
+    }
+
     /// The log behind a number that this side gave.
     pub fn mine(&self, no: LinkNo) -> Option<LogName> {
         self.numbers.get(no as usize).copied()
@@ -360,5 +365,25 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_name_is_asked_for_until_it_comes() {
+        let asked = |link: &mut Link| {
+            let asked = link.pending.iter().filter(|message| matches!(message, Message::Unnamed(7))).count();
+            link.pending.clear();
+            asked
+        };
+        let mut link = Link::new([1; 32], 0, 0);
+        assert!(link.meant(7).is_none() && link.meant(7).is_none());
+        assert_eq!(asked(&mut link), 1, "once, not for every message");
+        link.ask_names_again();
+        assert!(link.meant(7).is_none());
+        assert_eq!(asked(&mut link), 1, "and once more when that was of no avail");
     }
 }
