@@ -17,7 +17,7 @@ use tocsin_protocol::message::{Incoming, Lane};
 use tocsin_protocol::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
 use tocsin_store::{DiskKv, KeyFile, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tracing::{debug, info, trace, warn};
+use tracing::{debug, debug_span, info, trace, warn};
 
 use crate::clock;
 use crate::net::{self, Credit, Net, SendError};
@@ -320,11 +320,12 @@ impl Turn {
     }
 }
 
-/// Logs what happened, with the names by which a record is followed through the nodes: id, author, seq.
+/// Logs what happened. A record's span has the names by which it is followed through the nodes: id, author, seq.
 fn tell(event: &Event) {
     match event {
         Event::Judged { place, id, author, circle, kind, verdict, rule } => {
-            debug!(%id, %author, seq = place.seq, log = place.log.0, %circle, kind, ?verdict, rule, "judged");
+            let _record = debug_span!("record", %id, %author, seq = place.seq).entered();
+            debug!(log = place.log.0, %circle, kind, ?verdict, rule, "judged");
         }
         Event::Erased { places } => debug!(count = places.len(), "bodies were erased"),
         Event::Forked { author, circle, seq } => {

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Path as UrlPath, Query, State};
+use axum::extract::{DefaultBodyLimit, Path as UrlPath, Query, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::Listener;
@@ -25,7 +26,7 @@ use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::task::JoinHandle;
-use tracing::warn;
+use tracing::{Instrument as _, debug_span, warn};
 
 use super::types::{
     Event, Fault, Lookup, LookupRequest, Peer, PublishRequest, Published, QueryRequest, RetractRequest,
@@ -74,12 +75,19 @@ pub fn start(socket: &Path, node: App) -> io::Result<JoinHandle<()>> {
         .route("/v1/policy/reload", post(reload))
         .route("/v1/stop", post(stop))
         .layer(DefaultBodyLimit::max(REQUEST_MAX))
+        .layer(middleware::from_fn(spanned))
         .with_state(node);
     Ok(tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             warn!(%error, "the socket's task ended");
         }
     }))
+}
+
+/// What is logged on behalf of a request stands in its span. The path names records, never values.
+async fn spanned(request: Request, next: Next) -> Response {
+    let span = debug_span!("request", verb = %request.uri().path());
+    next.run(request).instrument(span).await
 }
 
 /// Takes connections of one user only.

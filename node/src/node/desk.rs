@@ -393,7 +393,8 @@ impl Node {
     fn told(&self, id: RecordId, subject: Subject) -> Result<NewRecord, NodeError> {
         let place = self.reader.find(&id)?;
         let circle = place.and_then(|place| self.reader.log(place.log)).map(|log| log.key.circle);
-        tracing::debug!(%id, seq = place.map(|place| place.seq), "written");
+        let _record = tracing::debug_span!("record", %id).entered();
+        tracing::debug!(seq = place.map(|place| place.seq), "written");
         Ok(NewRecord {
             record: id.to_string(),
             subject: subject.to_string(),

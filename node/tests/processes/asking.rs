@@ -160,3 +160,21 @@ fn watchers_see_what_policy_lets_them() {
     });
     assert!(watching.wait().expect("it ended").success(), "--count ends it");
 }
+
+#[test]
+fn one_record_is_followed_through_the_logs_of_nodes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = Node::mesh(folder.path(), &["cert-aa", "police-bb"]);
+    for node in &mut nodes {
+        node.kill();
+        node.run_with(&["--log", "debug"]);
+    }
+    let written = nodes[0].json(&["publish", "203.0.113.80", "--tlp", "green", "--to", "mesh"]);
+    let record = written["records"][0]["record"].as_str().expect("an id").to_owned();
+    let span = format!("record{{id={record}");
+    let followed =
+        |node: &Node, what: &str| node.log().lines().any(|line| line.contains(&span) && line.contains(what));
+    until("the partner logs its judgement", || followed(&nodes[1], "judged"));
+    assert!(followed(&nodes[0], "judged"), "{}", nodes[0].log());
+    assert!(followed(&nodes[0], "request{verb=/v1/publish}"), "{}", nodes[0].log());
+}
