@@ -4,5 +4,6 @@ mod facts;
 mod guardrails;
 mod load;
 mod presets;
+mod readme;
 mod rules;
 mod view;
