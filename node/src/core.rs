@@ -84,7 +84,10 @@ pub struct Inboxes {
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// The core has ended.
-    #[error("the node is stopping")]
+    #[error(
+        "the node stopped before it was done; its log says why. What was acknowledged is kept: start the node and do it \
+         again, what is there already stays as it is"
+    )]
     Stopped,
     /// The mesh refused, and says why.
     #[error(transparent)]

@@ -56,7 +56,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// The store.
-    #[error("the store in {home} failed: {source}")]
+    #[error("the store in {home} failed: {source}{}", mend(source))]
     Store {
         /// Which home.
         home: String,
@@ -189,6 +189,22 @@ fn open(home: &Home, config: &Config) -> Result<Opened, DaemonError> {
     let mesh = Mesh::open(mesh_config, own, directory, store, Arc::clone(&policy), index, now)
         .map_err(|source| store_error(home, source))?;
     Ok(Opened { mesh, identity, policy, held })
+}
+
+/// What an operator can do about a failed store.
+fn mend(source: &StoreError) -> &'static str {
+    match source {
+        StoreError::Fault(tocsin_store::Fault::Io { source, .. }) => match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                "; make room on the disk and start the node again, nothing that was acknowledged is lost"
+            }
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                "; run the node as the user who owns its home, on a disk that can be written to"
+            }
+            _ => "",
+        },
+        _ => "",
+    }
 }
 
 fn store_error(home: &Home, source: StoreError) -> DaemonError {

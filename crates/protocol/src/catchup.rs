@@ -58,6 +58,16 @@ impl CatchUp {
         *known = height.max(*known);
     }
 
+    /// Logs of which some peer holds more.
+    pub fn logs(&self) -> impl Iterator<Item = LogNo> {
+        self.ahead.keys().copied()
+    }
+
+    /// How far each link is that has more of a log.
+    pub fn heights(&self, log: LogNo) -> impl Iterator<Item = (LinkId, u64)> {
+        self.ahead.get(&log).into_iter().flatten().map(|(link, height)| (*link, *height))
+    }
+
     pub fn is_ahead(&self, log: LogNo) -> bool {
         self.ahead.contains_key(&log)
     }

@@ -18,6 +18,8 @@ use crate::message::{Buckets, DocumentList, Entries, EntryOf, Hello, LogState, M
 
 /// Two nodes that have been quiet compare anew after so many ms: what a lost frame told is found then.
 const AGAIN_MS: u64 = 60_000;
+/// A link on which nothing else came for so long has no queue at its other end, in ms.
+const QUIET_MS: u64 = 1_000;
 /// And after a comparison that found a difference, after so many.
 const SOON_MS: u64 = 5_000;
 
@@ -112,11 +114,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let list = self.directory.list().iter().copied().take(16_384).collect();
             self.tell(link, Message::DocumentList(DocumentList(list)));
         }
-        if let Some(link) = self.links.get_mut(&link) {
-            link.in_step = mine.logs == theirs.logs;
-            if link.in_step {
-                link.heard = self.now.wall;
-            }
+        // A busy link may have kept the Hello waiting behind other frames, while its peer went on.
+        if mine.logs == theirs.logs
+            && let Some(link) = self.links.get_mut(&link)
+            && self.now.mono.saturating_sub(link.last_frame) >= QUIET_MS
+        {
+            link.agreed = self.now.wall.saturating_sub(link.rtt_ms);
         }
         if mine.logs != theirs.logs {
             let buckets = buckets(&self.rows(peer.org));

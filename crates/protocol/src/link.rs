@@ -66,10 +66,10 @@ pub(crate) struct Link {
     pub behind: bool,
     pub hello_due: bool,
     pub next_hello: u64,
-    /// Frontiers were equal at the last comparison: what the peer learned since comes over this link, in order.
-    pub in_step: bool,
-    /// When the last frame came while in step, by the wall clock, in ms; 0 if none did.
-    pub heard: u64,
+    /// When the last frame came, by the monotonic clock.
+    pub last_frame: u64,
+    /// When the peer last said, on a quiet link, that it holds what this node holds, by the wall clock, in ms; 0 if never.
+    pub agreed: u64,
     pub haves: BTreeMap<LogNo, PendingHave>,
     pub holes_due: bool,
     pub holes_from: Option<RecordRef>,
@@ -92,8 +92,8 @@ impl Link {
             behind: false,
             hello_due: false,
             next_hello: 0,
-            in_step: false,
-            heard: 0,
+            last_frame: 0,
+            agreed: 0,
             haves: BTreeMap::new(),
             holes_due: false,
             holes_from: None,
@@ -310,11 +310,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         out: &mut Output,
     ) -> Result<(), StoreError> {
         let _ = lane;
-        if let Some(link) = self.links.get_mut(&id)
-            && link.in_step
-        {
-            link.heard = self.now.wall;
-        }
         let Incoming { messages, runs, .. } = frame;
         let mut runs = runs.into_iter();
         for message in messages {
@@ -324,6 +319,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if link.peer().is_none() {
                 self.heard_in_lobby(id, message, out)?;
                 continue;
+            }
+            if !matches!(message, Message::Hello(_) | Message::Heads(_) | Message::Name(..))
+                && let Some(link) = self.links.get_mut(&id)
+            {
+                link.last_frame = self.now.mono;
             }
             match message {
                 Message::Lobby(_) => {}

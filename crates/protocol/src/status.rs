@@ -1,7 +1,7 @@
 //! What a node knows of itself and of the mesh: peers, heights, what is missing, who is silent, who has what; and why a
 //! record was judged as it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_policy::{Explanation, Question, RecordFacts};
 use tocsin_record::body::Body;
@@ -58,12 +58,12 @@ pub struct OrgStatus {
     pub org: OrgId,
     /// Its name.
     pub name: String,
-    /// When any of its nodes was last heard of, in ms; `None` if never: by its own signed word, or by a frame on a link
-    /// of its own over which frontiers were found equal.
+    /// When any of its nodes was last heard of, in ms; `None` if never: by its own signed word, or by agreeing
+    /// with this node, on a quiet link of its own, on all headers that the two share.
     pub heard: Option<u64>,
     /// Since then, in ms by this node's monotonic clock.
     pub silent_ms: Option<u64>,
-    /// Headers that its heads name and this node lacks.
+    /// Headers that exist by its own word and that this node lacks.
     pub missing_headers: u64,
     /// Its bodies that are wanted and announced by somebody.
     pub missing_bodies: u64,
@@ -152,12 +152,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 withheld,
             });
         }
+        let announced = self.announced_heights();
         let mut orgs: Vec<OrgStatus> = self
             .directory
             .charter()
             .orgs
             .iter()
-            .map(|org| self.org_status(org.root, &org.name, &missing))
+            .map(|org| self.org_status(org.root, &org.name, &missing, &announced))
             .collect();
         orgs.sort_by(|a, b| a.name.cmp(&b.name));
         Status {
@@ -187,6 +188,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         org: OrgId,
         name: &str,
         missing: &BTreeMap<LogNo, (Vec<u64>, Vec<u64>)>,
+        announced: &BTreeMap<LogNo, u64>,
     ) -> OrgStatus {
         let mut status = OrgStatus {
             org,
@@ -203,21 +205,36 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut complete = true;
         let mut as_of = u64::MAX;
         for (node, _) in self.directory.nodes_of(org) {
+            // Logs that a newer one of the same node has followed, or that no head speaks of yet, are in here only.
+            let mut announced: BTreeMap<LogNo, u64> = announced
+                .iter()
+                .filter(|(log, _)| self.reader.log(**log).is_some_and(|info| info.key.author == node))
+                .map(|(log, height)| (*log, *height))
+                .collect();
             status.delays_ms.extend(self.heads.delays.get(&node).into_iter().flatten());
             if node == self.node {
                 continue;
             }
-            let linked = self.heard_on_link(node);
+            let linked = self.agreed_on_link(node);
             let of_node = (node, CircleId([0; 32]))..=(node, CircleId([255; 32]));
             let mut heard = None;
             for ((_, circle), head) in self.heads.heads.range(of_node) {
                 heard = heard.max(Some((head.time, head.heard)));
                 let key = LogKey { mesh: self.mesh(), author: node, circle: *circle, epoch: head.epoch };
-                let held = self.store.log_no(&key).map_or(0, |log| self.height(log).min(head.seq));
-                status.missing_headers += head.seq - held;
+                let log = self.store.log_no(&key);
+                let held = log.map_or(0, |log| self.height(log).min(head.seq));
+                let mut missing = head.seq - held;
+                if let Some(announced) = log.and_then(|log| announced.remove(&log)) {
+                    missing = missing.max(announced.saturating_sub(held));
+                }
+                status.missing_headers = status.missing_headers.saturating_add(missing);
                 if *circle == CircleId::mesh(self.mesh()) {
                     as_of = as_of.min(head.time.max(linked.map_or(0, |(time, _)| time)));
                 }
+            }
+            for (log, height) in announced {
+                let missing = height.saturating_sub(self.height(log));
+                status.missing_headers = status.missing_headers.saturating_add(missing);
             }
             // A node that never said what it wrote was not heard: that would be no answer to what is missing.
             heard = heard.map(|head| linked.map_or(head, |link| (link.0.max(head.0), link.1.max(head.1))));
@@ -244,12 +261,32 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         status
     }
 
-    /// When a node was last heard on a link of its own that is in step, by the wall clock and the monotonic one.
-    fn heard_on_link(&self, node: NodeKey) -> Option<(u64, u64)> {
+    /// When a node last agreed with this one on a link of its own, by the wall clock and the monotonic one.
+    fn agreed_on_link(&self, node: NodeKey) -> Option<(u64, u64)> {
         let of_node = |link: &&crate::link::Link| link.peer().is_some_and(|peer| peer.node == node);
-        let heard =
-            self.links.values().filter(of_node).map(|link| link.heard).max().filter(|time| *time > 0)?;
-        Some((heard, self.now.mono.saturating_sub(self.now.wall.saturating_sub(heard))))
+        let agreed = self.links.values().filter(of_node).map(|link| link.agreed).max()?;
+        let since = self.now.wall.saturating_sub(agreed);
+        (agreed > 0).then(|| (agreed, self.now.mono.saturating_sub(since)))
+    }
+
+    /// How far logs go beyond what is held, by what their authors' nodes announced on links of their own. What others say
+    /// of them is no evidence: anybody could make everybody's answers incomplete.
+    fn announced_heights(&self) -> BTreeMap<LogNo, u64> {
+        let logs: BTreeSet<LogNo> = self.catchup.logs().chain(self.trees.waiting.iter().copied()).collect();
+        let mut heights = BTreeMap::new();
+        for info in logs.into_iter().filter_map(|log| self.reader.log(log)) {
+            let by_author = |link: &LinkId| {
+                let peer = self.links.get(link).and_then(|link| link.peer());
+                peer.is_some_and(|peer| peer.node == info.key.author)
+            };
+            let ahead = self.catchup.heights(info.no).filter(|(link, _)| by_author(link));
+            let told = self.trees.announced(info.no).filter(|(_, links)| links.iter().any(by_author));
+            let height = ahead.map(|(_, height)| height).chain(told.map(|(to, _)| to)).max();
+            if let Some(height) = height.filter(|height| *height > info.tip.seq) {
+                heights.insert(info.no, height);
+            }
+        }
+        heights
     }
 
     /// Why a record was judged as it was, and who may have it. `None` if there is no such record.

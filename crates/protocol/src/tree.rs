@@ -104,6 +104,12 @@ impl Trees {
         }
     }
 
+    /// How far a log goes by announcements that were not followed by its records yet, and who made them.
+    pub fn announced(&self, log: LogNo) -> Option<(u64, &[LinkId])> {
+        let missing = self.trees.get(&log)?.missing.as_ref()?;
+        Some((missing.to, &missing.announcers))
+    }
+
     /// Counts a copy of a run; the first is 1.
     pub fn count_copy(&mut self, log: LogNo, last: u64) -> u8 {
         let copies = &mut self.trees.entry(log).or_default().copies;

@@ -5,6 +5,8 @@
 mod world;
 
 use tocsin_protocol::OrgStatus;
+use tocsin_protocol::message::{self, Have, LogName, Message};
+use tocsin_record::CircleId;
 use world::{World, report};
 
 const OPEN: &str = r#"
@@ -50,4 +52,55 @@ fn a_partner_whose_link_is_down_grows_silent() {
     world.pass(4 * MINUTE_MS);
     let heard = org(&world, 0, "org1").heard.unwrap();
     assert!(heard <= gone, "it was heard {} ms after it was gone", heard.saturating_sub(gone));
+}
+
+#[test]
+fn what_an_author_announced_is_missing_until_it_is_here() {
+    let mut world = World::new(2, OPEN);
+    world.connect(0, 1);
+    world.publish(1, report(1, 1, "192.0.2.7"));
+    world.settle();
+    assert_eq!(org(&world, 0, "org1").missing_headers, 0);
+    // Its author announces more on its own link, and the records do not come; no head speaks of them yet.
+    let told = |world: &World, more: u32| {
+        let log = world.nodes[0].mesh.reader().logs()[0].key;
+        let have = Have { log: 77, from: 2, more, age: 0, except: vec![] };
+        message::encode(&vec![Message::Name(77, log.into()), Message::Have(vec![have])])
+    };
+    let (link, _) = world.wire(0, 1);
+    let frame = told(&world, 4);
+    world.receive(0, link, frame);
+    let behind = org(&world, 0, "org1");
+    assert_eq!((behind.missing_headers, behind.complete_as_of), (5, None));
+
+    // The word of another member is none.
+    let mut world = World::new(3, OPEN);
+    world.connect(0, 1);
+    world.publish(1, report(1, 1, "192.0.2.7"));
+    world.settle();
+    let liar = world.strange_link(0, 2);
+    let frame = told(&world, 4);
+    world.receive(0, liar, frame);
+    assert_eq!(org(&world, 0, "org1").missing_headers, 0, "anybody could make every answer incomplete");
+}
+
+#[test]
+fn agreement_counts_on_a_quiet_link_only() {
+    let mut world = World::new(2, OPEN);
+    world.connect(0, 1);
+    world.settle();
+    let (link, _) = world.wire(0, 1);
+    let log = LogName { author: world.nodes[1].mesh.node(), circle: CircleId::mesh(world.mesh()), epoch: 7 };
+    world.pass(10_000);
+    let before = org(&world, 0, "org1").heard.unwrap();
+    // For four minutes another frame is always just ahead of a Hello that agrees: it may have waited behind more.
+    for _ in 0..480 {
+        let have = Have { log: 77, from: 1, more: 0, age: 0, except: vec![] };
+        world.receive(0, link, message::encode(&vec![Message::Name(77, log), Message::Have(vec![have])]));
+        world.pass(500);
+    }
+    let after = org(&world, 0, "org1").heard.unwrap();
+    assert!(after - before < 5_000, "agreement on a busy link was believed {} ms later", after - before);
+    world.pass(2 * MINUTE_MS);
+    assert!(org(&world, 0, "org1").heard.unwrap() - before > 4 * MINUTE_MS);
 }

@@ -70,7 +70,11 @@ pub struct DiskKv {
 }
 
 fn database(what: &'static str) -> impl FnOnce(sled::Error) -> Fault {
-    move |e| Fault::Database { what, detail: e.to_string() }
+    move |e| match e {
+        // A full disk or a missing permission is no damage.
+        sled::Error::Io(source) => Fault::io(what)(source),
+        other => Fault::Database { what, detail: other.to_string() },
+    }
 }
 
 impl DiskKv {
@@ -311,7 +315,7 @@ fn open_sled(path: &Path) -> Result<sled::Db, Fault> {
     match opened {
         Ok(Ok(db)) => Ok(db),
         Ok(Err(e)) if is_locked(&e) => Err(Fault::InUse(path.display().to_string())),
-        Ok(Err(e)) => Err(Fault::Database { what: "opening the database", detail: e.to_string() }),
+        Ok(Err(e)) => Err(database("opening the database")(e)),
         Err(_) => Err(Fault::Database { what: "opening the database", detail: "it panicked".into() }),
     }
 }
@@ -475,5 +479,26 @@ impl Kv for DiskKv {
         let sled = self.file.metadata().map_err(Fault::io("reading the database's size"))?.len();
         let values = self.values.read().unwrap_or_else(PoisonError::into_inner).size();
         Ok(sled + values + JOURNAL_LEN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::StoreError;
+
+    #[test]
+    fn a_full_disk_is_no_damage() {
+        let of = |error: sled::Error| StoreError::from(database("opening the database")(error));
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::PermissionDenied, io::ErrorKind::Other] {
+            assert!(
+                !of(sled::Error::Io(io::Error::from(kind))).is_damage(),
+                "{kind}: the store is set aside"
+            );
+        }
+        assert!(of(sled::Error::Io(io::Error::from(io::ErrorKind::UnexpectedEof))).is_damage());
+        assert!(of(sled::Error::Corruption { at: None, bt: () }).is_damage());
     }
 }

@@ -47,7 +47,7 @@ impl Health {
         let mut health = Self { at: now, behind: status.behind as u64, ..Self::default() };
         for org in status.orgs.iter().filter(|org| org.org != own) {
             health.heard.insert(org.org, org.heard.unwrap_or(0));
-            let missing = org.missing_headers + org.missing_bodies;
+            let missing = org.missing_headers.saturating_add(org.missing_bodies);
             if missing > 0 {
                 health.missing.insert(org.org, missing);
             }
@@ -76,7 +76,7 @@ impl Health {
     /// How many records are missing.
     #[must_use]
     pub fn missing_count(&self) -> u64 {
-        self.missing.values().sum()
+        self.missing.values().fold(0, |sum, missing| sum.saturating_add(*missing))
     }
 }
 

@@ -307,7 +307,10 @@ impl Node {
             })
             .map(|(node, certificate)| {
                 let forward = why.forward.iter().find(|(org, _)| *org == certificate.org);
+                let body = stored.stamped.outcome.body;
                 let (allowed, rule) = match forward {
+                    // Whatever the policy would say: there is nothing to pass on.
+                    _ if body != BodyState::Here => (false, format!("body-{}", body_name(body))),
                     Some((_, said)) => (said.verdict == tocsin_policy::Verdict::Accept, said.rule.clone()),
                     None if certificate.org == self.org() => (true, "own-org".to_owned()),
                     None if certificate.org == stored.org => (false, "its-author".to_owned()),

@@ -98,6 +98,14 @@ fn status_and_why_are_true_while_one_node_is_stopped() {
     let of_bank = nodes[0].json(&["why", &from_bank]);
     assert!(of_bank["came_by"].as_str().is_some_and(|by| by.starts_with("bank-cc")), "{of_bank}");
     assert_eq!(of_bank["saw"]["resource.age_days"], "0", "what the rules read of it: {of_bank}");
+    nodes[0].json(&["retract", &ids[0], "--reason", "wrong"]);
+    let taken_back = nodes[0].json(&["why", &ids[0]]);
+    let bank = row(&taken_back["peers"], &[("org", "bank-cc")]);
+    assert_eq!(
+        (&bank["allowed"], &bank["rule"]),
+        (&false.into(), &"body-gone".into()),
+        "there is nothing to pass on"
+    );
     let text = String::from_utf8(nodes[0].tell(&["why", &ids[2]]).stdout).expect("UTF-8");
     assert!(text.contains("policy now") && text.contains("header at 20"), "{text}");
 }

@@ -304,6 +304,12 @@ impl World {
         self.wires.iter().filter(between).map(|(from, to)| (*from, *to)).collect()
     }
 
+    /// The number of the link between two nodes, at each end.
+    pub fn wire(&self, a: usize, b: usize) -> (u64, u64) {
+        let (from, to) = self.wires_between(a, b)[0];
+        (from.1, to.1)
+    }
+
     /// Ends the links between two nodes.
     pub fn disconnect(&mut self, a: usize, b: usize) {
         for (from, to) in self.wires_between(a, b) {
