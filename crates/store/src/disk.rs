@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,9 @@ const GENERATION: &[u8] = b"g";
 /// A process that was just forked holds its parent's locks until it runs its program: a lock is tried again so often.
 const LOCK_TRIES: u32 = 20;
 const LOCK_WAIT: Duration = Duration::from_millis(50);
+
+/// Bytes that must be free before the database is opened: a few of sled's segments.
+const ROOM: usize = 4 << 20;
 
 const INLINE: u8 = 0;
 const POINTER: u8 = 1;
@@ -85,6 +89,7 @@ impl DiskKv {
     pub fn open(dir: &Path) -> Result<Self, Fault> {
         let what = || format!("opening the store {}", dir.display());
         fs::create_dir_all(dir).map_err(Fault::io(what()))?;
+        find_room(dir)?;
         let sled_dir = dir.join("sled");
         let db = open_sled(&sled_dir)?;
         let file = File::open(sled_dir.join("db")).map_err(Fault::io(what()))?;
@@ -294,6 +299,19 @@ fn wait() {
 
 fn is_locked(error: &sled::Error) -> bool {
     matches!(error, sled::Error::Io(e) if e.to_string().contains("lock"))
+}
+
+/// Makes sure of a little room before sled is opened: on a full disk it destroys its own file while it recovers.
+fn find_room(dir: &Path) -> Result<(), Fault> {
+    let path = dir.join("room");
+    let written = File::create(&path).and_then(|file| {
+        let zeros = vec![0; ROOM];
+        (&file).write_all(&zeros)?;
+        file.sync_data()
+    });
+    // Whatever came of it, what was written goes.
+    let removed = fs::remove_file(&path);
+    written.and(removed).map_err(Fault::io(format!("looking for {ROOM} bytes of room in {}", dir.display())))
 }
 
 /// sled panics on some damaged files instead of reporting them.
