@@ -1,5 +1,6 @@
 //! `tocsin run`: from a home to a running node, and its end.
 
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tocsin_record::document::DocumentError;
 use tocsin_store::{DiskKv, KeyFile, Store, StoreError, Verdict};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::api::server;
@@ -112,17 +114,30 @@ pub fn log_to_stderr(filter: &str, json: bool) -> Result<(), DaemonError> {
 /// # Errors
 /// [`DaemonError`].
 pub fn run(home: &Home, config: Config) -> Result<(), DaemonError> {
-    let _lock: Lock = home.lock()?;
-    let opened = open(home, &config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(2)
         .thread_name("tocsin-io")
         .build()
         .map_err(system("cannot start the runtime"))?;
-    let result = runtime.block_on(serve(home, config, opened));
+    let result = runtime.block_on(async {
+        let running = Running::start(home, config).await?;
+        until_told(&running.node, &running.node.stop).await?;
+        running.stop().await
+    });
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// A node that runs in this process: `tocsin run` is one that waits for signals.
+pub struct Running {
+    /// The node, for requests.
+    pub node: Arc<Node>,
+    core_thread: std::thread::JoinHandle<Result<(), StoreError>>,
+    net_task: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 3],
+    socket: PathBuf,
+    _lock: Lock,
 }
 
 /// What is open before the network is.
@@ -256,84 +271,101 @@ fn boot_id() -> [u8; 16] {
     text.trim().parse::<uuid::Uuid>().map_or_else(|_| *uuid::Uuid::new_v4().as_bytes(), |id| *id.as_bytes())
 }
 
-async fn serve(home: &Home, config: Config, opened: Opened) -> Result<(), DaemonError> {
-    let Opened { mesh, identity, policy, held } = opened;
-    let mut net_config = net::Config::new(identity.transport.clone());
-    net_config.max_links = config.limits.links;
-    for address in &config.listen {
-        net_config.listen.push(address.parse().map_err(|_| DaemonError::Address(address.clone()))?);
+impl Running {
+    /// Starts the node of a home. What it opens first may take seconds, in which the calling thread is busy.
+    ///
+    /// # Errors
+    /// [`DaemonError`].
+    pub async fn start(home: &Home, config: Config) -> Result<Self, DaemonError> {
+        let lock = home.lock()?;
+        let Opened { mesh, identity, policy, held } = open(home, &config)?;
+        let mut net_config = net::Config::new(identity.transport.clone());
+        net_config.max_links = config.limits.links;
+        for address in &config.listen {
+            net_config.listen.push(address.parse().map_err(|_| DaemonError::Address(address.clone()))?);
+        }
+        let listens = !config.listen.is_empty();
+        let (inbound, inbound_out) = tokio::sync::mpsc::channel(INBOUND);
+        let (net, net_task) = net::start(net_config, inbound)?;
+
+        let (core, inboxes) = Core::new(config.limits.inbox);
+        let peers = Arc::new(Peers::default());
+        let (directory, directory_out) = watch::channel(Arc::new(mesh.directory().clone()));
+        let stop = Arc::new(Notify::new());
+        let node = Arc::new(Node {
+            home: home.clone(),
+            identity,
+            mesh_id: mesh.mesh(),
+            core: core.clone(),
+            net: net.clone(),
+            peers: Arc::clone(&peers),
+            reader: mesh.reader(),
+            index: mesh.index(),
+            held: RwLock::new(held),
+            directory: directory_out.clone(),
+            policy: RwLock::new(policy),
+            policy_load: RwLock::new(policy::PolicyLoad::now()),
+            reloading: tokio::sync::Mutex::new(()),
+            health: RwLock::default(),
+            aside: RwLock::new(tocsin_store::aside(&home.store_folder())),
+            watchers: Arc::new(tokio::sync::Semaphore::new(config.limits.watchers)),
+            stop: Arc::clone(&stop),
+            config,
+        });
+        intake::start(node.mesh_id, inbound_out, core.clone(), net.clone(), Arc::clone(&peers))
+            .map_err(system("cannot start a thread"))?;
+        let core_thread = {
+            let (core, net, peers, stop) = (core.clone(), net.clone(), Arc::clone(&peers), Arc::clone(&stop));
+            let runtime = tokio::runtime::Handle::current();
+            std::thread::Builder::new()
+                .name("tocsin-core".to_owned())
+                .spawn(move || {
+                    let result = core::run(mesh, &core, inboxes, &net, &peers, &runtime);
+                    stop.notify_one();
+                    result
+                })
+                .map_err(system("cannot start a thread"))?
+        };
+        let keeper = tokio::spawn(crate::node::keep(Arc::clone(&node), directory));
+        let dialler =
+            tokio::spawn(dial::run(net.clone(), peers, directory_out, node.identity.node(), listens));
+        let socket = home.choose_socket()?;
+        let api =
+            server::start(&socket, Arc::clone(&node)).map_err(system("cannot open the node's socket"))?;
+        info!(org = %node.identity.card.entry.name, socket = %socket.display(), "the node runs");
+
+        Ok(Self { node, core_thread, net_task, tasks: [api, dialler, keeper], socket, _lock: lock })
     }
-    let listens = !config.listen.is_empty();
-    let (inbound, inbound_out) = tokio::sync::mpsc::channel(INBOUND);
-    let (net, net_task) = net::start(net_config, inbound)?;
 
-    let (core, inboxes) = Core::new(config.limits.inbox);
-    let peers = Arc::new(Peers::default());
-    let (directory, directory_out) = watch::channel(Arc::new(mesh.directory().clone()));
-    let stop = Arc::new(Notify::new());
-    let node = Arc::new(Node {
-        home: home.clone(),
-        identity,
-        mesh_id: mesh.mesh(),
-        core: core.clone(),
-        net: net.clone(),
-        peers: Arc::clone(&peers),
-        reader: mesh.reader(),
-        index: mesh.index(),
-        held: RwLock::new(held),
-        directory: directory_out.clone(),
-        policy: RwLock::new(policy),
-        policy_load: RwLock::new(policy::PolicyLoad::now()),
-        reloading: tokio::sync::Mutex::new(()),
-        health: RwLock::default(),
-        aside: RwLock::new(tocsin_store::aside(&home.store_folder())),
-        watchers: Arc::new(tokio::sync::Semaphore::new(config.limits.watchers)),
-        stop: Arc::clone(&stop),
-        config,
-    });
-    intake::start(node.mesh_id, inbound_out, core.clone(), net.clone(), Arc::clone(&peers))
-        .map_err(system("cannot start a thread"))?;
-    let core_thread = {
-        let (core, net, peers, stop) = (core.clone(), net.clone(), Arc::clone(&peers), Arc::clone(&stop));
-        let runtime = tokio::runtime::Handle::current();
-        std::thread::Builder::new()
-            .name("tocsin-core".to_owned())
-            .spawn(move || {
-                let result = core::run(mesh, &core, inboxes, &net, &peers, &runtime);
-                stop.notify_one();
-                result
-            })
-            .map_err(system("cannot start a thread"))?
-    };
-    let keeper = tokio::spawn(crate::node::keep(Arc::clone(&node), directory));
-    let dialler = tokio::spawn(dial::run(net.clone(), peers, directory_out, node.identity.node(), listens));
-    let socket = home.choose_socket()?;
-    let api = server::start(&socket, Arc::clone(&node)).map_err(system("cannot open the node's socket"))?;
-    info!(org = %node.identity.card.entry.name, socket = %socket.display(), "the node runs");
-
-    until_told(&node, &stop).await?;
-
-    api.abort();
-    dialler.abort();
-    // A core that ended by itself does not take this any more.
-    let _ = tokio::time::timeout(LAST, core.send(Item::Stop)).await;
-    let ended = tokio::task::spawn_blocking(move || core_thread.join());
-    let result = tokio::time::timeout(LAST * 3, ended).await;
-    keeper.abort();
-    net.stop();
-    let _ = tokio::time::timeout(LAST, net_task).await;
-    let _ = std::fs::remove_file(&socket);
-    match result {
-        Ok(Ok(Ok(result))) => result.map_err(|source| store_error(home, source)),
-        // The panic was printed where it happened.
-        Ok(_) => Err(DaemonError::System {
-            what: "the core failed",
-            source: std::io::Error::other("see the message above"),
-        }),
-        Err(_) => Err(DaemonError::System {
-            what: "the core did not stop in time",
-            source: std::io::ErrorKind::TimedOut.into(),
-        }),
+    /// Ends it gracefully.
+    ///
+    /// # Errors
+    /// When the disk failed, or the core does not end.
+    pub async fn stop(self) -> Result<(), DaemonError> {
+        let Self { node, core_thread, net_task, tasks, socket, _lock } = self;
+        let [api, dialler, keeper] = tasks;
+        api.abort();
+        dialler.abort();
+        // A core that ended by itself does not take this any more.
+        let _ = tokio::time::timeout(LAST, node.core.send(Item::Stop)).await;
+        let ended = tokio::task::spawn_blocking(move || core_thread.join());
+        let result = tokio::time::timeout(LAST * 3, ended).await;
+        keeper.abort();
+        node.net.stop();
+        let _ = tokio::time::timeout(LAST, net_task).await;
+        let _ = std::fs::remove_file(&socket);
+        match result {
+            Ok(Ok(Ok(result))) => result.map_err(|source| store_error(&node.home, source)),
+            // The panic was printed where it happened.
+            Ok(_) => Err(DaemonError::System {
+                what: "the core failed",
+                source: std::io::Error::other("see the message above"),
+            }),
+            Err(_) => Err(DaemonError::System {
+                what: "the core did not stop in time",
+                source: std::io::ErrorKind::TimedOut.into(),
+            }),
+        }
     }
 }
 
