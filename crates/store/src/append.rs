@@ -146,7 +146,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         let key = self.shared.keys.at(Kind::Page, log, run.first_seq());
         let tail = raw < PAGE_MIN;
         let tail_slot = self.shared.state().log(log).and_then(|log| log.tail_slot);
-        let slot = if tail {
+        let (slot, nonce) = if tail {
             let slot = match tail_slot {
                 Some(slot) => vault::Slot { number: slot, key: self.vault.key(slot)? },
                 None => self.vault.take()?,
@@ -158,7 +158,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             let nonce = self.vault.nonce();
             let value = vault::seal(&key, slot.number, &slot.key, form, nonce, &notes, &plain);
             self.staged.batch.put(key, value);
-            slot.number
+            (slot.number, nonce)
         } else {
             // The tail ends here: its pages are joined at the next commit.
             if tail_slot.is_some() {
@@ -167,7 +167,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             self.seal_new(key, Form::Page, &notes, &page.packed())?
         };
         // A page is at most 8 MiB.
-        Ok(PageRef { last, slot, raw: raw as u32, tail, noted: false })
+        Ok(PageRef { last, slot, nonce, raw: raw as u32, tail, noted: false })
     }
 
     /// Enters the run into everything in memory, under one lock.

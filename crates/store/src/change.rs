@@ -61,7 +61,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             return Ok(false);
         }
         let key = self.shared.keys.at(Kind::Body, place.log, place.seq);
-        let slot = self.seal_new(key, Form::Body, &[], bytes)?;
+        let (slot, _) = self.seal_new(key, Form::Body, &[], bytes)?;
         if let Some(log) = self.shared.state_mut().log_mut(place.log) {
             log.bodies.insert(place.seq, slot);
         }

@@ -225,11 +225,11 @@ impl<K: Kv, S: Slots> Store<K, S> {
         let notes = self.spans_after(log, first, last).encode(first, last);
         let raw = page::encode(run);
         let key = self.shared.keys.at(Kind::Page, log, first);
-        let slot = self.seal_new(key, Form::Page, &notes, &page::pack(&raw))?;
+        let (slot, nonce) = self.seal_new(key, Form::Page, &notes, &page::pack(&raw))?;
         turns.push(Turn::Put(
             log,
             first,
-            PageRef { last, slot, raw: raw.len() as u32, tail: false, noted: false },
+            PageRef { last, slot, nonce, raw: raw.len() as u32, tail: false, noted: false },
         ));
         Ok(())
     }
@@ -243,13 +243,13 @@ impl<K: Kv, S: Slots> Store<K, S> {
         page: PageRef,
         mut fold: Option<&mut Vec<u64>>,
     ) -> Result<Run, StoreError> {
-        let loaded = self.load_page(log_key, log, first)?;
-        let mut run = Arc::unwrap_or_clone(loaded.run);
+        let mut run = Arc::unwrap_or_clone(self.load_page(log_key, log, first, &page)?);
         let spans = self.spans_after(log, first, page.last);
         let mut room = PAGE_TARGET;
         for (header, part) in run.bodies_mut() {
             let state = spans.get(header.seq).map_or(BodyState::NotHeld, |stamped| stamped.outcome.body);
-            let late = matches!((state, &*part), (BodyState::Here, Part::NotHeld));
+            let absent = matches!(part, Part::NotHeld | Part::Withheld | Part::Ask);
+            let late = state == BodyState::Here && absent;
             if late && let Some(folded) = fold.as_deref_mut() {
                 let len = header.body_len as usize;
                 let place = RecordRef { log, seq: header.seq };
@@ -301,9 +301,9 @@ impl<K: Kv, S: Slots> Store<K, S> {
             };
             let mut base = None;
             for (first, page) in going {
-                let loaded = self.load_page(log_key, log, first)?;
+                let run = self.load_page(log_key, log, first, &page)?;
                 let keys = self.shared.keys.clone();
-                for entry in loaded.run.entries() {
+                for entry in run.entries() {
                     let place = RecordRef { log, seq: entry.header.seq };
                     let body = match entry.body() {
                         Some(body) => Some(body.clone()),
@@ -329,7 +329,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
                 self.staged.batch.remove(keys.at(Kind::Notes, log, first));
                 self.vault.leave(page.slot);
                 turns.push(Turn::Remove(log, first));
-                base = Some(loaded.run.tip());
+                base = Some(run.tip());
             }
             if let Some(base) = base {
                 if let Some(state) = self.shared.state_mut().log_mut(log) {

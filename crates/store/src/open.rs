@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, mpsc};
+use std::thread;
 
 use bytes::Bytes;
 use tocsin_record::body::{self, Body};
@@ -17,14 +18,16 @@ use crate::keyfile::KeyFile;
 use crate::keys::{Keys, Kind};
 use crate::kv::{Fault, Kv};
 use crate::outcome::{BodyState, LOGS_MAX, LogNo, RecordRef, Spans, Stamped};
-use crate::pages::{self, Cache, Opened};
+use crate::pages::{self, Cache, Loaded, Opened};
 use crate::slots::Slots;
 use crate::state::{Arrivals, LogState, PageRef, State, Withdrawal};
 use crate::store::{LogRow, Shared, Staged, Store, missing, report_subject};
-use crate::vault::{self, Random, Vault};
+use crate::vault::{self, Head, Random, Vault};
 
 /// Bytes that a log's row may take in memory while it is read.
 const ROW_LIMIT: usize = 4096;
+/// Pages that are read ahead of the one that is entered: some megabytes.
+const PAGES_AHEAD: usize = 16;
 
 /// A record that was found while the store was opened, in order of log and number.
 #[derive(Debug)]
@@ -174,7 +177,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             Ok(())
         })?;
         each(kv.as_ref(), &keys, Kind::Body, |key, value| scan.body(key, value))?;
-        each(kv.as_ref(), &keys, Kind::Page, |key, value| scan.page(key, &value))?;
+        scan.pages(kv.as_ref())?;
         if !scan.bodies.is_empty() {
             return Err(Fault::Damaged("a body without its record".into()).into());
         }
@@ -261,15 +264,52 @@ impl<S: Slots> Scan<'_, S> {
         Ok(())
     }
 
-    fn page(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        let (log, first) = Keys::parse_at(key).ok_or_else(bad_key)?;
-        let (log_key, org, tip) = {
-            let state = self.state.log(log).ok_or_else(bad_key)?;
-            (state.key, state.org, state.tip)
+    /// Pages are read, opened and hashed on one thread and entered on another, in order.
+    fn pages<K: Kv>(&mut self, kv: &K) -> Result<(), StoreError> {
+        let log_keys: Vec<LogKey> = self.state.logs.iter().map(|log| log.key).collect();
+        let (slots, keys) = (self.slots, self.keys);
+        let read = |key: &[u8], value: &[u8]| -> Result<(LogNo, u64, Loaded), StoreError> {
+            let (log, first) = Keys::parse_at(key).ok_or_else(bad_key)?;
+            let log_key = *log_keys.get(log.0 as usize).ok_or_else(bad_key)?;
+            match pages::load(slots, log_key, (log, first), key, value)? {
+                Opened::Is(loaded) => Ok((log, first, loaded)),
+                Opened::Locked => Err(missing(log, first)),
+            }
         };
-        let loaded = match pages::load(self.slots, None, log_key, (log, first), key, value)? {
-            Opened::Is(loaded) => loaded,
-            Opened::Locked => return Err(missing(log, first)),
+        let (out, pages) = mpsc::sync_channel(PAGES_AHEAD);
+        thread::scope(|scope| {
+            let reader = scope.spawn(move || {
+                let (from, to) = keys.all(Kind::Page);
+                kv.range(&from, &to, &mut |key, value| {
+                    let page = read(key, &value);
+                    let go_on = page.is_ok();
+                    // Nobody listens any more when what came before was damaged.
+                    if out.send(page).is_ok() && go_on {
+                        ControlFlow::Continue(())
+                    } else {
+                        ControlFlow::Break(())
+                    }
+                })
+            });
+            let mut entered = Ok(());
+            for page in &pages {
+                entered = page.and_then(|(log, first, loaded)| self.page(log, first, &loaded));
+                if entered.is_err() {
+                    break;
+                }
+            }
+            drop(pages);
+            match reader.join() {
+                Ok(ranged) => entered.and(ranged.map_err(StoreError::from)),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+
+    fn page(&mut self, log: LogNo, first: u64, loaded: &Loaded) -> Result<(), StoreError> {
+        let (org, tip) = {
+            let state = self.state.log(log).ok_or_else(bad_key)?;
+            (state.org, state.tip)
         };
         let run = &loaded.run;
         if run.first_seq() != first || first != tip.seq + 1 || run.prev() != tip.id {
@@ -295,8 +335,8 @@ impl<S: Slots> Scan<'_, S> {
         self.used.insert(loaded.head.slot);
         if let Some(state) = self.state.log_mut(log) {
             let raw = run.body_bytes() + run.entries().len() * 32;
-            let page =
-                PageRef { last, slot: loaded.head.slot, raw: raw as u32, tail, noted: changed.is_some() };
+            let Head { slot, nonce, .. } = loaded.head;
+            let page = PageRef { last, slot, nonce, raw: raw as u32, tail, noted: changed.is_some() };
             state.pages.insert(first, page);
             state.tip = run.tip();
             state.published = run.tip();

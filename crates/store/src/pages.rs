@@ -1,7 +1,7 @@
 //! Reading stored pages: find, unseal, decompress, rebuild, with a small cache of what was read last.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tocsin_record::{LogKey, Part, Run, page};
@@ -17,45 +17,72 @@ const CACHE_BYTES: usize = 16 << 20;
 /// What a rebuilt record takes in memory besides its body.
 const ENTRY_BYTES: usize = 400;
 
+/// What names a page's content: no other content is ever sealed with this nonce.
+pub(crate) type Nonce = [u8; 24];
+
 #[derive(Debug)]
 struct Cached {
-    nonce: [u8; 24],
     run: Arc<Run>,
+    bytes: usize,
+    /// When it was read last, as [`Kept::turn`] counts.
+    turn: u64,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    pages: BTreeMap<Nonce, Cached>,
+    /// By the turn in which each was read last.
+    order: BTreeMap<u64, Nonce>,
+    turn: u64,
     bytes: usize,
 }
 
-/// The pages read last. A page is named by its nonce, which no other content ever has.
+/// The pages read last. The directory names a page by its nonce, so that one that is here costs no look at the disk.
 #[derive(Debug, Default)]
-pub(crate) struct Cache(Mutex<VecDeque<Cached>>);
+pub(crate) struct Cache(Mutex<Kept>);
 
 impl Cache {
-    fn get(&self, nonce: &[u8; 24]) -> Option<Arc<Run>> {
-        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = pages.iter().position(|cached| &cached.nonce == nonce)?;
-        let found = pages.remove(at)?;
-        let run = Arc::clone(&found.run);
-        pages.push_front(found);
-        Some(run)
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, nonce: [u8; 24], run: Arc<Run>, bytes: usize) {
-        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pages.push_front(Cached { nonce, run, bytes });
-        let mut total: usize = pages.iter().map(|cached| cached.bytes).sum();
-        while total > CACHE_BYTES && pages.len() > 1 {
-            total -= pages.pop_back().map_or(0, |cached| cached.bytes);
+    pub fn get(&self, nonce: &Nonce) -> Option<Arc<Run>> {
+        let mut kept = self.kept();
+        let Kept { pages, order, turn, .. } = &mut *kept;
+        let found = pages.get_mut(nonce)?;
+        order.remove(&found.turn);
+        *turn += 1;
+        found.turn = *turn;
+        order.insert(*turn, *nonce);
+        Some(Arc::clone(&found.run))
+    }
+
+    pub fn put(&self, nonce: Nonce, run: &Arc<Run>) {
+        let bytes = run.body_bytes() + run.entries().len() * ENTRY_BYTES;
+        let mut kept = self.kept();
+        kept.turn += 1;
+        let turn = kept.turn;
+        if let Some(old) = kept.pages.insert(nonce, Cached { run: Arc::clone(run), bytes, turn }) {
+            kept.order.remove(&old.turn);
+            kept.bytes -= old.bytes;
+        }
+        kept.order.insert(turn, nonce);
+        kept.bytes += bytes;
+        while kept.bytes > CACHE_BYTES && kept.pages.len() > 1 {
+            let Some((_, oldest)) = kept.order.pop_first() else { return };
+            kept.bytes -= kept.pages.remove(&oldest).map_or(0, |cached| cached.bytes);
         }
     }
 
     /// Forgets everything: something that may be in here was erased.
     pub fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.kept() = Kept::default();
     }
 }
 
 /// A page that was read.
 pub(crate) struct Loaded {
-    pub run: Arc<Run>,
+    pub run: Run,
     pub head: Head,
     pub notes: Vec<u8>,
 }
@@ -70,7 +97,6 @@ pub(crate) enum Opened<T> {
 /// Reads the page in `value`.
 pub(crate) fn load<S: Slots>(
     slots: &S,
-    cache: Option<&Cache>,
     log_key: LogKey,
     place: (LogNo, u64),
     kv_key: &[u8],
@@ -78,9 +104,6 @@ pub(crate) fn load<S: Slots>(
 ) -> Result<Opened<Loaded>, StoreError> {
     let sealed = vault::parse(value)?;
     let (head, notes) = (sealed.head, sealed.notes.to_vec());
-    if let Some(run) = cache.and_then(|cache| cache.get(&head.nonce)) {
-        return Ok(Opened::Is(Loaded { run, head, notes }));
-    }
     let Some(plain) = vault::unseal(slots, kv_key, &sealed)? else {
         return Ok(Opened::Locked);
     };
@@ -90,11 +113,7 @@ pub(crate) fn load<S: Slots>(
         Form::Page | Form::TailPacked => page::unpack(&plain).map_err(damaged)?,
         Form::Body => return Err(Fault::Damaged("a body stands where a page should".into()).into()),
     };
-    let bytes = page.len();
-    let run = Arc::new(page::decode(log_key, &page).map_err(damaged)?);
-    if let Some(cache) = cache {
-        cache.put(head.nonce, Arc::clone(&run), bytes + run.entries().len() * ENTRY_BYTES);
-    }
+    let run = page::decode(log_key, &page).map_err(damaged)?;
     Ok(Opened::Is(Loaded { run, head, notes }))
 }
 
@@ -112,13 +131,14 @@ pub(crate) fn packed<S: Slots>(
     })
 }
 
-/// What a stored page says of a body that is in this state.
+/// What a stored page has to say of a body that is in this state, if it is something else than it says. Of a body that
+/// is not in the page the outcome tells more than the page does: a page as it came, with some bodies withheld, stays.
 pub(crate) fn part_of(state: BodyState, part: &Part) -> Option<Part> {
     match (state, part) {
-        (BodyState::Here, Part::Here(_)) | (BodyState::Here, Part::NotHeld) => None,
+        (BodyState::Here, Part::Here(_)) => None,
         (BodyState::Gone(reason), Part::Gone(said)) if *said == reason => None,
         (BodyState::Gone(reason), _) => Some(Part::Gone(reason)),
-        (_, Part::NotHeld) => None,
+        (_, Part::NotHeld | Part::Withheld | Part::Ask) => None,
         _ => Some(Part::NotHeld),
     }
 }

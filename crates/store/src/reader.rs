@@ -6,13 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tocsin_record::body::report::Subject;
 use tocsin_record::run::{Entry, Part};
-use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, RecordId, Tip};
+use tocsin_record::{CircleId, LogKey, MeshId, NodeKey, OrgId, RecordId, Run, Tip};
 
 use crate::error::StoreError;
 use crate::keys::Kind;
 use crate::kv::Kv;
 use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Stamped, Verdict};
-use crate::pages::{self, Loaded, Opened};
+use crate::pages::{self, Opened};
 use crate::slots::{SLOT_LEN, Slots};
 use crate::state::{Counts, PageRef, Standing, Withdrawal};
 use crate::store::{Shared, missing, report_subject};
@@ -109,6 +109,27 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         (0..).zip(&state.logs).map(|(no, log)| info(LogNo(no), log)).collect()
     }
 
+    /// The logs that one node wrote to one circle, in order of their epochs.
+    #[must_use]
+    pub fn logs_of(&self, mesh: MeshId, author: NodeKey, circle: CircleId) -> Vec<LogInfo> {
+        let state = self.shared.state();
+        let key = |epoch| LogKey { mesh, author, circle, epoch };
+        let logs = state.by_key.range(key(0)..=key(u64::MAX));
+        logs.filter_map(|(_, no)| state.log(*no).map(|log| info(*no, log))).collect()
+    }
+
+    /// The greatest time that any log ends in, in ms.
+    #[must_use]
+    pub fn newest_time(&self) -> Option<u64> {
+        self.shared.state().logs.iter().map(|log| log.published.time).max()
+    }
+
+    /// How many logs there are.
+    #[must_use]
+    pub fn log_count(&self) -> usize {
+        self.shared.state().logs.len()
+    }
+
     /// One log.
     #[must_use]
     pub fn log(&self, no: LogNo) -> Option<LogInfo> {
@@ -187,7 +208,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
     /// # Errors
     /// On a disk fault.
     pub fn record(&self, place: RecordRef) -> Result<Option<Stored>, StoreError> {
-        let Some((loaded, _)) = self.page(place)? else {
+        let Some((run, _)) = self.page(place)? else {
             return Ok(None);
         };
         let Some(stamped) = self.outcome(place) else {
@@ -200,8 +221,8 @@ impl<K: Kv, S: Slots> Reader<K, S> {
             };
             (log.org, matches!(log.standing, Standing::Forked { at } if place.seq >= at))
         };
-        let offset = usize::try_from(place.seq - loaded.run.first_seq()).unwrap_or(usize::MAX);
-        let Some(entry) = loaded.run.entries().get(offset) else {
+        let offset = usize::try_from(place.seq - run.first_seq()).unwrap_or(usize::MAX);
+        let Some(entry) = run.entries().get(offset) else {
             return Ok(None);
         };
         let mut entry = entry.clone();
@@ -354,7 +375,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
     }
 
     /// Reads the page that holds a record.
-    pub(crate) fn page(&self, place: RecordRef) -> Result<Option<(Loaded, PageRef)>, StoreError> {
+    pub(crate) fn page(&self, place: RecordRef) -> Result<Option<(Arc<Run>, PageRef)>, StoreError> {
         for _ in 0..TRIES {
             let found = {
                 let state = self.shared.state();
@@ -364,14 +385,18 @@ impl<K: Kv, S: Slots> Reader<K, S> {
             let Some((log_key, (first, page))) = found else {
                 return Ok(None);
             };
-            let key = self.shared.keys.at(Kind::Page, place.log, first);
-            if let Some(value) = self.shared.kv.get(&key)? {
-                let (slots, cache) = (self.shared.slots.as_ref(), Some(&self.shared.cache));
-                if let Opened::Is(loaded) =
-                    pages::load(slots, cache, log_key, (place.log, first), &key, &value)?
-                {
-                    return Ok(Some((loaded, page)));
-                }
+            let shared = &self.shared;
+            if let Some(run) = shared.cache.get(&page.nonce) {
+                return Ok(Some((run, page)));
+            }
+            let key = shared.keys.at(Kind::Page, place.log, first);
+            if let Some(value) = shared.kv.get(&key)?
+                && let Opened::Is(loaded) =
+                    pages::load(shared.slots.as_ref(), log_key, (place.log, first), &key, &value)?
+            {
+                let run = Arc::new(loaded.run);
+                shared.cache.put(loaded.head.nonce, &run);
+                return Ok(Some((run, page)));
             }
             // Replaced between the look into the directory and the read.
             std::thread::yield_now();

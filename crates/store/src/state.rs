@@ -13,6 +13,7 @@ use tocsin_record::body::retraction::Retraction;
 use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, RecordId, Tip};
 
 use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Spans, Stamped, Verdict};
+use crate::pages::Nonce;
 
 /// Whether a log goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -41,6 +42,8 @@ pub(crate) struct PageRef {
     pub last: u64,
     /// The slot that its key rests in.
     pub slot: u32,
+    /// Names its content.
+    pub nonce: Nonce,
     /// Bytes before compression.
     pub raw: u32,
     /// Whether it shares the tail's slot and will be joined with its neighbours.

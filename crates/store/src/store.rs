@@ -21,10 +21,10 @@ use crate::error::StoreError;
 use crate::keys::{Keys, Kind};
 use crate::kv::{Batch, Fault, Kv};
 use crate::outcome::{BodyState, LOGS_MAX, LogNo, RecordRef, SEQ_MAX, Stamped};
-use crate::pages::{self, Cache, Opened};
+use crate::pages::{self, Cache, Nonce, Opened};
 use crate::reader::Reader;
 use crate::slots::Slots;
-use crate::state::{LogState, Standing, State, Withdrawal};
+use crate::state::{LogState, PageRef, Standing, State, Withdrawal};
 use crate::vault::{self, Form, Vault};
 
 /// A tail becomes pages of about this many bytes before compression: 62 KB stored, the best rate measured.
@@ -237,19 +237,19 @@ impl<K: Kv, S: Slots> Store<K, S> {
         self.shared.state().log(log).map(|log| log.standing)
     }
 
-    /// Seals a value under a new slot and stages it. Returns the slot.
+    /// Seals a value under a new slot and stages it. Returns the slot and the nonce.
     pub(crate) fn seal_new(
         &mut self,
         key: Vec<u8>,
         form: Form,
         notes: &[u8],
         plain: &[u8],
-    ) -> Result<u32, StoreError> {
+    ) -> Result<(u32, Nonce), StoreError> {
         let slot = self.vault.take()?;
         let nonce = self.vault.nonce();
         let value = vault::seal(&key, slot.number, &slot.key, form, nonce, notes, plain);
         self.staged.batch.put(key, value);
-        Ok(slot.number)
+        Ok((slot.number, nonce))
     }
 
     // ---- reading what is staged
@@ -311,14 +311,14 @@ impl<K: Kv, S: Slots> Store<K, S> {
     pub(crate) fn page_with(&self, place: RecordRef) -> Result<Option<(Arc<Run>, usize)>, StoreError> {
         let found = {
             let state = self.shared.state();
-            state.log(place.log).and_then(|log| Some((log.key, log.page_of(place.seq)?.0)))
+            state.log(place.log).and_then(|log| Some((log.key, log.page_of(place.seq)?)))
         };
-        let Some((log_key, first)) = found else {
+        let Some((log_key, (first, page))) = found else {
             return Ok(None);
         };
-        let loaded = self.load_page(log_key, place.log, first)?;
+        let run = self.load_page(log_key, place.log, first, &page)?;
         let offset = usize::try_from(place.seq - first).unwrap_or(usize::MAX);
-        Ok((offset < loaded.run.entries().len()).then_some((loaded.run, offset)))
+        Ok((offset < run.entries().len()).then_some((run, offset)))
     }
 
     pub(crate) fn load_page(
@@ -326,12 +326,20 @@ impl<K: Kv, S: Slots> Store<K, S> {
         log_key: LogKey,
         log: LogNo,
         first: u64,
-    ) -> Result<pages::Loaded, StoreError> {
-        let key = self.shared.keys.at(Kind::Page, log, first);
-        let value = self.staged_get(&key)?.ok_or_else(|| missing(log, first))?;
+        page: &PageRef,
+    ) -> Result<Arc<Run>, StoreError> {
         let shared = &self.shared;
-        match pages::load(shared.slots.as_ref(), Some(&shared.cache), log_key, (log, first), &key, &value)? {
-            Opened::Is(loaded) => Ok(loaded),
+        if let Some(run) = shared.cache.get(&page.nonce) {
+            return Ok(run);
+        }
+        let key = shared.keys.at(Kind::Page, log, first);
+        let value = self.staged_get(&key)?.ok_or_else(|| missing(log, first))?;
+        match pages::load(shared.slots.as_ref(), log_key, (log, first), &key, &value)? {
+            Opened::Is(loaded) => {
+                let run = Arc::new(loaded.run);
+                shared.cache.put(loaded.head.nonce, &run);
+                Ok(run)
+            }
             Opened::Locked => Err(missing(log, first)),
         }
     }
