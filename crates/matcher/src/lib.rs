@@ -113,10 +113,10 @@ impl Matcher {
     /// Adds a posting to an observable. What is too broad, unknown or not canonical is never matched, so it is
     /// not taken.
     pub fn insert(&mut self, what: ObservableRef<'_>, posting: Posting) -> Inserted {
-        if !what.is_canonical() {
+        let Some(row) = what.row() else {
             return Inserted::Unreadable;
-        }
-        match what.breadth() {
+        };
+        match row.breadth_of(what.value) {
             Breadth::Fine => {}
             breadth => return Inserted::Broad(breadth),
         }

@@ -1,8 +1,9 @@
 //! From a body to the facts that policy asks about.
 
-use tocsin_record::body::report::{Indicator, PATTERNS};
-use tocsin_record::body::{Body, Report, Sighting};
+use tocsin_record::body::report::{PATTERN_FIRST, PATTERNS};
+use tocsin_record::body::{Body, BodyRef, Sighting};
 use tocsin_record::marking::{Marking, Tlp};
+use tocsin_record::observable::Type;
 
 use crate::facts::{BodyFacts, Origin};
 
@@ -26,21 +27,47 @@ impl<'a> BodyView<'a> {
     /// which only those who read their format know.
     #[must_use]
     pub fn of(body: &'a Body, strictest_inside: Option<Tlp>) -> Self {
-        let mut view = Self {
-            marking: body.marking(),
+        let mut view = Self::new(body.marking(), strictest_inside, body.is_newer());
+        match body {
+            Body::Report(report) => {
+                let source = report.origin.source.as_ref().map(|source| source.name.as_str());
+                view.look_over_source(source);
+                for indicator in &report.indicators {
+                    view.look_over_indicator(indicator.what.kind, indicator.confidence);
+                }
+            }
+            Body::Sighting(sighting) => view.look_over_sighting(sighting),
+            Body::Note(_) | Body::Retraction(_) | Body::Roster(_) | Body::Certificate(_) | Body::Newer => {}
+        }
+        view
+    }
+
+    /// As [`Self::of`], of a body that was read in place.
+    #[must_use]
+    pub fn of_ref(body: &'a BodyRef<'a>, strictest_inside: Option<Tlp>) -> Self {
+        match body {
+            BodyRef::Other(body) => Self::of(body, strictest_inside),
+            BodyRef::Report(report) => {
+                let mut view = Self::new(body.marking(), strictest_inside, body.is_newer());
+                view.look_over_source(report.origin.as_ref().map(|source| source.name));
+                for indicator in &report.indicators {
+                    view.look_over_indicator(indicator.what.kind, indicator.confidence);
+                }
+                view
+            }
+        }
+    }
+
+    fn new(marking: Option<&'a Marking>, strictest_inside: Option<Tlp>, newer: bool) -> Self {
+        Self {
+            marking,
             strictest_inside,
             origin: Origin::Own,
             confidence: None,
             indicators: 0,
             types: Vec::new(),
-            newer: body.is_newer(),
-        };
-        match body {
-            Body::Report(report) => view.look_over_report(report),
-            Body::Sighting(sighting) => view.look_over_sighting(sighting),
-            Body::Note(_) | Body::Retraction(_) | Body::Roster(_) | Body::Certificate(_) | Body::Newer => {}
+            newer,
         }
-        view
     }
 
     /// The facts, for one or many decisions.
@@ -57,19 +84,19 @@ impl<'a> BodyView<'a> {
         }
     }
 
-    fn look_over_report(&mut self, report: &'a Report) {
-        if let Some(source) = &report.origin.source {
-            self.origin = Origin::Derived { source: &source.name };
+    fn look_over_source(&mut self, source: Option<&'a str>) {
+        if let Some(source) = source {
+            self.origin = Origin::Derived { source };
         }
-        // A body is bounded far below this many indicators.
-        self.indicators = u32::try_from(report.indicators.len()).unwrap_or(u32::MAX);
-        for indicator in &report.indicators {
-            if let Some(sure) = indicator.confidence {
-                let (least, greatest) = self.confidence.unwrap_or((sure, sure));
-                self.confidence = Some((least.min(sure), greatest.max(sure)));
-            }
-            self.see_type(type_of(indicator));
+    }
+
+    fn look_over_indicator(&mut self, kind: u16, confidence: Option<u8>) {
+        self.indicators = self.indicators.saturating_add(1);
+        if let Some(sure) = confidence {
+            let (least, greatest) = self.confidence.unwrap_or((sure, sure));
+            self.confidence = Some((least.min(sure), greatest.max(sure)));
         }
+        self.see_type(type_of(kind));
     }
 
     fn look_over_sighting(&mut self, sighting: &'a Sighting) {
@@ -89,10 +116,10 @@ impl<'a> BodyView<'a> {
 }
 
 /// The name of an observable type, or of a rule language.
-fn type_of(indicator: &Indicator) -> &'static str {
-    if !indicator.is_pattern() {
-        return indicator.what.type_name();
+fn type_of(kind: u16) -> &'static str {
+    if kind < PATTERN_FIRST {
+        return Type::by_id(kind).map_or("unknown", |row| row.name);
     }
-    let row = PATTERNS.iter().find(|(number, _)| *number == indicator.what.kind);
+    let row = PATTERNS.iter().find(|(number, _)| *number == kind);
     row.map_or("newer", |(_, name)| name)
 }

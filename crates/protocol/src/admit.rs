@@ -5,12 +5,13 @@
 //! ```
 
 use tocsin_policy::{Decisions, RuleId};
-use tocsin_record::body::Body;
-use tocsin_record::observable::Observable;
+use tocsin_record::body::{Body, BodyRef};
+use tocsin_record::observable::ObservableRef;
 use tocsin_record::{Bytes, Class, Entry, Part, Run, Verified};
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, Standing, StoreError, Verdict};
 
 use crate::io::{Effect, Event, LinkId, Output};
+use crate::judge::body_ref_view;
 use crate::mesh::Mesh;
 
 /// A record this far ahead of this node's clock keeps its place and is held until then, in ms.
@@ -37,16 +38,37 @@ pub(crate) mod rule {
 pub(crate) struct Judged {
     pub place: RecordRef,
     pub verdict: Verdict,
-    pub observables: Vec<Observable>,
+    pub observables: Vec<Listed>,
+}
+
+/// An observable as a part of the body it stands in, which is not copied.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    kind: u16,
+    value: Bytes,
+}
+
+impl Listed {
+    pub fn borrowed(&self) -> ObservableRef<'_> {
+        ObservableRef { kind: self.kind, value: &self.value }
+    }
+}
+
+impl Judged {
+    /// The observables of `body`, which was read from `bytes`.
+    pub fn of(place: RecordRef, verdict: Verdict, bytes: &Bytes, body: &BodyRef<'_>) -> Self {
+        let listed = |what: ObservableRef<'_>| Listed { kind: what.kind, value: bytes.slice_ref(what.value) };
+        Self { place, verdict, observables: body.observables().map(listed).collect() }
+    }
 }
 
 /// What the door decided about one record.
-pub(crate) struct Decided {
+pub(crate) struct Decided<'a> {
     pub verdict: Verdict,
     pub body: BodyState,
     pub rule: u16,
     /// The body, if it was here and reads.
-    pub read: Option<Body>,
+    pub read: Option<BodyRef<'a>>,
 }
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
@@ -163,11 +185,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut decided = Vec::with_capacity(run.entries().len());
         for entry in run.entries() {
             let place = RecordRef { log, seq: entry.header.seq };
-            let one = if place.seq > limit {
+            let mut one = if place.seq > limit {
                 self.undecided(rule::DISPUTED, Verdict::Refused, BodyState::NotHeld)?
             } else {
                 self.decide(place, entry)?
             };
+            if from.is_some() && entry.body == Part::Withheld && one.body == BodyState::Wanted {
+                one.body = BodyState::Withheld;
+            }
             let received = self.now.wall;
             outcomes.push(Outcome {
                 verdict: one.verdict,
@@ -182,26 +207,19 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         for (entry, one) in run.entries().iter().zip(&decided) {
             let place = RecordRef { log, seq: entry.header.seq };
             self.settle(place, entry, one, out)?;
-            match (&entry.body, from) {
-                (Part::Ask, Some(link)) => self.announced_body(link, place)?,
-                (Part::Withheld, Some(_)) => self.mark_withheld(place)?,
-                _ => {}
+            if let (Part::Ask, Some(link)) = (&entry.body, from) {
+                self.announced_body(link, place)?;
             }
         }
         self.offer(log, run, &decided, from)
     }
 
-    fn mark_withheld(&mut self, place: RecordRef) -> Result<(), StoreError> {
-        if let Some(stamped) = self.store.outcome(place)
-            && stamped.outcome.body == BodyState::Wanted
-        {
-            self.store.set_outcome(place, Outcome { body: BodyState::Withheld, ..stamped.outcome })?;
-        }
-        Ok(())
-    }
-
     /// Decides about a record whose header is verified: by its header alone where the body is not here.
-    pub(crate) fn decide(&mut self, place: RecordRef, entry: &Entry) -> Result<Decided, StoreError> {
+    pub(crate) fn decide<'a>(
+        &mut self,
+        place: RecordRef,
+        entry: &'a Entry,
+    ) -> Result<Decided<'a>, StoreError> {
         match &entry.body {
             Part::Here(body) => self.decide_with_body(entry, body),
             Part::Gone(reason) => self.undecided(rule::GONE, Verdict::Unjudged, BodyState::Gone(*reason)),
@@ -218,9 +236,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
     }
 
-    pub(crate) fn decide_with_body(&mut self, entry: &Entry, bytes: &Bytes) -> Result<Decided, StoreError> {
+    pub(crate) fn decide_with_body<'a>(
+        &mut self,
+        entry: &Entry,
+        bytes: &'a Bytes,
+    ) -> Result<Decided<'a>, StoreError> {
         let header = &entry.header;
-        let body = match Body::read(header, bytes) {
+        let body = match BodyRef::read(header, bytes) {
             Ok(body) => body,
             Err(_) => return self.undecided(rule::MALFORMED, Verdict::Refused, BodyState::Refused),
         };
@@ -231,13 +253,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if header.roster > self.directory.roster_version(header.circle) {
             return self.undecided(rule::ROSTER, Verdict::Held, BodyState::Here);
         }
-        if header.class == Class::Content && !self.fetch_allowed(entry).allow {
-            let rule = self.fetch_allowed(entry).rule;
-            let rule = self.number_of_rule(rule)?;
-            let (verdict, body) = (Verdict::Refused, BodyState::Refused);
-            return Ok(Decided { verdict, body, rule, read: None });
-        }
-        let judgement = self.judge(entry, &body);
+        let judgement = match self.fetch_and_judge(entry, &body_ref_view(&body)) {
+            Ok(judgement) => judgement,
+            Err(unwanted) => {
+                let rule = self.number_of_rule(unwanted)?;
+                let (verdict, body) = (Verdict::Refused, BodyState::Refused);
+                return Ok(Decided { verdict, body, rule, read: None });
+            }
+        };
         let rule = self.number_of_rule(judgement.rule)?;
         let (verdict, state) = match judgement.verdict {
             tocsin_policy::Verdict::Accept => (Verdict::Accepted, BodyState::Here),
@@ -251,8 +274,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     /// Whether a version holds changes to a version that is not here.
-    fn lacks_ancestor(&mut self, body: &Body) -> Result<bool, StoreError> {
-        let Body::Report(report) = body else {
+    fn lacks_ancestor(&mut self, body: &BodyRef<'_>) -> Result<bool, StoreError> {
+        let BodyRef::Report(report) = body else {
             return Ok(false);
         };
         if report.extent == tocsin_record::body::report::Extent::Whole {
@@ -268,12 +291,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(missing)
     }
 
-    pub(crate) fn undecided(
+    pub(crate) fn undecided<'a>(
         &mut self,
         rule: &str,
         verdict: Verdict,
         body: BodyState,
-    ) -> Result<Decided, StoreError> {
+    ) -> Result<Decided<'a>, StoreError> {
         let rule = self.store.intern_rule(rule)?;
         Ok(Decided { verdict, body, rule, read: None })
     }
@@ -302,16 +325,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         &mut self,
         place: RecordRef,
         entry: &Entry,
-        decided: &Decided,
+        decided: &Decided<'_>,
         out: &mut Output,
     ) -> Result<(), StoreError> {
         let here = self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
         if decided.verdict == Verdict::Accepted
             && here
             && let Some(read) = &decided.read
+            && let Part::Here(bytes) = &entry.body
         {
-            let observables = crate::mesh::observables(read);
-            self.judged.push(Judged { place, verdict: decided.verdict, observables });
+            self.judged.push(Judged::of(place, decided.verdict, bytes, read));
         }
         if decided.verdict != Verdict::Unjudged {
             out.push(Effect::Event(Event::Judged {
@@ -326,7 +349,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         self.rejudge.arrived(&entry.id);
         if entry.header.class == Class::Control
-            && let Some(Body::Roster(carried) | Body::Certificate(carried)) = &decided.read
+            && let Some(BodyRef::Other(Body::Roster(carried) | Body::Certificate(carried))) = &decided.read
         {
             self.take_documents(std::slice::from_ref(&carried.document), None, out)?;
         }
@@ -345,6 +368,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         };
         self.bodies.settled(place);
+        entry.body = Part::Here(body.clone());
         let decided = self.decide_with_body(&entry, &body)?;
         let node = self.node_of(link);
         let from = self.store.intern_peer(&node)?;
@@ -357,7 +381,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.store.set_outcome(place, outcome)?;
         }
         let passes = decided.verdict == Verdict::Accepted || self.is_newer_hold(decided.rule);
-        entry.body = Part::Here(body);
         self.settle(place, &entry, &decided, out)?;
         if passes { self.released(place, Some(link)) } else { Ok(()) }
     }

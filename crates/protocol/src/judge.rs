@@ -1,7 +1,9 @@
 //! Where policy is asked: facts are built from header, body and charter, one place for each question.
 
-use tocsin_policy::{BodyView, Circle, CircleKind, Decision, HeaderFacts, Judgement, Org, RecordFacts};
-use tocsin_record::body::Body;
+use tocsin_policy::{
+    BodyView, Circle, CircleKind, Decision, HeaderFacts, Judgement, Org, RecordFacts, RuleId,
+};
+use tocsin_record::body::{Body, BodyRef};
 use tocsin_record::header::Header;
 use tocsin_record::marking::{Flags, Tlp};
 use tocsin_record::{CircleId, Entry, OrgId};
@@ -63,8 +65,15 @@ pub fn org_facts(directory: &Directory, org: OrgId) -> Org<'_> {
 /// A body as policy sees it, with the strictest TLP of the objects that it keeps.
 #[must_use]
 pub fn body_view(body: &Body) -> BodyView<'_> {
-    let inside = if let Body::Report(report) = body { report.strictest_original() } else { None };
+    let inside = if let Body::Report(report) = body { report.borrowed().strictest_original() } else { None };
     BodyView::of(body, inside)
+}
+
+/// As [`body_view`], of a body that was read in place.
+#[must_use]
+pub fn body_ref_view<'a>(body: &'a BodyRef<'a>) -> BodyView<'a> {
+    let inside = if let BodyRef::Report(report) = body { report.strictest_original() } else { None };
+    BodyView::of_ref(body, inside)
 }
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
@@ -76,10 +85,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     /// `accept` and `hold`.
-    pub(crate) fn judge(&mut self, entry: &Entry, body: &Body) -> Judgement {
+    pub(crate) fn judge(&mut self, entry: &Entry, view: &BodyView<'_>) -> Judgement {
         let Self { directory, decisions, now, .. } = self;
         let author = author_facts(directory, &entry.header);
-        let view = body_view(body);
         decisions.judge(&RecordFacts {
             header: header_facts(directory, &author, &entry.header, now.wall),
             body: Some(view.facts()),
@@ -87,10 +95,28 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         })
     }
 
+    /// Both for a content body that is here: the rule that would not have asked for it, or the judgement.
+    pub(crate) fn fetch_and_judge(
+        &mut self,
+        entry: &Entry,
+        view: &BodyView<'_>,
+    ) -> Result<Judgement, RuleId> {
+        let Self { directory, decisions, now, .. } = self;
+        let author = author_facts(directory, &entry.header);
+        let header = header_facts(directory, &author, &entry.header, now.wall);
+        if entry.is_content() {
+            let fetch = decisions.fetch(&header);
+            if !fetch.allow {
+                return Err(fetch.rule);
+            }
+        }
+        Ok(decisions.judge(&RecordFacts { header, body: Some(view.facts()), disputed: false }))
+    }
+
     /// `forward`: own records too. Only a body that reads was kept, so one that does not is not here.
     pub(crate) fn forward_allowed(&mut self, entry: &Entry, org: OrgId) -> Decision {
-        let body = entry.body().and_then(|body| Body::read(&entry.header, body).ok());
-        let view = body.as_ref().map(body_view);
+        let body = entry.body().and_then(|body| BodyRef::read(&entry.header, body).ok());
+        let view = body.as_ref().map(body_ref_view);
         self.forward_with(&entry.header, view.as_ref(), org)
     }
 

@@ -209,7 +209,7 @@ fn rough_len(message: &Message) -> usize {
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn link_up(&mut self, id: LinkId, key: [u8; 32], out: &mut Output) -> Result<(), StoreError> {
-        let known_logs = u32::try_from(self.reader.logs().len()).unwrap_or(u32::MAX);
+        let known_logs = u32::try_from(self.reader.log_count()).unwrap_or(u32::MAX);
         self.links.insert(id, Link::new(key, self.now.mono, known_logs));
         self.enter_lobby(id);
         let _ = out;

@@ -9,9 +9,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use tocsin_matcher::Matcher;
 use tocsin_policy::{Decisions, Home, Policy};
+use tocsin_record::body::BodyRef;
 use tocsin_record::document::{self, Signed};
 use tocsin_record::keys::Secret;
-use tocsin_record::observable::Observable;
 use tocsin_record::{CircleId, MeshId, NodeKey, OrgId, planted};
 use tocsin_store::{Found, Kv, LogNo, Reader, Slots, Store, StoreError, Verdict};
 
@@ -404,23 +404,10 @@ pub fn index_found(index: &mut Matcher, found: &Found<'_>) {
         return;
     }
     let Some(body) = found.body else { return };
-    if let Ok(body) = tocsin_record::body::Body::read(&found.entry.header, body) {
-        for what in observables(&body) {
-            index.insert(what.borrowed(), found.place.pack());
+    if let Ok(body) = BodyRef::read(&found.entry.header, body) {
+        for what in body.observables() {
+            index.insert(what, found.place.pack());
         }
-    }
-}
-
-/// What of a body is matched: the observables of a report, not its rules.
-pub(crate) fn observables(body: &tocsin_record::body::Body) -> Vec<Observable> {
-    match body {
-        tocsin_record::body::Body::Report(report) => report
-            .indicators
-            .iter()
-            .filter(|indicator| !indicator.is_pattern())
-            .map(|indicator| indicator.what.clone())
-            .collect(),
-        _ => Vec::new(),
     }
 }
 

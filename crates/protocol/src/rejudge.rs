@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_policy::RuleId;
+use tocsin_record::body::BodyRef;
 use tocsin_record::{Class, Part, RecordId, id};
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, StoreError, Verdict};
 
@@ -185,10 +186,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if old.verdict == Verdict::Accepted
             && new.verdict != Verdict::Accepted
             && let Part::Here(bytes) = &entry.body
-            && let Ok(body) = tocsin_record::body::Body::read(&entry.header, bytes)
+            && let Ok(body) = BodyRef::read(&entry.header, bytes)
         {
-            let observables = crate::mesh::observables(&body);
-            self.judged.push(Judged { place, verdict: new.verdict, observables });
+            self.judged.push(Judged::of(place, new.verdict, bytes, &body));
         }
         self.store.set_outcome(place, new)?;
         let released = new.verdict == Verdict::Accepted && old.verdict != Verdict::Accepted;

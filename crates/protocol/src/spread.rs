@@ -12,7 +12,7 @@ use tocsin_store::{BodyState, Kv, LogNo, RecordRef, Slots, StoreError, Verdict};
 
 use crate::admit::Decided;
 use crate::io::{LinkId, Output};
-use crate::judge::body_view;
+use crate::judge::body_ref_view;
 use crate::link::PendingHave;
 use crate::mesh::Mesh;
 use crate::message::tree::{HAVES_MAX, PUSH_BODY_MAX};
@@ -38,7 +38,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         &mut self,
         log: LogNo,
         run: &Run,
-        decided: &[Decided],
+        decided: &[Decided<'_>],
         from: Option<LinkId>,
     ) -> Result<(), StoreError> {
         let to = run.tip().seq;
@@ -78,9 +78,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Pushes a run: bodies are read once, policy is asked for each (record, link), and links that may have the same
     /// bodies get the same page.
-    fn push(&mut self, links: &[LinkId], log: LogNo, run: &Run, decided: &[Decided]) {
+    fn push(&mut self, links: &[LinkId], log: LogNo, run: &Run, decided: &[Decided<'_>]) {
         let views: Vec<Option<BodyView<'_>>> =
-            decided.iter().map(|one| one.read.as_ref().map(body_view)).collect();
+            decided.iter().map(|one| one.read.as_ref().map(body_ref_view)).collect();
         let mut carried = Vec::with_capacity(decided.len());
         for entry in run.entries() {
             carried.push(self.is_carried(RecordRef { log, seq: entry.header.seq }));

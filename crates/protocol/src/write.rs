@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 use bincode::{Decode, Encode};
 use rand_chacha::rand_core::Rng as _;
 use tocsin_policy::Verdict as PolicyVerdict;
-use tocsin_record::body::Body;
 use tocsin_record::body::report::Subject;
 use tocsin_record::body::retraction::{Retraction, VERSIONS_MAX, Version};
+use tocsin_record::body::{Body, BodyRef};
 use tocsin_record::run::{Draft, SIGN_EVERY};
 use tocsin_record::{CircleId, Entry, Header, LogKey, NodeKey, Part, Run, codec};
 use tocsin_store::{Kv, LogInfo, LogNo, Slots, Standing, StoreError};
 
 use crate::io::{Done, Output, RequestError, Ticket};
+use crate::judge::body_view;
 use crate::mesh::{Mesh, meta};
 
 /// Most bodies that wait for the next commit.
@@ -26,6 +27,8 @@ const ALIVE_MS: u64 = 600_000;
 const PARTED_MS: u64 = 10_000;
 /// Nothing is signed while the clock is so far from its peers', in ms.
 const CLOCK_MS: u64 = 600_000;
+/// A run is signed before its bodies take more, in bytes: it must fit a frame and a page. One large body is a run alone.
+const SIGN_BYTES: usize = 192 << 10;
 /// Logs that an author may open at once in a circle, and the time after which it may open one more, in ms.
 const EPOCHS: u64 = 16;
 const EPOCH_EVERY_MS: u64 = 12 * 3_600_000;
@@ -118,13 +121,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// After how many ms an author may open a log in a circle at `epoch`, by all its logs that are known there.
     fn open_after(&self, author: NodeKey, circle: CircleId, epoch: u64) -> u64 {
         // Only logs that hold something their author signed count: anybody can talk of others.
-        let signed = |info: &LogInfo| {
-            info.key.author == author
-                && info.key.circle == circle
-                && info.tip.seq > 0
-                && info.key.epoch != epoch
-        };
-        let logs = self.reader.logs();
+        let signed = |info: &LogInfo| info.tip.seq > 0 && info.key.epoch != epoch;
+        let logs = self.reader.logs_of(self.directory.mesh(), author, circle);
         let mut epochs: Vec<u64> =
             logs.iter().filter(|info| signed(info)).map(|info| info.key.epoch).collect();
         epochs.push(epoch);
@@ -190,8 +188,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         // The same door judges it again when it is written; here the author is told in time.
         let log = LogKey { mesh: self.directory.mesh(), author: self.node, circle, epoch: self.now.wall };
         let entry = trial(&log, &draft)?;
-        Body::read(&entry.header, &draft.body).map_err(|error| RequestError::Draft(error.to_string()))?;
-        let judgement = self.judge(&entry, body);
+        BodyRef::read(&entry.header, &draft.body).map_err(|error| RequestError::Draft(error.to_string()))?;
+        let judgement = self.judge(&entry, &body_view(body));
         if judgement.verdict == PolicyVerdict::Refuse {
             let rule = self.decisions.rule_name(judgement.rule).to_owned();
             return Err(RequestError::Guardrail(rule));
@@ -286,8 +284,17 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         };
         let mut drafts = drafts.into_iter().peekable();
-        while drafts.peek().is_some() {
-            let (tickets, some): (Vec<Ticket>, Vec<Draft>) = drafts.by_ref().take(SIGN_EVERY).unzip();
+        while let Some((ticket, first)) = drafts.next() {
+            let mut bytes = first.body.len();
+            let (mut tickets, mut some) = (vec![ticket], vec![first]);
+            while some.len() < SIGN_EVERY
+                && let Some((ticket, next)) =
+                    drafts.next_if(|(_, next)| bytes + next.body.len() <= SIGN_BYTES)
+            {
+                bytes += next.body.len();
+                tickets.push(ticket);
+                some.push(next);
+            }
             let tip = self.store.tip(log).unwrap_or_default();
             let signed =
                 Run::sign(&self.identity.secret, key, tip, some).map_err(|error| error.to_string()).and_then(
@@ -314,7 +321,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// The log to write to, opened anew where going on would not be safe.
     fn own_log(&mut self, circle: CircleId) -> Result<Result<LogNo, RequestError>, StoreError> {
-        let peers = self.peers_clock().or_else(|| self.newest_time().filter(|time| *time > self.now.wall));
+        let newest = || self.reader.newest_time().filter(|time| *time > self.now.wall);
+        let peers = self.peers_clock().or_else(newest);
         if let Some(clock) = peers
             && clock.abs_diff(self.now.wall) > CLOCK_MS
         {
@@ -338,11 +346,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.writer.logs.insert(circle, log);
         self.writer.note(&key, log);
         Ok(Ok(log))
-    }
-
-    /// The greatest time that any log ends in.
-    fn newest_time(&self) -> Option<u64> {
-        self.reader.logs().iter().map(|info| info.tip.time).max()
     }
 
     /// Opens new epochs when someone set the machine's clock.

@@ -6,6 +6,7 @@
 mod world;
 
 use tocsin_protocol::{Effect, Event, Input, message};
+use tocsin_record::body::Body;
 use tocsin_record::body::report::Subject;
 use tocsin_record::keys::Secret;
 use tocsin_record::run::Draft;
@@ -53,6 +54,33 @@ fn who_comes_late_catches_up() {
     let author = status.orgs.iter().find(|org| org.name == "org0").unwrap();
     assert_eq!(author.missing_headers + author.missing_bodies, 0);
     assert!(author.complete_as_of.is_some(), "heads of an author come over others");
+}
+
+#[test]
+fn large_bodies_written_together_are_signed_apart_and_arrive() {
+    let mut world = World::new(2, OPEN);
+    world.connect_all();
+    let mut bodies = Vec::new();
+    for n in 0..40 {
+        let mut body = report(n, 1, &format!("198.51.100.{n}"));
+        if let Body::Report(report) = &mut body {
+            report.description = "x".repeat(60 << 10);
+        }
+        bodies.push(body);
+    }
+    let circle = CircleId::mesh(world.mesh());
+    let done = world.request(0, |ticket| Input::Publish { ticket, circle, bodies }).unwrap();
+    world.settle();
+    for id in &done.ids {
+        assert!(world.stored(1, id).is_some_and(|stored| stored.entry.body().is_some()));
+    }
+    let reader = world.nodes[0].mesh.reader();
+    let log = reader.logs()[0].no;
+    let first = reader.runs(log, 1, 1, &mut tocsin_store::Bodies::All).unwrap().remove(0);
+    assert!(
+        first.last < 10,
+        "40 bodies of 60 KiB stand in one run, which is more than a page or a frame holds"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Runs and pages as a hostile peer would send them, and their golden bytes.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use tocsin_record::body::{self, Body, Report, report};
+use tocsin_record::body::{self, Body, BodyRef, Report, report};
 use tocsin_record::id::{CircleId, MeshId, NodeKey};
 use tocsin_record::keys::Secret;
 use tocsin_record::marking::{Marking, Tlp};
@@ -207,4 +207,64 @@ fn a_page_that_says_one_thing_twice_is_refused() {
     longer.splice(at..=at, [251, 1, 0]);
     let error = page::decode(log(&secret), &Bytes::from(longer)).unwrap_err();
     assert!(error.to_string().contains("shortest form"), "{error}");
+}
+
+#[test]
+fn an_outline_is_the_page_without_what_is_computed() {
+    let secret = Secret::from_seed(&[5; 32]);
+    let run = Run::sign(&secret, log(&secret), Tip::default(), (1..=9).map(draft).collect()).unwrap();
+    let page = Bytes::from(page::encode(&run));
+    let outline = page::outline(log(&secret), &page).unwrap();
+    assert_eq!(outline.len(), run.entries().len());
+    for (seen, entry) in outline.iter().zip(run.entries()) {
+        assert_eq!(seen.body, entry.body);
+        let mut header = entry.header.clone();
+        header.prev = tocsin_record::RecordId::ZERO;
+        header.body_hash = tocsin_record::BodyHash::ZERO;
+        assert_eq!(seen.header, header);
+    }
+    assert!(page::outline(log(&secret), &page.slice(..page.len() - 1)).is_err());
+}
+
+/// Every byte of a report changed in turn, and every way of cutting it: both ways of reading agree on all of them.
+#[test]
+fn a_report_reads_in_place_as_it_reads_as_a_copy() {
+    let secret = Secret::from_seed(&[6; 32]);
+    let mut whole = report(7);
+    whole.labels = vec!["a".into(), "b".into()];
+    whole.origin.source = Some(report::Source {
+        name: "feed".into(),
+        org: None,
+        id: "17".into(),
+        record: Some(tocsin_record::RecordId([3; 32])),
+    });
+    whole.originals = vec![report::Original::pack(4, b"tlp:green").unwrap()];
+    whole.marking.as_mut().unwrap().tlp = Tlp::Green;
+    let body = Body::Report(whole.clone());
+    let bytes = body.encode();
+    let sent = Draft { body: bytes.clone().into(), expires: 0, ..draft(7) };
+    let run = Run::sign(&secret, log(&secret), Tip::default(), vec![sent]).unwrap();
+    let header = &run.entries()[0].header;
+    assert_eq!(BodyRef::read(header, &bytes).unwrap(), BodyRef::Report(whole.borrowed()));
+    let mut agreed = 0;
+    let mut both = |bytes: &[u8]| match (Body::read(header, bytes), BodyRef::read(header, bytes)) {
+        (Ok(Body::Report(copy)), Ok(BodyRef::Report(seen))) => {
+            assert_eq!(copy.borrowed(), seen);
+            agreed += 1;
+        }
+        // The texts differ in the names of types.
+        (Err(one), Err(other)) => {
+            assert_eq!(std::mem::discriminant(&one), std::mem::discriminant(&other), "{one} and {other}");
+        }
+        (one, other) => panic!("{one:?} and {other:?}"),
+    };
+    for at in 0..bytes.len() {
+        both(&bytes[..at]);
+        for value in [0, 1, 2, 127, 250, 251, 255] {
+            let mut changed = bytes.clone();
+            changed[at] = value;
+            both(&changed);
+        }
+    }
+    assert!(agreed > 100, "too few of the changed bodies read at all: {agreed}");
 }

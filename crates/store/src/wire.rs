@@ -1,5 +1,7 @@
 //! What goes to peers: stored pages as they are where they may go so, else rebuilt.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tocsin_record::run::{Entry, Part};
 use tocsin_record::{Run, page};
@@ -8,7 +10,7 @@ use crate::error::StoreError;
 use crate::keys::Kind;
 use crate::kv::Kv;
 use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Verdict};
-use crate::pages::{self, Loaded, Opened};
+use crate::pages::{self, Opened};
 use crate::reader::{Reader, TRIES};
 use crate::slots::Slots;
 use crate::state::PageRef;
@@ -20,7 +22,8 @@ pub enum Bodies<'a> {
     All,
     /// None: headers only.
     None,
-    /// Those that the peer may have; the others are marked as withheld.
+    /// Those that the peer may have; the others are marked as withheld. The predicate may read of an entry what its
+    /// author wrote, not its id, `prev` and body hash, which may be zero.
     Where(&'a mut dyn FnMut(RecordRef, &Entry, &Outcome) -> bool),
 }
 
@@ -37,7 +40,7 @@ pub struct WireRun {
 
 enum Fetched {
     Packed(Vec<u8>),
-    Loaded(Loaded),
+    Loaded(Arc<Run>),
 }
 
 impl<K: Kv, S: Slots> Reader<K, S> {
@@ -126,23 +129,31 @@ impl<K: Kv, S: Slots> Reader<K, S> {
             if !whole || matches!(bodies, Bodies::None) {
                 return Ok(self.page(place)?.map(|(loaded, page)| (Fetched::Loaded(loaded), page)));
             }
-            if let Bodies::Where(allowed) = bodies {
-                let Some((loaded, page)) = self.page(place)? else {
+            let key = self.shared.keys.at(Kind::Page, place.log, first);
+            let packed = match self.shared.kv.get(&key)? {
+                Some(value) => pages::packed(self.shared.slots.as_ref(), &key, &value)?,
+                None => Opened::Locked,
+            };
+            if let Opened::Is(packed) = packed {
+                let Bodies::Where(allowed) = bodies else {
+                    return Ok(Some((Fetched::Packed(packed), page)));
+                };
+                let Some(log_key) = self.log(place.log).map(|log| log.key) else {
                     return Ok(None);
                 };
+                // The predicate reads what the author wrote, not what is computed from it: that is hashed only if the
+                // page has to be written anew.
+                let damaged = |source| StoreError::Page { log: place.log.0, seq: first, source };
+                let raw = page::unpack(&packed).map_err(damaged)?;
                 let may = |entry: &Entry| {
                     let place = RecordRef { seq: entry.header.seq, ..place };
                     self.outcome(place).is_some_and(|stamped| allowed(place, entry, &stamped.outcome))
                 };
-                if !loaded.run.entries().iter().all(may) {
-                    return Ok(Some((Fetched::Loaded(loaded), page)));
+                if page::outline(log_key, &raw).map_err(damaged)?.iter().all(may) {
+                    return Ok(Some((Fetched::Packed(packed), page)));
                 }
-            }
-            let key = self.shared.keys.at(Kind::Page, place.log, first);
-            if let Some(value) = self.shared.kv.get(&key)?
-                && let Opened::Is(packed) = pages::packed(self.shared.slots.as_ref(), &key, &value)?
-            {
-                return Ok(Some((Fetched::Packed(packed), page)));
+                let run = page::decode(log_key, &raw).map_err(damaged)?;
+                return Ok(Some((Fetched::Loaded(Arc::new(run)), page)));
             }
             std::thread::yield_now();
         }
@@ -167,10 +178,10 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         &self,
         log: LogNo,
         from: u64,
-        loaded: &Loaded,
+        loaded: &Run,
         bodies: &mut Bodies<'_>,
     ) -> Result<Run, StoreError> {
-        let run = Run::clone(&loaded.run);
+        let run = loaded.clone();
         let mut run = run.after(from - 1).ok_or_else(|| missing(log, from))?;
         // Entries are read by the predicate while parts are replaced: it sees them as they are stored.
         let mut parts = Vec::with_capacity(run.entries().len());

@@ -4,6 +4,7 @@
 //! withheld or erased, and ends in a length-prefixed extension, where newer nodes write what this one keeps unread.
 //! To add a kind: a file here, a variant of [`Body`] and a row of [`KINDS`], each appended.
 
+pub mod borrowed;
 pub mod note;
 pub mod report;
 pub mod retraction;
@@ -15,8 +16,9 @@ use crate::codec::{self, CodecError};
 use crate::document::Signed;
 use crate::header::{BODY_MAX, Class, Header};
 use crate::marking::{Marking, MarkingError};
-use crate::observable::{self, Observable};
+use crate::observable;
 
+pub use borrowed::{BodyRef, ReportRef};
 pub use note::Note;
 pub use report::Report;
 pub use retraction::Retraction;
@@ -156,30 +158,13 @@ impl Body {
         }
         let body = (kind.decode)(bytes).map_err(|error| BodyError::Codec(kind.name, error))?;
         body.check().map_err(|field| BodyError::Field(kind.name, field))?;
-        let (tlp, flags) = match body.marking() {
-            Some(marking) => {
-                marking.check().map_err(|error| BodyError::Marking(kind.name, error))?;
-                (marking.tlp as u8, marking.flags().word())
-            }
-            None => (0, 0),
-        };
-        if header.tlp != tlp {
-            return Err(BodyError::Disagree("tlp"));
-        }
-        if header.flags != flags {
-            return Err(BodyError::Disagree("flags"));
-        }
-        // Stores erase by the header, so a marking's limit that stood in the body alone would not be kept.
-        let retain = body.marking().and_then(|marking| marking.retain_until);
-        if retain.is_some_and(|until| header.expires == 0 || header.expires > until) {
-            return Err(BodyError::Disagree("expires"));
-        }
+        agree(header, kind.name, body.marking())?;
         Ok(body)
     }
 
     fn check(&self) -> Result<(), &'static str> {
         match self {
-            Self::Report(report) => report.check(),
+            Self::Report(report) => report.borrowed().check(),
             Self::Sighting(sighting) => sighting.check(),
             Self::Note(note) => note.check(),
             Self::Retraction(retraction) => retraction.check(),
@@ -205,7 +190,7 @@ impl Body {
             Self::Newer => true,
             Self::Roster(carried) | Self::Certificate(carried) => !carried.extension.is_empty(),
             Self::Retraction(retraction) => !retraction.extension.is_empty(),
-            Self::Report(report) => report.is_newer(),
+            Self::Report(report) => report.borrowed().is_newer(),
             Self::Sighting(sighting) => sighting.is_newer(),
             Self::Note(note) => note.is_newer(),
         }
@@ -239,7 +224,30 @@ impl Body {
     }
 }
 
+/// Whether a marking is in bounds and its header says the same.
+fn agree(header: &Header, name: &'static str, marking: Option<&Marking>) -> Result<(), BodyError> {
+    let (tlp, flags) = match marking {
+        Some(marking) => {
+            marking.check().map_err(|error| BodyError::Marking(name, error))?;
+            (marking.tlp as u8, marking.flags().word())
+        }
+        None => (0, 0),
+    };
+    if header.tlp != tlp {
+        return Err(BodyError::Disagree("tlp"));
+    }
+    if header.flags != flags {
+        return Err(BodyError::Disagree("flags"));
+    }
+    // Stores erase by the header, so a marking's limit that stood in the body alone would not be kept.
+    let retain = marking.and_then(|marking| marking.retain_until);
+    if retain.is_some_and(|until| header.expires == 0 || header.expires > until) {
+        return Err(BodyError::Disagree("expires"));
+    }
+    Ok(())
+}
+
 /// Whether this node knows the type of an observable; one that it does not know is kept and never matched.
-fn is_known(what: &Observable) -> bool {
-    observable::Type::by_id(what.kind).is_some()
+fn is_known(kind: u16) -> bool {
+    observable::Type::by_id(kind).is_some()
 }

@@ -2,7 +2,7 @@
 
 use bincode::{Decode, Encode};
 
-use super::{Salt, is_known};
+use super::Salt;
 use crate::codec::{self, InflateError};
 use crate::id::{OrgId, RecordId};
 use crate::marking::{Code, Marking, Tlp};
@@ -193,62 +193,9 @@ impl Indicator {
     pub fn is_pattern(&self) -> bool {
         self.what.kind >= PATTERN_FIRST
     }
-
-    fn is_newer(&self) -> bool {
-        let known_what = if self.is_pattern() {
-            PATTERNS.iter().any(|row| row.0 == self.what.kind)
-        } else {
-            is_known(&self.what)
-        };
-        !known_what || !INDICATOR_KINDS.iter().any(|row| row.0 == self.kind.kind)
-    }
-
-    fn check(&self) -> Result<(), &'static str> {
-        let ok = |ok: bool, field| if ok { Ok(()) } else { Err(field) };
-        ok(self.confidence.is_none_or(|confidence| confidence <= 100), "confidence")?;
-        ok(self.comment.len() <= LINE_MAX, "comment")?;
-        ok(self.kind.value.len() <= LINE_MAX, "indicator kind")?;
-        ok(self.what.value.len() <= if self.is_pattern() { TEXT_MAX } else { 4096 }, "observable")?;
-        // A known type in another form than its canonical one would never match: refused, not guessed at.
-        ok(self.is_pattern() || !is_known(&self.what) || self.what.is_canonical(), "observable")
-    }
 }
 
 impl Report {
-    pub(super) fn check(&self) -> Result<(), &'static str> {
-        let ok = |ok: bool, field| if ok { Ok(()) } else { Err(field) };
-        ok(self.title.len() <= LINE_MAX, "title")?;
-        ok(self.description.len() <= TEXT_MAX, "description")?;
-        ok(self.labels.len() <= 256, "labels")?;
-        ok(self.labels.iter().all(|label| label.len() <= LINE_MAX), "labels")?;
-        ok(self.labels.is_sorted_by(|a, b| a < b), "labels")?;
-        ok(self.indicators.len() <= INDICATORS_MAX, "indicators")?;
-        ok(self.withdrawn.len() <= INDICATORS_MAX, "withdrawn")?;
-        ok(self.extent == Extent::Changes || self.withdrawn.is_empty(), "withdrawn")?;
-        ok(self.extent == Extent::Whole || self.supersedes.is_some(), "supersedes")?;
-        ok(self.originals.iter().all(|original| original.full as usize <= ORIGINAL_MAX), "originals")?;
-        if let Some(source) = &self.origin.source {
-            ok(source.name.len() <= LINE_MAX && source.id.len() <= LINE_MAX, "origin")?;
-        }
-        self.indicators.iter().try_for_each(Indicator::check)
-    }
-
-    pub(super) fn is_newer(&self) -> bool {
-        !self.extension.is_empty()
-            || self.marking.as_ref().is_some_and(Marking::is_newer)
-            || self.indicators.iter().any(Indicator::is_newer)
-            || self.withdrawn.iter().any(|what| what.kind < PATTERN_FIRST && !is_known(what))
-    }
-
-    /// The strictest TLP that the kept originals name anywhere, if they name one: an import may raise it, never lower it.
-    /// An original that does not decompress counts as RED, because nothing better is known of it.
-    #[must_use]
-    pub fn strictest_original(&self) -> Option<Tlp> {
-        let of_one =
-            |original: &Original| original.unpack().map_or(Some(Tlp::Red), |bytes| strictest_in(&bytes));
-        self.originals.iter().filter_map(of_one).max()
-    }
-
     /// The header's expiry for this report: when its marking says it must be gone, 0 for never.
     #[must_use]
     pub fn expires(&self) -> u64 {
@@ -258,7 +205,7 @@ impl Report {
 
 /// The strictest TLP named in the text of an object: a `tlp:` tag as MISP writes it, a `TLP:` label, or the id of a
 /// STIX marking definition.
-fn strictest_in(bytes: &[u8]) -> Option<Tlp> {
+pub(super) fn strictest_in(bytes: &[u8]) -> Option<Tlp> {
     const WINDOW: usize = 12;
     let label = |at: usize| {
         let end = bytes.len().min(at + 4 + WINDOW);

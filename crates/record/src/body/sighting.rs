@@ -38,7 +38,7 @@ impl Sighting {
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let canonical = |what: &Option<Observable>| {
             what.as_ref()
-                .is_none_or(|what| what.value.len() <= 4096 && (!is_known(what) || what.is_canonical()))
+                .is_none_or(|what| what.value.len() <= 4096 && (!is_known(what.kind) || what.is_canonical()))
         };
         let ok = |ok: bool, field| if ok { Ok(()) } else { Err(field) };
         ok(self.what.is_some() || self.subject.is_some(), "what")?;
@@ -49,7 +49,7 @@ impl Sighting {
     }
 
     pub(super) fn is_newer(&self) -> bool {
-        let unknown = |what: &Option<Observable>| what.as_ref().is_some_and(|what| !is_known(what));
+        let unknown = |what: &Option<Observable>| what.as_ref().is_some_and(|what| !is_known(what.kind));
         !self.extension.is_empty()
             || self.marking.is_newer()
             || self.kind.kind > 2

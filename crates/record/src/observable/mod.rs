@@ -188,6 +188,11 @@ impl Type {
         })
     }
 
+    /// Whether a canonical value of this type is too broad to be matched or exported.
+    pub fn breadth_of(&self, value: &[u8]) -> Breadth {
+        (self.breadth)(value)
+    }
+
     fn parse_once(&self, text: &str) -> Result<Observable, ParseError> {
         let parsed = (self.parse)(text).map_err(|why| ParseError::Malformed {
             value: excerpt(text),
