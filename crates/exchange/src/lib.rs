@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Held here: one bad object or line never loses the rest; the same bytes give the same subjects and content
-//! hashes; a marking is never looser than what the object says. To add a format: a file here and a row of [`FORMATS`].
+//! hashes; a marking is never looser than what the object says. To add a format: a file here, a row of [`FORMATS`], and
+//! a target in `crates/fuzz`, whose tests ask for it.
 
 mod changes;
 pub mod csv;
@@ -57,14 +58,15 @@ pub struct Input<'a> {
 
 /// A format: how its files are recognised and read.
 pub struct Format {
-    /// For people, profiles and JSON: `stix`, `misp`, `csv`, `list`.
+    /// For people, profiles and JSON.
     pub name: &'static str,
-    /// Whether the bytes look like it; cheap, and asked in the order of the table.
+    /// Whether the bytes look like it; cheap, and asked in the order of the table. What is meant to be JSON is nothing
+    /// else: a format that is none refuses it, so that an unknown object is told as such and not read line by line.
     pub sniff: fn(&[u8]) -> bool,
     parse: fn(&Input<'_>, &mut Found) -> Result<(), ImportError>,
 }
 
-/// All formats. The last takes any text.
+/// All formats. The last takes any text that is no JSON.
 pub static FORMATS: &[Format] = &[stix::FORMAT, misp::FORMAT, csv::FORMAT, list::FORMAT];
 
 /// What a file held.
@@ -167,10 +169,10 @@ pub enum ImportError {
         source: serde_json::Error,
     },
     /// JSON of another shape.
-    #[error("the file is JSON but holds {0}; tocsin reads STIX bundles and MISP events")]
+    #[error("the file is JSON but holds {0}; tocsin reads {names}", names = format_names())]
     Shape(&'static str),
     /// No such format.
-    #[error("there is no format `{0}`; use stix, misp, csv or list")]
+    #[error("there is no format `{0}`; use {names}", names = format_names())]
     UnknownFormat(String),
     /// A column mapping that does not fit the file.
     #[error("the profile's column `{0}` is not in the file's header")]
@@ -212,13 +214,20 @@ pub fn import(input: &Input<'_>) -> Result<Found, ImportError> {
 /// The format that bytes look like.
 ///
 /// # Errors
-/// For JSON that is neither STIX nor MISP.
+/// For JSON that is of no format here.
 pub fn recognise(bytes: &[u8]) -> Result<&'static Format, ImportError> {
-    let format = FORMATS.iter().find(|format| (format.sniff)(bytes));
-    match format {
-        Some(format) if !json::is_json(bytes) || matches!(format.name, "stix" | "misp") => Ok(format),
-        _ if json::is_json(bytes) => Err(ImportError::Shape("neither STIX nor MISP objects")),
-        _ => Ok(&list::FORMAT),
+    FORMATS
+        .iter()
+        .find(|format| (format.sniff)(bytes))
+        .ok_or(ImportError::Shape("objects of none of its formats"))
+}
+
+/// The names of all formats, for a message: `stix, misp or list`.
+pub(crate) fn format_names() -> String {
+    let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => names.concat(),
     }
 }
 

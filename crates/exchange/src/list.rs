@@ -9,10 +9,10 @@ use tocsin_record::body::report::Indicator;
 use tocsin_record::observable::{Observable, detect};
 
 use crate::gather::Draft;
-use crate::{Format, Found, ImportError, Input, PartialMarking, names};
+use crate::{Format, Found, ImportError, Input, PartialMarking, json, names};
 
 /// The row of the table of formats; it takes any text that is no JSON.
-pub const FORMAT: Format = Format { name: "list", sniff: |_| true, parse };
+pub const FORMAT: Format = Format { name: "list", sniff: |bytes| !json::is_json(bytes), parse };
 
 /// Addresses to which a hosts file sends what it blocks.
 const SINKS: &[&str] = &["0.0.0.0", "127.0.0.1", "::", "::1"];

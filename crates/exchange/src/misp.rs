@@ -484,7 +484,7 @@ mod tests {
         let error = crate::import(&input(manifest)).unwrap_err().to_string();
         assert!(error.contains("manifest"), "{error}");
         let error = crate::import(&input(br#"{"a": 1}"#)).unwrap_err().to_string();
-        assert!(error.contains("neither STIX nor MISP"), "{error}");
+        assert!(error.contains("of none of its formats"), "{error}");
         let error = crate::import(&input(b"{\"info\": \"x\",\n \"Attribute\": [")).unwrap_err();
         assert!(matches!(error, ImportError::Json { line: 2, .. }), "{error}");
     }

@@ -5,9 +5,8 @@ use serde::Deserialize;
 use tocsin_record::marking::{Code, Pap, Personal, Tlp};
 use tocsin_record::observable::Type;
 
-use crate::FORMATS;
 use crate::marking::Terms;
-use crate::names;
+use crate::{FORMATS, format_names, names};
 
 /// A source's profile.
 #[derive(Clone, Debug, Default)]
@@ -110,7 +109,7 @@ impl Profile {
         if let Some(format) = file.format.as_deref()
             && !FORMATS.iter().any(|row| row.name == format)
         {
-            return Err(refused("format", "it is stix, misp, csv or list"));
+            return Err(refused("format", format!("it is {}", format_names())));
         }
         let kind = match file.kind.as_deref() {
             Some(name) => Some(

@@ -110,6 +110,17 @@ fn take(bytes: &[u8], profile: &Profile, seed: u64) {
 }
 
 #[test]
+fn every_format_has_a_seed() {
+    let recognised: Vec<&str> =
+        SEEDS.iter().map(|seed| tocsin_exchange::recognise(seed.as_bytes()).unwrap().name).collect();
+    for format in FORMATS {
+        assert!(recognised.contains(&format.name), "no seed is taken for `{}`: {recognised:?}", format.name);
+    }
+    let none = tocsin_exchange::recognise(br#"{"neither": "of them"}"#).unwrap_err().to_string();
+    assert!(none.contains("stix, misp, csv or list"), "{none}");
+}
+
+#[test]
 fn damaged_files_never_panic() {
     let first = std::env::var("TOCSIN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0_u64);
     let profiles: Vec<Profile> = std::iter::once(Profile::default())

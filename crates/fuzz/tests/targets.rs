@@ -1,0 +1,29 @@
+//! Nothing that reads bytes from outside is left out: each format has a target, each target a `cargo fuzz` program and
+//! something to begin with.
+
+use std::path::Path;
+
+use tocsin_fuzz::TARGETS;
+
+#[test]
+fn every_format_is_a_target() {
+    for format in tocsin_exchange::FORMATS {
+        let named = TARGETS.iter().any(|target| target.name == format.name);
+        assert!(named, "the format `{}` has no target in crates/fuzz", format.name);
+    }
+}
+
+#[test]
+fn every_target_is_a_program_with_seeds() {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = std::fs::read_to_string(own.join("fuzz/Cargo.toml")).unwrap();
+    for target in TARGETS {
+        let name = target.name;
+        let program = format!("fuzz_targets/{name}.rs");
+        assert!(manifest.contains(&program), "fuzz/Cargo.toml does not build {program}");
+        let code = std::fs::read_to_string(own.join("fuzz").join(&program)).unwrap();
+        assert!(code.contains(&format!("tocsin_fuzz::{name}(")), "{program} runs another target");
+        let kept = std::fs::read_dir(own.join("seeds").join(name)).map_or(0, Iterator::count);
+        assert!(kept + (target.built)().len() > 0, "`{name}` has nothing to begin with");
+    }
+}
