@@ -46,8 +46,6 @@ pub enum Item {
     Frame {
         /// By which link.
         link: LinkId,
-        /// By which stream.
-        lane: Lane,
         /// The frame.
         frame: Incoming,
         /// Counts against the inbox of its link while it lives.
@@ -267,8 +265,8 @@ impl Turn {
     fn add(&mut self, item: Item) {
         match item {
             Item::Input(input) => self.inputs.push_back((input, None)),
-            Item::Frame { link, lane, frame, credit } => {
-                self.inputs.push_back((Input::Received { link, lane, frame }, Some(credit)));
+            Item::Frame { link, frame, credit } => {
+                self.inputs.push_back((Input::Received { link, frame }, Some(credit)));
             }
             Item::Ask { input, answer } => {
                 if self.tickets.len() >= TICKETS_MAX {

@@ -9,7 +9,7 @@ use std::thread;
 
 use bytes::Bytes;
 use tocsin_protocol::Input;
-use tocsin_protocol::message::{self, LOBBY_DOCUMENT_MAX, Lane};
+use tocsin_protocol::message::{self, LOBBY_DOCUMENT_MAX};
 use tocsin_record::MeshId;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
@@ -42,7 +42,7 @@ pub fn start(
     let (bulk_core, bulk_net) = (core.clone(), net.clone());
     thread::Builder::new().name("tocsin-bulk".to_owned()).spawn(move || {
         while let Some(frame) = bulk_frames.blocking_recv() {
-            if let Some(item) = decode(mesh, frame, Lane::Bulk, &bulk_net)
+            if let Some(item) = decode(mesh, frame, &bulk_net)
                 && !bulk_core.send_bulk_blocking(item)
             {
                 return;
@@ -95,7 +95,7 @@ fn one(
                 // After the first frame documents may follow, which are longer.
                 net.set_limit(link, u32::try_from(LOBBY_DOCUMENT_MAX).unwrap_or(u32::MAX));
             }
-            decode(mesh, frame, Lane::Live, net).is_none_or(|item| core.send_blocking(item))
+            decode(mesh, frame, net).is_none_or(|item| core.send_blocking(item))
         }
         Inbound::Drained { link, .. } => core.send_blocking(Item::Input(Input::Drained { link })),
         Inbound::Rtt { link, rtt } => {
@@ -118,9 +118,9 @@ fn one(
 }
 
 /// A frame that does not decode is the peer's fault, and ends its link.
-fn decode(mesh: MeshId, frame: Frame, lane: Lane, net: &Net) -> Option<Item> {
+fn decode(mesh: MeshId, frame: Frame, net: &Net) -> Option<Item> {
     match message::decode(mesh, &frame.bytes) {
-        Ok(incoming) => Some(Item::Frame { link: frame.link, lane, frame: incoming, credit: frame.credit }),
+        Ok(incoming) => Some(Item::Frame { link: frame.link, frame: incoming, credit: frame.credit }),
         Err(error) => {
             warn!(link = frame.link, %error, "a frame was refused, and its link is ended");
             net.close(frame.link, format!("your frame was refused: {error}"));

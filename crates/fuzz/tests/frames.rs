@@ -13,7 +13,7 @@ fn every_message_is_pinned() {
         let (Some(message), true) = (messages.pop(), messages.is_empty()) else {
             continue;
         };
-        let name = name_of(&message);
+        let name = message.name();
         let message = without_pages(message);
         lines.push(format!("{name}: {}", hex(&message::encode(&vec![message]))));
     }
@@ -51,34 +51,21 @@ fn without_pages(mut message: Message) -> Message {
     message
 }
 
-/// A message that is added must be added here, and so to the seeds and the pinned lines.
-fn name_of(message: &Message) -> &'static str {
-    match message {
-        Message::Lobby(_) => "Lobby",
-        Message::Documents(_) => "Documents",
-        Message::Name(..) => "Name",
-        Message::DocumentList(_) => "DocumentList",
-        Message::Hello(_) => "Hello",
-        Message::Buckets(_) => "Buckets",
-        Message::Entries(_) => "Entries",
-        Message::Push(_) => "Push",
-        Message::Have(_) => "Have",
-        Message::Graft(..) => "Graft",
-        Message::Prune(_) => "Prune",
-        Message::Want(_) => "Want",
-        Message::Credit(_) => "Credit",
-        Message::Page(_) => "Page",
-        Message::WantBodies(_) => "WantBodies",
-        Message::Bodies(_) => "Bodies",
-        Message::HaveBodies(_) => "HaveBodies",
-        Message::Holes(_) => "Holes",
-        Message::At(..) => "At",
-        Message::AtAnswer(_) => "AtAnswer",
-        Message::Fork(_) => "Fork",
-        Message::Heads(_) => "Heads",
-        Message::Receipts(_) => "Receipts",
-        Message::Unnamed(_) => "Unnamed",
+#[test]
+fn every_message_has_a_seed() {
+    let named = |frame: Vec<u8>| {
+        let messages = message::decode(MeshId([1; 32]), &frame).unwrap().messages;
+        let [one] = &messages[..] else { return None };
+        Some((frame[1], one.name()))
+    };
+    let seeds: Vec<(u8, &str)> = seeds::frames().into_iter().filter_map(named).collect();
+    for (at, (number, name)) in (0..).zip(&seeds) {
+        assert_eq!(*number, at, "{name} is not in its place among the seeds");
     }
+    // The first number without a seed is the first that no message has.
+    let next = u8::try_from(seeds.len()).unwrap();
+    let error = message::decode(MeshId([1; 32]), &[1, next]).unwrap_err();
+    assert!(format!("{error:?}").contains("UnexpectedVariant"), "message {next} has no seed: {error}");
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -89,13 +89,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
-    pub(crate) fn heard_at_answer(
-        &mut self,
-        link: LinkId,
-        answer: &AtAnswer,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
-        let _ = out;
+    pub(crate) fn heard_at_answer(&mut self, link: LinkId, answer: &AtAnswer) -> Result<(), StoreError> {
         let Some(log) = self.log_mine(link, answer.log) else {
             return Ok(());
         };

@@ -45,8 +45,6 @@ pub enum Input {
     Received {
         /// From where.
         link: LinkId,
-        /// On which stream.
-        lane: Lane,
         /// The frame.
         frame: Incoming,
     },

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use tocsin_record::document::Signed;
-use tocsin_record::{LogKey, NodeKey, OrgId};
+use tocsin_record::{LogKey, NodeKey, OrgId, codec};
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError};
 
 use crate::io::{Effect, Event, LinkId, Output};
 use crate::mesh::Mesh;
+use crate::message::lobby::OLDEST_PROTOCOL;
 use crate::message::{self, Incoming, Lane, LinkNo, LogName, Message};
 
 /// Most names that a peer may give on one link.
@@ -59,6 +60,8 @@ pub(crate) struct Waiting {
 pub(crate) struct Link {
     pub key: [u8; 32],
     pub stage: Stage,
+    /// The lower of the versions that the two ends speak; what came with a later one is not sent.
+    pub protocol: u16,
     pub rtt_ms: u64,
     /// Logs below this number were known when the link came up: it begins lazy for them.
     pub known_logs: u32,
@@ -87,6 +90,7 @@ impl Link {
         Self {
             key,
             stage: Stage::Lobby(Waiting { since, peer: None, charter: 0, revocations: 0 }),
+            protocol: OLDEST_PROTOCOL,
             rtt_ms: RTT_GUESS_MS,
             known_logs,
             behind: false,
@@ -170,7 +174,10 @@ impl Link {
         let mut gathered = Vec::new();
         let mut size = 0;
         for message in self.pending.drain(..) {
-            let len = rough_len(&message);
+            if message.since() > self.protocol {
+                continue;
+            }
+            let len = codec::size(&message);
             if !gathered.is_empty() && (size + len > GATHER || gathered.len() >= message::MESSAGES_MAX) {
                 effects.push(send(id, Lane::Live, &gathered));
                 gathered.clear();
@@ -182,7 +189,7 @@ impl Link {
         if !gathered.is_empty() {
             effects.push(send(id, Lane::Live, &gathered));
         }
-        for message in self.bulk.drain(..) {
+        for message in self.bulk.drain(..).filter(|message| message.since() <= self.protocol) {
             effects.push(send(id, Lane::Bulk, &vec![message]));
         }
     }
@@ -193,27 +200,11 @@ fn send(link: LinkId, lane: Lane, messages: &Vec<Message>) -> Effect {
     Effect::Send { link, lane, frame }
 }
 
-/// About how long a message is: enough to gather frames by.
-fn rough_len(message: &Message) -> usize {
-    match message {
-        Message::Push(push) => push.page.len(),
-        Message::Documents(documents) => documents.0.iter().map(|signed| signed.bytes.len() + 128).sum(),
-        Message::Bodies(bodies) => bodies
-            .iter()
-            .map(|body| if let message::BodyStatus::Here(bytes) = &body.status { bytes.len() } else { 16 })
-            .sum(),
-        Message::Fork(pushes) => pushes.iter().map(|push| push.page.len()).sum(),
-        _ => 64,
-    }
-}
-
 impl<K: Kv, S: Slots> Mesh<K, S> {
-    pub(crate) fn link_up(&mut self, id: LinkId, key: [u8; 32], out: &mut Output) -> Result<(), StoreError> {
+    pub(crate) fn link_up(&mut self, id: LinkId, key: [u8; 32]) {
         let known_logs = u32::try_from(self.reader.log_count()).unwrap_or(u32::MAX);
         self.links.insert(id, Link::new(key, self.now.mono, known_logs));
         self.enter_lobby(id);
-        let _ = out;
-        Ok(())
     }
 
     pub(crate) fn link_down(&mut self, id: LinkId, out: &mut Output) {
@@ -305,11 +296,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn received(
         &mut self,
         id: LinkId,
-        lane: Lane,
         frame: Incoming,
         out: &mut Output,
     ) -> Result<(), StoreError> {
-        let _ = lane;
         let Incoming { messages, runs, .. } = frame;
         let mut runs = runs.into_iter();
         for message in messages {
@@ -320,7 +309,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 self.heard_in_lobby(id, message, out)?;
                 continue;
             }
-            if !matches!(message, Message::Hello(_) | Message::Heads(_) | Message::Name(..))
+            if !message.is_routine()
                 && let Some(link) = self.links.get_mut(&id)
             {
                 link.last_frame = self.now.mono;
@@ -358,7 +347,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 Message::HaveBodies(refs) => self.heard_have_bodies(id, &refs)?,
                 Message::Holes(refs) => self.heard_holes(id, &refs)?,
                 Message::At(no, seq) => self.heard_at(id, no, seq)?,
-                Message::AtAnswer(answer) => self.heard_at_answer(id, &answer, out)?,
+                Message::AtAnswer(answer) => self.heard_at_answer(id, &answer)?,
                 Message::Fork(proof) => self.heard_fork(id, &proof, out)?,
                 Message::Heads(heads) => self.heard_heads(id, heads)?,
                 Message::Receipts(receipts) => self.heard_receipts(id, receipts)?,
@@ -371,6 +360,37 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn frames(link: &mut Link) -> Vec<Bytes> {
+        let mut effects = Vec::new();
+        link.flush(1, &mut effects);
+        let frame = |effect| if let Effect::Send { frame, .. } = effect { Some(frame) } else { None };
+        effects.into_iter().filter_map(frame).collect()
+    }
+
+    #[test]
+    fn gathered_frames_stay_small() {
+        let mut link = Link::new([1; 32], 0, 0);
+        for _ in 0..200 {
+            link.send(Message::Buckets(message::Buckets(vec![[0; 16]; 256])));
+        }
+        let frames = frames(&mut link);
+        assert!(frames.iter().all(|frame| frame.len() <= GATHER + 16), "{:?}", frames[0].len());
+        assert!(frames.len() < 20, "{} frames", frames.len());
+    }
+
+    #[test]
+    fn an_older_peer_is_not_sent_what_it_does_not_know() {
+        let mut link = Link::new([1; 32], 0, 0);
+        link.protocol = OLDEST_PROTOCOL - 1;
+        link.send(Message::Credit(1));
+        link.bulk.push(Message::Credit(1));
+        assert!(frames(&mut link).is_empty());
+        link.protocol = OLDEST_PROTOCOL;
+        link.send(Message::Credit(1));
+        link.bulk.push(Message::Credit(1));
+        assert_eq!(frames(&mut link).len(), 2);
+    }
 
     #[test]
     fn a_lost_name_is_asked_for_until_it_comes() {

@@ -6,14 +6,15 @@
 //! then:  in, or out; 10 s, 64 at once
 //! ```
 
-use tocsin_record::document::{Certificate, Signed};
+use tocsin_record::codec;
+use tocsin_record::document::{Certificate, DOCUMENT_MAX, Signed};
 use tocsin_store::{Kv, Slots, StoreError};
 
 use crate::io::{Effect, Event, LinkId, Output};
 use crate::link::{Peer, Stage};
 use crate::mesh::Mesh;
 use crate::message::documents::DOCUMENTS_MAX;
-use crate::message::lobby::PROTOCOL;
+use crate::message::lobby::{OLDEST_PROTOCOL, PROTOCOL};
 use crate::message::{Documents, Lobby, Message};
 
 /// How long a link may stay in the lobby, in ms.
@@ -73,6 +74,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if let Some(link) = self.links.get_mut(&id)
             && let Stage::Lobby(waiting) = &mut link.stage
         {
+            link.protocol = lobby.protocol.min(PROTOCOL);
             waiting.peer = Some((peer, lobby.certificate.clone()));
             waiting.charter = lobby.charter.version;
             waiting.revocations = lobby.revocations.version;
@@ -91,8 +93,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     fn check_lobby_frame(&self, id: LinkId, lobby: &Lobby) -> Result<Peer, String> {
-        if lobby.protocol < PROTOCOL {
-            return Err(format!("it speaks protocol {}, this node {PROTOCOL}", lobby.protocol));
+        if lobby.protocol < OLDEST_PROTOCOL {
+            return Err(format!(
+                "it speaks protocol {}, this node {OLDEST_PROTOCOL} to {PROTOCOL}: its software is too old",
+                lobby.protocol
+            ));
         }
         if lobby.mesh != self.directory.mesh() {
             return Err("it is in another mesh".into());
@@ -150,10 +155,21 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
-    /// Documents as frames of at most 16, so that each stays under its bound.
+    /// Documents in order, in messages that a peer in the lobby takes: each under its bound, or of one document.
     pub(crate) fn send_documents(&mut self, id: LinkId, documents: &[Signed]) {
-        for some in documents.chunks(DOCUMENTS_MAX) {
-            self.tell(id, Message::Documents(Documents(some.to_vec())));
+        let mut some: Vec<Signed> = Vec::new();
+        let mut bytes = 0;
+        for signed in documents {
+            let len = codec::size(signed);
+            if !some.is_empty() && (some.len() == DOCUMENTS_MAX || bytes + len > DOCUMENT_MAX) {
+                self.tell(id, Message::Documents(Documents(std::mem::take(&mut some))));
+                bytes = 0;
+            }
+            bytes += len;
+            some.push(signed.clone());
+        }
+        if !some.is_empty() {
+            self.tell(id, Message::Documents(Documents(some)));
         }
     }
 

@@ -156,12 +156,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Output) -> Result<(), StoreError> {
         self.now = Now { wall: now.wall, mono: now.mono.max(self.now.mono) };
         match input {
-            Input::LinkUp { link, peer } => self.link_up(link, peer, out),
+            Input::LinkUp { link, peer } => {
+                self.link_up(link, peer);
+                Ok(())
+            }
             Input::LinkDown { link } => {
                 self.link_down(link, out);
                 Ok(())
             }
-            Input::Received { link, lane, frame } => self.received(link, lane, frame, out),
+            Input::Received { link, frame } => self.received(link, frame, out),
             Input::Dropped { link } => {
                 self.link_dropped(link);
                 Ok(())

@@ -5,16 +5,18 @@
 #[expect(dead_code, reason = "the other tests use all of it")]
 mod world;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tocsin_protocol::message::head::{head_hash, receipt_hash};
 use tocsin_protocol::message::{
-    self, AtAnswer, BodyData, BodyRef, BodyStatus, Buckets, DocumentList, Documents, Entries, EntryOf, Have,
-    Head, Hello, LogName, LogState, Message, Page, Push, Range, Receipt, Want,
+    self, AtAnswer, Behind, BodyData, BodyRef, BodyStatus, Buckets, DocumentList, Documents, Entries,
+    EntryOf, Have, Head, Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, Want,
 };
 use tocsin_protocol::{Event, Input};
+use tocsin_record::document::{Form, Signed};
 use tocsin_record::keys::{Secret, Signature};
 use tocsin_record::run::Draft;
 use tocsin_record::{CircleId, DocHash, LogKey, MeshId, NodeKey, RecordId, Run, Tip, page};
@@ -36,13 +38,21 @@ const OPEN: &str = r#"
 
 #[test]
 fn whatever_a_member_says_the_others_go_on() {
+    let mut said = BTreeSet::new();
     for seed in 0..SEEDS {
-        let held = catch_unwind(AssertUnwindSafe(|| one(seed)));
+        let held = catch_unwind(AssertUnwindSafe(|| one(seed, &mut said)));
         assert!(held.is_ok(), "seed {seed} (its panic is above)");
     }
+    // A number that no message has is refused as such; all below it must have been said.
+    let unknown = |number: &u8| {
+        let refused = message::decode(MeshId([1; 32]), &[1, *number]).unwrap_err();
+        format!("{refused:?}").contains("UnexpectedVariant")
+    };
+    let known = (0..u8::MAX).find(unknown).unwrap();
+    assert_eq!(said.len(), usize::from(known), "a message is never said: {said:?}");
 }
 
-fn one(seed: u64) {
+fn one(seed: u64, said: &mut BTreeSet<&'static str>) {
     let mut world = World::new(3, OPEN);
     world.connect(0, 1);
     let mut ids: Vec<RecordId> =
@@ -57,8 +67,9 @@ fn one(seed: u64) {
             world.feed(node, Input::LinkDown { link: links[node] });
             links[node] = world.strange_link(node, LIAR);
         }
-        let frame = message::encode(&liar.messages());
-        world.receive(node, links[node], frame);
+        let messages = liar.messages();
+        said.extend(messages.iter().map(Message::name));
+        world.receive(node, links[node], message::encode(&messages));
         if liar.random.random_range(0..4) == 0 {
             let ms = liar.random.random_range(1..2_000);
             world.now.wall += ms;
@@ -164,7 +175,14 @@ impl Liar {
         match self.random.random_range(0..22) {
             0 => Message::DocumentList(DocumentList(vec![DocHash([1; 32]); self.count()])),
             1 if self.rarely() => Message::Documents(Documents(vec![])),
-            1 => Message::Prune(self.no()),
+            1 => Message::Lobby(Lobby {
+                protocol: self.edge() as u16,
+                mesh: self.mesh,
+                certificate: Signed { form: Form::Certificate, bytes: vec![1, 2, 3], signatures: vec![] },
+                charter: Behind { version: self.edge() as u32, hash: DocHash([1; 32]) },
+                revocations: Behind::default(),
+                extension: vec![],
+            }),
             2 => Message::Hello(Hello { logs: self.random.random(), documents: self.random.random() }),
             3 => {
                 let len = if self.rarely() { self.count() } else { 256 };

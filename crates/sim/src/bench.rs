@@ -231,7 +231,7 @@ fn figures(world: &World, counted: Micros, end: Micros) -> Spread {
     let mean = |list: &[Micros]| list.iter().sum::<Micros>() as f64 / list.len() as f64;
     let p99 = |list: &[Micros]| list[list.len() * 99 / 100] as f64;
     let deliveries = taken.len() as f64;
-    let receipts = measure.kinds.get("receipts").copied().unwrap_or_default();
+    let receipts = measure.kinds.get("Receipts").copied().unwrap_or_default();
     let mut kinds: Vec<(String, f64)> = measure
         .kinds
         .iter()

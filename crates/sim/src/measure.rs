@@ -41,7 +41,7 @@ impl Measure {
         for message in messages {
             let size = codec::size(message) as f64;
             let share = size / (len as f64).max(1.0) * FRAME_COST as f64;
-            *self.kinds.entry(kind(message)).or_default() += size + share;
+            *self.kinds.entry(message.name()).or_default() += size + share;
         }
     }
 
@@ -54,36 +54,5 @@ impl Measure {
         if truth.author != node && self.seen.insert((node, *id)) {
             self.delivered.push((*id, truth.author, node, now - truth.at_us));
         }
-    }
-}
-
-/// The name of a message's kind.
-#[must_use]
-pub fn kind(message: &Message) -> &'static str {
-    match message {
-        Message::Lobby(_) => "lobby",
-        Message::Documents(_) => "documents",
-        Message::Name(..) => "name",
-        Message::DocumentList(_) => "document list",
-        Message::Hello(_) => "hello",
-        Message::Buckets(_) => "buckets",
-        Message::Entries(_) => "entries",
-        Message::Push(_) => "push",
-        Message::Have(_) => "have",
-        Message::Graft(..) => "graft",
-        Message::Prune(_) => "prune",
-        Message::Want(_) => "want",
-        Message::Credit(_) => "credit",
-        Message::Page(_) => "page",
-        Message::WantBodies(_) => "want bodies",
-        Message::Bodies(_) => "bodies",
-        Message::HaveBodies(_) => "have bodies",
-        Message::Holes(_) => "holes",
-        Message::At(..) => "at",
-        Message::AtAnswer(_) => "at answer",
-        Message::Fork(_) => "fork",
-        Message::Heads(_) => "heads",
-        Message::Receipts(_) => "receipts",
-        _ => "other",
     }
 }

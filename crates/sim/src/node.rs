@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tocsin_matcher::Matcher;
 use tocsin_policy::Policy;
-use tocsin_protocol::message::Lane;
 use tocsin_protocol::{Config as MeshConfig, Identity, Input, LinkId, Mesh, Now, Ticket, index_found};
 use tocsin_record::keys::Secret;
 use tocsin_store::faulty::{FaultyKv, FaultySlots, KvSnapshot, SlotSnapshot};
@@ -24,7 +23,7 @@ use crate::workload::Published;
 #[derive(Debug)]
 pub enum Item {
     /// A frame, not decoded yet.
-    Frame(LinkId, Lane, Bytes),
+    Frame(LinkId, Bytes),
     /// Anything else.
     Input(Input),
 }

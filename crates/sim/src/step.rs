@@ -58,8 +58,8 @@ impl World {
             only_ticks &= matches!(item, Item::Input(Input::Tick));
             let input = match item {
                 Item::Input(input) => input,
-                Item::Frame(link, lane, bytes) => match message::decode(self.cast.mesh, &bytes) {
-                    Ok(frame) => Input::Received { link, lane, frame },
+                Item::Frame(link, bytes) => match message::decode(self.cast.mesh, &bytes) {
+                    Ok(frame) => Input::Received { link, frame },
                     Err(_) => {
                         faulty.push(link);
                         continue;

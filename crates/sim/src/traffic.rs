@@ -356,6 +356,6 @@ impl World {
             return;
         }
         self.trace.add(self.now, b'f', to, &frame);
-        self.give(to, Item::Frame(link, lane, frame));
+        self.give(to, Item::Frame(link, frame));
     }
 }

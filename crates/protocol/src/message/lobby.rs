@@ -4,13 +4,15 @@ use bincode::{Decode, Encode};
 use tocsin_record::document::Signed;
 use tocsin_record::{DocHash, MeshId};
 
-/// The protocol version that this code speaks.
+/// The highest protocol version that this code speaks. A message that is added raises it by one.
 pub const PROTOCOL: u16 = 1;
+/// The lowest that a peer may speak: links to older ones are refused.
+pub const OLDEST_PROTOCOL: u16 = 1;
 
 /// First frame each way, at most 8 KiB.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Lobby {
-    /// Highest protocol version spoken.
+    /// Highest protocol version spoken; on the link the lower of the two is.
     pub protocol: u16,
     /// The mesh.
     pub mesh: MeshId,

@@ -1,6 +1,9 @@
 //! What nodes say to each other: bincode frames of one or more messages, at most [`FRAME_MAX`] bytes.
 //!
-//! One file a subject, one variant a message, appended and never reordered. On the ordered live lane a sender names
+//! One file a subject, one variant a message, appended and never reordered. A node ends a link on a message that it
+//! does not know, so a new one raises [`lobby::PROTOCOL`] and says so in [`Message::since`]: it is not sent to older
+//! peers.
+//! On the ordered live lane a sender names
 //! logs and nodes by numbers of its own, given at first use by [`Message::Name`]; on the bulk lane, which has an order
 //! of its own, pages name their log in full and bodies echo the asker's numbers.
 
@@ -31,8 +34,8 @@ pub use want::{Page, Range, Want};
 pub const FRAME_MAX: usize = 8 << 20;
 /// Longest frame of a link that is still in the lobby: its first, in bytes.
 pub const LOBBY_FRAME_MAX: usize = 8 << 10;
-/// Longest second frame of a link in the lobby, in bytes: 16 documents of at most 1 MiB are sent one frame each.
-pub const LOBBY_DOCUMENT_MAX: usize = (1 << 20) + (64 << 10);
+/// Longest further frame of a link in the lobby, in bytes: one document of 1 MiB with 1,024 signatures of 96 bytes.
+pub const LOBBY_DOCUMENT_MAX: usize = (1 << 20) + (128 << 10);
 /// Most messages in one frame.
 pub const MESSAGES_MAX: usize = 4096;
 /// What decoding a frame may take in memory, in bytes.
@@ -101,6 +104,52 @@ pub enum Message {
     Receipts(Vec<Receipt>),
     /// I was never told what this number means.
     Unnamed(LinkNo),
+}
+
+impl Message {
+    /// Its name, for figures and logs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Lobby(_) => "Lobby",
+            Self::Documents(_) => "Documents",
+            Self::Name(..) => "Name",
+            Self::DocumentList(_) => "DocumentList",
+            Self::Hello(_) => "Hello",
+            Self::Buckets(_) => "Buckets",
+            Self::Entries(_) => "Entries",
+            Self::Push(_) => "Push",
+            Self::Have(_) => "Have",
+            Self::Graft(..) => "Graft",
+            Self::Prune(_) => "Prune",
+            Self::Want(_) => "Want",
+            Self::Credit(_) => "Credit",
+            Self::Page(_) => "Page",
+            Self::WantBodies(_) => "WantBodies",
+            Self::Bodies(_) => "Bodies",
+            Self::HaveBodies(_) => "HaveBodies",
+            Self::Holes(_) => "Holes",
+            Self::At(..) => "At",
+            Self::AtAnswer(_) => "AtAnswer",
+            Self::Fork(_) => "Fork",
+            Self::Heads(_) => "Heads",
+            Self::Receipts(_) => "Receipts",
+            Self::Unnamed(_) => "Unnamed",
+        }
+    }
+
+    /// The protocol version that brought it: peers that speak an older one are not sent it.
+    #[must_use]
+    pub fn since(&self) -> u16 {
+        1
+    }
+
+    /// Whether it is said from time to time even where nothing happens, so that a link that carries no other is quiet.
+    /// What a quiet link agrees on is believed: a message that answers or waits behind others is none of these.
+    #[must_use]
+    pub fn is_routine(&self) -> bool {
+        matches!(self, Self::Hello(_) | Self::Heads(_) | Self::Name(..))
+    }
 }
 
 /// A log without its mesh, which the link has settled.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tocsin_matcher::Matcher;
 use tocsin_policy::Policy;
-use tocsin_protocol::message::{self, Lane, Message, Push};
+use tocsin_protocol::message::{self, Message, Push};
 use tocsin_protocol::{
     Config, Directory, Done, Effect, Event, Identity, Input, Mesh, Now, Output, RequestError,
 };
@@ -36,7 +36,7 @@ pub struct World {
     wires: BTreeMap<(usize, u64), (usize, u64)>,
     next_link: u64,
     next_ticket: u64,
-    flying: VecDeque<(usize, u64, Lane, Bytes)>,
+    flying: VecDeque<(usize, u64, Bytes)>,
 }
 
 pub fn report(number: u32, tlp: u8, address: &str) -> Body {
@@ -176,6 +176,11 @@ impl World {
         secret(1, node, self.seed)
     }
 
+    /// The secret of a node's org; that of the first signs charters.
+    pub fn root_secret(&self, node: u8) -> Secret {
+        secret(0, node, self.seed)
+    }
+
     pub fn transport(&self, node: u8) -> [u8; 32] {
         secret(2, node, self.seed).public()
     }
@@ -233,7 +238,7 @@ impl World {
     pub fn receive(&mut self, node: usize, link: u64, frame: Bytes) {
         match message::decode(self.nodes[node].mesh.mesh(), &frame) {
             Ok(frame) => {
-                self.feed(node, Input::Received { link, lane: Lane::Live, frame });
+                self.feed(node, Input::Received { link, frame });
             }
             Err(error) => self.nodes[node].closed.push((link, error.to_string())),
         }
@@ -247,9 +252,9 @@ impl World {
         let effects = node.mesh.commit(now, &mut node.out).unwrap();
         for effect in &effects {
             match effect {
-                Effect::Send { link, lane, frame } => {
+                Effect::Send { link, frame, .. } => {
                     if let Some((to, far)) = self.wires.get(&(at, *link)) {
-                        self.flying.push_back((*to, *far, *lane, frame.clone()));
+                        self.flying.push_back((*to, *far, frame.clone()));
                     }
                 }
                 Effect::Close { link, reason } => node.closed.push((*link, reason.clone())),
@@ -266,10 +271,10 @@ impl World {
         let mut quiet = 0;
         for _ in 0..5000 {
             let mut any = false;
-            while let Some((node, link, lane, frame)) = self.flying.pop_front() {
+            while let Some((node, link, frame)) = self.flying.pop_front() {
                 any = true;
                 let frame = message::decode(self.nodes[node].mesh.mesh(), &frame).unwrap();
-                self.feed(node, Input::Received { link, lane, frame });
+                self.feed(node, Input::Received { link, frame });
             }
             quiet = if any { 0 } else { quiet + 1 };
             if quiet > 120 {
@@ -287,9 +292,9 @@ impl World {
     /// Lets frames arrive for so many ms, whatever happens.
     pub fn pass(&mut self, ms: u64) {
         for _ in 0..ms / 50 {
-            while let Some((node, link, lane, frame)) = self.flying.pop_front() {
+            while let Some((node, link, frame)) = self.flying.pop_front() {
                 let frame = message::decode(self.nodes[node].mesh.mesh(), &frame).unwrap();
-                self.feed(node, Input::Received { link, lane, frame });
+                self.feed(node, Input::Received { link, frame });
             }
             self.now.wall += 50;
             self.now.mono += 50;

@@ -1,0 +1,80 @@
+//! The way in: what a link may carry before both ends know the same charter.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[expect(dead_code, reason = "the other tests use all of it")]
+mod world;
+
+use tocsin_protocol::message::lobby::{OLDEST_PROTOCOL, PROTOCOL};
+use tocsin_protocol::message::{self, LOBBY_DOCUMENT_MAX, Message};
+use tocsin_protocol::{Effect, Input};
+use tocsin_record::document::{Charter, Signed};
+use world::World;
+
+const CLOSED: &str = "";
+/// Versions of the charter that a node missed: more than one message takes.
+const VERSIONS: u32 = 40;
+/// And how large each is made, in bytes: as one of several hundred orgs.
+const CHARTER_BYTES: usize = 200_000;
+
+/// Charters that follow the one in force, each of a size.
+fn charters(world: &World) -> Vec<Signed> {
+    let mut known = world.nodes[0].mesh.directory().charter().clone();
+    let mut prev = world.nodes[0].mesh.directory().charter_behind().hash;
+    (0..VERSIONS)
+        .map(|_| {
+            known = Charter {
+                version: known.version + 1,
+                prev,
+                extension: vec![7; CHARTER_BYTES],
+                ..known.clone()
+            };
+            let signed = Signed::sign(&known, &[&world.root_secret(0)]);
+            prev = signed.hash();
+            signed
+        })
+        .collect()
+}
+
+#[test]
+fn who_missed_many_charters_gets_in() {
+    let mut world = World::new(2, CLOSED);
+    let documents = charters(&world);
+    let taken = world.request(0, |ticket| Input::Documents { ticket, documents }).unwrap();
+    assert_eq!(taken.documents, VERSIONS as usize);
+
+    // What is sent to one that is in the lobby is never longer than it takes there.
+    let link = 900;
+    let peer = world.transport(1);
+    world.feed(0, Input::LinkUp { link, peer });
+    let lobby = world.lobby_of(1, world.transport(0));
+    let frame = message::decode(world.mesh(), &lobby).unwrap();
+    let mut frames = 0;
+    for effect in world.feed(0, Input::Received { link, frame }) {
+        if let Effect::Send { frame, .. } = effect {
+            assert!(frame.len() <= LOBBY_DOCUMENT_MAX, "a frame of {} bytes into the lobby", frame.len());
+            frames += 1;
+        }
+    }
+    assert!(frames > 1);
+    world.feed(0, Input::LinkDown { link });
+
+    world.connect(0, 1);
+    world.settle();
+    assert_eq!(world.nodes[1].mesh.directory().charter().version, 1 + VERSIONS);
+    assert!(world.nodes[1].mesh.status().peers.iter().any(|peer| peer.node.is_some()), "it is in");
+}
+
+#[test]
+fn newer_peers_are_welcome_and_too_old_ones_are_not() {
+    for (protocol, welcome) in [(PROTOCOL, true), (PROTOCOL + 7, true), (OLDEST_PROTOCOL - 1, false)] {
+        let mut world = World::new(2, CLOSED);
+        let peer = world.transport(1);
+        world.feed(0, Input::LinkUp { link: 900, peer });
+        let lobby = world.lobby_of(1, world.transport(0));
+        let mut messages = message::decode(world.mesh(), &lobby).unwrap().messages;
+        let Some(Message::Lobby(said)) = messages.first_mut() else { panic!("{messages:?}") };
+        said.protocol = protocol;
+        world.receive(0, 900, message::encode(&messages));
+        assert_eq!(!world.closed(0, 900), welcome, "protocol {protocol}");
+    }
+}
