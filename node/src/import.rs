@@ -13,13 +13,15 @@ use tocsin_exchange::{FILE_MAX, Input, Profile, import};
 use tocsin_record::body::report::Report;
 use tocsin_record::codec;
 use tocsin_record::id::OrgId;
+use tocsin_record::marking::{Pap, Tlp};
 
 use crate::api::client::{Client, ClientError};
-use crate::api::types::{Imported, Skipped};
+use crate::api::types::{Advice, Imported};
 use crate::clock;
 use crate::home::files::{self, FileError};
 use crate::home::{Home, HomeError};
-use crate::node::ImportBatch;
+use crate::node::{Floor, ImportBatch};
+use crate::term;
 
 /// A batch is sent when it has so many reports, or so many bytes.
 const BATCH_REPORTS: usize = 256;
@@ -28,6 +30,10 @@ const BATCH_BYTES: usize = 8 << 20;
 const FILES_MAX: usize = 100_000;
 /// Deepest folder that is looked into.
 const DEPTH_MAX: usize = 32;
+/// Most values named of one reason.
+const EXAMPLES: usize = 5;
+/// Longest reason in a summary, in characters: what is read is never quoted whole.
+const WHY_MAX: usize = 400;
 
 /// An import could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +52,9 @@ pub enum ImportFault {
         /// What is wrong.
         source: ProfileError,
     },
+    /// A name of a source that is none.
+    #[error("`{0}` is no name of a source: it is a name, such as feed-x, and not a path")]
+    Source(String),
     /// A bound.
     #[error("there are more than {0} files in what was named: import folder by folder")]
     TooMany(usize),
@@ -75,8 +84,53 @@ impl Progress for Silent {
 pub struct Summary {
     /// Over all files.
     pub total: Imported,
+    /// Whether what is marked was to be shared.
+    #[serde(skip)]
+    pub share_wanted: bool,
     /// File by file.
     pub files: Vec<FileSummary>,
+    /// The source that was named, where it has no profile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_profile: Option<String>,
+}
+
+impl Summary {
+    /// How it went, over all files.
+    #[must_use]
+    pub fn went(&self) -> Went {
+        let unread = self.files.iter().filter(|file| file.error.is_some()).count();
+        let partly = unread > 0
+            || self.files.iter().any(|file| file.skipped > 0)
+            || !self.total.skipped.is_empty()
+            || (self.share_wanted && self.total.unmarked > 0);
+        match () {
+            () if unread == self.files.len() => Went::Nothing,
+            () if partly => Went::Partly,
+            () => Went::Well,
+        }
+    }
+}
+
+/// How an import went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Went {
+    /// All was read, and shared where that was wanted.
+    Well,
+    /// Something was left out, not read or not shared.
+    Partly,
+    /// No file could be read.
+    Nothing,
+}
+
+/// Something that was left out or taken otherwise, and why.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Reason {
+    /// Which line or object, and which field of it.
+    pub what: String,
+    /// The beginning of the value; empty where the place says it.
+    pub value: String,
+    /// Why, and what would help.
+    pub why: String,
 }
 
 /// What was found in one file.
@@ -97,7 +151,11 @@ pub struct FileSummary {
     /// What was left out.
     pub skipped: u64,
     /// Why, for the first of them.
-    pub reasons: Vec<Skipped>,
+    pub reasons: Vec<Reason>,
+    /// What was taken otherwise than it is written, or was taken back by its source.
+    pub noted: u64,
+    /// The first of them.
+    pub notes: Vec<Reason>,
     /// Why nothing of it could be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -109,13 +167,16 @@ pub struct Importer {
     org: OrgId,
     sources: PathBuf,
     source: Option<String>,
+    /// Title of lists, which have none of their own; the file's name if not said.
+    pub title: Option<String>,
     terms: Terms,
-    profiles: BTreeMap<String, Profile>,
+    profiles: BTreeMap<String, Option<Profile>>,
     /// The circle in which what is marked is shared.
     pub share: Option<String>,
     /// Only say what would be done.
     pub dry_run: bool,
     batch: Vec<Report>,
+    floors: Vec<Floor>,
     batch_bytes: usize,
     subjects: BTreeSet<[u8; 16]>,
 }
@@ -131,32 +192,37 @@ impl Importer {
             org: home.card()?.entry.root,
             sources: home.sources_folder(),
             source: source.map(str::to_owned),
+            title: None,
             terms,
             profiles: BTreeMap::new(),
             share: None,
             dry_run: false,
             batch: Vec::new(),
+            floors: Vec::new(),
             batch_bytes: 0,
             subjects: BTreeSet::new(),
         };
         if let Some(source) = source {
+            if !is_name(source) {
+                return Err(ImportFault::Source(term::cut(source, 80)));
+            }
             importer.profile(source)?;
         }
         Ok(importer)
     }
 
-    fn profile(&mut self, source: &str) -> Result<Profile, ImportFault> {
+    /// The profile of a source, if it has one.
+    fn profile(&mut self, source: &str) -> Result<Option<Profile>, ImportFault> {
         if let Some(profile) = self.profiles.get(source) {
             return Ok(profile.clone());
         }
-        // A source's name is a file's name here, and nothing that leads out of the folder.
-        let plain = !source.is_empty() && !source.contains(['/', '\0']) && !source.starts_with('.');
         let path = self.sources.join(format!("{source}.toml"));
-        let profile = if plain && path.exists() {
-            Profile::parse(&files::read_text(&path, 1 << 20)?)
-                .map_err(|source| ImportFault::Profile { file: path.display().to_string(), source })?
+        let profile = if is_name(source) && path.exists() {
+            let profile = Profile::parse(&files::read_text(&path, 1 << 20)?)
+                .map_err(|source| ImportFault::Profile { file: path.display().to_string(), source })?;
+            Some(profile)
         } else {
-            Profile::default()
+            None
         };
         self.profiles.insert(source.to_owned(), profile.clone());
         Ok(profile)
@@ -167,7 +233,9 @@ impl Importer {
     /// # Errors
     /// When a profile is wrong, or the node does not answer.
     pub fn run(mut self, paths: &[PathBuf], progress: &dyn Progress) -> Result<Summary, ImportFault> {
-        let mut summary = Summary::default();
+        let mut summary = Summary { share_wanted: self.share.is_some(), ..Summary::default() };
+        summary.no_profile =
+            self.source.clone().filter(|source| !matches!(self.profiles.get(source), Some(Some(_))));
         for path in paths {
             progress.file(&path.display().to_string());
             let file = self.file(path, &mut summary.total)?;
@@ -183,19 +251,25 @@ impl Importer {
         let bytes = match files::read(path, FILE_MAX as u64) {
             Ok(bytes) => bytes,
             Err(error) => {
-                file.error = Some(error.to_string());
+                file.error = Some(term::cut(&error.to_string(), WHY_MAX));
                 return Ok(file);
             }
         };
-        let source = self.source.clone().unwrap_or_else(|| folder_name(path));
-        let profile = self.profile(&source)?;
-        let source = profile.name.clone().unwrap_or(source);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let source = self.source.clone().unwrap_or_else(|| folder_name(path));
+        let found = self.profile(&source)?;
+        // A folder of this machine identifies a list, and is nobody's business: only a name that was given, by flag or
+        // by writing a profile, goes out.
+        let named = self.source.is_some() || found.is_some();
+        let mut profile = found.unwrap_or_default();
+        let source = profile.name.clone().unwrap_or(source);
+        profile.name = Some(if named { source.clone() } else { name.clone().into_owned() });
+        profile.title = self.title.clone().or(profile.title);
         let input = Input { bytes: &bytes, name: &name, source: &source, org: self.org, profile: &profile };
         let found = match import(&input) {
             Ok(found) => found,
             Err(error) => {
-                file.error = Some(error.to_string());
+                file.error = Some(term::cut(&error.to_string(), WHY_MAX));
                 return Ok(file);
             }
         };
@@ -204,18 +278,9 @@ impl Importer {
         file.indicators = found.counts.indicators;
         file.duplicates = found.counts.duplicates;
         file.skipped = found.counts.skipped;
-        file.reasons = found
-            .skipped
-            .iter()
-            .map(|skipped| Skipped {
-                what: match (skipped.line, skipped.path.as_str()) {
-                    (Some(line), "") => format!("line {line}"),
-                    (Some(line), path) => format!("line {line}, {path}"),
-                    (None, path) => path.to_owned(),
-                },
-                why: skipped.why.clone(),
-            })
-            .collect();
+        file.reasons = found.skipped.iter().map(reason).collect();
+        file.noted = found.counts.noted;
+        file.notes = found.noted.iter().map(reason).collect();
         file.reports = found.reports.len() as u64;
         let now = clock::now_ms();
         for imported in &found.reports {
@@ -227,12 +292,16 @@ impl Importer {
                 &imported.indicators,
                 now,
             );
-            self.add(imported.whole([0; 16], marking), total)?;
+            let floor = Floor {
+                tlp: imported.marking.floor.max(found.marking.floor).map_or(0, Tlp::code),
+                pap: imported.marking.pap.max(found.marking.pap).map_or(0, Pap::code),
+            };
+            self.add(imported.whole([0; 16], marking), floor, total)?;
         }
         Ok(file)
     }
 
-    fn add(&mut self, report: Report, total: &mut Imported) -> Result<(), ImportFault> {
+    fn add(&mut self, report: Report, floor: Floor, total: &mut Imported) -> Result<(), ImportFault> {
         if self.subjects.contains(&report.subject.0) {
             // The second becomes the next version of the first.
             self.flush(total)?;
@@ -240,6 +309,7 @@ impl Importer {
         self.subjects.insert(report.subject.0);
         self.batch_bytes += codec::size(&report);
         self.batch.push(report);
+        self.floors.push(floor);
         if self.batch.len() >= BATCH_REPORTS || self.batch_bytes >= BATCH_BYTES {
             self.flush(total)?;
         }
@@ -254,6 +324,7 @@ impl Importer {
             share: self.share.clone(),
             dry_run: self.dry_run,
             reports: std::mem::take(&mut self.batch),
+            floors: std::mem::take(&mut self.floors),
         };
         self.batch_bytes = 0;
         self.subjects.clear();
@@ -264,9 +335,43 @@ impl Importer {
         total.unmarked += done.unmarked;
         total.indicators += done.indicators;
         total.shared += done.shared;
+        add_advice(&mut total.unmatched, done.unmatched);
+        add_advice(&mut total.well_known, done.well_known);
         total.skipped.extend(done.skipped);
         total.records.extend(done.records);
         Ok(())
+    }
+}
+
+/// A source's name is a file's name in the home, and nothing that leads out of the folder.
+fn is_name(source: &str) -> bool {
+    let is_plain = |c: char| !c.is_control() && !matches!(c, '/' | '\\');
+    (1..=128).contains(&source.len()) && source.chars().all(is_plain) && !source.starts_with('.')
+}
+
+fn reason(skipped: &tocsin_exchange::Skipped) -> Reason {
+    Reason {
+        what: match (skipped.line, skipped.path.as_str()) {
+            (Some(line), "") => format!("line {line}"),
+            (Some(line), path) => format!("line {line}, {path}"),
+            (None, path) => path.to_owned(),
+        },
+        value: skipped.value.clone(),
+        why: skipped.why.clone(),
+    }
+}
+
+/// One reason stands once, whatever batch it came from.
+fn add_advice(all: &mut Vec<Advice>, more: Vec<Advice>) {
+    for new in more {
+        match all.iter_mut().find(|known| known.why == new.why) {
+            Some(known) => {
+                known.count += new.count;
+                let room = EXAMPLES.saturating_sub(known.values.len());
+                known.values.extend(new.values.into_iter().take(room));
+            }
+            None => all.push(new),
+        }
     }
 }
 
@@ -318,6 +423,38 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Imp
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_sources_lead_nowhere() {
+        for name in ["feed-x", "Feed X", "feed.v2"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "../x", "a/b", ".hidden", "a\\b", "a\nb"] {
+            assert!(!is_name(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn how_it_went_is_the_exit_code() {
+        let file = |skipped, error: Option<&str>| FileSummary {
+            skipped,
+            error: error.map(str::to_owned),
+            ..FileSummary::default()
+        };
+        let went = |files| Summary { files, ..Summary::default() }.went();
+        assert_eq!(went(vec![file(0, None)]), Went::Well);
+        assert_eq!(went(vec![file(1, None)]), Went::Partly);
+        assert_eq!(went(vec![file(0, None), file(0, Some("no"))]), Went::Partly);
+        assert_eq!(went(vec![file(0, Some("no"))]), Went::Nothing);
+        let total = Imported { unmarked: 1, ..Imported::default() };
+        let shared = |share_wanted| Summary {
+            total: total.clone(),
+            files: vec![file(0, None)],
+            share_wanted,
+            ..Summary::default()
+        };
+        assert_eq!((shared(false).went(), shared(true).went()), (Went::Well, Went::Partly));
+    }
 
     #[test]
     fn folders_are_walked_in_order() {

@@ -1,7 +1,9 @@
 //! The running node as its people's requests see it: what may be read on any thread, and the way to the core.
 
+mod advice;
 mod books;
 mod desk;
+mod import;
 mod keep;
 mod lookup;
 mod marking;
@@ -27,7 +29,7 @@ use crate::net::Net;
 use crate::peers::Peers;
 use crate::policy::{self, PolicyError, PolicyLoad};
 
-pub use desk::ImportBatch;
+pub use import::{Floor, ImportBatch};
 pub use keep::{Health, index_held, keep};
 pub use lookup::PURPOSES;
 

@@ -136,6 +136,17 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     out
 }
 
+/// A word as a POSIX shell reads it back, quoted where it must be. Control characters stay shown and not obeyed, so that
+/// what has any does not read back: it has to be named another way.
+#[must_use]
+pub fn shell(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", escape(word).replace('\'', "'\\''"))
+}
+
 /// A number and what it counts: `1 file`, `2 files`.
 #[must_use]
 pub fn count(number: u64, one: &str) -> String {
@@ -168,6 +179,20 @@ mod tests {
         assert_eq!(escape("plain ünï"), "plain ünï");
         assert_eq!(escape("a\x1b[2Jb\r\n"), "a\\u{1b}[2Jb\\r\\n");
         assert_eq!(escape("evil\u{202e}gpj.exe"), "evil\\u{202e}gpj.exe");
+    }
+
+    #[test]
+    fn words_for_a_shell_are_quoted() {
+        for (word, quoted) in [
+            ("a/b-c.csv", "a/b-c.csv"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$(id)", "'$(id)'"),
+            ("", "''"),
+            ("~", "'~'"),
+        ] {
+            assert_eq!(shell(word), quoted, "{word}");
+        }
     }
 
     #[test]

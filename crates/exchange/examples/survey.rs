@@ -33,7 +33,10 @@ fn main() {
                     found.context,
                 );
                 for skipped in found.skipped.iter().take(SHOWN) {
-                    println!("    {:?} {} {}", skipped.line, skipped.path, skipped.why);
+                    println!("    {:?} {} `{}` {}", skipped.line, skipped.path, skipped.value, skipped.why);
+                }
+                for noted in found.noted.iter().take(SHOWN) {
+                    println!("    noted {:?} {} `{}` {}", noted.line, noted.path, noted.value, noted.why);
                 }
             }
         }

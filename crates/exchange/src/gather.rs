@@ -95,12 +95,10 @@ pub(crate) fn list_uuid(org: &OrgId, source: &str, list: &str, bucket: &str) -> 
 /// among a file's reports has lost all its values.
 #[must_use]
 pub fn is_bucket_of(origin_id: &str, list: &str) -> bool {
-    origin_id
-        .rsplit_once('#')
-        .and_then(|(name, bits)| Some((name.strip_prefix(list_name(list).as_str())?, bits)))
-        .is_some_and(|(group, bits)| {
-            (group.is_empty() || group.starts_with('/')) && bits.bytes().all(|b| b == b'0' || b == b'1')
-        })
+    // The first bucket has no path.
+    let Some(rest) = origin_id.strip_prefix(list_name(list).as_str()) else { return false };
+    let (group, bits) = rest.rsplit_once('#').unwrap_or((rest, ""));
+    (group.is_empty() || group.starts_with('/')) && bits.bytes().all(|b| b == b'0' || b == b'1')
 }
 
 fn list_name(list: &str) -> String {
@@ -118,7 +116,7 @@ impl<'a> Draft<'a> {
         Self {
             shape: Shape::List,
             subject: list_uuid(&input.org, input.source, &list, ""),
-            title: names::one_line(&format!("{}: {}", input.source, input.name), LINE_MAX),
+            title: names::one_line(input.profile.title.as_deref().unwrap_or(input.name), LINE_MAX),
             origin: source_of(input, list),
             ..Self::empty()
         }
@@ -169,8 +167,9 @@ impl<'a> Draft<'a> {
         for original in &self.originals {
             kept[of_part(original)].push(original);
         }
+        let digits = parts.iter().map(|part| part.name().len()).max().unwrap_or(0);
         for (part, kept) in parts.iter().zip(kept) {
-            let mut report = self.part(input, part, &kept);
+            let mut report = self.part(input, part, digits, &kept);
             if self.original_form != OriginalForm::None {
                 self.attach(&mut report, &kept, found);
             }
@@ -184,24 +183,20 @@ impl<'a> Draft<'a> {
         values.filter_map(|indicator| Some((indicator.id?, place(&indicator.what)))).collect()
     }
 
-    /// A part without its originals.
-    fn part(&self, input: &Input<'_>, part: &Part, kept: &[&Kept<'_>]) -> Imported {
+    /// A part without its originals. `digits` is how long the longest path of a part is.
+    fn part(&self, input: &Input<'_>, part: &Part, digits: usize, kept: &[&Kept<'_>]) -> Imported {
         let name = part.name();
-        let (subject, id) = match self.shape {
-            Shape::List => (
-                list_uuid(&input.org, input.source, &self.origin.id, &name),
-                format!("{}#{name}", self.origin.id),
-            ),
-            Shape::Report if name.is_empty() => (self.subject, self.origin.id.clone()),
-            Shape::Report => {
-                (Uuid::new_v5(&self.subject, name.as_bytes()), format!("{}#{name}", self.origin.id))
-            }
+        let subject = match self.shape {
+            Shape::List => list_uuid(&input.org, input.source, &self.origin.id, &name),
+            Shape::Report if name.is_empty() => self.subject,
+            Shape::Report => Uuid::new_v5(&self.subject, name.as_bytes()),
         };
+        let id = if name.is_empty() { self.origin.id.clone() } else { format!("{}#{name}", self.origin.id) };
         let newest = kept.iter().map(|kept| kept.modified).max().unwrap_or(0);
-        let title = if name.is_empty() {
+        let title = if digits == 0 {
             names::one_line(&self.title, LINE_MAX)
         } else {
-            format!("{} (part {name})", names::one_line(&self.title, LINE_MAX - 80))
+            format!("{} (part {name:0<digits$})", names::one_line(&self.title, LINE_MAX - 80))
         };
         let mut report = Imported {
             subject: Subject(subject.into_bytes()),
@@ -248,7 +243,8 @@ impl<'a> Draft<'a> {
 }
 
 fn source_of(input: &Input<'_>, id: String) -> Source {
-    Source { name: names::one_line(input.source, LINE_MAX), org: None, id, record: None }
+    let name = input.profile.name.as_deref().unwrap_or(input.source);
+    Source { name: names::one_line(name, LINE_MAX), org: None, id, record: None }
 }
 
 /// About what a draft encodes to.
@@ -451,9 +447,12 @@ mod tests {
         assert_eq!(names, ["", "01", "1", "11"]);
         let subject = list_subject(&OrgId([7; 32]), "feed", "list.txt", "01");
         assert_eq!(subject.to_string(), "14a15b0a-2219-56d9-bd53-8e3bdfb6931d");
-        assert!(is_bucket_of("list.txt#01", "list.txt") && is_bucket_of("list.txt#", "list.txt"));
-        assert!(is_bucket_of("list.txt/tlp:green#", "list.txt"));
-        assert!(!is_bucket_of("list.txt", "list.txt") && !is_bucket_of("other#01", "list.txt"));
+        assert!(is_bucket_of("list.txt#01", "list.txt") && is_bucket_of("list.txt", "list.txt"));
+        assert!(
+            is_bucket_of("list.txt/tlp:green", "list.txt")
+                && is_bucket_of("list.txt/tlp:green#1", "list.txt")
+        );
+        assert!(!is_bucket_of("list.txt2", "list.txt") && !is_bucket_of("other#01", "list.txt"));
     }
 
     #[test]
@@ -481,7 +480,7 @@ mod tests {
         b.valid_from = 3;
         b.confidence = Some(70);
         b.comment = "note".to_owned();
-        b.kind = names::kind(7);
+        b.kind = names::kind_numbered(7);
         let (merged, count) = merged(vec![a, b]);
         assert_eq!((merged.len(), count), (1, 1));
         assert_eq!((merged[0].valid_from, merged[0].confidence, merged[0].kind.kind), (3, Some(70), 7));

@@ -3,10 +3,12 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::{Found, ImportError};
+use crate::{Found, ImportError, names};
 
 /// How far into a file the formats look to recognise it, in bytes.
 const HEAD: usize = 64 << 10;
+/// Most bytes of the parser's words that are kept, of what it read and of what it expected.
+const SAID_MAX: usize = 100;
 /// How many lines tell whether a file has one document a line.
 const LINES_SEEN: usize = 20;
 
@@ -34,7 +36,7 @@ pub(crate) fn documents<'a>(
 ) -> Result<Vec<(Option<u64>, &'a RawValue)>, ImportError> {
     match serde_json::from_slice(bytes) {
         Ok(document) => return Ok(vec![(None, document)]),
-        Err(source) if !has_one_a_line(bytes) => return Err(broken(source)),
+        Err(error) if !has_one_a_line(bytes) => return Err(broken(&error)),
         Err(_) => {}
     }
     let mut documents = Vec::new();
@@ -70,17 +72,19 @@ fn has_one_a_line(bytes: &[u8]) -> bool {
     seen >= 2 && whole >= 1 && whole * 2 >= seen
 }
 
-fn broken(source: serde_json::Error) -> ImportError {
-    ImportError::Json { line: source.line(), column: source.column(), why: said(&source), source }
+fn broken(error: &serde_json::Error) -> ImportError {
+    ImportError::Json { line: error.line(), column: error.column(), why: said(error) }
 }
 
-/// What the parser says, without the place that the message tells by itself.
+/// What the parser says, without the place that the message tells by itself. It quotes what it read, be it a text of
+/// megabytes: only the beginning is kept, and the end, which says what was expected.
 fn said(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
-    }
+    let text = text.rfind(" at line ").map_or(&*text, |at| &text[..at]);
+    let Some((head, expected)) = text.rsplit_once(", expected ") else {
+        return names::one_line(text, SAID_MAX);
+    };
+    format!("{}, expected {}", names::one_line(head, SAID_MAX), names::one_line(expected, SAID_MAX))
 }
 
 /// The value of a raw one, with nesting bounded (128).
@@ -154,6 +158,21 @@ mod tests {
             let documents = documents(text.as_bytes(), &mut Found::default()).unwrap();
             assert_eq!(documents.len(), 1, "{text}");
         }
+    }
+
+    #[test]
+    fn a_long_text_is_not_quoted_whole() {
+        let long = format!("[\"{}\"]", "a".repeat(1 << 20));
+        let mut found = Found::default();
+        let lines = format!("{{\"a\":1}}\n\"{}\u{1b}\"\n", "a".repeat(1 << 20));
+        documents(lines.as_bytes(), &mut found).unwrap();
+        assert!(found.skipped.iter().all(|skipped| skipped.why.len() < 300));
+        let raw: &RawValue = serde_json::from_str(&long).unwrap();
+        let why = object(raw).unwrap_err();
+        assert!(why.len() < 300 && why.contains("expected a map"), "{why}");
+        let text: &RawValue = serde_json::from_str(&long[1..long.len() - 1]).unwrap();
+        let why = object(text).unwrap_err();
+        assert!(why.len() < 300 && why.ends_with("expected a map"), "{why}");
     }
 
     #[test]

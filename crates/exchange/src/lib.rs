@@ -15,6 +15,7 @@
 
 mod changes;
 pub mod csv;
+mod fault;
 mod gather;
 mod json;
 pub mod list;
@@ -23,6 +24,7 @@ pub mod misp;
 mod names;
 pub mod profile;
 pub mod stix;
+mod unmatched;
 mod when;
 
 use std::collections::BTreeMap;
@@ -34,10 +36,13 @@ pub use changes::{Changes, changes};
 pub use gather::{is_bucket_of, list_subject};
 pub use marking::PartialMarking;
 pub use profile::Profile;
+pub use unmatched::{well_known, why_unmatched};
+
+use fault::Fault;
 
 /// Largest file that is imported, in bytes.
 pub const FILE_MAX: usize = 256 << 20;
-/// How many of what was left out are told one by one; the rest is counted.
+/// How many of what was left out, and of what was taken otherwise than it says, are told one by one; the rest is counted.
 pub const SKIPPED_MAX: usize = 1_000;
 
 /// One file to be imported.
@@ -46,9 +51,10 @@ pub struct Input<'a> {
     /// The content, at most [`FILE_MAX`] bytes.
     pub bytes: &'a [u8],
     /// The file's name. With `source` it identifies a list that has no ids of its own, so it must be the same the
-    /// next time: a name, not a path of this machine.
+    /// next time: a name, not a path of this machine. It is the title of such a list.
     pub name: &'a str,
-    /// Name of the source: the profile's, else the folder's or whatever the operator called it.
+    /// Name of the source: the profile's, else the folder's or whatever the operator called it. What goes out as the
+    /// origin is the profile's `name`, else this.
     pub source: &'a str,
     /// The importing org: the namespace of made-up subjects.
     pub org: OrgId,
@@ -80,6 +86,9 @@ pub struct Found {
     pub reports: Vec<Imported>,
     /// What was left out, in order, at most [`SKIPPED_MAX`]; `counts.skipped` has them all.
     pub skipped: Vec<Skipped>,
+    /// What was taken otherwise than it is written, or was taken back by its source, in order, at most [`SKIPPED_MAX`];
+    /// `counts.noted` has them all.
+    pub noted: Vec<Skipped>,
     /// What is kept in an original and is no indicator, by type: free texts, links, ports. How many of each.
     pub context: BTreeMap<String, u64>,
     /// Totals.
@@ -99,20 +108,24 @@ pub struct Counts {
     pub withdrawn: u64,
     /// Objects or lines left out because something is wrong with them.
     pub skipped: u64,
+    /// What was taken otherwise than it is written, or was taken back by its source.
+    pub noted: u64,
     /// Reports whose original objects were too large to be kept beside their indicators.
     pub originals_dropped: u64,
     /// Objects with a marking-definition that is not in the file and that no standard defines.
     pub unknown_markings: u64,
 }
 
-/// Something that was left out.
+/// Something that was left out, or taken otherwise than it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
     /// Its line, from 1, where the format has lines.
     pub line: Option<u64>,
     /// Which object and field; may be empty where the line says it. Fit for a terminal.
     pub path: String,
-    /// What is wrong and how to mend it. Fit for a terminal.
+    /// The beginning of the value that is wrong; empty where the place says it. Fit for a terminal.
+    pub value: String,
+    /// What is wrong and how to mend it, without the value: the same for all with this fault. Fit for a terminal.
     pub why: String,
 }
 
@@ -162,11 +175,8 @@ pub enum ImportError {
         line: usize,
         /// From 1.
         column: usize,
-        /// What the parser says.
+        /// What the parser says, cut: its own words quote what it read, whole.
         why: String,
-        /// The parser's error.
-        #[source]
-        source: serde_json::Error,
     },
     /// JSON of another shape.
     #[error("the file is JSON but holds {0}; tocsin reads {names}", names = format_names())]
@@ -233,10 +243,18 @@ pub(crate) fn format_names() -> String {
 
 impl Found {
     /// Leaves something out, and says why.
-    pub(crate) fn skip(&mut self, line: Option<u64>, path: &str, why: impl std::fmt::Display) {
+    pub(crate) fn skip(&mut self, line: Option<u64>, path: &str, why: impl Into<Fault>) {
         self.counts.skipped += 1;
         if self.skipped.len() < SKIPPED_MAX {
-            self.skipped.push(Skipped { line, path: names::one_line(path, 120), why: why.to_string() });
+            self.skipped.push(told(line, path, why.into()));
+        }
+    }
+
+    /// Takes something otherwise than it is written, or not at all because its source took it back, and says so.
+    pub(crate) fn note(&mut self, line: Option<u64>, path: &str, why: impl Into<Fault>) {
+        self.counts.noted += 1;
+        if self.noted.len() < SKIPPED_MAX {
+            self.noted.push(told(line, path, why.into()));
         }
     }
 
@@ -251,6 +269,10 @@ impl Found {
         };
         *self.context.entry(what).or_default() += 1;
     }
+}
+
+fn told(line: Option<u64>, path: &str, fault: Fault) -> Skipped {
+    Skipped { line, path: names::one_line(path, 120), value: fault.value, why: fault.why }
 }
 
 impl std::fmt::Debug for Format {

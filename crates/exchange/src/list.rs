@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use tocsin_record::body::report::Indicator;
 use tocsin_record::observable::{Observable, detect};
 
+use crate::fault::Fault;
 use crate::gather::Draft;
 use crate::{Format, Found, ImportError, Input, PartialMarking, json, names};
 
@@ -101,7 +102,7 @@ fn mark(marking: &mut PartialMarking, comment: &str) {
 }
 
 /// The value of a line and what else stands in it.
-fn value<'t>(input: &Input<'_>, text: &'t str) -> Result<(Observable, &'t str), String> {
+fn value<'t>(input: &Input<'_>, text: &'t str) -> Result<(Observable, &'t str), Fault> {
     let mut words = text.splitn(2, char::is_whitespace);
     let (first, rest) = (words.next().unwrap_or_default(), words.next().unwrap_or_default().trim());
     let (text, rest) = if SINKS.contains(&first) && !rest.is_empty() {
@@ -115,9 +116,10 @@ fn value<'t>(input: &Input<'_>, text: &'t str) -> Result<(Observable, &'t str), 
         (Cow::Borrowed(text), "")
     };
     match input.profile.value_type {
-        Some(row) => row.parse(&text).map_err(|error| error.to_string()),
+        Some(row) => row.parse(&text).map_err(Fault::from),
         None => detect(&text).map(|found| found.observable).map_err(|error| {
-            format!("{error}; where all values are of one type, say it as `type` in the source's profile")
+            let hint = "where all values of a list are of one type, say it as `type` in the source's profile";
+            Fault::of(error.value(), format!("{}; {hint}", error.reason()))
         }),
     }
     .map(|what| (what, rest))

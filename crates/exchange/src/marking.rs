@@ -120,18 +120,12 @@ pub fn personal_default(indicators: &[Indicator]) -> Personal {
         .unwrap_or_default()
 }
 
-/// What a marking lacks to be shared at all: personal data needs a purpose and a retention. For a summary.
+/// What a marking lacks to be shared at all, by the keys of profiles: personal data needs `purposes` and `retention`.
 #[must_use]
-pub fn lacks(marking: &Marking) -> Option<&'static str> {
+pub fn lacks(marking: &Marking) -> Vec<&'static str> {
+    let lacking = [("purposes", marking.purposes.is_empty()), ("retention", marking.retain_until.is_none())];
     let needs = marking.personal == Personal::Yes;
-    match (needs, marking.purposes.is_empty(), marking.retain_until.is_none()) {
-        (true, true, true) => {
-            Some("it holds personal data: give `purposes` and `retention` in the source's profile")
-        }
-        (true, true, false) => Some("it holds personal data: give `purposes` in the source's profile"),
-        (true, false, true) => Some("it holds personal data: give `retention` in the source's profile"),
-        _ => None,
-    }
+    lacking.into_iter().filter(|(_, lacking)| needs && *lacking).map(|(name, _)| name).collect()
 }
 
 #[cfg(test)]
@@ -197,10 +191,10 @@ mod tests {
         let flag = Terms { tlp: Some(Tlp::Green), ..Terms::default() };
         let marking = resolve_marking(&none, &none, &Profile::default(), &flag, &mail, 0).unwrap();
         assert_eq!(marking.personal, Personal::Yes);
-        assert!(lacks(&marking).unwrap().contains("`purposes` and `retention`"));
+        assert_eq!(lacks(&marking), ["purposes", "retention"]);
         let profile = Profile::parse("purposes = ['network-defence']\nretention = '90d'").unwrap();
         let marking = resolve_marking(&none, &none, &profile, &flag, &mail, 1_000).unwrap();
         assert_eq!(marking.retain_until, Some(90 * 86_400_000 + 1_000));
-        assert_eq!((lacks(&marking), marking.check()), (None, Ok(())));
+        assert_eq!((lacks(&marking), marking.check()), (vec![], Ok(())));
     }
 }

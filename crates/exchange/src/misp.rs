@@ -14,6 +14,7 @@ use tocsin_record::marking::Tlp;
 use tocsin_record::observable::{self, Observable, ParseError, kind};
 use uuid::Uuid;
 
+use crate::fault::Fault;
 use crate::gather::{Draft, Kept, OriginalForm, list_uuid};
 use crate::{Format, Found, ImportError, Input, PartialMarking, json, names, when};
 
@@ -241,7 +242,7 @@ impl Event<'_, '_> {
         &mut self,
         attribute: &Map<String, Value>,
         event_confidence: Option<u8>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Fault> {
         let name = json::text(attribute, "type").ok_or("it has no `type`")?;
         let value = json::scalar(attribute, "value").ok_or("it has no `value`")?;
         let values = match names::pattern_language(name) {
@@ -249,7 +250,9 @@ impl Event<'_, '_> {
                 vec![Observable { kind: language, value: value.as_bytes().to_vec() }]
             }
             Some(_) => {
-                return Err(format!("its rule has {} bytes; at most {TEXT_MAX} are taken", value.len()));
+                return Err(
+                    format!("its rule has {} bytes; at most {TEXT_MAX} are taken", value.len()).into()
+                );
             }
             None => match observable::from_misp(name, &value) {
                 Ok(values) => values,
@@ -257,17 +260,28 @@ impl Event<'_, '_> {
                     self.found.keep_as_context(name);
                     return Ok(());
                 }
-                Err(error) => return Err(error.to_string()),
+                Err(error) => return Err(error.into()),
             },
         };
+        let at = json::text(attribute, "uuid").unwrap_or("Attribute without uuid");
+        if let [one] = values.as_slice()
+            && names::pattern_language(name).is_none()
+            && !names::misp_agrees(name, one)
+        {
+            self.found.note(self.line, at, Fault::of(&value, names::other_type(name, one)));
+        }
         let own_tags = || tags(attribute).filter(|tag| !is_handling(tag));
         // Without `to_ids` an attribute is context: known here, and not said to be malicious.
         let said = match json::flag(attribute, "to_ids") {
-            Some(true) => self.input.profile.kind.clone().unwrap_or_else(|| names::kind(MALICIOUS)),
+            Some(true) => self.input.profile.kind.clone().unwrap_or_else(|| names::kind_numbered(MALICIOUS)),
             _ => names::unknown_kind(),
         };
         let kind = names::refined(said, own_tags());
-        let time = |field| json::scalar(attribute, field).and_then(|text| when::millis(&text)).unwrap_or(0);
+        let first_seen = json::scalar(attribute, "first_seen");
+        let since = first_seen.as_deref().map(when::millis);
+        if let (Some(text), Some(None)) = (&first_seen, since) {
+            self.found.note(self.line, at, Fault::of(text, when::UNREADABLE));
+        }
         let id = json::text(attribute, "uuid").and_then(|uuid| Uuid::parse_str(uuid).ok());
         let comment = json::text(attribute, "comment");
         let several = values.len() > 1;
@@ -275,7 +289,7 @@ impl Event<'_, '_> {
             // Beside its hash a file name is a description: alone it would hit every file so called.
             kind: if several && what.kind == kind::FILENAME { names::unknown_kind() } else { kind.clone() },
             confidence: confidence(attribute).or(event_confidence),
-            valid_from: time("first_seen"),
+            valid_from: since.flatten().unwrap_or(0),
             id: id.map(|id| id.into_bytes()),
             comment: names::comment(comment, own_tags()),
             ..names::plain_indicator(what)
@@ -455,7 +469,21 @@ mod tests {
         assert!(found.reports[0].indicators[5].is_pattern());
         assert_eq!(found.context.get("text"), Some(&1));
         assert_eq!((found.counts.seen, found.counts.withdrawn, found.counts.skipped), (10, 1, 3));
-        assert!(found.skipped[0].path == "u-1" && found.skipped[0].why.contains("not a hash"));
+        assert!(found.skipped[0].path == "u-1" && found.skipped[0].value == "not a hash");
+    }
+
+    #[test]
+    fn what_is_taken_otherwise_is_told() {
+        let attributes = [
+            r#"{"uuid":"u-1","type":"domain","value":"192.0.2.7","to_ids":true}"#,
+            r#"{"uuid":"u-2","type":"domain","value":"a.example","first_seen":"last week"}"#,
+            r#"{"uuid":"u-3","type":"ip-dst","value":"192.0.2.8","first_seen":"2026-01-01"}"#,
+            r#"{"uuid":"u-4","type":"yara","value":"rule a {}"}"#,
+        ];
+        let found = import(&event(3, &[], &attributes.join(",")));
+        let told: Vec<_> = found.noted.iter().map(|note| (&*note.path, &*note.value)).collect();
+        assert_eq!(told, [("u-1", "192.0.2.7"), ("u-2", "last week")]);
+        assert_eq!((found.counts.indicators, found.counts.skipped), (4, 0));
     }
 
     #[test]

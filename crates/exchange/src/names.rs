@@ -2,7 +2,9 @@
 
 use tocsin_record::body::report::{INDICATOR_KINDS, Indicator, PATTERNS};
 use tocsin_record::marking::Code;
-use tocsin_record::observable::{self, Observable, Type, detect};
+use tocsin_record::observable::{self, Observable, Type, detect, kind};
+
+use crate::fault::Fault;
 
 /// Longest comment of an indicator, in bytes: enough for a line; originals keep the rest.
 pub(crate) const COMMENT_MAX: usize = 300;
@@ -63,7 +65,7 @@ pub(crate) fn unknown_kind() -> Code {
 }
 
 /// A kind by its number in the table.
-pub(crate) fn kind(number: u16) -> Code {
+pub(crate) fn kind_numbered(number: u16) -> Code {
     Code { kind: number, value: Vec::new() }
 }
 
@@ -71,7 +73,7 @@ pub(crate) fn kind(number: u16) -> Code {
 pub(crate) fn kind_named(name: &str) -> Option<Code> {
     let name = name.trim().trim_start_matches('#').to_ascii_lowercase();
     let name = KIND_WORDS.iter().find(|(word, _)| *word == name).map_or(&*name, |(_, kind)| kind);
-    INDICATOR_KINDS.iter().find(|(_, known)| *known == name).map(|(number, _)| kind(*number))
+    INDICATOR_KINDS.iter().find(|(_, known)| *known == name).map(|(number, _)| kind_numbered(*number))
 }
 
 /// An indicator of a value about which nothing else is said.
@@ -168,20 +170,53 @@ fn word(name: &str) -> Option<Named> {
 impl Named {
     /// The observables of a value that is said to be of this type. A value that is none, but is clearly of another
     /// type, is taken as what it is.
-    pub(crate) fn read(self, value: &str) -> Result<Vec<Observable>, String> {
+    pub(crate) fn read(self, value: &str) -> Result<Vec<Observable>, Fault> {
         let typed = match self {
             Self::Misp(name) => observable::from_misp(name, value),
             Self::Own(name) => Observable::parse(name, value).map(|one| vec![one]),
             Self::Package(ecosystem) => observable::package(ecosystem, value, "").map(|one| vec![one]),
             Self::Hash => {
-                return detect(value).map(|found| vec![found.observable]).map_err(|e| e.to_string());
+                return detect(value).map(|found| vec![found.observable]).map_err(Fault::from);
             }
         };
         typed.or_else(|error| match detect(value) {
             Ok(found) => Ok(vec![found.observable]),
-            Err(_) => Err(error.to_string()),
+            Err(_) => Err(error.into()),
         })
     }
+
+    /// The type that is said where the value is clearly of another; `None` if they agree.
+    pub(crate) fn contradicted(self, found: &Observable) -> Option<&'static str> {
+        let hash = [kind::MD5, kind::SHA1, kind::SHA256, kind::SHA512];
+        let (said, agrees) = match self {
+            Self::Misp(name) => (name, misp_agrees(name, found)),
+            Self::Own(name) => (name, Type::by_name(name).is_none_or(|row| same_family(row.id, found.kind))),
+            Self::Package(name) => (name, found.kind == kind::PACKAGE),
+            Self::Hash => ("hash", hash.contains(&found.kind)),
+        };
+        (!agrees).then_some(said)
+    }
+}
+
+/// Whether a value is of a type that a MISP attribute type holds; composite types and those of accounts hold several.
+pub(crate) fn misp_agrees(name: &str, found: &Observable) -> bool {
+    let mut rows = Type::by_misp(name).peekable();
+    name.contains('|') || rows.peek().is_none() || rows.any(|row| same_family(row.id, found.kind))
+}
+
+/// What is said of a value that is of another type than its source says.
+pub(crate) fn other_type(said: &str, value: &Observable) -> String {
+    format!("it is said to be `{said}` and is `{}`: it was imported as what it is", value.type_name())
+}
+
+/// Whether two types are one for what a source says: an address is a network of one.
+fn same_family(said: u16, found: u16) -> bool {
+    let family = |id| match id {
+        kind::IPV4_NET => kind::IPV4,
+        kind::IPV6_NET => kind::IPV6,
+        id => id,
+    };
+    family(said) == family(found)
 }
 
 /// The comment of an indicator: what the source says of it, then its tags.

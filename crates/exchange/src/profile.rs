@@ -13,6 +13,8 @@ use crate::{FORMATS, format_names, names};
 pub struct Profile {
     /// What the source is called in the origin of its records.
     pub name: Option<String>,
+    /// Title of lists, which have none of their own; the file's name if not said.
+    pub title: Option<String>,
     /// The handling of what carries none.
     pub terms: Terms,
     /// At least this; the types of the indicators may say more.
@@ -73,6 +75,7 @@ pub enum ProfileError {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
     name: Option<String>,
+    title: Option<String>,
     tlp: Option<String>,
     pap: Option<String>,
     #[serde(default)]
@@ -127,6 +130,7 @@ impl Profile {
         };
         Ok(Self {
             name: file.name,
+            title: file.title,
             terms: Terms {
                 tlp: parsed("tlp", file.tlp, str::parse::<Tlp>)?,
                 pap: parsed("pap", file.pap, str::parse::<Pap>)?,

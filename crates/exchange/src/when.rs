@@ -3,6 +3,9 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+/// What is said of a time that cannot be read.
+pub(crate) const UNREADABLE: &str = "it is no date that can be read (write 2026-01-31 or 2026-01-31T12:00:00Z): the value was imported without it";
+
 /// RFC 3339, the same with a space and without a zone (then UTC), a bare date, or seconds or milliseconds since 1970.
 /// `None` for anything else and for what lies before 1970.
 pub(crate) fn millis(text: &str) -> Option<u64> {

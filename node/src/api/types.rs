@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::clock;
 
 pub use requests::{
-    Imported, MarkingWords, NewRecord, PublishRequest, Published, RetractRequest, ShareRequest, Skipped,
+    Advice, Imported, MarkingWords, NewRecord, PublishRequest, Published, RetractRequest, ShareRequest,
+    Skipped,
 };
 pub use status::{Log, Partner, Peer, PolicyStatus, Queues, ReceiptOf, Silent, Status, StoreStatus};
 
@@ -56,6 +57,9 @@ pub struct Fault {
 pub struct LookupRequest {
     /// The values as people write them, at most 10,000.
     pub values: Vec<String>,
+    /// The type of all values, by its name in the observable table, where it is not to be found by itself.
+    #[serde(default, rename = "type")]
+    pub value_type: Option<String>,
     /// Also answer with records that are held.
     #[serde(default)]
     pub held: bool,

@@ -8,9 +8,13 @@ use tocsin_exchange::marking::Terms;
 use tocsin_exchange::profile::duration_ms;
 use tocsin_record::marking::Code;
 
-use super::{Context, done};
-use crate::import::{Importer, Progress, Summary};
+use super::{Context, advice_text};
+use crate::import::{Importer, Progress, Reason, Summary, Went};
 use crate::term::{self, Style};
+
+/// Explanations that are shown of one file, and lines of each, unless all are wanted.
+const GROUPS_SHOWN: usize = 5;
+const LINES_SHOWN: usize = 5;
 
 /// Take in indicators from files: STIX 2.1 bundles, MISP events, CSV, plain lists.
 ///
@@ -19,16 +23,24 @@ use crate::term::{self, Style};
 /// (HOME/sources/NAME.toml), else from --tlp; what has none stays local, and the summary tells how to mark it.
 /// The same file twice changes nothing, and an edited report becomes a new version with what changed.
 ///
-/// The source is the folder's name, or --source: it and the file's name identify lists, so keep them the same.
+/// A list has no title of its own: its file's name becomes the title that partners see, unless --title or the profile
+/// says another. Its origin is --source, or the profile's `name`, else the file's name. The source is --source, or the
+/// folder's name: it and the file's name identify a list, so keep them the same. The folder's name is told to nobody.
+///
+/// A marking once said stays: importing a file again without --tlp does not take it back.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 A profile, HOME/sources/feed-x.toml (all keys may be left out):
   tlp = \"GREEN\"           pap = \"AMBER\"        retention = \"90d\"
   purposes = [\"network-defence\"]                confidence = 60
+  name = \"Feed X\"         title = \"Scanners\"     type = \"domain\"
+
+Exit code: 0 all well; 3 something was left out, not read, or not shared as wanted; 2 nothing could be read, or error.
+What its source took back, and what was taken otherwise than it is written, is told and is no failure.
 
 Examples:
   tocsin import bundle.json
-  tocsin import ./feeds --source feed-x --dry-run
+  tocsin import ./feeds --source feed-x --title 'Feed X, daily' --dry-run
   tocsin import misp-events/ --tlp green --share mesh")]
 pub struct Args {
     /// Files, or folders with files
@@ -40,6 +52,9 @@ pub struct Args {
     /// Name of the source, and of its profile in HOME/sources
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
+    /// Title of lists, which have none of their own (default: the file's name)
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
     /// TLP of what carries no marking
     #[arg(long, value_name = "TLP")]
     tlp: Option<String>,
@@ -96,6 +111,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let mut importer = Importer::new(&home, context.client(), args.source.as_deref(), terms)
         .context("nothing was imported")?;
     importer.share = args.share.clone();
+    importer.title = args.title.clone();
     importer.dry_run = args.dry_run;
     let files = crate::import::files(&args.paths)?;
     if files.is_empty() {
@@ -105,7 +121,11 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let summary = importer.run(&files, &bar)?;
     bar.0.finish_and_clear();
     context.print(&summary, || text(&summary, &context.home, &args))?;
-    done()
+    Ok(match summary.went() {
+        Went::Well => ExitCode::SUCCESS,
+        Went::Partly => ExitCode::from(3),
+        Went::Nothing => ExitCode::from(2),
+    })
 }
 
 /// A progress bar, where someone looks.
@@ -135,7 +155,7 @@ impl Progress for Bar {
 }
 
 fn text(summary: &Summary, home: &Path, args: &Args) -> String {
-    let Args { paths, dry_run, share, verbose, .. } = args;
+    let Args { dry_run, share, verbose, .. } = args;
     let total = &summary.total;
     let mut out = format!(
         "{}{}: {}, {} changed, {} unchanged; {} written",
@@ -149,40 +169,148 @@ fn text(summary: &Summary, home: &Path, args: &Args) -> String {
     if let Some(circle) = share {
         out.push_str(&format!("; {} shared in {circle}", total.shared));
     }
+    out.push_str(&advice_text(&total.unmatched, &total.well_known));
+    if let Some(source) = &summary.no_profile {
+        out.push_str(&format!(
+            "\nthe source `{source}` has no profile {}: nothing is known of it beforehand",
+            term::escape(&home.join("sources").join(format!("{source}.toml")).display().to_string())
+        ));
+    }
     for file in &summary.files {
+        let name = term::escape(&file.file);
         if let Some(error) = &file.error {
-            out.push_str(&format!(
-                "\n{} {}: {}",
-                term::paint(Style::Bad, "not read"),
-                term::escape(&file.file),
-                term::escape(error)
-            ));
+            let word = term::paint(Style::Bad, "not read");
+            out.push_str(&format!("\n{word} {name}: {}", term::escape(error)));
             continue;
         }
         if file.skipped > 0 {
             let word = term::paint(Style::Warn, "left out");
-            out.push_str(&format!("\n{word} {} of {}:", file.skipped, term::escape(&file.file)));
-            let most = if *verbose { usize::MAX } else { 5 };
-            for skipped in file.reasons.iter().take(most) {
-                out.push_str(&format!("\n  {}: {}", term::escape(&skipped.what), term::escape(&skipped.why)));
-            }
-            let more = file.skipped.saturating_sub(file.reasons.len().min(most) as u64);
-            if more > 0 {
-                out.push_str(&format!("\n  ... and {more} more (--verbose)"));
-            }
+            out.push_str(&format!("\n{word} {} of {name}:", file.skipped));
+            out.push_str(&grouped(&file.reasons, file.skipped, *verbose));
+        }
+        if file.noted > 0 {
+            let word = term::paint(Style::Warn, "note");
+            out.push_str(&format!("\n{word} {} of {name}:", file.noted));
+            out.push_str(&grouped(&file.notes, file.noted, *verbose));
         }
     }
-    for skipped in total.skipped.iter().take(if *verbose { usize::MAX } else { 10 }) {
-        out.push_str(&format!("\nreport {}: {}", skipped.what, term::escape(&skipped.why)));
+    let left: Vec<Reason> = total
+        .skipped
+        .iter()
+        .map(|left| Reason { what: left.what.clone(), why: left.why.clone(), ..Reason::default() })
+        .collect();
+    if !left.is_empty() {
+        out.push_str(&format!("\n{}:", term::count(left.len() as u64, "report")));
+        out.push_str(&grouped(&left, left.len() as u64, *verbose));
     }
     if total.unmarked > 0 {
-        let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         out.push_str(&format!(
-            "\n{} without a marking: not to be shared. To mark: tocsin --home {} import {} --tlp green",
+            "\n{} without a marking: not to be shared. To mark: {}",
             term::count(total.unmarked, "report"),
-            term::escape(&home.display().to_string()),
-            term::escape(&paths.join(" ")),
+            to_mark(home, args),
         ));
     }
     out
+}
+
+/// One explanation once, then the lines that it is about; of each the first few, unless all are wanted.
+fn grouped(reasons: &[Reason], all: u64, verbose: bool) -> String {
+    let mut groups: Vec<(&str, Vec<&Reason>)> = Vec::new();
+    for reason in reasons {
+        match groups.iter_mut().find(|(why, _)| *why == reason.why) {
+            Some((_, group)) => group.push(reason),
+            None => groups.push((&reason.why, vec![reason])),
+        }
+    }
+    let (most_groups, most) = if verbose { (usize::MAX, usize::MAX) } else { (GROUPS_SHOWN, LINES_SHOWN) };
+    let mut out = String::new();
+    let mut told = 0;
+    for (why, group) in groups.iter().take(most_groups) {
+        out.push_str(&format!("\n  {}", term::escape(why)));
+        for reason in group.iter().take(most) {
+            told += 1;
+            out.push_str(&format!("\n    {}", term::escape(&reason.what)));
+            if !reason.value.is_empty() {
+                out.push_str(&format!(": `{}`", term::escape(&reason.value)));
+            }
+        }
+        if group.len() > most {
+            let more = group.len() - most;
+            told += more as u64;
+            out.push_str(&format!("\n    ... and {more} more (--verbose)"));
+        }
+    }
+    if all > told {
+        out.push_str(&format!(
+            "\n  ... and {} more{}",
+            all - told,
+            if verbose { "" } else { " (--verbose)" }
+        ));
+    }
+    out
+}
+
+/// The same import with a marking, fit to be pasted into a shell.
+fn to_mark(home: &Path, args: &Args) -> String {
+    let mut words =
+        vec!["tocsin".to_owned(), "--home".to_owned(), home.display().to_string(), "import".to_owned()];
+    words.extend(args.paths.iter().map(|path| {
+        let path = path.display().to_string();
+        if path.starts_with('-') { format!("./{path}") } else { path }
+    }));
+    let flags = [
+        ("--source", &args.source),
+        ("--title", &args.title),
+        ("--share", &args.share),
+        ("--pap", &args.pap),
+        ("--retention", &args.retention),
+        ("--legal-basis", &args.legal_basis),
+    ];
+    for (flag, value) in flags {
+        words.extend(value.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
+    }
+    words.extend(args.purposes.iter().flat_map(|name| ["--for-purpose".to_owned(), name.clone()]));
+    words.extend(["--tlp".to_owned(), "green".to_owned()]);
+    words.iter().map(|word| term::shell(word)).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(line: u32, value: &str, why: &str) -> Reason {
+        Reason { what: format!("line {line}"), value: value.to_owned(), why: why.to_owned() }
+    }
+
+    #[test]
+    fn an_explanation_stands_once() {
+        let reasons: Vec<Reason> =
+            (1..=9).map(|line| reason(line, "x", if line == 3 { "other" } else { "no type" })).collect();
+        let text = grouped(&reasons, 9, false);
+        assert_eq!(text.matches("no type").count(), 1, "{text}");
+        assert!(text.contains("line 1: `x`") && text.contains("and 3 more (--verbose)"), "{text}");
+        assert!(grouped(&reasons, 9, true).contains("line 9") && !text.contains("line 9"));
+    }
+
+    #[test]
+    fn the_hint_is_safe_to_paste() {
+        let args = Args {
+            paths: vec!["my feed/$(id).csv".into(), "-x".into()],
+            share: None,
+            source: Some("feed's".to_owned()),
+            title: None,
+            tlp: None,
+            pap: None,
+            purposes: vec![],
+            retention: None,
+            legal_basis: None,
+            dry_run: false,
+            verbose: false,
+        };
+        let text = to_mark(Path::new("/h o"), &args);
+        assert_eq!(
+            text,
+            r"tocsin --home '/h o' import 'my feed/$(id).csv' ./-x --source 'feed'\''s' --tlp green"
+        );
+    }
 }

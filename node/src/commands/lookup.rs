@@ -34,6 +34,9 @@ pub struct Args {
     /// Values; `-` reads them from standard input, one a line
     #[arg(required = true)]
     values: Vec<String>,
+    /// The type of the values, such as domain, url, filename, process (default: found by itself; a wrong one lists them)
+    #[arg(long = "type", value_name = "TYPE")]
+    value_type: Option<String>,
     /// Also answer with records that are held
     #[arg(long, value_name = "WHAT", value_parser = ["held"])]
     include: Option<String>,
@@ -57,6 +60,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
         }
         let request = LookupRequest {
             values: std::mem::take(values),
+            value_type: args.value_type.clone(),
             held: args.include.is_some(),
             max_age_ms: args.max_age,
             purpose: args.purpose.clone(),

@@ -29,7 +29,7 @@ use tocsin_record::keys::Secret;
 use zeroize::Zeroizing;
 
 use crate::api::client::Client;
-use crate::api::types::{MarkingWords, Published};
+use crate::api::types::{Advice, MarkingWords, Published};
 use crate::home::{Home, files, keys};
 use crate::term;
 
@@ -223,7 +223,29 @@ fn published_text(published: &Published, verb: &str) -> String {
     if lines.is_empty() {
         lines.push("nothing to do".to_owned());
     }
-    term_lines(&lines)
+    lines.extend(published.warnings.iter().map(|warning| format!("warning: {warning}")));
+    term_lines(&lines) + &advice_text(&published.unmatched, &published.well_known)
+}
+
+/// What is kept and matched against nothing, and what everybody has: lines that follow others.
+fn advice_text(unmatched: &[Advice], well_known: &[Advice]) -> String {
+    let mut out = String::new();
+    let mut tell = |list: &[Advice], what: &str| {
+        for advice in list {
+            let more = advice.count.saturating_sub(advice.values.len() as u64);
+            out.push_str(&format!(
+                "\n{} {} {what}, {}: {}{}",
+                term::paint(term::Style::Warn, "note:"),
+                advice.count,
+                term::escape(&advice.why),
+                term::escape(&advice.values.join(", ")),
+                if more > 0 { ", ..." } else { "" },
+            ));
+        }
+    };
+    tell(unmatched, "kept but matched against nothing");
+    tell(well_known, "matched as asked, though it is what everybody has");
+    out
 }
 
 fn term_lines(lines: &[String]) -> String {

@@ -19,9 +19,12 @@ Examples:
   tocsin publish 203.0.113.9 --tlp green --to mesh --kind command-and-control --confidence 80 --valid-for 30d
   tocsin publish 203.0.113.9 203.0.113.10 --tlp green --to mesh --replaces 3f9a12c4      (a correction)")]
 pub struct Args {
-    /// Values; the type of each is found by itself
+    /// Values, defanged or not
     #[arg(required = true)]
     values: Vec<String>,
+    /// The type of the values, such as domain, url, filename, process (default: found by itself; a wrong one lists them)
+    #[arg(long = "type", value_name = "TYPE")]
+    value_type: Option<String>,
     /// The circle: own or mesh
     #[arg(long = "to", value_name = "CIRCLE")]
     to: String,
@@ -53,6 +56,7 @@ pub struct Args {
 pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let request = PublishRequest {
         values: args.values,
+        value_type: args.value_type,
         circle: args.to,
         marking: args.marking.words(),
         kind: args.kind,

@@ -107,12 +107,15 @@ impl Node {
         let standing = versions.iter().rfind(|version| counts(version) && !superseded.contains(&version.id));
         let Some(standing) = standing else { return Ok(None) };
         let mut at = *standing;
+        let mut newest: Option<Report> = None;
         for _ in 0..VERSIONS_MAX {
             let Some(report) = self.report_at(at.place)? else {
                 return Ok(None);
             };
             if let Some(found) = report.indicators.iter().find(|indicator| indicator.what == *what).cloned() {
-                return Ok(Some((*standing, report, found)));
+                // The newest version tells how it may be handled, the one that has the value what it is about.
+                let Some(newest) = newest else { return Ok(Some((*standing, report, found))) };
+                return Ok(Some((*standing, Report { indicators: report.indicators, ..newest }, found)));
             }
             if report.extent == Extent::Whole || report.withdrawn.contains(what) {
                 return Ok(None);
@@ -120,6 +123,7 @@ impl Node {
             let before = at.supersedes.and_then(|id| versions.iter().find(|version| version.id == id));
             let Some(before) = before else { return Ok(None) };
             at = *before;
+            newest.get_or_insert(report);
         }
         Ok(None)
     }

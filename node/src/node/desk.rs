@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use bincode::{Decode, Encode};
 use tocsin_exchange::changes;
 use tocsin_exchange::marking::personal_default;
 use tocsin_policy::Question;
@@ -14,41 +13,83 @@ use tocsin_record::body::report::{
     Extent, INDICATOR_KINDS, INDICATORS_MAX, Indicator, Origin, Report, Source, Subject,
 };
 use tocsin_record::body::retraction::REASONS;
-use tocsin_record::marking::{Code, Marking, Tlp};
-use tocsin_record::observable;
+use tocsin_record::marking::{Code, Countries, Marking, Tlp};
 use tocsin_record::{CircleId, OrgId, RecordId};
 use tocsin_store::{RecordRef, Verdict};
 use uuid::Uuid;
 
+use super::advice::Told;
 use super::books::Whole;
-use super::{Node, NodeError, marking};
+use super::{Node, NodeError, lookup, marking};
 use crate::api::types::{
-    Imported, MarkingWords, NewRecord, PublishRequest, Published, RetractRequest, ShareRequest, Skipped,
+    MarkingWords, NewRecord, PublishRequest, Published, RetractRequest, ShareRequest, Skipped,
 };
 use crate::clock;
 
 /// Most bodies that go to the core in one request.
 const TOGETHER: usize = 64;
-/// Most reports in one import batch.
-pub const BATCH_MAX: usize = 4096;
 /// Namespace of the subjects under which other orgs' reports are passed on.
 const DERIVED: Uuid = Uuid::from_u128(0x7c1f_53b2_8e0d_4c55_9c6a_2b1d_7a40_e3f1);
 
-/// Reports from files, as the command line read them; salts and versions are filled in here.
-#[derive(Debug, Encode, Decode)]
-pub struct ImportBatch {
-    /// Another circle in which they are shared at once.
-    pub share: Option<String>,
-    /// Only say what would be done.
-    pub dry_run: bool,
-    /// The reports, whole.
-    pub reports: Vec<Report>,
+/// Why a report may not go to a circle.
+pub(super) enum NotFor {
+    /// It carries no marking.
+    Unmarked,
+    /// Its TLP is too strict while nothing is sealed.
+    Strict(Tlp),
+    /// It holds personal data and lacks these, by the keys of profiles.
+    Lacks(Vec<&'static str>),
+}
+
+impl NotFor {
+    /// In words of which the mending is a command's flags.
+    fn with_flags(&self) -> String {
+        match self {
+            Self::Unmarked => {
+                "what carries no marking is never shared: give --tlp (clear or green for the mesh)".to_owned()
+            }
+            Self::Strict(_) => self.what(),
+            Self::Lacks(lacks) => {
+                let flags =
+                    lacks.iter().map(|key| if *key == "purposes" { "--for-purpose" } else { "--retention" });
+                format!("{}: give {}", self.what(), flags.collect::<Vec<_>>().join(" and "))
+            }
+        }
+    }
+
+    /// Without a way out.
+    fn what(&self) -> String {
+        match self {
+            Self::Unmarked => "it carries no marking".to_owned(),
+            Self::Strict(tlp) => {
+                format!("{} stays in this org's own circle until sealing exists", tlp.label())
+            }
+            Self::Lacks(_) => "it holds personal data".to_owned(),
+        }
+    }
+
+    /// For what is imported: there it stays in the own circle.
+    pub(super) fn of_import(&self) -> String {
+        match self {
+            Self::Unmarked | Self::Strict(_) => self.what(),
+            Self::Lacks(lacks) => format!(
+                "{}: give `{}` in the source's profile, or --for-purpose and --retention, and import it again",
+                self.what(),
+                lacks.join("` and `")
+            ),
+        }
+    }
+
+    fn request(self) -> NodeError {
+        let own = if matches!(self, Self::Strict(_)) { ": use --to own" } else { "" };
+        NodeError::Request(format!("{}{own}", self.with_flags()))
+    }
 }
 
 /// A body to be written, and what is told of it.
-struct Piece {
-    circle: CircleId,
-    report: Report,
+pub(super) struct Piece {
+    pub(super) circle: CircleId,
+    pub(super) report: Report,
 }
 
 impl Node {
@@ -63,6 +104,7 @@ impl Node {
             Some(word) => Some(self.replaced(word, circle)?),
             None => None,
         };
+        let mut told = Told::default();
         let personal = personal_default(&indicators);
         let standing = replaced.as_ref().and_then(|whole| whole.report.marking.as_ref());
         let marking = match (marking::from_words(&request.marking, personal)?, standing) {
@@ -70,7 +112,8 @@ impl Node {
             (None, Some(standing)) => Some(standing.clone()),
             (None, None) => None,
         };
-        let marking = self.for_circle(circle, marking)?;
+        let marking = self.for_circle(circle, marking).map_err(NotFor::request)?;
+        let warnings = self.nobody_there(circle, marking.as_ref());
         let mut labels = request.labels.clone();
         labels.sort();
         labels.dedup();
@@ -91,6 +134,7 @@ impl Node {
             originals: Vec::new(),
             extension: Vec::new(),
         };
+        told.look(&report);
         if let Some(whole) = replaced {
             report.subject = whole.report.subject;
             report.origin = whole.report.origin.clone();
@@ -102,7 +146,8 @@ impl Node {
             report = successor(report, next, &whole);
         }
         let written = self.write(vec![Piece { circle, report }]).await?;
-        Ok(Published { records: written, skipped: Vec::new() })
+        let (unmatched, well_known) = told.done();
+        Ok(Published { records: written, unmatched, well_known, warnings, ..Published::default() })
     }
 
     /// The own report that a new version replaces, in the circle.
@@ -125,27 +170,43 @@ impl Node {
         })
     }
 
-    /// Refuses early, with the way out, what the guardrails would refuse.
-    fn for_circle(&self, circle: CircleId, marking: Option<Marking>) -> Result<Option<Marking>, NodeError> {
+    /// Refuses early what the guardrails would refuse.
+    pub(super) fn for_circle(
+        &self,
+        circle: CircleId,
+        marking: Option<Marking>,
+    ) -> Result<Option<Marking>, NotFor> {
         if circle == self.own_circle() {
             return Ok(marking);
         }
         let Some(marking) = marking else {
-            return Err(NodeError::Request(
-                "what carries no marking is never shared: give --tlp (clear or green for the mesh)"
-                    .to_owned(),
-            ));
+            return Err(NotFor::Unmarked);
         };
         if marking.tlp > Tlp::Green {
-            return Err(NodeError::Request(format!(
-                "{} may be addressed to this org's own circle only, until sealing exists: use --to own",
-                marking.tlp.label()
-            )));
+            return Err(NotFor::Strict(marking.tlp));
         }
-        if let Some(lacks) = tocsin_exchange::marking::lacks(&marking) {
-            return Err(NodeError::Request(format!("{lacks}; or give --for-purpose and --retention")));
+        let lacks = tocsin_exchange::marking::lacks(&marking);
+        if lacks.is_empty() { Ok(Some(marking)) } else { Err(NotFor::Lacks(lacks)) }
+    }
+
+    /// Warns where a marking names countries of which nobody is in the circle.
+    fn nobody_there(&self, circle: CircleId, marking: Option<&Marking>) -> Vec<String> {
+        let named = match marking.map(|marking| &marking.countries) {
+            Some(Countries::Only(list) | Countries::Except(list)) => list.as_slice(),
+            Some(Countries::Any) | None => &[],
+        };
+        let directory = self.directory();
+        let is_there = |letters: [u8; 2]| {
+            let mut orgs = directory.charter().orgs.iter();
+            orgs.any(|org| org.country == letters && directory.is_member(org.root, circle))
+        };
+        let absent = named.iter().filter(|code| !is_there(code.letters()));
+        let names: Vec<String> =
+            absent.map(|code| String::from_utf8_lossy(&code.letters()).into_owned()).collect();
+        if names.is_empty() {
+            return Vec::new();
         }
-        Ok(Some(marking))
+        vec![format!("no partner of {} is in circle `{}`", names.join(", "), self.circle_name(circle))]
     }
 
     /// Shares records in another circle.
@@ -211,8 +272,7 @@ impl Node {
         let marking = marking::raised(whole.report.marking.as_ref(), words, personal)?;
         let marking = match self.for_circle(circle, marking) {
             Ok(marking) => marking,
-            Err(NodeError::Request(why)) => return Ok(Err(why)),
-            Err(error) => return Err(error),
+            Err(why) => return Ok(Err(why.with_flags())),
         };
         let mut report = whole.report.clone();
         report.marking = marking;
@@ -234,7 +294,7 @@ impl Node {
     }
 
     /// A whole report as the next record of its subject in a circle; `None` if it stands there as it is.
-    fn copy_to(&self, circle: CircleId, mut report: Report) -> Result<Option<Piece>, NodeError> {
+    pub(super) fn copy_to(&self, circle: CircleId, mut report: Report) -> Result<Option<Piece>, NodeError> {
         report.salt = salt();
         report.supersedes = None;
         let Some(standing) = self.whole(self.org(), circle, report.subject)? else {
@@ -245,85 +305,6 @@ impl Node {
         }
         let next = std::mem::take(&mut report.indicators);
         Ok(Some(Piece { circle, report: successor(report, next, &standing) }))
-    }
-
-    /// Takes a batch of reports from files into the own circle, and shares them where it was asked for.
-    ///
-    /// # Errors
-    /// When nothing could be done at all; what was left is told in the answer.
-    pub async fn import(&self, batch: ImportBatch) -> Result<Imported, NodeError> {
-        if batch.reports.len() > BATCH_MAX {
-            return Err(NodeError::Request(format!("a batch has at most {BATCH_MAX} reports")));
-        }
-        let share = batch.share.as_deref().map(|name| self.circle(name)).transpose()?;
-        let own = self.own_circle();
-        let mut done = Imported::default();
-        let mut pieces = Vec::new();
-        let mut copies = Vec::new();
-        let mut subjects = BTreeSet::new();
-        for report in batch.reports {
-            if !subjects.insert(report.subject) {
-                done.skipped.push(Skipped {
-                    what: report.subject.to_string(),
-                    why: "a report of this subject is in the batch before it".to_owned(),
-                });
-                continue;
-            }
-            if self.reader.withdrawn(self.org(), own, report.subject).is_some() {
-                done.skipped.push(Skipped {
-                    what: report.subject.to_string(),
-                    why: "it was taken back, which is for ever".to_owned(),
-                });
-                continue;
-            }
-            let mut report =
-                Report { supersedes: None, extent: Extent::Whole, withdrawn: Vec::new(), ..report };
-            let standing = self.whole(self.org(), own, report.subject)?;
-            if let Some(standing) = &standing {
-                // A retention is counted from the import, so that the same file would differ each time.
-                keep_retention(&mut report, &standing.report);
-            }
-            done.unmarked += u64::from(report.marking.is_none());
-            match standing {
-                Some(standing) if same_content(&report, &standing.report) => done.duplicates += 1,
-                Some(standing) => {
-                    done.changed += 1;
-                    let next = report.indicators.clone();
-                    let version = successor(Report { salt: salt(), ..report.clone() }, next, &standing);
-                    done.indicators += version.indicators.len() as u64;
-                    pieces.push(Piece { circle: own, report: version });
-                }
-                None => {
-                    done.new += 1;
-                    done.indicators += report.indicators.len() as u64;
-                    pieces.push(Piece { circle: own, report: Report { salt: salt(), ..report.clone() } });
-                }
-            }
-            if let Some(circle) = share.filter(|circle| *circle != own) {
-                copies.push((circle, report));
-            }
-        }
-        let mut shared = Vec::new();
-        for (circle, report) in copies {
-            match self.for_circle(circle, report.marking.clone()) {
-                Ok(_) => shared.extend(self.copy_to(circle, report)?),
-                // What carries no marking is told by its own count.
-                Err(NodeError::Request(_)) if report.marking.is_none() => {}
-                Err(NodeError::Request(why)) => {
-                    done.skipped.push(Skipped {
-                        what: report.subject.to_string(),
-                        why: format!("not shared: {why}"),
-                    });
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        done.shared = shared.len() as u64;
-        if !batch.dry_run {
-            done.records = self.write(pieces).await?;
-            done.records.extend(self.write(shared).await?);
-        }
-        Ok(done)
     }
 
     /// Takes reports of this org back, in every circle.
@@ -369,7 +350,7 @@ impl Node {
     }
 
     /// Writes reports, a few to a request, and says where they stand.
-    async fn write(&self, pieces: Vec<Piece>) -> Result<Vec<NewRecord>, NodeError> {
+    pub(super) async fn write(&self, pieces: Vec<Piece>) -> Result<Vec<NewRecord>, NodeError> {
         let mut written = Vec::with_capacity(pieces.len());
         let mut pieces = pieces.into_iter().peekable();
         while let Some(first) = pieces.next() {
@@ -433,7 +414,7 @@ impl Node {
     }
 }
 
-fn salt() -> [u8; 16] {
+pub(super) fn salt() -> [u8; 16] {
     *Uuid::new_v4().as_bytes()
 }
 
@@ -443,7 +424,7 @@ fn derived_subject(own: OrgId, org: OrgId, subject: Subject) -> Subject {
 }
 
 /// The version after a standing one: only what changed, unless that is most of it.
-fn successor(mut report: Report, next: Vec<Indicator>, standing: &Whole) -> Report {
+pub(super) fn successor(mut report: Report, next: Vec<Indicator>, standing: &Whole) -> Report {
     report.supersedes = Some(standing.version.id);
     let changed = changes(&standing.report.indicators, &next);
     let (added, withdrawn) = changed.map(|changed| (changed.added, changed.withdrawn)).unwrap_or_default();
@@ -459,7 +440,7 @@ fn successor(mut report: Report, next: Vec<Indicator>, standing: &Whole) -> Repo
 }
 
 /// Whether two whole reports say the same.
-fn same_content(a: &Report, b: &Report) -> bool {
+pub(super) fn same_content(a: &Report, b: &Report) -> bool {
     let sorted = |report: &Report| {
         let mut indicators = report.indicators.clone();
         indicators.sort_by(|a, b| a.what.cmp(&b.what));
@@ -474,17 +455,6 @@ fn same_content(a: &Report, b: &Report) -> bool {
         && a.originals == b.originals
         && a.marking == b.marking
         && sorted(a) == sorted(b)
-}
-
-/// Keeps the end that stands, where the markings are the same but for it.
-fn keep_retention(report: &mut Report, standing: &Report) {
-    if let (Some(new), Some(old)) = (&mut report.marking, &standing.marking)
-        && new.retain_until.is_some()
-        && old.retain_until.is_some()
-        && (Marking { retain_until: old.retain_until, ..new.clone() }) == *old
-    {
-        new.retain_until = old.retain_until;
-    }
 }
 
 /// The indicators of a publish request, one a value.
@@ -506,11 +476,11 @@ fn indicators(request: &PublishRequest) -> Result<Vec<Indicator>, NodeError> {
             ))
         })?,
     };
+    let row = request.value_type.as_deref().map(lookup::type_named).transpose()?;
     let mut indicators = Vec::with_capacity(request.values.len());
     for value in &request.values {
-        let detected = observable::detect(value).map_err(|error| NodeError::Request(error.to_string()))?;
         indicators.push(Indicator {
-            what: detected.observable,
+            what: lookup::observable(value, row).map_err(NodeError::Request)?,
             kind: Code { kind, value: Vec::new() },
             confidence: request.confidence,
             valid_from: clock::now_ms(),

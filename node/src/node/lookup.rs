@@ -7,7 +7,7 @@ use tocsin_policy::{Decisions, Person};
 use tocsin_protocol::Directory;
 use tocsin_record::body::Body;
 use tocsin_record::body::report::{INDICATOR_KINDS, Indicator, Report, Subject};
-use tocsin_record::observable::{self, Observable};
+use tocsin_record::observable::{Observable, ParseError, TYPES, Type, detect};
 use tocsin_record::{OrgId, RecordId};
 use tocsin_store::{RecordRef, Stored, Version};
 use tracing::info;
@@ -32,6 +32,26 @@ struct Word {
     indicator: Indicator,
 }
 
+/// The observable type of a name.
+pub(super) fn type_named(name: &str) -> Result<&'static Type, NodeError> {
+    Type::by_name(name).ok_or_else(|| {
+        let names: Vec<&str> = TYPES.iter().map(|row| row.name).collect();
+        let name = crate::term::cut(name, 40);
+        NodeError::Request(format!("`{name}` is no type of value: use one of {}", names.join(", ")))
+    })
+}
+
+/// The observable that people mean by a value, of the type that they name, else found by itself; else why it is none.
+pub(super) fn observable(value: &str, row: Option<&'static Type>) -> Result<Observable, String> {
+    match row {
+        Some(row) => row.parse(value).map_err(|error| error.to_string()),
+        None => detect(value).map(|found| found.observable).map_err(|error| match error {
+            ParseError::Undetected { .. } => format!("{error}; name its type with --type"),
+            error => error.to_string(),
+        }),
+    }
+}
+
 impl Node {
     /// Answers what is known of values. Reads the disk: for a thread that may block.
     ///
@@ -50,13 +70,13 @@ impl Node {
         let base = self.completeness(&directory, &health, max_age);
         // Made when the first value hits: most do not.
         let mut decisions = None;
+        let row = request.value_type.as_deref().map(type_named).transpose()?;
         let mut shown: Vec<RecordId> = Vec::new();
         let mut answers = Vec::with_capacity(request.values.len());
         for value in &request.values {
             let mut answer = base.clone();
-            match observable::detect(value) {
-                Ok(detected) => {
-                    let what = detected.observable;
+            match observable(value, row) {
+                Ok(what) => {
                     answer.value = what.show();
                     answer.kind = Some(what.type_name().to_owned());
                     let words = self.words(&what, request.held)?;
@@ -72,7 +92,7 @@ impl Node {
                 }
                 Err(error) => {
                     value.clone_into(&mut answer.value);
-                    answer.error = Some(error.to_string());
+                    answer.error = Some(error);
                 }
             }
             answers.push(answer);

@@ -4,5 +4,6 @@ mod asking;
 mod by_hand;
 mod damage;
 mod harness;
+mod importing;
 mod reload;
 mod status;

@@ -14,6 +14,7 @@ use tocsin_record::body::report::Indicator;
 use tocsin_record::marking::Tlp;
 use tocsin_record::observable::{Observable, detect, package};
 
+use crate::fault::Fault;
 use crate::gather::Draft;
 use crate::names::{self, Named, type_named};
 use crate::{Format, Found, ImportError, Input, PartialMarking, json, list, when};
@@ -144,25 +145,34 @@ impl Table<'_, '_> {
         // A type such as `LOADER_SHA256` says more than the type.
         let type_cell = Some(optional(self.layout.types)).filter(|cell| cell.contains(['_', ' ']));
         let comments = self.layout.comments.iter().map(|at| cell(*at)).chain(type_cell);
+        let sure = optional(self.layout.confidence);
+        let confidence = sure.trim_end_matches('%').parse().ok().filter(|sure| *sure <= 100);
+        if confidence.is_none() && !sure.is_empty() {
+            let why = "a confidence is a number from 0 to 100: the value was imported without this one";
+            self.found.note(Some(line), "confidence", Fault::of(sure, why));
+        }
+        let mut time = |field: &str, at: Option<usize>| {
+            let text = optional(at);
+            let read = when::millis(text);
+            if read.is_none() && !text.is_empty() {
+                self.found.note(Some(line), field, Fault::of(text, when::UNREADABLE));
+            }
+            read.unwrap_or(0)
+        };
         let model = Indicator {
             kind: said.unwrap_or_else(names::unknown_kind),
-            confidence: optional(self.layout.confidence)
-                .trim_end_matches('%')
-                .parse()
-                .ok()
-                .filter(|confidence| *confidence <= 100)
-                .or(self.input.profile.confidence),
-            valid_from: when::millis(optional(self.layout.from)).unwrap_or(0),
-            valid_until: when::millis(optional(self.layout.until)).unwrap_or(0),
+            confidence: confidence.or(self.input.profile.confidence),
+            valid_from: time("valid from", self.layout.from),
+            valid_until: time("valid until", self.layout.until),
             comment: names::comment(comments, tags()),
             ..names::plain_indicator(values[0].clone())
         };
         let tlp = match optional(self.layout.tlp) {
             "" => None,
-            label => match label.parse() {
+            label => match label.parse::<Tlp>() {
                 Ok(tlp) => Some(tlp),
                 // A label that nobody knows is no licence to treat the row as unmarked.
-                Err(error) => return self.found.skip(Some(line), "tlp", error),
+                Err(error) => return self.found.skip(Some(line), "tlp", error.to_string()),
             },
         };
         let draft = self.drafts.entry(tlp).or_insert_with(|| {
@@ -177,7 +187,9 @@ impl Table<'_, '_> {
     /// The values of a row; what is wrong with its cells is left out with the reason.
     fn values<'t>(&mut self, line: u64, cell: &impl Fn(usize) -> &'t str) -> Vec<Observable> {
         let mut values = Vec::new();
-        let mut errors = Vec::new();
+        let mut errors: Vec<(usize, Fault)> = Vec::new();
+        // Of another type than their row or column says.
+        let mut others = Vec::new();
         if let Some(at) = self.layout.package
             && !cell(at).is_empty()
         {
@@ -187,7 +199,7 @@ impl Table<'_, '_> {
                     at,
                     "it is not said what kind of package it is: name the `ecosystem` under [columns] in the source's \
                      profile, such as npm"
-                        .to_owned(),
+                        .into(),
                 )),
             }
         }
@@ -202,7 +214,14 @@ impl Table<'_, '_> {
                     self.packages(ecosystem, &text, cell, &mut values, &mut errors)
                 }
                 Some(named) => match named.read(&text) {
-                    Ok(read) => values.extend(read),
+                    Ok(read) => {
+                        for value in &read {
+                            if let Some(said) = named.contradicted(value) {
+                                others.push((*at, Fault::of(&text, names::other_type(said, value))));
+                            }
+                        }
+                        values.extend(read);
+                    }
                     Err(why) => errors.push((*at, why)),
                 },
                 None => match self.untyped(&text, type_cell) {
@@ -212,22 +231,32 @@ impl Table<'_, '_> {
             }
         }
         if values.is_empty() && errors.is_empty() {
-            errors.push((0, "the row has no value".to_owned()));
+            errors.push((0, "the row has no value".into()));
         }
         for (at, why) in errors {
-            let column = self.layout.header.as_ref().and_then(|header| header.get(at)).cloned();
-            self.found.skip(Some(line), &column.unwrap_or_default(), why);
+            let column = self.column(at);
+            self.found.skip(Some(line), &column, why);
+        }
+        for (at, why) in others {
+            let column = self.column(at);
+            self.found.note(Some(line), &column, why);
         }
         values
     }
 
-    fn untyped(&self, text: &str, type_cell: &str) -> Result<Observable, String> {
+    /// The name of a column, empty without a header.
+    fn column(&self, at: usize) -> String {
+        self.layout.header.as_ref().and_then(|header| header.get(at)).cloned().unwrap_or_default()
+    }
+
+    fn untyped(&self, text: &str, type_cell: &str) -> Result<Observable, Fault> {
         if !type_cell.is_empty() && text.contains(' ') {
             // Of a type unknown here, a text with an address in it is not that address.
-            return Err(format!("there is no observable type `{}`", names::one_line(type_cell, 40)));
+            let why = format!("there is no observable type `{}`", names::one_line(type_cell, 40));
+            return Err(Fault::of(text, why));
         }
         if let Some(row) = self.input.profile.value_type {
-            return row.parse(text).map_err(|error| error.to_string());
+            return row.parse(text).map_err(Fault::from);
         }
         let whole = detect(text);
         let labelled = || {
@@ -237,7 +266,7 @@ impl Table<'_, '_> {
         };
         match whole {
             Ok(found) => Ok(found.observable),
-            Err(error) => labelled().ok_or_else(|| error.to_string()),
+            Err(error) => labelled().ok_or_else(|| error.into()),
         }
     }
 
@@ -248,7 +277,7 @@ impl Table<'_, '_> {
         name: &str,
         cell: &impl Fn(usize) -> &'t str,
         values: &mut Vec<Observable>,
-        errors: &mut Vec<(usize, String)>,
+        errors: &mut Vec<(usize, Fault)>,
     ) {
         let versions = self.layout.versions.map_or("", cell);
         let mut versions: Vec<&str> = versions
@@ -263,7 +292,7 @@ impl Table<'_, '_> {
         for version in versions {
             match package(ecosystem, name, version) {
                 Ok(value) => values.push(value),
-                Err(error) => errors.push((self.layout.package.unwrap_or(0), error.to_string())),
+                Err(error) => errors.push((self.layout.package.unwrap_or(0), error.into())),
             }
         }
     }

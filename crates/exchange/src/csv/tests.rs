@@ -119,3 +119,34 @@ fn a_profile_maps_columns() {
         Input { bytes: text.as_bytes(), name: "x", source: "y", org: OrgId([7; 32]), profile: &profile };
     assert!(matches!(crate::import(&input), Err(ImportError::Column(name)) if name == "absent"));
 }
+
+#[test]
+fn what_is_taken_otherwise_is_told_by_line() {
+    let text = format!(
+        "type,value,confidence,valid_from,valid_until\ndomain,a.example,high,2026-01-01,\n\
+         domain,192.0.2.7,150,soon,never\nmd5,{SHA1},-4,,\nsha1,{SHA1},40%,,\nip,192.0.2.0/24,,,\n"
+    );
+    let found = import(&text, &Profile::default());
+    let told: Vec<_> = found.noted.iter().map(|n| (n.line.unwrap(), &*n.path, &*n.value)).collect();
+    assert_eq!(
+        told,
+        [
+            (2, "confidence", "high"),
+            (3, "value", "192.0.2.7"),
+            (3, "confidence", "150"),
+            (3, "valid from", "soon"),
+            (3, "valid until", "never"),
+            (4, "value", SHA1),
+            (4, "confidence", "-4"),
+        ]
+    );
+    assert!(found.noted[1].why.contains("`domain`") && found.noted[1].why.contains("`ipv4`"));
+    assert_eq!((found.counts.indicators, found.counts.duplicates, found.counts.skipped), (4, 1, 0));
+}
+
+#[test]
+fn a_value_is_quoted_short() {
+    let long = format!("type,value\nsha256,{}\nsha256,{SHA256}\n", "z".repeat(3_000));
+    let found = import(&long, &Profile::default());
+    assert!(found.skipped[0].value.len() <= 80 && found.skipped[0].why.len() < 300);
+}

@@ -15,6 +15,7 @@ use tocsin_record::body::report::{Indicator, LINE_MAX, TEXT_MAX};
 use tocsin_record::marking::{Pap, Tlp};
 use tocsin_record::observable::Observable;
 
+use crate::fault::Fault;
 use crate::gather::{Draft, Kept, OriginalForm};
 use crate::{Format, Found, ImportError, Input, PartialMarking, json, names};
 use object::{Body, Object, Sign, is_support};
@@ -314,7 +315,15 @@ impl<'a> Bundle<'a> {
             let object = &self.objects[*at];
             if object.revoked {
                 found.counts.withdrawn += 1;
+                found.note(
+                    object.line,
+                    &object.id,
+                    "its source revoked it: it is not imported, and no longer counts",
+                );
                 continue;
+            }
+            for note in &object.notes {
+                found.note(object.line, &object.id, note.clone());
             }
             if let Some(sign) = object.indicator() {
                 indicators(object, sign, input, &mut draft.indicators, found);
@@ -371,7 +380,11 @@ fn indicators(
         return found.skip(object.line, &object.id, why);
     };
     let named = match language {
-        0x4000 => pattern::read(&sign.pattern).unwrap_or_default(),
+        0x4000 => pattern::read(&sign.pattern).unwrap_or_else(|error| {
+            let why = format!("{error}: it is kept and matched against nothing");
+            found.note(object.line, &object.id, Fault::of(&sign.pattern, why));
+            pattern::Named::default()
+        }),
         _ => pattern::Named::default(),
     };
     let said = sign.kinds.iter().find_map(|kind| names::kind_named(kind));

@@ -7,6 +7,7 @@ use tocsin_record::observable::{self, Observable, Type, kind};
 use uuid::Uuid;
 
 use super::pattern;
+use crate::fault::Fault;
 use crate::{json, when};
 
 /// Most references that one object is read to have.
@@ -34,6 +35,8 @@ pub(super) struct Object<'a> {
     pub creator: Option<String>,
     pub marking_refs: Vec<String>,
     pub body: Body,
+    /// What of it was taken otherwise than it is written.
+    pub notes: Vec<Fault>,
 }
 
 /// What is read of an object beyond what all have.
@@ -73,8 +76,9 @@ impl<'a> Object<'a> {
         let time = |field| json::text(&map, field).and_then(when::millis).unwrap_or(0);
         let created = time("created");
         let labels: Vec<String> = json::texts(&map, "labels").map(str::to_owned).collect();
+        let mut notes = Vec::new();
         let body = match &*kind {
-            "indicator" => Body::Indicator(sign(&map, &labels)?),
+            "indicator" => Body::Indicator(sign(&map, &labels, &mut notes)?),
             "marking-definition" => marking(&map),
             "observed-data" => Body::Observed(embedded(&map)),
             kind if observable_type(kind) => {
@@ -100,6 +104,7 @@ impl<'a> Object<'a> {
             marking_refs: marking_refs(&map),
             labels,
             body,
+            notes,
             kind,
         })
     }
@@ -123,13 +128,29 @@ impl<'a> Object<'a> {
     }
 }
 
-fn sign(map: &Map<String, Value>, labels: &[String]) -> Result<Sign, String> {
+fn sign(map: &Map<String, Value>, labels: &[String], notes: &mut Vec<Fault>) -> Result<Sign, String> {
     let pattern = match map.get("pattern") {
         Some(Value::String(pattern)) if !pattern.trim().is_empty() => pattern.clone(),
         Some(_) => return Err("its `pattern` is no text".to_owned()),
         None => return Err("it has no `pattern`".to_owned()),
     };
-    let time = |field| json::text(map, field).and_then(when::millis).unwrap_or(0);
+    let mut time = |field: &str| match json::scalar(map, field) {
+        None => 0,
+        Some(text) => when::millis(&text).unwrap_or_else(|| {
+            notes.push(Fault::of(&text, format!("`{field}`: {}", when::UNREADABLE)));
+            0
+        }),
+    };
+    let (valid_from, valid_until) = (time("valid_from"), time("valid_until"));
+    let confidence = map
+        .get("confidence")
+        .and_then(Value::as_u64)
+        .and_then(|number| u8::try_from(number).ok())
+        .filter(|number| *number <= 100);
+    if let (Some(other), None) = (map.get("confidence").filter(|it| !it.is_null()), confidence) {
+        let why = "`confidence` is a number from 0 to 100: the value was imported without this one";
+        notes.push(Fault::of(&other.to_string(), why));
+    }
     let mut kinds: Vec<String> = json::texts(map, "indicator_types").map(str::to_owned).collect();
     if kinds.is_empty() {
         // STIX 2.0 has the types among the labels.
@@ -139,13 +160,9 @@ fn sign(map: &Map<String, Value>, labels: &[String]) -> Result<Sign, String> {
         pattern,
         language: json::text(map, "pattern_type").unwrap_or("stix").to_owned(),
         kinds,
-        confidence: map
-            .get("confidence")
-            .and_then(Value::as_u64)
-            .and_then(|number| u8::try_from(number).ok())
-            .filter(|number| *number <= 100),
-        valid_from: time("valid_from"),
-        valid_until: time("valid_until"),
+        confidence,
+        valid_from,
+        valid_until,
     })
 }
 

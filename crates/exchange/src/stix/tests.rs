@@ -249,3 +249,21 @@ fn nesting_without_end_costs_one_object() {
     assert_eq!((found.counts.indicators, found.counts.skipped), (1, 1));
     assert!(found.skipped[0].why.contains("recursion"), "{}", found.skipped[0].why);
 }
+
+#[test]
+fn what_is_taken_otherwise_or_taken_back_is_told() {
+    let broken = indicator(3, "").replace("[domain-name:value = 'h3.example']", "[domain-name:value = 'h3");
+    let objects = [
+        indicator(1, r#","revoked":true"#),
+        indicator(2, r#","confidence":150,"valid_until":"soon""#),
+        broken,
+        indicator(4, r#","confidence":50"#),
+    ];
+    let found = import(&objects);
+    let told: Vec<_> = found.noted.iter().map(|note| (note.path.clone(), &*note.value)).collect();
+    let of = |n| id("indicator", n);
+    assert_eq!(told, [(of(1), ""), (of(2), "soon"), (of(2), "150"), (of(3), "[domain-name:value = 'h3")]);
+    assert_eq!((found.counts.indicators, found.counts.withdrawn, found.counts.skipped), (3, 1, 0));
+    let kept = found.reports.iter().flat_map(|report| &report.indicators);
+    assert_eq!(kept.filter(|indicator| crate::why_unmatched(&indicator.what).is_some()).count(), 1);
+}

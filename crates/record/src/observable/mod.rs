@@ -134,7 +134,7 @@ pub enum ParseError {
         why: &'static str,
     },
     /// No type fits.
-    #[error("`{value}` is of no type that tocsin recognises by itself ({why}); name its type")]
+    #[error("`{value}` is of no type that tocsin recognises by itself: {why}")]
     Undetected {
         /// The value.
         value: String,
@@ -150,6 +150,36 @@ pub enum ParseError {
     /// No type has this STIX object path.
     #[error("the STIX object path `{0}` is no observable type")]
     UnknownStix(String),
+}
+
+impl ParseError {
+    /// The value, shortened and escaped; empty where there is none.
+    pub fn value(&self) -> &str {
+        match self {
+            Self::Empty => "",
+            Self::TooLong { value, .. }
+            | Self::Control { value, .. }
+            | Self::Malformed { value, .. }
+            | Self::Undetected { value, .. }
+            | Self::UnknownType(value)
+            | Self::UnknownMisp(value)
+            | Self::UnknownStix(value) => value,
+        }
+    }
+
+    /// What is wrong, without the value: the same for all values with this fault.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::TooLong { .. } => format!("it is longer than the {MAX_VALUE} bytes of an observable"),
+            Self::Control { .. } => "it has a control character inside: remove it".to_owned(),
+            Self::Malformed { kind, why, .. } => format!("it is no {kind}: {why}"),
+            Self::Undetected { why, .. } => (*why).to_owned(),
+            Self::UnknownType(_) => "there is no such observable type".to_owned(),
+            Self::UnknownMisp(_) => "this MISP attribute type is no observable type".to_owned(),
+            Self::UnknownStix(_) => "this STIX object path is no observable type".to_owned(),
+            Self::Empty => self.to_string(),
+        }
+    }
 }
 
 impl Type {

@@ -14,6 +14,9 @@ pub struct PublishRequest {
     /// What it indicates.
     #[serde(default)]
     pub kind: Option<String>,
+    /// The type of all values, by its name in the observable table, where it is not to be found by itself.
+    #[serde(default, rename = "type")]
+    pub value_type: Option<String>,
     /// 0 to 100.
     #[serde(default)]
     pub confidence: Option<u8>,
@@ -94,6 +97,26 @@ pub struct Published {
     /// What was left as it was, and why.
     #[serde(default)]
     pub skipped: Vec<Skipped>,
+    /// Values that are kept and matched against nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmatched: Vec<Advice>,
+    /// Values that would hit what everybody has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub well_known: Vec<Advice>,
+    /// What else a person should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Something worth knowing about some of the values, for one reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advice {
+    /// What it is about them.
+    pub why: String,
+    /// How many values.
+    pub count: u64,
+    /// The first of them, cut.
+    pub values: Vec<String>,
 }
 
 /// One record that was written.
@@ -134,6 +157,12 @@ pub struct Imported {
     pub unmarked: u64,
     /// Indicators written.
     pub indicators: u64,
+    /// Those of them that are kept and matched against nothing.
+    #[serde(default)]
+    pub unmatched: Vec<Advice>,
+    /// Those of them that would hit what everybody has.
+    #[serde(default)]
+    pub well_known: Vec<Advice>,
     /// Reports that were shared in another circle.
     pub shared: u64,
     /// What was left out, and why.
