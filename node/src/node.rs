@@ -31,7 +31,7 @@ use crate::policy::{self, PolicyError, PolicyLoad};
 
 pub use import::{Floor, ImportBatch};
 pub use keep::{Health, index_held, keep};
-pub use lookup::PURPOSES;
+pub use lookup::{PURPOSES, VALUES_MAX};
 
 /// Reads what is committed.
 pub type Reader = tocsin_store::Reader<DiskKv, KeyFile>;

@@ -15,7 +15,7 @@ use tocsin_record::document::{
 use tocsin_record::id::{CircleId, DocHash, MeshId, NodeKey, OrgId, RecordId};
 use tocsin_record::keys::Secret;
 use tocsin_record::marking::{Code, Countries, CountryCode, Marking, Pap, Personal, Tlp};
-use tocsin_record::observable::{Observable, TYPES};
+use tocsin_record::observable::{Observable, TYPES, Type};
 use tocsin_record::run::Draft;
 use tocsin_record::{LogKey, Part, Run, Tip, page};
 
@@ -132,30 +132,20 @@ fn marking() -> Marking {
 
 fn bodies() -> Vec<Body> {
     let subject = report::Subject([0x51; 16]);
-    // One value of every type: bytes that most types take, or that are held as not canonical.
-    let indicators: Vec<report::Indicator> = [
-        ("ipv4", "192.0.2.1"),
-        ("ipv4-net", "198.51.100.0/24"),
-        ("ipv6", "2001:db8::1"),
-        ("domain", "c2.example"),
-        ("url", "http://c2.example/a?b=c"),
-        ("email", "someone@example.org"),
-        ("md5", "d41d8cd98f00b204e9800998ecf8427e"),
-        ("cve", "CVE-2021-44228"),
-    ]
-    .into_iter()
-    .filter_map(|(kind, text)| Observable::parse(kind, text).ok())
-    .zip(0..)
-    .map(|(what, number)| report::Indicator {
-        what,
-        kind: code(number),
-        confidence: Some(70),
-        valid_from: START_MS,
-        valid_until: 0,
-        id: Some([0x1d; 16]),
-        comment: "comment".to_owned(),
-    })
-    .collect();
+    let indicators: Vec<report::Indicator> = TYPES
+        .iter()
+        .filter_map(of_type)
+        .zip((0..8).cycle())
+        .map(|(what, number)| report::Indicator {
+            what,
+            kind: code(number),
+            confidence: Some(70),
+            valid_from: START_MS,
+            valid_until: 0,
+            id: Some([0x1d; 16]),
+            comment: "comment".to_owned(),
+        })
+        .collect();
     let whole = Report {
         salt: [0xaa; 16],
         subject,
@@ -323,10 +313,18 @@ fn certificate() -> Certificate {
     }
 }
 
+const VALUES: &str = include_str!("../seeds/observable/values.txt");
+
+/// The first text of `seeds/observable` that is a value of this type and of no narrower one.
+#[must_use]
+pub fn of_type(row: &Type) -> Option<Observable> {
+    VALUES.lines().filter_map(|line| row.parse(line).ok()).find(|what| what.kind == row.id)
+}
+
 /// Texts of `seeds/observable`, one a line, each under every type.
 #[must_use]
 pub fn observables() -> Vec<Vec<u8>> {
-    include_str!("../seeds/observable/values.txt")
+    VALUES
         .lines()
         .flat_map(|line| (0..TYPES.len()).map(move |row| (row, line)))
         .filter_map(|(row, line)| Some([&[u8::try_from(row).ok()?], line.as_bytes()].concat()))

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use tocsin_fuzz::TARGETS;
+use tocsin_fuzz::{TARGETS, seeds};
+use tocsin_record::observable::TYPES;
 
 #[test]
 fn every_format_is_a_target() {
@@ -25,5 +26,16 @@ fn every_target_is_a_program_with_seeds() {
         assert!(code.contains(&format!("tocsin_fuzz::{name}(")), "{program} runs another target");
         let kept = std::fs::read_dir(own.join("seeds").join(name)).map_or(0, Iterator::count);
         assert!(kept + (target.built)().len() > 0, "`{name}` has nothing to begin with");
+    }
+}
+
+#[test]
+fn every_type_of_observable_has_a_seed() {
+    for row in TYPES {
+        assert!(
+            seeds::of_type(row).is_some(),
+            "seeds/observable/values.txt has no value of type `{}`",
+            row.name
+        );
     }
 }

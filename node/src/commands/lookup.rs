@@ -7,10 +7,9 @@ use anyhow::{Result, bail};
 
 use super::{Context, print_line};
 use crate::api::types::{Hit, Lookup, LookupRequest};
+use crate::node::VALUES_MAX;
 use crate::term::{self, Style};
 
-/// Most values in one request.
-const VALUES_MAX: usize = 10_000;
 /// Most bytes that are read of one line.
 const LINE_MAX: usize = 8192;
 

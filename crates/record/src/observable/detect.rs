@@ -1,6 +1,6 @@
 //! Finding the type of a value by itself: for lookups and for lists that name no types.
 
-use super::{Observable, ParseError, Type, bounded, breadth, excerpt, kind, name, net, refang, wallet};
+use super::{Observable, ParseError, TYPES, Type, bounded, breadth, excerpt, kind, name, net, refang};
 
 /// What [`detect`] found.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,22 +59,24 @@ const WILDCARD: &str = "the wildcard was dropped: a domain covers its subdomains
 /// The observable that a text means, plain or defanged, without being told its type.
 ///
 /// Recognised are addresses and networks, `ADDRESS:PORT`, URLs with and without a scheme, domains (with an
-/// ending that exists, so `evil.exe` is none), e-mail addresses, hashes by their length, CVE and AS numbers,
-/// phone numbers with `+`, cryptocurrency addresses by their checksum, hardware addresses, packages as purl,
-/// registry keys, and file names by their ending. A CVE in a sentence, a bare name or a path are not.
+/// ending that exists, so `evil.exe` is none), e-mail addresses, and what a row of the table claims by `begins` or
+/// `sure`. A CVE in a sentence, a bare name or a path are not.
 pub fn detect(text: &str) -> Result<Detected, ParseError> {
     let text = unquoted(bounded(text)?);
     let plain = |observable| Detected { observable, note: None };
-    if let Some(found) = marked(text) {
-        return found.map(plain);
+    if let Some(row) = marked(text) {
+        return row.parse(text).map(plain);
     }
     let refanged = refang(text);
-    match host(&refanged).or_else(|| address_like(&refanged)) {
-        Some(found) => Ok(found),
-        None => hash_like(text).map(plain).ok_or_else(|| ParseError::Undetected {
+    if let Some(found) = host(&refanged).or_else(|| address_like(&refanged)) {
+        return Ok(found);
+    }
+    match TYPES.iter().find(|row| (row.sure)(text)) {
+        Some(row) => row.parse(text).map(plain),
+        None => Err(ParseError::Undetected {
             value: excerpt(text),
-            why: "it is no address, network, URL, domain with a known ending, e-mail address, hash, CVE or AS number, \
-                  phone number with `+`, wallet, package, registry key or file name",
+            why: "it is no address, network, URL, e-mail address or domain with a known ending, and has no form that \
+                  only one type has",
         }),
     }
 }
@@ -87,31 +89,12 @@ fn unquoted(text: &str) -> &str {
     pairs.into_iter().find_map(inner).map_or(text, str::trim)
 }
 
-/// Types that a prefix gives away: what is wrong with the rest is then worth telling.
-fn marked(text: &str) -> Option<Result<Observable, ParseError>> {
+/// The type that a beginning gives away, or a scheme.
+fn marked(text: &str) -> Option<&'static Type> {
     let begins =
         |prefix: &str| text.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
-    let digits_after = |length: usize| {
-        text.len() > length && text[length..].bytes().all(|b| b.is_ascii_digit() || b == b'.')
-    };
-    let id = if begins("CVE-") {
-        kind::CVE
-    } else if begins("pkg:") {
-        kind::PACKAGE
-    } else if begins("AS") && digits_after(2) || begins("ASN") && digits_after(3) {
-        kind::ASN
-    } else if begins("tel:") || text.starts_with('+') {
-        kind::PHONE
-    } else if begins("mailto:") {
-        kind::EMAIL
-    } else if begins("HKEY_") || ["HKLM\\", "HKCU\\", "HKCR\\", "HKU\\", "HKCC\\"].into_iter().any(begins) {
-        kind::REGKEY
-    } else if refang(text).contains("://") {
-        kind::URL
-    } else {
-        return None;
-    };
-    Some(Type::by_id(id)?.parse(text))
+    let row = TYPES.iter().find(|row| row.begins.iter().any(|prefix| begins(prefix)));
+    row.or_else(|| refang(text).contains("://").then(|| Type::by_id(kind::URL)).flatten())
 }
 
 /// Addresses, networks and names, with or without a port.
@@ -165,23 +148,8 @@ fn address_like(text: &str) -> Option<Detected> {
     None
 }
 
-/// Types told by length, checksum or ending.
-fn hash_like(text: &str) -> Option<Observable> {
-    let hex = text.bytes().all(|b| b.is_ascii_hexdigit());
-    let id = match text.len() {
-        32 if hex => kind::MD5,
-        40 if hex => kind::SHA1,
-        64 if hex => kind::SHA256,
-        128 if hex => kind::SHA512,
-        // Twelve bare digits are no hardware address.
-        14 | 17 if text.contains([':', '-', '.']) && net::parse_mac(text).is_ok() => kind::MAC,
-        _ => {
-            let ending = text.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
-            let is_file =
-                ending.is_some_and(|ending| FILE_ENDINGS.contains(&&*ending)) && !text.contains('/');
-            return wallet::detect(text)
-                .or_else(|| is_file.then(|| Type::by_id(kind::FILENAME)?.parse(text).ok()).flatten());
-        }
-    };
-    Type::by_id(id)?.parse(text).ok()
+/// A name with an ending that files have and domains have not. What stands behind a `?` is a parameter.
+pub(super) fn is_file_name(text: &str) -> bool {
+    let ending = text.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    ending.is_some_and(|ending| FILE_ENDINGS.contains(&&*ending)) && !text.contains(['/', '?'])
 }

@@ -16,6 +16,11 @@ pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
     whole.then(|| digits.chunks(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect())
 }
 
+/// Whether a text has so many digits, all of them hexadecimal.
+pub(super) fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 fn sized(kind: u16, length: usize, text: &str, why: &'static str) -> Parsed {
     // Certificate fingerprints are often written in pairs: AB:CD:...
     let joined: String = text.chars().filter(|c| !matches!(c, ':' | ' ')).collect();

@@ -77,7 +77,8 @@ const NESTED_MAX: usize = 8;
 /// What a row's parents are handed to.
 type Visit<'v> = dyn FnMut(ObservableRef<'_>) + 'v;
 
-/// One observable type: a row of [`TYPES`]. To add one, append a row.
+/// One observable type: a row of [`TYPES`]. To add one, append a row; the tests then ask for its golden line, for what
+/// it refuses, and for a seed in `crates/fuzz`.
 pub struct Type {
     /// The number in bodies; never changes and is never used again.
     pub id: u16,
@@ -91,6 +92,12 @@ pub struct Type {
     pub misp: &'static [&'static str],
     /// Text to canonical form; the text is trimmed, bounded and free of control characters.
     parse: fn(&str) -> Parsed,
+    /// Beginnings, in either case, that give the type of a text away which names none: what is wrong with the rest is
+    /// then told.
+    begins: &'static [&'static str],
+    /// Whether a text that names no type, and is no address, name or URL, can only be of this one: by its length, its
+    /// checksum, its ending. Asked in the order of the table.
+    sure: fn(&str) -> bool,
     /// Canonical bytes to text.
     show: fn(&[u8]) -> String,
     /// Whether bytes are canonical: structural, the same in every version.

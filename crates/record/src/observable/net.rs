@@ -170,6 +170,13 @@ pub(super) fn parse_asn(text: &str) -> Parsed {
     Ok(Observable { kind: kind::ASN, value: number.to_be_bytes().to_vec() })
 }
 
+/// `AS` or `ASN` and digits: what is wrong with them is then told.
+pub(super) fn is_asn(text: &str) -> bool {
+    let upper = text.to_ascii_uppercase();
+    let digits = upper.strip_prefix("ASN").or_else(|| upper.strip_prefix("AS")).unwrap_or_default();
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}
+
 pub(super) fn show_asn(value: &[u8]) -> String {
     format!("AS{}", <[u8; 4]>::try_from(value).map_or(0, u32::from_be_bytes))
 }
@@ -181,6 +188,11 @@ pub(super) fn parse_mac(text: &str) -> Parsed {
     let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect();
     let value = super::hash::unhex(&digits).filter(|bytes| bytes.len() == 6 && well_cut).ok_or(WHY)?;
     Ok(Observable { kind: kind::MAC, value })
+}
+
+/// Written in groups: twelve bare digits are no hardware address.
+pub(super) fn is_mac(text: &str) -> bool {
+    matches!(text.len(), 14 | 17) && text.contains([':', '-', '.']) && parse_mac(text).is_ok()
 }
 
 pub(super) fn check_mac(value: &[u8]) -> bool {

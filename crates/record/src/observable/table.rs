@@ -1,7 +1,7 @@
 //! The table of observable types. Append a row for a new one; ids, names and canonical forms never change,
 //! since they stand in signed records.
 
-use super::{Personal, Type, breadth, hash, identity, name, net, package, text, url, wallet};
+use super::{Personal, Type, breadth, detect, hash, identity, name, net, package, text, url, wallet};
 
 /// The numbers of the types, as they stand in bodies.
 pub mod kind {
@@ -43,6 +43,8 @@ const PLAIN: Type = Type {
     stix: &[],
     misp: &[],
     parse: |_| Err("this type has no parser"),
+    begins: &[],
+    sure: |_| false,
     show: text::show,
     check: text::check,
     breadth: breadth::fine,
@@ -145,6 +147,7 @@ pub static TYPES: &[Type] = &[
             "whois-registrant-email",
         ],
         parse: name::parse_email,
+        begins: &["mailto:"],
         check: name::check_email,
         parents: breadth::parents_of_email,
         ..PLAIN
@@ -155,6 +158,7 @@ pub static TYPES: &[Type] = &[
         stix: &["file:hashes.MD5", "artifact:hashes.MD5", "file:content_ref.hashes.MD5"],
         misp: &["md5"],
         parse: hash::parse_md5,
+        sure: |text| hash::is_hex(text, 32),
         show: hash::hex,
         check: hash::check_length::<16>,
         ..PLAIN
@@ -165,6 +169,7 @@ pub static TYPES: &[Type] = &[
         stix: &["file:hashes.'SHA-1'", "artifact:hashes.'SHA-1'", "file:content_ref.hashes.'SHA-1'"],
         misp: &["sha1"],
         parse: hash::parse_sha1,
+        sure: |text| hash::is_hex(text, 40),
         show: hash::hex,
         check: hash::check_length::<20>,
         ..PLAIN
@@ -175,6 +180,7 @@ pub static TYPES: &[Type] = &[
         stix: &["file:hashes.'SHA-256'", "artifact:hashes.'SHA-256'", "file:content_ref.hashes.'SHA-256'"],
         misp: &["sha256"],
         parse: hash::parse_sha256,
+        sure: |text| hash::is_hex(text, 64),
         show: hash::hex,
         check: hash::check_length::<32>,
         ..PLAIN
@@ -185,6 +191,7 @@ pub static TYPES: &[Type] = &[
         stix: &["file:hashes.'SHA-512'", "artifact:hashes.'SHA-512'", "file:content_ref.hashes.'SHA-512'"],
         misp: &["sha512"],
         parse: hash::parse_sha512,
+        sure: |text| hash::is_hex(text, 128),
         show: hash::hex,
         check: hash::check_length::<64>,
         ..PLAIN
@@ -196,6 +203,7 @@ pub static TYPES: &[Type] = &[
         stix: &["file:name", "file:content_ref.x_misp_filename"],
         misp: &["filename", "attachment"],
         parse: text::parse_filename,
+        sure: detect::is_file_name,
         ..PLAIN
     },
     Type {
@@ -204,6 +212,7 @@ pub static TYPES: &[Type] = &[
         // A vulnerability is no observable in STIX: patterns cannot name it.
         misp: &["vulnerability"],
         parse: text::parse_cve,
+        begins: &["CVE-"],
         check: text::check_cve,
         ..PLAIN
     },
@@ -213,6 +222,7 @@ pub static TYPES: &[Type] = &[
         stix: &["autonomous-system:number"],
         misp: &["AS"],
         parse: net::parse_asn,
+        sure: net::is_asn,
         show: net::show_asn,
         check: hash::check_length::<4>,
         ..PLAIN
@@ -224,6 +234,7 @@ pub static TYPES: &[Type] = &[
         stix: &["cryptocurrency-wallet:value", "cryptocurrency-wallet:address"],
         misp: &["btc", "xmr", "dash"],
         parse: wallet::parse,
+        sure: wallet::is_sure,
         check: wallet::check,
         ..PLAIN
     },
@@ -234,6 +245,7 @@ pub static TYPES: &[Type] = &[
         stix: &["phone-number:value"],
         misp: &["phone-number", "whois-registrant-phone"],
         parse: identity::parse_phone,
+        begins: &["tel:", "+"],
         check: identity::check_phone,
         ..PLAIN
     },
@@ -264,6 +276,7 @@ pub static TYPES: &[Type] = &[
         stix: &["mac-addr:value"],
         misp: &["mac-address"],
         parse: net::parse_mac,
+        sure: net::is_mac,
         show: net::show_mac,
         check: net::check_mac,
         ..PLAIN
@@ -301,6 +314,7 @@ pub static TYPES: &[Type] = &[
         name: "package",
         misp: &["purl"],
         parse: package::parse,
+        begins: &["pkg:"],
         check: package::check,
         parents: package::parents,
         ..PLAIN
@@ -340,6 +354,7 @@ pub static TYPES: &[Type] = &[
         stix: &["windows-registry-key:key"],
         misp: &["regkey"],
         parse: text::parse_regkey,
+        begins: &["HKEY_", "HKLM\\", "HKCU\\", "HKCR\\", "HKU\\", "HKCC\\"],
         check: text::check_regkey,
         ..PLAIN
     },

@@ -25,7 +25,7 @@ fn unknown_types_and_bad_bytes_are_kept_but_not_canonical() {
     assert!(!unknown.is_canonical());
     assert_eq!(unknown.show(), "type-60000:011b");
     assert!(unknown.parents().is_empty());
-    for (kind, value) in [
+    let bad = [
         (kind::IPV4, &[1, 2, 3][..]),
         (kind::IPV6, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 1, 2, 3, 4]),
         (kind::IPV4_NET, &[10, 0, 0, 1, 24]),
@@ -54,7 +54,23 @@ fn unknown_types_and_bad_bytes_are_kept_but_not_canonical() {
         (kind::TRAVEL_DOCUMENT, b"DEU:P:C01X00T47"),
         (kind::PACKAGE, b"pkg:npm/@scope/name"),
         (kind::REGKEY, b"HKLM\\x"),
-    ] {
+        (kind::SHA1, b"short"),
+        (kind::SHA256, b"short"),
+        (kind::SHA512, b"short"),
+        (kind::CERT_SHA1, b"short"),
+        (kind::CERT_SHA256, b"short"),
+        (kind::ASN, b"short"),
+        (kind::MAC, b"short"),
+        (kind::CRYPTO_ADDRESS, b"0xDE0B295669a9FD93d5F28D9Ec85E40f4cb697BAe"),
+        (kind::PROCESS, b"a "),
+        (kind::APP, b""),
+        (kind::USER_AGENT, b"a\nb"),
+        (kind::MUTEX, b"\xff"),
+    ];
+    for row in TYPES {
+        assert!(bad.iter().any(|(kind, _)| *kind == row.id), "no bytes that are no {}", row.name);
+    }
+    for (kind, value) in bad {
         let bad = ObservableRef { kind, value };
         assert!(!bad.is_canonical(), "{bad:?}");
         assert!(bad.show().starts_with("type-"), "{bad:?}");
@@ -65,7 +81,7 @@ fn unknown_types_and_bad_bytes_are_kept_but_not_canonical() {
 
 #[test]
 fn refuses_with_a_reason() {
-    for (name, text) in [
+    let refused = [
         ("ipv4", "010.0.0.1"),
         ("ipv4", "2001:db8::7"),
         ("ipv6", "fe80::1%eth0"),
@@ -96,7 +112,23 @@ fn refuses_with_a_reason() {
         ("mac", "00005e005301"),
         ("filename", "a\nb"),
         ("filename", "  "),
-    ] {
+        ("sha1", "da39a3ee5e6b4b0d3255bfef95601890afd8070"),
+        ("sha256", "da39a3ee5e6b4b0d3255bfef95601890afd80709"),
+        ("sha512", "da39a3ee5e6b4b0d3255bfef95601890afd80709"),
+        ("cert-sha1", "AB:CD"),
+        ("cert-sha256", "AB:CD"),
+        ("package", "left-pad"),
+        ("app", "com.example app"),
+        ("regkey", "\\"),
+        // These are any text.
+        ("process", "a\nb"),
+        ("user-agent", "a\u{1b}[31m"),
+        ("mutex", "\u{feff}"),
+    ];
+    for row in TYPES {
+        assert!(refused.iter().any(|(name, _)| *name == row.name), "no text that is no {}", row.name);
+    }
+    for (name, text) in refused {
         let error = Observable::parse(name, text).unwrap_err();
         assert!(!error.to_string().contains(|c: char| c.is_control()), "{error}");
     }

@@ -32,14 +32,9 @@ pub(super) fn parse(text: &str) -> Parsed {
     Ok(Observable { kind: kind::CRYPTO_ADDRESS, value: address.into_bytes() })
 }
 
-/// The address of a text of unknown type, if it cannot be anything else.
-pub(super) fn detect(text: &str) -> Option<Observable> {
-    match form(without_currency(text)) {
-        Ok(Form::Sure(address)) => {
-            Some(Observable { kind: kind::CRYPTO_ADDRESS, value: address.into_bytes() })
-        }
-        _ => None,
-    }
+/// Whether a text of unknown type cannot be anything else.
+pub(super) fn is_sure(text: &str) -> bool {
+    matches!(form(without_currency(text)), Ok(Form::Sure(_)))
 }
 
 /// `bitcoin:1A1z...?amount=1` (BIP 21) or `btc:1A1z...`: the currency and the parameters go. CashAddr's prefix
