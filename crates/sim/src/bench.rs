@@ -325,9 +325,9 @@ pub fn equal_nodes() -> f64 {
     assert!(counting, "the two did not meet");
     assert!(world.violation.is_none(), "{:?}", world.violation);
     let Some(measure) = &world.measure else { unreachable!("it was set above") };
-    assert!(measure.kinds.contains_key("hello"), "the two said no Hello");
+    assert!(measure.kinds.contains_key("Hello"), "the two said no Hello");
     // What heads cost, and names for what they speak of, is a part of the bytes of a delivery.
-    measure.kinds.iter().filter(|(kind, _)| !["heads", "name"].contains(*kind)).map(|(_, bytes)| bytes).sum()
+    measure.kinds.iter().filter(|(kind, _)| !["Heads", "Name"].contains(*kind)).map(|(_, bytes)| bytes).sum()
 }
 
 fn two_records(cast: &Cast, circle: usize, author: usize, dice: &mut Dice) -> Run {
