@@ -26,7 +26,7 @@ use crate::peers::Peers;
 /// Most inputs in one commit.
 const INPUTS: usize = 256;
 /// Most bytes of frames in one commit.
-const BULK_BYTES: usize = 2 << 20;
+const BULK_BYTES: usize = 1 << 20;
 /// How often time passes for the mesh.
 const TICK: Duration = Duration::from_millis(25);
 /// Most requests under way; more are told that the node is busy.

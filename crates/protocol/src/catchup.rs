@@ -13,10 +13,10 @@ use crate::mesh::Mesh;
 use crate::message::want::{CREDIT_MAX, PAGE_WIRE_MAX, RANGES_MAX};
 use crate::message::{LinkNo, Message, Page, Range, Want};
 
-/// Credit given with a want, in bytes: two pages are under way while one is taken.
-const CREDIT: u32 = 2 << 20;
+/// Credit given with a want, in bytes: what one commit takes, and what is sent while it does. Below a link's outbox.
+const CREDIT: u32 = 3 << 20;
 /// Credit is given back in portions of this many bytes.
-const CREDIT_PORTION: u32 = 512 << 10;
+const CREDIT_PORTION: u32 = 256 << 10;
 /// A want that brings nothing for so long is given to another peer, in ms.
 const PATIENCE_MS: u64 = 3_000;
 /// And its peer is not asked again for so long, in ms.
@@ -36,7 +36,9 @@ struct Asked {
 struct Serving {
     id: u32,
     ranges: VecDeque<Range>,
-    credit: u32,
+    /// Bytes that may still be sent. Below zero where a page was longer than what was left, so that what is under way
+    /// does not grow from page to page.
+    credit: i64,
 }
 
 /// What is wanted, from whom, and what others want of us.
@@ -245,13 +247,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn heard_want(&mut self, link: LinkId, want: Want) -> Result<(), StoreError> {
         let ranges: VecDeque<Range> = want.ranges.into_iter().take(RANGES_MAX).collect();
         let credit = want.credit.min(CREDIT_MAX);
-        self.catchup.serving.insert(link, Serving { id: want.id, ranges, credit });
+        self.catchup.serving.insert(link, Serving { id: want.id, ranges, credit: credit.into() });
         self.serve(link)
     }
 
     pub(crate) fn heard_credit(&mut self, link: LinkId, bytes: u32) -> Result<(), StoreError> {
         if let Some(serving) = self.catchup.serving.get_mut(&link) {
-            serving.credit = serving.credit.saturating_add(bytes).min(CREDIT_MAX);
+            serving.credit = serving.credit.saturating_add(bytes.into()).min(CREDIT_MAX.into());
         }
         self.serve(link)
     }
@@ -259,17 +261,17 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Sends pages as far as credit goes.
     fn serve(&mut self, link: LinkId) -> Result<(), StoreError> {
         while let Some(serving) = self.catchup.serving.get_mut(&link) {
-            if serving.credit == 0 {
+            let Some(credit) = u32::try_from(serving.credit).ok().filter(|credit| *credit > 0) else {
                 return Ok(());
-            }
-            let (id, credit) = (serving.id, serving.credit);
+            };
+            let id = serving.id;
             let Some(range) = serving.ranges.front().copied() else {
                 self.catchup.serving.remove(&link);
                 return Ok(());
             };
             let (sent, last) = self.serve_range(link, id, range, credit)?;
             if let Some(serving) = self.catchup.serving.get_mut(&link) {
-                serving.credit = serving.credit.saturating_sub(sent);
+                serving.credit -= i64::from(sent);
                 match last {
                     Some(last) if last < range.to => serving.ranges[0].from = last + 1,
                     _ => drop(serving.ranges.pop_front()),

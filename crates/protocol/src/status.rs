@@ -6,14 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use tocsin_policy::{Explanation, Question, RecordFacts};
 use tocsin_record::body::Body;
 use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, RecordId};
-use tocsin_store::{BodyState, Counts, Kv, LogNo, RecordRef, Slots, Standing, StoreError, Stored, Verdict};
+use tocsin_store::{Counts, Kv, LogNo, Slots, Standing, StoreError, Stored, Verdict};
 
 use crate::io::LinkId;
 use crate::judge::{author_facts, body_view, header_facts, org_facts};
 use crate::mesh::Mesh;
-
-/// Most records that a list of missing ones names.
-const LIST_MAX: usize = 1000;
 
 /// The state of a node at one moment.
 #[derive(Clone, Debug)]
@@ -92,10 +89,10 @@ pub struct LogStatus {
     pub standing: Standing,
     /// Who holds how much of it, by signed receipts: node, height, time in ms.
     pub receipts: Vec<(NodeKey, u64, u64)>,
-    /// Records whose body is wanted, at most 1,000.
-    pub wanted: Vec<u64>,
-    /// Records whose body is withheld, at most 1,000.
-    pub withheld: Vec<u64>,
+    /// How many of its bodies are wanted.
+    pub wanted: u64,
+    /// How many of its bodies everybody asked withholds.
+    pub withheld: u64,
 }
 
 /// Why a record was judged as it was, and who may have it.
@@ -115,23 +112,20 @@ pub struct Why {
     pub held_by: Vec<(NodeKey, u64)>,
 }
 
+/// Bodies of one org that are not here: announced by somebody, or withheld by all.
+#[derive(Clone, Copy, Default)]
+struct Absent {
+    announced: u64,
+    withheld: u64,
+}
+
 impl<K: Kv, S: Slots> Mesh<K, S> {
     /// The state of this node now.
     #[must_use]
     pub fn status(&self) -> Status {
-        let mut missing: BTreeMap<LogNo, (Vec<u64>, Vec<u64>)> = BTreeMap::new();
-        for place in self.store.wanted(RecordRef { log: LogNo(0), seq: 0 }, 100_000) {
-            let entry = missing.entry(place.log).or_default();
-            let withheld = self.store.outcome(place).is_some_and(|s| s.outcome.body == BodyState::Withheld);
-            let list = if withheld { &mut entry.1 } else { &mut entry.0 };
-            list.push(place.seq);
-        }
         let logs = self.reader.logs();
         let mut rows = Vec::with_capacity(logs.len());
         for info in &logs {
-            let (mut wanted, mut withheld) = missing.get(&info.no).cloned().unwrap_or_default();
-            wanted.truncate(LIST_MAX);
-            withheld.truncate(LIST_MAX);
             let of_log = (info.no, NodeKey([0; 32]))..=(info.no, NodeKey([255; 32]));
             let receipts =
                 self.heads.receipts.range(of_log).map(|((_, node), r)| (*node, r.height, r.time)).collect();
@@ -148,17 +142,29 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                     .map(|head| (head.seq, head.time)),
                 standing: info.standing,
                 receipts,
-                wanted,
-                withheld,
+                wanted: info.counts.wanted,
+                withheld: info.counts.withheld,
             });
         }
         let announced = self.announced_heights();
+        let mut absent: BTreeMap<OrgId, Absent> = BTreeMap::new();
+        for info in &logs {
+            absent.entry(info.org).or_default().withheld += info.counts.withheld;
+        }
+        for place in self.bodies.announced() {
+            if let Some(info) = logs.get(place.log.0 as usize) {
+                absent.entry(info.org).or_default().announced += 1;
+            }
+        }
         let mut orgs: Vec<OrgStatus> = self
             .directory
             .charter()
             .orgs
             .iter()
-            .map(|org| self.org_status(org.root, &org.name, &missing, &announced))
+            .map(|org| {
+                let absent = absent.get(&org.root).copied().unwrap_or_default();
+                self.org_status(org.root, &org.name, absent, &announced)
+            })
             .collect();
         orgs.sort_by(|a, b| a.name.cmp(&b.name));
         Status {
@@ -187,7 +193,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         &self,
         org: OrgId,
         name: &str,
-        missing: &BTreeMap<LogNo, (Vec<u64>, Vec<u64>)>,
+        absent: Absent,
         announced: &BTreeMap<LogNo, u64>,
     ) -> OrgStatus {
         let mut status = OrgStatus {
@@ -196,8 +202,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             heard: None,
             silent_ms: None,
             missing_headers: 0,
-            missing_bodies: 0,
-            withheld: 0,
+            missing_bodies: absent.announced,
+            withheld: absent.withheld,
             complete_as_of: None,
             delays_ms: Vec::new(),
         };
@@ -246,11 +252,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
         status.delays_ms.sort_unstable();
-        let of_org = |log: &LogNo| self.reader.log(*log).is_some_and(|info| info.org == org);
-        for (_, withheld) in missing.iter().filter(|(log, _)| of_org(log)).map(|(_, lists)| lists) {
-            status.withheld += withheld.len() as u64;
-        }
-        status.missing_bodies = self.bodies.announced().filter(|place| of_org(&place.log)).count() as u64;
         if mine {
             status.heard = Some(self.now.wall);
             status.silent_ms = Some(0);

@@ -381,6 +381,7 @@ fn apply(state: &mut crate::state::State, turn: Turn) {
             let gone: Vec<_> = log.spans.within(0, seq).collect();
             for (first, count, stamped) in gone {
                 state.counts.remove(&stamped.outcome, count);
+                log.counts.remove(&stamped.outcome, count);
                 log.spans.clear(first, count);
             }
         }

@@ -326,6 +326,7 @@ impl<S: Slots> Scan<'_, S> {
             let place = RecordRef { log, seq: from };
             if let Some(state) = self.state.log_mut(log) {
                 state.spans.set(from, count, stamped);
+                state.counts.add(&stamped.outcome, count);
             }
             self.state.counts.add(&stamped.outcome, count);
             self.state.order.push(Arrivals { arrival: stamped.arrival, first: place, count });

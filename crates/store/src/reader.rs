@@ -48,6 +48,8 @@ pub struct LogInfo {
     pub tip: Tip,
     /// Whether it goes on.
     pub standing: Standing,
+    /// How many records of each sort it has, staged ones included.
+    pub counts: Counts,
 }
 
 /// A record as readers see it.
@@ -415,7 +417,15 @@ impl<K: Kv, S: Slots> Reader<K, S> {
 }
 
 fn info(no: LogNo, log: &crate::state::LogState) -> LogInfo {
-    LogInfo { no, key: log.key, org: log.org, base: log.base, tip: log.published, standing: log.standing }
+    LogInfo {
+        no,
+        key: log.key,
+        org: log.org,
+        base: log.base,
+        tip: log.published,
+        standing: log.standing,
+        counts: log.counts,
+    }
 }
 
 /// The version before, which stands behind salt and subject in a report.

@@ -64,6 +64,8 @@ pub(crate) struct LogState {
     pub published: Tip,
     pub standing: Standing,
     pub spans: Spans,
+    /// How many records of each sort are in `spans`.
+    pub counts: Counts,
     /// By number of the first record.
     pub pages: BTreeMap<u64, PageRef>,
     /// Bodies that came later than their headers, with the slot of each.
@@ -86,6 +88,7 @@ impl LogState {
             published: Tip::default(),
             standing: Standing::Open,
             spans: Spans::default(),
+            counts: Counts::default(),
             pages: BTreeMap::new(),
             bodies: BTreeMap::new(),
             tail_slot: None,
@@ -290,14 +293,16 @@ impl State {
 
     /// Sets an outcome for `count` records, and counts them.
     pub fn set(&mut self, first: RecordRef, count: u64, stamped: Stamped) {
-        let Some(log) = self.logs.get_mut(first.log.0 as usize) else {
+        let Some(LogState { spans, counts, .. }) = self.logs.get_mut(first.log.0 as usize) else {
             return;
         };
-        for (_, count, old) in log.spans.within(first.seq, first.seq + count - 1) {
+        for (_, count, old) in spans.within(first.seq, first.seq + count - 1) {
             self.counts.remove(&old.outcome, count);
+            counts.remove(&old.outcome, count);
         }
-        log.spans.set(first.seq, count, stamped);
+        spans.set(first.seq, count, stamped);
         self.counts.add(&stamped.outcome, count);
+        counts.add(&stamped.outcome, count);
         self.arrived(Arrivals { arrival: stamped.arrival, first, count });
     }
 

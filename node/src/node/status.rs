@@ -146,8 +146,8 @@ impl Node {
                 height: log.height,
                 announced: log.head.map(|(seq, _)| seq),
                 announced_at: Time(log.head.map_or(0, |(_, time)| time)),
-                missing: log.wanted.len() as u64,
-                withheld: log.withheld.len() as u64,
+                missing: log.wanted,
+                withheld: log.withheld,
                 state: match log.standing {
                     Standing::Open => "open",
                     Standing::Forked { .. } => "forked",
