@@ -23,10 +23,11 @@ const CHOSEN: usize = 8;
 const EVERY: Duration = Duration::from_millis(250);
 /// How long the higher peer id waits for the lower one to dial: it may not be able to.
 const COURTESY_MS: u64 = 5_000;
-/// First and longest wait after a dial that failed, in ms.
-const BACKOFF_MS: (u64, u64) = (500, 60_000);
-/// A dial that brought neither a link nor a fault is given up after this, in ms.
-const GIVE_UP_MS: u64 = 30_000;
+/// First and longest wait after a dial that failed, in ms: a partner that comes back after hours is found within some
+/// 15 s, which with a handful of dials a minute costs nobody anything.
+const BACKOFF_MS: (u64, u64) = (500, 10_000);
+/// A dial that brought neither a link nor a fault is given up after this, in ms: a little later than the transports do.
+const GIVE_UP_MS: u64 = 15_000;
 
 /// A peer that can be dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +88,44 @@ struct Attempt {
     began: Option<u64>,
 }
 
+/// What is known of the link to one peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    /// It is up.
+    Up,
+    /// It is not.
+    Down,
+    /// It is not, and the last dial failed or the last link ended.
+    Failed,
+}
+
+impl Attempt {
+    fn new(first: bool, now: u64) -> Self {
+        Self { next: if first { now } else { now + COURTESY_MS }, ..Self::default() }
+    }
+
+    /// Whether a dial begins now.
+    fn look(&mut self, target: &Target, link: Link, now: u64) -> bool {
+        if link == Link::Up {
+            *self = Self::new(target.first, now);
+            return false;
+        }
+        if let Some(began) = self.began {
+            if link == Link::Failed || now >= began + GIVE_UP_MS {
+                self.began = None;
+                self.failures += 1;
+                self.next = now + backoff(self.failures, &target.peer, now);
+            }
+            return false;
+        }
+        if now < self.next {
+            return false;
+        }
+        self.began = Some(now);
+        true
+    }
+}
+
 /// Dials for as long as the node runs.
 pub async fn run(
     net: Net,
@@ -113,26 +152,15 @@ pub async fn run(
         }
         let now = clock::monotonic_ms();
         for target in &wanted {
-            let attempt = attempts.entry(target.peer).or_insert_with(|| Attempt {
-                next: if target.first { now } else { now + COURTESY_MS },
-                ..Attempt::default()
-            });
-            if peers.is_linked(&target.peer) {
-                let wait = if target.first { 0 } else { COURTESY_MS };
-                *attempt = Attempt { next: now + wait, ..Attempt::default() };
-                continue;
-            }
-            if let Some(began) = attempt.began {
-                let over = peers.fault(&target.peer).is_some() || now >= began + GIVE_UP_MS;
-                if over {
-                    attempt.began = None;
-                    attempt.failures += 1;
-                    attempt.next = now + backoff(attempt.failures, &target.peer, now);
-                }
-                continue;
-            }
-            if now >= attempt.next {
-                attempt.began = Some(now);
+            let attempt = attempts.entry(target.peer).or_insert_with(|| Attempt::new(target.first, now));
+            let link = if peers.is_linked(&target.peer) {
+                Link::Up
+            } else if peers.fault(&target.peer).is_some() {
+                Link::Failed
+            } else {
+                Link::Down
+            };
+            if attempt.look(target, link, now) {
                 debug!(addresses = ?target.addresses, "dial");
                 peers.failed_clear(&target.peer);
                 if let Err(error) = net.dial(target.peer, target.addresses.clone()) {
@@ -143,7 +171,7 @@ pub async fn run(
     }
 }
 
-/// Doubles from half a second to a minute, with up to half of it less, so that nodes that came up together part.
+/// Doubles from half a second to ten, with up to half of it less, so that nodes that came up together part.
 fn backoff(failures: u32, peer: &Peer, now: u64) -> u64 {
     let (first, longest) = BACKOFF_MS;
     let full = first.saturating_mul(1 << failures.min(16).saturating_sub(1)).min(longest);
@@ -156,11 +184,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_to_a_minute() {
+    fn waits_grow_to_ten_seconds_and_part() {
         for failures in 1..40 {
             let wait = backoff(failures, &[7; 32], 1234);
-            assert!((250..=60_000).contains(&wait), "{wait}");
+            assert!((250..=10_000).contains(&wait), "{wait}");
         }
-        assert!(backoff(30, &[7; 32], 1) >= 30_000);
+        let waits: std::collections::BTreeSet<u64> =
+            (0..50).map(|peer| backoff(30, &[peer; 32], 1)).collect();
+        assert!(waits.len() > 25 && waits.iter().all(|wait| *wait >= 5_000), "{waits:?}");
+    }
+
+    /// Whenever a partner comes back, and whether its machine refused the dials meanwhile or swallowed them.
+    #[test]
+    fn a_partner_that_returns_after_hours_is_dialled_within_15_seconds() {
+        let step = u64::try_from(EVERY.as_millis()).unwrap();
+        for (first, answers_after) in [(true, 0), (true, 10_000), (false, 0), (false, 10_000)] {
+            let target = Target { peer: [9; 32], addresses: vec![], first };
+            let mut attempt = Attempt::new(first, 0);
+            attempt.look(&target, Link::Up, 0);
+            let mut dialled = Vec::new();
+            let mut link = Link::Down;
+            for now in (0..3 * 3_600_000).step_by(usize::try_from(step).unwrap()) {
+                if attempt.began.is_some_and(|began| now >= began + answers_after) {
+                    link = Link::Failed;
+                }
+                if attempt.look(&target, link, now) {
+                    dialled.push(now);
+                    link = Link::Down;
+                }
+            }
+            let longest = dialled.windows(2).map(|two| two[1] - two[0]).max().unwrap();
+            // A dial that is under way when the partner returns reaches it by the transports' own repeats.
+            assert!(longest - answers_after <= 15_000 - step, "{first} {answers_after}: {longest}");
+            assert!(dialled.len() < 3 * 3600 / 4, "{} dials in three hours", dialled.len());
+        }
     }
 }
