@@ -33,4 +33,4 @@ pub use directory::Directory;
 pub use heads::{HeadState, ReceiptState};
 pub use io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
 pub use mesh::{Config, Identity, Mesh, index_found, read};
-pub use status::{LogStatus, OrgStatus, PeerStatus, Status, Why};
+pub use status::{LogStatus, OrgStatus, PeerStatus, Status, WantedBodies, Why};

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tocsin_policy::{Explanation, Question, RecordFacts};
 use tocsin_record::body::Body;
 use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, RecordId};
-use tocsin_store::{Counts, Kv, LogNo, Slots, Standing, StoreError, Stored, Verdict};
+use tocsin_store::{Counts, Kv, LogInfo, LogNo, Slots, Standing, StoreError, Stored, Verdict};
 
 use crate::io::LinkId;
 use crate::judge::{author_facts, body_view, header_facts, org_facts};
@@ -64,7 +64,7 @@ pub struct OrgStatus {
     pub missing_headers: u64,
     /// Its bodies that are wanted and announced by somebody.
     pub missing_bodies: u64,
-    /// Its bodies that everybody asked withholds.
+    /// Its bodies that are wanted and that nobody announced: kept from this node, or from all that it is linked to.
     pub withheld: u64,
     /// Until when nothing of it is missing, by its own word, in ms.
     pub complete_as_of: Option<u64>,
@@ -89,9 +89,16 @@ pub struct LogStatus {
     pub standing: Standing,
     /// Who holds how much of it, by signed receipts: node, height, time in ms.
     pub receipts: Vec<(NodeKey, u64, u64)>,
-    /// How many of its bodies are wanted.
-    pub wanted: u64,
-    /// How many of its bodies everybody asked withholds.
+    /// Bodies that are wanted, as [`OrgStatus`] counts them.
+    pub bodies: WantedBodies,
+}
+
+/// Bodies that are wanted and not here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WantedBodies {
+    /// Announced by somebody: on the way.
+    pub announced: u64,
+    /// Announced by nobody: no answer misses them that this node could have had.
     pub withheld: u64,
 }
 
@@ -112,18 +119,12 @@ pub struct Why {
     pub held_by: Vec<(NodeKey, u64)>,
 }
 
-/// Bodies of one org that are not here: announced by somebody, or withheld by all.
-#[derive(Clone, Copy, Default)]
-struct Absent {
-    announced: u64,
-    withheld: u64,
-}
-
 impl<K: Kv, S: Slots> Mesh<K, S> {
     /// The state of this node now.
     #[must_use]
     pub fn status(&self) -> Status {
         let logs = self.reader.logs();
+        let wanted = self.wanted_bodies(&logs);
         let mut rows = Vec::with_capacity(logs.len());
         for info in &logs {
             let of_log = (info.no, NodeKey([0; 32]))..=(info.no, NodeKey([255; 32]));
@@ -142,29 +143,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                     .map(|head| (head.seq, head.time)),
                 standing: info.standing,
                 receipts,
-                wanted: info.counts.wanted,
-                withheld: info.counts.withheld,
+                bodies: wanted.get(&info.no).copied().unwrap_or_default(),
             });
         }
         let announced = self.announced_heights();
-        let mut absent: BTreeMap<OrgId, Absent> = BTreeMap::new();
-        for info in &logs {
-            absent.entry(info.org).or_default().withheld += info.counts.withheld;
-        }
-        for place in self.bodies.announced() {
-            if let Some(info) = logs.get(place.log.0 as usize) {
-                absent.entry(info.org).or_default().announced += 1;
-            }
-        }
         let mut orgs: Vec<OrgStatus> = self
             .directory
             .charter()
             .orgs
             .iter()
-            .map(|org| {
-                let absent = absent.get(&org.root).copied().unwrap_or_default();
-                self.org_status(org.root, &org.name, absent, &announced)
-            })
+            .map(|org| self.org_status(org.root, &org.name, &wanted, &announced))
             .collect();
         orgs.sort_by(|a, b| a.name.cmp(&b.name));
         Status {
@@ -193,7 +181,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         &self,
         org: OrgId,
         name: &str,
-        absent: Absent,
+        wanted: &BTreeMap<LogNo, WantedBodies>,
         announced: &BTreeMap<LogNo, u64>,
     ) -> OrgStatus {
         let mut status = OrgStatus {
@@ -202,8 +190,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             heard: None,
             silent_ms: None,
             missing_headers: 0,
-            missing_bodies: absent.announced,
-            withheld: absent.withheld,
+            missing_bodies: 0,
+            withheld: 0,
             complete_as_of: None,
             delays_ms: Vec::new(),
         };
@@ -252,6 +240,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
         status.delays_ms.sort_unstable();
+        let of_org = |log: &LogNo| self.reader.log(*log).is_some_and(|info| info.org == org);
+        for (_, bodies) in wanted.iter().filter(|(log, _)| of_org(log)) {
+            status.withheld += bodies.withheld;
+            status.missing_bodies += bodies.announced;
+        }
         if mine {
             status.heard = Some(self.now.wall);
             status.silent_ms = Some(0);
@@ -260,6 +253,20 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             status.complete_as_of = Some(as_of);
         }
         status
+    }
+
+    /// What each log wants, from counts: what is wanted may be as much as a catch-up.
+    fn wanted_bodies(&self, logs: &[LogInfo]) -> BTreeMap<LogNo, WantedBodies> {
+        let mut announced: BTreeMap<LogNo, u64> = BTreeMap::new();
+        for place in self.bodies.announced() {
+            *announced.entry(place.log).or_default() += 1;
+        }
+        let of_log = |info: &LogInfo| {
+            let wanted = info.counts.wanted + info.counts.withheld;
+            let announced = announced.get(&info.no).copied().unwrap_or(0).min(wanted);
+            (info.no, WantedBodies { announced, withheld: wanted - announced })
+        };
+        logs.iter().map(of_log).filter(|(_, bodies)| *bodies != WantedBodies::default()).collect()
     }
 
     /// When a node last agreed with this one on a link of its own, by the wall clock and the monotonic one.

@@ -4,8 +4,8 @@
 #[expect(dead_code, reason = "the other tests use all of it")]
 mod world;
 
-use tocsin_protocol::OrgStatus;
 use tocsin_protocol::message::{self, Have, LogName, Message};
+use tocsin_protocol::{OrgStatus, WantedBodies};
 use tocsin_record::CircleId;
 use world::{World, report};
 
@@ -82,6 +82,49 @@ fn what_an_author_announced_is_missing_until_it_is_here() {
     let frame = told(&world, 4);
     world.receive(0, liar, frame);
     assert_eq!(org(&world, 0, "org1").missing_headers, 0, "anybody could make every answer incomplete");
+}
+
+#[test]
+fn what_nobody_announced_is_told_apart() {
+    let kept = OPEN.to_owned()
+        + r#"@id("to-nobody") forbid(principal, action == Action::"forward", resource) when { resource.tlp == 2 };"#;
+    let mut world = World::new(3, OPEN);
+    world.policy(1, &kept);
+    world.connect(1, 0);
+    world.connect(0, 2);
+    world.settle();
+    for n in 1..=2 {
+        world.publish(1, report(n, 2, &format!("192.0.2.{n}")));
+    }
+    world.publish(1, report(3, 1, "192.0.2.3"));
+    world.settle();
+    // The first was told so by the author; the second is linked to the first alone, which has nothing to announce.
+    for node in [0, 2] {
+        let author = org(&world, node, "org1");
+        assert_eq!(
+            (author.withheld, author.missing_bodies, author.missing_headers),
+            (2, 0, 0),
+            "node {node}"
+        );
+        assert!(author.complete_as_of.is_some());
+        let logs = world.nodes[node].mesh.status().logs;
+        assert_eq!(logs[0].bodies, WantedBodies { announced: 0, withheld: 2 });
+    }
+    // Announced is missing, until it comes.
+    let (link, _) = world.wire(2, 0);
+    let log = world.nodes[2].mesh.reader().logs()[0].key;
+    let have = Have { log: 78, from: 1, more: 0, age: 0, except: vec![] };
+    let frame = message::encode(&vec![Message::Name(78, log.into()), Message::Have(vec![have])]);
+    world.receive(2, link, frame);
+    let author = org(&world, 2, "org1");
+    assert_eq!((author.withheld, author.missing_bodies, author.complete_as_of), (1, 1, None));
+    world.settle();
+    assert_eq!(org(&world, 2, "org1").withheld, 2, "it was a false word");
+    world.policy(1, OPEN);
+    world.pass(10 * MINUTE_MS);
+    let author = org(&world, 2, "org1");
+    assert_eq!((author.withheld, author.missing_bodies), (0, 0));
+    assert_eq!(world.lookup(2, "192.0.2.1"), 1);
 }
 
 #[test]

@@ -146,8 +146,8 @@ impl Node {
                 height: log.height,
                 announced: log.head.map(|(seq, _)| seq),
                 announced_at: Time(log.head.map_or(0, |(_, time)| time)),
-                missing: log.wanted,
-                withheld: log.withheld,
+                missing: log.bodies.announced,
+                withheld: log.bodies.withheld,
                 state: match log.standing {
                     Standing::Open => "open",
                     Standing::Forked { .. } => "forked",
