@@ -167,6 +167,9 @@ impl Table<'_, '_> {
             comment: names::comment(comments, tags()),
             ..names::plain_indicator(values[0].clone())
         };
+        if let Some(why) = names::odd_validity(model.valid_from, model.valid_until) {
+            return self.found.skip(Some(line), "valid_until", why);
+        }
         let tlp = match optional(self.layout.tlp) {
             "" => None,
             label => match label.parse::<Tlp>() {

@@ -82,6 +82,16 @@ fn context_of_a_row() {
 }
 
 #[test]
+fn a_row_that_ends_before_it_begins_is_left_out() {
+    let text =
+        "value,valid_from,valid_until\na.example,2027-01-02,2027-01-01\nb.example,2027-01-01,2027-01-02\n";
+    let found = import(text, &Profile::default());
+    assert_eq!(shown(&found), ["domain b.example"]);
+    assert_eq!((found.skipped[0].line, found.skipped[0].path.as_str()), (Some(2), "valid_until"));
+    assert!(found.skipped[0].why.contains("before"), "{:?}", found.skipped);
+}
+
+#[test]
 fn a_bad_row_is_told_by_line_and_column() {
     let text =
         "type,value\ndomain,a.example\nCommand line,curl http://b.example\nsha256,zz\n\ndomain,c.example\n";

@@ -379,6 +379,9 @@ fn indicators(
         );
         return found.skip(object.line, &object.id, why);
     };
+    if let Some(why) = names::odd_validity(sign.valid_from, sign.valid_until) {
+        return found.skip(object.line, &object.id, why);
+    }
     let named = match language {
         0x4000 => pattern::read(&sign.pattern).unwrap_or_else(|error| {
             let why = format!("{error}: it is kept and matched against nothing");

@@ -181,6 +181,14 @@ fn context_of_an_indicator() {
 }
 
 #[test]
+fn an_indicator_that_ends_before_it_begins_is_left_out() {
+    let found = import(&[indicator(1, r#","valid_until":"2025-12-31T23:59:59Z""#), indicator(2, "")]);
+    assert_eq!(found.reports[0].indicators.len(), 1);
+    assert_eq!(found.skipped[0].path, id("indicator", 1));
+    assert!(found.skipped[0].why.contains("before"), "{:?}", found.skipped);
+}
+
+#[test]
 fn patterns_that_are_no_values_are_kept() {
     let pattern = |n, language: &str, text: &str| {
         object("indicator", n, &format!(r#","pattern_type":"{language}","pattern":"{text}""#))

@@ -56,6 +56,11 @@ impl Code {
         Self::named(PURPOSES, name)
     }
 
+    /// The names of the purposes in the table, but for `none`.
+    pub fn purpose_names() -> impl Iterator<Item = &'static str> {
+        PURPOSES.iter().filter(|row| row.0 != NO_PURPOSE).map(|row| row.1)
+    }
+
     /// The name of this purpose; `None` if it is of a kind that this node does not know.
     #[must_use]
     pub fn purpose_name(&self) -> Option<&str> {

@@ -68,6 +68,9 @@ pub fn detect(text: &str) -> Result<Detected, ParseError> {
         return row.parse(text).map(plain);
     }
     let refanged = refang(text);
+    if let Some(why) = nearly_network(&refanged) {
+        return Err(ParseError::Undetected { value: excerpt(text), why });
+    }
     if let Some(found) = host(&refanged).or_else(|| address_like(&refanged)) {
         return Ok(found);
     }
@@ -95,6 +98,25 @@ fn marked(text: &str) -> Option<&'static Type> {
         |prefix: &str| text.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
     let row = TYPES.iter().find(|row| row.begins.iter().any(|prefix| begins(prefix)));
     row.or_else(|| refang(text).contains("://").then(|| Type::by_id(kind::URL)).flatten())
+}
+
+/// What is wrong with an address or network that is none: else `192.0.2.7/99` would pass for a page of a server.
+fn nearly_network(text: &str) -> Option<&'static str> {
+    let (address, rest) = match text.split_once('/') {
+        Some((address, rest)) => (address, Some(rest)),
+        None => (text, None),
+    };
+    let is_length = |rest: &str| (1..=3).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_digit());
+    if rest.is_some_and(|rest| !is_length(rest)) {
+        return None;
+    }
+    if net::address(address).is_some() {
+        let fits = rest.is_none() || net::network(text).is_some();
+        return (!fits).then_some("its prefix length is too long: at most 32 for IPv4, 128 for IPv6");
+    }
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let four_numbers = address.split('.').count() == 4 && address.split('.').all(number);
+    four_numbers.then_some(net::NOT_V4)
 }
 
 /// Addresses, networks and names, with or without a port.

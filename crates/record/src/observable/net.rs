@@ -69,7 +69,8 @@ fn is_masked(value: &[u8]) -> bool {
         })
 }
 
-const NOT_V4: &str = "an IPv4 address is four numbers from 0 to 255 without leading zeros, as in 192.0.2.7";
+pub(super) const NOT_V4: &str =
+    "an IPv4 address is four numbers from 0 to 255 without leading zeros, as in 192.0.2.7";
 const NOT_V6: &str = "an IPv6 address is written as in 2001:db8::7";
 const ZONE: &str = "an address with a zone (%...) is valid on one machine only; drop the zone";
 const NOT_NET: &str = "a network is an address and a prefix length, as in 192.0.2.0/24 or 2001:db8::/32";

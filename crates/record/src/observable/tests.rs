@@ -253,6 +253,27 @@ fn detects_nothing_in_the_rest() {
 }
 
 #[test]
+fn what_is_nearly_a_network_is_no_url() {
+    for (text, why) in [
+        ("1.1.1.1/99", "prefix length"),
+        ("1.1.1[.]1/033", "prefix length"),
+        ("2001:db8::/129", "prefix length"),
+        ("[2001:db8::]/129", "prefix length"),
+        ("300.1.1.1", "0 to 255"),
+        ("300.1.1.1/8", "0 to 255"),
+        ("1.1.1.01", "0 to 255"),
+    ] {
+        let error = detect(text).expect_err(text).to_string();
+        assert!(error.contains(why), "{text}: {error}");
+    }
+    for (text, kind) in
+        [("1.1.1.1/32", "ipv4"), ("1.1.1.1/99/x", "url"), ("1.1.1.1/2024", "url"), ("1.1.1.0/24", "ipv4-net")]
+    {
+        assert_eq!(detect(text).expect(text).observable.type_name(), kind, "{text}");
+    }
+}
+
+#[test]
 fn breadth_is_a_guardrail() {
     for (name, text, breadth) in [
         ("ipv4-net", "0.0.0.0/0", Breadth::TooWide),
