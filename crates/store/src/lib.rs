@@ -41,7 +41,7 @@ pub use keyfile::KeyFile;
 pub use kv::{Fault, Kv};
 pub use open::{Found, aside, destroy_aside, open_dir, set_aside};
 pub use outcome::{BodyState, LOGS_MAX, LogNo, Outcome, RecordRef, SEQ_MAX, Stamped, Verdict};
-pub use reader::{Evidence, LogInfo, Reader, Stored, Version};
+pub use reader::{Evidence, LogInfo, Neighbours, Reader, Stored, Version};
 pub use slots::Slots;
 pub use state::{Counts, Standing, Withdrawal};
 pub use store::{Committed, META_NAME_MAX, Store};

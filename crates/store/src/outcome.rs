@@ -177,9 +177,9 @@ impl Spans {
         }
     }
 
-    /// Ranges within `first..=last`, in order: (first, count, outcome of the first).
+    /// Ranges within `first..=last`, in order: (first, count, outcome of the first); none if that is nothing.
     pub fn within(&self, first: u64, last: u64) -> impl Iterator<Item = (u64, u64, Stamped)> {
-        let start = self.0.range(..=first).next_back().map_or(first, |(&start, _)| start);
+        let start = self.0.range(..=first).next_back().map_or(first, |(&start, _)| start).min(last);
         self.0.range(start..=last).filter_map(move |(&start, span)| {
             let from = start.max(first);
             let to = (start + span.count).min(last + 1);
@@ -313,6 +313,14 @@ mod tests {
                 "seed {seed}"
             );
         }
+    }
+
+    #[test]
+    fn nothing_is_within_nothing() {
+        let mut spans = Spans::default();
+        assert_eq!(spans.within(1, 0).count(), 0);
+        spans.set(1, 3, Stamped { arrival: 1, outcome: outcome(1, 5_000) });
+        assert_eq!(spans.within(1, 0).count() + spans.within(4, 3).count() + spans.within(9, 2).count(), 0);
     }
 
     #[test]

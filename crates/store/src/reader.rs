@@ -1,5 +1,6 @@
 //! The reading side: a handle for any thread, bounded by what is committed, that never waits for the writer's disk.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -80,6 +81,17 @@ pub struct Evidence {
     pub withdrawn: u64,
     /// Logs in which it said two different things.
     pub forks: u64,
+}
+
+/// Neighbours in a log that came within a second of each other, with the same outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbours {
+    /// The first of them.
+    pub first: RecordRef,
+    /// How many.
+    pub count: u64,
+    /// What became of the first; the others have the same outcome.
+    pub stamped: Stamped,
 }
 
 /// One version of a report.
@@ -298,6 +310,26 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         Ok(self.shared.kv.get(&self.shared.keys.meta(name))?)
     }
 
+    /// Committed records whose outcome is asked for, those that came last first.
+    #[must_use]
+    pub fn newest(&self, fits: impl Fn(&Outcome) -> bool) -> Vec<Neighbours> {
+        let mut found = Vec::new();
+        let state = self.shared.state();
+        for (no, log) in (0..).zip(&state.logs) {
+            let spans = log.spans.within(log.base.seq + 1, log.published.seq);
+            found.extend(spans.filter(|(_, _, stamped)| fits(&stamped.outcome)).map(
+                |(seq, count, stamped)| Neighbours {
+                    first: RecordRef { log: LogNo(no), seq },
+                    count,
+                    stamped,
+                },
+            ));
+        }
+        drop(state);
+        found.sort_unstable_by_key(|range| Reverse((range.stamped.outcome.received, range.stamped.arrival)));
+        found
+    }
+
     // ---- reports
 
     /// The versions of a report whose bodies are here, in one circle, by time and id.
@@ -366,6 +398,17 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         let found = state.retractions.get(&(org, circle, subject)).copied()?;
         let committed = state.log(found.record.log).is_some_and(|log| found.record.seq <= log.published.seq);
         committed.then_some(found)
+    }
+
+    /// The retractions of an org in a circle.
+    #[must_use]
+    pub fn withdrawals(&self, org: OrgId, circle: CircleId) -> Vec<Withdrawal> {
+        let state = self.shared.state();
+        let all = (org, circle, Subject([0; 16]))..=(org, circle, Subject([255; 16]));
+        let committed = |found: &&Withdrawal| {
+            state.log(found.record.log).is_some_and(|log| found.record.seq <= log.published.seq)
+        };
+        state.retractions.range(all).map(|(_, found)| found).filter(committed).copied().collect()
     }
 
     // ---- pages
