@@ -32,12 +32,14 @@ fn uptime_ms() -> u64 {
     ms
 }
 
-/// A time as people read it: `2026-11-22 04:25:32`, in UTC; `-` for 0.
+/// A time as people read it: `2026-11-22 04:25:32Z`; `-` for 0.
 #[must_use]
 pub fn show(ms: u64) -> String {
-    if ms == 0 {
-        return "-".to_owned();
-    }
+    if ms == 0 { "-".to_owned() } else { format!("{}Z", plain(ms)) }
+}
+
+/// To the second, in UTC: `2026-11-22 04:25:32`.
+fn plain(ms: u64) -> String {
     let (days, seconds) = (ms / 86_400_000, ms / 1000 % 86_400);
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -47,9 +49,7 @@ pub fn show(ms: u64) -> String {
 /// As RFC 3339 with milliseconds: `2026-11-22T04:25:32.250Z`.
 #[must_use]
 pub fn rfc3339(ms: u64) -> String {
-    // `show` gives `-` for 0 only, which callers write as nothing.
-    let text = show(ms.max(1)).replace(' ', "T");
-    format!("{text}.{:03}Z", ms % 1000)
+    format!("{}.{:03}Z", plain(ms).replace(' ', "T"), ms % 1000)
 }
 
 /// Reads what [`rfc3339`] writes, with or without the fraction.
@@ -90,10 +90,11 @@ fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-/// The time of day alone, for live tables: `04:25:32`.
+/// The time of day alone, for live tables: `04:25:32Z`; `-` for 0.
 #[must_use]
 pub fn show_time(ms: u64) -> String {
-    show(ms).split_off(show(ms).len().saturating_sub(8))
+    let text = show(ms);
+    text.rsplit(' ').next().unwrap_or(&text).to_owned()
 }
 
 /// A span as people say it: `850 ms`, `12 s`, `9 days`.
@@ -155,9 +156,10 @@ mod tests {
     #[test]
     fn shows_times() {
         assert_eq!(show(0), "-");
-        assert_eq!(show(951_782_400_000), "2000-02-29 00:00:00");
-        assert_eq!(show(1_795_321_532_000), "2026-11-22 04:25:32");
-        assert_eq!(show_time(1_795_321_532_000), "04:25:32");
+        assert_eq!(show(951_782_400_000), "2000-02-29 00:00:00Z");
+        assert_eq!(show(1_795_321_532_000), "2026-11-22 04:25:32Z");
+        assert_eq!(show_time(1_795_321_532_000), "04:25:32Z");
+        assert_eq!(show_time(0), "-");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::home::config::Config;
 use crate::home::lock::{Lock, LockError};
 use crate::home::{Home, HomeError, Identity, keys};
 use crate::identity::PapersError;
-use crate::node::Node;
+use crate::node::{Aside, Node};
 use crate::peers::Peers;
 use crate::policy::{self, PolicyError};
 use crate::{dial, intake, net};
@@ -255,8 +255,10 @@ fn open_store(
                 aside = %aside.display(),
                 "the store is damaged: it was set aside, and a new one refills from the peers. What no partner holds, \
                  such as the own circle, does not come back: import it again. The folder set aside is destroyed when \
-                 the refill is complete; copy it before that to keep it"
+                 the refill is complete, and not before the time `keep_damaged` of the configuration is over; copy it \
+                 before that to keep it"
             );
+            Aside::new(aside);
             *index = Matcher::new(index_key);
             *held = Matcher::new(index_key);
             open(index, held).map_err(|source| store_error(home, source))
@@ -307,7 +309,7 @@ impl Running {
             policy_load: RwLock::new(policy::PolicyLoad::now()),
             reloading: tokio::sync::Mutex::new(()),
             health: RwLock::default(),
-            aside: RwLock::new(tocsin_store::aside(&home.store_folder())),
+            aside: RwLock::new(Aside::of(&home.store_folder())),
             watchers: Arc::new(tokio::sync::Semaphore::new(config.limits.watchers)),
             stop: Arc::clone(&stop),
             config,

@@ -9,7 +9,9 @@ mod lookup;
 mod marking;
 mod refill;
 mod show;
+mod sight;
 mod status;
+mod why;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -31,7 +33,9 @@ use crate::policy::{self, PolicyError, PolicyLoad};
 
 pub use import::{Floor, ImportBatch};
 pub use keep::{Health, index_held, keep};
-pub use lookup::{PURPOSES, VALUES_MAX};
+pub use lookup::VALUES_MAX;
+pub use refill::Aside;
+pub use sight::PURPOSES;
 
 /// Reads what is committed.
 pub type Reader = tocsin_store::Reader<DiskKv, KeyFile>;
@@ -66,8 +70,8 @@ pub struct Node {
     pub reloading: tokio::sync::Mutex<()>,
     /// What is known of completeness, a moment ago.
     pub health: RwLock<Arc<Health>>,
-    /// Where a damaged store was set aside, until the refill is complete.
-    pub aside: RwLock<Option<std::path::PathBuf>>,
+    /// The damaged store that was set aside, until it is destroyed.
+    pub aside: RwLock<Option<Aside>>,
     /// Room for watchers.
     pub watchers: Arc<Semaphore>,
     /// Tells the node to stop.
@@ -86,8 +90,13 @@ pub enum NodeError {
     #[error("{0}")]
     NotFound(String),
     /// The policy keeps it from who asks.
-    #[error("rule `{0}` of this node's policy keeps it from you")]
-    Denied(String),
+    #[error("rule `{rule}` of this node's policy keeps it from you{}{help}", if help.is_empty() { "" } else { ": " })]
+    Denied {
+        /// Which rule.
+        rule: String,
+        /// What would show it; may be empty.
+        help: String,
+    },
     /// The core refused.
     #[error(transparent)]
     Ask(#[from] AskError),

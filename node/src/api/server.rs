@@ -29,8 +29,8 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument as _, debug_span, warn};
 
 use super::types::{
-    Event, Fault, Lookup, LookupRequest, Peer, PublishRequest, Published, QueryRequest, RetractRequest,
-    ShareRequest,
+    Asked, Event, Fault, Lookup, LookupRequest, Peer, PublishRequest, Published, QueryRequest,
+    RetractRequest, ShareRequest,
 };
 use crate::identity::Papers;
 use crate::node::{ImportBatch, Node, NodeError};
@@ -145,7 +145,7 @@ impl IntoResponse for Refusal {
         let status = match &self.0 {
             NodeError::Request(_) | NodeError::Policy(_) => StatusCode::BAD_REQUEST,
             NodeError::NotFound(_) => StatusCode::NOT_FOUND,
-            NodeError::Denied(_) => StatusCode::FORBIDDEN,
+            NodeError::Denied { .. } => StatusCode::FORBIDDEN,
             NodeError::Ask(crate::core::AskError::Refused(_)) => StatusCode::CONFLICT,
             NodeError::Ask(_) => StatusCode::SERVICE_UNAVAILABLE,
             NodeError::Store(_) | NodeError::Home(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -172,25 +172,29 @@ async fn lookup(State(node): State<App>, Json(request): Json<LookupRequest>) -> 
     blocking(move || node.lookup(&request)).await
 }
 
-async fn query(
-    State(node): State<App>,
-    Json(request): Json<QueryRequest>,
-) -> Answer<Vec<super::types::Record>> {
+async fn query(State(node): State<App>, Json(request): Json<QueryRequest>) -> Answer<super::types::Records> {
     blocking(move || node.query(&request)).await
 }
 
-async fn show(State(node): State<App>, UrlPath(id): UrlPath<String>) -> Answer<super::types::Shown> {
-    let receipts = node.receipts_of(&id).await?;
+async fn show(
+    State(node): State<App>,
+    UrlPath(id): UrlPath<String>,
+    Query(asked): Query<Asked>,
+) -> Answer<super::types::Shown> {
+    let acknowledged_by = node.acknowledged_by(&id).await?;
     blocking(move || {
-        let mut shown = node.show(&id)?;
-        shown.held_by = receipts;
-        Ok(shown)
+        let shown = node.show(&id, &asked)?;
+        Ok(super::types::Shown { acknowledged_by, ..shown })
     })
     .await
 }
 
-async fn why(State(node): State<App>, UrlPath(id): UrlPath<String>) -> Answer<super::types::Why> {
-    Ok(Json(node.why(&id).await?))
+async fn why(
+    State(node): State<App>,
+    UrlPath(id): UrlPath<String>,
+    Query(asked): Query<Asked>,
+) -> Answer<super::types::Why> {
+    Ok(Json(node.why(&id, &asked).await?))
 }
 
 async fn publish(State(node): State<App>, Json(request): Json<PublishRequest>) -> Answer<Published> {

@@ -1,6 +1,7 @@
 //! What the node and its command line say to each other: JSON over the node's Unix socket, and what `--json` prints.
 //! Field names are stable. Times are RFC 3339 in UTC with milliseconds; ids are 64 hexadecimal digits.
 
+mod lookup;
 mod requests;
 mod status;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::clock;
 
+pub use lookup::{Contact, Hidden, Hit, Lookup, LookupRequest, Origin, Withheld};
 pub use requests::{
     Advice, Imported, MarkingWords, NewRecord, PublishRequest, Published, RetractRequest, ShareRequest,
     Skipped,
@@ -52,137 +54,6 @@ pub struct Fault {
     pub error: String,
 }
 
-/// Asks what is known of values.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LookupRequest {
-    /// The values as people write them, at most 10,000.
-    pub values: Vec<String>,
-    /// The type of all values, by its name in the observable table, where it is not to be found by itself.
-    #[serde(default, rename = "type")]
-    pub value_type: Option<String>,
-    /// Also answer with records that are held.
-    #[serde(default)]
-    pub held: bool,
-    /// Age in ms from which on an org counts as silent; the configuration's by default.
-    #[serde(default)]
-    pub max_age_ms: Option<u64>,
-    /// What the answer is for.
-    #[serde(default)]
-    pub purpose: Option<String>,
-    /// The asker's reference, for the log.
-    #[serde(default)]
-    pub reference: Option<String>,
-}
-
-/// What is known of one value.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Lookup {
-    /// The value in canonical form, or as it was written if it is none.
-    pub value: String,
-    /// Its type.
-    #[serde(rename = "type")]
-    pub kind: Option<String>,
-    /// Whether anybody says something about it.
-    pub known: bool,
-    /// When the partner that was silent the longest was last heard: while nothing is missing, all that was said in the
-    /// mesh until then is here. `null` while some partner was never heard.
-    pub as_of: Time,
-    /// Whether nothing is missing and nobody silent.
-    pub complete: bool,
-    /// Orgs of which no node was heard for too long.
-    pub stale: Vec<String>,
-    /// Records of which the header or an announced body is missing.
-    pub missing: u64,
-    /// Records that partners withhold.
-    pub withheld: Vec<Withheld>,
-    /// Who says what.
-    pub hits: Vec<Hit>,
-    /// Why the value could not be looked up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-}
-
-/// Records of one author that policy keeps from this node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Withheld {
-    /// Who wrote them.
-    pub author: String,
-    /// How many.
-    pub records: u64,
-}
-
-/// One org's word on a value.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Hit {
-    /// The record.
-    pub record: String,
-    /// The org that says it.
-    pub author: String,
-    /// Who observed it first.
-    pub origin: Origin,
-    /// What was listed: the value itself, a network that contains it, a domain above it.
-    pub observable: String,
-    /// Type of what was listed.
-    pub observable_type: String,
-    /// `exact`, `network` or `parent`.
-    #[serde(rename = "match")]
-    pub how: String,
-    /// 0 to 100, if anybody said so.
-    pub confidence: Option<u8>,
-    /// What it indicates.
-    pub kind: String,
-    /// TLP of the record; `null` for unmarked ones of the own org.
-    pub tlp: Option<String>,
-    /// PAP of the record: how it may be acted on.
-    pub pap: Option<String>,
-    /// What may be done, in words.
-    pub may: String,
-    /// When it came here.
-    pub received: Time,
-    /// Since when it counts, by the author.
-    pub since: Time,
-    /// Until when it counts, by the author.
-    pub until: Time,
-    /// Title of the report.
-    pub title: String,
-    /// The report through its versions.
-    pub subject: String,
-    /// The circle it was shared in.
-    pub circle: String,
-    /// It is of an exercise and says nothing about the world.
-    pub exercise: bool,
-    /// Whom to call.
-    pub contact: Contact,
-    /// `accept`, `hold` or `refuse`.
-    pub verdict: String,
-    /// The rule that decided.
-    pub rule: String,
-}
-
-/// Who observed something first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// `own` or `derived`.
-    pub kind: String,
-    /// Of derived data, the source.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    /// The source's own id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-}
-
-/// Whom to call.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Contact {
-    /// Desk.
-    pub desk: String,
-    /// Telephone.
-    pub phone: String,
-    /// Mail.
-    pub email: String,
-}
-
 /// The reports in the store that match a question.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueryRequest {
@@ -210,6 +81,26 @@ pub struct QueryRequest {
     /// Also versions that a later one replaced.
     #[serde(default)]
     pub all_versions: bool,
+    /// What the answer is for.
+    #[serde(default)]
+    pub purpose: Option<String>,
+    /// The asker's reference, for the log.
+    #[serde(default)]
+    pub reference: Option<String>,
+}
+
+/// What was found, and what was not shown of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Records {
+    /// Newest first.
+    pub records: Vec<Record>,
+    /// Records that match, and that the policy keeps from who asks.
+    pub hidden: Hidden,
+}
+
+/// Who asks for one record, and what for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
     /// What the answer is for.
     #[serde(default)]
     pub purpose: Option<String>,
@@ -253,15 +144,39 @@ pub struct Record {
     /// The version before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<String>,
-    /// Title of a report.
+    /// Title of a report; `(taken back)` or `(expired)` where its body is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// Who took the report back, where its body is gone for that; not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<Box<TakenBack>>,
     /// How many indicators a report has.
     pub indicator_count: u64,
     /// It is of an exercise.
     pub exercise: bool,
     /// What it was judged on is disputed: its author forked the log.
     pub disputed: bool,
+}
+
+/// The end of a report, for ever.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenBack {
+    /// The org that took it back.
+    pub by: String,
+    /// When; `null` if the retraction does not name this version.
+    pub time: Time,
+    /// Why, by name.
+    pub reason: String,
+}
+
+impl fmt::Display for TakenBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "taken back by {}", self.by)?;
+        if self.time.0 != 0 {
+            write!(f, " at {}", self.time)?;
+        }
+        write!(f, ", reason {}", self.reason)
+    }
 }
 
 /// A record with all that it says.
@@ -292,8 +207,8 @@ pub struct Shown {
     pub shared_to: Vec<String>,
     /// Whom to call.
     pub contact: Contact,
-    /// Receipts: who holds it. Only for own records.
-    pub held_by: Vec<HeldBy>,
+    /// Which nodes signed that they have its header, and which did not yet. Only for own records.
+    pub acknowledged_by: Vec<Acknowledged>,
 }
 
 /// One indicator.
@@ -319,15 +234,19 @@ pub struct ShownIndicator {
     pub not_matched: Option<String>,
 }
 
-/// A partner that holds an own record, by its signed receipt.
+/// Whether a partner's node acknowledged an own record, by its signed receipt. A receipt speaks of headers: whether the
+/// body went there too is this node's own policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldBy {
+pub struct Acknowledged {
     /// The org.
     pub org: String,
     /// The node.
     pub node: String,
-    /// When it said so.
+    /// When it had this record or a later one of the log, by its own word; `null` if it did not say so yet.
     pub time: Time,
+    /// The rule by which it does not get the body, if one keeps that from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header_only: Option<String>,
 }
 
 /// Why a record is as it is.
@@ -336,6 +255,9 @@ pub struct Why {
     /// The record.
     #[serde(flatten)]
     pub record: Record,
+    /// Whether the policy keeps what it says from who asks.
+    #[serde(default)]
+    pub hidden: Hidden,
     /// What the policy was shown, field by field.
     pub saw: serde_json::Value,
     /// Rules that had a say.
@@ -344,8 +266,8 @@ pub struct Why {
     pub errors: Vec<String>,
     /// The way it came by: the partner that handed it over, or `self`.
     pub came_by: String,
-    /// For each partner node, whether it may have the body by the policy in force now, by which rule, and what it signed
-    /// that it holds.
+    /// For each partner node, whether it may have the body by the policy in force now, by which rule, and whether it
+    /// acknowledged the header.
     pub peers: Vec<PeerWhy>,
 }
 
@@ -362,10 +284,9 @@ pub struct PeerWhy {
     pub rule: String,
     /// Whether the link is up.
     pub connected: bool,
-    /// `header` if it signed that it holds the header, else `not said`.
-    pub holds: String,
-    /// When it had that record or a later one of the log, by its own signed word; `null` if it did not say.
-    pub holds_since: Time,
+    /// When it had the header of that record or of a later one of the log, by its own signed word; `null` if it did not
+    /// say.
+    pub acknowledged: Time,
 }
 
 /// What a policy file says.

@@ -1,29 +1,35 @@
 //! `tocsin lookup`: ask what is known of values.
 
-use std::io::BufRead as _;
+use std::io::{BufRead, Read as _};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use super::{Context, print_line};
+use super::{Context, Purpose, count, hidden_text, print_line};
 use crate::api::types::{Hit, Lookup, LookupRequest};
 use crate::node::VALUES_MAX;
 use crate::term::{self, Style};
 
-/// Most bytes that are read of one line.
-const LINE_MAX: usize = 8192;
+/// Most bytes that are read of one line: more than any value has.
+const LINE_MAX: u64 = 8192;
 
 /// Ask what is known of values.
 ///
 /// The type is found by itself, and defanged values are understood (hxxp://evil[.]example). A hit is the very value,
-/// a network that contains the address, or a domain above the name. Only accepted records answer unless --include
-/// held. An answer is incomplete when an org was not heard for --max-age, or when a record that is known to exist
-/// is missing; what partners withhold is listed apart.
+/// a network that contains the address, or a domain above the name; what lies inside a network is not searched. Only
+/// accepted records answer unless --include held.
+///
+/// An answer is incomplete when an org was not heard for --max-age, when a record that is known to exist and on its
+/// way is missing, or when the policy keeps a record on the value from you: state what you ask for with --purpose, one
+/// of those that `purposes` of [person] in config.toml lists. Records that partners do not give to this node are listed
+/// apart and make no answer incomplete.
 ///
 /// --purpose and --ref are logged with the ids of the records shown, never with the value.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
-Exit code: 0 at least one value is known; else 3 if an answer is incomplete; else 1; 2 error.
+Exit code: 0 at least one value is known; else 3 if an answer is incomplete; else 1; 2 error. A value that is none is told \
+of, with its line where it was read from standard input; the code is 2 only if no value could be answered. Held records \
+and records that are not given to this node do not change the code.
 
 Examples:
   tocsin lookup 198.51.100.7
@@ -42,55 +48,63 @@ pub struct Args {
     /// Age from which on an org counts as silent (default: max_age of the configuration)
     #[arg(long, value_name = "SPAN", value_parser = crate::clock::parse_span)]
     max_age: Option<u64>,
-    /// What the answer is for
-    #[arg(long)]
-    purpose: Option<String>,
-    /// Your reference, such as a case number
-    #[arg(long = "ref", value_name = "TEXT")]
-    reference: Option<String>,
+    #[command(flatten)]
+    asked: Purpose,
 }
 
 pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
-    let mut values: Vec<String> = Vec::new();
     let mut code = Codes::default();
-    let ask = |values: &mut Vec<String>, code: &mut Codes| -> Result<()> {
+    let mut ask = |values: Vec<String>, lines: &[u64]| -> Result<()> {
         if values.is_empty() {
             return Ok(());
         }
         let request = LookupRequest {
-            values: std::mem::take(values),
+            values,
             value_type: args.value_type.clone(),
             held: args.include.is_some(),
             max_age_ms: args.max_age,
-            purpose: args.purpose.clone(),
-            reference: args.reference.clone(),
+            purpose: args.asked.purpose.clone(),
+            reference: args.asked.reference.clone(),
         };
-        let answers: Vec<Lookup> = context.client().post("/v1/lookup", &request)?;
+        let mut answers: Vec<Lookup> = context.client().post("/v1/lookup", &request)?;
+        for (answer, line) in answers.iter_mut().zip(lines) {
+            answer.line = Some(*line);
+        }
         code.count(&answers);
         show(context, &answers, request.values.len() == 1)
     };
-    for value in args.values.iter().filter(|value| *value != "-") {
-        values.push(value.clone());
-    }
-    ask(&mut values, &mut code)?;
-    if args.values.iter().any(|value| value == "-") {
-        for line in std::io::stdin().lock().split(b'\n') {
-            let line = line?;
-            if line.len() > LINE_MAX {
-                bail!("a line of standard input has {} bytes, at most {LINE_MAX} are read", line.len());
-            }
-            // What is no UTF-8 is no value either: the node says so, and the rest is answered.
-            let line = String::from_utf8_lossy(&line).trim().to_owned();
+    let (stdin, values): (Vec<String>, Vec<String>) =
+        args.values.iter().cloned().partition(|value| value == "-");
+    ask(values, &[])?;
+    if !stdin.is_empty() {
+        let (mut values, mut lines) = (Vec::new(), Vec::new());
+        let mut input = std::io::stdin().lock();
+        for number in 1.. {
+            let Some(line) = read_line(&mut input)? else { break };
             if !line.is_empty() {
                 values.push(line);
+                lines.push(number);
             }
             if values.len() == VALUES_MAX {
-                ask(&mut values, &mut code)?;
+                ask(std::mem::take(&mut values), &std::mem::take(&mut lines))?;
             }
         }
-        ask(&mut values, &mut code)?;
+        ask(values, &lines)?;
     }
     Ok(code.exit())
+}
+
+/// The next line; of one that is too long only the beginning, which is no value. What is no UTF-8 is none either: the
+/// node says so, and the rest is answered.
+fn read_line(input: &mut impl BufRead) -> Result<Option<String>> {
+    let mut line = Vec::new();
+    if input.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    if line.len() as u64 == LINE_MAX && !line.ends_with(b"\n") {
+        input.skip_until(b'\n')?;
+    }
+    Ok(Some(String::from_utf8_lossy(&line).trim().to_owned()))
 }
 
 /// What the exit code is made from.
@@ -145,7 +159,9 @@ fn show(context: &Context, answers: &[Lookup], single: bool) -> Result<()> {
 fn text(answer: &Lookup) -> String {
     let value = term::escape(&answer.value);
     if let Some(error) = &answer.error {
-        return format!("{} {value}: {}", term::paint(Style::Bad, "error:"), term::escape(error));
+        let line = answer.line.map_or_else(String::new, |line| format!("line {line}: "));
+        let value = term::cut(&answer.value, 120);
+        return format!("{} {line}{value}: {}", term::paint(Style::Bad, "error:"), term::escape(error));
     }
     let kind = answer.kind.as_deref().unwrap_or("?");
     let mut out = if answer.known {
@@ -158,6 +174,9 @@ fn text(answer: &Lookup) -> String {
         (false, 0) => {
             format!(", {}", term::paint(Style::Warn, "INCOMPLETE: not all partners were heard yet"))
         }
+        (false, _) if answer.hidden.records > 0 && answer.stale.is_empty() && answer.missing == 0 => {
+            format!(", {}", term::paint(Style::Warn, "INCOMPLETE: not all is shown to you"))
+        }
         (false, _) => {
             format!(", {}", term::paint(Style::Warn, &format!("INCOMPLETE: as of {}", answer.as_of)))
         }
@@ -166,14 +185,22 @@ fn text(answer: &Lookup) -> String {
         out.push_str(&format!("\n  not heard of late: {}", term::escape(&answer.stale.join(", "))));
     }
     if answer.missing > 0 {
-        out.push_str(&format!("\n  {} records are known to exist and are not here yet", answer.missing));
+        out.push_str(&format!("\n  {}: known to exist and not here yet", count(answer.missing, "record")));
     }
     for withheld in &answer.withheld {
+        let are = if withheld.records == 1 { "is" } else { "are" };
         out.push_str(&format!(
-            "\n  {} records of {} are withheld from this node",
-            withheld.records, withheld.author
+            "\n  {} of {} {are} not given to this node",
+            count(withheld.records, "record"),
+            term::escape(&withheld.author)
         ));
     }
+    out.extend(hidden_text(&answer.hidden).map(|hidden| format!("\n  {hidden}")));
+    if answer.held > 0 {
+        let matches = if answer.held == 1 { "matches" } else { "match" };
+        out.push_str(&format!("\n  {} also {matches}: --include held", count(answer.held, "held record")));
+    }
+    out.extend(answer.note.iter().map(|note| format!("\n  {note}")));
     for hit in &answer.hits {
         out.push_str(&hit_text(hit));
     }
@@ -202,7 +229,11 @@ fn hit_text(hit: &Hit) -> String {
         if how.is_empty() { " it" } else { &how },
         e(&hit.title),
         if hit.since.0 == 0 { hit.received } else { hit.since },
-        if hit.until.0 == 0 { String::new() } else { format!(" until {}", hit.until) },
+        match (hit.until.0, hit.expired) {
+            (0, _) => String::new(),
+            (_, false) => format!(" until {}", hit.until),
+            (_, true) => format!(" until {} {}", hit.until, term::paint(Style::Warn, "(over)")),
+        },
         e(hit.tlp.as_deref().unwrap_or("unmarked (own circle only)")),
         hit.pap.as_deref().map_or_else(String::new, |pap| format!(" {}", e(pap))),
         e(&hit.may),

@@ -29,7 +29,7 @@ use tocsin_record::keys::Secret;
 use zeroize::Zeroizing;
 
 use crate::api::client::Client;
-use crate::api::types::{Advice, MarkingWords, Published};
+use crate::api::types::{Advice, Hidden, MarkingWords, Published};
 use crate::home::{Home, files, keys};
 use crate::term;
 
@@ -144,6 +144,59 @@ fn confirm(question: &str) -> Result<bool> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+/// What a question is for, as the log and the policy are told.
+#[derive(clap::Args, Debug, Clone, Default)]
+pub struct Purpose {
+    /// What the answer is for, such as network-defence; the policy may ask for it
+    #[arg(long)]
+    purpose: Option<String>,
+    /// Your reference, such as a case number
+    #[arg(long = "ref", value_name = "TEXT")]
+    reference: Option<String>,
+}
+
+impl Purpose {
+    /// As the end of a path of the node's interface.
+    fn query(&self) -> String {
+        let words = [("purpose", &self.purpose), ("reference", &self.reference)];
+        let said: Vec<String> = words
+            .iter()
+            .filter_map(|(name, text)| Some(format!("{name}={}", percent(text.as_deref()?))))
+            .collect();
+        if said.is_empty() { String::new() } else { format!("?{}", said.join("&")) }
+    }
+}
+
+/// Any text as a word of a URL (RFC 3986 2.1).
+fn percent(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+/// `1 record`, `2 records`.
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// That the policy keeps records from who asks, if it does, and what would show them.
+fn hidden_text(hidden: &Hidden) -> Option<String> {
+    let (is, it) = match hidden.records {
+        0 => return None,
+        1 => ("is", "it"),
+        _ => ("are", "them"),
+    };
+    let rules: Vec<String> = hidden.rules.iter().map(|rule| format!("`{}`", term::escape(rule))).collect();
+    let (rule, keep) = if rules.len() == 1 { ("rule", "keeps") } else { ("rules", "keep") };
+    let help =
+        if hidden.help.is_empty() { String::new() } else { format!("; {}", term::escape(&hidden.help)) };
+    let records = count(hidden.records, "record");
+    Some(format!("{records} {is} not shown: {rule} {} of the policy {keep} {it}{help}", rules.join(", ")))
 }
 
 /// How what is shared may be handled.

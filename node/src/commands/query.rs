@@ -4,13 +4,17 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{Context, print_line};
-use crate::api::types::{QueryRequest, Record};
+use super::{Context, Purpose, hidden_text, print_line};
+use crate::api::types::{QueryRequest, Record, Records};
 use crate::{clock, term};
 
 /// List records, newest first.
 ///
-/// Accepted reports in their standing version, unless told otherwise. In JSON, one object a line.
+/// Accepted reports in their standing version, unless told otherwise; those that were taken back or are over only with
+/// --all-versions or --verdict any. Records that the policy keeps from you are counted below the list, and --purpose
+/// may show them. In JSON, one object a line, and `{"hidden": ...}` as the last if any are.
+///
+/// --purpose and --ref are logged with the ids of the records listed, never with the text.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Exit code: 0 something was found, 1 nothing was, 2 error.
@@ -48,12 +52,8 @@ pub struct Args {
     /// Also versions that a later one replaced
     #[arg(long)]
     all_versions: bool,
-    /// What the answer is for; logged with the ids of the records listed
-    #[arg(long)]
-    purpose: Option<String>,
-    /// Your reference, such as a case number; logged with the ids of the records listed
-    #[arg(long = "ref", value_name = "TEXT")]
-    reference: Option<String>,
+    #[command(flatten)]
+    asked: Purpose,
 }
 
 pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
@@ -67,18 +67,24 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
         since_ms: args.since.map_or(0, |span| clock::now_ms().saturating_sub(span)),
         limit: usize::try_from(args.limit).ok(),
         all_versions: args.all_versions,
-        purpose: args.purpose,
-        reference: args.reference,
+        purpose: args.asked.purpose,
+        reference: args.asked.reference,
     };
-    let records: Vec<Record> = context.client().post("/v1/query", &request)?;
+    let Records { records, hidden } = context.client().post("/v1/query", &request)?;
     if context.json {
         for record in &records {
             print_line(&serde_json::to_string(record)?)?;
+        }
+        if hidden.records > 0 {
+            print_line(&serde_json::json!({ "hidden": hidden }).to_string())?;
         }
     } else if records.is_empty() {
         print_line("nothing found")?;
     } else {
         print_line(&text(&records))?;
+    }
+    if let Some(hidden) = hidden_text(&hidden).filter(|_| !context.json) {
+        print_line(&hidden)?;
     }
     Ok(if records.is_empty() { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }

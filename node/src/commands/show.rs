@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{Context, done};
+use super::{Context, Purpose, done};
 use crate::api::types::Shown;
 use crate::term::{self, Style};
 
@@ -19,10 +19,13 @@ Examples:
 pub struct Args {
     /// Record or subject
     id: String,
+    #[command(flatten)]
+    asked: Purpose,
 }
 
 pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
-    let shown: Shown = context.client().get(&format!("/v1/records/{}", super::path_word(&args.id)?))?;
+    let path = format!("/v1/records/{}{}", super::path_word(&args.id)?, args.asked.query());
+    let shown: Shown = context.client().get(&path)?;
     context.print(&shown, || text(&shown))?;
     done()
 }
@@ -46,6 +49,9 @@ fn text(shown: &Shown) -> String {
         e(&record.rule),
         record.body,
     );
+    if let Some(taken_back) = &record.taken_back {
+        out.push_str(&format!("  {}\n", term::paint(Style::Bad, &e(&taken_back.to_string()))));
+    }
     if let Some(subject) = &record.subject {
         out.push_str(&format!("  subject   {subject}\n"));
     }
@@ -100,8 +106,22 @@ fn text(shown: &Shown) -> String {
             ));
         }
     }
-    for held in &shown.held_by {
-        out.push_str(&format!("  held by {} ({}) since {}\n", e(&held.org), e(&held.node), held.time));
+    for said in &shown.acknowledged_by {
+        let (org, node) = (e(&said.org), e(&said.node));
+        out.push_str(&match (said.time.0, &said.header_only) {
+            (0, None) => format!("  not acknowledged yet by {org} ({node})\n"),
+            (_, None) => format!("  acknowledged by {org} ({node}) at {}\n", said.time),
+            (0, Some(rule)) => {
+                format!("  not acknowledged yet by {org} ({node}): header only, by rule {}\n", e(rule))
+            }
+            (_, Some(rule)) => {
+                format!(
+                    "  acknowledged by {org} ({node}) at {}: header only, by rule {}\n",
+                    said.time,
+                    e(rule)
+                )
+            }
+        });
     }
     out.truncate(out.trim_end().len());
     out

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{Context, done};
+use super::{Context, count, done};
 use crate::api::types::{Log, Partner, Status};
 use crate::clock;
 use crate::term::{self, Style};
@@ -12,7 +12,9 @@ use crate::term::{self, Style};
 /// Tell how the node is: peers, logs, what is missing, who is silent.
 ///
 /// `missing nothing as of ...` rests on signed heads: every partner's node says from time to time what its newest
-/// record is, and this node holds all of it. What policy keeps from this node is counted apart, as withheld.
+/// record is, and this node holds all of it. What nobody gives to this node is counted apart, as withheld. Partners
+/// acknowledge headers, in order: the bodies that your policy keeps from them are not in that count; `tocsin why` tells
+/// of one record who may have its body.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -53,7 +55,12 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
         out.push_str(&format!("silent: {} since {}\n", silent.org, silent.since));
     }
     for withheld in &status.withheld {
-        out.push_str(&format!("withheld: {} records of {}\n", withheld.records, withheld.author));
+        let are = if withheld.records == 1 { "is" } else { "are" };
+        out.push_str(&format!(
+            "withheld: {} of {} {are} not given to this node\n",
+            count(withheld.records, "record"),
+            term::escape(&withheld.author)
+        ));
     }
     let store = &status.store;
     out.push_str(&format!(
@@ -107,7 +114,7 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
                     receipt.org.clone(),
                     receipt.circle.clone(),
                     format!("{} of {}", receipt.height, receipt.of),
-                    receipt.time.to_string(),
+                    if receipt.height == 0 { String::new() } else { receipt.time.to_string() },
                     receipt.after_ms.map_or_else(String::new, |ms| {
                         u64::try_from(ms).map_or_else(|_| format!("{ms} ms"), clock::show_span)
                     }),
@@ -118,7 +125,7 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
             .collect();
         out.push_str("\n\n");
         out.push_str(&term::table(
-            &["holds ours", "circle", "records", "since", "after", "p50", "p99"],
+            &["acknowledged by", "circle", "headers", "at", "after", "p50", "p99"],
             &rows,
         ));
     }

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{Context, done};
-use crate::api::types::Why;
+use super::{Context, Purpose, done, hidden_text};
+use crate::api::types::{PeerWhy, Why};
 use crate::term::{self, Style};
 
 /// Tell why a record was accepted, held, refused or not passed on.
@@ -22,10 +22,13 @@ Examples:
 pub struct Args {
     /// Record (id, or the beginning of one) or subject
     id: String,
+    #[command(flatten)]
+    asked: Purpose,
 }
 
 pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
-    let why: Why = context.client().get(&format!("/v1/records/{}/why", super::path_word(&args.id)?))?;
+    let path = format!("/v1/records/{}/why{}", super::path_word(&args.id)?, args.asked.query());
+    let why: Why = context.client().get(&path)?;
     context.print(&why, || text(&why))?;
     done()
 }
@@ -48,6 +51,10 @@ fn text(why: &Why) -> String {
         e(&why.came_by),
         record.received,
     );
+    if let Some(taken_back) = &record.taken_back {
+        out.push_str(&format!("  {}\n", term::paint(Style::Bad, &e(&taken_back.to_string()))));
+    }
+    out.extend(hidden_text(&why.hidden).map(|hidden| format!("  {hidden}\n")));
     if !why.rules.is_empty() {
         out.push_str(&format!("  rules     {}\n", e(&why.rules.join(", "))));
     }
@@ -66,21 +73,27 @@ fn text(why: &Why) -> String {
             vec![
                 peer.org.clone(),
                 peer.node.clone(),
-                if peer.allowed { "may have it" } else { "may not" }.to_owned(),
+                body_goes(peer).to_owned(),
                 peer.rule.clone(),
-                if peer.holds_since.0 == 0 {
-                    peer.holds.clone()
-                } else {
-                    format!("{} at {}", peer.holds, peer.holds_since)
-                },
+                if peer.acknowledged.0 == 0 { "not yet".to_owned() } else { peer.acknowledged.to_string() },
                 if peer.connected { "up" } else { "down" }.to_owned(),
             ]
         })
         .collect();
     out.push('\n');
     out.push_str(&term::table(
-        &["partner", "node", "policy now", "by rule", "it signed that it has", "link"],
+        &["partner", "node", "policy now", "by rule", "acknowledged header", "link"],
         &rows,
     ));
     out
+}
+
+/// What of the record goes to a partner's node.
+fn body_goes(peer: &PeerWhy) -> &'static str {
+    match peer.rule.as_str() {
+        _ if peer.allowed => "may have it",
+        "its-author" => "wrote it",
+        rule if rule.starts_with("body-") => "no body here",
+        _ => "header only",
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use tocsin_record::marking::Code;
 
 use super::files::{self, FileError};
 use crate::clock;
@@ -29,8 +30,18 @@ pub struct Config {
     pub person: Person,
     /// What the node's people think of partners, 0 to 100, by name: `principal.trust` of the policy.
     pub trust: BTreeMap<String, u8>,
+    /// What rests on the disk.
+    pub store: StoreRules,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// What rests on the disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreRules {
+    /// How long a damaged store that was set aside is kept at least, as a span.
+    pub keep_damaged: String,
 }
 
 /// A person or program at the node.
@@ -66,8 +77,15 @@ impl Default for Config {
             max_age: "10min".to_owned(),
             person: Person::default(),
             trust: BTreeMap::new(),
+            store: StoreRules::default(),
             limits: Limits::default(),
         }
+    }
+}
+
+impl Default for StoreRules {
+    fn default() -> Self {
+        Self { keep_damaged: "24h".to_owned() }
     }
 }
 
@@ -144,6 +162,12 @@ impl Config {
             return Err((format!("trust.{name}"), format!("{trust} is out of bounds: 0 to 100")));
         }
         clock::parse_span(&self.max_age).map_err(|why| ("max_age".to_owned(), why))?;
+        clock::parse_span(&self.store.keep_damaged).map_err(|why| ("store.keep_damaged".to_owned(), why))?;
+        if let Some((name, error)) =
+            self.person.purposes.iter().find_map(|name| Code::purpose(name).err().map(|error| (name, error)))
+        {
+            return Err(("person.purposes".to_owned(), format!("`{name}`: {error}")));
+        }
         let bounds = [
             ("limits.links", self.limits.links, 1..=4096),
             ("limits.inbox", self.limits.inbox, 64..=65_536),
@@ -162,6 +186,12 @@ impl Config {
     #[must_use]
     pub fn max_age_ms(&self) -> u64 {
         clock::parse_span(&self.max_age).unwrap_or(600_000)
+    }
+
+    /// How long a damaged store that was set aside is kept at least, in ms.
+    #[must_use]
+    pub fn keep_damaged_ms(&self) -> u64 {
+        clock::parse_span(&self.store.keep_damaged).unwrap_or(86_400_000)
     }
 
     /// As TOML, for `tocsin config` and for files that programs write.
@@ -188,6 +218,8 @@ mod tests {
         assert!(fault("lisen = []").contains("lisen"), "unknown keys are errors");
         assert!(fault("listen = [\"7117\"]").contains("no multiaddr"));
         assert!(fault("max_age = \"soon\"").contains("max_age"));
+        assert!(fault("[store]\nkeep_damaged = \"5\"").contains("keep_damaged"));
+        assert!(fault("[person]\npurposes = [\"No Such\"]").contains("person.purposes"));
         assert!(fault("[limits]\nlinks = 0").contains("limits.links"));
         assert!(fault("[trust]\npolice-bb = 101").contains("trust.police-bb"));
         assert_eq!(Config::parse("[trust]\npolice-bb = 70", "x").unwrap().trust["police-bb"], 70);

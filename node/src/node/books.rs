@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use tocsin_record::body::Body;
+use tocsin_protocol::Directory;
 use tocsin_record::body::report::{Extent, Indicator, Report, Subject};
+use tocsin_record::body::{Body, retraction};
 use tocsin_record::observable::Observable;
 use tocsin_record::{CircleId, OrgId};
-use tocsin_store::{RecordRef, Stored, Verdict, Version};
+use tocsin_store::{BodyState, RecordRef, Stored, Verdict, Version};
 
 use super::{Node, NodeError};
+use crate::api::types::{TakenBack, Time};
 
 /// Longest chain of versions that is followed.
 const VERSIONS_MAX: usize = 10_000;
@@ -128,12 +130,58 @@ impl Node {
         Ok(None)
     }
 
+    /// Who took a report back, if the body of this version of it is gone for that.
+    pub(super) fn taken_back(
+        &self,
+        directory: &Directory,
+        stored: &Stored,
+    ) -> Result<Option<TakenBack>, NodeError> {
+        let BodyState::Gone(reason @ 1..) = stored.stamped.outcome.body else {
+            return Ok(None);
+        };
+        let reason = retraction::reason_name(reason.into()).to_owned();
+        let by = self.org_name(directory, stored.org);
+        for withdrawal in self.reader.withdrawals(stored.org, stored.entry.header.circle) {
+            let Some(said) = self.reader.record(withdrawal.record)? else { continue };
+            if let Some(Body::Retraction(retraction)) = self.body(&said)
+                && retraction.versions.iter().any(|version| version.id == stored.entry.id)
+            {
+                return Ok(Some(TakenBack { by, time: Time(said.entry.header.time), reason }));
+            }
+        }
+        // One that its author did not know of when it was taken back.
+        Ok(Some(TakenBack { by, time: Time(0), reason }))
+    }
+
+    /// Why nothing more can be done with a report, if it was taken back.
+    pub(super) fn over(&self, stored: &Stored) -> Result<Option<String>, NodeError> {
+        let taken_back = self.taken_back(&self.directory(), stored)?;
+        Ok(taken_back.map(|taken_back| format!("it was {taken_back}, which is for ever")))
+    }
+
+    /// The last version that a retraction of the subject names, else the retraction.
+    fn find_taken_back(&self, org: OrgId, subject: Subject) -> Result<Option<RecordRef>, NodeError> {
+        for circle in [CircleId::mesh(self.mesh_id), self.own_circle()] {
+            let Some(withdrawal) = self.reader.withdrawn(org, circle, subject) else { continue };
+            if let Some(said) = self.reader.record(withdrawal.record)?
+                && let Some(Body::Retraction(retraction)) = self.body(&said)
+                && let Some(last) = retraction.versions.last()
+                && let Some(place) = self.reader.find(&last.id)?
+            {
+                return Ok(Some(place));
+            }
+            return Ok(Some(withdrawal.record));
+        }
+        Ok(None)
+    }
+
     /// The standing version of a subject: own first, then by org; the mesh's before the own circle's.
     pub(super) fn find_subject(&self, subject: Subject) -> Result<Option<RecordRef>, NodeError> {
         let directory = self.directory();
         let mut orgs: Vec<OrgId> = directory.charter().orgs.iter().map(|org| org.root).collect();
         orgs.sort_by_key(|org| *org != self.org());
-        for org in orgs {
+        for org in &orgs {
+            let org = *org;
             let mut places = self.reader.copies(org, subject);
             places.sort_by_key(|place| {
                 self.reader.log(*place_log(place)).map(|log| log.key.circle == self.own_circle())
@@ -149,6 +197,11 @@ impl Node {
                 if let Some(version) = self.reader.versions(org, circle, subject)?.last() {
                     return Ok(Some(version.place));
                 }
+            }
+        }
+        for org in orgs {
+            if let Some(place) = self.find_taken_back(org, subject)? {
+                return Ok(Some(place));
             }
         }
         Ok(None)

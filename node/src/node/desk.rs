@@ -159,6 +159,9 @@ impl Node {
                     .to_owned(),
             ));
         }
+        if let Some(over) = self.over(&stored)? {
+            return Err(NodeError::Request(format!("{word} has no next version: {over}")));
+        }
         let Some(Body::Report(report)) = self.body(&stored) else {
             return Err(NodeError::Request("only reports have versions".to_owned()));
         };
@@ -251,6 +254,9 @@ impl Node {
         words: &MarkingWords,
     ) -> Result<Result<Piece, String>, NodeError> {
         let stored = self.record(place)?;
+        if let Some(over) = self.over(&stored)? {
+            return Ok(Err(over));
+        }
         let Some(Body::Report(found)) = self.body(&stored) else {
             return Ok(Err("only reports whose body is here can be shared".to_owned()));
         };
@@ -326,6 +332,9 @@ impl Node {
         let mut subjects = BTreeSet::new();
         for word in &request.ids {
             let stored = self.record(self.find(word)?)?;
+            if let Some(over) = self.over(&stored)? {
+                return Err(NodeError::Request(format!("{word} is not taken back again: {over}")));
+            }
             match self.body(&stored) {
                 Some(Body::Report(report)) if stored.org == self.org() => _ = subjects.insert(report.subject),
                 Some(Body::Report(_)) => {

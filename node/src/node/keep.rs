@@ -34,17 +34,21 @@ pub struct Health {
     pub heard: BTreeMap<OrgId, u64>,
     /// Headers and wanted bodies known to exist and not here, by author's org.
     pub missing: BTreeMap<OrgId, u64>,
-    /// Bodies that partners withhold, by author's org.
+    /// Bodies that are wanted and that nobody gives to this node, by author's org.
     pub withheld: BTreeMap<OrgId, u64>,
     /// Logs of which some peer holds more than this node.
     pub behind: u64,
+    /// Bodies that are wanted and not here, whoever wrote them and whoever announced them; those of which a partner said
+    /// that it withholds them are no part of it.
+    pub not_back: u64,
 }
 
 impl Health {
     /// From the state of the mesh at `now`.
     #[must_use]
     pub fn of(status: &Status, own: OrgId, now: u64) -> Self {
-        let mut health = Self { at: now, behind: status.behind as u64, ..Self::default() };
+        let behind = status.behind as u64;
+        let mut health = Self { at: now, behind, not_back: status.counts.wanted, ..Self::default() };
         for org in status.orgs.iter().filter(|org| org.org != own) {
             health.heard.insert(org.org, org.heard.unwrap_or(0));
             let missing = org.missing_headers.saturating_add(org.missing_bodies);

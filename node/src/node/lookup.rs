@@ -3,23 +3,22 @@
 use std::collections::BTreeMap;
 
 use tocsin_matcher::How;
-use tocsin_policy::{Decisions, Person};
 use tocsin_protocol::Directory;
 use tocsin_record::body::Body;
 use tocsin_record::body::report::{INDICATOR_KINDS, Indicator, Report, Subject};
-use tocsin_record::observable::{Observable, ParseError, TYPES, Type, detect};
+use tocsin_record::observable::{Observable, ParseError, TYPES, Type, detect, kind};
 use tocsin_record::{OrgId, RecordId};
-use tocsin_store::{RecordRef, Stored, Version};
-use tracing::info;
+use tocsin_store::{RecordRef, Stored, Verdict, Version};
 
 use super::keep::Health;
+use super::sight::Sight;
 use super::{Node, NodeError, marking, read};
 use crate::api::types::{Contact, Hit, Lookup, LookupRequest, Origin, Time, Withheld};
 
-/// Where purposes are logged: whatever else is left out of the log, these are not.
-pub const PURPOSES: &str = "tocsin::purposes";
 /// Most values in one request.
 pub const VALUES_MAX: usize = 10_000;
+/// What is said of an answer on a network: the matcher finds what contains a value, not what a value contains.
+const NOT_INSIDE: &str = "addresses and networks inside it are not searched: look them up one by one";
 /// Most hits told of one value.
 const HITS_MAX: usize = 1_000;
 
@@ -64,31 +63,20 @@ impl Node {
                 request.values.len()
             )));
         }
+        self.check_purpose(request.purpose.as_deref())?;
         let directory = self.directory();
         let health = read(&self.health).clone();
         let max_age = request.max_age_ms.unwrap_or_else(|| self.config.max_age_ms());
         let base = self.completeness(&directory, &health, max_age);
-        // Made when the first value hits: most do not.
-        let mut decisions = None;
         let row = request.value_type.as_deref().map(type_named).transpose()?;
+        let mut sight = Sight::new(self, &directory, request.purpose.as_deref());
         let mut shown: Vec<RecordId> = Vec::new();
         let mut answers = Vec::with_capacity(request.values.len());
         for value in &request.values {
             let mut answer = base.clone();
             match observable(value, row) {
                 Ok(what) => {
-                    answer.value = what.show();
-                    answer.kind = Some(what.type_name().to_owned());
-                    let words = self.words(&what, request.held)?;
-                    for word in words {
-                        let decisions = decisions.get_or_insert_with(|| self.decisions(&directory));
-                        if !self.may_see(decisions, &directory, &word.stored, &word.report, request) {
-                            continue;
-                        }
-                        shown.push(word.stored.entry.id);
-                        answer.hits.push(self.hit(&directory, word));
-                    }
-                    answer.known = !answer.hits.is_empty();
+                    shown.extend(self.answer(&mut answer, &directory, &what, request.held, &mut sight)?);
                 }
                 Err(error) => {
                     value.clone_into(&mut answer.value);
@@ -101,20 +89,40 @@ impl Node {
         Ok(answers)
     }
 
-    /// Notes in the log who asked, what for, and which records were shown; never what was asked.
-    pub(super) fn note_purpose(
+    /// What is known of one value, and what of it is not told. Returns the records that are shown.
+    fn answer(
         &self,
-        verb: &str,
-        purpose: Option<&str>,
-        reference: Option<&str>,
-        shown: &[RecordId],
-    ) {
-        if purpose.is_none() && reference.is_none() {
-            return;
+        answer: &mut Lookup,
+        directory: &Directory,
+        what: &Observable,
+        held: bool,
+        sight: &mut Sight<'_>,
+    ) -> Result<Vec<RecordId>, NodeError> {
+        answer.value = what.show();
+        answer.kind = Some(what.type_name().to_owned());
+        if matches!(what.kind, kind::IPV4_NET | kind::IPV6_NET) {
+            answer.note = Some(NOT_INSIDE.to_owned());
         }
-        let (purpose, reference) = (purpose.unwrap_or("-"), reference.unwrap_or("-"));
-        let records: Vec<String> = shown.iter().map(ToString::to_string).collect();
-        info!(target: PURPOSES, verb, person = self.config.person.name, purpose, reference, ?records, "asked");
+        let sees =
+            |sight: &mut Sight<'_>, word: &Word| sight.sees(&word.stored, &Body::Report(word.report.clone()));
+        let mut shown = Vec::new();
+        for word in self.words(what, held)? {
+            if sees(sight, &word) {
+                shown.push(word.stored.entry.id);
+                answer.hits.push(self.hit(directory, word));
+            }
+        }
+        let is_held = |word: &Word| word.stored.stamped.outcome.verdict == Verdict::Held;
+        if !held && read(&self.held).knows(what.borrowed()) {
+            for word in self.words(what, true)?.iter().filter(|word| is_held(word)) {
+                answer.held += u64::from(sees(sight, word));
+            }
+        }
+        answer.hidden = std::mem::take(&mut sight.hidden);
+        answer.known = !answer.hits.is_empty();
+        // Somebody says something that this answer does not.
+        answer.complete &= answer.hidden.records == 0;
+        Ok(shown)
     }
 
     /// How complete any answer is now.
@@ -208,50 +216,6 @@ impl Node {
         Ok(Some(Word { how, listed, stored, report, indicator }))
     }
 
-    /// The policy's decisions for a reader's thread.
-    pub(crate) fn decisions(&self, directory: &Directory) -> Decisions {
-        let country = directory.org(self.org()).map_or(*b"??", |org| org.country);
-        let home = tocsin_policy::Home { org: self.org(), country };
-        Decisions::new(read(&self.policy).clone(), home)
-    }
-
-    /// Whether the policy lets this node's people see a record.
-    pub(super) fn may_see(
-        &self,
-        decisions: &mut Decisions,
-        directory: &Directory,
-        stored: &Stored,
-        report: &Report,
-        request: &LookupRequest,
-    ) -> bool {
-        self.may_see_body(
-            decisions,
-            directory,
-            stored,
-            &Body::Report(report.clone()),
-            request.purpose.as_deref(),
-        )
-        .is_none()
-    }
-
-    /// The rule that keeps a record from this node's people, if one does.
-    pub(crate) fn may_see_body(
-        &self,
-        decisions: &mut Decisions,
-        directory: &Directory,
-        stored: &Stored,
-        body: &Body,
-        purpose: Option<&str>,
-    ) -> Option<String> {
-        let person = &self.config.person;
-        let person = Person { name: &person.name, roles: &person.roles, purposes: &person.purposes, purpose };
-        let now = crate::clock::now_ms();
-        let decision = super::show::with_facts(directory, stored, Some(body), now, |facts| {
-            decisions.query(facts, &person)
-        });
-        (!decision.allow).then(|| decisions.rule_name(decision.rule).to_owned())
-    }
-
     fn hit(&self, directory: &Directory, word: Word) -> Hit {
         let Word { how, listed, stored, report, indicator } = word;
         let outcome = stored.stamped.outcome;
@@ -276,6 +240,7 @@ impl Node {
             received: Time(outcome.received),
             since: Time(since.into_iter().find(|time| *time > 0).unwrap_or(0)),
             until: Time(indicator.valid_until),
+            expired: indicator.valid_until != 0 && indicator.valid_until < crate::clock::now_ms(),
             title: report.title,
             subject: report.subject.to_string(),
             circle: self.circle_name(stored.entry.header.circle),

@@ -1,4 +1,4 @@
-//! `query`, `show` and `why`: records as people read them.
+//! `query` and `show`: records as people read them.
 
 use tocsin_policy::{BodyView, RecordFacts};
 use tocsin_protocol::Directory;
@@ -8,10 +8,11 @@ use tocsin_record::body::{self, Body};
 use tocsin_record::marking::{Flags, Tlp};
 use tocsin_record::observable::Breadth;
 use tocsin_record::{Class, Header};
-use tocsin_store::{BodyState, Stored, Verdict};
+use tocsin_store::{BodyState, RecordRef, Stored, Verdict};
 
+use super::sight::Sight;
 use super::{Node, NodeError, lookup, marking};
-use crate::api::types::{PeerWhy, QueryRequest, Record, Shown, ShownIndicator, Time, Why};
+use crate::api::types::{Asked, QueryRequest, Record, Records, Shown, ShownIndicator, Time};
 use crate::clock;
 
 /// Most records in one answer.
@@ -37,7 +38,7 @@ fn verdict_named(name: &str) -> Option<Verdict> {
         .find(|verdict| verdict_name(*verdict) == name)
 }
 
-fn body_name(body: BodyState) -> &'static str {
+pub(super) fn body_name(body: BodyState) -> &'static str {
     match body {
         BodyState::Here => "here",
         BodyState::Wanted => "wanted",
@@ -101,6 +102,13 @@ impl Node {
             }
             Some(Body::Note(note)) => record.subject = Some(note.subject.to_string()),
             Some(Body::Retraction(retraction)) => record.subject = Some(retraction.subject.to_string()),
+            None if header.kind == body::REPORT => {
+                record.title = match outcome.body {
+                    BodyState::Gone(0) => Some("(expired)".to_owned()),
+                    BodyState::Gone(_) => Some("(taken back)".to_owned()),
+                    _ => None,
+                }
+            }
             _ => {}
         }
         record
@@ -110,7 +118,8 @@ impl Node {
     ///
     /// # Errors
     /// When a word of the request means nothing, or the disk fails.
-    pub fn query(&self, request: &QueryRequest) -> Result<Vec<Record>, NodeError> {
+    pub fn query(&self, request: &QueryRequest) -> Result<Records, NodeError> {
+        self.check_purpose(request.purpose.as_deref())?;
         let directory = self.directory();
         let author = match request.author.as_deref() {
             None => None,
@@ -143,56 +152,49 @@ impl Node {
             .transpose()?;
         let text = request.text.as_ref().map(|text| text.to_lowercase());
         let limit = request.limit.unwrap_or(100).min(RECORDS_MAX);
-        let mut decisions = self.decisions(&directory);
         let purpose = request.purpose.as_deref();
-        let mut found = Vec::new();
+        let mut sight = Sight::new(self, &directory, purpose);
+        // What is gone says nothing any more; it is listed where everything is asked for.
+        let with_gone = request.all_versions || verdict.is_none();
+        let ranges = self.reader.newest(|outcome| {
+            verdict.is_none_or(|verdict| outcome.verdict == verdict)
+                && outcome.received >= request.since_ms
+                && (with_gone || !matches!(outcome.body, BodyState::Gone(_)))
+        });
+        let places = ranges.iter().flat_map(|range| {
+            (0..range.count).rev().map(|offset| RecordRef { seq: range.first.seq + offset, ..range.first })
+        });
+        let mut found = Records::default();
         let mut shown = Vec::new();
-        let mut next = self.reader.next_arrival();
-        let mut looked = 0;
-        while next > 0 && looked < SCAN_MAX && found.len() < limit {
-            let from = next.saturating_sub(1024);
-            let slice = self.reader.since(from, usize::try_from(next - from).unwrap_or(0));
-            for (_, place) in slice.into_iter().rev().filter(|(arrival, _)| *arrival < next) {
-                looked += 1;
-                if found.len() >= limit {
-                    break;
-                }
-                let fits = |outcome: &tocsin_store::Outcome| {
-                    verdict.is_none_or(|verdict| outcome.verdict == verdict)
-                        && outcome.received >= request.since_ms
-                };
-                if !self.reader.outcome(place).is_some_and(|stamped| fits(&stamped.outcome)) {
-                    continue;
-                }
-                let Some(stored) = self.reader.record(place)? else {
-                    continue;
-                };
-                let header = &stored.entry.header;
-                if author.is_some_and(|author| stored.org != author)
-                    || circle.is_some_and(|circle| header.circle != circle)
-                    || kind.is_some_and(|kind| header.kind != kind)
-                {
-                    continue;
-                }
-                let body = self.body(&stored);
-                if let Some(text) = &text
-                    && !body.as_ref().is_some_and(|body| mentions(body, text))
-                {
-                    continue;
-                }
-                if !request.all_versions && !self.stands(&stored, body.as_ref())? {
-                    continue;
-                }
-                if let Some(body) = &body
-                    && self.may_see_body(&mut decisions, &directory, &stored, body, purpose).is_some()
-                {
-                    continue;
-                }
-                shown.push(stored.entry.id);
-                found.push(self.list_entry(&directory, &stored, body.as_ref()));
+        for place in places.take(SCAN_MAX) {
+            if found.records.len() >= limit {
+                break;
             }
-            next = from;
+            let Some(stored) = self.reader.record(place)? else {
+                continue;
+            };
+            let header = &stored.entry.header;
+            if author.is_some_and(|author| stored.org != author)
+                || circle.is_some_and(|circle| header.circle != circle)
+                || kind.is_some_and(|kind| header.kind != kind)
+            {
+                continue;
+            }
+            let body = self.body(&stored);
+            if let Some(text) = &text
+                && !body.as_ref().is_some_and(|body| mentions(body, text))
+            {
+                continue;
+            }
+            if !request.all_versions && !self.stands(&stored, body.as_ref())? {
+                continue;
+            }
+            if body.as_ref().is_none_or(|body| sight.sees(&stored, body)) {
+                shown.push(stored.entry.id);
+                found.records.push(self.list_entry(&directory, &stored, body.as_ref()));
+            }
         }
+        found.hidden = sight.hidden;
         self.note_purpose("query", purpose, request.reference.as_deref(), &shown);
         Ok(found)
     }
@@ -213,18 +215,24 @@ impl Node {
     ///
     /// # Errors
     /// When there is no such record, or the policy keeps it.
-    pub fn show(&self, word: &str) -> Result<Shown, NodeError> {
+    pub fn show(&self, word: &str, asked: &Asked) -> Result<Shown, NodeError> {
+        let purpose = asked.purpose.as_deref();
+        self.check_purpose(purpose)?;
         let directory = self.directory();
         let stored = self.record(self.find(word)?)?;
         let body = self.body(&stored);
+        let mut sight = Sight::new(self, &directory, purpose);
         if let Some(body) = &body
-            && let Some(rule) =
-                self.may_see_body(&mut self.decisions(&directory), &directory, &stored, body, None)
+            && let Some(rule) = sight.keeps(&stored, body)
         {
-            return Err(NodeError::Denied(rule));
+            return Err(NodeError::Denied { rule, help: sight.help(&stored, body) });
         }
+        self.note_purpose("show", purpose, asked.reference.as_deref(), &[stored.entry.id]);
         let mut shown = Shown {
-            record: self.list_entry(&directory, &stored, body.as_ref()),
+            record: Record {
+                taken_back: self.taken_back(&directory, &stored)?.map(Box::new),
+                ..self.list_entry(&directory, &stored, body.as_ref())
+            },
             marking: body.as_ref().and_then(Body::marking).map(marking::to_json),
             contact: lookup::contact(&directory, stored.org),
             ..Shown::default()
@@ -278,82 +286,6 @@ impl Node {
             shown.shared_to = circles;
         }
         Ok(())
-    }
-
-    /// Why a record is as it is, and who may have it: as the core decided it.
-    ///
-    /// # Errors
-    /// When there is no such record, or the core has ended.
-    pub async fn why(&self, word: &str) -> Result<Why, NodeError> {
-        let id = self.record(self.find(word)?)?.entry.id;
-        let why = self.core.look(move |mesh| mesh.why(&id)).await??;
-        let why = why.ok_or_else(|| NodeError::NotFound("the record is gone".to_owned()))?;
-        let directory = self.directory();
-        let stored = &why.stored;
-        let came_by = match why.from {
-            None => "self".to_owned(),
-            Some(node) => match directory.org_of(node) {
-                Some(org) => {
-                    format!("{} ({})", self.org_name(&directory, org), self.node_name(&directory, node))
-                }
-                None => node.to_string(),
-            },
-        };
-        let peers = directory
-            .nodes()
-            .filter(|(node, certificate)| {
-                *node != self.identity.node()
-                    && directory.is_member(certificate.org, stored.entry.header.circle)
-            })
-            .map(|(node, certificate)| {
-                let forward = why.forward.iter().find(|(org, _)| *org == certificate.org);
-                let body = stored.stamped.outcome.body;
-                let (allowed, rule) = match forward {
-                    // Whatever the policy would say: there is nothing to pass on.
-                    _ if body != BodyState::Here => (false, format!("body-{}", body_name(body))),
-                    Some((_, said)) => (said.verdict == tocsin_policy::Verdict::Accept, said.rule.clone()),
-                    None if certificate.org == self.org() => (true, "own-org".to_owned()),
-                    None if certificate.org == stored.org => (false, "its-author".to_owned()),
-                    None => (false, "not-accepted-here".to_owned()),
-                };
-                let since = why.held_by.iter().find(|(holder, _)| *holder == node).map(|(_, time)| *time);
-                PeerWhy {
-                    org: self.org_name(&directory, certificate.org),
-                    node: certificate.node.clone(),
-                    allowed,
-                    rule,
-                    connected: self.peers.is_linked(&certificate.transport_key()),
-                    holds: if since.is_some() { "header" } else { "not said" }.to_owned(),
-                    holds_since: Time(since.unwrap_or(0)),
-                }
-            })
-            .collect();
-        // The title is the body's: it is told to those only who may see that.
-        let body = self.body(stored).filter(|body| {
-            self.may_see_body(&mut self.decisions(&directory), &directory, stored, body, None).is_none()
-        });
-        // What the rules see now speaks for the judgement only while it comes out the same.
-        let now = why.now.filter(|now| now.rule == why.rule);
-        let saw: serde_json::Map<String, serde_json::Value> = now
-            .iter()
-            .flat_map(|now| &now.saw)
-            .map(|(name, value)| (name.clone(), value.clone().into()))
-            .collect();
-        let (rules, errors) = now.map_or_else(
-            || (vec![why.rule.clone()], Vec::new()),
-            |now| {
-                let errors = now.errors.into_iter().map(|(rule, error)| format!("{rule}: {error}")).collect();
-                (now.determining, errors)
-            },
-        );
-        Ok(Why {
-            record: self.list_entry(&directory, stored, body.as_ref()),
-            saw: saw.into(),
-            rules,
-            errors,
-            came_by,
-            peers,
-        })
     }
 }
 

@@ -1,13 +1,14 @@
 //! `status`: how the node is.
 
 use tocsin_protocol::{Directory, LogStatus};
+use tocsin_record::NodeKey;
 use tocsin_record::id::fingerprint;
 use tocsin_store::{RecordRef, Standing};
 
 use super::keep::Health;
 use super::{Node, NodeError, read};
 use crate::api::types::{
-    HeldBy, Log, Partner, Peer, PolicyStatus, Queues, ReceiptOf, Silent, Status, StoreStatus, Time, Withheld,
+    Log, Partner, Peer, PolicyStatus, Queues, ReceiptOf, Silent, Status, StoreStatus, Time, Withheld,
 };
 use crate::core::Mesh;
 use crate::net::{Direction, Lane};
@@ -72,7 +73,7 @@ impl Node {
             peers,
             partners: if partners { self.partner_rows(&directory) } else { Vec::new() },
             listening: self.peers.listens(),
-            alarms: self.alarms(&directory, &look.policy_errors),
+            alarms: self.alarms(&directory, &look.policy_errors, health.not_back),
         })
     }
 
@@ -158,59 +159,64 @@ impl Node {
             .collect()
     }
 
+    /// What each partner's node acknowledged of this node's own logs: those that were acknowledged, and the newest of
+    /// each circle for partners that said nothing yet.
     fn receipt_rows(
         &self,
         directory: &Directory,
         look: &tocsin_protocol::Status,
     ) -> Result<Vec<ReceiptOf>, NodeError> {
         let mut rows = Vec::new();
-        for log in look.logs.iter().filter(|log| log.key.author == self.identity.node()) {
+        let own = || look.logs.iter().filter(|log| log.key.author == self.identity.node() && log.height > 0);
+        for log in own() {
             for (holder, height, time) in &log.receipts {
-                let place = RecordRef { log: log.no, seq: *height };
-                let written = self.reader.record(place)?.map(|stored| stored.entry.header.time);
-                let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-                let org = directory.org_of(*holder);
-                let delays = look.orgs.iter().find(|known| Some(known.org) == org);
-                let at = |per_cent: usize| {
-                    let delays = &delays?.delays_ms;
-                    let rank = (delays.len() * per_cent).div_ceil(100).max(1);
-                    delays.get(rank - 1).copied()
-                };
-                rows.push(ReceiptOf {
-                    org: org.map(|org| self.org_name(directory, org)).unwrap_or_default(),
-                    node: self.node_name(directory, *holder),
-                    circle: self.circle_name(log.key.circle),
-                    height: *height,
-                    of: log.height,
-                    time: Time(*time),
-                    after_ms: written.map(|written| signed(*time) - signed(written)),
-                    p50_ms: at(50),
-                    p99_ms: at(99),
-                });
+                rows.push(self.receipt_row(directory, look, log, *holder, Some((*height, *time)))?);
+            }
+            let newest = own()
+                .filter(|other| other.key.circle == log.key.circle)
+                .all(|other| other.key.epoch <= log.key.epoch);
+            for (node, certificate) in directory.nodes().filter(|_| newest) {
+                let member = directory.is_member(certificate.org, log.key.circle);
+                let said = log.receipts.iter().any(|(holder, _, _)| *holder == node);
+                if member && !said && node != self.identity.node() {
+                    rows.push(self.receipt_row(directory, look, log, node, None)?);
+                }
             }
         }
         Ok(rows)
     }
 
-    /// Who holds a record of this node's own, by receipts; empty for others' records.
-    ///
-    /// # Errors
-    /// When there is no such record, or the core has ended.
-    pub async fn receipts_of(&self, word: &str) -> Result<Vec<HeldBy>, NodeError> {
-        let place = self.find(word)?;
-        let look = self.core.look(Mesh::status).await?;
-        let directory = self.directory();
-        let log = look.logs.iter().find(|log| log.no == place.log);
-        Ok(log
-            .into_iter()
-            .flat_map(|log| &log.receipts)
-            .filter(|(_, height, _)| *height >= place.seq)
-            .map(|(holder, _, time)| HeldBy {
-                org: directory.org_of(*holder).map(|org| self.org_name(&directory, org)).unwrap_or_default(),
-                node: self.node_name(&directory, *holder),
-                time: Time(*time),
-            })
-            .collect())
+    /// What one node acknowledged of a log: a height, and when.
+    fn receipt_row(
+        &self,
+        directory: &Directory,
+        look: &tocsin_protocol::Status,
+        log: &LogStatus,
+        holder: NodeKey,
+        said: Option<(u64, u64)>,
+    ) -> Result<ReceiptOf, NodeError> {
+        let org = directory.org_of(holder);
+        let mut row = ReceiptOf {
+            org: org.map(|org| self.org_name(directory, org)).unwrap_or_default(),
+            node: self.node_name(directory, holder),
+            circle: self.circle_name(log.key.circle),
+            of: log.height,
+            ..ReceiptOf::default()
+        };
+        let Some((height, time)) = said else { return Ok(row) };
+        let written = self.reader.record(RecordRef { log: log.no, seq: height })?;
+        let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        let delays = look.orgs.iter().find(|known| Some(known.org) == org).map(|known| &known.delays_ms);
+        let at = |per_cent: usize| {
+            let delays = delays?;
+            let rank = (delays.len() * per_cent).div_ceil(100).max(1);
+            delays.get(rank - 1).copied()
+        };
+        row.height = height;
+        row.time = Time(time);
+        row.after_ms = written.map(|stored| signed(time) - signed(stored.entry.header.time));
+        (row.p50_ms, row.p99_ms) = (at(50), at(99));
+        Ok(row)
     }
 
     fn policy_status(&self, rejudging: bool) -> PolicyStatus {
@@ -223,7 +229,7 @@ impl Node {
         }
     }
 
-    fn alarms(&self, directory: &Directory, errors: &[(String, u64)]) -> Vec<String> {
+    fn alarms(&self, directory: &Directory, errors: &[(String, u64)], waits: u64) -> Vec<String> {
         let mut alarms: Vec<String> = errors
             .iter()
             .map(|(rule, count)| {
@@ -232,7 +238,9 @@ impl Node {
                 )
             })
             .collect();
-        alarms.extend(read(&self.aside).as_ref().map(|aside| super::refill::alarm(aside)));
+        alarms.extend(
+            read(&self.aside).as_ref().map(|aside| aside.alarm(self.config.keep_damaged_ms(), waits)),
+        );
         let load = read(&self.policy_load);
         if let Some((when, why)) = &load.refused {
             alarms.push(format!(
@@ -278,7 +286,7 @@ fn summary(
         parts.push(format!("missing nothing as of {}", clock::show_time(as_of)));
     }
     for (org, count) in &health.withheld {
-        parts.push(format!("{count} of {} withheld", name(*org)));
+        parts.push(format!("{count} of {} not given to this node", name(*org)));
     }
     parts.join(", ")
 }

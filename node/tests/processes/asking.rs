@@ -83,11 +83,11 @@ fn purposes_are_logged_and_values_are_not() {
     let logged = |aa: &Node| aa.log()[quiet..].to_owned();
     aa.json(&["lookup", "203.0.113.77", "--purpose", "criminal-investigation", "--ref", "case-77"]);
     aa.tell(&["lookup", "203.0.113.78", "--ref", "case-78"]);
-    aa.json(&["query", "--text", "quiet words", "--purpose", "threat-hunting", "--ref", "case-79\u{1b}[2J"]);
+    aa.json(&["query", "--text", "quiet words", "--purpose", "network-defence", "--ref", "case-79\u{1b}[2J"]);
     aa.json(&["lookup", "203.0.113.77"]);
     let log = logged(&aa);
     assert_eq!(log.lines().count(), 3, "what has no purpose leaves no line: {log}");
-    for word in ["criminal-investigation", "case-77", "case-78", "threat-hunting", "case-79", "operator"] {
+    for word in ["criminal-investigation", "case-77", "case-78", "network-defence", "case-79", "operator"] {
         assert!(log.contains(word), "`{word}` is not in {log}");
     }
     let lines: Vec<&str> = log.lines().collect();

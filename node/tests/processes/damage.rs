@@ -72,6 +72,9 @@ fn a_damaged_store_is_refilled_from_partners() {
     });
     let store = bb.home.join("store");
     let aside = bb.home.join("store.damaged");
+    let config = bb.home.join("config.toml");
+    let text = fs::read_to_string(&config).expect("a configuration");
+    fs::write(&config, text.replace("keep_damaged = \"24h\"", "keep_damaged = \"0s\"")).expect("written");
     let damages = [
         ("sled/db", Damage::Overwritten),
         ("values/00000001", Damage::CutAt(0.5)),
@@ -108,4 +111,38 @@ fn a_damaged_store_is_refilled_from_partners() {
         until("no alarm is left", || alarms(&bb) == Value::Array(Vec::new()));
         assert_eq!(alarms(&aa), Value::Array(Vec::new()), "no fork was seen");
     }
+}
+
+#[test]
+fn a_damaged_store_is_kept_for_its_day() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = Node::mesh(folder.path(), &["cert-aa", "police-bb"]);
+    let mut bb = nodes.pop().expect("two");
+    let aa = nodes.pop().expect("two");
+    aa.json(&["publish", "192.0.2.1", "--tlp", "green", "--to", "mesh"]);
+    bb.json(&["publish", "192.0.2.2", "--tlp", "green", "--to", "mesh"]);
+    bb.json(&["publish", "192.0.2.3", "--tlp", "green", "--to", "own"]);
+    until("both hold all", || mesh_logs(&aa) == mesh_logs(&bb) && bb.knows("192.0.2.1"));
+    bb.kill();
+    damage(&bb.home.join("store/journal"), &Damage::Removed);
+    bb.run();
+    until("what partners hold came back", || {
+        bb.knows("192.0.2.1") && bb.knows("192.0.2.2") && bb.json(&["status"])["complete"] == true
+    });
+    assert!(!bb.knows("192.0.2.3"), "what only this node held did not");
+    // Longer than a refill has to be quiet.
+    std::thread::sleep(std::time::Duration::from_secs(7));
+    let aside = bb.home.join("store.damaged");
+    assert!(aside.exists(), "{}", bb.log());
+    bb.kill();
+    bb.run();
+    let alarms = |node: &Node| node.json(&["status"])["alarms"].clone();
+    let alarm = alarms(&bb)[0].as_str().expect("an alarm").to_owned();
+    for word in
+        [aside.to_str().expect("UTF-8"), "not before 20", "its own circle", "import its sources again"]
+    {
+        assert!(alarm.contains(word), "`{word}` is not in {alarm}");
+    }
+    fs::remove_dir_all(&aside).expect("removed by hand");
+    until("the alarm is over", || alarms(&bb) == Value::Array(Vec::new()));
 }

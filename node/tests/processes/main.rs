@@ -7,3 +7,4 @@ mod harness;
 mod importing;
 mod reload;
 mod status;
+mod truth;

@@ -29,7 +29,7 @@ pub struct Status {
     pub summary: String,
     /// Records of which a header or a wanted body is missing.
     pub missing: u64,
-    /// Records kept from this node, by author.
+    /// Records that are not given to this node, by author.
     pub withheld: Vec<Withheld>,
     /// Orgs not heard of for too long.
     pub silent: Vec<Silent>,
@@ -37,7 +37,7 @@ pub struct Status {
     pub peers: Vec<Peer>,
     /// Logs, by author and circle.
     pub logs: Vec<Log>,
-    /// Who holds how much of the own logs, by signed receipts.
+    /// How much of the own logs each partner's node acknowledged, by signed receipts.
     pub receipts: Vec<ReceiptOf>,
     /// What is stored.
     pub store: StoreStatus,
@@ -105,15 +105,15 @@ pub struct Log {
     pub announced: Option<u64>,
     /// When that head was said.
     pub announced_at: Time,
-    /// Bodies that are wanted and not here.
+    /// Bodies that are announced and not here.
     pub missing: u64,
-    /// Bodies withheld.
+    /// Bodies that are wanted and that nobody gives to this node.
     pub withheld: u64,
     /// `open`, `forked` or `cut`.
     pub state: String,
 }
 
-/// What a partner holds of an own log.
+/// What a partner acknowledged of an own log: headers; whose bodies it gets is this node's policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiptOf {
     /// Its org.
@@ -122,11 +122,11 @@ pub struct ReceiptOf {
     pub node: String,
     /// The circle.
     pub circle: String,
-    /// Last record it holds.
+    /// Last record whose header it acknowledged; 0 if none yet.
     pub height: u64,
     /// Of how many.
     pub of: u64,
-    /// When that record came there, by its clock.
+    /// When that record came there, by its clock; `null` if none did.
     pub time: Time,
     /// How many ms after it was written.
     pub after_ms: Option<i64>,

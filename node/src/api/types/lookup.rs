@@ -1,0 +1,163 @@
+//! What is asked of values, and what is known of them.
+
+use serde::{Deserialize, Serialize};
+
+use super::Time;
+
+/// Asks what is known of values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookupRequest {
+    /// The values as people write them, at most 10,000.
+    pub values: Vec<String>,
+    /// The type of all values, by its name in the observable table, where it is not to be found by itself.
+    #[serde(default, rename = "type")]
+    pub value_type: Option<String>,
+    /// Also answer with records that are held.
+    #[serde(default)]
+    pub held: bool,
+    /// Age in ms from which on an org counts as silent; the configuration's by default.
+    #[serde(default)]
+    pub max_age_ms: Option<u64>,
+    /// What the answer is for.
+    #[serde(default)]
+    pub purpose: Option<String>,
+    /// The asker's reference, for the log.
+    #[serde(default)]
+    pub reference: Option<String>,
+}
+
+/// What is known of one value.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lookup {
+    /// The value in canonical form, or as it was written if it is none.
+    pub value: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// Whether anybody says something about it.
+    pub known: bool,
+    /// When the partner that was silent the longest was last heard: while nothing is missing, all that was said in the
+    /// mesh until then is here. `null` while some partner was never heard.
+    pub as_of: Time,
+    /// Whether nothing is missing and nobody silent.
+    pub complete: bool,
+    /// Orgs of which no node was heard for too long.
+    pub stale: Vec<String>,
+    /// Records of which the header or an announced body is missing.
+    pub missing: u64,
+    /// Records that are not given to this node: withheld from it, or from every partner that it is linked to.
+    pub withheld: Vec<Withheld>,
+    /// Records on this value that the policy keeps from who asks; with any, the answer is not complete.
+    #[serde(default)]
+    pub hidden: Hidden,
+    /// Records on this value that are held, where they were not asked for.
+    #[serde(default)]
+    pub held: u64,
+    /// Who says what.
+    pub hits: Vec<Hit>,
+    /// What was not searched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Why the value could not be looked up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The line of standard input, from 1, that a value was read from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+}
+
+/// Records that this node's policy keeps from who asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hidden {
+    /// How many.
+    pub records: u64,
+    /// By which rules, each once.
+    pub rules: Vec<String>,
+    /// What would show them, where something would.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub help: String,
+}
+
+/// Records of one author that are not given to this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withheld {
+    /// Who wrote them.
+    pub author: String,
+    /// How many.
+    pub records: u64,
+}
+
+/// One org's word on a value.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hit {
+    /// The record.
+    pub record: String,
+    /// The org that says it.
+    pub author: String,
+    /// Who observed it first.
+    pub origin: Origin,
+    /// What was listed: the value itself, a network that contains it, a domain above it.
+    pub observable: String,
+    /// Type of what was listed.
+    pub observable_type: String,
+    /// `exact`, `network` or `parent`.
+    #[serde(rename = "match")]
+    pub how: String,
+    /// 0 to 100, if anybody said so.
+    pub confidence: Option<u8>,
+    /// What it indicates.
+    pub kind: String,
+    /// TLP of the record; `null` for unmarked ones of the own org.
+    pub tlp: Option<String>,
+    /// PAP of the record: how it may be acted on.
+    pub pap: Option<String>,
+    /// What may be done, in words.
+    pub may: String,
+    /// When it came here.
+    pub received: Time,
+    /// Since when it counts, by the author.
+    pub since: Time,
+    /// Until when it counts, by the author.
+    pub until: Time,
+    /// Whether that is over.
+    #[serde(default)]
+    pub expired: bool,
+    /// Title of the report.
+    pub title: String,
+    /// The report through its versions.
+    pub subject: String,
+    /// The circle it was shared in.
+    pub circle: String,
+    /// It is of an exercise and says nothing about the world.
+    pub exercise: bool,
+    /// Whom to call.
+    pub contact: Contact,
+    /// `accept`, `hold` or `refuse`.
+    pub verdict: String,
+    /// The rule that decided.
+    pub rule: String,
+}
+
+/// Who observed something first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// `own` or `derived`.
+    pub kind: String,
+    /// Of derived data, the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The source's own id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+/// Whom to call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// Desk.
+    pub desk: String,
+    /// Telephone.
+    pub phone: String,
+    /// Mail.
+    pub email: String,
+}

@@ -1,0 +1,155 @@
+//! What this node's policy lets its people see, how much of an answer it kept from them, and what would show that.
+
+use tocsin_policy::{Decisions, Person};
+use tocsin_protocol::Directory;
+use tocsin_record::RecordId;
+use tocsin_record::body::Body;
+use tocsin_record::marking::Code;
+use tocsin_store::Stored;
+use tracing::info;
+
+use super::{Node, NodeError, read};
+use crate::api::types::Hidden;
+use crate::clock;
+
+/// Where purposes are logged: whatever else is left out of the log, these are not.
+pub const PURPOSES: &str = "tocsin::purposes";
+
+/// One question's view of the records.
+pub(super) struct Sight<'a> {
+    node: &'a Node,
+    directory: &'a Directory,
+    /// Made when the first record is looked at: most questions hit none.
+    decisions: Option<Decisions>,
+    purpose: Option<&'a str>,
+    /// What was kept from it so far.
+    pub hidden: Hidden,
+}
+
+impl<'a> Sight<'a> {
+    pub fn new(node: &'a Node, directory: &'a Directory, purpose: Option<&'a str>) -> Self {
+        Self { node, directory, decisions: None, purpose, hidden: Hidden::default() }
+    }
+
+    /// Whether a record may be shown; it counts as hidden if not.
+    pub fn sees(&mut self, stored: &Stored, body: &Body) -> bool {
+        let Some(rule) = self.keeps(stored, body) else { return true };
+        self.hidden.records += 1;
+        if !self.hidden.rules.contains(&rule) {
+            self.hidden.rules.push(rule);
+            if self.hidden.help.is_empty() {
+                self.hidden.help = self.help(stored, body);
+            }
+        }
+        false
+    }
+
+    /// The rule that keeps a record from who asks, if one does.
+    pub fn keeps(&mut self, stored: &Stored, body: &Body) -> Option<String> {
+        self.rule(stored, body, &Person { purpose: self.purpose, ..self.node.person() })
+    }
+
+    fn rule(&mut self, stored: &Stored, body: &Body, person: &Person<'_>) -> Option<String> {
+        let (node, directory) = (self.node, self.directory);
+        let decisions = self.decisions.get_or_insert_with(|| node.decisions(directory));
+        node.query_rule(decisions, directory, stored, body, person)
+    }
+
+    /// Which purpose, if it were stated, would show a record; empty if none would.
+    pub fn help(&mut self, stored: &Stored, body: &Body) -> String {
+        let own = &self.node.config.person;
+        let known: Vec<String> = Code::purpose_names().map(str::to_owned).collect();
+        let shows = |sight: &mut Self, may: &[String], purpose: &str| {
+            let person = Person { purposes: may, purpose: Some(purpose), ..sight.node.person() };
+            sight.rule(stored, body, &person).is_none()
+        };
+        let stated = own.purposes.iter().find(|purpose| shows(self, &own.purposes, purpose));
+        if let Some(purpose) = stated {
+            return format!("state --purpose {purpose}");
+        }
+        match known.iter().find(|purpose| shows(self, &known, purpose)) {
+            Some(purpose) => format!(
+                "state a --purpose that `purposes` of [person] in config.toml lists, such as {purpose}; it lists {}",
+                if own.purposes.is_empty() { "none".to_owned() } else { own.purposes.join(", ") }
+            ),
+            None => String::new(),
+        }
+    }
+}
+
+impl Node {
+    /// The policy's decisions for a reader's thread.
+    pub(crate) fn decisions(&self, directory: &Directory) -> Decisions {
+        let country = directory.org(self.org()).map_or(*b"??", |org| org.country);
+        let home = tocsin_policy::Home { org: self.org(), country };
+        Decisions::new(read(&self.policy).clone(), home)
+    }
+
+    /// Who asks, without a purpose.
+    fn person(&self) -> Person<'_> {
+        let person = &self.config.person;
+        Person { name: &person.name, roles: &person.roles, purposes: &person.purposes, purpose: None }
+    }
+
+    /// The rule that keeps a record from this node's people, if one does.
+    pub(crate) fn may_see_body(
+        &self,
+        decisions: &mut Decisions,
+        directory: &Directory,
+        stored: &Stored,
+        body: &Body,
+        purpose: Option<&str>,
+    ) -> Option<String> {
+        self.query_rule(decisions, directory, stored, body, &Person { purpose, ..self.person() })
+    }
+
+    fn query_rule(
+        &self,
+        decisions: &mut Decisions,
+        directory: &Directory,
+        stored: &Stored,
+        body: &Body,
+        person: &Person<'_>,
+    ) -> Option<String> {
+        let now = clock::now_ms();
+        let decision = super::show::with_facts(directory, stored, Some(body), now, |facts| {
+            decisions.query(facts, person)
+        });
+        (!decision.allow).then(|| decisions.rule_name(decision.rule).to_owned())
+    }
+
+    /// Refuses a purpose that nobody knows: a slip of the pen would hide records, and stand in the log.
+    pub(super) fn check_purpose(&self, purpose: Option<&str>) -> Result<(), NodeError> {
+        let Some(purpose) = purpose else { return Ok(()) };
+        let own = &self.config.person.purposes;
+        if own.iter().any(|known| known == purpose) || Code::purpose_names().any(|known| known == purpose) {
+            return Ok(());
+        }
+        let mut known: Vec<&str> = Code::purpose_names().collect();
+        known.extend(
+            own.iter().map(String::as_str).filter(|name| Code::purpose_names().all(|known| known != *name)),
+        );
+        Err(NodeError::Request(format!(
+            "`{}` is no purpose that this node knows: use one of {}, or add yours to `purposes` of [person] in \
+             config.toml",
+            crate::term::cut(purpose, 80),
+            known.join(", ")
+        )))
+    }
+
+    /// Notes in the log who asked, what for, and which records were shown; never what was asked.
+    pub(super) fn note_purpose(
+        &self,
+        verb: &str,
+        purpose: Option<&str>,
+        reference: Option<&str>,
+        shown: &[RecordId],
+    ) {
+        if purpose.is_none() && reference.is_none() {
+            return;
+        }
+        let (purpose, reference) = (purpose.unwrap_or("-"), reference.unwrap_or("-"));
+        let records: Vec<String> = shown.iter().map(ToString::to_string).collect();
+        info!(target: PURPOSES, verb, person = self.config.person.name, purpose, reference, ?records, "asked");
+    }
+}

@@ -1,0 +1,116 @@
+//! `why`: the judgement of a record as the core gave it, who may have its body, and who acknowledged its header.
+
+use tocsin_protocol::{Directory, Why as CoreWhy};
+use tocsin_store::BodyState;
+
+use super::show::body_name;
+use super::sight::Sight;
+use super::{Node, NodeError};
+use crate::api::types::{Acknowledged, Asked, PeerWhy, Record, Time, Why};
+
+impl Node {
+    /// Why a record is as it is, and who may have it: as the core decided it.
+    ///
+    /// # Errors
+    /// When there is no such record, or the core has ended.
+    pub async fn why(&self, word: &str, asked: &Asked) -> Result<Why, NodeError> {
+        let purpose = asked.purpose.as_deref();
+        self.check_purpose(purpose)?;
+        let why = self.core_why(word).await?;
+        let directory = self.directory();
+        let peers = self.peers_why(&directory, &why);
+        let stored = &why.stored;
+        let came_by = match why.from {
+            None => "self".to_owned(),
+            Some(node) => match directory.org_of(node) {
+                Some(org) => {
+                    format!("{} ({})", self.org_name(&directory, org), self.node_name(&directory, node))
+                }
+                None => node.to_string(),
+            },
+        };
+        // The title is the body's: it is told to those only who may see that.
+        let mut sight = Sight::new(self, &directory, purpose);
+        let body = self.body(stored).filter(|body| sight.sees(stored, body));
+        self.note_purpose("why", purpose, asked.reference.as_deref(), &[stored.entry.id]);
+        let record = Record {
+            taken_back: self.taken_back(&directory, stored)?.map(Box::new),
+            ..self.list_entry(&directory, stored, body.as_ref())
+        };
+        // What the rules see now speaks for the judgement only while it comes out the same.
+        let now = why.now.filter(|now| now.rule == why.rule);
+        let saw: serde_json::Map<String, serde_json::Value> = now
+            .iter()
+            .flat_map(|now| &now.saw)
+            .map(|(name, value)| (name.clone(), value.clone().into()))
+            .collect();
+        let (rules, errors) = now.map_or_else(
+            || (vec![why.rule.clone()], Vec::new()),
+            |now| {
+                let errors = now.errors.into_iter().map(|(rule, error)| format!("{rule}: {error}")).collect();
+                (now.determining, errors)
+            },
+        );
+        Ok(Why { record, hidden: sight.hidden, saw: saw.into(), rules, errors, came_by, peers })
+    }
+
+    async fn core_why(&self, word: &str) -> Result<CoreWhy, NodeError> {
+        let id = self.record(self.find(word)?)?.entry.id;
+        let why = self.core.look(move |mesh| mesh.why(&id)).await??;
+        why.ok_or_else(|| NodeError::NotFound("the record is gone".to_owned()))
+    }
+
+    /// What each other node of the record's circle may have of it, and acknowledged of it.
+    fn peers_why(&self, directory: &Directory, why: &CoreWhy) -> Vec<PeerWhy> {
+        let stored = &why.stored;
+        let body = stored.stamped.outcome.body;
+        directory
+            .nodes()
+            .filter(|(node, certificate)| {
+                *node != self.identity.node()
+                    && directory.is_member(certificate.org, stored.entry.header.circle)
+            })
+            .map(|(node, certificate)| {
+                let forward = why.forward.iter().find(|(org, _)| *org == certificate.org);
+                let (allowed, rule) = match forward {
+                    // Whatever the policy would say: there is nothing to pass on.
+                    _ if body != BodyState::Here => (false, format!("body-{}", body_name(body))),
+                    Some((_, said)) => (said.verdict == tocsin_policy::Verdict::Accept, said.rule.clone()),
+                    None if certificate.org == self.org() => (true, "own-org".to_owned()),
+                    None if certificate.org == stored.org => (false, "its-author".to_owned()),
+                    None => (false, "not-accepted-here".to_owned()),
+                };
+                let since = why.held_by.iter().find(|(holder, _)| *holder == node).map(|(_, time)| *time);
+                PeerWhy {
+                    org: self.org_name(directory, certificate.org),
+                    node: certificate.node.clone(),
+                    allowed,
+                    rule,
+                    connected: self.peers.is_linked(&certificate.transport_key()),
+                    acknowledged: Time(since.unwrap_or(0)),
+                }
+            })
+            .collect()
+    }
+
+    /// Who acknowledged a record of this node's own, and who did not yet; empty for others' records.
+    ///
+    /// # Errors
+    /// When there is no such record, or the core has ended.
+    pub async fn acknowledged_by(&self, word: &str) -> Result<Vec<Acknowledged>, NodeError> {
+        let why = self.core_why(word).await?;
+        if why.stored.entry.header.author != self.identity.node() {
+            return Ok(Vec::new());
+        }
+        let peers = self.peers_why(&self.directory(), &why);
+        Ok(peers
+            .into_iter()
+            .map(|peer| Acknowledged {
+                org: peer.org,
+                node: peer.node,
+                time: peer.acknowledged,
+                header_only: (!peer.allowed).then_some(peer.rule),
+            })
+            .collect())
+    }
+}
