@@ -27,7 +27,9 @@ Exit codes:
   0  done; for lookup: at least one value is known
   1  lookup: no value is known; query and show: nothing is there
   2  error: the message says what was wrong, where, and how to mend it
-  3  lookup: no value is known, and an answer is incomplete
+  3  lookup: no value is known, and an answer is incomplete; import: done, but for what the summary lists
+
+With --json an error is an object, {\"error\": ...}, on standard error.
 
 Begin with:
   tocsin demo                     five agencies on this machine, live
@@ -77,7 +79,7 @@ enum Verb {
 /// Runs the command line and gives the process its exit code.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse();
     let context = Context { home: cli.home.unwrap_or_else(Home::default_path), json: cli.json };
     let done = match cli.verb {
         Verb::Init(args) => commands::init::run(&context, args),
@@ -100,8 +102,28 @@ pub fn run() -> ExitCode {
         Verb::Demo(args) => commands::demo::run(&context, args),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("{} {}", term::paint_err(term::Style::Bad, "error:"), term::escape_lines(&chain(&error)));
+        let error = chain(&error);
+        if context.json {
+            eprintln!("{}", serde_json::json!({ "error": error }));
+        } else {
+            eprintln!("{} {}", term::paint_err(term::Style::Bad, "error:"), term::escape_lines(&error));
+        }
         ExitCode::from(2)
+    })
+}
+
+/// Reads the command line; what is wrong with it is told as any other error to who asked for JSON.
+fn parse() -> Cli {
+    Cli::try_parse().unwrap_or_else(|error| {
+        let wants_json =
+            std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json");
+        if wants_json && error.use_stderr() {
+            let text = error.render().to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+            eprintln!("{}", serde_json::json!({ "error": text }));
+            std::process::exit(2);
+        }
+        error.exit()
     })
 }
 

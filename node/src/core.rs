@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tocsin_protocol::message::{Incoming, Lane};
-use tocsin_protocol::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
+use tocsin_protocol::{Directory, Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
 use tocsin_store::{DiskKv, KeyFile, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tracing::{debug, debug_span, info, trace, warn};
@@ -192,7 +192,7 @@ pub fn run(
         }
         let effects = mesh.commit(now(), &mut out)?;
         for effect in effects {
-            turn.release(effect, core, net, peers);
+            turn.release(effect, mesh.directory(), core, net, peers);
         }
         for look in turn.looks.drain(..) {
             look(&mesh);
@@ -283,7 +283,7 @@ impl Turn {
     }
 
     /// Lets an effect out, now that what it rests on is durable.
-    fn release(&mut self, effect: Effect, core: &Core, net: &Net, peers: &Peers) {
+    fn release(&mut self, effect: Effect, directory: &Directory, core: &Core, net: &Net, peers: &Peers) {
         match effect {
             Effect::Send { link, lane, frame } => {
                 let lane = match lane {
@@ -313,7 +313,7 @@ impl Turn {
                 }
             }
             Effect::Event(event) => {
-                tell(&event);
+                tell(&event, directory);
                 // Nobody may watch; that is no fault.
                 let _ = core.events.send(event);
             }
@@ -322,18 +322,21 @@ impl Turn {
 }
 
 /// Logs what happened. A record's span has the names by which it is followed through the nodes: id, author, seq.
-fn tell(event: &Event) {
+fn tell(event: &Event, directory: &Directory) {
+    let named = |org| directory.org(org).map_or("unknown", |entry| entry.name.as_str());
+    let org_of = |node| directory.org_of(node).map_or("unknown", named);
     match event {
         Event::Judged { place, id, author, circle, kind, verdict, rule } => {
             let _record = debug_span!("record", %id, %author, seq = place.seq).entered();
-            debug!(log = place.log.0, %circle, kind, ?verdict, rule, "judged");
+            debug!(org = org_of(*author), log = place.log.0, %circle, kind, ?verdict, rule, "judged");
         }
         Event::Erased { places } => debug!(count = places.len(), "bodies were erased"),
         Event::Forked { author, circle, seq } => {
-            warn!(%author, %circle, seq, "an author said two things: nothing more is taken of that log");
+            let org = org_of(*author);
+            warn!(org, %author, %circle, seq, "an author said two things: nothing more is taken of that log");
         }
-        Event::PeerIn { node, org } => info!(%node, %org, "a partner's node is linked"),
-        Event::PeerOut { node } => info!(%node, "a partner's node is gone"),
+        Event::PeerIn { node, org } => info!(org = named(*org), %node, "a partner's node is linked"),
+        Event::PeerOut { node } => info!(org = org_of(*node), %node, "a partner's node is gone"),
         Event::Documents { count } => info!(count, "documents took force"),
     }
 }

@@ -22,6 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The node did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// There is no node to run.
+    #[error(
+        "there is no node in {0}: check --home, or make one with `tocsin --home {0} init --name NAME --country CC`"
+    )]
+    NoHome(String),
     /// Nobody listens.
     #[error("no node runs on {home} ({source}): start it with `tocsin --home {home} run`")]
     NotRunning {
@@ -30,9 +35,33 @@ pub enum ClientError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The socket may not be used.
+    #[error("the node of {home} may not be spoken to ({source}): only the user who runs it may, and root")]
+    Denied {
+        /// Which home.
+        home: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The socket is there and is not to be reached.
+    #[error("the node of {home} is not reached: {source}")]
+    Unreachable {
+        /// Which home.
+        home: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The node ended in the middle.
+    #[error(
+        "the node ended while it worked (its answer is cut short); what it acknowledged is kept: start it and do this again"
+    )]
+    Ended,
+    /// It does not answer.
+    #[error("the node did not answer within {} s: `tocsin status` tells whether it is well", PATIENCE.as_secs())]
+    Slow,
     /// The connection broke.
-    #[error("the node broke off: {0}")]
-    Broken(#[from] std::io::Error),
+    #[error("the connection to the node broke: {0}")]
+    Broken(std::io::Error),
     /// The answer is not HTTP as this program speaks it.
     #[error("the node's answer is not understood ({0}): are command and node of one version?")]
     Answer(&'static str),
@@ -54,6 +83,8 @@ pub enum ClientError {
 pub struct Client {
     socket: std::path::PathBuf,
     home: String,
+    /// What is there if a node was made in the home.
+    card: Option<std::path::PathBuf>,
 }
 
 /// A body that is read as it comes.
@@ -76,13 +107,13 @@ impl Client {
     /// For the node of a home.
     #[must_use]
     pub fn of(home: &crate::home::Home) -> Self {
-        Self { socket: home.socket(), home: home.path().display().to_string() }
+        Self { socket: home.socket(), home: home.path().display().to_string(), card: Some(home.own_card()) }
     }
 
     /// For a socket.
     #[must_use]
     pub fn at(socket: &Path) -> Self {
-        Self { socket: socket.to_owned(), home: socket.display().to_string() }
+        Self { socket: socket.to_owned(), home: socket.display().to_string(), card: None }
     }
 
     /// Asks for something.
@@ -118,9 +149,22 @@ impl Client {
         self.send("GET", path, "", b"")
     }
 
+    /// What it means that nobody took the connection.
+    fn no_connection(&self, source: std::io::Error) -> ClientError {
+        use std::io::ErrorKind as Kind;
+        let home = self.home.clone();
+        match source.kind() {
+            Kind::NotFound if self.card.as_ref().is_some_and(|card| !card.exists()) => {
+                ClientError::NoHome(home)
+            }
+            Kind::NotFound | Kind::ConnectionRefused => ClientError::NotRunning { home, source },
+            Kind::PermissionDenied => ClientError::Denied { home, source },
+            _ => ClientError::Unreachable { home, source },
+        }
+    }
+
     fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Stream, ClientError> {
-        let mut stream = UnixStream::connect(&self.socket)
-            .map_err(|source| ClientError::NotRunning { home: self.home.clone(), source })?;
+        let mut stream = UnixStream::connect(&self.socket).map_err(|source| self.no_connection(source))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: tocsin\r\nconnection: close\r\n");
@@ -141,6 +185,17 @@ impl Client {
     }
 }
 
+impl From<std::io::Error> for ClientError {
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::UnexpectedEof | Kind::ConnectionReset | Kind::BrokenPipe => Self::Ended,
+            Kind::WouldBlock | Kind::TimedOut => Self::Slow,
+            _ => Self::Broken(error),
+        }
+    }
+}
+
 fn answer(mut from: BufReader<UnixStream>) -> Result<Stream, ClientError> {
     let mut left = HEAD_MAX;
     let mut line = || -> Result<String, ClientError> {
@@ -148,7 +203,12 @@ fn answer(mut from: BufReader<UnixStream>) -> Result<Stream, ClientError> {
         let read = (&mut from).take(left as u64).read_until(b'\n', &mut text)?;
         left -= read;
         if !text.ends_with(b"\n") {
-            return Err(ClientError::Answer("its head is cut short"));
+            // All that there was: the node is gone. Else the line is longer than any of ours.
+            return Err(if left > 0 {
+                ClientError::Ended
+            } else {
+                ClientError::Answer("its head is too long")
+            });
         }
         let text = String::from_utf8(text).map_err(|_| ClientError::Answer("its head is no text"))?;
         Ok(text.trim_end().to_owned())
@@ -186,9 +246,15 @@ fn answer(mut from: BufReader<UnixStream>) -> Result<Stream, ClientError> {
     Err(ClientError::Refused { status, error })
 }
 
-fn read_json<T: DeserializeOwned>(stream: Stream) -> Result<T, ClientError> {
+fn read_json<T: DeserializeOwned>(mut stream: Stream) -> Result<T, ClientError> {
     let mut bytes = Vec::new();
-    stream.take(ANSWER_MAX).read_to_end(&mut bytes)?;
+    (&mut stream).take(ANSWER_MAX).read_to_end(&mut bytes)?;
+    if let Body::Sized(body) = &stream.body
+        && body.limit() > 0
+        && serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err()
+    {
+        return Err(ClientError::Ended);
+    }
     Ok(serde_json::from_slice(&bytes)?)
 }
 
@@ -299,7 +365,15 @@ mod tests {
         assert_eq!(answers(chunked).unwrap()["a"], 1);
         let refused = answers("HTTP/1.1 404 Not Found\r\ncontent-length: 14\r\n\r\n{\"error\":\"no\"}");
         assert!(matches!(refused, Err(ClientError::Refused { status: 404, error }) if error == "no"));
-        assert!(answers("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"a\"").is_err());
+        for cut in [
+            "",
+            "HTTP/1.1 200 OK\r\ncontent-le",
+            "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"a\"",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\n{\"a",
+        ] {
+            let error = answers(cut).unwrap_err();
+            assert!(matches!(error, ClientError::Ended), "{cut:?}: {error}");
+        }
         assert!(answers("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n").is_err());
         assert!(answers("nonsense").is_err());
     }
@@ -308,5 +382,11 @@ mod tests {
     fn says_when_nobody_listens() {
         let error = Client::at(Path::new("/nonexistent/s")).get::<()>("/v1/x").unwrap_err();
         assert!(error.to_string().contains("start it with"), "{error}");
+        let home = crate::home::Home::at(Path::new("/nonexistent/home"));
+        let error = Client::of(&home).get::<()>("/v1/x").unwrap_err();
+        assert!(error.to_string().contains("check --home"), "{error}");
+        let folder = tempfile::tempdir().unwrap();
+        let error = Client::at(folder.path()).get::<()>("/v1/x").unwrap_err();
+        assert!(!error.to_string().contains("was not found"), "{error}");
     }
 }

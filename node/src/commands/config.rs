@@ -5,13 +5,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::{Context, done};
-use crate::home::Home;
-use crate::home::config::SAMPLE;
+use crate::home::config::{Config, SAMPLE};
 
 /// Print the configuration in force.
 ///
 /// What the file config.toml does not say has its default. With --sample the commented file is printed that
-/// `init` writes, which is the default.
+/// `init` writes, which is the default (with --json, the defaults).
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -25,10 +24,10 @@ pub struct Args {
 
 pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     if args.sample {
-        super::print_line(SAMPLE.trim_end())?;
+        context.print(&Config::default(), || SAMPLE.trim_end().to_owned())?;
         return done();
     }
-    let home = Home::at(&context.home);
+    let home = context.home()?;
     let config = home.config()?;
     context
         .print(&config, || format!("# {}\n{}", home.config_file().display(), config.to_toml().trim_end()))?;

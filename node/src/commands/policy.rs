@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Subcommand;
+use serde::Serialize;
 
 use super::{Context, done};
 use crate::api::types::PolicyAnswer;
@@ -22,7 +23,8 @@ Examples:
   tocsin --home ./aa policy check
   tocsin policy check --file new.cedar
   tocsin --home ./aa policy reload
-  tocsin policy preset national-cert > policy.cedar")]
+  tocsin policy preset national-cert > policy.cedar
+  tocsin policy schema | less              (what rules may ask about)")]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -43,6 +45,14 @@ enum What {
         /// Which
         name: String,
     },
+    /// Print what rules may ask about: the schema, with a comment for each attribute
+    Schema,
+}
+
+/// A text as `--json` prints it.
+#[derive(Serialize)]
+struct Text {
+    text: &'static str,
 }
 
 pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
@@ -50,15 +60,20 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
         What::Check { file } => {
             let file = file.unwrap_or_else(|| Home::at(&context.home).policy_file());
             let text = files::read_text(&file, policy::FILE_MAX)?;
-            let answer =
-                policy::check(&text, &file).with_context(|| format!("{} is refused", file.display()))?;
-            show(context, &answer)?;
+            show(context, &policy::check(&text, &file)?)?;
         }
         What::Reload => {
             let answer: PolicyAnswer = context.client().post("/v1/policy/reload", &())?;
             show(context, &answer)?;
         }
-        What::Preset { name } => super::print_line(policy::preset(&name)?.trim_end())?,
+        What::Preset { name } => {
+            let text = policy::preset(&name)?;
+            context.print(&Text { text }, || text.trim_end().to_owned())?;
+        }
+        What::Schema => {
+            let text = tocsin_policy::SCHEMA;
+            context.print(&Text { text }, || text.trim_end().to_owned())?;
+        }
     }
     done()
 }
@@ -71,7 +86,8 @@ fn show(context: &Context, answer: &PolicyAnswer) -> Result<()> {
             .map(|rule| vec![rule.id.clone(), rule.effect.clone(), rule.actions.join(", ")])
             .collect();
         let state = if answer.in_force { "in force" } else { "good" };
-        let mut out = format!("{}: {state}, {} rules\n", answer.file, answer.rules.len());
+        let mut out =
+            format!("{}: {state}, {}\n", answer.file, term::count(answer.rules.len() as u64, "rule"));
         out.push_str(&term::table(&["rule", "effect", "actions"], &rows));
         for warning in &answer.warnings {
             out.push_str(&format!(

@@ -153,9 +153,10 @@ impl Config {
     fn check(&self) -> Result<(), (String, String)> {
         for (field, list) in [("listen", &self.listen), ("announce", &self.announce)] {
             for address in list {
-                address
-                    .parse::<libp2p::Multiaddr>()
-                    .map_err(|error| (field.to_owned(), format!("`{address}` is no multiaddr: {error}")))?;
+                address.parse::<libp2p::Multiaddr>().map_err(|error| {
+                    let why = "write it like /ip4/127.0.0.1/tcp/7117 or /ip4/0.0.0.0/udp/7117/quic-v1";
+                    (field.to_owned(), format!("`{address}` is no multiaddr ({error}): {why}"))
+                })?;
             }
         }
         if let Some((name, trust)) = self.trust.iter().find(|(_, trust)| **trust > 100) {
@@ -216,7 +217,7 @@ mod tests {
     fn mistakes_are_named() {
         let fault = |text: &str| Config::parse(text, "config.toml").unwrap_err().to_string();
         assert!(fault("lisen = []").contains("lisen"), "unknown keys are errors");
-        assert!(fault("listen = [\"7117\"]").contains("no multiaddr"));
+        assert!(fault("listen = [\"127.0.0.1:80\"]").contains("/ip4/127.0.0.1/tcp/7117"));
         assert!(fault("max_age = \"soon\"").contains("max_age"));
         assert!(fault("[store]\nkeep_damaged = \"5\"").contains("keep_damaged"));
         assert!(fault("[person]\npurposes = [\"No Such\"]").contains("person.purposes"));

@@ -51,7 +51,9 @@ pub enum HomeError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// Nothing is there.
-    #[error("there is no node in {0}: make one with `tocsin --home {0} init --name NAME --country CC`")]
+    #[error(
+        "there is no node in {0}: check --home, or make one with `tocsin --home {0} init --name NAME --country CC`"
+    )]
     Missing(PathBuf),
     /// Something is there.
     #[error("there is a node in {0} already: choose another --home")]
@@ -123,10 +125,15 @@ impl Home {
     /// A home in which a node was made.
     ///
     /// # Errors
-    /// [`HomeError::Missing`].
+    /// [`HomeError::Missing`], or the system's, where it does not let this user look.
     pub fn open(path: &Path) -> Result<Self, HomeError> {
         let home = Self::at(path);
-        if home.own_card().exists() { Ok(home) } else { Err(HomeError::Missing(home.path)) }
+        match home.own_card().try_exists() {
+            Ok(true) => Ok(home),
+            Ok(false) => Err(HomeError::Missing(home.path)),
+            // Another user's, most likely: that is no reason to make a new one.
+            Err(source) => Err(files::io("read", &home.own_card())(source).into()),
+        }
     }
 
     /// The folder.

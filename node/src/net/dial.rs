@@ -159,18 +159,21 @@ pub(super) fn fault(error: &DialError) -> DialFault {
 }
 
 /// An error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string().trim_matches([':', ' ']).to_owned();
     let mut cause = error.source();
     while let Some(error) = cause {
         let next = error.to_string();
-        // Several layers of libp2p only repeat what they wrap.
-        if !text.contains(&next) {
+        let next = next.trim_matches([':', ' ']);
+        // Several layers of libp2p say nothing, or only repeat what they wrap.
+        if text.is_empty() {
+            next.clone_into(&mut text);
+        } else if !text.contains(next) {
             text = format!("{text}: {next}");
         }
         cause = error.source();
     }
-    clip(&text)
+    if text.is_empty() { "no reason was given".to_owned() } else { clip(&text) }
 }
 
 /// Bounds a text that others may have shaped.
@@ -218,6 +221,17 @@ mod tests {
         let (address, key) = parse_address(&format!("/ip4/192.0.2.1/tcp/7400/p2p/{peer}")).unwrap();
         assert_eq!(address.to_string(), "/ip4/192.0.2.1/tcp/7400");
         assert_eq!(peer_id(&key.unwrap()), Some(peer));
+    }
+
+    #[test]
+    fn causes_that_say_nothing_are_left_out() {
+        use libp2p::TransportError;
+        let system = || std::io::Error::other("the port is taken");
+        let empty = TransportError::Other(system());
+        assert_eq!(chain(&empty), "the port is taken");
+        let twice = std::io::Error::other(TransportError::Other(system()));
+        assert_eq!(chain(&twice), "the port is taken");
+        assert_eq!(chain(&std::io::Error::other("")), "no reason was given");
     }
 
     #[tokio::test]

@@ -243,7 +243,9 @@ pub enum StartError {
     #[error("the encrypted transport could not be set up: {0}")]
     Noise(#[from] libp2p::noise::Error),
     /// An address in the configuration cannot be listened on.
-    #[error("cannot listen on {address}: {reason} (is another program using the port?)")]
+    #[error(
+        "cannot listen on {address}: {reason}; another program may use the port, or the address is not this machine's"
+    )]
     Listen {
         /// The configured address.
         address: Multiaddr,

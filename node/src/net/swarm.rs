@@ -67,7 +67,7 @@ pub(super) fn start(
     for address in &config.listen {
         let refused = |reason: String| StartError::Listen { address: address.clone(), reason };
         transport::probe(address).map_err(|error| refused(error.to_string()))?;
-        swarm.listen_on(address.clone()).map_err(|error| refused(error.to_string()))?;
+        swarm.listen_on(address.clone()).map_err(|error| refused(dial::chain(&error)))?;
     }
     let local = key.to_bytes();
     let state = Loop {
@@ -210,7 +210,7 @@ impl Loop {
                 self.dials.remove(&connection_id);
             }
             SwarmEvent::ConnectionClosed { connection_id, cause, .. } => {
-                let reason = cause.map_or(Ended::ByPeer, |cause| Ended::Lost(cause.to_string()));
+                let reason = cause.map_or(Ended::ByPeer, |cause| Ended::Lost(dial::chain(&cause)));
                 self.closed(connection_id, reason);
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
@@ -219,18 +219,20 @@ impl Loop {
                 }
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
-                tracing::debug!(from = %send_back_addr, %error, "an inbound connection failed");
+                let error = dial::chain(&error);
+                tracing::debug!(from = %send_back_addr, error, "an inbound connection failed");
             }
             SwarmEvent::NewListenAddr { address, .. } => self.tell(Inbound::Listening(address)),
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 self.tell(Inbound::NotListening { reason: format!("{address} is gone") });
             }
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {
-                let why = reason.err().map_or_else(|| "closed".to_owned(), |error| error.to_string());
-                self.tell(Inbound::NotListening { reason: format!("{addresses:?}: {why}") });
+                let why = reason.err().map_or_else(|| "closed".to_owned(), |error| dial::chain(&error));
+                let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                self.tell(Inbound::NotListening { reason: format!("{}: {why}", addresses.join(", ")) });
             }
             SwarmEvent::ListenerError { error, .. } => {
-                tracing::warn!(%error, "a listener had an error and goes on");
+                tracing::warn!(error = dial::chain(&error), "a listener had an error and goes on");
             }
             _ => {}
         }

@@ -10,7 +10,7 @@ use tocsin_protocol::Input;
 use tocsin_protocol::judge::org_facts;
 use tocsin_record::body::Body;
 use tocsin_record::body::report::{
-    Extent, INDICATOR_KINDS, INDICATORS_MAX, Indicator, Origin, Report, Source, Subject,
+    Extent, INDICATOR_KINDS, INDICATORS_MAX, Indicator, LINE_MAX, Origin, Report, Source, Subject, TEXT_MAX,
 };
 use tocsin_record::body::retraction::REASONS;
 use tocsin_record::marking::{Code, Countries, Marking, Tlp};
@@ -99,6 +99,7 @@ impl Node {
     /// When a value is none, the marking does not hold, or the core refuses.
     pub async fn publish(&self, request: PublishRequest) -> Result<Published, NodeError> {
         let circle = self.circle(&request.circle)?;
+        check_texts(&request)?;
         let indicators = indicators(&request)?;
         let replaced = match &request.replaces {
             Some(word) => Some(self.replaced(word, circle)?),
@@ -464,6 +465,21 @@ pub(super) fn same_content(a: &Report, b: &Report) -> bool {
         && a.originals == b.originals
         && a.marking == b.marking
         && sorted(a) == sorted(b)
+}
+
+/// Texts of a publish request that a body does not take.
+fn check_texts(request: &PublishRequest) -> Result<(), NodeError> {
+    let labels = request.labels.iter().map(|label| ("--label", label, LINE_MAX));
+    let texts = [("--title", &request.title, LINE_MAX), ("--description", &request.description, TEXT_MAX)];
+    for (flag, text, most) in texts.into_iter().chain(labels) {
+        if text.len() > most {
+            return Err(NodeError::Request(format!(
+                "{flag} has {} bytes, at most {most} are taken",
+                text.len()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The indicators of a publish request, one a value.

@@ -146,7 +146,12 @@ impl Node {
             .as_deref()
             .map(|name| {
                 body::KINDS.iter().find(|kind| kind.name == name).map(|kind| kind.id).ok_or_else(|| {
-                    NodeError::Request(format!("`{}` is no kind of record", crate::term::cut(name, 80)))
+                    let known: Vec<&str> = body::KINDS.iter().map(|kind| kind.name).collect();
+                    NodeError::Request(format!(
+                        "`{}` is no kind of record: use one of {}, or any",
+                        crate::term::cut(name, 80),
+                        known.join(", ")
+                    ))
                 })
             })
             .transpose()?;

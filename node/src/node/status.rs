@@ -243,6 +243,8 @@ impl Node {
         );
         let load = read(&self.policy_load);
         if let Some((when, why)) = &load.refused {
+            // One line, as all alarms are.
+            let why = why.split('\n').map(str::trim).collect::<Vec<_>>().join("; ");
             alarms.push(format!(
                 "the policy file was refused at {}, and the policy of {} stays in force: {why}; mend it, and \
                  `tocsin policy reload`",
