@@ -8,12 +8,21 @@ mod table;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::api::client::ClientError;
 use crate::import::ImportFault;
+use crate::term;
 use crate::testnet::{Testnet, TestnetError, Topology, TopologyError};
+
+/// Beginning of the name of a demo's folder; the process id follows.
+const FOLDER: &str = "tocsin-demo-";
+/// How often, and after what time, nodes are looked for that came up while they were stopped.
+const LOOKS: u32 = 5;
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// How the demo runs.
 #[derive(Clone, Debug)]
@@ -116,14 +125,25 @@ struct Stage {
     net: Testnet,
     remove: Option<PathBuf>,
     down: Mutex<bool>,
+    /// The story came to its end.
+    told: AtomicBool,
+    /// Someone wants it to end.
+    interrupted: AtomicBool,
 }
 
 impl Stage {
     fn clear(&self) {
         let Ok(mut down) = self.down.lock() else { return };
         if !std::mem::replace(&mut *down, true) {
-            if let Err(error) = self.net.down() {
-                eprintln!("{error}");
+            // A node that was started a moment ago does not answer yet: look again until nothing comes up.
+            for _ in 0..LOOKS {
+                if let Err(error) = self.net.down() {
+                    eprintln!("{error}");
+                }
+                if self.told.load(Ordering::SeqCst) {
+                    break;
+                }
+                std::thread::sleep(LOOK_AGAIN);
             }
             if let Some(folder) = &self.remove {
                 // What is left of a demo harms nobody.
@@ -144,6 +164,8 @@ impl Drop for Stage {
 /// # Errors
 /// When a node or a file cannot be used at all; what did not hold is told in the report.
 pub fn run(options: &Options) -> Result<Report, DemoError> {
+    // What is not there is told before anything starts.
+    crate::import::files(&options.import)?;
     let topology = match &options.file {
         Some(file) => Topology::load(file)?,
         None => Topology::five()?,
@@ -151,23 +173,57 @@ pub fn run(options: &Options) -> Result<Report, DemoError> {
     let (folder, remove) = match &options.dir {
         Some(dir) => (dir.clone(), None),
         None => {
-            let folder = std::env::temp_dir().join(format!("tocsin-demo-{}", std::process::id()));
+            if !options.json {
+                tell_of_leftovers();
+            }
+            let folder = std::env::temp_dir().join(format!("{FOLDER}{}", std::process::id()));
             (folder.clone(), Some(folder))
         }
     };
     let net = Testnet::make(&folder, topology)?;
-    let stage = std::sync::Arc::new(Stage { net, remove, down: Mutex::new(false) });
+    let stage = std::sync::Arc::new(Stage {
+        net,
+        remove,
+        down: Mutex::new(false),
+        told: AtomicBool::new(false),
+        interrupted: AtomicBool::new(false),
+    });
     clear_on_interrupt(&stage)?;
-    let report = story::tell(&stage.net, options)?;
+    let told = story::tell(&stage.net, options);
+    if stage.interrupted.load(Ordering::SeqCst) {
+        // Whatever went wrong went wrong because the nodes are being stopped.
+        wait_for_the_end();
+    }
+    let report = told?;
+    stage.told.store(true, Ordering::SeqCst);
     if options.stay {
         story::stay(&stage.net);
-        loop {
-            // The interrupt ends the process.
-            std::thread::park();
-        }
+        wait_for_the_end();
     }
     stage.clear();
     Ok(report)
+}
+
+/// The interrupt ends the process.
+fn wait_for_the_end() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Names the folders of demos that were killed: their nodes may still run.
+fn tell_of_leftovers() {
+    let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    for folder in entries.map(|entry| entry.path()) {
+        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let pid = name.strip_prefix(FOLDER).and_then(|pid| pid.parse::<u32>().ok());
+        let Some(pid) = pid else { continue };
+        if std::path::Path::new("/proc").join(pid.to_string()).exists() {
+            continue;
+        }
+        let path = term::shell(&folder.display().to_string());
+        eprintln!("a demo that was killed left {path}: `tocsin testnet down --dir {path}`, then remove it");
+    }
 }
 
 /// Ctrl-C and SIGTERM stop the five nodes, too, which are not in this process group.
@@ -192,8 +248,13 @@ fn clear_on_interrupt(stage: &std::sync::Arc<Stage>) -> Result<(), DemoError> {
             }
         });
         if let Some(stage) = stage.upgrade() {
+            stage.interrupted.store(true, Ordering::SeqCst);
             eprintln!("\nstopping the nodes ...");
             stage.clear();
+            if !stage.told.load(Ordering::SeqCst) {
+                // Shells know this code as: ended by Ctrl-C.
+                std::process::exit(130);
+            }
         }
         std::process::exit(0);
     };

@@ -316,6 +316,15 @@ fn checked_id(id: Option<&str>) -> Result<&str, String> {
     Ok(id)
 }
 
+/// What to write where a text is compared with a word of an enumeration of the schema.
+fn enumerated(message: &str) -> Option<String> {
+    const ENUMS: &[(&str, &str)] =
+        &[("OrgKind", "private"), ("CircleKind", "mesh"), ("RecordKind", "report"), ("Origin", "derived")];
+    let is_named = |name: &str| message.split(|c: char| !c.is_alphanumeric()).any(|word| word == name);
+    let (name, word) = ENUMS.iter().find(|(name, _)| is_named("String") && is_named(name))?;
+    Some(format!(": it is no text but a word of `{name}`: write {name}::\"{word}\", not \"{word}\""))
+}
+
 /// Checks the rules against the schema; the warnings are returned.
 fn validate(set: &PolicySet, rules: &[(Rule, CedarPolicy)], lines: &Lines) -> Result<Vec<Fault>, LoadError> {
     let result = Validator::new(schema()?.clone()).validate(set, ValidationMode::Strict);
@@ -325,8 +334,11 @@ fn validate(set: &PolicySet, rules: &[(Rule, CedarPolicy)], lines: &Lines) -> Re
         let line = lines.of_diagnostic(diagnostic).or(rule.map(|rule| rule.line)).unwrap_or(0);
         let text = diagnostic.to_string();
         // Cedar names the rule in each message; the fault names it already.
-        let message = text.strip_prefix(&format!("for policy `{id}`, ")).unwrap_or(&text);
-        let help = diagnostic.help().map(|help| format!(" ({help})")).unwrap_or_default();
+        let naming = format!("for policy `{id}`, ");
+        let message = text.strip_prefix(&naming).unwrap_or(&text);
+        let help = diagnostic.help().map(|help| help.to_string());
+        let help = help.map(|help| format!(" ({})", help.strip_prefix(&naming).unwrap_or(&help)));
+        let help = enumerated(message).or(help).unwrap_or_default();
         Fault { line, rule: Some(id.to_owned()), message: format!("{message}{help}") }
     };
     let errors: Vec<Fault> =

@@ -150,10 +150,8 @@ fn show(context: &Context, answers: &[Lookup], single: bool) -> Result<()> {
         }
         return Ok(());
     }
-    for answer in answers {
-        print_line(&text(answer))?;
-    }
-    Ok(())
+    let texts: Vec<String> = answers.iter().map(text).collect();
+    print_line(&texts.join("\n\n"))
 }
 
 fn text(answer: &Lookup) -> String {
@@ -223,11 +221,11 @@ fn hit_text(hit: &Hit) -> String {
     let sure = hit.confidence.map_or_else(|| "not said".to_owned(), |sure| format!("{sure} of 100"));
     let exercise = if hit.exercise { term::paint(Style::Warn, " EXERCISE") } else { String::new() };
     let mut out = format!(
-        "\n\n  {} lists{}{kind}{exercise}\n    title     {}\n    origin    {origin}\n    how sure  {sure}\n    \
+        "\n\n  {} lists{}{kind}{exercise}{}\n    origin    {origin}\n    how sure  {sure}\n    \
          since     {}{}\n    marking   {}{}: {}\n    judged    {} by rule {}\n    record    {}",
         term::paint(Style::Bold, &e(&hit.author)),
         if how.is_empty() { " it" } else { &how },
-        e(&hit.title),
+        if hit.title.is_empty() { String::new() } else { format!("\n    title     {}", e(&hit.title)) },
         if hit.since.0 == 0 { hit.received } else { hit.since },
         match (hit.until.0, hit.expired) {
             (0, _) => String::new(),

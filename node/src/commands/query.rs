@@ -89,6 +89,9 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     Ok(if records.is_empty() { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
+/// Digits of an id in a table: enough to name the record by, and `--json` has them all.
+const ID_SHOWN: usize = 16;
+
 fn text(records: &[Record]) -> String {
     let rows: Vec<Vec<String>> = records
         .iter()
@@ -101,7 +104,7 @@ fn text(records: &[Record]) -> String {
                 record.verdict.clone(),
                 record.indicator_count.to_string(),
                 term::cut(record.title.as_deref().unwrap_or(&record.kind), 40),
-                record.record.clone(),
+                record.record.chars().take(ID_SHOWN).collect(),
             ]
         })
         .collect();

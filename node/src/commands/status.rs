@@ -37,6 +37,9 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     done()
 }
 
+/// Characters of an address or fault in the table of peers, which has to fit 120 columns; `--json` has all.
+const ADDRESS_SHOWN: usize = 44;
+
 /// How a node is, for people.
 pub(crate) fn text(status: &Status, logs: bool) -> String {
     let style = if status.complete { Style::Good } else { Style::Warn };
@@ -100,7 +103,14 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
                     String::new()
                 },
                 peer.direction.clone().unwrap_or_default(),
-                peer.address.clone().or_else(|| peer.fault.clone()).unwrap_or_default(),
+                peer.address.as_deref().map_or_else(
+                    || term::cut(peer.fault.as_deref().unwrap_or_default(), ADDRESS_SHOWN),
+                    |address| {
+                        // The peer id is 52 letters that say what the column of the node says.
+                        let place = address.split("/p2p/").next().unwrap_or(address);
+                        term::cut(place, ADDRESS_SHOWN)
+                    },
+                ),
             ]
         })
         .collect();

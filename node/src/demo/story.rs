@@ -167,6 +167,7 @@ impl Story<'_> {
             self.imported(&org, &summary);
         }
         self.wait_until_everywhere("every node holds every record")?;
+        self.say("(judged: what each node's own policy made of them; held waits for a person, refused is not believed)");
         self.say(&format!(
             "everything was everywhere {:.1} s after the first import began",
             started.elapsed().as_secs_f64()
@@ -207,13 +208,17 @@ impl Story<'_> {
         let skipped: u64 = summary.files.iter().map(|file| file.skipped).sum();
         self.report.indicators += total.indicators;
         self.say(&format!(
-            "{org}: {} files, {} reports, {} indicators, {} shared with the mesh{}{}",
-            summary.files.len(),
-            total.new + total.changed,
-            total.indicators,
+            "{org}: {}, {}, {}, {} shared with the mesh{}{}",
+            term::count(summary.files.len() as u64, "file"),
+            term::count(total.new + total.changed, "report"),
+            term::count(total.indicators, "indicator"),
             total.shared,
-            if skipped > 0 { format!(", {skipped} values left out") } else { String::new() },
-            if unread > 0 { format!(", {unread} files of another kind") } else { String::new() },
+            if skipped > 0 { format!(", {} left out", term::count(skipped, "value")) } else { String::new() },
+            if unread > 0 {
+                format!(", {} of another kind", term::count(unread as u64, "file"))
+            } else {
+                String::new()
+            },
         ));
         let ok = total.new + total.changed + total.duplicates > 0 || summary.files.is_empty();
         self.check(&format!("{org} imported and shared"), ok, format!("{} shared", total.shared));

@@ -98,3 +98,20 @@ fn rules_are_told_in_the_order_of_the_text() {
     assert_eq!(policy.rule_name(RuleId(9_999)), "unknown-rule");
     assert_eq!(decisions("").rule_name(RuleId(0)), "guardrail:mesh-traffic");
 }
+
+#[test]
+fn a_text_for_a_word_of_an_enumeration_says_what_to_write() {
+    for (rule, part) in [
+        (
+            r#"forbid (principal, action == Action::"forward", resource) when { principal.kind == "private" };"#,
+            r#"OrgKind::"private""#,
+        ),
+        (
+            r#"forbid (principal, action == Action::"forward", resource) when { resource.circle_kind == "mesh" };"#,
+            "CircleKind::",
+        ),
+    ] {
+        let error = crate::Policy::load(&format!("@id(\"a\") {rule}")).unwrap_err().to_string();
+        assert!(error.contains(part) && error.contains("line 1"), "{error}");
+    }
+}
