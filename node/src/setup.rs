@@ -119,7 +119,10 @@ pub fn make(home: &Home, new: &NewNode, passphrase: Option<&str>) -> Result<Card
         branches: Vec::new(),
         extension: Vec::new(),
     };
-    let card = Card::sign(entry, vec![Signed::sign(&certificate, &[&root])], &root)?;
+    // Its own keys sign as well: that shows that they are this node's.
+    let (record, transport) = (Secret::from_seed(record), Secret::from_seed(transport));
+    let certificate = Signed::sign(&certificate, &[&root, &record, &transport]);
+    let card = Card::sign(entry, vec![certificate], &root)?;
     // The certificate's own bounds, such as the node's name, before a file is there.
     let card = Card::decode(&card.encode())?;
 

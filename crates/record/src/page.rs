@@ -177,6 +177,9 @@ pub fn outline(log: LogKey, page: &Bytes) -> Result<Vec<Entry>, PageError> {
 }
 
 fn read<const HASH: bool>(log: LogKey, page: &Bytes) -> Result<Run, PageError> {
+    if page.len() > PAGE_MAX {
+        return Err(InflateError::TooLong { stated: page.len(), most: PAGE_MAX }.into());
+    }
     let form: Form<'_> = codec::decode::<_, LIMIT>(page)?;
     let count = form.times.len();
     let fits = |ok: bool, column| {

@@ -111,7 +111,7 @@ impl Cast {
         let mut nodes: Vec<Member> = Vec::new();
         for (org, members) in nodes_of.iter().enumerate() {
             for _ in members {
-                let steward = (org == 0).then(|| steward.public());
+                let steward = (org == 0).then_some(&steward);
                 let node = member(org, nodes.len(), &roots[org], steward, &mut dice);
                 nodes.push(node);
             }
@@ -385,10 +385,11 @@ fn charter(entries: &[OrgEntry], roots: &[Secret], dice: &mut Dice) -> Signed {
     Signed::sign(&charter, &[&roots[0]])
 }
 
-fn member(org: usize, at: usize, root: &Secret, steward: Option<[u8; 32]>, dice: &mut Dice) -> Member {
+fn member(org: usize, at: usize, root: &Secret, steward: Option<&Secret>, dice: &mut Dice) -> Member {
     let secret: [u8; 32] = dice.bytes();
     let record = Secret::from_seed(&secret).public();
-    let transport = Secret::from_seed(&dice.bytes()).public();
+    let transport_secret = Secret::from_seed(&dice.bytes());
+    let transport = transport_secret.public();
     let key = |purpose: Purpose, suite: u8, bytes: [u8; 32]| CertifiedKey {
         purpose: purpose as u16,
         suite,
@@ -401,7 +402,7 @@ fn member(org: usize, at: usize, root: &Secret, steward: Option<[u8; 32]>, dice:
         key(Purpose::Transport, 0, transport),
         key(Purpose::Sealing, 1, dice.bytes()),
     ];
-    keys.extend(steward.map(|steward| key(Purpose::Steward, 0, steward)));
+    keys.extend(steward.map(|steward| key(Purpose::Steward, 0, steward.public())));
     let certificate = Certificate {
         org: OrgId(root.public()),
         node: format!("n{at}"),
@@ -411,12 +412,15 @@ fn member(org: usize, at: usize, root: &Secret, steward: Option<[u8; 32]>, dice:
         branches: Vec::new(),
         extension: Vec::new(),
     };
+    let record_secret = Secret::from_seed(&secret);
+    let mut signers = vec![root, &record_secret, &transport_secret];
+    signers.extend(steward);
     Member {
         org,
         secret,
         key: NodeKey(record),
         transport,
-        certificate: Signed::sign(&certificate, &[root]),
+        certificate: Signed::sign(&certificate, &signers),
         listens: true,
         liar: false,
     }

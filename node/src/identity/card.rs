@@ -158,7 +158,9 @@ pub(crate) mod tests {
             quota: 0,
             roles: Vec::new(),
         };
-        let card = Card::sign(entry, vec![Signed::sign(&certificate, &[&root])], &root).unwrap();
+        let signers = [seed + 1, seed + 2].map(|seed| Secret::from_seed(&[seed; 32]));
+        let certificate = Signed::sign(&certificate, &[&root, &signers[0], &signers[1]]);
+        let card = Card::sign(entry, vec![certificate], &root).unwrap();
         (root, card)
     }
 

@@ -68,6 +68,11 @@ pub fn report(number: u32, tlp: u8, address: &str) -> Body {
 }
 
 fn certificate(root: &Secret, record: &Secret, transport: &Secret) -> Signed {
+    Signed::sign(&node_certificate(root, record, transport), &[root, record, transport])
+}
+
+/// What certifies a node, not signed yet; its record key signs rosters as well.
+pub fn node_certificate(root: &Secret, record: &Secret, transport: &Secret) -> Certificate {
     let key = |purpose: Purpose, secret: &Secret| CertifiedKey {
         purpose: purpose as u16,
         suite: 0,
@@ -75,22 +80,23 @@ fn certificate(root: &Secret, record: &Secret, transport: &Secret) -> Signed {
         from: 0,
         until: 0,
     };
-    Signed::sign(
-        &Certificate {
-            org: OrgId(root.public()),
-            node: "node".into(),
-            version: 1,
-            time: 0,
-            keys: vec![key(Purpose::Record, record), key(Purpose::Transport, transport)],
-            branches: vec![],
-            extension: vec![],
-        },
-        &[root],
-    )
+    Certificate {
+        org: OrgId(root.public()),
+        node: "node".into(),
+        version: 1,
+        time: 0,
+        keys: vec![
+            key(Purpose::Record, record),
+            key(Purpose::Transport, transport),
+            key(Purpose::Steward, record),
+        ],
+        branches: vec![],
+        extension: vec![],
+    }
 }
 
 /// The secret of a role (0 root, 1 record, 2 transport) of a node in the world of a seed.
-fn secret(role: u8, node: u8, seed: u8) -> Secret {
+pub fn secret(role: u8, node: u8, seed: u8) -> Secret {
     Secret::from_seed(&[role * 50 + node + seed + 1; 32])
 }
 

@@ -1,5 +1,7 @@
 //! A certificate: an org's root says which keys are one of its nodes'.
 
+use std::collections::BTreeSet;
+
 use bincode::{Decode, Encode};
 
 use super::{Document, DocumentError, Form, Signed};
@@ -119,13 +121,16 @@ impl Certificate {
         self.keys_for(Purpose::Steward).filter_map(|key| key.try_into().ok())
     }
 
-    /// Reads a certificate and checks that its org's root signed it.
+    /// Reads a certificate and checks that its org's root signed it, and with every key that signs or opens links the key
+    /// itself: without that an org could certify another's keys as its own, and so shut their owner out.
     ///
     /// # Errors
     /// [`DocumentError`].
     pub fn open(signed: &Signed) -> Result<Self, DocumentError> {
         let certificate: Self = signed.read()?;
-        signed.require(&std::iter::once(certificate.org.0).collect(), 1)?;
+        let mut signers: BTreeSet<[u8; 32]> = certificate.steward_keys().collect();
+        signers.extend([certificate.org.0, certificate.node_key().0, certificate.transport_key()]);
+        signed.require(&signers, signers.len())?;
         Ok(certificate)
     }
 }
