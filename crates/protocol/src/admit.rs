@@ -8,7 +8,7 @@ use tocsin_policy::{Decisions, RuleId};
 use tocsin_record::body::{Body, BodyRef};
 use tocsin_record::observable::ObservableRef;
 use tocsin_record::{Bytes, Class, Entry, Part, Run, Verified};
-use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, Standing, StoreError, Verdict};
+use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, SEQ_MAX, Slots, Standing, StoreError, Verdict};
 
 use crate::io::{Effect, Event, LinkId, Output};
 use crate::judge::body_ref_view;
@@ -156,6 +156,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(run) = run.after(height) else {
             return Ok(());
         };
+        // A run is checked within itself while it is read; that it goes on where the log ends can only be seen here.
+        let tip = self.store.tip(log).unwrap_or_default();
+        if run.entries()[0].header.time < tip.time || run.tip().seq > SEQ_MAX {
+            self.close(link, "it sent a run whose time falls behind the record before it", out);
+            return Ok(());
+        }
+        if key.author == self.node {
+            self.lost_own_records(log);
+        }
         self.admit(log, &run, packed, Some(link), out)?;
         self.arrived(log, link);
         if key.author != self.node {
@@ -351,7 +360,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if entry.header.class == Class::Control
             && let Some(BodyRef::Other(Body::Roster(carried) | Body::Certificate(carried))) = &decided.read
         {
-            self.take_documents(std::slice::from_ref(&carried.document), None, out)?;
+            self.take_documents(std::slice::from_ref(&carried.document), None, false, out)?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use tocsin_record::run::body_fits;
 use tocsin_record::{Class, Part, Run, planted};
 use tocsin_store::{BodyState, Kv, LogNo, RecordRef, Slots, StoreError, Verdict};
 
+use crate::effort::cost;
 use crate::io::{LinkId, Output};
 use crate::mesh::Mesh;
 use crate::message::body::REFS_MAX;
@@ -19,6 +20,8 @@ use crate::message::{BodyData, BodyRef, BodyStatus, Message};
 
 /// Most bodies whose announcers are remembered; the others are found by `Holes` later.
 const SOURCES_MAX: usize = 100_000;
+/// Most of them by one link: what it announces and never gives leaves room for the others.
+const SOURCES_OF_LINK_MAX: usize = 8192;
 /// Most announcers remembered for one body.
 const LINKS_MAX: usize = 8;
 /// Most bodies asked of one peer at once.
@@ -40,6 +43,8 @@ struct Source {
 #[derive(Debug, Default)]
 pub(crate) struct Bodies {
     sources: BTreeMap<RecordRef, Source>,
+    /// How many bodies each link is remembered to have announced.
+    by_link: BTreeMap<LinkId, usize>,
     asked: BTreeMap<RecordRef, (LinkId, u64)>,
     changed: bool,
     /// How often bodies became available late at this node; stated in its heads.
@@ -53,12 +58,42 @@ impl Bodies {
             source.links.retain(|announcer| *announcer != link);
         }
         self.sources.retain(|_, source| !source.links.is_empty());
+        self.by_link.remove(&link);
         self.changed = true;
     }
 
     pub fn settled(&mut self, place: RecordRef) {
-        self.sources.remove(&place);
+        if let Some(source) = self.sources.remove(&place) {
+            for link in source.links {
+                self.count_less(link);
+            }
+        }
         self.asked.remove(&place);
+    }
+
+    fn count_less(&mut self, link: LinkId) {
+        if let Some(count) = self.by_link.get_mut(&link) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// A link no longer gives a body. Returns whether nobody is left who would, and whether somebody withheld it.
+    fn drop_source(&mut self, place: RecordRef, link: LinkId, withheld: bool) -> (bool, bool) {
+        let Some(source) = self.sources.get_mut(&place) else {
+            return (true, withheld);
+        };
+        let before = source.links.len();
+        source.links.retain(|announcer| *announcer != link);
+        source.withheld |= withheld;
+        let (fewer, withheld) = (source.links.len() < before, source.withheld);
+        let nobody = source.links.is_empty();
+        if nobody {
+            self.sources.remove(&place);
+        }
+        if fewer {
+            self.count_less(link);
+        }
+        (nobody, withheld)
     }
 
     /// Wanted bodies that a peer announced and that have not come.
@@ -74,7 +109,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// A peer may give this body.
     pub(crate) fn announced_body(&mut self, link: LinkId, place: RecordRef) -> Result<(), StoreError> {
-        if !self.is_missing(place) || self.bodies.sources.len() >= SOURCES_MAX {
+        let of_link = self.bodies.by_link.get(&link).copied().unwrap_or(0);
+        let full = self.bodies.sources.len() >= SOURCES_MAX || of_link >= SOURCES_OF_LINK_MAX;
+        if full || !self.is_missing(place) {
             return Ok(());
         }
         if !self.bodies.sources.contains_key(&place) {
@@ -90,6 +127,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         {
             source.links.push(link);
             self.bodies.changed = true;
+            *self.bodies.by_link.entry(link).or_default() += 1;
         }
         Ok(())
     }
@@ -138,25 +176,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// A peer will not give a body. When nobody is left who would, it counts as withheld if somebody said so.
     fn refused(&mut self, link: LinkId, place: RecordRef, withheld: bool) -> Result<(), StoreError> {
-        let mut nobody = true;
-        let mut was_withheld = withheld;
-        if let Some(source) = self.bodies.sources.get_mut(&place) {
-            source.links.retain(|announcer| *announcer != link);
-            source.withheld |= withheld;
-            was_withheld = source.withheld;
-            nobody = source.links.is_empty();
-        }
+        let (nobody, was_withheld) = self.bodies.drop_source(place, link, withheld);
         self.bodies.asked.remove(&place);
         self.bodies.changed = true;
-        if nobody {
-            self.bodies.sources.remove(&place);
-            if was_withheld
-                && let Some(stamped) = self.store.outcome(place)
-                && stamped.outcome.body == BodyState::Wanted
-            {
-                let outcome = tocsin_store::Outcome { body: BodyState::Withheld, ..stamped.outcome };
-                self.store.set_outcome(place, outcome)?;
-            }
+        if nobody
+            && was_withheld
+            && let Some(stamped) = self.store.outcome(place)
+            && stamped.outcome.body == BodyState::Wanted
+        {
+            let outcome = tocsin_store::Outcome { body: BodyState::Withheld, ..stamped.outcome };
+            self.store.set_outcome(place, outcome)?;
         }
         Ok(())
     }
@@ -217,12 +246,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         for (place, link) in late {
             // Asked again from another announcer, or when `Holes` finds it.
             self.bodies.asked.remove(&place);
-            if let Some(source) = self.bodies.sources.get_mut(&place) {
-                source.links.retain(|announcer| *announcer != link);
-                if source.links.is_empty() {
-                    self.bodies.sources.remove(&place);
-                }
-            }
+            self.bodies.drop_source(place, link, false);
             self.bodies.changed = true;
             if let Some(link) = self.links.get_mut(&link) {
                 link.holes_due = true;
@@ -237,6 +261,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut live = Vec::new();
         let mut live_bytes = 0;
         for what in refs.iter().take(REFS_MAX) {
+            // The rest is asked for again, when the asker's patience ends.
+            if !self.may_ask(link, cost::RECORD) {
+                break;
+            }
             let status = self.status_of_body(link, *what, peer.org)?;
             let len = if let BodyStatus::Here(body) = &status { body.len() } else { 0 };
             let data = BodyData { what: *what, status };
@@ -403,6 +431,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         let mut have = Vec::new();
         for what in refs.iter().take(REFS_MAX) {
+            if !self.may_ask(link, cost::RECORD) {
+                break;
+            }
             let Some(log) = self.log_meant(link, what.log)? else {
                 continue;
             };

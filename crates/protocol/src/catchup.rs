@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tocsin_record::Verified;
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError, WireRun};
 
+use crate::effort::cost;
 use crate::io::{LinkId, Output};
 use crate::mesh::Mesh;
 use crate::message::want::{CREDIT_MAX, PAGE_WIRE_MAX, RANGES_MAX};
@@ -19,6 +20,8 @@ const CREDIT: u32 = 3 << 20;
 const CREDIT_PORTION: u32 = 256 << 10;
 /// A want that brings nothing for so long is given to another peer, in ms.
 const PATIENCE_MS: u64 = 3_000;
+/// A log that others have as well is not left to one peer for longer, in ms: it may give as little as it can.
+const TURN_MS: u64 = 60_000;
 /// And its peer is not asked again for so long, in ms.
 const PENALTY_MS: u64 = 2_000;
 
@@ -27,6 +30,8 @@ struct Asked {
     id: u32,
     /// Logs of the want that have not ended.
     logs: BTreeSet<LogNo>,
+    since: u64,
+    /// When it last brought something.
     heard: u64,
     taken: u32,
 }
@@ -167,7 +172,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.catchup.next_id += 1;
         let id = self.catchup.next_id;
         self.catchup.under_way.extend(asked.iter().copied());
-        self.catchup.asked.insert(link, Asked { id, logs: asked, heard: self.now.mono, taken: 0 });
+        self.catchup
+            .asked
+            .insert(link, Asked { id, logs: asked, since: self.now.mono, heard: self.now.mono, taken: 0 });
         self.tell(link, Message::Want(Want { id, ranges, credit: CREDIT }));
     }
 
@@ -179,7 +186,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             .catchup
             .asked
             .iter()
-            .filter(|(id, asked)| asked.heard + patience(self.links.get(id)) < mono)
+            .filter(|(id, asked)| {
+                let others = |log| self.catchup.ahead.get(log).is_some_and(|links| links.len() > 1);
+                asked.heard + patience(self.links.get(id)) < mono
+                    || (asked.since + TURN_MS < mono && asked.logs.iter().any(others))
+            })
             .map(|(id, _)| *id)
             .collect();
         for link in late {
@@ -200,14 +211,27 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
             return Ok(());
         };
+        // Reading a page costs more than sending one: what brings nothing is paid for, whoever asked for it.
+        let weight = run.as_ref().map_or(0, |run| run.body_bytes() + 256 * run.entries().len());
+        let told = run.as_ref().is_some_and(|run| {
+            let known = self.store.log_no(run.log()).map_or(0, |log| self.height(log));
+            run.tip().seq <= known
+        });
+        let asked = self.catchup.asked.get(&link).is_some_and(|asked| asked.id == page.want);
+        if weight > 0 && (told || !asked) && !self.pays(link, weight >> 10) {
+            self.close(link, "it sent too many pages that nobody asked for", out);
+            return Ok(());
+        }
         let Some(asked) = self.catchup.asked.get_mut(&link) else {
             return Ok(());
         };
         if asked.id != page.want {
             return Ok(());
         }
-        asked.heard = self.now.mono;
         asked.taken += u32::try_from(page.packed.len()).unwrap_or(u32::MAX);
+        if page.last {
+            asked.heard = self.now.mono;
+        }
         if asked.taken >= CREDIT_PORTION {
             let taken = std::mem::take(&mut asked.taken);
             self.tell(link, Message::Credit(taken));
@@ -226,6 +250,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 let spoke = self.trees.spoke(log, link, crate::tree::Begin::Lazy);
                 spoke.has = spoke.has.max(height);
                 self.catchup.reached(log, height);
+                if let Some(asked) = self.catchup.asked.get_mut(&link) {
+                    asked.heard = self.now.mono;
+                }
                 self.take_orphans(log, out)?;
             }
         }
@@ -258,14 +285,28 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.serve(link)
     }
 
-    /// Sends pages as far as credit goes.
+    /// Goes on with wants that had to wait for room.
+    pub(crate) fn serve_all(&mut self) -> Result<(), StoreError> {
+        let waiting = self.catchup.serving.iter().filter(|(_, serving)| serving.credit > 0);
+        let waiting: Vec<LinkId> = waiting.map(|(link, _)| *link).collect();
+        for link in waiting {
+            self.serve(link)?;
+        }
+        Ok(())
+    }
+
+    /// Sends pages as far as credit goes, and as there is room and effort left; a slow peer's outbox empties first.
     fn serve(&mut self, link: LinkId) -> Result<(), StoreError> {
-        while let Some(serving) = self.catchup.serving.get_mut(&link) {
+        while let Some(serving) = self.catchup.serving.get(&link) {
+            let slow = self.links.get(&link).is_none_or(|link| link.behind);
+            let (id, range) = (serving.id, serving.ranges.front().copied());
             let Some(credit) = u32::try_from(serving.credit).ok().filter(|credit| *credit > 0) else {
                 return Ok(());
             };
-            let id = serving.id;
-            let Some(range) = serving.ranges.front().copied() else {
+            if slow || !self.may_ask(link, cost::LEAST) {
+                return Ok(());
+            }
+            let Some(range) = range else {
                 self.catchup.serving.remove(&link);
                 return Ok(());
             };
@@ -301,6 +342,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut sent = 0;
         let mut reached = None;
         for run in runs {
+            let records = usize::try_from(run.last.saturating_sub(run.first)).unwrap_or(usize::MAX);
+            self.charge(link, cost::walk(records / 8));
             let last = run.last >= range.to || run.last >= height;
             let len = u32::try_from(run.packed.len()).unwrap_or(u32::MAX);
             sent += len;
@@ -342,7 +385,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     pub(crate) fn bulk(&mut self, link: LinkId, message: Message) {
         if let Some(link) = self.links.get_mut(&link) {
-            link.bulk.push(message);
+            link.send_bulk(message);
         }
     }
 

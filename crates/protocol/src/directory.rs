@@ -16,6 +16,15 @@ use crate::message::lobby::Behind;
 pub const NODES_PER_ORG: usize = 64;
 /// Most circles that are known besides the mesh's and the orgs' own.
 pub const CIRCLES_MAX: usize = 4096;
+/// Most circles that the stewards of one org may begin.
+pub const CIRCLES_PER_ORG: usize = 256;
+
+/// Most bytes of a certificate: the first frame of a link has to hold it, and at most 8 KiB.
+pub const CERTIFICATE_MAX: usize = 6 << 10;
+/// Most bytes of all documents: they are kept as one value.
+pub const DOCUMENTS_BYTES_MAX: usize = 12 << 20;
+/// Most bytes of all rosters that the stewards of one org began, in all their versions.
+pub const ROSTERS_OF_ORG_MAX: usize = 1 << 20;
 
 /// What became of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +76,9 @@ pub struct Directory {
     listed: BTreeSet<DocHash>,
     /// One hash over them.
     root: [u8; 32],
+    /// Bytes of all documents, counted as they are taken.
+    bytes: usize,
+    founded: u64,
     /// What this node's own people think of orgs, by name, 0 to 100. No document, and never sent.
     trust: BTreeMap<String, u8>,
 }
@@ -80,6 +92,8 @@ impl Directory {
         let (mesh, charter) = Charter::open(&first)?;
         Ok(Self {
             mesh,
+            bytes: signed_len(&first),
+            founded: charter.time,
             charters: vec![first],
             charter,
             certificates: BTreeMap::new(),
@@ -139,12 +153,19 @@ impl Directory {
         if self.listed.contains(&hash) {
             return Ok(Taken::Known);
         }
+        let length = signed_len(signed);
+        if self.bytes + length > DOCUMENTS_BYTES_MAX {
+            return Err(TakeError::TooMany("bytes of documents"));
+        }
         let taken = match signed.form {
             Form::Charter => self.take_charter(signed)?,
             Form::Certificate => self.take_certificate(signed)?,
             Form::Revocations => self.take_revocations(signed)?,
             Form::Roster => self.take_roster(signed)?,
         };
+        if taken == Taken::New {
+            self.bytes += length;
+        }
         if taken == Taken::New && matches!(signed.form, Form::Certificate | Form::Roster) {
             self.listed.insert(hash);
             self.root = root_of(&self.listed);
@@ -167,6 +188,9 @@ impl Directory {
     }
 
     fn take_certificate(&mut self, signed: &Signed) -> Result<Taken, TakeError> {
+        if signed_len(signed) > CERTIFICATE_MAX {
+            return Err(TakeError::TooMany("bytes in one certificate"));
+        }
         let certificate = Certificate::open(signed)?;
         if self.charter.org(certificate.org).is_none() {
             return Err(TakeError::Stranger);
@@ -194,6 +218,7 @@ impl Directory {
         if let Some((old, old_signed)) = self.certificates.insert(node, (certificate, signed.clone())) {
             self.by_transport.remove(&old.transport_key());
             self.listed.remove(&old_signed.hash());
+            self.bytes = self.bytes.saturating_sub(signed_len(&old_signed));
         }
         self.by_transport.insert(key, node);
         Ok(Taken::New)
@@ -222,24 +247,71 @@ impl Directory {
             if self.rosters.contains_key(&circle) {
                 return Ok(Taken::Known);
             }
-            if self.rosters.len() >= CIRCLES_MAX {
+            let founder = self.founder(&roster);
+            let begun = self.rosters.values().filter(|chain| self.founder(&chain[0].0) == founder);
+            let (circles, bytes) = begun.fold((0, 0), |(circles, bytes), chain| {
+                (circles + 1, bytes + chain.iter().map(|(_, signed)| signed_len(signed)).sum::<usize>())
+            });
+            if self.rosters.len() >= CIRCLES_MAX || circles >= CIRCLES_PER_ORG {
                 return Err(TakeError::TooMany("circles"));
+            }
+            if bytes + signed_len(signed) > ROSTERS_OF_ORG_MAX {
+                return Err(TakeError::TooMany("bytes of rosters of one org"));
             }
             self.rosters.insert(circle, vec![(roster, signed.clone())]);
             return Ok(Taken::New);
         }
-        let chain = self.rosters.values_mut().find(|chain| chain[0].0.nonce == roster.nonce);
-        let Some(chain) = chain else {
+        // By the version that it names, not by what anybody can write into a first roster.
+        let before = roster.version as usize - 2;
+        let follows = |chain: &&mut Rosters| {
+            chain[0].0.nonce == roster.nonce
+                && chain.get(before).is_some_and(|(_, known)| known.hash() == roster.prev)
+        };
+        let Some(chain) = self.rosters.values_mut().find(follows) else {
             let (known, found) = (0, roster.version);
             return Err(DocumentError::Follows { form: Form::Roster, known, found }.into());
         };
         if let Some((_, known)) = chain.get(roster.version as usize - 1) {
             return known_or_rival(known, signed, roster.version);
         }
+        if chain.iter().map(|(_, signed)| signed_len(signed)).sum::<usize>() + signed_len(signed)
+            > ROSTERS_OF_ORG_MAX
+        {
+            return Err(TakeError::TooMany("bytes of rosters of one org"));
+        }
         let (last, last_signed) = &chain[chain.len() - 1];
         let next = last.follow(last_signed, signed)?;
         chain.push((next, signed.clone()));
         Ok(Taken::New)
+    }
+
+    /// The org whose steward begins a circle: of several, that of the least key.
+    fn founder(&self, first: &Roster) -> Option<OrgId> {
+        let key = first.stewards.first()?;
+        let holds = |certificate: &Certificate| certificate.steward_keys().any(|steward| steward == *key);
+        self.certificates.values().map(|(certificate, _)| certificate).find(|c| holds(c)).map(|c| c.org)
+    }
+
+    /// The org that a document is charged to: the one that signed it alone. `None` for those of all stewards.
+    #[must_use]
+    pub fn charged_to(&self, signed: &Signed) -> Option<OrgId> {
+        match signed.form {
+            Form::Certificate => signed.read::<Certificate>().ok().map(|certificate| certificate.org),
+            Form::Roster => self.founder(&signed.read::<Roster>().ok()?),
+            Form::Charter | Form::Revocations => None,
+        }
+    }
+
+    /// Whether a document is in force here.
+    #[must_use]
+    pub fn is_listed(&self, signed: &Signed) -> bool {
+        self.listed.contains(&signed.hash())
+    }
+
+    /// When the mesh was founded, in ms, by its first charter.
+    #[must_use]
+    pub fn founded(&self) -> u64 {
+        self.founded
     }
 
     fn reindex(&mut self) {
@@ -248,6 +320,7 @@ impl Directory {
         };
         self.by_transport = self.certificates.iter().map(row).collect();
         self.listed = self.spread().map(Signed::hash).collect();
+        self.bytes = self.all().iter().map(signed_len).sum();
         self.root = root_of(&self.listed);
     }
 
@@ -429,6 +502,11 @@ impl Directory {
         }
         self.roster(circle).map_or(1, |roster| roster.orgs.len())
     }
+}
+
+/// About how many bytes a document takes in a frame or on the disk.
+fn signed_len(signed: &Signed) -> usize {
+    signed.bytes.len() + 96 * signed.signatures.len() + 16
 }
 
 fn root_of(listed: &BTreeSet<DocHash>) -> [u8; 32] {

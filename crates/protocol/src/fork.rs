@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tocsin_record::{CircleId, LogKey, NodeKey, Run, codec, page};
 use tocsin_store::{Bodies, Kv, LogNo, Slots, Standing, StoreError};
 
+use crate::effort::cost;
 use crate::io::{Effect, Event, LinkId, Output};
 use crate::mesh::Mesh;
 use crate::message::{AtAnswer, Message, Push};
@@ -84,6 +85,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(log) = self.log_meant(link, no)? else {
             return Ok(());
         };
+        if !self.may_ask(link, cost::PAGE) {
+            return Ok(());
+        }
         let id = self.id_at(log, seq)?;
         self.tell(link, Message::AtAnswer(AtAnswer { log: no, seq, id }));
         Ok(())

@@ -11,6 +11,7 @@ use tocsin_record::id::{self, RecordId};
 use tocsin_record::{LogId, OrgId};
 use tocsin_store::{Kv, LogInfo, LogNo, Slots, Standing, StoreError};
 
+use crate::effort::cost;
 use crate::io::{LinkId, Output};
 use crate::mesh::Mesh;
 use crate::message::frontier::ENTRIES_MAX;
@@ -73,8 +74,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         rows
     }
 
-    fn hello_for(&self, org: OrgId) -> Hello {
-        let all: Vec<u8> = self.rows(org).iter().flat_map(|row| row.entry).collect();
+    fn hello_of(&self, rows: &[Row]) -> Hello {
+        let all: Vec<u8> = rows.iter().flat_map(|row| row.entry).collect();
         Hello { logs: id::hash(id::FRONTIER, &[b"root", &all]), documents: self.directory.root() }
     }
 
@@ -82,7 +83,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
             return;
         };
-        let hello = self.hello_for(peer.org);
+        let hello = self.hello_of(&self.rows(peer.org));
         let next_hello = self.now.mono + AGAIN_MS;
         if let Some(link) = self.links.get_mut(&link) {
             link.hello_due = false;
@@ -109,7 +110,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
             return;
         };
-        let mine = self.hello_for(peer.org);
+        if !self.may_ask(link, cost::LEAST) {
+            return;
+        }
+        let rows = self.rows(peer.org);
+        self.charge(link, cost::walk(rows.len()));
+        let mine = self.hello_of(&rows);
         if mine.documents != theirs.documents {
             let list = self.directory.list().iter().copied().take(16_384).collect();
             self.tell(link, Message::DocumentList(DocumentList(list)));
@@ -122,7 +128,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             link.agreed = self.now.wall.saturating_sub(link.rtt_ms);
         }
         if mine.logs != theirs.logs {
-            let buckets = buckets(&self.rows(peer.org));
+            let buckets = buckets(&rows);
             self.tell(link, Message::Buckets(Buckets(buckets.to_vec())));
             let soon = self.now.mono + SOON_MS;
             if let Some(link) = self.links.get_mut(&link) {
@@ -133,6 +139,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     pub(crate) fn heard_document_list(&mut self, link: LinkId, list: &DocumentList) {
+        if !self.may_ask(link, cost::walk(list.0.len() + self.directory.list().len())) {
+            return;
+        }
         let lacking = self.directory.lacking(&list.0);
         self.send_documents(link, &lacking);
     }
@@ -145,7 +154,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.close(link, "it sent another number of buckets than 256", out);
             return;
         }
+        if !self.may_ask(link, cost::LEAST) {
+            return;
+        }
         let rows = self.rows(peer.org);
+        self.charge(link, cost::walk(2 * rows.len()));
         let mine = buckets(&rows);
         let differ = |row: &&Row| mine[usize::from(row.id.0[0])] != theirs.0[usize::from(row.id.0[0])];
         let mut entries = Vec::new();
@@ -201,7 +214,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let height = self.height(log);
         self.trees.spoke(log, link, self.lazy_by_default(link, log)).has = theirs.height;
         if theirs.log.author == self.node && theirs.height > height {
-            self.lost_own_records(log);
+            self.claimed_own_records(log);
         }
         if theirs.state == LogState::Open && matches!(self.store.standing(log), Some(Standing::Forked { .. }))
         {

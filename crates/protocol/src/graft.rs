@@ -3,6 +3,7 @@
 use tocsin_record::page;
 use tocsin_store::{Kv, LogNo, Slots, StoreError};
 
+use crate::effort::cost;
 use crate::io::LinkId;
 use crate::mesh::{FLUSH_MS, Mesh};
 use crate::message::{Message, Push};
@@ -15,6 +16,8 @@ const RETRY_MS: u64 = 20;
 const TRIES_MAX: u32 = 8;
 /// A gap longer than this is fetched as pages, not grafted.
 const GRAFT_MAX: u64 = 256;
+/// An answer to a graft, not compressed, ends behind so many bytes, but holds one run at least.
+const REPLY_MAX: usize = 1 << 20;
 /// Most announcers remembered for one log.
 const ANNOUNCERS_MAX: usize = 16;
 
@@ -107,6 +110,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let spoke = self.trees.spoke(log, link, Begin::Eager);
         spoke.eager = true;
         spoke.told = spoke.told.max(height);
+        if from > height || !self.may_ask(link, cost::PAGE) {
+            return Ok(());
+        }
         self.reply_runs(link, log, from)
     }
 
@@ -124,11 +130,18 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(no) = self.number(link, log) else {
             return Ok(());
         };
+        let mut room = REPLY_MAX;
         for run in runs {
             let page = match page::unpack(&run.packed) {
                 Ok(page) => page.to_vec(),
                 Err(_) => continue,
             };
+            // What little is stored may be much to send.
+            if page.len() > room && room < REPLY_MAX {
+                return Ok(());
+            }
+            room = room.saturating_sub(page.len());
+            self.charge(link, page.len() >> 10);
             self.tell(link, Message::Push(Push { log: no, reply: true, page }));
         }
         Ok(())

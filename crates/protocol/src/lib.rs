@@ -13,6 +13,7 @@ mod admit;
 mod bodies;
 mod catchup;
 pub mod directory;
+mod effort;
 mod fork;
 mod frontier;
 mod graft;

@@ -7,6 +7,7 @@ use tocsin_record::document::Signed;
 use tocsin_record::{LogKey, NodeKey, OrgId, codec};
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError};
 
+use crate::effort::{ANSWERS_MAX, Effort, cost};
 use crate::io::{Effect, Event, LinkId, Output};
 use crate::mesh::Mesh;
 use crate::message::lobby::OLDEST_PROTOCOL;
@@ -54,6 +55,8 @@ pub(crate) struct Waiting {
     /// Versions of charter and revocations that the peer has and will send.
     pub charter: u32,
     pub revocations: u32,
+    /// What it lacks was sent.
+    pub told: bool,
 }
 
 #[derive(Debug)]
@@ -82,14 +85,17 @@ pub(crate) struct Link {
     names_in: BTreeMap<LinkNo, LogName>,
     unnamed: BTreeSet<LinkNo>,
     pending: Vec<Message>,
-    pub bulk: Vec<Message>,
+    bulk: Vec<Message>,
+    /// How many bytes wait in the two.
+    queued: usize,
+    effort: Effort,
 }
 
 impl Link {
     fn new(key: [u8; 32], since: u64, known_logs: u32) -> Self {
         Self {
             key,
-            stage: Stage::Lobby(Waiting { since, peer: None, charter: 0, revocations: 0 }),
+            stage: Stage::Lobby(Waiting { since, peer: None, charter: 0, revocations: 0, told: false }),
             protocol: OLDEST_PROTOCOL,
             rtt_ms: RTT_GUESS_MS,
             known_logs,
@@ -107,6 +113,8 @@ impl Link {
             unnamed: BTreeSet::new(),
             pending: Vec::new(),
             bulk: Vec::new(),
+            queued: 0,
+            effort: Effort::new(since),
         }
     }
 
@@ -129,7 +137,7 @@ impl Link {
     /// The peer does not know this number: it is named again.
     pub fn name_again(&mut self, no: LinkNo) {
         if let Some(log) = self.mine(no) {
-            self.pending.push(Message::Name(no, log));
+            self.send(Message::Name(no, log));
         }
     }
 
@@ -166,11 +174,24 @@ impl Link {
     }
 
     pub fn send(&mut self, message: Message) {
+        self.queued += codec::size(&message);
         self.pending.push(message);
+    }
+
+    /// Sends on the bulk lane.
+    pub fn send_bulk(&mut self, message: Message) {
+        self.queued += codec::size(&message);
+        self.bulk.push(message);
+    }
+
+    /// Whether so much waits for this link that nothing more is answered before it has left.
+    pub fn is_full(&self) -> bool {
+        self.queued >= ANSWERS_MAX
     }
 
     /// Puts what waits into frames.
     pub fn flush(&mut self, id: LinkId, effects: &mut Vec<Effect>) {
+        self.queued = 0;
         let mut gathered = Vec::new();
         let mut size = 0;
         for message in self.pending.drain(..) {
@@ -293,6 +314,26 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
     }
 
+    /// Whether a peer's question is answered: it costs so much, and there is room for the answer.
+    pub(crate) fn may_ask(&mut self, id: LinkId, units: usize) -> bool {
+        let mono = self.now.mono;
+        self.links.get_mut(&id).is_some_and(|link| !link.is_full() && link.effort.take(mono, units))
+    }
+
+    /// Whether a peer can pay for what it sent.
+    pub(crate) fn pays(&mut self, id: LinkId, units: usize) -> bool {
+        let mono = self.now.mono;
+        self.links.get_mut(&id).is_some_and(|link| link.effort.take(mono, units))
+    }
+
+    /// What an answer cost beyond what the question was taken for.
+    pub(crate) fn charge(&mut self, id: LinkId, units: usize) {
+        let mono = self.now.mono;
+        if let Some(link) = self.links.get_mut(&id) {
+            link.effort.take(mono, units);
+        }
+    }
+
     pub(crate) fn received(
         &mut self,
         id: LinkId,
@@ -324,7 +365,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                     }
                 }
                 Message::Unnamed(no) => {
-                    if let Some(link) = self.links.get_mut(&id) {
+                    if self.may_ask(id, cost::LEAST)
+                        && let Some(link) = self.links.get_mut(&id)
+                    {
                         link.name_again(no);
                     }
                 }
@@ -384,11 +427,11 @@ mod tests {
         let mut link = Link::new([1; 32], 0, 0);
         link.protocol = OLDEST_PROTOCOL - 1;
         link.send(Message::Credit(1));
-        link.bulk.push(Message::Credit(1));
+        link.send_bulk(Message::Credit(1));
         assert!(frames(&mut link).is_empty());
         link.protocol = OLDEST_PROTOCOL;
         link.send(Message::Credit(1));
-        link.bulk.push(Message::Credit(1));
+        link.send_bulk(Message::Credit(1));
         assert_eq!(frames(&mut link).len(), 2);
     }
 

@@ -11,7 +11,7 @@ use tocsin_record::document::{Certificate, DOCUMENT_MAX, Signed};
 use tocsin_store::{Kv, Slots, StoreError};
 
 use crate::io::{Effect, Event, LinkId, Output};
-use crate::link::{Peer, Stage};
+use crate::link::{Link, Peer, Stage};
 use crate::mesh::Mesh;
 use crate::message::documents::DOCUMENTS_MAX;
 use crate::message::lobby::{OLDEST_PROTOCOL, PROTOCOL};
@@ -40,18 +40,27 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         out: &mut Output,
     ) -> Result<(), StoreError> {
         match message {
-            Message::Lobby(lobby) => self.heard_lobby(id, &lobby, out),
+            Message::Lobby(lobby) => {
+                let again = |link: &Link| matches!(&link.stage, Stage::Lobby(w) if w.peer.is_some());
+                if self.links.get(&id).is_some_and(again) {
+                    self.close(id, "it introduced itself twice", out);
+                    return Ok(());
+                }
+                self.heard_lobby(id, &lobby, out)
+            }
             Message::Documents(documents) => {
                 if !self.is_waiting(id) || documents.0.len() > DOCUMENTS_MAX {
                     self.close(id, "it sent documents that were not asked for", out);
                     return Ok(());
                 }
-                let (new, error) = self.take_documents(&documents.0, Some(id), out)?;
+                let (new, error) = self.take_documents(&documents.0, Some(id), false, out)?;
                 if new == 0 {
                     let reason = error.unwrap_or_else(|| "it sent no document that is new".into());
                     self.close(id, format!("in the lobby: {reason}"), out);
                     return Ok(());
                 }
+                // What it has changed may have made its org known.
+                self.tell_lacking(id);
                 self.try_enter(id, out)
             }
             _ => {
@@ -70,7 +79,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 return Ok(());
             }
         };
-        let lacking = self.directory.after(lobby.charter.version, lobby.revocations.version);
         if let Some(link) = self.links.get_mut(&id)
             && let Stage::Lobby(waiting) = &mut link.stage
         {
@@ -79,8 +87,22 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             waiting.charter = lobby.charter.version;
             waiting.revocations = lobby.revocations.version;
         }
-        self.send_documents(id, &lacking);
+        self.tell_lacking(id);
         self.try_enter(id, out)
+    }
+
+    /// Sends charters and revocations that a peer lacks, once, and only to the node of an org that is in the charter: who is
+    /// in the mesh, and whom to call there, is nobody else's business.
+    fn tell_lacking(&mut self, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let Stage::Lobby(waiting) = &mut link.stage else { return };
+        let known = waiting.peer.as_ref().is_some_and(|(peer, _)| self.directory.org(peer.org).is_some());
+        if !known || std::mem::replace(&mut waiting.told, true) {
+            return;
+        }
+        let (charter, revocations) = (waiting.charter, waiting.revocations);
+        let lacking = self.directory.after(charter, revocations);
+        self.send_documents(id, &lacking);
     }
 
     /// Whether the peer has documents that it is about to send.
@@ -136,7 +158,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         };
         // Only now, with the charter that the peer knows, can its certificate be placed.
-        self.take_documents(&[certificate], Some(id), out)?;
+        self.take_documents(&[certificate], Some(id), false, out)?;
         if self.directory.org_of(peer.node) != Some(peer.org) {
             self.close(id, "its org is not in the charter, or its certificate was revoked", out);
             return Ok(());
@@ -155,11 +177,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
-    /// Documents in order, in messages that a peer in the lobby takes: each under its bound, or of one document.
+    /// Documents in order, in messages that a peer in the lobby takes: each under its bound, or of one document. What there is
+    /// no room for goes with a later comparison.
     pub(crate) fn send_documents(&mut self, id: LinkId, documents: &[Signed]) {
         let mut some: Vec<Signed> = Vec::new();
         let mut bytes = 0;
         for signed in documents {
+            if self.links.get(&id).is_none_or(Link::is_full) {
+                return;
+            }
             let len = codec::size(signed);
             if !some.is_empty() && (some.len() == DOCUMENTS_MAX || bytes + len > DOCUMENT_MAX) {
                 self.tell(id, Message::Documents(Documents(std::mem::take(&mut some))));
@@ -196,7 +222,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.close(id, "it sent too many documents at once", out);
             return Ok(());
         }
-        self.take_documents(&documents.0, Some(id), out)?;
+        self.take_documents(&documents.0, Some(id), false, out)?;
         Ok(())
     }
 

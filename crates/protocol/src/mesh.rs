@@ -82,6 +82,8 @@ pub struct Mesh<K, S> {
     pub(crate) judged: Vec<Judged>,
     /// Logs that were opened on a peer's word and have no record yet, with that peer.
     pub(crate) empty: BTreeMap<LogNo, NodeKey>,
+    /// What each org may still change in its documents, and when that was counted.
+    changes: BTreeMap<OrgId, (u64, u64)>,
     pub(crate) next_flush: u64,
     pub(crate) next_second: u64,
     pub(crate) next_minute: u64,
@@ -89,6 +91,10 @@ pub struct Mesh<K, S> {
 
 /// Shortest time between two flushes of announcements, in ms (Plumtree's lazy push).
 pub(crate) const FLUSH_MS: u64 = 50;
+/// Documents that one org may put in force at once by what peers hand on, and the time after which one more, in ms: each is
+/// kept by every node, and told to all. Those over it are taken with a later comparison.
+const CHANGES: u64 = 128;
+const CHANGE_EVERY_MS: u64 = 30_000;
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Opens a mesh over an opened store. `index` is filled by [`index_found`] while the store was opened.
@@ -138,6 +144,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             rejudge: Rejudge::default(),
             judged: Vec::new(),
             empty: BTreeMap::new(),
+            changes: BTreeMap::new(),
             next_flush: now.mono,
             next_second: now.mono,
             next_minute: now.mono,
@@ -185,7 +192,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
             Input::Retract { ticket, subject, reason } => self.retract(ticket, subject, reason, out),
             Input::Documents { ticket, documents } => {
-                let (new, error) = self.take_documents(&documents, None, out)?;
+                let (new, error) = self.take_documents(&documents, None, true, out)?;
                 let result = match error {
                     Some(error) if new == 0 => Err(RequestError::Document(error)),
                     _ => Ok(Done { ids: Vec::new(), documents: new }),
@@ -229,6 +236,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.next_flush = mono + FLUSH_MS;
             self.flush_haves();
             self.graft_due();
+            self.serve_all()?;
             self.flush_statements();
         }
         if mono >= self.next_second {
@@ -311,17 +319,21 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.random.next_u64() % below.max(1)
     }
 
-    /// Takes documents from any hand; those that are new go on to every link but the one they came by. Returns how many
-    /// were new, and the first error.
+    /// Takes documents from any hand; those that are new go on to every link but the one they came by. `own`: this node's
+    /// people brought them. Returns how many were new, and the first error.
     pub(crate) fn take_documents(
         &mut self,
         documents: &[Signed],
         from: Option<LinkId>,
+        own: bool,
         out: &mut Output,
     ) -> Result<(usize, Option<String>), StoreError> {
         let mut new = Vec::new();
         let mut error = None;
         for signed in documents {
+            if self.directory.is_listed(signed) || !(own || self.may_change(signed)) {
+                continue;
+            }
             match self.directory.take(signed) {
                 Ok(crate::directory::Taken::New) => new.push(signed.clone()),
                 Ok(crate::directory::Taken::Known) => {}
@@ -335,6 +347,27 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             out.push(Effect::Event(Event::Documents { count: new.len() }));
         }
         Ok((new.len(), error))
+    }
+
+    /// Whether an org may change its documents once more. What this node's own people bring is not counted.
+    fn may_change(&mut self, signed: &Signed) -> bool {
+        let Some(org) = self.directory.charged_to(signed) else {
+            return true;
+        };
+        if self.directory.org(org).is_none() {
+            return true;
+        }
+        let mono = self.now.mono;
+        let (left, at) = self.changes.entry(org).or_insert((CHANGES, mono));
+        let more = mono.saturating_sub(*at) / CHANGE_EVERY_MS;
+        if *left + more >= CHANGES {
+            (*left, *at) = (CHANGES, mono);
+        } else {
+            (*left, *at) = (*left + more, *at + more * CHANGE_EVERY_MS);
+        }
+        let may = *left > 0;
+        *left = left.saturating_sub(1);
+        may
     }
 
     /// Links of nodes that no longer count end; the frontiers of the others are compared anew.

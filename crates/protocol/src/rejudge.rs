@@ -24,8 +24,9 @@ pub(crate) struct Rejudge {
     cursor: Option<RecordRef>,
     /// The walk looks at held records only.
     held_only: bool,
-    /// Rises with every walk that begins.
-    walk: u64,
+    /// Another walk is to follow, over held records only or over all: what partners send never turns one back that is under
+    /// way, so that each comes to its end.
+    next: Option<bool>,
     /// Held records are walked at these times: clocks that were ahead.
     times: BTreeSet<u64>,
     /// Ids that held records wait for.
@@ -63,18 +64,22 @@ impl Rejudge {
     }
 
     fn walk_held(&mut self) {
-        // A walk over all that is under way covers the held ones that are still ahead of it; begin again.
-        self.held_only = self.cursor.is_none() || self.held_only;
-        self.walk += 1;
+        self.begin(true);
+    }
+
+    fn begin(&mut self, held_only: bool) {
+        if self.cursor.is_some() && (held_only || !self.held_only) {
+            self.next = Some(held_only && self.next.unwrap_or(true));
+            return;
+        }
+        self.held_only = held_only;
         self.cursor = Some(RecordRef { log: LogNo(0), seq: 0 });
     }
 }
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn rejudge_all(&mut self) {
-        self.rejudge.cursor = Some(RecordRef { log: LogNo(0), seq: 0 });
-        self.rejudge.held_only = false;
-        self.rejudge.walk += 1;
+        self.rejudge.begin(false);
         self.rejudge.numbers.clear();
     }
 
@@ -110,28 +115,32 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         };
         let mut next = cursor;
-        let walk = self.rejudge.walk;
         for _ in 0..SLICE {
             let Some(place) = self.next_place(next) else {
-                return self.walked(walk);
+                return self.walked();
             };
             next = RecordRef { seq: place.seq + 1, ..place };
+            let held_only = self.rejudge.held_only;
             self.judge_anew(place, out)?;
+            if held_only && !self.rejudge.held_only {
+                // A document that was held took force: everything is judged anew, from the beginning.
+                return Ok(());
+            }
         }
-        // What was judged may have begun another walk.
-        if self.rejudge.walk == walk {
-            self.rejudge.cursor = Some(next);
-        }
+        self.rejudge.cursor = Some(next);
         Ok(())
     }
 
-    /// A walk came to its end, unless another began on the way.
-    fn walked(&mut self, walk: u64) -> Result<(), StoreError> {
-        if self.rejudge.walk != walk {
-            return Ok(());
-        }
+    /// A walk came to its end.
+    fn walked(&mut self) -> Result<(), StoreError> {
+        let was_all = !self.rejudge.held_only;
         self.rejudge.cursor = None;
-        if !self.rejudge.held_only {
+        let next = self.rejudge.next.take();
+        if let Some(held_only) = next {
+            self.rejudge.begin(held_only);
+        }
+        // Where all is to be judged once more, that walk says so at its end.
+        if was_all && next != Some(false) {
             // What is wanted now and was not before was announced to nobody's notice: peers are asked which of it they give.
             for link in self.links.values_mut() {
                 link.holes_due = true;

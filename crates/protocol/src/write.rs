@@ -31,6 +31,8 @@ const CLOCK_MS: u64 = 600_000;
 const SIGN_BYTES: usize = 192 << 10;
 /// Logs that an author may open at once in a circle, and the time after which it may open one more, in ms.
 const EPOCHS: u64 = 16;
+/// A clock may have been so far behind when the mesh was founded; there are no logs from before, in ms.
+const EARLY_MS: u64 = 24 * 3_600_000;
 const EPOCH_EVERY_MS: u64 = 12 * 3_600_000;
 
 #[derive(Encode, Decode)]
@@ -79,7 +81,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if matches!(info.standing, Standing::Forked { .. }) {
                 self.searches.stop(info.key.author, info.key.circle);
             }
-            if info.key.author == self.node {
+            // Of a log that is empty a peer may only have talked.
+            if info.key.author == self.node && info.tip.seq > 0 {
                 self.writer.note(&info.key, info.no);
             }
         }
@@ -105,27 +108,44 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.store.put_meta(meta::ALIVE, codec::encode(&alive).into())
     }
 
-    /// A peer holds records of this node that this node lacks: its disk is older than its word.
+    /// There are records of this node that it lacks, by its own signature: its disk is older than its word, and what it
+    /// wrote to until now does not go on.
     pub(crate) fn lost_own_records(&mut self, log: LogNo) {
         if let Some(key) = self.store.key(log) {
-            self.writer.logs.remove(&key.circle);
+            let current = self.writer.logs.get(&key.circle).and_then(|log| self.store.key(*log));
+            if current.is_some_and(|current| current.epoch <= key.epoch) {
+                self.writer.logs.remove(&key.circle);
+            }
             self.writer.note(&key, log);
+        }
+    }
+
+    /// A peer says so, and shows nothing. It is believed as long as half of the tokens for new logs are left: else anybody
+    /// could keep this node from writing with a few words.
+    pub(crate) fn claimed_own_records(&mut self, log: LogNo) {
+        let Some(key) = self.store.key(log) else { return };
+        if self.writer.logs.get(&key.circle) == Some(&log)
+            && self.open_after(self.node, key.circle, self.now.wall, EPOCHS / 2) == 0
+        {
+            self.lost_own_records(log);
         }
     }
 
     /// Whether an author may open a log: sixteen at once, two a day.
     pub(crate) fn may_open(&self, key: &LogKey) -> bool {
-        self.open_after(key.author, key.circle, key.epoch) == 0 && key.epoch <= self.now.wall + CLOCK_MS
+        key.epoch <= self.now.wall + CLOCK_MS
+            && key.epoch + EARLY_MS >= self.directory.founded()
+            && self.open_after(key.author, key.circle, key.epoch, 0) == 0
     }
 
-    /// After how many ms an author may open a log in a circle at `epoch`, by all its logs that are known there.
-    fn open_after(&self, author: NodeKey, circle: CircleId, epoch: u64) -> u64 {
+    /// After how many ms an author may open a log in a circle at `epoch`, by all its logs that are known there and `more`.
+    fn open_after(&self, author: NodeKey, circle: CircleId, epoch: u64, more: u64) -> u64 {
         // Only logs that hold something their author signed count: anybody can talk of others.
         let signed = |info: &LogInfo| info.tip.seq > 0 && info.key.epoch != epoch;
         let logs = self.reader.logs_of(self.directory.mesh(), author, circle);
         let mut epochs: Vec<u64> =
             logs.iter().filter(|info| signed(info)).map(|info| info.key.epoch).collect();
-        epochs.push(epoch);
+        epochs.extend((0..=more).map(|_| epoch));
         epochs.sort_unstable();
         // Time that tokens stand for, so that nothing is rounded away.
         let full = EPOCHS * EPOCH_EVERY_MS;
@@ -337,7 +357,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         let known = self.writer.newest.get(&circle).map_or(0, |(epoch, _)| *epoch);
         let epoch = self.now.wall.max(known + 1);
-        let wait = self.open_after(self.node, circle, epoch);
+        let wait = self.open_after(self.node, circle, epoch, 0);
         if wait > 0 {
             return Ok(Err(RequestError::Epochs(wait.div_ceil(1000))));
         }

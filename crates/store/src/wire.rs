@@ -16,6 +16,9 @@ use crate::slots::Slots;
 use crate::state::PageRef;
 use crate::store::{PAGE_TARGET, missing};
 
+/// Most runs that are read at once: what is small on the wire may have been much work to read.
+const RUNS_MAX: usize = 64;
+
 /// Which bodies a run for a peer carries. Only accepted ones ever leave.
 pub enum Bodies<'a> {
     /// All.
@@ -44,7 +47,8 @@ enum Fetched {
 }
 
 impl<K: Kv, S: Slots> Reader<K, S> {
-    /// Runs of a log from record `from` on, each ending in a signed header, of together about `max_bytes` (at least one).
+    /// Runs of a log from record `from` on, each ending in a signed header, of together about `max_bytes` (at least one, at most
+    /// 64 runs).
     ///
     /// A stored page goes out as it is where every body in it is here, accepted and allowed; else it is rebuilt. Pages
     /// of the tail are joined, so that a receiver verifies one signature for many records.
@@ -61,7 +65,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         let mut runs: Vec<WireRun> = Vec::new();
         let mut total = 0;
         let mut next = from.max(1);
-        while total < max_bytes || runs.is_empty() {
+        while (total < max_bytes && runs.len() < RUNS_MAX) || runs.is_empty() {
             let Some((run, tail_end)) = self.next_run(log, next, bodies)? else {
                 break;
             };

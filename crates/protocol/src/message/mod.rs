@@ -30,8 +30,9 @@ pub use lobby::{Behind, Lobby};
 pub use tree::{Have, Push};
 pub use want::{Page, Range, Want};
 
-/// Longest frame, in bytes, on either lane.
-pub const FRAME_MAX: usize = 8 << 20;
+/// Longest frame, in bytes, on either lane: the longest page, which compression may make a little longer, and what
+/// stands around it.
+pub const FRAME_MAX: usize = (8 << 20) + (64 << 10);
 /// Longest frame of a link that is still in the lobby: its first, in bytes.
 pub const LOBBY_FRAME_MAX: usize = 8 << 10;
 /// Longest further frame of a link in the lobby, in bytes: one document of 1 MiB with 1,024 signatures of 96 bytes.
@@ -193,6 +194,11 @@ pub fn decode(mesh: MeshId, frame: &[u8]) -> Result<Incoming, FrameError> {
     if messages.len() > MESSAGES_MAX {
         return Err(FrameError::Many(messages.len()));
     }
+    // A page may be many times as long as its frame.
+    let pages = messages.iter().filter(|message| matches!(message, Message::Page(_))).count();
+    if pages > 1 {
+        return Err(FrameError::Pages(pages));
+    }
     let mut runs = Vec::new();
     for message in &messages {
         if let Message::Page(sent) = message
@@ -228,6 +234,9 @@ pub enum FrameError {
     /// Too many messages.
     #[error("a frame of {0} messages, at most {MESSAGES_MAX} are taken")]
     Many(usize),
+    /// More than one page.
+    #[error("a frame of {0} pages, at most one is taken")]
+    Pages(usize),
     /// It does not parse.
     #[error("a frame {0}")]
     Codec(#[from] CodecError),
