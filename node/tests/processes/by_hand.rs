@@ -76,14 +76,14 @@ fn the_same_list_twice_changes_nothing() {
         (0..3000).map(|at| format!("10.{}.{}.{}", at / 65_536, at / 256 % 256, at % 256)).collect();
     std::fs::write(&list, lines.join("\n") + "\n\x1b[2Jx\n").expect("written");
     let path = list.to_str().expect("UTF-8");
-    let dry = node.json(&["import", path, "--dry-run"]);
+    let dry = node.json_with(3, &["import", path, "--dry-run"]);
     assert_eq!(dry["total"]["indicators"], 3000);
     assert!(!node.knows("10.0.1.1"), "a dry run wrote something");
-    let first = node.json(&["import", path, "--tlp", "green"]);
+    let first = node.json_with(3, &["import", path, "--tlp", "green"]);
     assert_eq!(first["total"]["indicators"], 3000);
     assert_eq!(first["files"][0]["skipped"], 1);
     assert!(node.knows("10.0.1.1"));
-    let second = node.json(&["import", path, "--tlp", "green"]);
+    let second = node.json_with(3, &["import", path, "--tlp", "green"]);
     assert_eq!(second["total"]["records"], serde_json::json!([]));
     assert_eq!(second["total"]["duplicates"], first["total"]["new"]);
     std::fs::write(&list, lines.join("\n") + "\n192.0.2.77\n").expect("written");

@@ -78,8 +78,14 @@ impl Node {
 
     /// Runs a verb that must succeed, and reads its last line.
     pub fn json(&self, args: &[&str]) -> Value {
+        self.json_with(0, args)
+    }
+
+    /// Runs a verb that must end with this code, and reads its last line.
+    pub fn json_with(&self, code: i32, args: &[&str]) -> Value {
         let output = self.command().arg("--json").args(args).output().expect("the program runs");
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {errors}");
         let text = String::from_utf8(output.stdout).expect("JSON is text");
         serde_json::from_str(text.lines().last().expect("a line")).expect("JSON")
     }
