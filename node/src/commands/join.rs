@@ -71,7 +71,8 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
         Some(_) => bail!("the mesh's fingerprint is {found}, not the one given: nothing was joined"),
         None if args.yes => {}
         None => {
-            eprintln!("Mesh `{}`, {} orgs", checked.charter.name, checked.charter.orgs.len());
+            let name = crate::term::escape(&checked.charter.name);
+            eprintln!("Mesh `{name}`, {} orgs", checked.charter.orgs.len());
             eprintln!("  mesh      {found}");
             for steward in checked.charter.orgs.iter().filter(|org| org.is_steward()) {
                 eprintln!("  steward   {}  {}", fingerprint(&steward.root.0), steward.name);
