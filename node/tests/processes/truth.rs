@@ -271,11 +271,13 @@ fn taken_back_is_said_wherever_it_is_asked() {
                 assert_eq!(answer["record"], record.as_str());
             }
         }
+        // Lists show the digits by which a record is found.
+        let digits = &record[..16];
         let listed = said(&node.tell(&["query"]));
-        assert!(listed.contains("it stays") && !listed.contains(&record), "{listed}");
+        assert!(listed.contains("it stays") && !listed.contains(digits), "{listed}");
         for flags in [&["--all-versions"][..], &["--verdict", "any"]] {
             let listed = said(&node.command().arg("query").args(flags).output().expect("it runs"));
-            let row = listed.lines().find(|line| line.contains(&record)).expect("it is listed");
+            let row = listed.lines().find(|line| line.contains(digits)).expect("it is listed");
             assert!(row.contains("(taken back)"), "{row}");
         }
     }
