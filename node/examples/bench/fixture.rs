@@ -366,7 +366,7 @@ fn author(n: usize, now: u64) -> Result<Author> {
         extension: Vec::new(),
     };
     let org = entry.root;
-    let card = Card::sign(entry, vec![Signed::sign(&certificate, &[&root])], &root)?;
+    let card = Card::sign(entry, vec![Signed::sign(&certificate, &[&root, &secret, &transport])], &root)?;
     Ok(Author { secret, org, card })
 }
 
