@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tocsin_protocol::message::{Incoming, Lane};
 use tocsin_protocol::{Directory, Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
-use tocsin_store::{DiskKv, KeyFile, StoreError};
+use tocsin_store::{DiskKv, KeyFile, StoreError, Verdict};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tracing::{debug, debug_span, info, trace, warn};
 
@@ -70,6 +70,7 @@ pub struct Core {
     live: mpsc::Sender<Item>,
     bulk: mpsc::Sender<Item>,
     events: broadcast::Sender<Event>,
+    news: broadcast::Sender<Event>,
 }
 
 /// The core's end of its inboxes.
@@ -98,7 +99,8 @@ impl Core {
     pub fn new(capacity: usize) -> (Self, Inboxes) {
         let (live, live_out) = mpsc::channel(capacity);
         let (bulk, bulk_out) = mpsc::channel(capacity);
-        let core = Self { live, bulk, events: broadcast::channel(4096).0 };
+        let channel = || broadcast::channel(4096).0;
+        let core = Self { live, bulk, events: channel(), news: channel() };
         let inboxes = Inboxes { live: live_out, bulk: bulk_out };
         (core, inboxes)
     }
@@ -150,6 +152,12 @@ impl Core {
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// What happens from now on that is not everyday: all but records that are judged for the first time, and not held.
+    #[must_use]
+    pub fn news(&self) -> broadcast::Receiver<Event> {
+        self.news.subscribe()
     }
 
     /// How many inputs wait.
@@ -315,10 +323,17 @@ impl Turn {
             Effect::Event(event) => {
                 tell(&event, directory);
                 // Nobody may watch; that is no fault.
+                if is_news(&event) {
+                    let _ = core.news.send(event.clone());
+                }
                 let _ = core.events.send(event);
             }
         }
     }
+}
+
+fn is_news(event: &Event) -> bool {
+    !matches!(event, Event::Judged { verdict, anew: false, .. } if *verdict != Verdict::Held)
 }
 
 /// Logs what happened. A record's span has the names by which it is followed through the nodes: id, author, seq.
@@ -326,7 +341,7 @@ fn tell(event: &Event, directory: &Directory) {
     let named = |org| directory.org(org).map_or("unknown", |entry| entry.name.as_str());
     let org_of = |node| directory.org_of(node).map_or("unknown", named);
     match event {
-        Event::Judged { place, id, author, circle, kind, verdict, rule } => {
+        Event::Judged { place, id, author, circle, kind, verdict, rule, .. } => {
             let _record = debug_span!("record", %id, %author, seq = place.seq).entered();
             debug!(org = org_of(*author), log = place.log.0, %circle, kind, ?verdict, rule, "judged");
         }

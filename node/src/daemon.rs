@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use tocsin_matcher::Matcher;
+use tocsin_matcher::{Loader, Matcher};
 use tocsin_policy::Policy;
 use tocsin_protocol::{Directory, Input, index_found};
 use tocsin_record::document::DocumentError;
@@ -240,11 +240,12 @@ fn open_store(
             // A key that is not random would be no key: without randomness the node must not go on.
             getrandom::fill(bytes).expect("the system gives randomness once it has booted");
         });
+        let mut index = Loader::new(index);
         tocsin_store::open_dir(&folder, mesh, random, &mut |found| {
             if found.stamped.outcome.verdict == Verdict::Held {
                 crate::node::index_held(held, &found);
             }
-            index_found(index, &found);
+            index_found(&mut index, &found);
         })
     };
     match open(index, held) {

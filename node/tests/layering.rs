@@ -1,7 +1,8 @@
 //! The arrows between the crates point down only, and what is below `node` stays free of sockets, clocks and chance.
 //!
 //! ```text
-//! record <- policy, store, matcher, exchange;  {record, policy, store, matcher} <- protocol <- sim
+//! record <- policy, store, matcher, exchange;  postings <- store, matcher
+//! {record, policy, store, matcher} <- protocol <- sim
 //! all but sim <- node;  fuzz stands apart and calls what it feeds
 //! ```
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -14,8 +15,9 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, Package
 const ARROWS: &[(&str, &[&str])] = &[
     ("tocsin-record", &[]),
     ("tocsin-policy", &["tocsin-record"]),
-    ("tocsin-store", &["tocsin-record"]),
-    ("tocsin-matcher", &["tocsin-record"]),
+    ("tocsin-postings", &[]),
+    ("tocsin-store", &["tocsin-record", "tocsin-postings"]),
+    ("tocsin-matcher", &["tocsin-record", "tocsin-postings"]),
     ("tocsin-exchange", &["tocsin-record"]),
     ("tocsin-protocol", &["tocsin-record", "tocsin-policy", "tocsin-store", "tocsin-matcher"]),
     ("tocsin-sim", &["tocsin-record", "tocsin-policy", "tocsin-store", "tocsin-matcher", "tocsin-protocol"]),

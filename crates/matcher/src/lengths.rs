@@ -24,15 +24,13 @@ impl<const N: usize> Lengths<N> {
         Self { kind, counts: vec![0; N * 8 + 1], used: Vec::new() }
     }
 
-    /// The prefix length of a network of this family.
-    fn prefix(&self, what: ObservableRef<'_>) -> Option<u8> {
-        let prefix = *what.value.last().filter(|_| what.kind == self.kind)?;
-        (usize::from(prefix) < self.counts.len()).then_some(prefix)
+    /// The count of a prefix length, if it is one of this family.
+    fn count(&mut self, kind: u16, prefix: u8) -> Option<&mut usize> {
+        self.counts.get_mut(usize::from(prefix)).filter(|_| kind == self.kind)
     }
 
-    pub(crate) fn added(&mut self, what: ObservableRef<'_>) {
-        let Some(prefix) = self.prefix(what) else { return };
-        let count = &mut self.counts[usize::from(prefix)];
+    pub(crate) fn added(&mut self, kind: u16, prefix: u8) {
+        let Some(count) = self.count(kind, prefix) else { return };
         *count += 1;
         if *count == 1 {
             let at = self.used.partition_point(|used| *used > prefix);
@@ -40,9 +38,8 @@ impl<const N: usize> Lengths<N> {
         }
     }
 
-    pub(crate) fn removed(&mut self, what: ObservableRef<'_>) {
-        let Some(prefix) = self.prefix(what) else { return };
-        let count = &mut self.counts[usize::from(prefix)];
+    pub(crate) fn removed(&mut self, kind: u16, prefix: u8) {
+        let Some(count) = self.count(kind, prefix) else { return };
         *count = count.saturating_sub(1);
         if *count == 0 {
             self.used.retain(|used| *used != prefix);

@@ -17,30 +17,29 @@
 //! it: exact, networks from narrow to wide, parents from near to far, and postings rising.
 
 mod lengths;
-mod table;
 
 use std::hash::Hasher as _;
 
 use siphasher::sip::SipHasher13;
 use tocsin_record::observable::{Breadth, Observable, ObservableRef, kind};
 
+use tocsin_postings::{Batch, Table};
+
 use lengths::Lengths;
-use table::Table;
 
 /// The secret under which fingerprints are made; 128 random bits, one for each node.
 pub type Key = [u8; 16];
 
-/// What the caller stores with an observable: where its record lies.
-pub type Posting = u64;
+pub use tocsin_postings::Posting;
 
 /// The keyed fingerprint of an observable: SipHash-1-3 (Aumasson and Bernstein, 2012) over the type, big-endian,
 /// and the canonical bytes.
 #[must_use]
 pub fn fingerprint(key: &Key, kind: u16, value: &[u8]) -> u64 {
-    print(SipHasher13::new_with_key(key), ObservableRef { kind, value })
+    hashed(SipHasher13::new_with_key(key), ObservableRef { kind, value })
 }
 
-fn print(mut hasher: SipHasher13, what: ObservableRef<'_>) -> u64 {
+fn hashed(mut hasher: SipHasher13, what: ObservableRef<'_>) -> u64 {
     hasher.write(&what.kind.to_be_bytes());
     hasher.write(what.value);
     hasher.finish()
@@ -88,13 +87,59 @@ pub struct Hit {
 /// The index. Insertion and lookup take constant time, however many postings one observable has.
 #[derive(Clone)]
 pub struct Matcher {
-    hasher: SipHasher13,
+    printer: Printer,
     /// Everything but networks.
     values: Table,
     /// Networks apart: they are few and each lookup of an address probes several, so they should stay in cache.
     networks: Table,
     v4: Lengths<4>,
     v6: Lengths<16>,
+    /// Empty but for the time of one call, or of a [`Loader`].
+    batch: Batch,
+}
+
+/// Makes [`Print`]s under an index's key, apart from the index.
+#[derive(Clone, Copy)]
+pub struct Printer(SipHasher13);
+
+/// What an index keeps of an observable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Print {
+    fingerprint: u64,
+    network: Option<Network>,
+}
+
+/// Family and prefix length of a network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Network {
+    kind: u16,
+    prefix: u8,
+}
+
+/// A change of an index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// An observable has a posting.
+    Add(Print, Posting),
+    /// It has it no longer.
+    Remove(Print, Posting),
+}
+
+impl Printer {
+    /// What the index is to keep, if it is to match the observable.
+    ///
+    /// # Errors
+    /// Why it never does: it is too broad, or its type unknown.
+    pub fn print(&self, what: ObservableRef<'_>) -> Result<Print, Inserted> {
+        let row = what.row().ok_or(Inserted::Unreadable)?;
+        match row.breadth_of(what.value) {
+            Breadth::Fine => {}
+            breadth => return Err(Inserted::Broad(breadth)),
+        }
+        let prefix = what.value.last().filter(|_| is_network(what.kind));
+        let network = prefix.map(|prefix| Network { kind: what.kind, prefix: *prefix });
+        Ok(Print { fingerprint: hashed(self.0, what), network })
+    }
 }
 
 impl Matcher {
@@ -102,40 +147,82 @@ impl Matcher {
     #[must_use]
     pub fn new(key: &Key) -> Self {
         Self {
-            hasher: SipHasher13::new_with_key(key),
-            values: Table::new(),
-            networks: Table::new(),
+            printer: Printer(SipHasher13::new_with_key(key)),
+            values: Table::default(),
+            networks: Table::default(),
             v4: Lengths::new(kind::IPV4_NET),
             v6: Lengths::new(kind::IPV6_NET),
+            batch: Batch::default(),
         }
+    }
+
+    /// What makes prints for this index.
+    #[must_use]
+    pub fn printer(&self) -> Printer {
+        self.printer
     }
 
     /// Adds a posting to an observable. What is too broad, unknown or not canonical is never matched, so it is
     /// not taken.
     pub fn insert(&mut self, what: ObservableRef<'_>, posting: Posting) -> Inserted {
-        let Some(row) = what.row() else {
-            return Inserted::Unreadable;
-        };
-        match row.breadth_of(what.value) {
-            Breadth::Fine => {}
-            breadth => return Inserted::Broad(breadth),
+        match self.printer.print(what) {
+            Ok(print) if self.add(print, posting) => Inserted::Added,
+            Ok(_) => Inserted::Present,
+            Err(not) => not,
         }
-        let fingerprint = print(self.hasher, what);
-        if !self.table_mut(what.kind).insert(fingerprint, posting) {
-            return Inserted::Present;
-        }
-        self.v4.added(what);
-        self.v6.added(what);
-        Inserted::Added
     }
 
     /// Takes a posting from an observable; whether it was there.
     pub fn remove(&mut self, what: ObservableRef<'_>, posting: Posting) -> bool {
-        let fingerprint = print(self.hasher, what);
-        let removed = self.table_mut(what.kind).remove(fingerprint, posting);
+        self.printer.print(what).is_ok_and(|print| self.take_away(print, posting))
+    }
+
+    /// Makes changes, in order. Many at once cost less than one by one.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            match change {
+                Change::Add(print, posting) => self.add_soon(print, posting),
+                Change::Remove(print, posting) => {
+                    self.values.take(&mut self.batch);
+                    self.take_away(print, posting);
+                }
+            }
+        }
+        self.values.take(&mut self.batch);
+    }
+
+    /// Adds a value with the batch, a network at once: their lengths are counted.
+    fn add_soon(&mut self, print: Print, posting: Posting) {
+        if print.network.is_some() {
+            self.add(print, posting);
+            return;
+        }
+        self.batch.push(print.fingerprint, posting);
+        if self.batch.is_full() {
+            self.values.take(&mut self.batch);
+        }
+    }
+
+    fn add(&mut self, print: Print, posting: Posting) -> bool {
+        let Some(Network { kind, prefix }) = print.network else {
+            return self.values.insert(print.fingerprint, posting);
+        };
+        let new = self.networks.insert(print.fingerprint, posting);
+        if new {
+            self.v4.added(kind, prefix);
+            self.v6.added(kind, prefix);
+        }
+        new
+    }
+
+    fn take_away(&mut self, print: Print, posting: Posting) -> bool {
+        let Some(Network { kind, prefix }) = print.network else {
+            return self.values.remove(print.fingerprint, posting);
+        };
+        let removed = self.networks.remove(print.fingerprint, posting);
         if removed {
-            self.v4.removed(what);
-            self.v6.removed(what);
+            self.v4.removed(kind, prefix);
+            self.v6.removed(kind, prefix);
         }
         removed
     }
@@ -148,9 +235,8 @@ impl Matcher {
     pub fn lookup(&self, what: ObservableRef<'_>) -> Vec<Hit> {
         let mut hits: Vec<Hit> = Vec::new();
         self.visit_keys(what, |how, listed| {
-            let mut postings = self.table(listed.kind).get(print(self.hasher, listed));
+            let postings = self.table(listed.kind).get(hashed(self.printer.0, listed));
             if !postings.is_empty() {
-                postings.sort_unstable();
                 hits.push(Hit { how, observable: listed.to_owned(), postings });
             }
             false
@@ -161,7 +247,7 @@ impl Matcher {
     /// Whether [`Matcher::lookup`] would find anything; never allocates but for URLs.
     #[must_use]
     pub fn knows(&self, what: ObservableRef<'_>) -> bool {
-        self.visit_keys(what, |_, listed| self.table(listed.kind).contains(print(self.hasher, listed)))
+        self.visit_keys(what, |_, listed| self.table(listed.kind).contains(hashed(self.printer.0, listed)))
     }
 
     /// Hands each observable under which `what` may be listed to `visit`, in the order of results, until it
@@ -198,10 +284,6 @@ impl Matcher {
         if is_network(kind) { &self.networks } else { &self.values }
     }
 
-    fn table_mut(&mut self, kind: u16) -> &mut Table {
-        if is_network(kind) { &mut self.networks } else { &mut self.values }
-    }
-
     /// Number of postings.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -219,10 +301,38 @@ impl Matcher {
     pub fn bytes(&self) -> usize {
         self.values.bytes() + self.networks.bytes()
     }
+}
 
-    /// Makes room for so many more postings, so that filling it does not grow it step by step.
-    pub fn reserve(&mut self, postings: usize) {
-        self.values.reserve(postings);
+/// Fills an index with much at once. What was added is found when the loader is dropped.
+pub struct Loader<'a>(&'a mut Matcher);
+
+impl<'a> Loader<'a> {
+    /// Adds to an index.
+    #[must_use]
+    pub fn new(index: &'a mut Matcher) -> Self {
+        Self(index)
+    }
+
+    /// As [`Matcher::insert`].
+    pub fn insert(&mut self, what: ObservableRef<'_>, posting: Posting) {
+        if let Ok(print) = self.0.printer.print(what) {
+            self.0.add_soon(print, posting);
+        }
+    }
+}
+
+impl Drop for Loader<'_> {
+    fn drop(&mut self) {
+        self.0.values.take(&mut self.0.batch);
+        // What it grew to is for one start.
+        self.0.batch = Batch::default();
+    }
+}
+
+/// Without the key.
+impl std::fmt::Debug for Printer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Printer").finish_non_exhaustive()
     }
 }
 

@@ -4,9 +4,9 @@
 //! take_run -> place in its log -> verify -> take_verified -> admit: judge each record -> store -> offer to peers
 //! ```
 
+use tocsin_matcher::Change;
 use tocsin_policy::{Decisions, RuleId};
 use tocsin_record::body::{Body, BodyRef};
-use tocsin_record::observable::ObservableRef;
 use tocsin_record::{Bytes, Class, Entry, Part, Run, Verified};
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, SEQ_MAX, Slots, Standing, StoreError, Verdict};
 
@@ -31,35 +31,6 @@ pub(crate) mod rule {
     pub const DISPUTED: &str = "guardrail:disputed";
     /// The body was taken back or has expired.
     pub const GONE: &str = "guardrail:gone";
-}
-
-/// A judgement for the index.
-#[derive(Debug)]
-pub(crate) struct Judged {
-    pub place: RecordRef,
-    pub verdict: Verdict,
-    pub observables: Vec<Listed>,
-}
-
-/// An observable as a part of the body it stands in, which is not copied.
-#[derive(Debug)]
-pub(crate) struct Listed {
-    kind: u16,
-    value: Bytes,
-}
-
-impl Listed {
-    pub fn borrowed(&self) -> ObservableRef<'_> {
-        ObservableRef { kind: self.kind, value: &self.value }
-    }
-}
-
-impl Judged {
-    /// The observables of `body`, which was read from `bytes`.
-    pub fn of(place: RecordRef, verdict: Verdict, bytes: &Bytes, body: &BodyRef<'_>) -> Self {
-        let listed = |what: ObservableRef<'_>| Listed { kind: what.kind, value: bytes.slice_ref(what.value) };
-        Self { place, verdict, observables: body.observables().map(listed).collect() }
-    }
 }
 
 /// What the door decided about one record.
@@ -215,7 +186,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.store.append(log, run, packed, &outcomes)?;
         for (entry, one) in run.entries().iter().zip(&decided) {
             let place = RecordRef { log, seq: entry.header.seq };
-            self.settle(place, entry, one, out)?;
+            self.settle(place, entry, one, false, out)?;
             if let (Part::Ask, Some(link)) = (&entry.body, from) {
                 self.announced_body(link, place)?;
             }
@@ -335,15 +306,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         place: RecordRef,
         entry: &Entry,
         decided: &Decided<'_>,
+        anew: bool,
         out: &mut Output,
     ) -> Result<(), StoreError> {
         let here = self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
         if decided.verdict == Verdict::Accepted
             && here
             && let Some(read) = &decided.read
-            && let Part::Here(bytes) = &entry.body
         {
-            self.judged.push(Judged::of(place, decided.verdict, bytes, read));
+            self.index_soon(place, read, Change::Add);
         }
         if decided.verdict != Verdict::Unjudged {
             out.push(Effect::Event(Event::Judged {
@@ -353,6 +324,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 circle: entry.header.circle,
                 kind: entry.header.kind,
                 verdict: decided.verdict,
+                anew,
                 rule: decided.rule,
             }));
         }
@@ -390,7 +362,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.store.set_outcome(place, outcome)?;
         }
         let passes = decided.verdict == Verdict::Accepted || self.is_newer_hold(decided.rule);
-        self.settle(place, &entry, &decided, out)?;
+        self.settle(place, &entry, &decided, false, out)?;
         if passes { self.released(place, Some(link)) } else { Ok(()) }
     }
 }

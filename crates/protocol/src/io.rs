@@ -193,6 +193,8 @@ pub enum Event {
         kind: u16,
         /// What was decided.
         verdict: Verdict,
+        /// Whether it was judged before.
+        anew: bool,
         /// The rule that decided, as [`tocsin_store::Reader::rule`] names it.
         rule: u16,
     },

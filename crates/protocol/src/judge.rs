@@ -115,7 +115,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// `forward`: own records too. Only a body that reads was kept, so one that does not is not here.
     pub(crate) fn forward_allowed(&mut self, entry: &Entry, org: OrgId) -> Decision {
-        let body = entry.body().and_then(|body| BodyRef::read(&entry.header, body).ok());
+        let body = entry.body().and_then(|body| BodyRef::read_again(&entry.header, body).ok());
         let view = body.as_ref().map(body_ref_view);
         self.forward_with(&entry.header, view.as_ref(), org)
     }

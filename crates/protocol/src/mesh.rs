@@ -7,15 +7,14 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
-use tocsin_matcher::Matcher;
+use tocsin_matcher::{Change, Loader, Matcher, Posting, Print, Printer};
 use tocsin_policy::{Decisions, Home, Policy};
 use tocsin_record::body::BodyRef;
 use tocsin_record::document::{self, Signed};
 use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, MeshId, NodeKey, OrgId, planted};
-use tocsin_store::{Found, Kv, LogNo, Reader, Slots, Store, StoreError, Verdict};
+use tocsin_store::{Found, Kv, LogNo, Reader, RecordRef, Slots, Store, StoreError, Verdict};
 
-use crate::admit::Judged;
 use crate::bodies::Bodies;
 use crate::catchup::CatchUp;
 use crate::directory::Directory;
@@ -79,7 +78,9 @@ pub struct Mesh<K, S> {
     pub(crate) searches: Searches,
     pub(crate) writer: Writer,
     pub(crate) rejudge: Rejudge,
-    pub(crate) judged: Vec<Judged>,
+    /// For the index, once what they rest on is durable.
+    index_changes: Vec<Change>,
+    printer: Printer,
     /// Logs that were opened on a peer's word and have no record yet, with that peer.
     pub(crate) empty: BTreeMap<LogNo, NodeKey>,
     /// What each org may still change in its documents, and when that was counted.
@@ -132,6 +133,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             node,
             directory,
             decisions: Decisions::new(policy, home),
+            printer: index.printer(),
             index: Arc::new(RwLock::new(index)),
             now,
             links: BTreeMap::new(),
@@ -142,7 +144,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             searches: Searches::default(),
             writer: Writer::default(),
             rejudge: Rejudge::default(),
-            judged: Vec::new(),
+            index_changes: Vec::new(),
             empty: BTreeMap::new(),
             changes: BTreeMap::new(),
             next_flush: now.mono,
@@ -219,7 +221,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.want_bodies();
         self.schedule_wants();
         let committed = self.store.commit()?;
-        self.index_judged();
+        self.change_index();
         if !committed.erased.is_empty() {
             out.push(Effect::Event(Event::Erased { places: committed.erased }));
         }
@@ -418,29 +420,31 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.store.tip(log).map_or(0, |tip| tip.seq)
     }
 
-    fn index_judged(&mut self) {
-        if self.judged.is_empty() {
-            return;
-        }
-        let mut index = write(&self.index);
-        for judged in self.judged.drain(..) {
-            for what in &judged.observables {
-                match judged.verdict {
-                    Verdict::Accepted => drop(index.insert(what.borrowed(), judged.place.pack())),
-                    _ => drop(index.remove(what.borrowed(), judged.place.pack())),
-                }
-            }
+    /// Adds the observables of a body to the index, or takes them from it, with the next commit.
+    pub(crate) fn index_soon(
+        &mut self,
+        place: RecordRef,
+        body: &BodyRef<'_>,
+        change: fn(Print, Posting) -> Change,
+    ) {
+        let prints = body.observables().filter_map(|what| self.printer.print(what).ok());
+        self.index_changes.extend(prints.map(|print| change(print, place.pack())));
+    }
+
+    fn change_index(&mut self) {
+        if !self.index_changes.is_empty() {
+            write(&self.index).apply(self.index_changes.drain(..));
         }
     }
 }
 
 /// Adds a record that was found while the store was opened to the index, if it counts.
-pub fn index_found(index: &mut Matcher, found: &Found<'_>) {
+pub fn index_found(index: &mut Loader<'_>, found: &Found<'_>) {
     if found.stamped.outcome.verdict != Verdict::Accepted {
         return;
     }
     let Some(body) = found.body else { return };
-    if let Ok(body) = BodyRef::read(&found.entry.header, body) {
+    if let Ok(body) = BodyRef::read_again(&found.entry.header, body) {
         for what in body.observables() {
             index.insert(what, found.place.pack());
         }

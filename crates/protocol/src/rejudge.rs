@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tocsin_matcher::Change;
 use tocsin_policy::RuleId;
 use tocsin_record::body::BodyRef;
 use tocsin_record::{Class, Part, RecordId, id};
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, StoreError, Verdict};
 
-use crate::admit::Judged;
 use crate::io::Output;
 use crate::mesh::{Mesh, meta};
 
@@ -195,15 +195,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if old.verdict == Verdict::Accepted
             && new.verdict != Verdict::Accepted
             && let Part::Here(bytes) = &entry.body
-            && let Ok(body) = BodyRef::read(&entry.header, bytes)
+            && let Ok(body) = BodyRef::read_again(&entry.header, bytes)
         {
-            self.judged.push(Judged::of(place, new.verdict, bytes, &body));
+            self.index_soon(place, &body, Change::Remove);
         }
         self.store.set_outcome(place, new)?;
         let released = new.verdict == Verdict::Accepted && old.verdict != Verdict::Accepted;
         let verdict_changed = new.verdict != old.verdict;
         if verdict_changed {
-            self.settle(place, &entry, &decided, out)?;
+            self.settle(place, &entry, &decided, true, out)?;
         }
         if released && body == BodyState::Here { self.released(place, None) } else { Ok(()) }
     }

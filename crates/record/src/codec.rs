@@ -43,13 +43,25 @@ pub fn decode<'a, T, const LIMIT: usize>(bytes: &'a [u8]) -> Result<T, CodecErro
 where
     T: BorrowDecode<'a, ()> + Encode,
 {
+    let value = decode_again::<T, LIMIT>(bytes)?;
+    if size(&value) != bytes.len() {
+        return Err(CodecError::NotCanonical);
+    }
+    Ok(value)
+}
+
+/// As [`decode`], of bytes that were decoded before and are known to be in their one form.
+///
+/// # Errors
+/// [`CodecError`], if they are no such value all the same.
+pub fn decode_again<'a, T, const LIMIT: usize>(bytes: &'a [u8]) -> Result<T, CodecError>
+where
+    T: BorrowDecode<'a, ()>,
+{
     let (value, read) =
         bincode::borrow_decode_from_slice(bytes, bincode::config::standard().with_limit::<LIMIT>())?;
     if read != bytes.len() {
         return Err(CodecError::Trailing(bytes.len() - read));
-    }
-    if size(&value) != read {
-        return Err(CodecError::NotCanonical);
     }
     Ok(value)
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tocsin_matcher::Matcher;
+use tocsin_matcher::{Loader, Matcher};
 use tocsin_policy::Policy;
 use tocsin_protocol::{Config as MeshConfig, Identity, Input, LinkId, Mesh, Now, Ticket, index_found};
 use tocsin_record::keys::Secret;
@@ -161,13 +161,15 @@ impl Node {
         let mut random = Dice::new(self.dice.roll(), "keys");
         let index_key = [7; 16];
         let mut index = Matcher::new(&index_key);
+        let mut loader = Loader::new(&mut index);
         let store = Store::open(
             Arc::new(self.kv.clone()),
             Arc::new(self.slots.clone()),
             cast.mesh,
             Box::new(move |buffer| random.fill(buffer)),
-            &mut |found| index_found(&mut index, &found),
+            &mut |found| index_found(&mut loader, &found),
         )?;
+        drop(loader);
         let directory = if sparse { cast.load(&cast.papers(self.at)) } else { cast.directory.clone() };
         let identity = Identity {
             secret: Secret::from_seed(&member.secret),

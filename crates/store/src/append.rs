@@ -184,7 +184,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         let mut state = self.shared.state_mut();
         for ((entry, outcome), seq) in run.entries().iter().zip(outcomes).zip(first..) {
             let place = RecordRef { log, seq };
-            state.add_id(&entry.id, place);
+            state.load_id(&mut self.load, &entry.id, place);
             if outcome.body == BodyState::Here
                 && let Some(body) = entry.body()
             {
@@ -192,10 +192,11 @@ impl<K: Kv, S: Slots> Store<K, S> {
                     self.expiry.insert((entry.header.expires, place));
                 }
                 if let Some(subject) = report_subject(&entry.header, body) {
-                    state.add_report(org, subject, place);
+                    state.load_report(&mut self.load, org, subject, place);
                 }
             }
         }
+        state.take(&mut self.load);
         for (from, count, stamped) in spans.within(first, page.last) {
             state.set(RecordRef { log, seq: from }, count, stamped);
         }

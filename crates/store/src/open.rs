@@ -10,7 +10,7 @@ use std::thread;
 use bytes::Bytes;
 use tocsin_record::body::{self, Body};
 use tocsin_record::run::Entry;
-use tocsin_record::{Header, LogKey, MeshId, NodeKey, OrgId, codec};
+use tocsin_record::{Header, LogKey, MeshId, NodeKey, OrgId, Run, codec};
 
 use crate::disk::DiskKv;
 use crate::error::StoreError;
@@ -20,14 +20,17 @@ use crate::kv::{Fault, Kv};
 use crate::outcome::{BodyState, LOGS_MAX, LogNo, RecordRef, Spans, Stamped};
 use crate::pages::{self, Cache, Loaded, Opened};
 use crate::slots::Slots;
-use crate::state::{Arrivals, LogState, PageRef, State, Withdrawal};
+use crate::state::{Arrivals, Load, LogState, PageRef, State, Withdrawal};
 use crate::store::{LogRow, Shared, Staged, Store, missing, report_subject};
 use crate::vault::{self, Head, Random, Vault};
 
 /// Bytes that a log's row may take in memory while it is read.
 const ROW_LIMIT: usize = 4096;
-/// Pages that are read ahead of the one that is entered: some megabytes.
+/// Pages between two of the threads that open a store: some megabytes.
 const PAGES_AHEAD: usize = 16;
+
+/// Sees every record once while a store is opened, on a thread of its own.
+pub type Visit<'a> = &'a mut (dyn FnMut(Found<'_>) + Send);
 
 /// A record that was found while the store was opened, in order of log and number.
 #[derive(Debug)]
@@ -54,7 +57,7 @@ pub fn open_dir(
     dir: &Path,
     mesh: MeshId,
     random: Random,
-    visit: &mut dyn FnMut(Found<'_>),
+    visit: Visit<'_>,
 ) -> Result<Store<DiskKv, KeyFile>, StoreError> {
     create_private(dir)?;
     let kv = DiskKv::open(dir)?;
@@ -131,13 +134,36 @@ struct Scan<'a, S> {
     slots: &'a S,
     keys: &'a Keys,
     state: State,
+    load: Load,
     used: BTreeSet<u32>,
     notes: BTreeMap<(LogNo, u64), Bytes>,
     bodies: BTreeMap<RecordRef, Bytes>,
     wanted: BTreeSet<RecordRef>,
     expiry: BTreeSet<(u64, RecordRef)>,
     next_arrival: u64,
-    visit: &'a mut dyn FnMut(Found<'_>),
+}
+
+/// A page that was entered, for who watches.
+struct Entered {
+    org: OrgId,
+    log: LogNo,
+    run: Run,
+    spans: Spans,
+    /// Bodies that came later than their headers.
+    late: BTreeMap<u64, Bytes>,
+}
+
+impl Entered {
+    fn show(&self, visit: &mut (dyn FnMut(Found<'_>) + Send)) {
+        for entry in self.run.entries() {
+            let seq = entry.header.seq;
+            let Some(stamped) = self.spans.get(seq) else { continue };
+            let body = entry.body().or_else(|| self.late.get(&seq));
+            let body = body.filter(|_| stamped.outcome.body == BodyState::Here);
+            let place = RecordRef { log: self.log, seq };
+            visit(Found { place, org: self.org, entry, body, stamped });
+        }
+    }
 }
 
 impl<K: Kv, S: Slots> Store<K, S> {
@@ -150,7 +176,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         slots: Arc<S>,
         mesh: MeshId,
         mut random: Random,
-        visit: &mut dyn FnMut(Found<'_>),
+        visit: Visit<'_>,
     ) -> Result<Self, StoreError> {
         let keys = Keys::new(mesh);
         let mut secret = [0; 16];
@@ -161,13 +187,13 @@ impl<K: Kv, S: Slots> Store<K, S> {
             slots: slots.as_ref(),
             keys: &keys,
             state: State::new((number(low), number(high))),
+            load: Load::default(),
             used: BTreeSet::new(),
             notes: BTreeMap::new(),
             bodies: BTreeMap::new(),
             wanted: BTreeSet::new(),
             expiry: BTreeSet::new(),
             next_arrival: 1,
-            visit,
         };
         each(kv.as_ref(), &keys, Kind::Rule, |_, value| scan.rule(&value))?;
         each(kv.as_ref(), &keys, Kind::Peer, |_, value| scan.peer(&value))?;
@@ -177,11 +203,12 @@ impl<K: Kv, S: Slots> Store<K, S> {
             Ok(())
         })?;
         each(kv.as_ref(), &keys, Kind::Body, |key, value| scan.body(key, value))?;
-        scan.pages(kv.as_ref())?;
+        scan.pages(kv.as_ref(), visit)?;
         if !scan.bodies.is_empty() {
             return Err(Fault::Damaged("a body without its record".into()).into());
         }
-        let Scan { mut state, used, wanted, expiry, next_arrival, .. } = scan;
+        let Scan { mut state, mut load, used, wanted, expiry, next_arrival, .. } = scan;
+        state.take(&mut load);
         state.order.sort_unstable_by_key(|range| range.arrival);
         state.published = next_arrival;
         let vault = Vault::open(Arc::clone(&slots), random, |slot| used.contains(&slot))?;
@@ -193,6 +220,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             next_arrival,
             wanted,
             expiry,
+            load: Load::default(),
             poisoned: false,
         })
     }
@@ -264,8 +292,8 @@ impl<S: Slots> Scan<'_, S> {
         Ok(())
     }
 
-    /// Pages are read, opened and hashed on one thread and entered on another, in order.
-    fn pages<K: Kv>(&mut self, kv: &K) -> Result<(), StoreError> {
+    /// Pages are read, opened and hashed on one thread, entered on this one, and shown on a third, in order.
+    fn pages<K: Kv>(&mut self, kv: &K, visit: Visit<'_>) -> Result<(), StoreError> {
         let log_keys: Vec<LogKey> = self.state.logs.iter().map(|log| log.key).collect();
         let (slots, keys) = (self.slots, self.keys);
         let read = |key: &[u8], value: &[u8]| -> Result<(LogNo, u64, Loaded), StoreError> {
@@ -277,6 +305,7 @@ impl<S: Slots> Scan<'_, S> {
             }
         };
         let (out, pages) = mpsc::sync_channel(PAGES_AHEAD);
+        let (show, shown) = mpsc::sync_channel::<Entered>(PAGES_AHEAD);
         thread::scope(|scope| {
             let reader = scope.spawn(move || {
                 let (from, to) = keys.all(Kind::Page);
@@ -291,27 +320,33 @@ impl<S: Slots> Scan<'_, S> {
                     }
                 })
             });
+            let visitor = scope.spawn(move || shown.iter().for_each(|page| page.show(visit)));
             let mut entered = Ok(());
             for page in &pages {
-                entered = page.and_then(|(log, first, loaded)| self.page(log, first, &loaded));
-                if entered.is_err() {
-                    break;
+                match page.and_then(|(log, first, loaded)| self.page(log, first, loaded)) {
+                    // Who watches is gone only by a panic, which is passed on below.
+                    Ok(page) => drop(show.send(page)),
+                    Err(error) => {
+                        entered = Err(error);
+                        break;
+                    }
                 }
             }
-            drop(pages);
-            match reader.join() {
-                Ok(ranged) => entered.and(ranged.map_err(StoreError::from)),
-                Err(panic) => std::panic::resume_unwind(panic),
+            drop((pages, show));
+            let joined = (reader.join(), visitor.join());
+            match joined {
+                (Ok(ranged), Ok(())) => entered.and(ranged.map_err(StoreError::from)),
+                (Err(panic), _) | (_, Err(panic)) => std::panic::resume_unwind(panic),
             }
         })
     }
 
-    fn page(&mut self, log: LogNo, first: u64, loaded: &Loaded) -> Result<(), StoreError> {
+    fn page(&mut self, log: LogNo, first: u64, loaded: Loaded) -> Result<Entered, StoreError> {
         let (org, tip) = {
             let state = self.state.log(log).ok_or_else(bad_key)?;
             (state.org, state.tip)
         };
-        let run = &loaded.run;
+        let run = loaded.run;
         if run.first_seq() != first || first != tip.seq + 1 || run.prev() != tip.id {
             return Err(Fault::Damaged(format!("log {} breaks at {first}", log.0)).into());
         }
@@ -349,15 +384,18 @@ impl<S: Slots> Scan<'_, S> {
                 state.tail_raw += raw;
             }
         }
+        let mut late = BTreeMap::new();
         for entry in run.entries() {
             let place = RecordRef { log, seq: entry.header.seq };
-            self.state.add_id(&entry.id, place);
-            let Some(stamped) = spans.get(place.seq) else {
-                continue;
-            };
-            self.record(org, place, entry, stamped)?;
+            self.state.load_id(&mut self.load, &entry.id, place);
+            if let Some(stamped) = spans.get(place.seq) {
+                self.record(org, place, entry, stamped, &mut late)?;
+            }
         }
-        Ok(())
+        if self.load.is_full() {
+            self.state.take(&mut self.load);
+        }
+        Ok(Entered { org, log, run, spans, late })
     }
 
     fn record(
@@ -366,27 +404,22 @@ impl<S: Slots> Scan<'_, S> {
         place: RecordRef,
         entry: &Entry,
         stamped: Stamped,
+        late: &mut BTreeMap<u64, Bytes>,
     ) -> Result<(), StoreError> {
-        let late = match self.bodies.remove(&place) {
-            None => None,
-            Some(value) => {
-                let key = self.keys.at(Kind::Body, place.log, place.seq);
-                let opened = vault::unseal(self.slots, &key, &vault::parse(&value)?)?;
-                Some(Bytes::from(opened.ok_or_else(|| missing(place.log, place.seq))?))
-            }
-        };
-        let body = entry.body().or(late.as_ref());
-        let header = &entry.header;
+        if let Some(value) = self.bodies.remove(&place) {
+            let key = self.keys.at(Kind::Body, place.log, place.seq);
+            let opened = vault::unseal(self.slots, &key, &vault::parse(&value)?)?;
+            late.insert(place.seq, opened.ok_or_else(|| missing(place.log, place.seq))?.into());
+        }
         match stamped.outcome.body {
             BodyState::Here => {
+                let body = entry.body().or_else(|| late.get(&place.seq));
                 let body = body.ok_or_else(|| missing(place.log, place.seq))?;
-                self.index(org, place, header, body);
+                self.index(org, place, &entry.header, body);
             }
             BodyState::Wanted | BodyState::Withheld => drop(self.wanted.insert(place)),
             _ => {}
         }
-        let body = body.filter(|_| stamped.outcome.body == BodyState::Here);
-        (self.visit)(Found { place, org, entry, body, stamped });
         Ok(())
     }
 
@@ -395,7 +428,7 @@ impl<S: Slots> Scan<'_, S> {
             self.expiry.insert((header.expires, place));
         }
         if let Some(subject) = report_subject(header, body) {
-            self.state.add_report(org, subject, place);
+            self.state.load_report(&mut self.load, org, subject, place);
         } else if header.kind == body::RETRACTION
             && let Ok(Body::Retraction(retraction)) = Body::read(header, body)
         {

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use bincode::{Decode, Encode};
-use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
+use tocsin_postings::{Batch, Table};
 use tocsin_record::body::report::Subject;
 use tocsin_record::body::retraction::Retraction;
 use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, RecordId, Tip};
@@ -168,39 +168,29 @@ impl Counts {
     }
 }
 
-/// Hash table of places under 64-bit keys. Several places may share a key; a hit is verified on read.
-#[derive(Debug, Default)]
-pub(crate) struct Places {
-    table: HashTable<(u64, u64)>,
-}
-
-impl Places {
-    pub fn insert(&mut self, key: u64, place: RecordRef) {
-        self.table.insert_unique(key, (key, place.pack()), |entry| entry.0);
-    }
-
-    pub fn remove(&mut self, key: u64, place: RecordRef) {
-        let place = place.pack();
-        if let Ok(entry) = self.table.find_entry(key, |entry| *entry == (key, place)) {
-            entry.remove();
-        }
-    }
-
-    pub fn get(&self, key: u64) -> Vec<RecordRef> {
-        let hits = self.table.iter_hash(key).filter(|entry| entry.0 == key);
-        let mut places: Vec<_> = hits.map(|entry| RecordRef::unpack(entry.1)).collect();
-        // Hash order differs between runs that grew differently; callers get one order.
-        places.sort_unstable();
-        places
-    }
-}
-
 /// A range in the order of changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrivals {
     pub arrival: u64,
     pub first: RecordRef,
     pub count: u64,
+}
+
+fn places(table: &Table, key: u64) -> Vec<RecordRef> {
+    table.get(key).into_iter().map(RecordRef::unpack).collect()
+}
+
+/// Places that are added together.
+#[derive(Default)]
+pub(crate) struct Load {
+    ids: Batch,
+    reports: Batch,
+}
+
+impl Load {
+    pub fn is_full(&self) -> bool {
+        self.ids.is_full()
+    }
 }
 
 /// Everything that readers share with the writer.
@@ -210,8 +200,9 @@ pub(crate) struct State {
     secret: (u64, u64),
     pub logs: Vec<LogState>,
     pub by_key: BTreeMap<LogKey, LogNo>,
-    ids: Places,
-    reports: Places,
+    /// Several places may share a key: a hit is verified on read.
+    ids: Table,
+    reports: Table,
     pub retractions: BTreeMap<(OrgId, CircleId, Subject), Withdrawal>,
     pub order: Vec<Arrivals>,
     /// Changes below this number are committed.
@@ -227,8 +218,8 @@ impl State {
             secret,
             logs: Vec::new(),
             by_key: BTreeMap::new(),
-            ids: Places::default(),
-            reports: Places::default(),
+            ids: Table::default(),
+            reports: Table::default(),
             retractions: BTreeMap::new(),
             order: Vec::new(),
             published: 1,
@@ -261,34 +252,45 @@ impl State {
         self.logs.get_mut(log.0 as usize)
     }
 
-    pub fn add_id(&mut self, id: &RecordId, place: RecordRef) {
-        let key = self.hash_id(id);
-        self.ids.insert(key, place);
-    }
-
     pub fn remove_id(&mut self, id: &RecordId, place: RecordRef) {
         let key = self.hash_id(id);
-        self.ids.remove(key, place);
+        self.ids.remove(key, place.pack());
     }
 
     /// Places that may hold the record: to be verified.
     pub fn find_id(&self, id: &RecordId) -> Vec<RecordRef> {
-        self.ids.get(self.hash_id(id))
+        places(&self.ids, self.hash_id(id))
     }
 
     pub fn add_report(&mut self, org: OrgId, subject: Subject, place: RecordRef) {
         let key = self.hash_report(org, subject);
-        self.reports.insert(key, place);
+        self.reports.insert(key, place.pack());
     }
 
     pub fn remove_report(&mut self, org: OrgId, subject: Subject, place: RecordRef) {
         let key = self.hash_report(org, subject);
-        self.reports.remove(key, place);
+        self.reports.remove(key, place.pack());
     }
 
     /// Places that may hold versions of a report, in any circle: to be verified.
     pub fn find_report(&self, org: OrgId, subject: Subject) -> Vec<RecordRef> {
-        self.reports.get(self.hash_report(org, subject))
+        places(&self.reports, self.hash_report(org, subject))
+    }
+
+    /// The record lies there, from the next [`Self::take`] on.
+    pub fn load_id(&self, batch: &mut Load, id: &RecordId, place: RecordRef) {
+        batch.ids.push(self.hash_id(id), place.pack());
+    }
+
+    /// As [`Self::add_report`], with the next [`Self::take`].
+    pub fn load_report(&self, batch: &mut Load, org: OrgId, subject: Subject, place: RecordRef) {
+        batch.reports.push(self.hash_report(org, subject), place.pack());
+    }
+
+    /// Adds what was gathered.
+    pub fn take(&mut self, load: &mut Load) {
+        self.ids.take(&mut load.ids);
+        self.reports.take(&mut load.reports);
     }
 
     /// Sets an outcome for `count` records, and counts them.

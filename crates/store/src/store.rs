@@ -24,7 +24,7 @@ use crate::outcome::{BodyState, LOGS_MAX, LogNo, RecordRef, SEQ_MAX, Stamped};
 use crate::pages::{self, Cache, Nonce, Opened};
 use crate::reader::Reader;
 use crate::slots::Slots;
-use crate::state::{LogState, PageRef, Standing, State, Withdrawal};
+use crate::state::{Load, LogState, PageRef, Standing, State, Withdrawal};
 use crate::vault::{self, Form, Vault};
 
 /// A tail becomes pages of about this many bytes before compression: 62 KB stored, the best rate measured.
@@ -99,6 +99,8 @@ pub struct Store<K, S> {
     pub(crate) next_arrival: u64,
     pub(crate) wanted: BTreeSet<RecordRef>,
     pub(crate) expiry: BTreeSet<(u64, RecordRef)>,
+    /// Empty but while a run is entered.
+    pub(crate) load: Load,
     pub(crate) poisoned: bool,
 }
 
@@ -465,7 +467,8 @@ impl<K: Kv, S: Slots> Store<K, S> {
 }
 
 /// The subject of a report, which stands behind the salt at the start of its body.
-pub(crate) fn report_subject(header: &Header, body: &[u8]) -> Option<Subject> {
+#[must_use]
+pub fn report_subject(header: &Header, body: &[u8]) -> Option<Subject> {
     let (_salt, rest) = body.split_first_chunk::<16>()?;
     let subject = rest.first_chunk::<16>()?;
     (header.kind == body::REPORT && header.suite == 0).then_some(Subject(*subject))

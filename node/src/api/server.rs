@@ -20,6 +20,7 @@ use axum::{Json, Router};
 use futures::stream;
 use serde::Serialize;
 use tocsin_policy::{Decisions, Policy};
+use tocsin_protocol::judge::body_view;
 use tocsin_protocol::{Event as CoreEvent, Input};
 use tocsin_record::codec;
 use tokio::net::unix::SocketAddr;
@@ -286,7 +287,7 @@ impl Watching {
                         self.decisions = Some((policy, node.decisions(&directory)));
                     }
                     let (_, decisions) = self.decisions.as_mut()?;
-                    if node.may_see_body(decisions, &directory, &stored, body, None).is_some() {
+                    if node.may_see_body(decisions, &directory, &stored, &body_view(body), None).is_some() {
                         return None;
                     }
                 }

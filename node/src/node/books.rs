@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use tocsin_policy::BodyView;
 use tocsin_protocol::Directory;
+use tocsin_protocol::judge::body_ref_view;
 use tocsin_record::body::report::{Extent, Indicator, Report, Subject};
-use tocsin_record::body::{Body, retraction};
+use tocsin_record::body::{Body, BodyRef, ReportRef, retraction};
 use tocsin_record::observable::Observable;
 use tocsin_record::{CircleId, OrgId};
 use tocsin_store::{BodyState, RecordRef, Stored, Verdict, Version};
@@ -24,6 +26,34 @@ pub(super) struct Whole {
     pub report: Report,
     /// Where it lies.
     pub version: Version,
+}
+
+/// What a report says of one observable.
+pub(super) struct Saying {
+    /// Its standing version, which tells how it may be handled.
+    pub standing: Stored,
+    /// The version that lists the observable, where that is an earlier one.
+    listing: Option<Stored>,
+    /// The standing version without its lists.
+    pub report: Report,
+    /// What it says.
+    pub indicator: Indicator,
+}
+
+impl Saying {
+    /// What policy sees of it: the standing version, with the indicators among which the observable stands.
+    pub fn with_view<T>(&self, ask: impl FnOnce(&BodyView<'_>) -> T) -> Option<T> {
+        let mut report = report_in(&self.standing)?;
+        if let Some(listing) = &self.listing {
+            report.indicators = report_in(listing)?.indicators;
+        }
+        Some(ask(&body_ref_view(&BodyRef::Report(report))))
+    }
+}
+
+/// The report that a record holds, read in place.
+fn report_in(stored: &Stored) -> Option<ReportRef<'_>> {
+    BodyRef::read_again(&stored.entry.header, stored.entry.body()?).ok()?.into_report()
 }
 
 impl Node {
@@ -87,16 +117,16 @@ impl Node {
         Ok(Some(Whole { report, version }))
     }
 
-    /// What the standing version of a report says of one observable, if it still counts there; `None` if it was
+    /// What a report says of one observable in its standing version, if it still counts there; `None` if it was
     /// withdrawn or replaced. Cheaper than [`Self::whole`], and right for rivals, too.
-    pub(super) fn standing_word(
+    pub(super) fn saying(
         &self,
         org: OrgId,
         circle: CircleId,
         subject: Subject,
         what: &Observable,
         held: bool,
-    ) -> Result<Option<(Version, Report, Indicator)>, NodeError> {
+    ) -> Result<Option<Saying>, NodeError> {
         let versions = self.reader.versions(org, circle, subject)?;
         let counts = |version: &Version| {
             version.outcome.verdict == Verdict::Accepted || (held && version.outcome.verdict == Verdict::Held)
@@ -107,25 +137,32 @@ impl Node {
             .filter_map(|version| version.supersedes)
             .collect();
         let standing = versions.iter().rfind(|version| counts(version) && !superseded.contains(&version.id));
-        let Some(standing) = standing else { return Ok(None) };
-        let mut at = *standing;
-        let mut newest: Option<Report> = None;
+        let Some(mut at) = standing.copied() else { return Ok(None) };
+        let mut newest: Option<(Stored, Report)> = None;
         for _ in 0..VERSIONS_MAX {
-            let Some(report) = self.report_at(at.place)? else {
-                return Ok(None);
-            };
-            if let Some(found) = report.indicators.iter().find(|indicator| indicator.what == *what).cloned() {
-                // The newest version tells how it may be handled, the one that has the value what it is about.
-                let Some(newest) = newest else { return Ok(Some((*standing, report, found))) };
-                return Ok(Some((*standing, Report { indicators: report.indicators, ..newest }, found)));
+            let Some(listing) = self.reader.record(at.place)? else { return Ok(None) };
+            let Some(report) = report_in(&listing) else { return Ok(None) };
+            if let Some(found) = report.indicators.iter().find(|indicator| indicator.what == what.borrowed())
+            {
+                let indicator = found.to_owned();
+                let head = report.head();
+                return Ok(Some(match newest {
+                    Some((standing, report)) => {
+                        Saying { standing, listing: Some(listing), report, indicator }
+                    }
+                    None => Saying { standing: listing, listing: None, report: head, indicator },
+                }));
             }
-            if report.extent == Extent::Whole || report.withdrawn.contains(what) {
+            if report.extent == Extent::Whole || report.withdrawn.contains(&what.borrowed()) {
                 return Ok(None);
             }
             let before = at.supersedes.and_then(|id| versions.iter().find(|version| version.id == id));
             let Some(before) = before else { return Ok(None) };
             at = *before;
-            newest.get_or_insert(report);
+            if newest.is_none() {
+                let head = report.head();
+                newest = Some((listing, head));
+            }
         }
         Ok(None)
     }

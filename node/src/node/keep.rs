@@ -96,7 +96,7 @@ pub fn index_held(held: &mut Matcher, found: &Found<'_>) {
 
 /// Follows the core until it ends.
 pub async fn keep(node: Arc<Node>, directory: watch::Sender<Arc<Directory>>) {
-    let mut events = node.core.watch();
+    let mut events = node.core.news();
     let own = node.org();
     let mut next = tokio::time::Instant::now();
     let mut refill = Refill::default();

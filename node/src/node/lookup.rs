@@ -1,15 +1,16 @@
 //! `lookup`: what is known of a value, by whom, how sure, and how complete the answer is.
 
 use std::collections::BTreeMap;
+use std::thread;
 
 use tocsin_matcher::How;
 use tocsin_protocol::Directory;
-use tocsin_record::body::Body;
 use tocsin_record::body::report::{INDICATOR_KINDS, Indicator, Report, Subject};
 use tocsin_record::observable::{Observable, ParseError, TYPES, Type, detect, kind};
 use tocsin_record::{OrgId, RecordId};
-use tocsin_store::{RecordRef, Stored, Verdict, Version};
+use tocsin_store::{RecordRef, Verdict, report_subject};
 
+use super::books::Saying;
 use super::keep::Health;
 use super::sight::Sight;
 use super::{Node, NodeError, marking, read};
@@ -19,6 +20,8 @@ use crate::api::types::{Contact, Hit, Lookup, LookupRequest, Origin, Time, Withh
 pub const VALUES_MAX: usize = 10_000;
 /// What is said of an answer on a network: the matcher finds what contains a value, not what a value contains.
 const NOT_INSIDE: &str = "addresses and networks inside it are not searched: look them up one by one";
+/// Fewest values for which a thread of their own pays.
+const PART_LEAST: usize = 32;
 /// Most hits told of one value.
 const HITS_MAX: usize = 1_000;
 
@@ -26,9 +29,17 @@ const HITS_MAX: usize = 1_000;
 struct Word {
     how: How,
     listed: Observable,
-    stored: Stored,
-    report: Report,
-    indicator: Indicator,
+    said: Saying,
+}
+
+impl Word {
+    fn is_seen(&self, sight: &mut Sight<'_>) -> bool {
+        self.said.with_view(|view| sight.sees(&self.said.standing, view)).unwrap_or(false)
+    }
+
+    fn is_held(&self) -> bool {
+        self.said.standing.stamped.outcome.verdict == Verdict::Held
+    }
 }
 
 /// The observable type of a name.
@@ -69,60 +80,72 @@ impl Node {
         let max_age = request.max_age_ms.unwrap_or_else(|| self.config.max_age_ms());
         let base = self.completeness(&directory, &health, max_age);
         let row = request.value_type.as_deref().map(type_named).transpose()?;
-        let mut sight = Sight::new(self, &directory, request.purpose.as_deref());
+        let answered = |values: &[String]| {
+            let mut sight = Sight::new(self, &directory, request.purpose.as_deref());
+            let answer =
+                |value: &String| self.answer(base.clone(), &directory, value, row, request.held, &mut sight);
+            values.iter().map(answer).collect::<Result<Vec<_>, _>>()
+        };
+        // Many values are many pages to be read: on all processors, in as many parts.
+        let parts = thread::available_parallelism().map_or(1, usize::from);
+        let part = request.values.len().div_ceil(parts).max(PART_LEAST);
+        let answered = thread::scope(|scope| {
+            let asked: Vec<_> =
+                request.values.chunks(part).map(|values| scope.spawn(move || answered(values))).collect();
+            asked.into_iter().map(|part| part.join()).collect::<Vec<_>>()
+        });
         let mut shown: Vec<RecordId> = Vec::new();
         let mut answers = Vec::with_capacity(request.values.len());
-        for value in &request.values {
-            let mut answer = base.clone();
-            match observable(value, row) {
-                Ok(what) => {
-                    shown.extend(self.answer(&mut answer, &directory, &what, request.held, &mut sight)?);
-                }
-                Err(error) => {
-                    value.clone_into(&mut answer.value);
-                    answer.error = Some(error);
-                }
+        for part in answered {
+            for (answer, records) in part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))? {
+                answers.push(answer);
+                shown.extend(records);
             }
-            answers.push(answer);
         }
         self.note_purpose("lookup", request.purpose.as_deref(), request.reference.as_deref(), &shown);
         Ok(answers)
     }
 
-    /// What is known of one value, and what of it is not told. Returns the records that are shown.
+    /// What is known of one value, and what of it is not told; with the records that are shown.
     fn answer(
         &self,
-        answer: &mut Lookup,
+        mut answer: Lookup,
         directory: &Directory,
-        what: &Observable,
+        value: &str,
+        row: Option<&'static Type>,
         held: bool,
         sight: &mut Sight<'_>,
-    ) -> Result<Vec<RecordId>, NodeError> {
+    ) -> Result<(Lookup, Vec<RecordId>), NodeError> {
+        let what = match observable(value, row) {
+            Ok(what) => what,
+            Err(error) => {
+                value.clone_into(&mut answer.value);
+                answer.error = Some(error);
+                return Ok((answer, Vec::new()));
+            }
+        };
         answer.value = what.show();
         answer.kind = Some(what.type_name().to_owned());
         if matches!(what.kind, kind::IPV4_NET | kind::IPV6_NET) {
             answer.note = Some(NOT_INSIDE.to_owned());
         }
-        let sees =
-            |sight: &mut Sight<'_>, word: &Word| sight.sees(&word.stored, &Body::Report(word.report.clone()));
         let mut shown = Vec::new();
-        for word in self.words(what, held)? {
-            if sees(sight, &word) {
-                shown.push(word.stored.entry.id);
+        for word in self.words(&what, held)? {
+            if word.is_seen(sight) {
+                shown.push(word.said.standing.entry.id);
                 answer.hits.push(self.hit(directory, word));
             }
         }
-        let is_held = |word: &Word| word.stored.stamped.outcome.verdict == Verdict::Held;
         if !held && read(&self.held).knows(what.borrowed()) {
-            for word in self.words(what, true)?.iter().filter(|word| is_held(word)) {
-                answer.held += u64::from(sees(sight, word));
+            for word in self.words(&what, true)?.iter().filter(|word| word.is_held()) {
+                answer.held += u64::from(word.is_seen(sight));
             }
         }
         answer.hidden = std::mem::take(&mut sight.hidden);
         answer.known = !answer.hits.is_empty();
         // Somebody says something that this answer does not.
         answer.complete &= answer.hidden.records == 0;
-        Ok(shown)
+        Ok((answer, shown))
     }
 
     /// How complete any answer is now.
@@ -169,8 +192,8 @@ impl Node {
             let Some(word) = self.word(RecordRef::unpack(posting), how, listed, held)? else {
                 continue;
             };
-            let key = (word.stored.org, word.report.subject, word.listed.clone());
-            let own = |word: &Word| word.stored.entry.header.circle == self.own_circle();
+            let key = (word.said.standing.org, word.said.report.subject, word.listed.clone());
+            let own = |word: &Word| word.said.standing.entry.header.circle == self.own_circle();
             match found.get(&key) {
                 Some(known) if !own(known) || own(&word) => {}
                 _ => {
@@ -184,7 +207,7 @@ impl Node {
             How::Network => 1,
             How::Parent => 2,
         };
-        words.sort_by_key(|word| (rank(word.how), word.stored.org, word.report.subject));
+        words.sort_by_key(|word| (rank(word.how), word.said.standing.org, word.said.report.subject));
         Ok(words)
     }
 
@@ -199,25 +222,17 @@ impl Node {
         let Some(stored) = self.reader.record(place)? else {
             return Ok(None);
         };
-        let Some(Body::Report(report)) = self.body(&stored) else {
+        let header = &stored.entry.header;
+        let Some(subject) = stored.entry.body().and_then(|body| report_subject(header, body)) else {
             return Ok(None);
         };
-        // A fingerprint may be another observable's.
-        if !report.indicators.iter().any(|indicator| indicator.what == listed) {
-            return Ok(None);
-        }
-        let circle = stored.entry.header.circle;
-        let word = self.standing_word(stored.org, circle, report.subject, &listed, held)?;
-        let Some((version, report, indicator)) = word else {
-            return Ok(None);
-        };
-        let stored = if version.place == place { stored } else { self.record(version.place)? };
-        let _: Version = version;
-        Ok(Some(Word { how, listed, stored, report, indicator }))
+        // A fingerprint may be another observable's: then nothing is said of this one.
+        let said = self.saying(stored.org, header.circle, subject, &listed, held)?;
+        Ok(said.map(|said| Word { how, listed, said }))
     }
 
     fn hit(&self, directory: &Directory, word: Word) -> Hit {
-        let Word { how, listed, stored, report, indicator } = word;
+        let Word { how, listed, said: Saying { standing: stored, report, indicator, .. } } = word;
         let outcome = stored.stamped.outcome;
         let since = [indicator.valid_from, report.created, stored.entry.header.time];
         Hit {

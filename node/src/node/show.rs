@@ -53,16 +53,15 @@ pub(super) fn body_name(body: BodyState) -> &'static str {
 pub(super) fn with_facts<T>(
     directory: &Directory,
     stored: &Stored,
-    body: Option<&Body>,
+    body: Option<&BodyView<'_>>,
     now: u64,
     ask: impl FnOnce(&RecordFacts<'_>) -> T,
 ) -> T {
     let header = &stored.entry.header;
     let author = author_facts(directory, header);
-    let view = body.map(body_view);
     ask(&RecordFacts {
         header: header_facts(directory, &author, header, now),
-        body: view.as_ref().map(BodyView::facts),
+        body: body.map(BodyView::facts),
         disputed: stored.disputed,
     })
 }
@@ -194,7 +193,7 @@ impl Node {
             if !request.all_versions && !self.stands(&stored, body.as_ref())? {
                 continue;
             }
-            if body.as_ref().is_none_or(|body| sight.sees(&stored, body)) {
+            if body.as_ref().is_none_or(|body| sight.sees(&stored, &body_view(body))) {
                 shown.push(stored.entry.id);
                 found.records.push(self.list_entry(&directory, &stored, body.as_ref()));
             }
@@ -227,10 +226,10 @@ impl Node {
         let stored = self.record(self.find(word)?)?;
         let body = self.body(&stored);
         let mut sight = Sight::new(self, &directory, purpose);
-        if let Some(body) = &body
-            && let Some(rule) = sight.keeps(&stored, body)
+        if let Some(view) = body.as_ref().map(body_view)
+            && let Some(rule) = sight.keeps(&stored, &view)
         {
-            return Err(NodeError::Denied { rule, help: sight.help(&stored, body) });
+            return Err(NodeError::Denied { rule, help: sight.help(&stored, &view) });
         }
         self.note_purpose("show", purpose, asked.reference.as_deref(), &[stored.entry.id]);
         let mut shown = Shown {

@@ -1,9 +1,8 @@
 //! What this node's policy lets its people see, how much of an answer it kept from them, and what would show that.
 
-use tocsin_policy::{Decisions, Person};
+use tocsin_policy::{BodyView, Decisions, Person};
 use tocsin_protocol::Directory;
 use tocsin_record::RecordId;
-use tocsin_record::body::Body;
 use tocsin_record::marking::Code;
 use tocsin_store::Stored;
 use tracing::info;
@@ -32,7 +31,7 @@ impl<'a> Sight<'a> {
     }
 
     /// Whether a record may be shown; it counts as hidden if not.
-    pub fn sees(&mut self, stored: &Stored, body: &Body) -> bool {
+    pub fn sees(&mut self, stored: &Stored, body: &BodyView<'_>) -> bool {
         let Some(rule) = self.keeps(stored, body) else { return true };
         self.hidden.records += 1;
         if !self.hidden.rules.contains(&rule) {
@@ -45,18 +44,18 @@ impl<'a> Sight<'a> {
     }
 
     /// The rule that keeps a record from who asks, if one does.
-    pub fn keeps(&mut self, stored: &Stored, body: &Body) -> Option<String> {
+    pub fn keeps(&mut self, stored: &Stored, body: &BodyView<'_>) -> Option<String> {
         self.rule(stored, body, &Person { purpose: self.purpose, ..self.node.person() })
     }
 
-    fn rule(&mut self, stored: &Stored, body: &Body, person: &Person<'_>) -> Option<String> {
+    fn rule(&mut self, stored: &Stored, body: &BodyView<'_>, person: &Person<'_>) -> Option<String> {
         let (node, directory) = (self.node, self.directory);
         let decisions = self.decisions.get_or_insert_with(|| node.decisions(directory));
         node.query_rule(decisions, directory, stored, body, person)
     }
 
     /// Which purpose, if it were stated, would show a record; empty if none would.
-    pub fn help(&mut self, stored: &Stored, body: &Body) -> String {
+    pub fn help(&mut self, stored: &Stored, body: &BodyView<'_>) -> String {
         let own = &self.node.config.person;
         let known: Vec<String> = Code::purpose_names().map(str::to_owned).collect();
         let shows = |sight: &mut Self, may: &[String], purpose: &str| {
@@ -97,7 +96,7 @@ impl Node {
         decisions: &mut Decisions,
         directory: &Directory,
         stored: &Stored,
-        body: &Body,
+        body: &BodyView<'_>,
         purpose: Option<&str>,
     ) -> Option<String> {
         self.query_rule(decisions, directory, stored, body, &Person { purpose, ..self.person() })
@@ -108,7 +107,7 @@ impl Node {
         decisions: &mut Decisions,
         directory: &Directory,
         stored: &Stored,
-        body: &Body,
+        body: &BodyView<'_>,
         person: &Person<'_>,
     ) -> Option<String> {
         let now = clock::now_ms();

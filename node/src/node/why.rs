@@ -1,5 +1,6 @@
 //! `why`: the judgement of a record as the core gave it, who may have its body, and who acknowledged its header.
 
+use tocsin_protocol::judge::body_view;
 use tocsin_protocol::{Directory, Why as CoreWhy};
 use tocsin_store::BodyState;
 
@@ -31,7 +32,7 @@ impl Node {
         };
         // The title is the body's: it is told to those only who may see that.
         let mut sight = Sight::new(self, &directory, purpose);
-        let body = self.body(stored).filter(|body| sight.sees(stored, body));
+        let body = self.body(stored).filter(|body| sight.sees(stored, &body_view(body)));
         self.note_purpose("why", purpose, asked.reference.as_deref(), &[stored.entry.id]);
         let record = Record {
             taken_back: self.taken_back(&directory, stored)?.map(Box::new),

@@ -6,14 +6,14 @@
 use bincode::{BorrowDecode, Encode};
 
 use super::report::{
-    Extent, INDICATOR_KINDS, INDICATORS_MAX, Indicator, LINE_MAX, ORIGINAL_MAX, PATTERN_FIRST, PATTERNS,
-    Report, Subject, TEXT_MAX, strictest_in,
+    Extent, INDICATOR_KINDS, INDICATORS_MAX, Indicator, LINE_MAX, ORIGINAL_MAX, Origin, PATTERN_FIRST,
+    PATTERNS, Report, Source, Subject, TEXT_MAX, strictest_in,
 };
 use super::{Body, BodyError, REPORT, Salt, agree, find, is_known};
 use crate::codec::{self, CodecError};
 use crate::header::Header;
 use crate::id::{OrgId, RecordId};
-use crate::marking::{Marking, Tlp};
+use crate::marking::{Code, Marking, Tlp};
 use crate::observable::ObservableRef;
 
 /// The borrowed twin of [`Report`].
@@ -86,13 +86,18 @@ pub enum BodyRef<'a> {
     Other(Body),
 }
 
+/// Whether the body behind a header is a report that this node reads.
+fn is_report(header: &Header) -> bool {
+    header.kind == REPORT && header.suite == 0 && find(REPORT).is_some()
+}
+
 impl<'a> BodyRef<'a> {
     /// As [`Body::read`].
     ///
     /// # Errors
     /// [`BodyError`]: the author signed it, so the author is at fault.
     pub fn read(header: &Header, bytes: &'a [u8]) -> Result<Self, BodyError> {
-        if header.kind != REPORT || header.suite != 0 || find(REPORT).is_none() {
+        if !is_report(header) {
             return Body::read(header, bytes).map(Self::Other);
         }
         let name = super::name_of(REPORT);
@@ -101,6 +106,18 @@ impl<'a> BodyRef<'a> {
         report.check().map_err(|field| BodyError::Field(name, field))?;
         agree(header, name, report.marking.as_ref())?;
         Ok(Self::Report(report))
+    }
+
+    /// As [`Self::read`], of a body that was read before it was stored, and is as it was: nothing is checked again.
+    ///
+    /// # Errors
+    /// [`BodyError`], if it is no such body all the same.
+    pub fn read_again(header: &Header, bytes: &'a [u8]) -> Result<Self, BodyError> {
+        if !is_report(header) {
+            return Body::read(header, bytes).map(Self::Other);
+        }
+        let report = codec::decode_again::<_, { super::LIMIT }>(bytes);
+        report.map(Self::Report).map_err(|error| BodyError::Codec(super::name_of(REPORT), error))
     }
 
     /// As [`Body::marking`].
@@ -121,10 +138,22 @@ impl<'a> BodyRef<'a> {
         }
     }
 
+    /// The report, if it is one.
+    #[must_use]
+    pub fn into_report(self) -> Option<ReportRef<'a>> {
+        if let Self::Report(report) = self { Some(report) } else { None }
+    }
+
     /// The observables of a report that are values, not rules.
     pub fn observables(&self) -> impl Iterator<Item = ObservableRef<'a>> {
         let indicators = if let Self::Report(report) = self { report.indicators.as_slice() } else { &[] };
         indicators.iter().filter(|indicator| !indicator.is_pattern()).map(|indicator| indicator.what)
+    }
+}
+
+impl SourceRef<'_> {
+    fn to_owned(&self) -> Source {
+        Source { name: self.name.to_owned(), org: self.org, id: self.id.to_owned(), record: self.record }
     }
 }
 
@@ -133,6 +162,20 @@ impl IndicatorRef<'_> {
     #[must_use]
     pub fn is_pattern(&self) -> bool {
         self.what.kind >= PATTERN_FIRST
+    }
+
+    /// The owned twin.
+    #[must_use]
+    pub fn to_owned(&self) -> Indicator {
+        Indicator {
+            what: self.what.to_owned(),
+            kind: Code { kind: self.kind.kind, value: self.kind.value.to_vec() },
+            confidence: self.confidence,
+            valid_from: self.valid_from,
+            valid_until: self.valid_until,
+            id: self.id,
+            comment: self.comment.to_owned(),
+        }
     }
 
     fn is_newer(&self) -> bool {
@@ -179,6 +222,28 @@ impl ReportRef<'_> {
             || self.marking.as_ref().is_some_and(Marking::is_newer)
             || self.indicators.iter().any(IndicatorRef::is_newer)
             || self.withdrawn.iter().any(|what| what.kind < PATTERN_FIRST && !is_known(what.kind))
+    }
+
+    /// What is said of the report as a whole: the owned twin, without indicators, withdrawn ones and originals.
+    #[must_use]
+    pub fn head(&self) -> Report {
+        Report {
+            salt: self.salt,
+            subject: self.subject,
+            supersedes: self.supersedes,
+            extent: self.extent,
+            origin: Origin { source: self.origin.as_ref().map(SourceRef::to_owned) },
+            marking: self.marking.clone(),
+            title: self.title.to_owned(),
+            description: self.description.to_owned(),
+            created: self.created,
+            modified: self.modified,
+            labels: self.labels.iter().map(|label| (*label).to_owned()).collect(),
+            indicators: Vec::new(),
+            withdrawn: Vec::new(),
+            originals: Vec::new(),
+            extension: self.extension.to_vec(),
+        }
     }
 
     /// The strictest TLP that the kept originals name anywhere, if they name one: an import may raise it, never lower it.

@@ -1,34 +1,48 @@
-//! A multimap from fingerprints to postings.
+//! A multimap from 64-bit fingerprints to 64-bit postings, for a writer that must never wait long and a start that must
+//! be short. What both numbers mean is the caller's business; fingerprints must be pseudorandom (keyed hashes).
 //!
-//! Nearly every observable has one posting: it is one 16-byte entry of an open hash table. A few more are further
+//! Nearly every fingerprint has one posting: it is one 16-byte entry of an open hash table. A few more are further
 //! entries with the same fingerprint. Entries with the same hash share a probe sequence, so a thousand would
 //! make it quadratic: from the CHAIN-th on they stand in an ordered set beside the table.
 //!
-//! The table is cut into shards, so that growing moves a 64th at a time and no insertion waits long.
+//! The table is cut into shards, so that growing moves a part at a time and no insertion waits long. A [`Batch`] fills it
+//! shard by shard: an insertion by itself waits for memory, those of one shard find it in the processor's cache.
 
 use std::collections::BTreeSet;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use crate::Posting;
+/// What the caller stores under a fingerprint: where something lies.
+pub type Posting = u64;
 
 /// Most entries of one fingerprint in the table itself. Holds at all times: a fingerprint has a crowd only
 /// while it has this many entries.
 const CHAIN: usize = 4;
 
-/// Growing one of 64 at ten million postings moves 2.5 MB, which is under a millisecond.
-const SHARDS: usize = 64;
+/// Growing one of 256 at ten million postings moves 1.3 MB, which is under a millisecond, and fits a processor's cache.
+const SHARDS: usize = 256;
 
 /// Bytes that a posting takes in a crowd: the nodes of the set are at least half full.
 const CROWD_BYTES: usize = 16;
 
+/// Most postings in a batch: 16 MB.
+const BATCH_MAX: usize = 1 << 20;
+
+/// The multimap.
 #[derive(Clone)]
-pub(crate) struct Table {
+pub struct Table {
     shards: Vec<HashTable<(u64, Posting)>>,
     crowds: HashTable<(u64, BTreeSet<Posting>)>,
     len: usize,
     crowded: usize,
+}
+
+/// Postings on their way into a table, by shard. What is in it is not found yet.
+#[derive(Clone)]
+pub struct Batch {
+    shards: Vec<Vec<(u64, Posting)>>,
+    len: usize,
 }
 
 /// The fingerprint is the hash: it is pseudorandom already.
@@ -41,31 +55,68 @@ fn shard(fingerprint: u64) -> usize {
     (fingerprint >> 48) as usize % SHARDS
 }
 
-impl Table {
-    pub(crate) fn new() -> Self {
+impl Default for Table {
+    fn default() -> Self {
         Self { shards: vec![HashTable::new(); SHARDS], crowds: HashTable::new(), len: 0, crowded: 0 }
     }
+}
 
-    pub(crate) fn len(&self) -> usize {
+impl Default for Batch {
+    fn default() -> Self {
+        Self { shards: vec![Vec::new(); SHARDS], len: 0 }
+    }
+}
+
+impl Batch {
+    /// Adds a posting.
+    pub fn push(&mut self, fingerprint: u64, posting: Posting) {
+        self.shards[shard(fingerprint)].push((fingerprint, posting));
+        self.len += 1;
+    }
+
+    /// Whether it is time to [`Table::take`] it.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.len >= BATCH_MAX
+    }
+}
+
+impl Table {
+    /// Number of postings.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.len
     }
 
-    pub(crate) fn bytes(&self) -> usize {
+    /// Whether there are no postings.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of memory that it takes, to a few per cent.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         self.shards.iter().map(HashTable::allocation_size).sum::<usize>()
             + self.crowds.allocation_size()
             + self.crowded * CROWD_BYTES
     }
 
-    pub(crate) fn reserve(&mut self, postings: usize) {
-        // Shards fill unevenly, by about the root of their share.
-        let share = postings / SHARDS;
-        for shard in &mut self.shards {
-            shard.reserve(share + share.isqrt() * 3, hash);
+    /// Adds all postings of a batch, and leaves it empty.
+    pub fn take(&mut self, batch: &mut Batch) {
+        if std::mem::take(&mut batch.len) == 0 {
+            return;
+        }
+        for (shard, new) in self.shards.iter_mut().zip(&batch.shards) {
+            shard.reserve(new.len(), hash);
+        }
+        for (fingerprint, posting) in batch.shards.iter_mut().flat_map(|new| new.drain(..)) {
+            self.insert(fingerprint, posting);
         }
     }
 
     /// Adds a posting; whether it is new.
-    pub(crate) fn insert(&mut self, fingerprint: u64, posting: Posting) -> bool {
+    pub fn insert(&mut self, fingerprint: u64, posting: Posting) -> bool {
         let new =
             match self.shards[shard(fingerprint)].entry(fingerprint, |entry| entry.0 == fingerprint, hash) {
                 Entry::Vacant(place) => {
@@ -101,7 +152,7 @@ impl Table {
     }
 
     /// Takes a posting away; whether it was there.
-    pub(crate) fn remove(&mut self, fingerprint: u64, posting: Posting) -> bool {
+    pub fn remove(&mut self, fingerprint: u64, posting: Posting) -> bool {
         let shard = &mut self.shards[shard(fingerprint)];
         let in_chain = shard.find_entry(fingerprint, |entry| *entry == (fingerprint, posting));
         let crowd = self.crowds.find_entry(fingerprint, |entry| entry.0 == fingerprint);
@@ -135,12 +186,15 @@ impl Table {
         removed
     }
 
-    pub(crate) fn contains(&self, fingerprint: u64) -> bool {
+    /// Whether a fingerprint has postings.
+    #[must_use]
+    pub fn contains(&self, fingerprint: u64) -> bool {
         self.shards[shard(fingerprint)].find(fingerprint, |entry| entry.0 == fingerprint).is_some()
     }
 
-    /// All postings of a fingerprint, in no order.
-    pub(crate) fn get(&self, fingerprint: u64) -> Vec<Posting> {
+    /// All postings of a fingerprint, rising.
+    #[must_use]
+    pub fn get(&self, fingerprint: u64) -> Vec<Posting> {
         let chain = self.shards[shard(fingerprint)].iter_hash(fingerprint);
         let mut postings: Vec<Posting> =
             chain.filter(|entry| entry.0 == fingerprint).map(|entry| entry.1).collect();
@@ -149,7 +203,16 @@ impl Table {
         {
             postings.extend(crowd);
         }
+        // The order of a hash table depends on how it grew.
+        postings.sort_unstable();
         postings
+    }
+}
+
+/// Neither fingerprints nor postings.
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("len", &self.len).finish_non_exhaustive()
     }
 }
 
@@ -159,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_crowd_keeps_the_chain_full_and_leaves_nothing_behind() {
-        let mut table = Table::new();
+        let mut table = Table::default();
         for posting in 0..100 {
             assert!(table.insert(7, posting));
             assert!(!table.insert(7, posting), "{posting} again");
@@ -168,18 +231,35 @@ mod tests {
         for posting in 0..100 {
             assert!(table.remove(7, posting));
             assert!(!table.remove(7, posting));
-            let mut left = table.get(7);
-            left.sort_unstable();
-            assert_eq!(left, (posting + 1..100).collect::<Vec<_>>());
+            assert_eq!(table.get(7), (posting + 1..100).collect::<Vec<_>>());
         }
         assert_eq!((table.len(), table.crowded, table.crowds.len()), (0, 0, 0));
         assert!(!table.contains(7));
     }
 
     #[test]
+    fn a_batch_is_as_if_one_by_one() {
+        let dice = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let (mut one_by_one, mut at_once, mut batch) = (Table::default(), Table::default(), Batch::default());
+        for n in 0..5_000 {
+            one_by_one.insert(dice(n % 3_000), n / 2);
+            batch.push(dice(n % 3_000), n / 2);
+            if n % 1_000 == 0 {
+                at_once.take(&mut batch);
+            }
+        }
+        at_once.take(&mut batch);
+        at_once.take(&mut batch);
+        assert_eq!(at_once.len(), one_by_one.len());
+        for n in 0..3_001 {
+            assert_eq!(at_once.get(dice(n)), one_by_one.get(dice(n)));
+        }
+    }
+
+    #[test]
     fn a_million_postings_of_one_fingerprint_are_not_quadratic() {
         // Quadratic, this would take hours.
-        let mut table = Table::new();
+        let mut table = Table::default();
         for posting in 0..1_000_000 {
             table.insert(7, posting);
         }
