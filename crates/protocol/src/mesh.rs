@@ -444,7 +444,7 @@ pub fn index_found(index: &mut Loader<'_>, found: &Found<'_>) {
         return;
     }
     let Some(body) = found.body else { return };
-    if let Ok(body) = BodyRef::read_again(&found.entry.header, body) {
+    if let Ok(body) = BodyRef::read_again(found.header, body) {
         for what in body.observables() {
             index.insert(what, found.place.pack());
         }

@@ -164,7 +164,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             if tail_slot.is_some() {
                 self.staged.pack.insert(log);
             }
-            self.seal_new(key, Form::Page, &notes, &page.packed())?
+            self.seal_new(key, Form::Page, &notes, &pages::at_rest(run, &page.packed()))?
         };
         // A page is at most 8 MiB.
         Ok(PageRef { last, slot, nonce, raw: raw as u32, tail, noted: false })

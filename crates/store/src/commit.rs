@@ -225,7 +225,8 @@ impl<K: Kv, S: Slots> Store<K, S> {
         let notes = self.spans_after(log, first, last).encode(first, last);
         let raw = page::encode(run);
         let key = self.shared.keys.at(Kind::Page, log, first);
-        let (slot, nonce) = self.seal_new(key, Form::Page, &notes, &page::pack(&raw))?;
+        let (slot, nonce) =
+            self.seal_new(key, Form::Page, &notes, &pages::at_rest(run, &page::pack(&raw)))?;
         turns.push(Turn::Put(
             log,
             first,

@@ -10,7 +10,7 @@ use std::thread;
 use bytes::Bytes;
 use tocsin_record::body::{self, Body};
 use tocsin_record::run::Entry;
-use tocsin_record::{Header, LogKey, MeshId, NodeKey, OrgId, Run, codec};
+use tocsin_record::{Header, LogKey, MeshId, NodeKey, OrgId, codec};
 
 use crate::disk::DiskKv;
 use crate::error::StoreError;
@@ -18,7 +18,7 @@ use crate::keyfile::KeyFile;
 use crate::keys::{Keys, Kind};
 use crate::kv::{Fault, Kv};
 use crate::outcome::{BodyState, LOGS_MAX, LogNo, RecordRef, Spans, Stamped};
-use crate::pages::{self, Cache, Loaded, Opened};
+use crate::pages::{self, Cache, Opened, Outline};
 use crate::slots::Slots;
 use crate::state::{Arrivals, Load, LogState, PageRef, State, Withdrawal};
 use crate::store::{LogRow, Shared, Staged, Store, missing, report_subject};
@@ -39,8 +39,8 @@ pub struct Found<'a> {
     pub place: RecordRef,
     /// The org that wrote it.
     pub org: OrgId,
-    /// Its header and id; its body part is as stored, see `body`.
-    pub entry: &'a Entry,
+    /// Its header; the hash of a body that is here may be zero.
+    pub header: &'a Header,
     /// Its body, if it is here, wherever it rests.
     pub body: Option<&'a Bytes>,
     /// What became of it.
@@ -147,7 +147,7 @@ struct Scan<'a, S> {
 struct Entered {
     org: OrgId,
     log: LogNo,
-    run: Run,
+    entries: Vec<Entry>,
     spans: Spans,
     /// Bodies that came later than their headers.
     late: BTreeMap<u64, Bytes>,
@@ -155,13 +155,13 @@ struct Entered {
 
 impl Entered {
     fn show(&self, visit: &mut (dyn FnMut(Found<'_>) + Send)) {
-        for entry in self.run.entries() {
+        for entry in &self.entries {
             let seq = entry.header.seq;
             let Some(stamped) = self.spans.get(seq) else { continue };
             let body = entry.body().or_else(|| self.late.get(&seq));
             let body = body.filter(|_| stamped.outcome.body == BodyState::Here);
             let place = RecordRef { log: self.log, seq };
-            visit(Found { place, org: self.org, entry, body, stamped });
+            visit(Found { place, org: self.org, header: &entry.header, body, stamped });
         }
     }
 }
@@ -292,15 +292,15 @@ impl<S: Slots> Scan<'_, S> {
         Ok(())
     }
 
-    /// Pages are read, opened and hashed on one thread, entered on this one, and shown on a third, in order.
+    /// Pages are read and opened on one thread, entered on this one, and shown on a third, in order.
     fn pages<K: Kv>(&mut self, kv: &K, visit: Visit<'_>) -> Result<(), StoreError> {
         let log_keys: Vec<LogKey> = self.state.logs.iter().map(|log| log.key).collect();
         let (slots, keys) = (self.slots, self.keys);
-        let read = |key: &[u8], value: &[u8]| -> Result<(LogNo, u64, Loaded), StoreError> {
+        let read = |key: &[u8], value: &[u8]| -> Result<(LogNo, u64, Outline), StoreError> {
             let (log, first) = Keys::parse_at(key).ok_or_else(bad_key)?;
             let log_key = *log_keys.get(log.0 as usize).ok_or_else(bad_key)?;
-            match pages::load(slots, log_key, (log, first), key, value)? {
-                Opened::Is(loaded) => Ok((log, first, loaded)),
+            match pages::outline(slots, log_key, (log, first), key, value)? {
+                Opened::Is(outline) => Ok((log, first, outline)),
                 Opened::Locked => Err(missing(log, first)),
             }
         };
@@ -323,7 +323,7 @@ impl<S: Slots> Scan<'_, S> {
             let visitor = scope.spawn(move || shown.iter().for_each(|page| page.show(visit)));
             let mut entered = Ok(());
             for page in &pages {
-                match page.and_then(|(log, first, loaded)| self.page(log, first, loaded)) {
+                match page.and_then(|(log, first, outline)| self.page(log, first, outline)) {
                     // Who watches is gone only by a panic, which is passed on below.
                     Ok(page) => drop(show.send(page)),
                     Err(error) => {
@@ -341,22 +341,25 @@ impl<S: Slots> Scan<'_, S> {
         })
     }
 
-    fn page(&mut self, log: LogNo, first: u64, loaded: Loaded) -> Result<Entered, StoreError> {
-        let (org, tip) = {
+    fn page(&mut self, log: LogNo, first: u64, outline: Outline) -> Result<Entered, StoreError> {
+        let (org, before) = {
             let state = self.state.log(log).ok_or_else(bad_key)?;
             (state.org, state.tip)
         };
-        let run = loaded.run;
-        if run.first_seq() != first || first != tip.seq + 1 || run.prev() != tip.id {
-            return Err(Fault::Damaged(format!("log {} breaks at {first}", log.0)).into());
+        let Outline { entries, head, notes } = outline;
+        let breaks = || Fault::Damaged(format!("log {} breaks at {first}", log.0));
+        let (Some(begin), Some(end)) = (entries.first(), entries.last()) else { return Err(breaks().into()) };
+        if begin.header.seq != first || first != before.seq + 1 || begin.header.prev != before.id {
+            return Err(breaks().into());
         }
+        let tip = end.header.tip(end.id);
         let mut spans = Spans::default();
         let changed = self.notes.remove(&(log, first));
-        let notes = changed.as_deref().unwrap_or(&loaded.notes);
-        if spans.decode_into(first, notes)? != run.entries().len() as u64 {
+        let notes = changed.as_deref().unwrap_or(&notes);
+        if spans.decode_into(first, notes)? != entries.len() as u64 {
             return Err(Fault::Damaged(format!("judgements of log {} at {first}", log.0)).into());
         }
-        let last = run.tip().seq;
+        let last = tip.seq;
         for (from, count, stamped) in spans.within(first, last) {
             let place = RecordRef { log, seq: from };
             if let Some(state) = self.state.log_mut(log) {
@@ -367,25 +370,26 @@ impl<S: Slots> Scan<'_, S> {
             self.state.order.push(Arrivals { arrival: stamped.arrival, first: place, count });
             self.next_arrival = self.next_arrival.max(stamped.arrival + count);
         }
-        let tail = loaded.head.form.is_tail();
-        self.used.insert(loaded.head.slot);
+        let tail = head.form.is_tail();
+        self.used.insert(head.slot);
         if let Some(state) = self.state.log_mut(log) {
-            let raw = run.body_bytes() + run.entries().len() * 32;
-            let Head { slot, nonce, .. } = loaded.head;
+            let bodies: usize = entries.iter().filter_map(Entry::body).map(Bytes::len).sum();
+            let raw = bodies + entries.len() * 32;
+            let Head { slot, nonce, .. } = head;
             let page = PageRef { last, slot, nonce, raw: raw as u32, tail, noted: changed.is_some() };
             state.pages.insert(first, page);
-            state.tip = run.tip();
-            state.published = run.tip();
+            state.tip = tip;
+            state.published = tip;
             if tail {
                 if state.tail_slot.is_none() {
                     state.tail_first = first;
                 }
-                state.tail_slot = Some(loaded.head.slot);
+                state.tail_slot = Some(slot);
                 state.tail_raw += raw;
             }
         }
         let mut late = BTreeMap::new();
-        for entry in run.entries() {
+        for entry in &entries {
             let place = RecordRef { log, seq: entry.header.seq };
             self.state.load_id(&mut self.load, &entry.id, place);
             if let Some(stamped) = spans.get(place.seq) {
@@ -395,7 +399,7 @@ impl<S: Slots> Scan<'_, S> {
         if self.load.is_full() {
             self.state.take(&mut self.load);
         }
-        Ok(Entered { org, log, run, spans, late })
+        Ok(Entered { org, log, entries, spans, late })
     }
 
     fn record(

@@ -1,10 +1,18 @@
-//! Reading stored pages: find, unseal, decompress, rebuild, with a small cache of what was read last.
+//! Stored pages: how they rest, and reading them (find, unseal, decompress, rebuild) with a small cache of what was read
+//! last.
+//!
+//! ```text
+//! at rest, sealed = number of records (4, big-endian), their ids (32 each), packed page
+//! ```
+//!
+//! Ids can be made from the page alone. They stand there so that opening a store, which needs them all, and reading one
+//! record hash nothing. Pages of a tail, which are small and few, rest without.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tocsin_record::{LogKey, Part, Run, page};
+use tocsin_record::{Entry, LogKey, Part, RecordId, Run, page};
 
 use crate::error::StoreError;
 use crate::kv::Fault;
@@ -20,9 +28,31 @@ const ENTRY_BYTES: usize = 400;
 /// What names a page's content: no other content is ever sealed with this nonce.
 pub(crate) type Nonce = [u8; 24];
 
+/// What is kept of a page.
+#[derive(Clone, Debug)]
+pub(crate) enum Known {
+    /// All of it.
+    Run(Arc<Run>),
+    /// Its [`Outline`].
+    Outline(Arc<Vec<Entry>>),
+}
+
+impl Known {
+    pub fn entries(&self) -> &[Entry] {
+        match self {
+            Self::Run(run) => run.entries(),
+            Self::Outline(entries) => entries,
+        }
+    }
+
+    pub fn into_run(self) -> Option<Arc<Run>> {
+        if let Self::Run(run) = self { Some(run) } else { None }
+    }
+}
+
 #[derive(Debug)]
 struct Cached {
-    run: Arc<Run>,
+    page: Known,
     bytes: usize,
     /// When it was read last, as [`Kept::turn`] counts.
     turn: u64,
@@ -46,7 +76,7 @@ impl Cache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn get(&self, nonce: &Nonce) -> Option<Arc<Run>> {
+    pub fn get(&self, nonce: &Nonce) -> Option<Known> {
         let mut kept = self.kept();
         let Kept { pages, order, turn, .. } = &mut *kept;
         let found = pages.get_mut(nonce)?;
@@ -54,15 +84,16 @@ impl Cache {
         *turn += 1;
         found.turn = *turn;
         order.insert(*turn, *nonce);
-        Some(Arc::clone(&found.run))
+        Some(found.page.clone())
     }
 
-    pub fn put(&self, nonce: Nonce, run: &Arc<Run>) {
-        let bytes = run.body_bytes() + run.entries().len() * ENTRY_BYTES;
+    pub fn put(&self, nonce: Nonce, page: Known) {
+        let bodies: usize = page.entries().iter().filter_map(Entry::body).map(Bytes::len).sum();
+        let bytes = bodies + page.entries().len() * ENTRY_BYTES;
         let mut kept = self.kept();
         kept.turn += 1;
         let turn = kept.turn;
-        if let Some(old) = kept.pages.insert(nonce, Cached { run: Arc::clone(run), bytes, turn }) {
+        if let Some(old) = kept.pages.insert(nonce, Cached { page, bytes, turn }) {
             kept.order.remove(&old.turn);
             kept.bytes -= old.bytes;
         }
@@ -87,11 +118,50 @@ pub(crate) struct Loaded {
     pub notes: Vec<u8>,
 }
 
+/// A page that was read and not hashed.
+pub(crate) struct Outline {
+    /// As they are but for the hashes of bodies that are here, which may be zero.
+    pub entries: Vec<Entry>,
+    pub head: Head,
+    pub notes: Vec<u8>,
+}
+
+/// A page as it rests under a slot of its own.
+pub(crate) fn at_rest(run: &Run, packed: &[u8]) -> Vec<u8> {
+    let entries = run.entries();
+    let mut out = Vec::with_capacity(4 + entries.len() * 32 + packed.len());
+    // A run has at most 8,192 records.
+    out.extend_from_slice(&(entries.len() as u32).to_be_bytes());
+    for entry in entries {
+        out.extend_from_slice(&entry.id.0);
+    }
+    out.extend_from_slice(packed);
+    out
+}
+
+/// Undoes [`at_rest`]: the ids, and the packed page.
+pub(crate) fn apart(plain: &Bytes) -> Result<(&[[u8; 32]], Bytes), Fault> {
+    let damaged = || Fault::Damaged("a page without its ids".into());
+    let (count, rest) = plain.split_first_chunk().ok_or_else(damaged)?;
+    let count = u32::from_be_bytes(*count) as usize;
+    let (ids, packed) = rest.split_at_checked(count.saturating_mul(32)).ok_or_else(damaged)?;
+    Ok((ids.as_chunks().0, plain.slice_ref(packed)))
+}
+
 /// What reading a value came to.
 pub(crate) enum Opened<T> {
     Is(T),
     /// Its key was destroyed: it was replaced while it was read, or it is damaged.
     Locked,
+}
+
+impl<T> Opened<T> {
+    pub fn map<U>(self, with: impl FnOnce(T) -> U) -> Opened<U> {
+        match self {
+            Self::Is(opened) => Opened::Is(with(opened)),
+            Self::Locked => Opened::Locked,
+        }
+    }
 }
 
 /// Reads the page in `value`.
@@ -104,31 +174,72 @@ pub(crate) fn load<S: Slots>(
 ) -> Result<Opened<Loaded>, StoreError> {
     let sealed = vault::parse(value)?;
     let (head, notes) = (sealed.head, sealed.notes.to_vec());
-    let Some(plain) = vault::unseal(slots, kv_key, &sealed)? else {
+    let Some(plain) = vault::unseal(slots, kv_key, &sealed)?.map(Bytes::from) else {
         return Ok(Opened::Locked);
     };
     let damaged = |source| StoreError::Page { log: place.0.0, seq: place.1, source };
     let page = match head.form {
-        Form::TailRaw => Bytes::from(plain),
-        Form::Page | Form::TailPacked => page::unpack(&plain).map_err(damaged)?,
-        Form::Body => return Err(Fault::Damaged("a body stands where a page should".into()).into()),
+        Form::TailRaw => plain,
+        Form::TailPacked => page::unpack(&plain).map_err(damaged)?,
+        Form::Page => page::unpack(&apart(&plain)?.1).map_err(damaged)?,
+        Form::Body => return Err(no_page()),
     };
     let run = page::decode(log_key, &page).map_err(damaged)?;
     Ok(Opened::Is(Loaded { run, head, notes }))
 }
 
-/// The packed page in `value`, as it goes on the wire, without reading it.
-pub(crate) fn packed<S: Slots>(
+/// As [`load`], with nothing hashed where the ids rest beside the page.
+pub(crate) fn outline<S: Slots>(
     slots: &S,
+    log_key: LogKey,
+    place: (LogNo, u64),
     kv_key: &[u8],
     value: &[u8],
-) -> Result<Opened<Vec<u8>>, StoreError> {
+) -> Result<Opened<Outline>, StoreError> {
     let sealed = vault::parse(value)?;
-    Ok(match vault::unseal(slots, kv_key, &sealed)? {
-        None => Opened::Locked,
-        Some(plain) if sealed.head.form == Form::TailRaw => Opened::Is(page::pack(&plain)),
-        Some(plain) => Opened::Is(plain),
-    })
+    if sealed.head.form != Form::Page {
+        let loaded = load(slots, log_key, place, kv_key, value)?;
+        return Ok(loaded.map(|Loaded { run, head, notes }| Outline {
+            entries: run.into_entries(),
+            head,
+            notes,
+        }));
+    }
+    let (head, notes) = (sealed.head, sealed.notes.to_vec());
+    let Some(plain) = vault::unseal(slots, kv_key, &sealed)?.map(Bytes::from) else {
+        return Ok(Opened::Locked);
+    };
+    let damaged = |source| StoreError::Page { log: place.0.0, seq: place.1, source };
+    let (ids, packed) = apart(&plain)?;
+    let mut entries = page::outline(log_key, &page::unpack(&packed).map_err(damaged)?).map_err(damaged)?;
+    if entries.len() != ids.len() {
+        return Err(Fault::Damaged("a page with other records than ids".into()).into());
+    }
+    let mut before = entries.first().map_or(RecordId::ZERO, |entry| entry.header.prev);
+    for (entry, id) in entries.iter_mut().zip(ids) {
+        entry.header.prev = before;
+        entry.id = RecordId(*id);
+        before = entry.id;
+    }
+    Ok(Opened::Is(Outline { entries, head, notes }))
+}
+
+fn no_page() -> StoreError {
+    Fault::Damaged("a body stands where a page should".into()).into()
+}
+
+/// The packed page in `value`, as it goes on the wire, without reading it.
+pub(crate) fn packed<S: Slots>(slots: &S, kv_key: &[u8], value: &[u8]) -> Result<Opened<Bytes>, StoreError> {
+    let sealed = vault::parse(value)?;
+    let Some(plain) = vault::unseal(slots, kv_key, &sealed)?.map(Bytes::from) else {
+        return Ok(Opened::Locked);
+    };
+    Ok(Opened::Is(match sealed.head.form {
+        Form::TailRaw => page::pack(&plain).into(),
+        Form::TailPacked => plain,
+        Form::Page => apart(&plain)?.1,
+        Form::Body => return Err(no_page()),
+    }))
 }
 
 /// What a stored page has to say of a body that is in this state, if it is something else than it says. Of a body that
@@ -140,5 +251,24 @@ pub(crate) fn part_of(state: BodyState, part: &Part) -> Option<Part> {
         (BodyState::Gone(reason), _) => Some(Part::Gone(reason)),
         (_, Part::NotHeld | Part::Withheld | Part::Ask) => None,
         _ => Some(Part::NotHeld),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::Author;
+
+    #[test]
+    fn what_rests_beside_a_page_is_taken_apart_or_refused() {
+        let run = Author::new(1).long(100, "text");
+        let packed = page::pack(&page::encode(&run));
+        let plain = Bytes::from(at_rest(&run, &packed));
+        let (ids, found) = apart(&plain).unwrap();
+        assert_eq!(found, packed);
+        assert!(ids.iter().eq(run.entries().iter().map(|entry| &entry.id.0)));
+        for cut in [0, 3, 4, 35, 4 + 100 * 32 - 1] {
+            assert!(apart(&plain.slice(..cut)).is_err(), "{cut} bytes");
+        }
     }
 }

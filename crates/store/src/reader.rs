@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tocsin_record::body::report::Subject;
+use tocsin_record::header::body_hash;
 use tocsin_record::run::{Entry, Part};
-use tocsin_record::{CircleId, LogKey, MeshId, NodeKey, OrgId, RecordId, Run, Tip};
+use tocsin_record::{BodyHash, CircleId, LogKey, MeshId, NodeKey, OrgId, RecordId, Run, Tip};
 
 use crate::error::StoreError;
 use crate::keys::Kind;
 use crate::kv::Kv;
 use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Stamped, Verdict};
-use crate::pages::{self, Opened};
+use crate::pages::{self, Known, Nonce, Opened};
 use crate::slots::{SLOT_LEN, Slots};
 use crate::state::{Counts, PageRef, Standing, Withdrawal};
 use crate::store::{Shared, missing, report_subject};
@@ -222,7 +223,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
     /// # Errors
     /// On a disk fault.
     pub fn record(&self, place: RecordRef) -> Result<Option<Stored>, StoreError> {
-        let Some((run, _)) = self.page(place)? else {
+        let Some((page, _)) = self.outline(place)? else {
             return Ok(None);
         };
         let Some(stamped) = self.outcome(place) else {
@@ -235,11 +236,17 @@ impl<K: Kv, S: Slots> Reader<K, S> {
             };
             (log.org, matches!(log.standing, Standing::Forked { at } if place.seq >= at))
         };
-        let offset = usize::try_from(place.seq - run.first_seq()).unwrap_or(usize::MAX);
-        let Some(entry) = run.entries().get(offset) else {
+        let entries = page.entries();
+        let offset = entries.first().and_then(|first| usize::try_from(place.seq - first.header.seq).ok());
+        let Some(entry) = offset.and_then(|offset| entries.get(offset)) else {
             return Ok(None);
         };
         let mut entry = entry.clone();
+        if entry.header.body_hash == BodyHash::ZERO
+            && let Some(body) = entry.body()
+        {
+            entry.header.body_hash = body_hash(body);
+        }
         match stamped.outcome.body {
             BodyState::Here => {
                 if entry.body().is_none() {
@@ -421,6 +428,31 @@ impl<K: Kv, S: Slots> Reader<K, S> {
 
     /// Reads the page that holds a record.
     pub(crate) fn page(&self, place: RecordRef) -> Result<Option<(Arc<Run>, PageRef)>, StoreError> {
+        self.read_page(place, Known::into_run, |slots, log_key, place, key, value| {
+            Ok(pages::load(slots, log_key, place, key, value)?.map(|loaded| {
+                let run = Arc::new(loaded.run);
+                (loaded.head.nonce, Known::Run(Arc::clone(&run)), run)
+            }))
+        })
+    }
+
+    /// The records of the page that holds one, with nothing hashed: see [`pages::Outline`].
+    fn outline(&self, place: RecordRef) -> Result<Option<(Known, PageRef)>, StoreError> {
+        self.read_page(place, Some, |slots, log_key, place, key, value| {
+            Ok(pages::outline(slots, log_key, place, key, value)?.map(|outline| {
+                let known = Known::Outline(Arc::new(outline.entries));
+                (outline.head.nonce, known.clone(), known)
+            }))
+        })
+    }
+
+    /// Finds a page, from the cache if what is there will do, else from the disk with `load`: for the cache, and the caller.
+    fn read_page<T>(
+        &self,
+        place: RecordRef,
+        will_do: impl Fn(Known) -> Option<T>,
+        load: impl Fn(&S, LogKey, (LogNo, u64), &[u8], &[u8]) -> Result<Opened<(Nonce, Known, T)>, StoreError>,
+    ) -> Result<Option<(T, PageRef)>, StoreError> {
         for _ in 0..TRIES {
             let found = {
                 let state = self.shared.state();
@@ -431,17 +463,16 @@ impl<K: Kv, S: Slots> Reader<K, S> {
                 return Ok(None);
             };
             let shared = &self.shared;
-            if let Some(run) = shared.cache.get(&page.nonce) {
-                return Ok(Some((run, page)));
+            if let Some(known) = shared.cache.get(&page.nonce).and_then(&will_do) {
+                return Ok(Some((known, page)));
             }
             let key = shared.keys.at(Kind::Page, place.log, first);
             if let Some(value) = shared.kv.get(&key)?
-                && let Opened::Is(loaded) =
-                    pages::load(shared.slots.as_ref(), log_key, (place.log, first), &key, &value)?
+                && let Opened::Is((nonce, known, loaded)) =
+                    load(shared.slots.as_ref(), log_key, (place.log, first), &key, &value)?
             {
-                let run = Arc::new(loaded.run);
-                shared.cache.put(loaded.head.nonce, &run);
-                return Ok(Some((run, page)));
+                shared.cache.put(nonce, known);
+                return Ok(Some((loaded, page)));
             }
             // Replaced between the look into the directory and the read.
             std::thread::yield_now();

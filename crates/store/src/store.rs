@@ -21,7 +21,7 @@ use crate::error::StoreError;
 use crate::keys::{Keys, Kind};
 use crate::kv::{Batch, Fault, Kv};
 use crate::outcome::{BodyState, LOGS_MAX, LogNo, RecordRef, SEQ_MAX, Stamped};
-use crate::pages::{self, Cache, Nonce, Opened};
+use crate::pages::{self, Cache, Known, Nonce, Opened};
 use crate::reader::Reader;
 use crate::slots::Slots;
 use crate::state::{Load, LogState, PageRef, Standing, State, Withdrawal};
@@ -331,7 +331,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         page: &PageRef,
     ) -> Result<Arc<Run>, StoreError> {
         let shared = &self.shared;
-        if let Some(run) = shared.cache.get(&page.nonce) {
+        if let Some(run) = shared.cache.get(&page.nonce).and_then(Known::into_run) {
             return Ok(run);
         }
         let key = shared.keys.at(Kind::Page, log, first);
@@ -339,7 +339,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         match pages::load(shared.slots.as_ref(), log_key, (log, first), &key, &value)? {
             Opened::Is(loaded) => {
                 let run = Arc::new(loaded.run);
-                shared.cache.put(loaded.head.nonce, &run);
+                shared.cache.put(loaded.head.nonce, Known::Run(Arc::clone(&run)));
                 Ok(run)
             }
             Opened::Locked => Err(missing(log, first)),

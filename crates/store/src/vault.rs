@@ -21,7 +21,7 @@ const LOW: usize = 64;
 /// Random bytes from whoever opened the store.
 pub type Random = Box<dyn FnMut(&mut [u8]) + Send>;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const NONCE: usize = 24;
 const TAG: usize = 16;
 const HEAD: usize = 2 + 4 + NONCE + 4;
@@ -40,7 +40,7 @@ pub(crate) struct Head {
 /// How the plain bytes are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// A packed page under a slot of its own.
+    /// A page under a slot of its own, with its ids.
     Page,
     /// A packed page of a tail, whose slot it shares.
     TailPacked,

@@ -42,7 +42,7 @@ pub struct WireRun {
 }
 
 enum Fetched {
-    Packed(Vec<u8>),
+    Packed(Bytes),
     Loaded(Arc<Run>),
 }
 
@@ -88,10 +88,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         };
         let loaded = match loaded_or_packed {
             Fetched::Packed(packed) => {
-                return Ok(Some((
-                    WireRun { first: from, last: page.last, packed: packed.into() },
-                    page.last,
-                )));
+                return Ok(Some((WireRun { first: from, last: page.last, packed }, page.last)));
             }
             Fetched::Loaded(loaded) => loaded,
         };

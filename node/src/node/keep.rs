@@ -87,7 +87,7 @@ impl Health {
 /// Adds a held record that was found while the store was opened.
 pub fn index_held(held: &mut Matcher, found: &Found<'_>) {
     let Some(bytes) = found.body else { return };
-    if let Ok(Body::Report(report)) = Body::read(&found.entry.header, bytes) {
+    if let Ok(Body::Report(report)) = Body::read(found.header, bytes) {
         for indicator in report.indicators.iter().filter(|indicator| !indicator.is_pattern()) {
             held.insert(indicator.what.borrowed(), found.place.pack());
         }

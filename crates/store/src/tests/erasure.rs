@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::slots::Slots;
-use crate::{LogNo, RecordRef, vault};
+use crate::vault::Form;
+use crate::{LogNo, RecordRef, pages, vault};
 use tocsin_record::body::Body;
 use tocsin_record::body::retraction::Retraction;
 use tocsin_record::{body, page};
@@ -46,7 +47,12 @@ impl Attic {
                     let Some(plain) = vault::unseal(&disk.slots, key, &sealed).unwrap() else {
                         continue;
                     };
-                    let unpacked = page::unpack(&plain).unwrap_or_default();
+                    let plain = Bytes::from(plain);
+                    let packed = match sealed.head.form {
+                        Form::Page => pages::apart(&plain).unwrap().1,
+                        _ => plain.clone(),
+                    };
+                    let unpacked = page::unpack(&packed).unwrap_or_default();
                     found += usize::from(holds(&plain, text) || holds(&unpacked, text));
                 }
             }
