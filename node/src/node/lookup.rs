@@ -90,17 +90,20 @@ impl Node {
         let parts = thread::available_parallelism().map_or(1, usize::from);
         let part = request.values.len().div_ceil(parts).max(PART_LEAST);
         let answered = thread::scope(|scope| {
-            let asked: Vec<_> =
-                request.values.chunks(part).map(|values| scope.spawn(move || answered(values))).collect();
-            asked.into_iter().map(|part| part.join()).collect::<Vec<_>>()
-        });
+            let mut parts = request.values.chunks(part);
+            let first = parts.next();
+            let others: Vec<_> = parts.map(|values| scope.spawn(move || answered(values))).collect();
+            let first = first.into_iter().map(answered);
+            let joined = |part: thread::ScopedJoinHandle<'_, _>| {
+                part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            first.chain(others.into_iter().map(joined)).collect::<Result<Vec<_>, NodeError>>()
+        })?;
         let mut shown: Vec<RecordId> = Vec::new();
         let mut answers = Vec::with_capacity(request.values.len());
-        for part in answered {
-            for (answer, records) in part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))? {
-                answers.push(answer);
-                shown.extend(records);
-            }
+        for (answer, records) in answered.into_iter().flatten() {
+            answers.push(answer);
+            shown.extend(records);
         }
         self.note_purpose("lookup", request.purpose.as_deref(), request.reference.as_deref(), &shown);
         Ok(answers)
