@@ -164,11 +164,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut outcomes = Vec::with_capacity(run.entries().len());
         let mut decided = Vec::with_capacity(run.entries().len());
         for entry in run.entries() {
-            let place = RecordRef { log, seq: entry.header.seq };
-            let mut one = if place.seq > limit {
+            let mut one = if entry.header.seq > limit {
                 self.undecided(rule::DISPUTED, Verdict::Refused, BodyState::NotHeld)?
             } else {
-                self.decide(place, entry)?
+                self.decide(entry)?
             };
             if from.is_some() && entry.body == Part::Withheld && one.body == BodyState::Wanted {
                 one.body = BodyState::Withheld;
@@ -195,16 +194,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     /// Decides about a record whose header is verified: by its header alone where the body is not here.
-    pub(crate) fn decide<'a>(
-        &mut self,
-        place: RecordRef,
-        entry: &'a Entry,
-    ) -> Result<Decided<'a>, StoreError> {
+    pub(crate) fn decide<'a>(&mut self, entry: &'a Entry) -> Result<Decided<'a>, StoreError> {
         match &entry.body {
             Part::Here(body) => self.decide_with_body(entry, body),
             Part::Gone(reason) => self.undecided(rule::GONE, Verdict::Unjudged, BodyState::Gone(*reason)),
             Part::Ask | Part::Withheld | Part::NotHeld => {
-                let _ = place;
                 let decision = self.fetch_allowed(entry);
                 let rule = self.number_of_rule(decision.rule)?;
                 Ok(if decision.allow {

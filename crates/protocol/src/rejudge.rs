@@ -182,7 +182,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if entry.header.class != Class::Content && old.verdict == Verdict::Accepted {
             return Ok(());
         }
-        let decided = self.decide(place, &entry)?;
+        let decided = self.decide(&entry)?;
         // A body that is still missing stays so, with what was learned of who withholds it.
         let body = match (old.body, decided.body) {
             (BodyState::Withheld, BodyState::Wanted) => BodyState::Withheld,
