@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use proptest::prelude::*;
-use tocsin_matcher::{How, Inserted, Matcher, fingerprint};
+use tocsin_matcher::{Change, How, Inserted, Loader, Matcher, fingerprint};
 use tocsin_record::observable::{Breadth, Observable, ObservableRef};
 
 const KEY: [u8; 16] = *b"a key of 16 byte";
@@ -25,6 +25,50 @@ fn fingerprint_is_pinned_and_keyed() {
     assert_ne!(print, fingerprint(b"another key of16", ip.kind, &ip.value));
     assert_ne!(print, fingerprint(&KEY, ip.kind + 1, &ip.value));
     assert_ne!(fingerprint(&KEY, 1, &[0]), fingerprint(&KEY, 1, &[0, 0]));
+}
+
+#[test]
+fn many_changes_at_once_are_those_one_by_one() {
+    let values: Vec<Observable> = (0..600)
+        .map(|n| match n % 3 {
+            0 => parse("ipv4", &format!("192.0.{}.{}", n / 250, n % 250)),
+            1 => parse("ipv4-net", &format!("10.{}.{}.0/24", n / 250, n % 250)),
+            _ => parse("domain", &format!("n{n}.example")),
+        })
+        .collect();
+    let (mut one_by_one, mut at_once, mut loaded) =
+        (Matcher::new(&KEY), Matcher::new(&KEY), Matcher::new(&KEY));
+    let mut changes = Vec::new();
+    for (posting, what) in (0u64..).zip(&values).map(|(n, what)| (n / 2, what)) {
+        let print = at_once.printer().print(what.borrowed()).unwrap();
+        one_by_one.insert(what.borrowed(), posting);
+        changes.push(Change::Add(print, posting));
+        // One in five goes again, and one in ten comes back: the order counts.
+        if posting % 5 == 0 {
+            one_by_one.remove(what.borrowed(), posting);
+            changes.push(Change::Remove(print, posting));
+        }
+        if posting % 10 == 0 {
+            one_by_one.insert(what.borrowed(), posting);
+            changes.push(Change::Add(print, posting));
+        }
+    }
+    at_once.apply(changes);
+    let mut loader = Loader::new(&mut loaded);
+    for (posting, what) in (0u64..).zip(&values).map(|(n, what)| (n / 2, what)) {
+        if posting % 5 != 0 || posting % 10 == 0 {
+            loader.insert(what.borrowed(), posting);
+        }
+    }
+    loader.insert(parse("domain", "localhost").borrowed(), 1);
+    drop(loader);
+    assert!(!one_by_one.is_empty());
+    for index in [&at_once, &loaded] {
+        assert_eq!(index.len(), one_by_one.len());
+        for what in &values {
+            assert_eq!(index.lookup(what.borrowed()), one_by_one.lookup(what.borrowed()), "{what}");
+        }
+    }
 }
 
 #[test]

@@ -29,6 +29,10 @@ const CROWD_BYTES: usize = 16;
 /// Most postings in a batch: 16 MB.
 const BATCH_MAX: usize = 1 << 20;
 
+/// Twice what a full batch has for one shard. More is the same fingerprints again, of which the shard takes few, so no room is
+/// made for it, nor kept.
+const SHARE: usize = 2 * BATCH_MAX / SHARDS;
+
 /// The multimap.
 #[derive(Clone)]
 pub struct Table {
@@ -108,10 +112,13 @@ impl Table {
             return;
         }
         for (shard, new) in self.shards.iter_mut().zip(&batch.shards) {
-            shard.reserve(new.len(), hash);
+            shard.reserve(new.len().min(SHARE), hash);
         }
-        for (fingerprint, posting) in batch.shards.iter_mut().flat_map(|new| new.drain(..)) {
-            self.insert(fingerprint, posting);
+        for new in &mut batch.shards {
+            for (fingerprint, posting) in new.drain(..) {
+                self.insert(fingerprint, posting);
+            }
+            new.shrink_to(SHARE);
         }
     }
 
@@ -254,6 +261,19 @@ mod tests {
         for n in 0..3_001 {
             assert_eq!(at_once.get(dice(n)), one_by_one.get(dice(n)));
         }
+    }
+
+    #[test]
+    fn a_batch_of_one_fingerprint_leaves_no_room_behind() {
+        let (mut table, mut batch) = (Table::default(), Batch::default());
+        for _ in 0..BATCH_MAX {
+            batch.push(7, 7);
+        }
+        assert!(batch.is_full());
+        table.take(&mut batch);
+        assert_eq!((table.len(), table.get(7)), (1, vec![7]));
+        assert!(table.bytes() < 1 << 20, "{} bytes for one posting", table.bytes());
+        assert!(batch.shards.iter().all(|shard| shard.capacity() <= SHARE));
     }
 
     #[test]

@@ -331,6 +331,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
+    /// Whether something was decided about a record before.
+    fn was_judged(&self, place: RecordRef) -> bool {
+        self.store.outcome(place).is_some_and(|stamped| stamped.outcome.verdict != Verdict::Unjudged)
+    }
+
     /// A body that came after its header: judged now, and announced if it counts.
     pub(crate) fn take_body(
         &mut self,
@@ -348,6 +353,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let node = self.node_of(link);
         let from = self.store.intern_peer(&node)?;
         let received = self.now.wall;
+        let anew = self.was_judged(place);
         let outcome =
             Outcome { verdict: decided.verdict, body: decided.body, rule: decided.rule, from, received };
         if decided.body == BodyState::Here {
@@ -356,7 +362,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.store.set_outcome(place, outcome)?;
         }
         let passes = decided.verdict == Verdict::Accepted || self.is_newer_hold(decided.rule);
-        self.settle(place, &entry, &decided, false, out)?;
+        self.settle(place, &entry, &decided, anew, out)?;
         if passes { self.released(place, Some(link)) } else { Ok(()) }
     }
 }

@@ -97,6 +97,9 @@ pub(crate) const FLUSH_MS: u64 = 50;
 const CHANGES: u64 = 128;
 const CHANGE_EVERY_MS: u64 = 30_000;
 
+/// Changes of the index for which room is kept between two commits.
+const CHANGES_KEPT: usize = 16_384;
+
 impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Opens a mesh over an opened store. `index` is filled by [`index_found`] while the store was opened.
     ///
@@ -434,6 +437,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     fn change_index(&mut self) {
         if !self.index_changes.is_empty() {
             write(&self.index).apply(self.index_changes.drain(..));
+            self.index_changes.shrink_to(CHANGES_KEPT);
         }
     }
 }

@@ -203,7 +203,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let released = new.verdict == Verdict::Accepted && old.verdict != Verdict::Accepted;
         let verdict_changed = new.verdict != old.verdict;
         if verdict_changed {
-            self.settle(place, &entry, &decided, true, out)?;
+            self.settle(place, &entry, &decided, old.verdict != Verdict::Unjudged, out)?;
         }
         if released && body == BodyState::Here { self.released(place, None) } else { Ok(()) }
     }

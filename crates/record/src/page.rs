@@ -167,8 +167,8 @@ pub fn decode(log: LogKey, page: &Bytes) -> Result<Run, PageError> {
     read::<true>(log, page)
 }
 
-/// The records of a page that was checked before and is known to be whole, with nothing hashed: ids, `prev` and the
-/// hashes of bodies that are here are left zero. For questions that read none of those.
+/// The records of a page that was checked before and is known to be whole, with nothing hashed: ids, every `prev`
+/// but the first, and the hashes of bodies that are here are left zero. For questions that read none of those.
 ///
 /// # Errors
 /// [`PageError`], if it is no page all the same.

@@ -26,8 +26,9 @@ use crate::vault::{self, Head, Random, Vault};
 
 /// Bytes that a log's row may take in memory while it is read.
 const ROW_LIMIT: usize = 4096;
-/// Pages between two of the threads that open a store: some megabytes.
-const PAGES_AHEAD: usize = 16;
+/// Pages between two of the threads that open a store: mostly two megabytes, at most what pages of 8 MiB and their
+/// headers take.
+const PAGES_AHEAD: usize = 4;
 
 /// Sees every record once while a store is opened, on a thread of its own.
 pub type Visit<'a> = &'a mut (dyn FnMut(Found<'_>) + Send);

@@ -5,13 +5,14 @@
 //! at rest, sealed = number of records (4, big-endian), their ids (32 each), packed page
 //! ```
 //!
-//! Ids can be made from the page alone. They stand there so that opening a store, which needs them all, and reading one
-//! record hash nothing. Pages of a tail, which are small and few, rest without.
+//! Ids can be made from the page alone. They stand there so that opening a store, which needs them all, hashes nothing, and
+//! reading one record nothing but its body. Pages of a tail, which are small and few, rest without.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use tocsin_record::page::PageError;
 use tocsin_record::{Entry, LogKey, Part, RecordId, Run, page};
 
 use crate::error::StoreError;
@@ -178,13 +179,19 @@ pub(crate) fn load<S: Slots>(
         return Ok(Opened::Locked);
     };
     let damaged = |source| StoreError::Page { log: place.0.0, seq: place.1, source };
-    let page = match head.form {
-        Form::TailRaw => plain,
-        Form::TailPacked => page::unpack(&plain).map_err(damaged)?,
-        Form::Page => page::unpack(&apart(&plain)?.1).map_err(damaged)?,
+    let (ids, page) = match head.form {
+        Form::TailRaw => (None, plain.clone()),
+        Form::TailPacked => (None, page::unpack(&plain).map_err(damaged)?),
+        Form::Page => {
+            let (ids, packed) = apart(&plain)?;
+            (Some(ids), page::unpack(&packed).map_err(damaged)?)
+        }
         Form::Body => return Err(no_page()),
     };
     let run = page::decode(log_key, &page).map_err(damaged)?;
+    if ids.is_some_and(|ids| !run.entries().iter().map(|entry| &entry.id.0).eq(ids)) {
+        return Err(other_ids());
+    }
     Ok(Opened::Is(Loaded { run, head, notes }))
 }
 
@@ -213,15 +220,21 @@ pub(crate) fn outline<S: Slots>(
     let (ids, packed) = apart(&plain)?;
     let mut entries = page::outline(log_key, &page::unpack(&packed).map_err(damaged)?).map_err(damaged)?;
     if entries.len() != ids.len() {
-        return Err(Fault::Damaged("a page with other records than ids".into()).into());
+        return Err(other_ids());
     }
     let mut before = entries.first().map_or(RecordId::ZERO, |entry| entry.header.prev);
     for (entry, id) in entries.iter_mut().zip(ids) {
         entry.header.prev = before;
         entry.id = RecordId(*id);
         before = entry.id;
+        let seq = entry.header.seq;
+        entry.header.check().map_err(|source| damaged(PageError::Header { seq, source }))?;
     }
     Ok(Opened::Is(Outline { entries, head, notes }))
+}
+
+fn other_ids() -> StoreError {
+    Fault::Damaged("a page with other records than ids".into()).into()
 }
 
 fn no_page() -> StoreError {

@@ -22,6 +22,8 @@ pub const VALUES_MAX: usize = 10_000;
 const NOT_INSIDE: &str = "addresses and networks inside it are not searched: look them up one by one";
 /// Fewest values for which a thread of their own pays.
 const PART_LEAST: usize = 32;
+/// Most threads that answer one request.
+const PARTS_MAX: usize = 8;
 /// Most hits told of one value.
 const HITS_MAX: usize = 1_000;
 
@@ -62,6 +64,15 @@ pub(super) fn observable(value: &str, row: Option<&'static Type>) -> Result<Obse
     }
 }
 
+/// Many values are many pages to be read: on several processors, in as many parts of this length.
+fn part_len(values: usize) -> usize {
+    if values <= PART_LEAST {
+        return PART_LEAST;
+    }
+    let parts = thread::available_parallelism().map_or(1, usize::from).min(PARTS_MAX);
+    values.div_ceil(parts).max(PART_LEAST)
+}
+
 impl Node {
     /// Answers what is known of values. Reads the disk: for a thread that may block.
     ///
@@ -80,24 +91,29 @@ impl Node {
         let max_age = request.max_age_ms.unwrap_or_else(|| self.config.max_age_ms());
         let base = self.completeness(&directory, &health, max_age);
         let row = request.value_type.as_deref().map(type_named).transpose()?;
+        let sight = Sight::new(self, &directory, request.purpose.as_deref());
         let answered = |values: &[String]| {
-            let mut sight = Sight::new(self, &directory, request.purpose.as_deref());
+            let mut sight = sight.another();
             let answer =
                 |value: &String| self.answer(base.clone(), &directory, value, row, request.held, &mut sight);
             values.iter().map(answer).collect::<Result<Vec<_>, _>>()
         };
-        // Many values are many pages to be read: on all processors, in as many parts.
-        let parts = thread::available_parallelism().map_or(1, usize::from);
-        let part = request.values.len().div_ceil(parts).max(PART_LEAST);
         let answered = thread::scope(|scope| {
-            let mut parts = request.values.chunks(part);
+            let mut parts = request.values.chunks(part_len(request.values.len()));
             let first = parts.next();
-            let others: Vec<_> = parts.map(|values| scope.spawn(move || answered(values))).collect();
+            // What gets no thread is answered on this one.
+            let others: Vec<_> = parts
+                .map(|values| {
+                    let asked = thread::Builder::new().spawn_scoped(scope, move || answered(values));
+                    asked.map_err(|_| values)
+                })
+                .collect();
             let first = first.into_iter().map(answered);
-            let joined = |part: thread::ScopedJoinHandle<'_, _>| {
-                part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            first.chain(others.into_iter().map(joined)).collect::<Result<Vec<_>, NodeError>>()
+            let others = others.into_iter().map(|part| match part {
+                Ok(asked) => asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                Err(values) => answered(values),
+            });
+            first.chain(others).collect::<Result<Vec<_>, NodeError>>()
         })?;
         let mut shown: Vec<RecordId> = Vec::new();
         let mut answers = Vec::with_capacity(request.values.len());

@@ -1,6 +1,8 @@
 //! What this node's policy lets its people see, how much of an answer it kept from them, and what would show that.
 
-use tocsin_policy::{BodyView, Decisions, Person};
+use std::sync::Arc;
+
+use tocsin_policy::{BodyView, Decisions, Person, Policy};
 use tocsin_protocol::Directory;
 use tocsin_record::RecordId;
 use tocsin_record::marking::Code;
@@ -20,6 +22,7 @@ pub(super) struct Sight<'a> {
     directory: &'a Directory,
     /// Made when the first record is looked at: most questions hit none.
     decisions: Option<Decisions>,
+    policy: Arc<Policy>,
     purpose: Option<&'a str>,
     /// What was kept from it so far.
     pub hidden: Hidden,
@@ -27,7 +30,13 @@ pub(super) struct Sight<'a> {
 
 impl<'a> Sight<'a> {
     pub fn new(node: &'a Node, directory: &'a Directory, purpose: Option<&'a str>) -> Self {
-        Self { node, directory, decisions: None, purpose, hidden: Hidden::default() }
+        let policy = read(&node.policy).clone();
+        Self { node, directory, decisions: None, policy, purpose, hidden: Hidden::default() }
+    }
+
+    /// The same question's view for another thread: under the same policy, whatever is put in force meanwhile.
+    pub fn another(&self) -> Self {
+        Self { decisions: None, policy: Arc::clone(&self.policy), hidden: Hidden::default(), ..*self }
     }
 
     /// Whether a record may be shown; it counts as hidden if not.
@@ -50,7 +59,9 @@ impl<'a> Sight<'a> {
 
     fn rule(&mut self, stored: &Stored, body: &BodyView<'_>, person: &Person<'_>) -> Option<String> {
         let (node, directory) = (self.node, self.directory);
-        let decisions = self.decisions.get_or_insert_with(|| node.decisions(directory));
+        let decisions = self
+            .decisions
+            .get_or_insert_with(|| Decisions::new(Arc::clone(&self.policy), node.home_facts(directory)));
         node.query_rule(decisions, directory, stored, body, person)
     }
 
@@ -79,9 +90,12 @@ impl<'a> Sight<'a> {
 impl Node {
     /// The policy's decisions for a reader's thread.
     pub(crate) fn decisions(&self, directory: &Directory) -> Decisions {
+        Decisions::new(read(&self.policy).clone(), self.home_facts(directory))
+    }
+
+    fn home_facts(&self, directory: &Directory) -> tocsin_policy::Home {
         let country = directory.org(self.org()).map_or(*b"??", |org| org.country);
-        let home = tocsin_policy::Home { org: self.org(), country };
-        Decisions::new(read(&self.policy).clone(), home)
+        tocsin_policy::Home { org: self.org(), country }
     }
 
     /// Who asks, without a purpose.
