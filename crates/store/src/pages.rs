@@ -270,6 +270,7 @@ pub(crate) fn part_of(state: BodyState, part: &Part) -> Option<Part> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faulty::FaultySlots;
     use crate::tests::Author;
 
     #[test]
@@ -283,5 +284,26 @@ mod tests {
         for cut in [0, 3, 4, 35, 4 + 100 * 32 - 1] {
             assert!(apart(&plain.slice(..cut)).is_err(), "{cut} bytes");
         }
+    }
+
+    #[test]
+    fn ids_that_are_not_those_of_the_page_are_damage() {
+        let run = Author::new(1).long(100, "text");
+        let whole = at_rest(&run, &page::pack(&page::encode(&run)));
+        let (slots, kv_key, slot_key) = (FaultySlots::new(1), b"a place", [5; 32]);
+        slots.overwrite(0, &slot_key).unwrap();
+        let sealed = |plain: &[u8]| vault::seal(kv_key, 0, &slot_key, Form::Page, [9; 24], &[], plain);
+        let place = (LogNo(0), 1);
+        let loads = |plain: &[u8]| load(&slots, *run.log(), place, kv_key, &sealed(plain)).map(drop);
+        let outlines = |plain: &[u8]| outline(&slots, *run.log(), place, kv_key, &sealed(plain)).map(drop);
+        assert!(loads(&whole).is_ok() && outlines(&whole).is_ok());
+        let mut other = whole.clone();
+        other[4 + 50 * 32] ^= 1;
+        assert!(loads(&other).unwrap_err().is_damage());
+        // One id less than records.
+        let mut fewer = 99u32.to_be_bytes().to_vec();
+        fewer.extend_from_slice(&whole[4..4 + 99 * 32]);
+        fewer.extend_from_slice(&whole[4 + 100 * 32..]);
+        assert!(loads(&fewer).unwrap_err().is_damage() && outlines(&fewer).unwrap_err().is_damage());
     }
 }
