@@ -54,6 +54,26 @@ fn exit_codes_and_completeness() {
     assert!(lines[1]["error"].is_string() && lines[0]["complete"] == true, "{lines:?}");
     assert_eq!(lines[2]["hits"][0]["match"], "network");
 
+    // Many at once are answered in parts, in the order of the question; every third is known, and one is no value.
+    let values: Vec<String> = (0..200)
+        .map(|n| match n {
+            150 => "no value".to_owned(),
+            n if n % 3 == 0 => format!("192.0.2.{n}"),
+            n => format!("198.51.100.{n}"),
+        })
+        .collect();
+    let output = aa.command().args(["--json", "lookup"]).args(&values).output().expect("it runs");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.len(), values.len());
+    for ((n, value), line) in (0..).zip(&values).zip(&lines) {
+        assert_eq!(
+            (&line["value"], &line["known"]),
+            (&value.as_str().into(), &(n % 3 == 0 && n != 150).into())
+        );
+        assert_eq!(line["error"].is_string(), n == 150, "{line}");
+    }
+
     // The partner stops: within max-age the answer stands, after it the answer is incomplete, and says who is silent.
     bb.kill();
     let ask = |age: &str| aa.command().args(["--json", "lookup", "198.51.100.1", "--max-age", age]).output();
