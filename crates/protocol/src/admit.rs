@@ -4,6 +4,8 @@
 //! take_run -> place in its log -> verify -> take_verified -> admit: judge each record -> store -> offer to peers
 //! ```
 
+use std::sync::Arc;
+
 use tocsin_matcher::Change;
 use tocsin_policy::{Decisions, RuleId};
 use tocsin_record::body::{Body, BodyRef};
@@ -11,7 +13,7 @@ use tocsin_record::{Bytes, Class, Entry, Part, Run, Verified};
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, SEQ_MAX, Slots, Standing, StoreError, Verdict};
 
 use crate::io::{Effect, Event, LinkId, Output};
-use crate::judge::body_ref_view;
+use crate::judge::{LogFacts, body_ref_view};
 use crate::mesh::Mesh;
 
 /// A record this far ahead of this node's clock keeps its place and is held until then, in ms.
@@ -161,13 +163,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             None => 0,
         };
         let limit = self.takes_up_to(log);
+        let directory = Arc::clone(&self.directory);
+        let facts = LogFacts::of(&directory, run.log().author, run.log().circle);
         let mut outcomes = Vec::with_capacity(run.entries().len());
         let mut decided = Vec::with_capacity(run.entries().len());
         for entry in run.entries() {
             let mut one = if entry.header.seq > limit {
                 self.undecided(rule::DISPUTED, Verdict::Refused, BodyState::NotHeld)?
             } else {
-                self.decide(entry)?
+                self.decide(&facts, entry)?
             };
             if from.is_some() && entry.body == Part::Withheld && one.body == BodyState::Wanted {
                 one.body = BodyState::Withheld;
@@ -194,12 +198,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     /// Decides about a record whose header is verified: by its header alone where the body is not here.
-    pub(crate) fn decide<'a>(&mut self, entry: &'a Entry) -> Result<Decided<'a>, StoreError> {
+    pub(crate) fn decide<'a>(
+        &mut self,
+        log: &LogFacts<'_>,
+        entry: &'a Entry,
+    ) -> Result<Decided<'a>, StoreError> {
         match &entry.body {
-            Part::Here(body) => self.decide_with_body(entry, body),
+            Part::Here(body) => self.decide_with_body(log, entry, body),
             Part::Gone(reason) => self.undecided(rule::GONE, Verdict::Unjudged, BodyState::Gone(*reason)),
             Part::Ask | Part::Withheld | Part::NotHeld => {
-                let decision = self.fetch_allowed(entry);
+                let decision = self.fetch_allowed(log, &entry.header);
                 let rule = self.number_of_rule(decision.rule)?;
                 Ok(if decision.allow {
                     Decided { verdict: Verdict::Unjudged, body: BodyState::Wanted, rule, read: None }
@@ -212,6 +220,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     pub(crate) fn decide_with_body<'a>(
         &mut self,
+        log: &LogFacts<'_>,
         entry: &Entry,
         bytes: &'a Bytes,
     ) -> Result<Decided<'a>, StoreError> {
@@ -227,7 +236,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if header.roster > self.directory.roster_version(header.circle) {
             return self.undecided(rule::ROSTER, Verdict::Held, BodyState::Here);
         }
-        let judgement = match self.fetch_and_judge(entry, &body_ref_view(&body)) {
+        let judgement = match self.fetch_and_judge(log, entry, &body_ref_view(&body)) {
             Ok(judgement) => judgement,
             Err(unwanted) => {
                 let rule = self.number_of_rule(unwanted)?;
@@ -349,7 +358,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         self.bodies.settled(place);
         entry.body = Part::Here(body.clone());
-        let decided = self.decide_with_body(&entry, &body)?;
+        let directory = Arc::clone(&self.directory);
+        let facts = LogFacts::of(&directory, entry.header.author, entry.header.circle);
+        let decided = self.decide_with_body(&facts, &entry, &body)?;
         let node = self.node_of(link);
         let from = self.store.intern_peer(&node)?;
         let received = self.now.wall;

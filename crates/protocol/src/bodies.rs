@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tocsin_record::run::body_fits;
@@ -311,11 +312,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(BodyStatus::NotHeld);
         }
         let unasked = planted::is(planted::Bug::ForwardUnasked);
-        Ok(if unasked || self.may_send(log, &stored.entry, org) {
-            BodyStatus::Here(body.to_vec())
-        } else {
-            BodyStatus::Withheld
-        })
+        let directory = Arc::clone(&self.directory);
+        let way = self.way(&directory, log, org);
+        let may = way.is_some_and(|way| self.may_send(&way, place, &stored.entry));
+        Ok(if unasked || may { BodyStatus::Here(body.to_vec()) } else { BodyStatus::Withheld })
     }
 
     pub(crate) fn heard_bodies(
@@ -360,11 +360,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(entry) = self.store.entry(place)? else {
             return Ok(());
         };
+        let directory = Arc::clone(&self.directory);
         for link in self.links_of(place.log) {
             let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
                 continue;
             };
-            if Some(link) == from || !self.may_send(place.log, &entry, peer.org) {
+            let Some(way) = self.way(&directory, place.log, peer.org) else {
+                continue;
+            };
+            if Some(link) == from || !self.may_send(&way, place, &entry) {
                 continue;
             }
             if let Some(log) = self.number(link, place.log) {
@@ -429,6 +433,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if planted::is(planted::Bug::NoHoles) {
             return Ok(());
         }
+        let directory = Arc::clone(&self.directory);
         let mut have = Vec::new();
         for what in refs.iter().take(REFS_MAX) {
             if !self.may_ask(link, cost::RECORD) {
@@ -442,7 +447,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
             if here
                 && let Some(entry) = self.store.entry(place)?
-                && self.may_send(log, &entry, peer.org)
+                && let Some(way) = self.way(&directory, log, peer.org)
+                && self.may_send(&way, place, &entry)
                 && let Some(log) = self.number(link, log)
             {
                 have.push(BodyRef { log, seq: what.seq });

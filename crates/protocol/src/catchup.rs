@@ -4,8 +4,9 @@
 //! of one peer at a time, because a chain is admitted in order; different logs come from different peers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
-use tocsin_record::Verified;
+use tocsin_record::{Entry, Verified};
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError, WireRun};
 
 use crate::effort::cost;
@@ -377,9 +378,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if !bodies {
             return reader.runs(log, from, max_bytes, &mut tocsin_store::Bodies::None);
         }
-        let mut allowed = |place: RecordRef, entry: &tocsin_record::Entry, _: &tocsin_store::Outcome| {
-            self.may_send(place.log, entry, peer.org)
+        let directory = Arc::clone(&self.directory);
+        let Some(way) = self.way(&directory, log, peer.org) else {
+            return Ok(Vec::new());
         };
+        let mut allowed = |place: RecordRef, entry: &Entry| self.may_send(&way, place, entry);
         reader.runs(log, from, max_bytes, &mut tocsin_store::Bodies::Where(&mut allowed))
     }
 

@@ -6,15 +6,56 @@ use tocsin_policy::{
 use tocsin_record::body::{Body, BodyRef};
 use tocsin_record::header::Header;
 use tocsin_record::marking::{Flags, Tlp};
-use tocsin_record::{CircleId, Entry, OrgId};
-use tocsin_store::{Kv, Slots};
+use tocsin_record::{CircleId, Entry, NodeKey, OrgId};
+use tocsin_store::{Kv, LogNo, Slots};
 
 use crate::directory::Directory;
 use crate::mesh::Mesh;
 
+/// What all records of a log have in common as policy sees it: looked up once for many.
+#[derive(Debug, Clone, Copy)]
+pub struct LogFacts<'a> {
+    author: Org<'a>,
+    circle: Circle<'a>,
+}
+
+impl<'a> LogFacts<'a> {
+    /// What a node writes to a circle. Of an author that is no longer in the mesh nothing is known.
+    #[must_use]
+    pub fn of(directory: &'a Directory, author: NodeKey, circle: CircleId) -> Self {
+        let org = directory.org_of(author).unwrap_or(OrgId::ZERO);
+        Self { author: org_facts(directory, org), circle: circle_facts(directory, circle, org) }
+    }
+
+    /// A header of it. Flags or a TLP byte off their scales are those of a newer node: nothing is known of them.
+    #[must_use]
+    pub fn header(&self, header: &Header, now_ms: u64) -> HeaderFacts<'_> {
+        let Self { author, circle } = self;
+        HeaderFacts::of(header, author, *circle, now_ms).unwrap_or_else(|_| HeaderFacts {
+            author,
+            circle: *circle,
+            class: header.class,
+            kind: header.kind,
+            tlp: Tlp::from_code(header.tlp),
+            flags: Flags::default(),
+            cover: tocsin_policy::Cover::Unsealed,
+            time_ms: header.time,
+            expires_ms: header.expires,
+            now_ms,
+        })
+    }
+}
+
+/// A log and an org that something of it may go to.
+pub(crate) struct Way<'a> {
+    log: LogFacts<'a>,
+    to: Org<'a>,
+    /// What stands behind is disputed.
+    takes_up_to: u64,
+}
+
 /// A circle as policy sees it.
-#[must_use]
-pub fn circle_facts(directory: &Directory, circle: CircleId, author: OrgId) -> Circle<'_> {
+fn circle_facts(directory: &Directory, circle: CircleId, author: OrgId) -> Circle<'_> {
     if circle == CircleId::mesh(directory.mesh()) {
         Circle { name: "mesh", kind: CircleKind::Mesh }
     } else if circle == CircleId::own(directory.mesh(), author) {
@@ -22,35 +63,6 @@ pub fn circle_facts(directory: &Directory, circle: CircleId, author: OrgId) -> C
     } else {
         Circle { name: directory.roster(circle).map_or("", |roster| &roster.name), kind: CircleKind::Other }
     }
-}
-
-/// A header as policy sees it. Flags or a TLP byte off their scales are those of a newer node: nothing is known of them.
-#[must_use]
-pub fn header_facts<'a>(
-    directory: &'a Directory,
-    author: &'a Org<'a>,
-    header: &Header,
-    now_ms: u64,
-) -> HeaderFacts<'a> {
-    let circle = circle_facts(directory, header.circle, author.id);
-    HeaderFacts::of(header, author, circle, now_ms).unwrap_or_else(|_| HeaderFacts {
-        author,
-        circle,
-        class: header.class,
-        kind: header.kind,
-        tlp: Tlp::from_code(header.tlp),
-        flags: Flags::default(),
-        cover: tocsin_policy::Cover::Unsealed,
-        time_ms: header.time,
-        expires_ms: header.expires,
-        now_ms,
-    })
-}
-
-/// The author's org as policy sees it; of an author that is no longer in the mesh nothing is known.
-#[must_use]
-pub fn author_facts<'a>(directory: &'a Directory, header: &Header) -> Org<'a> {
-    org_facts(directory, directory.org_of(header.author).unwrap_or(OrgId::ZERO))
 }
 
 /// An org as policy sees it.
@@ -78,64 +90,61 @@ pub fn body_ref_view<'a>(body: &'a BodyRef<'a>) -> BodyView<'a> {
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
     /// `fetch`: before a body is asked for and before a pushed one is read.
-    pub(crate) fn fetch_allowed(&mut self, entry: &Entry) -> Decision {
-        let Self { directory, decisions, now, .. } = self;
-        let author = author_facts(directory, &entry.header);
-        decisions.fetch(&header_facts(directory, &author, &entry.header, now.wall))
+    pub(crate) fn fetch_allowed(&mut self, log: &LogFacts<'_>, header: &Header) -> Decision {
+        self.decisions.fetch(&log.header(header, self.now.wall))
     }
 
     /// `accept` and `hold`.
-    pub(crate) fn judge(&mut self, entry: &Entry, view: &BodyView<'_>) -> Judgement {
-        let Self { directory, decisions, now, .. } = self;
-        let author = author_facts(directory, &entry.header);
-        decisions.judge(&RecordFacts {
-            header: header_facts(directory, &author, &entry.header, now.wall),
-            body: Some(view.facts()),
-            disputed: false,
-        })
+    pub(crate) fn judge(&mut self, log: &LogFacts<'_>, header: &Header, view: &BodyView<'_>) -> Judgement {
+        let header = log.header(header, self.now.wall);
+        self.decisions.judge(&RecordFacts { header, body: Some(view.facts()), disputed: false })
     }
 
     /// Both for a content body that is here: the rule that would not have asked for it, or the judgement.
     pub(crate) fn fetch_and_judge(
         &mut self,
+        log: &LogFacts<'_>,
         entry: &Entry,
         view: &BodyView<'_>,
     ) -> Result<Judgement, RuleId> {
-        let Self { directory, decisions, now, .. } = self;
-        let author = author_facts(directory, &entry.header);
-        let header = header_facts(directory, &author, &entry.header, now.wall);
         if entry.is_content() {
-            let fetch = decisions.fetch(&header);
+            let fetch = self.fetch_allowed(log, &entry.header);
             if !fetch.allow {
                 return Err(fetch.rule);
             }
         }
-        Ok(decisions.judge(&RecordFacts { header, body: Some(view.facts()), disputed: false }))
+        Ok(self.judge(log, &entry.header, view))
+    }
+
+    /// The way of a log to an org. `directory` is this node's own, of which the caller holds a share meanwhile.
+    pub(crate) fn way<'d>(&self, directory: &'d Directory, log: LogNo, to: OrgId) -> Option<Way<'d>> {
+        let key = self.store.key(log)?;
+        Some(Way {
+            log: LogFacts::of(directory, key.author, key.circle),
+            to: org_facts(directory, to),
+            takes_up_to: self.takes_up_to(log),
+        })
     }
 
     /// `forward`: own records too. Only a body that reads was kept, so one that does not is not here.
-    pub(crate) fn forward_allowed(&mut self, entry: &Entry, org: OrgId) -> Decision {
+    pub(crate) fn forward_allowed(&mut self, way: &Way<'_>, entry: &Entry) -> Decision {
         let body = entry.body().and_then(|body| BodyRef::read_again(&entry.header, body).ok());
         let view = body.as_ref().map(body_ref_view);
-        self.forward_with(&entry.header, view.as_ref(), org)
+        self.forward_with(way, &entry.header, view.as_ref())
     }
 
     /// As [`Self::forward_allowed`], with a body that was read before.
     pub(crate) fn forward_with(
         &mut self,
+        way: &Way<'_>,
         header: &Header,
         view: Option<&BodyView<'_>>,
-        org: OrgId,
     ) -> Decision {
-        let disputed = self.store.log_no(&header.log()).is_some_and(|log| header.seq > self.takes_up_to(log));
-        let Self { directory, decisions, now, .. } = self;
-        let author = author_facts(directory, header);
-        let peer = org_facts(directory, org);
         let facts = RecordFacts {
-            header: header_facts(directory, &author, header, now.wall),
+            header: way.log.header(header, self.now.wall),
             body: view.map(BodyView::facts),
-            disputed,
+            disputed: header.seq > way.takes_up_to,
         };
-        decisions.forward(&facts, &peer)
+        self.decisions.forward(&facts, &way.to)
     }
 }

@@ -63,7 +63,7 @@ pub struct Mesh<K, S> {
     pub(crate) config: Config,
     pub(crate) identity: Identity,
     pub(crate) node: NodeKey,
-    pub(crate) directory: Directory,
+    pub(crate) directory: Arc<Directory>,
     pub(crate) store: Store<K, S>,
     pub(crate) reader: Reader<K, S>,
     pub(crate) decisions: Decisions,
@@ -134,7 +134,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             config,
             identity,
             node,
-            directory,
+            directory: Arc::new(directory),
             decisions: Decisions::new(policy, home),
             printer: index.printer(),
             index: Arc::new(RwLock::new(index)),
@@ -339,7 +339,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if self.directory.is_listed(signed) || !(own || self.may_change(signed)) {
                 continue;
             }
-            match self.directory.take(signed) {
+            match Arc::make_mut(&mut self.directory).take(signed) {
                 Ok(crate::directory::Taken::New) => new.push(signed.clone()),
                 Ok(crate::directory::Taken::Known) => {}
                 Err(refused) => error = error.or(Some(refused.to_string())),

@@ -4,6 +4,7 @@
 //! index; a body that is wanted now is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tocsin_matcher::Change;
 use tocsin_policy::RuleId;
@@ -12,6 +13,7 @@ use tocsin_record::{Class, Part, RecordId, id};
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, StoreError, Verdict};
 
 use crate::io::Output;
+use crate::judge::LogFacts;
 use crate::mesh::{Mesh, meta};
 
 /// Records judged anew in one tick.
@@ -182,7 +184,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if entry.header.class != Class::Content && old.verdict == Verdict::Accepted {
             return Ok(());
         }
-        let decided = self.decide(&entry)?;
+        let directory = Arc::clone(&self.directory);
+        let facts = LogFacts::of(&directory, entry.header.author, entry.header.circle);
+        let decided = self.decide(&facts, &entry)?;
         // A body that is still missing stays so, with what was learned of who withholds it.
         let body = match (old.body, decided.body) {
             (BodyState::Withheld, BodyState::Wanted) => BodyState::Withheld,

@@ -4,6 +4,7 @@
 //! large ones prune the link they came by.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tocsin_policy::BodyView;
@@ -12,7 +13,7 @@ use tocsin_store::{BodyState, Kv, LogNo, RecordRef, Slots, StoreError, Verdict};
 
 use crate::admit::Decided;
 use crate::io::{LinkId, Output};
-use crate::judge::body_ref_view;
+use crate::judge::{Way, body_ref_view};
 use crate::link::PendingHave;
 use crate::mesh::Mesh;
 use crate::message::tree::{HAVES_MAX, PUSH_BODY_MAX};
@@ -85,14 +86,18 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         for entry in run.entries() {
             carried.push(self.is_carried(RecordRef { log, seq: entry.header.seq }));
         }
+        let directory = Arc::clone(&self.directory);
         let mut pages: Vec<(Vec<bool>, Vec<u8>)> = Vec::new();
         for &link in links {
             let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
                 continue;
             };
+            let Some(way) = self.way(&directory, log, peer.org) else {
+                continue;
+            };
             let mut allowed = Vec::with_capacity(carried.len());
             for ((entry, carried), view) in run.entries().iter().zip(&carried).zip(&views) {
-                allowed.push(*carried && self.forward_with(&entry.header, view.as_ref(), peer.org).allow);
+                allowed.push(*carried && self.forward_with(&way, &entry.header, view.as_ref()).allow);
             }
             let known = pages.iter().position(|(parts, _)| *parts == allowed);
             let at = known.unwrap_or_else(|| {
@@ -177,17 +182,17 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if to - from >= 256 {
             return except;
         }
+        let directory = Arc::clone(&self.directory);
+        let way = self.way(&directory, log, org);
         for seq in from..=to {
             let place = RecordRef { log, seq };
             let here =
                 self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
             let allowed = here
-                && self
-                    .store
-                    .entry(place)
-                    .ok()
-                    .flatten()
-                    .is_some_and(|entry| self.may_send(log, &entry, org));
+                && way.as_ref().is_some_and(|way| {
+                    let entry = self.store.entry(place).ok().flatten();
+                    entry.is_some_and(|entry| self.may_send(way, place, &entry))
+                });
             if !allowed && let Ok(offset) = u32::try_from(seq - from) {
                 except.push(offset);
             }
@@ -305,9 +310,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     /// Whether a record's body may go to an org: it is carried, and the policy lets it pass. Headers always go to members.
-    pub(crate) fn may_send(&mut self, log: LogNo, entry: &Entry, org: OrgId) -> bool {
-        let place = RecordRef { log, seq: entry.header.seq };
-        self.is_carried(place) && self.forward_allowed(entry, org).allow
+    pub(crate) fn may_send(&mut self, way: &Way<'_>, place: RecordRef, entry: &Entry) -> bool {
+        self.is_carried(place) && self.forward_allowed(way, entry).allow
     }
 
     /// Whether a body may leave at all: it is here, and accepted or only newer than this node.

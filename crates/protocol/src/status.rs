@@ -9,7 +9,7 @@ use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, RecordId};
 use tocsin_store::{Counts, Kv, LogInfo, LogNo, Slots, Standing, StoreError, Stored, Verdict};
 
 use crate::io::LinkId;
-use crate::judge::{author_facts, body_view, header_facts, org_facts};
+use crate::judge::{LogFacts, body_view, org_facts};
 use crate::mesh::Mesh;
 
 /// The state of a node at one moment.
@@ -309,11 +309,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(None);
         };
         let header = &stored.entry.header;
-        let author = author_facts(&self.directory, header);
+        let log = LogFacts::of(&self.directory, header.author, header.circle);
         let body = stored.entry.body().and_then(|body| Body::read(header, body).ok());
         let view = body.as_ref().map(body_view);
         let facts = RecordFacts {
-            header: header_facts(&self.directory, &author, header, self.now.wall),
+            header: log.header(header, self.now.wall),
             body: view.as_ref().map(tocsin_policy::BodyView::facts),
             disputed: stored.disputed,
         };

@@ -4,6 +4,7 @@
 //! minutes old. Otherwise its next record opens a new epoch, so that a restored disk does not make it contradict itself.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 use rand_chacha::rand_core::Rng as _;
@@ -16,7 +17,7 @@ use tocsin_record::{CircleId, Entry, Header, LogKey, NodeKey, Part, Run, codec};
 use tocsin_store::{Kv, LogInfo, LogNo, Slots, Standing, StoreError};
 
 use crate::io::{Done, Output, RequestError, Ticket};
-use crate::judge::body_view;
+use crate::judge::{LogFacts, body_view};
 use crate::mesh::{Mesh, meta};
 
 /// Most bodies that wait for the next commit.
@@ -209,7 +210,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let log = LogKey { mesh: self.directory.mesh(), author: self.node, circle, epoch: self.now.wall };
         let entry = trial(&log, &draft)?;
         BodyRef::read(&entry.header, &draft.body).map_err(|error| RequestError::Draft(error.to_string()))?;
-        let judgement = self.judge(&entry, &body_view(body));
+        let directory = Arc::clone(&self.directory);
+        let facts = LogFacts::of(&directory, self.node, circle);
+        let judgement = self.judge(&facts, &entry.header, &body_view(body));
         if judgement.verdict == PolicyVerdict::Refuse {
             let rule = self.decisions.rule_name(judgement.rule).to_owned();
             return Err(RequestError::Guardrail(rule));

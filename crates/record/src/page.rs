@@ -9,6 +9,8 @@
 //! packed  = full length (4, big-endian), zstd of a page
 //! ```
 
+use std::ops::ControlFlow;
+
 use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
 
@@ -164,101 +166,152 @@ pub fn encode(run: &Run) -> Vec<u8> {
 /// # Errors
 /// [`PageError`] for anything but the one form of a run.
 pub fn decode(log: LogKey, page: &Bytes) -> Result<Run, PageError> {
-    read::<true>(log, page)
-}
-
-/// The records of a page that was checked before and is known to be whole, with nothing hashed: ids, every `prev`
-/// but the first, and the hashes of bodies that are here are left zero. For questions that read none of those.
-///
-/// # Errors
-/// [`PageError`], if it is no page all the same.
-pub fn outline(log: LogKey, page: &Bytes) -> Result<Vec<Entry>, PageError> {
-    read::<false>(log, page).map(|run| run.entries)
-}
-
-fn read<const HASH: bool>(log: LogKey, page: &Bytes) -> Result<Run, PageError> {
-    if page.len() > PAGE_MAX {
-        return Err(InflateError::TooLong { stated: page.len(), most: PAGE_MAX }.into());
-    }
-    let form: Form<'_> = codec::decode::<_, LIMIT>(page)?;
-    let count = form.times.len();
-    let fits = |ok: bool, column| {
-        if ok { Ok(()) } else { Err(PageError::Column(column)) }
-    };
-    fits((1..=RECORDS_MAX).contains(&count), "times")?;
-    fits(form.ends.len() == count, "ends")?;
-    fits(form.lengths.len() == count, "lengths")?;
-    fits(form.seq >= 1 && form.seq <= u64::MAX / 2, "seq")?;
-    fits(!form.shapes.windows(2).any(|pair| pair[0].same(&pair[1])), "shapes")?;
-    fits(!form.parts.windows(2).any(|pair| pair[0].1 == pair[1].1), "parts")?;
-    fits(form.shapes.iter().all(|shape| shape.count > 0 && shape.version == VERSION), "shapes")?;
-    fits(form.parts.iter().all(|part| part.0 > 0), "parts")?;
-    fits(form.shapes.iter().map(|shape| u64::from(shape.count)).sum::<u64>() == count as u64, "shapes")?;
-    fits(form.parts.iter().map(|part| u64::from(part.0)).sum::<u64>() == count as u64, "parts")?;
-
-    let mut shapes = form.shapes.iter().flat_map(|shape| (0..shape.count).map(move |_| shape));
-    let mut parts = form.parts.iter().flat_map(|&(count, code)| (0..count).map(move |_| code));
-    let mut hashes = form.hashes.iter();
-    let mut body_at = page.len() - form.bodies.len();
-    let (mut time, mut prev) = (0u64, form.prev);
-    let mut entries = Vec::with_capacity(count);
+    let form: Form<'_> = codec::decode::<_, LIMIT>(bounded(page)?)?;
+    form.check()?;
+    let mut prev = form.prev;
+    let mut entries = Vec::with_capacity(form.times.len());
     let mut buffer = Vec::new();
-    for (index, seq) in (0..count).zip(form.seq..) {
-        let (Some(shape), Some(code)) = (shapes.next(), parts.next()) else {
-            return Err(PageError::Column("shapes"));
-        };
-        time = time.checked_add(form.times[index]).ok_or(PageError::Column("times"))?;
-        let expires = match form.ends[index] {
-            0 => 0,
-            end => time.checked_add(end - 1).ok_or(PageError::Column("ends"))?,
-        };
-        let length = form.lengths[index];
-        let (body, body_hash) = if code == HERE {
-            let end = body_at + length as usize;
-            fits(end <= page.len(), "bodies")?;
-            let body = page.slice(body_at..end);
-            body_at = end;
-            let hash = if HASH { body_hash(&body) } else { BodyHash::ZERO };
-            (Part::Here(body), hash)
-        } else {
-            let part = match code {
-                ASK => Part::Ask,
-                WITHHELD => Part::Withheld,
-                NOT_HELD => Part::NotHeld,
-                GONE.. => Part::Gone(code - GONE),
-                _ => return Err(PageError::Column("parts")),
-            };
-            (part, *hashes.next().ok_or(PageError::Column("hashes"))?)
-        };
-        let header = Header {
-            suite: shape.suite,
-            class: shape.class,
-            kind: shape.kind,
-            tlp: shape.tlp,
-            flags: shape.flags,
-            mesh: log.mesh,
-            author: log.author,
-            circle: log.circle,
-            epoch: log.epoch,
-            seq,
-            prev,
-            time,
-            expires,
-            roster: shape.roster,
-            extension: shape.extension.to_vec(),
-            body_len: length,
-            body_hash,
-        };
-        if HASH {
-            header.check().map_err(|source| PageError::Header { seq, source })?;
+    for entry in form.records(log, page) {
+        let Entry { mut header, body, .. } = entry?;
+        header.prev = prev;
+        if let Part::Here(body) = &body {
+            header.body_hash = body_hash(body);
         }
-        let id = if HASH { header.id_with(&mut buffer) } else { RecordId::ZERO };
+        check(&header)?;
+        let id = header.id_with(&mut buffer);
         prev = id;
         entries.push(Entry { header, id, body });
     }
-    fits(hashes.next().is_none(), "hashes")?;
-    fits(body_at == page.len(), "bodies")?;
     Ok(Run { log, entries, signature: form.signature })
+}
+
+/// Shows the records of a page that was checked before, with their `ids`, one after the other and with nothing hashed,
+/// until one breaks off: the hashes of bodies that are here are left zero. For questions that do not read them.
+///
+/// # Errors
+/// [`PageError`], if it is no page of that many records all the same.
+pub fn outline(
+    log: LogKey,
+    page: &Bytes,
+    ids: &[[u8; 32]],
+    mut visit: impl FnMut(&Entry) -> ControlFlow<()>,
+) -> Result<(), PageError> {
+    // Bodies are counted apart from those of others who look at this page now: a count that two processors change makes
+    // each wait for the other.
+    let page = &Bytes::from_owner(page.clone());
+    let form: Form<'_> = codec::decode_again::<_, LIMIT>(bounded(page)?)?;
+    form.check()?;
+    fits(ids.len() == form.times.len(), "ids")?;
+    let mut prev = form.prev;
+    for (entry, id) in form.records(log, page).zip(ids) {
+        let mut entry = entry?;
+        entry.header.prev = prev;
+        check(&entry.header)?;
+        entry.id = RecordId(*id);
+        prev = entry.id;
+        if visit(&entry).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn bounded(page: &Bytes) -> Result<&[u8], InflateError> {
+    if page.len() > PAGE_MAX {
+        return Err(InflateError::TooLong { stated: page.len(), most: PAGE_MAX });
+    }
+    Ok(page)
+}
+
+fn fits(ok: bool, column: &'static str) -> Result<(), PageError> {
+    if ok { Ok(()) } else { Err(PageError::Column(column)) }
+}
+
+fn check(header: &Header) -> Result<(), PageError> {
+    header.check().map_err(|source| PageError::Header { seq: header.seq, source })
+}
+
+impl Form<'_> {
+    /// Whether the columns are of one length, and each says what it says once.
+    fn check(&self) -> Result<(), PageError> {
+        let count = self.times.len();
+        fits((1..=RECORDS_MAX).contains(&count), "times")?;
+        fits(self.ends.len() == count, "ends")?;
+        fits(self.lengths.len() == count, "lengths")?;
+        fits(self.seq >= 1 && self.seq <= u64::MAX / 2, "seq")?;
+        fits(!self.shapes.windows(2).any(|pair| pair[0].same(&pair[1])), "shapes")?;
+        fits(!self.parts.windows(2).any(|pair| pair[0].1 == pair[1].1), "parts")?;
+        fits(self.shapes.iter().all(|shape| shape.count > 0 && shape.version == VERSION), "shapes")?;
+        fits(
+            self.parts.iter().all(|&(count, code)| count > 0 && (code <= NOT_HELD || code >= GONE)),
+            "parts",
+        )?;
+        fits(self.shapes.iter().map(|shape| u64::from(shape.count)).sum::<u64>() == count as u64, "shapes")?;
+        fits(self.parts.iter().map(|part| u64::from(part.0)).sum::<u64>() == count as u64, "parts")?;
+        let absent = self.codes().filter(|code| *code != HERE).count();
+        fits(self.hashes.len() == absent, "hashes")?;
+        let here = self.lengths.iter().zip(self.codes()).filter(|(_, code)| *code == HERE);
+        fits(here.map(|(length, _)| u64::from(*length)).sum::<u64>() == self.bodies.len() as u64, "bodies")
+    }
+
+    /// The part code of every record.
+    fn codes(&self) -> impl Iterator<Item = u8> {
+        self.parts.iter().flat_map(|&(count, code)| (0..count).map(move |_| code))
+    }
+
+    /// The records of a page whose columns fit. Ids, every `prev`, and the hashes of bodies that are here are zero.
+    fn records<'p>(
+        &'p self,
+        log: LogKey,
+        page: &'p Bytes,
+    ) -> impl Iterator<Item = Result<Entry, PageError>> + 'p {
+        let shapes = self.shapes.iter().flat_map(|shape| (0..shape.count).map(move |_| shape));
+        let columns = self.times.iter().zip(&self.ends).zip(&self.lengths);
+        let mut hashes = self.hashes.iter();
+        let mut body_at = page.len() - self.bodies.len();
+        let mut time = 0u64;
+        let records = (self.seq..).zip(shapes).zip(self.codes()).zip(columns);
+        records.map(move |(((seq, shape), code), ((later, &end), &length))| {
+            time = time.checked_add(*later).ok_or(PageError::Column("times"))?;
+            let expires = match end {
+                0 => 0,
+                end => time.checked_add(end - 1).ok_or(PageError::Column("ends"))?,
+            };
+            let (body, body_hash) = if code == HERE {
+                let from = body_at;
+                body_at += length as usize;
+                (Part::Here(page.slice(from..body_at)), BodyHash::ZERO)
+            } else {
+                let part = match code {
+                    ASK => Part::Ask,
+                    WITHHELD => Part::Withheld,
+                    NOT_HELD => Part::NotHeld,
+                    code => Part::Gone(code.saturating_sub(GONE)),
+                };
+                (part, *hashes.next().ok_or(PageError::Column("hashes"))?)
+            };
+            let header = Header {
+                suite: shape.suite,
+                class: shape.class,
+                kind: shape.kind,
+                tlp: shape.tlp,
+                flags: shape.flags,
+                mesh: log.mesh,
+                author: log.author,
+                circle: log.circle,
+                epoch: log.epoch,
+                seq,
+                prev: RecordId::ZERO,
+                time,
+                expires,
+                roster: shape.roster,
+                extension: shape.extension.to_vec(),
+                body_len: length,
+                body_hash,
+            };
+            Ok(Entry { header, id: RecordId::ZERO, body })
+        })
+    }
 }
 
 /// Compresses a page, with its length first.

@@ -1,13 +1,15 @@
 //! Runs and pages as a hostile peer would send them, and their golden bytes.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::ops::ControlFlow;
+
 use tocsin_record::body::{self, Body, BodyRef, Report, report};
 use tocsin_record::id::{CircleId, MeshId, NodeKey};
 use tocsin_record::keys::Secret;
 use tocsin_record::marking::{Marking, Tlp};
 use tocsin_record::observable::Observable;
 use tocsin_record::run::{Draft, DraftError, SIGN_EVERY};
-use tocsin_record::{Bytes, LogKey, Part, Run, Tip, page};
+use tocsin_record::{Bytes, Entry, LogKey, Part, Run, Tip, page};
 
 fn log(secret: &Secret) -> LogKey {
     LogKey {
@@ -214,16 +216,28 @@ fn an_outline_is_the_page_without_what_is_computed() {
     let secret = Secret::from_seed(&[5; 32]);
     let run = Run::sign(&secret, log(&secret), Tip::default(), (1..=9).map(draft).collect()).unwrap();
     let page = Bytes::from(page::encode(&run));
-    let outline = page::outline(log(&secret), &page).unwrap();
-    assert_eq!(outline.len(), run.entries().len());
-    for (seen, entry) in outline.iter().zip(run.entries()) {
-        assert_eq!(seen.body, entry.body);
+    let ids: Vec<[u8; 32]> = run.entries().iter().map(|entry| entry.id.0).collect();
+    let mut expected = run.entries().iter();
+    page::outline(log(&secret), &page, &ids, |seen| {
+        let entry = expected.next().unwrap();
+        assert_eq!((&seen.body, seen.id), (&entry.body, entry.id));
         let mut header = entry.header.clone();
-        header.prev = tocsin_record::RecordId::ZERO;
         header.body_hash = tocsin_record::BodyHash::ZERO;
         assert_eq!(seen.header, header);
-    }
-    assert!(page::outline(log(&secret), &page.slice(..page.len() - 1)).is_err());
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert!(expected.next().is_none());
+    let mut seen = 0;
+    let mut third = |_: &Entry| {
+        seen += 1;
+        if seen == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    page::outline(log(&secret), &page, &ids, &mut third).unwrap();
+    assert_eq!(seen, 3);
+    let mut all = |_: &Entry| ControlFlow::Continue(());
+    assert!(page::outline(log(&secret), &page.slice(..page.len() - 1), &ids, &mut all).is_err());
+    assert!(page::outline(log(&secret), &page, &ids[1..], &mut all).is_err());
 }
 
 /// Every byte of a report changed in turn, and every way of cutting it: both ways of reading agree on all of them.

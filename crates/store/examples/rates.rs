@@ -172,7 +172,7 @@ fn main() {
     );
     let begin = cpu();
     sent = 0;
-    let mut tenth = Bodies::Where(&mut |place: RecordRef, _, _| !place.seq.is_multiple_of(10));
+    let mut tenth = Bodies::Where(&mut |place: RecordRef, _| !place.seq.is_multiple_of(10));
     for &log in &logs {
         sent += reader.runs(log, 1, usize::MAX, &mut tenth).expect("reads").len();
     }

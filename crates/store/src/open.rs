@@ -10,7 +10,7 @@ use std::thread;
 use bytes::Bytes;
 use tocsin_record::body::{self, Body};
 use tocsin_record::run::Entry;
-use tocsin_record::{Header, LogKey, MeshId, NodeKey, OrgId, codec};
+use tocsin_record::{Header, LogKey, MeshId, NodeKey, OrgId, Tip, codec};
 
 use crate::disk::DiskKv;
 use crate::error::StoreError;
@@ -18,7 +18,7 @@ use crate::keyfile::KeyFile;
 use crate::keys::{Keys, Kind};
 use crate::kv::{Fault, Kv};
 use crate::outcome::{BodyState, LOGS_MAX, LogNo, RecordRef, Spans, Stamped};
-use crate::pages::{self, Cache, Opened, Outline};
+use crate::pages::{self, Cache, Known, Loaded, Opened};
 use crate::slots::Slots;
 use crate::state::{Arrivals, Load, LogState, PageRef, State, Withdrawal};
 use crate::store::{LogRow, Shared, Staged, Store, missing, report_subject};
@@ -148,7 +148,7 @@ struct Scan<'a, S> {
 struct Entered {
     org: OrgId,
     log: LogNo,
-    entries: Vec<Entry>,
+    page: Known,
     spans: Spans,
     /// Bodies that came later than their headers.
     late: BTreeMap<u64, Bytes>,
@@ -156,14 +156,17 @@ struct Entered {
 
 impl Entered {
     fn show(&self, visit: &mut (dyn FnMut(Found<'_>) + Send)) {
-        for entry in &self.entries {
+        let shown = self.page.each(|entry| {
             let seq = entry.header.seq;
-            let Some(stamped) = self.spans.get(seq) else { continue };
-            let body = entry.body().or_else(|| self.late.get(&seq));
-            let body = body.filter(|_| stamped.outcome.body == BodyState::Here);
-            let place = RecordRef { log: self.log, seq };
-            visit(Found { place, org: self.org, header: &entry.header, body, stamped });
-        }
+            if let Some(stamped) = self.spans.get(seq) {
+                let body = entry.body().or_else(|| self.late.get(&seq));
+                let body = body.filter(|_| stamped.outcome.body == BodyState::Here);
+                let place = RecordRef { log: self.log, seq };
+                visit(Found { place, org: self.org, header: &entry.header, body, stamped });
+            }
+            ControlFlow::Continue(())
+        });
+        debug_assert!(shown.is_ok(), "a page that was entered reads");
     }
 }
 
@@ -297,11 +300,11 @@ impl<S: Slots> Scan<'_, S> {
     fn pages<K: Kv>(&mut self, kv: &K, visit: Visit<'_>) -> Result<(), StoreError> {
         let log_keys: Vec<LogKey> = self.state.logs.iter().map(|log| log.key).collect();
         let (slots, keys) = (self.slots, self.keys);
-        let read = |key: &[u8], value: &[u8]| -> Result<(LogNo, u64, Outline), StoreError> {
+        let read = |key: &[u8], value: &[u8]| -> Result<(LogNo, u64, Loaded<Known>), StoreError> {
             let (log, first) = Keys::parse_at(key).ok_or_else(bad_key)?;
             let log_key = *log_keys.get(log.0 as usize).ok_or_else(bad_key)?;
             match pages::outline(slots, log_key, (log, first), key, value)? {
-                Opened::Is(outline) => Ok((log, first, outline)),
+                Opened::Is(page) => Ok((log, first, page)),
                 Opened::Locked => Err(missing(log, first)),
             }
         };
@@ -324,7 +327,7 @@ impl<S: Slots> Scan<'_, S> {
             let visitor = scope.spawn(move || shown.iter().for_each(|page| page.show(visit)));
             let mut entered = Ok(());
             for page in &pages {
-                match page.and_then(|(log, first, outline)| self.page(log, first, outline)) {
+                match page.and_then(|(log, first, page)| self.page(log, first, page)) {
                     // Who watches is gone only by a panic, which is passed on below.
                     Ok(page) => drop(show.send(page)),
                     Err(error) => {
@@ -342,25 +345,20 @@ impl<S: Slots> Scan<'_, S> {
         })
     }
 
-    fn page(&mut self, log: LogNo, first: u64, outline: Outline) -> Result<Entered, StoreError> {
+    fn page(&mut self, log: LogNo, first: u64, loaded: Loaded<Known>) -> Result<Entered, StoreError> {
         let (org, before) = {
             let state = self.state.log(log).ok_or_else(bad_key)?;
             (state.org, state.tip)
         };
-        let Outline { entries, head, notes } = outline;
-        let breaks = || Fault::Damaged(format!("log {} breaks at {first}", log.0));
-        let (Some(begin), Some(end)) = (entries.first(), entries.last()) else { return Err(breaks().into()) };
-        if begin.header.seq != first || first != before.seq + 1 || begin.header.prev != before.id {
-            return Err(breaks().into());
-        }
-        let tip = end.header.tip(end.id);
+        let Loaded { page, head, notes } = loaded;
         let mut spans = Spans::default();
         let changed = self.notes.remove(&(log, first));
-        let notes = changed.as_deref().unwrap_or(&notes);
-        if spans.decode_into(first, notes)? != entries.len() as u64 {
+        let judged = spans.decode_into(first, changed.as_deref().unwrap_or(&notes))?;
+        let (tip, bodies, late) = self.records(org, log, before, &page, &spans)?;
+        let last = tip.seq;
+        if first != before.seq + 1 || judged != last - before.seq {
             return Err(Fault::Damaged(format!("judgements of log {} at {first}", log.0)).into());
         }
-        let last = tip.seq;
         for (from, count, stamped) in spans.within(first, last) {
             let place = RecordRef { log, seq: from };
             if let Some(state) = self.state.log_mut(log) {
@@ -374,8 +372,7 @@ impl<S: Slots> Scan<'_, S> {
         let tail = head.form.is_tail();
         self.used.insert(head.slot);
         if let Some(state) = self.state.log_mut(log) {
-            let bodies: usize = entries.iter().filter_map(Entry::body).map(Bytes::len).sum();
-            let raw = bodies + entries.len() * 32;
+            let raw = bodies + judged as usize * 32;
             let Head { slot, nonce, .. } = head;
             let page = PageRef { last, slot, nonce, raw: raw as u32, tail, noted: changed.is_some() };
             state.pages.insert(first, page);
@@ -389,18 +386,42 @@ impl<S: Slots> Scan<'_, S> {
                 state.tail_raw += raw;
             }
         }
-        let mut late = BTreeMap::new();
-        for entry in &entries {
-            let place = RecordRef { log, seq: entry.header.seq };
-            self.state.load_id(&mut self.load, &entry.id, place);
-            if let Some(stamped) = spans.get(place.seq) {
-                self.record(org, place, entry, stamped, &mut late)?;
-            }
-        }
         if self.load.is_full() {
             self.state.take(&mut self.load);
         }
-        Ok(Entered { org, log, entries, spans, late })
+        Ok(Entered { org, log, page, spans, late })
+    }
+
+    /// Enters the records of a page, which follow `before`. Returns the log's end, the bytes of bodies in the page, and
+    /// the bodies that came later.
+    fn records(
+        &mut self,
+        org: OrgId,
+        log: LogNo,
+        before: Tip,
+        page: &Known,
+        spans: &Spans,
+    ) -> Result<(Tip, usize, BTreeMap<u64, Bytes>), StoreError> {
+        let (mut tip, mut bodies, mut late) = (before, 0, BTreeMap::new());
+        let mut entered = Ok(());
+        let read = page.each(|entry| {
+            let header = &entry.header;
+            if header.seq != tip.seq + 1 || header.prev != tip.id {
+                entered = Err(Fault::Damaged(format!("log {} breaks at {}", log.0, header.seq)).into());
+                return ControlFlow::Break(());
+            }
+            tip = header.tip(entry.id);
+            bodies += entry.body().map_or(0, Bytes::len);
+            let place = RecordRef { log, seq: header.seq };
+            self.state.load_id(&mut self.load, &entry.id, place);
+            if let Some(stamped) = spans.get(place.seq) {
+                entered = self.record(org, place, entry, stamped, &mut late);
+            }
+            if entered.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        entered?;
+        read.map_err(|source| StoreError::Page { log: log.0, seq: tip.seq + 1, source })?;
+        Ok((tip, bodies, late))
     }
 
     fn record(

@@ -9,11 +9,12 @@
 //! reading one record nothing but its body. Pages of a tail, which are small and few, rest without.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tocsin_record::page::PageError;
-use tocsin_record::{Entry, LogKey, Part, RecordId, Run, page};
+use tocsin_record::{Entry, LogKey, Part, Run, page};
 
 use crate::error::StoreError;
 use crate::kv::Fault;
@@ -29,25 +30,56 @@ const ENTRY_BYTES: usize = 400;
 /// What names a page's content: no other content is ever sealed with this nonce.
 pub(crate) type Nonce = [u8; 24];
 
-/// What is kept of a page.
+/// A page that was read.
 #[derive(Clone, Debug)]
 pub(crate) enum Known {
     /// All of it.
     Run(Arc<Run>),
-    /// Its [`Outline`].
-    Outline(Arc<Vec<Entry>>),
+    /// With nothing hashed: the hashes of bodies that are here are zero.
+    Outline(Outline),
+}
+
+/// A page that was checked when it was stored, and its ids.
+#[derive(Clone, Debug)]
+pub(crate) struct Outline {
+    log: LogKey,
+    ids: Arc<[[u8; 32]]>,
+    page: Bytes,
 }
 
 impl Known {
-    pub fn entries(&self) -> &[Entry] {
+    /// Shows its records, until one breaks off.
+    pub fn each(&self, mut visit: impl FnMut(&Entry) -> ControlFlow<()>) -> Result<(), PageError> {
         match self {
-            Self::Run(run) => run.entries(),
-            Self::Outline(entries) => entries,
+            Self::Run(run) => drop(run.entries().iter().try_for_each(visit)),
+            Self::Outline(Outline { log, ids, page }) => page::outline(*log, page, ids, &mut visit)?,
         }
+        Ok(())
+    }
+
+    /// The record of this number.
+    pub fn entry(&self, seq: u64) -> Result<Option<Entry>, PageError> {
+        let mut found = None;
+        self.each(|entry| {
+            if entry.header.seq == seq {
+                found = Some(entry.clone());
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
     }
 
     pub fn into_run(self) -> Option<Arc<Run>> {
         if let Self::Run(run) = self { Some(run) } else { None }
+    }
+
+    /// Bytes of memory that it takes.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Run(run) => run.body_bytes() + run.entries().len() * ENTRY_BYTES,
+            Self::Outline(outline) => outline.page.len() + outline.ids.len() * 32,
+        }
     }
 }
 
@@ -89,8 +121,7 @@ impl Cache {
     }
 
     pub fn put(&self, nonce: Nonce, page: Known) {
-        let bodies: usize = page.entries().iter().filter_map(Entry::body).map(Bytes::len).sum();
-        let bytes = bodies + page.entries().len() * ENTRY_BYTES;
+        let bytes = page.bytes();
         let mut kept = self.kept();
         kept.turn += 1;
         let turn = kept.turn;
@@ -112,17 +143,9 @@ impl Cache {
     }
 }
 
-/// A page that was read.
-pub(crate) struct Loaded {
-    pub run: Run,
-    pub head: Head,
-    pub notes: Vec<u8>,
-}
-
-/// A page that was read and not hashed.
-pub(crate) struct Outline {
-    /// As they are but for the hashes of bodies that are here, which may be zero.
-    pub entries: Vec<Entry>,
+/// A page that was read, with what stood before it.
+pub(crate) struct Loaded<T> {
+    pub page: T,
     pub head: Head,
     pub notes: Vec<u8>,
 }
@@ -172,7 +195,7 @@ pub(crate) fn load<S: Slots>(
     place: (LogNo, u64),
     kv_key: &[u8],
     value: &[u8],
-) -> Result<Opened<Loaded>, StoreError> {
+) -> Result<Opened<Loaded<Run>>, StoreError> {
     let sealed = vault::parse(value)?;
     let (head, notes) = (sealed.head, sealed.notes.to_vec());
     let Some(plain) = vault::unseal(slots, kv_key, &sealed)?.map(Bytes::from) else {
@@ -192,7 +215,7 @@ pub(crate) fn load<S: Slots>(
     if ids.is_some_and(|ids| !run.entries().iter().map(|entry| &entry.id.0).eq(ids)) {
         return Err(other_ids());
     }
-    Ok(Opened::Is(Loaded { run, head, notes }))
+    Ok(Opened::Is(Loaded { page: run, head, notes }))
 }
 
 /// As [`load`], with nothing hashed where the ids rest beside the page.
@@ -202,12 +225,12 @@ pub(crate) fn outline<S: Slots>(
     place: (LogNo, u64),
     kv_key: &[u8],
     value: &[u8],
-) -> Result<Opened<Outline>, StoreError> {
+) -> Result<Opened<Loaded<Known>>, StoreError> {
     let sealed = vault::parse(value)?;
     if sealed.head.form != Form::Page {
         let loaded = load(slots, log_key, place, kv_key, value)?;
-        return Ok(loaded.map(|Loaded { run, head, notes }| Outline {
-            entries: run.into_entries(),
+        return Ok(loaded.map(|Loaded { page, head, notes }| Loaded {
+            page: Known::Run(Arc::new(page)),
             head,
             notes,
         }));
@@ -216,21 +239,21 @@ pub(crate) fn outline<S: Slots>(
     let Some(plain) = vault::unseal(slots, kv_key, &sealed)?.map(Bytes::from) else {
         return Ok(Opened::Locked);
     };
-    let damaged = |source| StoreError::Page { log: place.0.0, seq: place.1, source };
     let (ids, packed) = apart(&plain)?;
-    let mut entries = page::outline(log_key, &page::unpack(&packed).map_err(damaged)?).map_err(damaged)?;
-    if entries.len() != ids.len() {
-        return Err(other_ids());
+    let damaged = |source| StoreError::Page { log: place.0.0, seq: place.1, source };
+    let page = page::unpack(&packed).map_err(damaged)?;
+    let page = Known::Outline(Outline { log: log_key, ids: ids.into(), page });
+    Ok(Opened::Is(Loaded { page, head, notes }))
+}
+
+/// The page in `value` as it goes on the wire, with its ids, without reading it: see [`apart`]. Locked if it is the
+/// page of a tail, which the caller knew it was not: then it was replaced.
+pub(crate) fn resting<S: Slots>(slots: &S, kv_key: &[u8], value: &[u8]) -> Result<Opened<Bytes>, StoreError> {
+    let sealed = vault::parse(value)?;
+    if sealed.head.form != Form::Page {
+        return Ok(Opened::Locked);
     }
-    let mut before = entries.first().map_or(RecordId::ZERO, |entry| entry.header.prev);
-    for (entry, id) in entries.iter_mut().zip(ids) {
-        entry.header.prev = before;
-        entry.id = RecordId(*id);
-        before = entry.id;
-        let seq = entry.header.seq;
-        entry.header.check().map_err(|source| damaged(PageError::Header { seq, source }))?;
-    }
-    Ok(Opened::Is(Outline { entries, head, notes }))
+    Ok(vault::unseal(slots, kv_key, &sealed)?.map_or(Opened::Locked, |plain| Opened::Is(plain.into())))
 }
 
 fn other_ids() -> StoreError {
@@ -239,20 +262,6 @@ fn other_ids() -> StoreError {
 
 fn no_page() -> StoreError {
     Fault::Damaged("a body stands where a page should".into()).into()
-}
-
-/// The packed page in `value`, as it goes on the wire, without reading it.
-pub(crate) fn packed<S: Slots>(slots: &S, kv_key: &[u8], value: &[u8]) -> Result<Opened<Bytes>, StoreError> {
-    let sealed = vault::parse(value)?;
-    let Some(plain) = vault::unseal(slots, kv_key, &sealed)?.map(Bytes::from) else {
-        return Ok(Opened::Locked);
-    };
-    Ok(Opened::Is(match sealed.head.form {
-        Form::TailRaw => page::pack(&plain).into(),
-        Form::TailPacked => plain,
-        Form::Page => apart(&plain)?.1,
-        Form::Body => return Err(no_page()),
-    }))
 }
 
 /// What a stored page has to say of a body that is in this state, if it is something else than it says. Of a body that
@@ -295,7 +304,11 @@ mod tests {
         let sealed = |plain: &[u8]| vault::seal(kv_key, 0, &slot_key, Form::Page, [9; 24], &[], plain);
         let place = (LogNo(0), 1);
         let loads = |plain: &[u8]| load(&slots, *run.log(), place, kv_key, &sealed(plain)).map(drop);
-        let outlines = |plain: &[u8]| outline(&slots, *run.log(), place, kv_key, &sealed(plain)).map(drop);
+        let outlines = |plain: &[u8]| {
+            let outline = outline(&slots, *run.log(), place, kv_key, &sealed(plain)).unwrap();
+            let Opened::Is(Loaded { page, .. }) = outline else { panic!("the key is there") };
+            page.entry(50).map(drop)
+        };
         assert!(loads(&whole).is_ok() && outlines(&whole).is_ok());
         let mut other = whole.clone();
         other[4 + 50 * 32] ^= 1;
@@ -304,6 +317,6 @@ mod tests {
         let mut fewer = 99u32.to_be_bytes().to_vec();
         fewer.extend_from_slice(&whole[4..4 + 99 * 32]);
         fewer.extend_from_slice(&whole[4 + 100 * 32..]);
-        assert!(loads(&fewer).unwrap_err().is_damage() && outlines(&fewer).unwrap_err().is_damage());
+        assert!(loads(&fewer).unwrap_err().is_damage() && outlines(&fewer).is_err());
     }
 }

@@ -236,12 +236,10 @@ impl<K: Kv, S: Slots> Reader<K, S> {
             };
             (log.org, matches!(log.standing, Standing::Forked { at } if place.seq >= at))
         };
-        let entries = page.entries();
-        let offset = entries.first().and_then(|first| usize::try_from(place.seq - first.header.seq).ok());
-        let Some(entry) = offset.and_then(|offset| entries.get(offset)) else {
+        let damaged = |source| StoreError::Page { log: place.log.0, seq: place.seq, source };
+        let Some(mut entry) = page.entry(place.seq).map_err(damaged)? else {
             return Ok(None);
         };
-        let mut entry = entry.clone();
         if entry.header.body_hash == BodyHash::ZERO
             && let Some(body) = entry.body()
         {
@@ -430,19 +428,17 @@ impl<K: Kv, S: Slots> Reader<K, S> {
     pub(crate) fn page(&self, place: RecordRef) -> Result<Option<(Arc<Run>, PageRef)>, StoreError> {
         self.read_page(place, Known::into_run, |slots, log_key, place, key, value| {
             Ok(pages::load(slots, log_key, place, key, value)?.map(|loaded| {
-                let run = Arc::new(loaded.run);
+                let run = Arc::new(loaded.page);
                 (loaded.head.nonce, Known::Run(Arc::clone(&run)), run)
             }))
         })
     }
 
-    /// The records of the page that holds one, with nothing hashed: see [`pages::Outline`].
+    /// Reads the page that holds a record, with nothing hashed.
     fn outline(&self, place: RecordRef) -> Result<Option<(Known, PageRef)>, StoreError> {
         self.read_page(place, Some, |slots, log_key, place, key, value| {
-            Ok(pages::outline(slots, log_key, place, key, value)?.map(|outline| {
-                let known = Known::Outline(Arc::new(outline.entries));
-                (outline.head.nonce, known.clone(), known)
-            }))
+            let outline = pages::outline(slots, log_key, place, key, value)?;
+            Ok(outline.map(|outline| (outline.head.nonce, outline.page.clone(), outline.page)))
         })
     }
 

@@ -338,7 +338,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         let value = self.staged_get(&key)?.ok_or_else(|| missing(log, first))?;
         match pages::load(shared.slots.as_ref(), log_key, (log, first), &key, &value)? {
             Opened::Is(loaded) => {
-                let run = Arc::new(loaded.run);
+                let run = Arc::new(loaded.page);
                 shared.cache.put(loaded.head.nonce, Known::Run(Arc::clone(&run)));
                 Ok(run)
             }

@@ -1,5 +1,6 @@
 //! What goes to peers: stored pages as they are where they may go so, else rebuilt.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,8 +27,8 @@ pub enum Bodies<'a> {
     /// None: headers only.
     None,
     /// Those that the peer may have; the others are marked as withheld. The predicate may read of an entry what its
-    /// author wrote, not its id, `prev` and body hash, which may be zero.
-    Where(&'a mut dyn FnMut(RecordRef, &Entry, &Outcome) -> bool),
+    /// author wrote, not the hash of its body, which may be zero.
+    Where(&'a mut dyn FnMut(RecordRef, &Entry) -> bool),
 }
 
 /// A run as it goes on the wire.
@@ -131,11 +132,12 @@ impl<K: Kv, S: Slots> Reader<K, S> {
                 return Ok(self.page(place)?.map(|(loaded, page)| (Fetched::Loaded(loaded), page)));
             }
             let key = self.shared.keys.at(Kind::Page, place.log, first);
-            let packed = match self.shared.kv.get(&key)? {
-                Some(value) => pages::packed(self.shared.slots.as_ref(), &key, &value)?,
+            let resting = match self.shared.kv.get(&key)? {
+                Some(value) => pages::resting(self.shared.slots.as_ref(), &key, &value)?,
                 None => Opened::Locked,
             };
-            if let Opened::Is(packed) = packed {
+            if let Opened::Is(plain) = resting {
+                let (ids, packed) = pages::apart(&plain)?;
                 let Bodies::Where(allowed) = bodies else {
                     return Ok(Some((Fetched::Packed(packed), page)));
                 };
@@ -146,11 +148,17 @@ impl<K: Kv, S: Slots> Reader<K, S> {
                 // page has to be written anew.
                 let damaged = |source| StoreError::Page { log: place.log.0, seq: first, source };
                 let raw = page::unpack(&packed).map_err(damaged)?;
-                let may = |entry: &Entry| {
-                    let place = RecordRef { seq: entry.header.seq, ..place };
-                    self.outcome(place).is_some_and(|stamped| allowed(place, entry, &stamped.outcome))
-                };
-                if page::outline(log_key, &raw).map_err(damaged)?.iter().all(may) {
+                let mut whole = true;
+                page::outline(log_key, &raw, ids, |entry| {
+                    whole = match entry.body {
+                        Part::Here(_) => allowed(RecordRef { seq: entry.header.seq, ..place }, entry),
+                        Part::Gone(_) => true,
+                        Part::Ask | Part::Withheld | Part::NotHeld => false,
+                    };
+                    if whole { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                })
+                .map_err(damaged)?;
+                if whole {
                     return Ok(Some((Fetched::Packed(packed), page)));
                 }
                 let run = page::decode(log_key, &raw).map_err(damaged)?;
@@ -192,7 +200,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
             parts.push(match outcome {
                 Some(Outcome { body: BodyState::Gone(reason), .. }) => Part::Gone(reason),
                 Some(outcome) if outcome.body == BodyState::Here && outcome.verdict == Verdict::Accepted => {
-                    self.permitted_body(place, entry, &outcome, bodies)?
+                    self.permitted_body(place, entry, bodies)?
                 }
                 _ => Part::NotHeld,
             });
@@ -207,7 +215,6 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         &self,
         place: RecordRef,
         entry: &Entry,
-        outcome: &Outcome,
         bodies: &mut Bodies<'_>,
     ) -> Result<Part, StoreError> {
         if matches!(bodies, Bodies::None) {
@@ -224,7 +231,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         let may = match bodies {
             Bodies::All => true,
             Bodies::None => false,
-            Bodies::Where(allowed) => allowed(place, entry, outcome),
+            Bodies::Where(allowed) => allowed(place, entry),
         };
         Ok(if may { entry.body.clone() } else { Part::Withheld })
     }

@@ -2,7 +2,7 @@
 
 use tocsin_policy::{BodyView, RecordFacts};
 use tocsin_protocol::Directory;
-use tocsin_protocol::judge::{author_facts, body_view, header_facts};
+use tocsin_protocol::judge::{LogFacts, body_view};
 use tocsin_record::body::report::{Indicator, PATTERNS, Report};
 use tocsin_record::body::{self, Body};
 use tocsin_record::marking::{Flags, Tlp};
@@ -58,9 +58,9 @@ pub(super) fn with_facts<T>(
     ask: impl FnOnce(&RecordFacts<'_>) -> T,
 ) -> T {
     let header = &stored.entry.header;
-    let author = author_facts(directory, header);
+    let log = LogFacts::of(directory, header.author, header.circle);
     ask(&RecordFacts {
-        header: header_facts(directory, &author, header, now),
+        header: log.header(header, now),
         body: body.map(BodyView::facts),
         disputed: stored.disputed,
     })
@@ -359,11 +359,7 @@ pub(super) fn with_draft<T>(
         body_len: 0,
         body_hash: tocsin_record::BodyHash::ZERO,
     };
-    let org = author_facts(directory, &header);
+    let log = LogFacts::of(directory, author, circle);
     let view = body_view(body);
-    ask(&RecordFacts {
-        header: header_facts(directory, &org, &header, now),
-        body: Some(view.facts()),
-        disputed: false,
-    })
+    ask(&RecordFacts { header: log.header(&header, now), body: Some(view.facts()), disputed: false })
 }
