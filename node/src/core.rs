@@ -183,11 +183,11 @@ pub fn run(
     let mut turn = Turn::default();
     let mut next_tick = clock::monotonic_ms();
     let mut idle_work = true;
+    let mut out = Output::default();
     loop {
         let wait = if idle_work || mesh.is_busy() { Duration::ZERO } else { TICK };
         let first = if turn.inputs.is_empty() { next(&mut inboxes, wait, runtime) } else { None };
         let took = turn.take(first, &mut inboxes);
-        let mut out = Output::default();
         for (input, credit) in turn.inputs.drain(..) {
             trace!(?input, "handle");
             mesh.handle(now(), input, &mut out)?;
@@ -198,10 +198,11 @@ pub fn run(
             next_tick = mono + u64::try_from(TICK.as_millis()).unwrap_or(25);
             mesh.handle(now(), Input::Tick, &mut out)?;
         }
-        let effects = mesh.commit(now(), &mut out)?;
-        for effect in effects {
+        let mut effects = mesh.commit(now(), &mut out)?;
+        for effect in effects.drain(..) {
             turn.release(effect, mesh.directory(), core, net, peers);
         }
+        out.reuse(effects);
         for look in turn.looks.drain(..) {
             look(&mesh);
         }

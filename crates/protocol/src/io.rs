@@ -231,6 +231,9 @@ pub enum Event {
     },
 }
 
+/// Effects for which room is kept between commits.
+const EFFECTS_KEPT: usize = 8_192;
+
 /// Effects that wait for the commit. Only [`crate::Mesh::commit`] takes them out.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -240,5 +243,14 @@ pub struct Output {
 impl Output {
     pub(crate) fn push(&mut self, effect: Effect) {
         self.staged.push(effect);
+    }
+
+    /// Takes the room of effects that were released for those to come.
+    pub fn reuse(&mut self, mut released: Vec<Effect>) {
+        released.clear();
+        if self.staged.is_empty() {
+            released.shrink_to(EFFECTS_KEPT);
+            self.staged = released;
+        }
     }
 }

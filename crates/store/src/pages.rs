@@ -28,7 +28,7 @@ const CACHE_BYTES: usize = 16 << 20;
 const ENTRY_BYTES: usize = 400;
 
 /// What names a page's content: no other content is ever sealed with this nonce.
-pub(crate) type Nonce = [u8; 24];
+pub(crate) type Nonce = [u8; 12];
 
 /// A page that was read.
 #[derive(Clone, Debug)]
@@ -301,7 +301,7 @@ mod tests {
         let whole = at_rest(&run, &page::pack(&page::encode(&run)));
         let (slots, kv_key, slot_key) = (FaultySlots::new(1), b"a place", [5; 32]);
         slots.overwrite(0, &slot_key).unwrap();
-        let sealed = |plain: &[u8]| vault::seal(kv_key, 0, &slot_key, Form::Page, [9; 24], &[], plain);
+        let sealed = |plain: &[u8]| vault::seal(kv_key, 0, &slot_key, Form::Page, [9; 12], &[], plain);
         let place = (LogNo(0), 1);
         let loads = |plain: &[u8]| load(&slots, *run.log(), place, kv_key, &sealed(plain)).map(drop);
         let outlines = |plain: &[u8]| {
