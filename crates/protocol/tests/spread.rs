@@ -5,12 +5,15 @@
 #[expect(dead_code, reason = "the other tests use all of it")]
 mod world;
 
+use tocsin_policy::CircleKind;
+use tocsin_protocol::judge::LogFacts;
+use tocsin_protocol::message::{BodyRef, BodyStatus, Message};
 use tocsin_protocol::{Effect, Event, Input, message};
 use tocsin_record::body::Body;
 use tocsin_record::body::report::Subject;
 use tocsin_record::keys::Secret;
 use tocsin_record::run::Draft;
-use tocsin_record::{CircleId, LogKey, Run, Tip};
+use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, Run, Tip};
 use tocsin_store::{BodyState, Verdict};
 use world::{World, report};
 
@@ -205,6 +208,49 @@ fn an_author_that_says_two_things_is_stopped_everywhere() {
         let info = infos.iter().find(|info| info.key == log).unwrap();
         assert_eq!(info.standing, tocsin_store::Standing::Forked { at: 2 });
     }
+    // What stands before the fork is given to who asks for it, what was accepted behind it is not.
+    let bodies: Vec<BodyStatus> = (1..=2).map(|seq| body_of(&mut world, 1, a, seq)).collect();
+    assert!(matches!(bodies[0], BodyStatus::Here(_)) && bodies[1] == BodyStatus::Withheld, "{bodies:?}");
+}
+
+/// What a node answers on a link whose log 0 was named, when it is asked for a body.
+fn body_of(world: &mut World, node: usize, link: u64, seq: u64) -> BodyStatus {
+    let ask = message::encode(&vec![Message::WantBodies(vec![BodyRef { log: 0, seq }])]);
+    let frame = message::decode(world.mesh(), &ask).unwrap();
+    let effects = world.feed(node, Input::Received { link, frame });
+    let frames = effects.iter().filter_map(|effect| match effect {
+        Effect::Send { frame, .. } => Some(message::decode(world.mesh(), frame).unwrap().messages),
+        _ => None,
+    });
+    let mut bodies = frames.flatten().filter_map(|message| match message {
+        Message::Bodies(bodies) => Some(bodies),
+        _ => None,
+    });
+    bodies.next().unwrap().remove(0).status
+}
+
+#[test]
+fn policy_sees_who_wrote_a_log_and_where() {
+    let mut world = World::new(2, OPEN);
+    world.connect_all();
+    let id = world.publish(0, report(1, 1, "192.0.2.1"));
+    world.settle();
+    let header = world.stored(1, &id).unwrap().entry.header;
+    let directory = world.nodes[1].mesh.directory();
+    let (author, org) = (header.author, directory.org_of(header.author).unwrap());
+    let own = CircleId::own(world.mesh(), org);
+    let others = CircleId::own(world.mesh(), OrgId([9; 32]));
+    let seen = |author, circle| {
+        let log = LogFacts::of(directory, author, circle);
+        let facts = log.header(&header, 7);
+        assert_eq!((facts.kind, facts.time_ms, facts.now_ms), (header.kind, header.time, 7));
+        (facts.author.name.to_owned(), facts.circle.kind, facts.circle.name.to_owned())
+    };
+    assert_eq!(seen(author, header.circle), ("org0".into(), CircleKind::Mesh, "mesh".into()));
+    assert_eq!(seen(author, own), ("org0".into(), CircleKind::Own, "own".into()));
+    assert_eq!(seen(author, others), ("org0".into(), CircleKind::Other, String::new()));
+    // Of who is not in the mesh nothing is known.
+    assert_eq!(seen(NodeKey([9; 32]), header.circle).0, "");
 }
 
 #[test]

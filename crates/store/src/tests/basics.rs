@@ -198,6 +198,48 @@ fn bodies_that_come_later_and_bodies_that_may_not_leave() {
 }
 
 #[test]
+fn a_whole_page_leaves_as_it_is_only_where_every_body_may() {
+    let mut disk = Disk::new(9);
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    let run = author.long(400, &"z".repeat(600));
+    let packed = page::pack(&page::encode(&run));
+    let log = store.open_log(&author.log, author.org).unwrap();
+    store.append(log, &run, Some(&packed), &vec![accepted(1); 400]).unwrap();
+    store.commit().unwrap();
+    let reader = store.reader();
+    let sent = |bodies: &mut Bodies<'_>| reader.runs(log, 1, 1, bodies).unwrap().remove(0).packed;
+    let parts = |packed: &Bytes| {
+        let run = page::decode(author.log, &page::unpack(packed).unwrap()).unwrap().verify().unwrap();
+        run.entries().iter().map(|entry| entry.body.clone()).collect::<Vec<_>>()
+    };
+    use tocsin_record::Part::*;
+    let mut asked = Vec::new();
+    let all = sent(&mut Bodies::Where(&mut |place, entry| {
+        assert_eq!(entry.body(), run.entries()[asked.len()].body());
+        asked.push(place.seq);
+        true
+    }));
+    assert_eq!((all, asked), (packed.into(), (1..=400).collect()));
+    for kept in [1, 200, 400] {
+        let sent = parts(&sent(&mut Bodies::Where(&mut |place, _| place.seq != kept)));
+        for (seq, part) in (1..).zip(&sent) {
+            assert_eq!(*part == Withheld, seq == kept, "{seq} where {kept} may not leave: {part:?}");
+        }
+    }
+    // What was erased is not asked for, and needs no other page.
+    assert!(store.erase(at(7), 1).unwrap());
+    store.commit().unwrap();
+    let mut asked = 0;
+    let some = sent(&mut Bodies::Where(&mut |place, _| {
+        asked += 1;
+        place.seq != 7
+    }));
+    assert_eq!((asked, &parts(&some)[6]), (399, &Gone(1)));
+    assert_eq!(some, sent(&mut Bodies::All));
+}
+
+#[test]
 fn tails_are_joined_on_the_wire() {
     let mut disk = Disk::new(6);
     let mut store = disk.open();
