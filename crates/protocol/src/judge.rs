@@ -74,18 +74,31 @@ pub fn org_facts(directory: &Directory, org: OrgId) -> Org<'_> {
     )
 }
 
-/// A body as policy sees it, with the strictest TLP of the objects that it keeps.
+/// A body as policy sees it when it judges it: with the strictest TLP of the originals that it keeps, which are
+/// decompressed for that.
 #[must_use]
-pub fn body_view(body: &Body) -> BodyView<'_> {
+pub fn new_body_view(body: &Body) -> BodyView<'_> {
     let inside = if let Body::Report(report) = body { report.borrowed().strictest_original() } else { None };
     BodyView::of(body, inside)
+}
+
+/// As [`new_body_view`], of a body that was read in place.
+#[must_use]
+pub fn new_body_ref_view<'a>(body: &'a BodyRef<'a>) -> BodyView<'a> {
+    let inside = if let BodyRef::Report(report) = body { report.strictest_original() } else { None };
+    BodyView::of_ref(body, inside)
+}
+
+/// A body as policy sees it later. Its originals are no stricter than its marking, or it would not have been kept.
+#[must_use]
+pub fn body_view(body: &Body) -> BodyView<'_> {
+    BodyView::of(body, None)
 }
 
 /// As [`body_view`], of a body that was read in place.
 #[must_use]
 pub fn body_ref_view<'a>(body: &'a BodyRef<'a>) -> BodyView<'a> {
-    let inside = if let BodyRef::Report(report) = body { report.strictest_original() } else { None };
-    BodyView::of_ref(body, inside)
+    BodyView::of_ref(body, None)
 }
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
@@ -126,7 +139,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         })
     }
 
-    /// `forward`: own records too. Only a body that reads was kept, so one that does not is not here.
+    /// `forward`, of what is carried: own records too. Only a body that reads was kept, so one that does not is not here.
     pub(crate) fn forward_allowed(&mut self, way: &Way<'_>, entry: &Entry) -> Decision {
         let body = entry.body().and_then(|body| BodyRef::read_again(&entry.header, body).ok());
         let view = body.as_ref().map(body_ref_view);

@@ -9,7 +9,7 @@ use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, RecordId};
 use tocsin_store::{Counts, Kv, LogInfo, LogNo, Slots, Standing, StoreError, Stored, Verdict};
 
 use crate::io::LinkId;
-use crate::judge::{LogFacts, body_view, org_facts};
+use crate::judge::{LogFacts, new_body_view, org_facts};
 use crate::mesh::Mesh;
 
 /// The state of a node at one moment.
@@ -311,7 +311,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let header = &stored.entry.header;
         let log = LogFacts::of(&self.directory, header.author, header.circle);
         let body = stored.entry.body().and_then(|body| Body::read(header, body).ok());
-        let view = body.as_ref().map(body_view);
+        let view = body.as_ref().map(new_body_view);
         let facts = RecordFacts {
             header: log.header(header, self.now.wall),
             body: view.as_ref().map(tocsin_policy::BodyView::facts),

@@ -17,7 +17,7 @@ use tocsin_record::{CircleId, Entry, Header, LogKey, NodeKey, Part, Run, codec};
 use tocsin_store::{Kv, LogInfo, LogNo, Slots, Standing, StoreError};
 
 use crate::io::{Done, Output, RequestError, Ticket};
-use crate::judge::{LogFacts, body_view};
+use crate::judge::{LogFacts, new_body_view};
 use crate::mesh::{Mesh, meta};
 
 /// Most bodies that wait for the next commit.
@@ -212,7 +212,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         BodyRef::read(&entry.header, &draft.body).map_err(|error| RequestError::Draft(error.to_string()))?;
         let directory = Arc::clone(&self.directory);
         let facts = LogFacts::of(&directory, self.node, circle);
-        let judgement = self.judge(&facts, &entry.header, &body_view(body));
+        let judgement = self.judge(&facts, &entry.header, &new_body_view(body));
         if judgement.verdict == PolicyVerdict::Refuse {
             let rule = self.decisions.rule_name(judgement.rule).to_owned();
             return Err(RequestError::Guardrail(rule));

@@ -83,6 +83,42 @@ fn with_large_report(world: &mut World, link: u64) -> LogKey {
 }
 
 #[test]
+fn originals_that_swell_are_not_read() {
+    let mut world = World::new(3, OPEN);
+    let link = world.strange_link(0, FOE);
+    let Body::Report(mut small) = report(91, 1, "198.51.100.91") else { unreachable!() };
+    // Two gigabytes in a body of some kilobytes, had anybody looked for a TLP in them.
+    let format = 4;
+    let full = 16 << 20;
+    let bomb = zstd_of_zeros(full);
+    small.originals = vec![tocsin_record::body::report::Original { format, full, data: bomb }; 128];
+    let (log, run) = foe_run(&world, Tip::default(), vec![draft(&Body::Report(small), world.now.wall)]);
+    world.push_from(0, link, &log, &run);
+    let outcome = world.stored(0, &run.tip().id).unwrap().stamped.outcome;
+    let rule = world.nodes[0].mesh.reader().rule(outcome.rule).unwrap();
+    assert_eq!((outcome.verdict, rule.as_str()), (Verdict::Refused, "guardrail:malformed"));
+}
+
+/// A frame of RLE blocks (RFC 8878), four bytes for 128 KiB.
+fn zstd_of_zeros(full: u32) -> Vec<u8> {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0b1010_0000];
+    frame.extend_from_slice(&full.to_le_bytes());
+    let blocks = full >> 17;
+    for block in 1..=blocks {
+        let header = (1 << 17) << 3 | 1 << 1 | u32::from(block == blocks);
+        frame.extend_from_slice(&header.to_le_bytes()[..3]);
+        frame.push(0);
+    }
+    frame
+}
+
+#[test]
+fn a_frame_of_zeros_is_one() {
+    let found = tocsin_record::codec::inflate(&zstd_of_zeros(1 << 20), 1 << 20, 1 << 20).unwrap();
+    assert!(found.len() == 1 << 20 && found.iter().all(|byte| *byte == 0));
+}
+
+#[test]
 fn an_author_whose_time_falls_stops_nobody() {
     let mut world = World::new(3, OPEN);
     let link = world.strange_link(0, FOE);

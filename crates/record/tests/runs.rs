@@ -240,6 +240,30 @@ fn an_outline_is_the_page_without_what_is_computed() {
     assert!(page::outline(log(&secret), &page, &ids[1..], &mut all).is_err());
 }
 
+#[test]
+fn originals_are_bounded_before_they_are_read() {
+    let secret = Secret::from_seed(&[6; 32]);
+    let reads = |originals: Vec<(usize, usize)>| {
+        let originals = originals.into_iter().map(|(full, len)| report::Original {
+            format: 4,
+            full: u32::try_from(full).unwrap(),
+            data: vec![0; len],
+        });
+        let bytes = Body::Report(Report { originals: originals.collect(), ..report(8) }).encode();
+        let sent = Draft { body: bytes.clone().into(), expires: 0, ..draft(8) };
+        let run = Run::sign(&secret, log(&secret), Tip::default(), vec![sent]).unwrap();
+        BodyRef::read(&run.entries()[0].header, &bytes).is_ok()
+    };
+    let most = report::ORIGINAL_RATIO_MAX;
+    assert!(reads(vec![(10 * most, 10)]) && !reads(vec![(10 * most + 1, 10)]));
+    assert!(reads(vec![(1, 1); report::ORIGINALS_MAX]) && !reads(vec![(1, 1); report::ORIGINALS_MAX + 1]));
+    let half = (report::ORIGINAL_MAX / 2, report::ORIGINAL_MAX / 2 / most);
+    assert!(reads(vec![half; 2]) && !reads(vec![half, half, (1, 1)]));
+    // What would not be read is not written.
+    assert!(report::Original::pack(4, &vec![0; 1 << 20]).is_err());
+    assert!(report::Original::pack(4, &[0; 64]).is_ok());
+}
+
 /// Every byte of a report changed in turn, and every way of cutting it: both ways of reading agree on all of them.
 #[test]
 fn a_report_reads_in_place_as_it_reads_as_a_copy() {

@@ -2,7 +2,7 @@
 
 use tocsin_policy::{BodyView, RecordFacts};
 use tocsin_protocol::Directory;
-use tocsin_protocol::judge::{LogFacts, body_view};
+use tocsin_protocol::judge::{LogFacts, body_view, new_body_view};
 use tocsin_record::body::report::{Indicator, PATTERNS, Report};
 use tocsin_record::body::{self, Body};
 use tocsin_record::marking::{Flags, Tlp};
@@ -360,6 +360,6 @@ pub(super) fn with_draft<T>(
         body_hash: tocsin_record::BodyHash::ZERO,
     };
     let log = LogFacts::of(directory, author, circle);
-    let view = body_view(body);
+    let view = new_body_view(body);
     ask(&RecordFacts { header: log.header(&header, now), body: Some(view.facts()), disputed: false })
 }

@@ -6,8 +6,8 @@
 use bincode::{BorrowDecode, Encode};
 
 use super::report::{
-    Extent, INDICATOR_KINDS, INDICATORS_MAX, Indicator, LINE_MAX, ORIGINAL_MAX, Origin, PATTERN_FIRST,
-    PATTERNS, Report, Source, Subject, TEXT_MAX, strictest_in,
+    Extent, INDICATOR_KINDS, INDICATORS_MAX, Indicator, LINE_MAX, ORIGINAL_MAX, ORIGINAL_RATIO_MAX,
+    ORIGINALS_MAX, Origin, PATTERN_FIRST, PATTERNS, Report, Source, Subject, TEXT_MAX, strictest_in,
 };
 use super::{Body, BodyError, REPORT, Salt, agree, find, is_known};
 use crate::codec::{self, CodecError};
@@ -210,7 +210,10 @@ impl ReportRef<'_> {
         ok(self.withdrawn.len() <= INDICATORS_MAX, "withdrawn")?;
         ok(self.extent == Extent::Changes || self.withdrawn.is_empty(), "withdrawn")?;
         ok(self.extent == Extent::Whole || self.supersedes.is_some(), "supersedes")?;
-        ok(self.originals.iter().all(|original| original.full as usize <= ORIGINAL_MAX), "originals")?;
+        let full = |original: &OriginalRef<'_>| original.full as usize;
+        let swollen = |original: &OriginalRef<'_>| full(original) > original.data.len() * ORIGINAL_RATIO_MAX;
+        ok(self.originals.len() <= ORIGINALS_MAX && !self.originals.iter().any(swollen), "originals")?;
+        ok(self.originals.iter().map(full).sum::<usize>() <= ORIGINAL_MAX, "originals")?;
         if let Some(source) = &self.origin {
             ok(source.name.len() <= LINE_MAX && source.id.len() <= LINE_MAX, "origin")?;
         }

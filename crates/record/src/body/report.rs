@@ -14,8 +14,13 @@ pub const INDICATORS_MAX: usize = 20_000;
 pub const LINE_MAX: usize = 1024;
 /// Longest description, in bytes.
 pub const TEXT_MAX: usize = 64 << 10;
-/// Longest original after decompression, in bytes.
+/// Most originals of a report.
+pub const ORIGINALS_MAX: usize = 64;
+/// All originals of a report after decompression, in bytes together.
 pub const ORIGINAL_MAX: usize = 16 << 20;
+/// Most bytes after decompression for one before: who judges a report reads its originals. Exports of MISP and STIX come
+/// to 30.
+pub const ORIGINAL_RATIO_MAX: usize = 64;
 
 /// The stable id of a report through its versions: a STIX or MISP uuid, a name-based one, or fresh.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -168,14 +173,18 @@ impl Original {
     /// Compresses an object.
     ///
     /// # Errors
-    /// When it is over [`ORIGINAL_MAX`].
+    /// When it is over [`ORIGINAL_MAX`], or shrinks by more than [`ORIGINAL_RATIO_MAX`].
     pub fn pack(format: u16, bytes: &[u8]) -> Result<Self, InflateError> {
-        let too_long = InflateError::TooLong { stated: bytes.len(), most: ORIGINAL_MAX };
+        let too_long = |most| InflateError::TooLong { stated: bytes.len(), most };
         if bytes.len() > ORIGINAL_MAX {
-            return Err(too_long);
+            return Err(too_long(ORIGINAL_MAX));
         }
-        let full = u32::try_from(bytes.len()).map_err(|_| too_long)?;
-        Ok(Self { format, full, data: codec::deflate(bytes) })
+        let full = u32::try_from(bytes.len()).map_err(|_| too_long(ORIGINAL_MAX))?;
+        let data = codec::deflate(bytes);
+        if bytes.len() > data.len() * ORIGINAL_RATIO_MAX {
+            return Err(too_long(data.len() * ORIGINAL_RATIO_MAX));
+        }
+        Ok(Self { format, full, data })
     }
 
     /// Decompresses it.
