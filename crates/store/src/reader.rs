@@ -1,7 +1,7 @@
 //! The reading side: a handle for any thread, bounded by what is committed, that never waits for the writer's disk.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,6 +20,8 @@ use crate::state::{Counts, PageRef, Standing, Withdrawal};
 use crate::store::{Shared, missing, report_subject};
 use crate::vault;
 
+/// Most versions of a report that are looked at.
+const VERSIONS_MAX: usize = 1_000;
 /// How often a read is begun again because the page was replaced under it.
 pub(crate) const TRIES: usize = 100;
 
@@ -337,7 +339,8 @@ impl<K: Kv, S: Slots> Reader<K, S> {
 
     // ---- reports
 
-    /// The versions of a report whose bodies are here, in one circle, by time and id.
+    /// The versions of a report whose bodies are here, in one circle, by time and id: at most 1,000, those that came or
+    /// changed last.
     ///
     /// # Errors
     /// On a disk fault.
@@ -347,15 +350,19 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         circle: CircleId,
         subject: Subject,
     ) -> Result<Vec<Version>, StoreError> {
-        let places = self.shared.state().find_report(org, subject);
+        let mut places = self.places_of_report(org, circle, subject);
+        if places.len() > VERSIONS_MAX {
+            places.sort_unstable_by_key(|(arrival, _)| Reverse(*arrival));
+            places.truncate(VERSIONS_MAX);
+        }
         let mut versions = Vec::new();
-        for place in places {
+        for (_, place) in places {
             let Some(stored) = self.record(place)? else {
                 continue;
             };
             let header = &stored.entry.header;
             let Some(body) = stored.entry.body() else { continue };
-            if stored.org != org || header.circle != circle || report_subject(header, body) != Some(subject) {
+            if report_subject(header, body) != Some(subject) {
                 continue;
             }
             versions.push(Version {
@@ -368,6 +375,19 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         }
         versions.sort_unstable_by_key(|version| (version.time, version.id));
         Ok(versions)
+    }
+
+    /// Places that may hold versions of a report in one circle whose bodies are here, with the numbers of their last changes.
+    fn places_of_report(&self, org: OrgId, circle: CircleId, subject: Subject) -> Vec<(u64, RecordRef)> {
+        let state = self.shared.state();
+        let places = state.find_report(org, subject).into_iter();
+        let here = |place: RecordRef| {
+            let log = state.log(place.log)?;
+            let fits = log.org == org && log.key.circle == circle && place.seq <= log.published.seq;
+            let stamped = log.spans.get(place.seq).filter(|_| fits)?;
+            (stamped.outcome.body == BodyState::Here).then_some((stamped.arrival, place))
+        };
+        places.filter_map(here).collect()
     }
 
     /// Places that hold versions of a report, in any circle; almost always exactly those (64-bit keyed hash).
@@ -392,7 +412,8 @@ impl<K: Kv, S: Slots> Reader<K, S> {
     ) -> Result<Option<Version>, StoreError> {
         let mut versions = self.versions(org, circle, subject)?;
         versions.retain(|version| version.outcome.verdict == Verdict::Accepted);
-        let superseded: Vec<RecordId> = versions.iter().filter_map(|version| version.supersedes).collect();
+        let superseded: BTreeSet<RecordId> =
+            versions.iter().filter_map(|version| version.supersedes).collect();
         Ok(versions.into_iter().rfind(|version| !superseded.contains(&version.id)))
     }
 

@@ -1,6 +1,6 @@
 //! Reading records: a report through its versions, and records by what people have of their names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_policy::BodyView;
 use tocsin_protocol::Directory;
@@ -131,7 +131,7 @@ impl Node {
         let counts = |version: &Version| {
             version.outcome.verdict == Verdict::Accepted || (held && version.outcome.verdict == Verdict::Held)
         };
-        let superseded: Vec<_> = versions
+        let superseded: BTreeSet<_> = versions
             .iter()
             .filter(|version| counts(version))
             .filter_map(|version| version.supersedes)

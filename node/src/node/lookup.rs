@@ -1,6 +1,6 @@
 //! `lookup`: what is known of a value, by whom, how sure, and how complete the answer is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 
 use tocsin_matcher::How;
@@ -8,7 +8,7 @@ use tocsin_protocol::Directory;
 use tocsin_record::body::report::{INDICATOR_KINDS, Indicator, Report, Subject};
 use tocsin_record::observable::{Observable, ParseError, TYPES, Type, detect, kind};
 use tocsin_record::{OrgId, RecordId};
-use tocsin_store::{RecordRef, Verdict, report_subject};
+use tocsin_store::{LogNo, RecordRef, Verdict, report_subject};
 
 use super::books::Saying;
 use super::keep::Health;
@@ -26,6 +26,10 @@ const PART_LEAST: usize = 32;
 const PARTS_MAX: usize = 8;
 /// Most hits told of one value.
 const HITS_MAX: usize = 1_000;
+/// Most records that are looked at for one value: of each org in turn, so that none crowds the others out.
+const LOOKED_MAX: usize = 10_000;
+/// What is said where that was not enough.
+const MORE: &str = "more records list it than are looked at: these are the newest of each org";
 
 /// One word on a value, before it is told.
 struct Word {
@@ -149,14 +153,19 @@ impl Node {
             answer.note = Some(NOT_INSIDE.to_owned());
         }
         let mut shown = Vec::new();
-        for word in self.words(&what, held)? {
+        let (words, more) = self.words(&what, held)?;
+        if more {
+            answer.complete = false;
+            answer.note = Some(MORE.to_owned());
+        }
+        for word in words {
             if word.is_seen(sight) {
                 shown.push(word.said.standing.entry.id);
                 answer.hits.push(self.hit(directory, word));
             }
         }
         if !held && read(&self.held).knows(what.borrowed()) {
-            for word in self.words(&what, true)?.iter().filter(|word| word.is_held()) {
+            for word in self.words(&what, true)?.0.iter().filter(|word| word.is_held()) {
                 answer.held += u64::from(word.is_seen(sight));
             }
         }
@@ -188,8 +197,8 @@ impl Node {
         }
     }
 
-    /// Who says what of it: each report once, in its standing version.
-    fn words(&self, what: &Observable, held: bool) -> Result<Vec<Word>, NodeError> {
+    /// Who says what of it: each report once, in its standing version. And whether there is more than was looked at.
+    fn words(&self, what: &Observable, held: bool) -> Result<(Vec<Word>, bool), NodeError> {
         let mut postings: BTreeMap<(usize, u64), (How, Observable)> = BTreeMap::new();
         let mut gather = |index: &tocsin_matcher::Matcher| {
             for (order, hit) in index.lookup(what.borrowed()).into_iter().enumerate() {
@@ -202,16 +211,28 @@ impl Node {
         if held {
             gather(&read(&self.held));
         }
+        let mut more = postings.len() > LOOKED_MAX;
         // The copies of one report count once; the one in a wider circle tells more of what others know.
         let mut found: BTreeMap<(OrgId, Subject, Observable), Word> = BTreeMap::new();
-        for ((_, posting), (how, listed)) in postings {
+        let mut asked = BTreeSet::new();
+        let org_of = |log| self.reader.log(log).map(|log| log.org);
+        for (place, (how, listed)) in in_turns(postings, org_of).into_iter().take(LOOKED_MAX) {
             if found.len() >= HITS_MAX {
+                more = true;
                 break;
             }
-            let Some(word) = self.word(RecordRef::unpack(posting), how, listed, held)? else {
+            let Some(stored) = self.reader.record(place)? else { continue };
+            let (org, header) = (stored.org, &stored.entry.header);
+            let subject = stored.entry.body().and_then(|body| report_subject(header, body));
+            let Some(subject) = subject else { continue };
+            // All versions of a report say together what it says.
+            if !asked.insert((org, header.circle, subject, listed.clone())) {
                 continue;
-            };
-            let key = (word.said.standing.org, word.said.report.subject, word.listed.clone());
+            }
+            // A fingerprint may be another observable's: then nothing is said of this one.
+            let Some(said) = self.saying(org, header.circle, subject, &listed, held)? else { continue };
+            let key = (org, said.report.subject, listed.clone());
+            let word = Word { how, listed, said };
             let own = |word: &Word| word.said.standing.entry.header.circle == self.own_circle();
             match found.get(&key) {
                 Some(known) if !own(known) || own(&word) => {}
@@ -227,27 +248,7 @@ impl Node {
             How::Parent => 2,
         };
         words.sort_by_key(|word| (rank(word.how), word.said.standing.org, word.said.report.subject));
-        Ok(words)
-    }
-
-    /// What the record behind a posting says of what was listed, if it still counts.
-    fn word(
-        &self,
-        place: RecordRef,
-        how: How,
-        listed: Observable,
-        held: bool,
-    ) -> Result<Option<Word>, NodeError> {
-        let Some(stored) = self.reader.record(place)? else {
-            return Ok(None);
-        };
-        let header = &stored.entry.header;
-        let Some(subject) = stored.entry.body().and_then(|body| report_subject(header, body)) else {
-            return Ok(None);
-        };
-        // A fingerprint may be another observable's: then nothing is said of this one.
-        let said = self.saying(stored.org, header.circle, subject, &listed, held)?;
-        Ok(said.map(|said| Word { how, listed, said }))
+        Ok((words, more))
     }
 
     fn hit(&self, directory: &Directory, word: Word) -> Hit {
@@ -286,6 +287,25 @@ impl Node {
     }
 }
 
+/// Postings in the order in which they are looked at: of each org one in turn, the end of a log first.
+fn in_turns<T>(
+    postings: BTreeMap<(usize, u64), T>,
+    org_of: impl Fn(LogNo) -> Option<OrgId>,
+) -> Vec<(RecordRef, T)> {
+    let mut orgs: BTreeMap<LogNo, Option<OrgId>> = BTreeMap::new();
+    let mut turns: BTreeMap<Option<OrgId>, usize> = BTreeMap::new();
+    let mut places = Vec::with_capacity(postings.len());
+    for ((_, posting), what) in postings.into_iter().rev() {
+        let place = RecordRef::unpack(posting);
+        let org = orgs.entry(place.log).or_insert_with(|| org_of(place.log));
+        let turn = turns.entry(*org).or_default();
+        *turn += 1;
+        places.push((*turn, (place, what)));
+    }
+    places.sort_by_key(|(turn, _)| *turn);
+    places.into_iter().map(|(_, place)| place).collect()
+}
+
 /// Who observed it first.
 pub(super) fn origin(report: &Report) -> Origin {
     report.origin.source.as_ref().map_or_else(
@@ -310,4 +330,22 @@ pub(super) fn contact(directory: &Directory, org: OrgId) -> Contact {
 /// What an indicator indicates, by name.
 pub(super) fn indicator_kind(indicator: &Indicator) -> &'static str {
     INDICATOR_KINDS.iter().find(|row| row.0 == indicator.kind.kind).map_or("newer", |row| row.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_says_much_does_not_crowd_the_others_out() {
+        // Logs 0 and 2 are of one org, which lists a value in a thousand records; log 1 is another's, with two.
+        let place = |log, seq| RecordRef { log: LogNo(log), seq };
+        let many = (1..=500).flat_map(|seq| [place(0, seq), place(2, seq)]);
+        let postings = many.chain([place(1, 7), place(1, 9)]).map(|place| ((0, place.pack()), ()));
+        let turns = in_turns(postings.collect(), |log| Some(OrgId([u8::from(log.0 == 1); 32])));
+        let places: Vec<RecordRef> = turns.iter().map(|(place, ())| *place).collect();
+        assert_eq!(places.len(), 1002);
+        assert_eq!(places[..5], [place(2, 500), place(1, 9), place(2, 499), place(1, 7), place(2, 498)]);
+        assert_eq!(places[1001], place(0, 1));
+    }
 }

@@ -331,3 +331,26 @@ fn lists_are_newest_first() {
     let output = aa.command().args(["--json", "query", "--limit", "1"]).output().expect("it runs");
     assert!(said(&output).contains("third"), "{output:?}");
 }
+
+#[test]
+fn of_very_many_hits_some_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = alone(folder.path());
+    let events = folder.path().join("events");
+    std::fs::create_dir(&events).expect("a folder");
+    for n in 0..1_100 {
+        let uuid = |of: u32| format!("00000000-0000-4000-8{of:03}-{n:012}");
+        let attribute =
+            json!({ "uuid": uuid(1), "type": "ip-dst", "value": "192.0.2.77", "timestamp": "1767225600" });
+        let event = json!({ "Event": {
+            "uuid": uuid(0), "info": format!("event {n}"), "timestamp": "1767225600", "Attribute": [attribute],
+        } });
+        std::fs::write(events.join(format!("{n}.json")), event.to_string()).expect("an event");
+    }
+    node.json(&["import", &events.display().to_string(), "--tlp", "clear"]);
+    let (answer, exit) = asked(&node, &["lookup", "192.0.2.77"]);
+    assert_eq!((answer["hits"].as_array().expect("hits").len(), exit), (1_000, 0));
+    assert_eq!(answer["complete"], false);
+    let text = said(&node.tell(&["lookup", "192.0.2.77"]));
+    assert!(text.contains("more records list it than are looked at"), "{text}");
+}

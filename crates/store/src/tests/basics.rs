@@ -240,6 +240,27 @@ fn a_whole_page_leaves_as_it_is_only_where_every_body_may() {
 }
 
 #[test]
+fn of_very_many_versions_the_last_are_looked_at() {
+    let mut disk = Disk::new(10);
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    let run = author.report(2, "another");
+    append(&mut store, &author, &run);
+    for n in 0..1_100 {
+        let run = author.report(1, &format!("version {n}"));
+        append(&mut store, &author, &run);
+    }
+    store.commit().unwrap();
+    let mut subject = tocsin_record::body::report::Subject([0; 16]);
+    subject.0[15] = 1;
+    let versions = store.reader().versions(author.org, CIRCLE, subject).unwrap();
+    let places: Vec<_> = versions.iter().map(|version| version.place).collect();
+    assert_eq!(places, (102..=1_101).map(at).collect::<Vec<_>>());
+    let standing = store.reader().standing(author.org, CIRCLE, subject).unwrap();
+    assert_eq!(standing.unwrap().place, at(1_101));
+}
+
+#[test]
 fn tails_are_joined_on_the_wire() {
     let mut disk = Disk::new(6);
     let mut store = disk.open();
