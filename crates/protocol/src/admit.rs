@@ -205,8 +205,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     ) -> Result<Decided<'a>, StoreError> {
         match &entry.body {
             Part::Here(body) => self.decide_with_body(log, entry, body),
-            Part::Gone(reason) => self.undecided(rule::GONE, Verdict::Unjudged, BodyState::Gone(*reason)),
-            Part::Ask | Part::Withheld | Part::NotHeld => {
+            Part::Gone(_) | Part::Ask | Part::Withheld | Part::NotHeld => {
+                if let Some(reason) = self.is_over(entry)? {
+                    return self.undecided(rule::GONE, Verdict::Unjudged, BodyState::Gone(reason));
+                }
                 let decision = self.fetch_allowed(log, &entry.header);
                 let rule = self.number_of_rule(decision.rule)?;
                 Ok(if decision.allow {
@@ -215,6 +217,19 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                     Decided { verdict: Verdict::Refused, body: BodyState::Refused, rule, read: None }
                 })
             }
+        }
+    }
+
+    /// Why a body that is not here is gone for everybody, by the word of its author: its record ended, or was taken back.
+    /// That a peer says so is no reason not to ask the others.
+    fn is_over(&self, entry: &Entry) -> Result<Option<u8>, StoreError> {
+        let header = &entry.header;
+        if matches!(entry.body, Part::Gone(_)) && header.expires != 0 && header.expires <= self.now.wall {
+            return Ok(Some(0));
+        }
+        match self.directory.org_of(header.author) {
+            Some(org) => self.store.taken_back(org, entry),
+            None => Ok(None),
         }
     }
 

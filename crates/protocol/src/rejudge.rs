@@ -187,6 +187,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let directory = Arc::clone(&self.directory);
         let facts = LogFacts::of(&directory, entry.header.author, entry.header.circle);
         let decided = self.decide(&facts, &entry)?;
+        if let BodyState::Gone(reason) = decided.body {
+            self.store.erase(place, reason)?;
+            return Ok(());
+        }
         // A body that is still missing stays so, with what was learned of who withholds it.
         let body = match (old.body, decided.body) {
             (BodyState::Withheld, BodyState::Wanted) => BodyState::Withheld,

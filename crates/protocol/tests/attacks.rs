@@ -13,7 +13,7 @@ use tocsin_protocol::{Effect, Input, RequestError};
 use tocsin_record::body::Body;
 use tocsin_record::document::{Carry, Certificate, Revocations, Roster, Signed};
 use tocsin_record::run::Draft;
-use tocsin_record::{CircleId, DocHash, LogKey, OrgId, RecordId, Run, Tip, page};
+use tocsin_record::{CircleId, DocHash, LogKey, OrgId, Part, RecordId, Run, Tip, page};
 use tocsin_store::Verdict;
 use world::{World, node_certificate, report, secret};
 
@@ -80,6 +80,54 @@ fn with_large_report(world: &mut World, link: u64) -> LogKey {
     world.push_from(0, link, &log, &run);
     assert_eq!(world.stored(0, &run.tip().id).unwrap().stamped.outcome.verdict, Verdict::Accepted);
     log
+}
+
+/// What a node wrote to a log, as one run.
+fn written(world: &World, node: usize, log: &LogKey) -> Run {
+    let reader = world.nodes[node].mesh.reader();
+    let no = reader.log_no(log).unwrap();
+    let wire = reader.runs(no, 1, usize::MAX, &mut tocsin_store::Bodies::All).unwrap();
+    let runs = wire.iter().map(|run| page::decode(*log, &page::unpack(&run.packed).unwrap()).unwrap());
+    runs.reduce(|all, run| all.join(run).unwrap()).unwrap()
+}
+
+#[test]
+fn that_a_body_is_gone_is_taken_from_its_author_alone() {
+    let mut world = World::new(4, OPEN);
+    let id = world.publish(1, report(1, 1, "192.0.2.1"));
+    let log = world.nodes[1].mesh.reader().logs()[0].key;
+    let mut lie = written(&world, 1, &log);
+    for (_, part) in lie.bodies_mut() {
+        *part = Part::Gone(1);
+    }
+    let link = world.strange_link(0, FOE);
+    world.push_from(0, link, &log, &lie);
+    world.connect(0, 1);
+    world.connect(0, 3);
+    world.settle();
+    assert_eq!((world.lookup(0, "192.0.2.1"), world.lookup(3, "192.0.2.1")), (1, 1));
+    // Nor can a retraction be talked away.
+    world.disconnect(0, 1);
+    let subject = tocsin_record::body::report::Subject([1; 16]);
+    world.request(1, |ticket| Input::Retract { ticket, subject, reason: 1 }).unwrap();
+    let mut lie = written(&world, 1, &log).after(1).unwrap();
+    for (_, part) in lie.bodies_mut() {
+        *part = Part::Gone(7);
+    }
+    world.push_from(0, link, &log, &lie);
+    world.connect(0, 1);
+    world.settle();
+    for node in [0, 3] {
+        assert!(world.stored(node, &id).unwrap().entry.body().is_none(), "node {node}");
+    }
+    // Who comes late hears of both, waits for neither, and is complete.
+    world.connect(3, usize::from(FOE));
+    world.settle();
+    let late = world.nodes[usize::from(FOE)].mesh.status();
+    let author = late.orgs.iter().find(|org| org.name == "org1").unwrap();
+    assert_eq!((author.missing_headers, author.missing_bodies), (0, 0));
+    let reader = world.nodes[usize::from(FOE)].mesh.reader();
+    assert_eq!((reader.counts().records, reader.counts().gone), (2, 1));
 }
 
 #[test]

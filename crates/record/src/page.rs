@@ -21,8 +21,16 @@ use crate::keys::Signature;
 use crate::log::LogKey;
 use crate::run::{Entry, Part, RECORDS_MAX, Run};
 
-/// Longest page before compression, in bytes.
+/// Longest page before compression, in bytes, whatever bodies leave it: see [`longest`].
 pub const PAGE_MAX: usize = 8 << 20;
+/// What the hash of a body takes that left its page.
+const HASH_LEN: usize = 32;
+/// What a record takes in the column of parts if its neighbours are there otherwise.
+const PART_LEN: usize = 2;
+/// The lengths of the columns that change when a body leaves.
+const PREFIXES: usize = 16;
+/// What a record takes in all other columns, without its extension.
+const COLUMNS: usize = 64;
 /// What decoding the columns of a page may take in memory.
 const LIMIT: usize = 4 * PAGE_MAX;
 
@@ -167,7 +175,7 @@ pub fn encode(run: &Run) -> Vec<u8> {
 /// [`PageError`] for anything but the one form of a run.
 pub fn decode(log: LogKey, page: &Bytes) -> Result<Run, PageError> {
     let form: Form<'_> = codec::decode::<_, LIMIT>(bounded(page)?)?;
-    form.check()?;
+    form.check(page.len())?;
     let mut prev = form.prev;
     let mut entries = Vec::with_capacity(form.times.len());
     let mut buffer = Vec::new();
@@ -200,7 +208,7 @@ pub fn outline(
     // each wait for the other.
     let page = &Bytes::from_owner(page.clone());
     let form: Form<'_> = codec::decode_again::<_, LIMIT>(bounded(page)?)?;
-    form.check()?;
+    form.check(page.len())?;
     fits(ids.len() == form.times.len(), "ids")?;
     let mut prev = form.prev;
     for (entry, id) in form.records(log, page).zip(ids) {
@@ -232,8 +240,8 @@ fn check(header: &Header) -> Result<(), PageError> {
 }
 
 impl Form<'_> {
-    /// Whether the columns are of one length, and each says what it says once.
-    fn check(&self) -> Result<(), PageError> {
+    /// Whether the columns are of one length, and each says what it says once. `length` is the whole page's.
+    fn check(&self, length: usize) -> Result<(), PageError> {
         let count = self.times.len();
         fits((1..=RECORDS_MAX).contains(&count), "times")?;
         fits(self.ends.len() == count, "ends")?;
@@ -251,7 +259,23 @@ impl Form<'_> {
         let absent = self.codes().filter(|code| *code != HERE).count();
         fits(self.hashes.len() == absent, "hashes")?;
         let here = self.lengths.iter().zip(self.codes()).filter(|(_, code)| *code == HERE);
-        fits(here.map(|(length, _)| u64::from(*length)).sum::<u64>() == self.bodies.len() as u64, "bodies")
+        fits(here.map(|(length, _)| u64::from(*length)).sum::<u64>() == self.bodies.len() as u64, "bodies")?;
+        let most = self.longest(length);
+        if most > PAGE_MAX {
+            return Err(InflateError::TooLong { stated: most, most: PAGE_MAX }.into());
+        }
+        Ok(())
+    }
+
+    /// How long this page, of `length` now, can become while bodies leave it. It does not grow when one does, so that
+    /// nobody who takes bodies out makes a page that others refuse.
+    fn longest(&self, length: usize) -> usize {
+        let changing = codec::size(&self.parts) + codec::size(&self.hashes) + codec::size(&self.bodies);
+        let parts = self.lengths.iter().zip(self.codes()).map(|(length, code)| {
+            let body = if code == HERE { *length as usize } else { 0 };
+            body.max(HASH_LEN) + PART_LEN
+        });
+        length.saturating_sub(changing) + parts.sum::<usize>() + PREFIXES
     }
 
     /// The part code of every record.
@@ -314,10 +338,21 @@ impl Form<'_> {
     }
 }
 
+/// At most what a run takes as a page, whatever bodies leave it. Over [`PAGE_MAX`] nobody reads it: whoever joins runs or
+/// puts bodies into one keeps it below.
+#[must_use]
+pub fn longest(run: &Run) -> usize {
+    let each = run.entries.iter().map(|entry| {
+        let body = entry.body().map_or(0, Bytes::len);
+        body.max(HASH_LEN) + PART_LEN + COLUMNS + entry.header.extension.len()
+    });
+    each.sum::<usize>() + size_of::<Signature>() + COLUMNS + PREFIXES
+}
+
 /// Compresses a page, with its length first.
 #[must_use]
 pub fn pack(page: &[u8]) -> Vec<u8> {
-    let full = u32::try_from(page.len()).expect("a page is at most 8 MiB");
+    let full = u32::try_from(page.len()).expect("a page is far below 4 GiB");
     let mut out = full.to_be_bytes().to_vec();
     out.extend_from_slice(&codec::deflate(page));
     out

@@ -264,6 +264,37 @@ fn originals_are_bounded_before_they_are_read() {
     assert!(report::Original::pack(4, &[0; 64]).is_ok());
 }
 
+#[test]
+fn a_page_is_refused_that_could_grow_too_long_when_bodies_leave_it() {
+    let secret = Secret::from_seed(&[6; 32]);
+    let sized = |len: usize| Draft { body: vec![7; len].into(), expires: 0, ..draft(1) };
+    let with = |last: usize, empty: usize| {
+        let mut drafts: Vec<Draft> = (0..8).map(|_| sized((1 << 20) - 2_000)).collect();
+        drafts.push(sized(last));
+        drafts.extend((0..empty).map(|_| sized(0)));
+        Run::sign(&secret, log(&secret), Tip::default(), drafts).unwrap()
+    };
+    let read = |run: &Run| page::decode(log(&secret), &Bytes::from(page::encode(run)));
+    // Without bodies so short that their hashes are longer, a page may be as long as any.
+    let fill = page::PAGE_MAX - page::encode(&with(1_000, 0)).len() + 1_000 - 40;
+    assert!(read(&with(fill, 0)).is_ok() && read(&with(fill + 100, 0)).is_err());
+    let run = with(fill - 500, 50);
+    assert!(page::encode(&run).len() <= page::PAGE_MAX && page::longest(&run) > page::PAGE_MAX);
+    assert!(read(&run).is_err(), "fifty hashes more are over the bound");
+    // What is taken stays within it, whatever leaves.
+    let mut run = with(fill - 50 * 34 - 500, 50);
+    assert!(read(&run).is_ok());
+    let parts = [Part::NotHeld, Part::Ask, Part::Gone(1), Part::Withheld];
+    for at in [57, 10, 30, 3, 31, 0, 12] {
+        for (index, (_, part)) in run.bodies_mut().enumerate() {
+            if index == at || index > 20 {
+                *part = parts[index % 4].clone();
+            }
+        }
+        assert!(read(&run).is_ok() && page::encode(&run).len() <= page::longest(&run));
+    }
+}
+
 /// Every byte of a report changed in turn, and every way of cutting it: both ways of reading agree on all of them.
 #[test]
 fn a_report_reads_in_place_as_it_reads_as_a_copy() {

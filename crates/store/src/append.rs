@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use tocsin_record::body::{self, Body};
 use tocsin_record::run::{Entry, Part, Verified};
-use tocsin_record::{Header, OrgId, Run, Tip, page};
+use tocsin_record::{Header, LogKey, OrgId, Run, Tip, page};
 
 use crate::error::StoreError;
 use crate::keys::Kind;
@@ -236,12 +236,21 @@ impl<K: Kv, S: Slots> Store<K, S> {
             let Ok(Body::Retraction(retraction)) = Body::read(header, body) else {
                 return Ok(());
             };
-            let withdrawal = Withdrawal::by(place, &retraction);
-            let id = (org, header.circle, retraction.subject);
-            // The first stands: a report is taken back once.
-            self.shared.state_mut().retractions.entry(id).or_insert(withdrawal);
+            let Withdrawal { reason, .. } = Withdrawal::by(place, &retraction);
+            self.shared.state_mut().add_retraction(org, header.circle, place, &retraction);
             for version in self.versions_in(org, header.circle, retraction.subject)? {
-                self.try_erase(version, withdrawal.reason)?;
+                self.try_erase(version, reason)?;
+            }
+            // What is not here need not be waited for any more.
+            for version in &retraction.versions {
+                let log = LogKey { author: version.author, epoch: version.epoch, ..header.log() };
+                let Some(log) = self.log_no(&log) else { continue };
+                let place = RecordRef { log, seq: version.seq };
+                let own = self.shared.state().log(log).is_some_and(|log| log.org == org);
+                let absent = self.outcome(place).is_some_and(|old| old.outcome.body != BodyState::Here);
+                if own && absent && self.entry(place)?.is_some_and(|entry| entry.id == version.id) {
+                    self.try_erase(place, reason)?;
+                }
             }
         } else if let Some(subject) = report_subject(header, body)
             && let Some(found) = self.withdrawn(org, header.circle, subject)
@@ -265,7 +274,7 @@ impl<'a> Page<'a> {
             |(entry, outcome): (&Entry, &Outcome)| pages::part_of(outcome.body, &entry.body).is_some();
         if !run.entries().iter().zip(outcomes).any(differs) {
             return match packed {
-                Some(packed) if packed.len() > 4 => Self::Packed(packed),
+                Some(packed) if is_tight(packed) => Self::Packed(packed),
                 _ => Self::Raw(page::encode(run)),
             };
         }
@@ -292,6 +301,13 @@ impl<'a> Page<'a> {
             Self::Raw(raw) => Cow::Owned(page::pack(raw)),
         }
     }
+}
+
+/// Whether a packed page is no longer than packing could make it: one that was stretched on the way is packed anew, so that
+/// nobody fills the disks of others under an author's name.
+fn is_tight(packed: &[u8]) -> bool {
+    let full = packed.first_chunk().map_or(0, |full| u32::from_be_bytes(*full) as usize);
+    (5..=full + full / 64 + RAW_MAX).contains(&packed.len())
 }
 
 /// The spans of a run: neighbours with one outcome are set at once.

@@ -19,6 +19,16 @@ use crate::vault::Form;
 const TAIL_MAX: usize = 2 * PAGE_TARGET;
 /// A late body longer than this keeps its own key when its page is packed.
 const FOLD_MAX: usize = 64 << 10;
+/// Late bodies that one tail takes in when it is packed, in bytes together: a commit is one batch in memory. The others go on
+/// resting apart.
+const FOLD_ROOM: usize = 4 << 20;
+
+/// Late bodies on their way into their pages.
+struct Fold {
+    room: usize,
+    /// The records whose bodies were taken in.
+    folded: Vec<u64>,
+}
 
 /// A change of the page directory, made visible together with the batch.
 enum Turn {
@@ -168,10 +178,11 @@ impl<K: Kv, S: Slots> Store<K, S> {
         };
         let Some(tail_slot) = tail_slot else { return Ok(()) };
         let mut group: Option<(Run, usize)> = None;
-        let mut folded = Vec::new();
+        let mut fold = Fold { room: FOLD_ROOM, folded: Vec::new() };
         for (first, page) in tail {
-            let run = self.settled(log_key, log, first, page, Some(&mut folded))?;
-            let raw = page.raw as usize;
+            let run = self.settled(log_key, log, first, page, Some(&mut fold))?;
+            // With what was folded: the page knows of what it held before.
+            let raw = page::longest(&run);
             turns.push(Turn::Remove(log, first));
             self.staged.batch.remove(self.shared.keys.at(Kind::Page, log, first));
             if page.noted {
@@ -199,7 +210,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         }
         self.vault.leave(tail_slot);
         turns.push(Turn::TailGone(log));
-        turns.push(Turn::Folded(log, folded));
+        turns.push(Turn::Folded(log, fold.folded));
         Ok(())
     }
 
@@ -242,24 +253,26 @@ impl<K: Kv, S: Slots> Store<K, S> {
         log: LogNo,
         first: u64,
         page: PageRef,
-        mut fold: Option<&mut Vec<u64>>,
+        mut fold: Option<&mut Fold>,
     ) -> Result<Run, StoreError> {
         let mut run = Arc::unwrap_or_clone(self.load_page(log_key, log, first, &page)?);
         let spans = self.spans_after(log, first, page.last);
+        // What one page takes in, so that it stays near the length that pages have.
         let mut room = PAGE_TARGET;
         for (header, part) in run.bodies_mut() {
             let state = spans.get(header.seq).map_or(BodyState::NotHeld, |stamped| stamped.outcome.body);
             let absent = matches!(part, Part::NotHeld | Part::Withheld | Part::Ask);
             let late = state == BodyState::Here && absent;
-            if late && let Some(folded) = fold.as_deref_mut() {
+            if late && let Some(fold) = fold.as_deref_mut() {
                 let len = header.body_len as usize;
                 let place = RecordRef { log, seq: header.seq };
-                if len <= FOLD_MAX.min(room)
+                if len <= FOLD_MAX.min(room).min(fold.room)
                     && let Some(body) = self.late_body(place)?
                 {
                     room -= len;
+                    fold.room -= len;
                     *part = Part::Here(body);
-                    folded.push(header.seq);
+                    fold.folded.push(header.seq);
                     self.staged.batch.remove(self.shared.keys.at(Kind::Body, log, header.seq));
                     let slot =
                         self.shared.state().log(log).and_then(|log| log.bodies.get(&header.seq).copied());

@@ -20,7 +20,7 @@ use crate::kv::{Fault, Kv};
 use crate::outcome::{BodyState, LOGS_MAX, LogNo, RecordRef, Spans, Stamped};
 use crate::pages::{self, Cache, Known, Loaded, Opened};
 use crate::slots::Slots;
-use crate::state::{Arrivals, Load, LogState, PageRef, State, Withdrawal};
+use crate::state::{Arrivals, Load, LogState, PageRef, State};
 use crate::store::{LogRow, Shared, Staged, Store, missing, report_subject};
 use crate::vault::{self, Head, Random, Vault};
 
@@ -458,9 +458,7 @@ impl<S: Slots> Scan<'_, S> {
         } else if header.kind == body::RETRACTION
             && let Ok(Body::Retraction(retraction)) = Body::read(header, body)
         {
-            let reason = u8::try_from(retraction.reason).unwrap_or(u8::MAX - 16);
-            let id = (org, header.circle, retraction.subject);
-            self.state.retractions.entry(id).or_insert(Withdrawal { record: place, reason });
+            self.state.add_retraction(org, header.circle, place, &retraction);
         }
     }
 }

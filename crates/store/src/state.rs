@@ -204,6 +204,8 @@ pub(crate) struct State {
     ids: Table,
     reports: Table,
     pub retractions: BTreeMap<(OrgId, CircleId, Subject), Withdrawal>,
+    /// The retractions that may name a version, by its id.
+    named: Table,
     pub order: Vec<Arrivals>,
     /// Changes below this number are committed.
     pub published: u64,
@@ -221,6 +223,7 @@ impl State {
             ids: Table::default(),
             reports: Table::default(),
             retractions: BTreeMap::new(),
+            named: Table::default(),
             order: Vec::new(),
             published: 1,
             counts: Counts::default(),
@@ -242,6 +245,27 @@ impl State {
         both[..32].copy_from_slice(&org.0);
         both[32..].copy_from_slice(&subject.0);
         self.hash(&both)
+    }
+
+    /// Enters a retraction: the first of a report stands.
+    pub fn add_retraction(
+        &mut self,
+        org: OrgId,
+        circle: CircleId,
+        place: RecordRef,
+        retraction: &Retraction,
+    ) {
+        let withdrawal = Withdrawal::by(place, retraction);
+        self.retractions.entry((org, circle, retraction.subject)).or_insert(withdrawal);
+        for version in &retraction.versions {
+            let key = self.hash_id(&version.id);
+            self.named.insert(key, place.pack());
+        }
+    }
+
+    /// Places of retractions that may name a version: to be verified.
+    pub fn find_named(&self, id: &RecordId) -> Vec<RecordRef> {
+        if self.named.is_empty() { Vec::new() } else { places(&self.named, self.hash_id(id)) }
     }
 
     pub fn log(&self, log: LogNo) -> Option<&LogState> {

@@ -12,8 +12,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bincode::{Decode, Encode};
 use bytes::Bytes;
-use tocsin_record::body;
 use tocsin_record::body::report::Subject;
+use tocsin_record::body::{self, Body};
 use tocsin_record::run::{Entry, Part};
 use tocsin_record::{CircleId, Header, LogKey, NodeKey, OrgId, RecordId, Run, Tip, codec};
 
@@ -378,6 +378,27 @@ impl<K: Kv, S: Slots> Store<K, S> {
     #[must_use]
     pub fn withdrawn(&self, org: OrgId, circle: CircleId, subject: Subject) -> Option<Withdrawal> {
         self.shared.state().retractions.get(&(org, circle, subject)).copied()
+    }
+
+    /// The reason for which a retraction of the author's org, in the same circle, names this version. Sees staged ones.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn taken_back(&self, org: OrgId, entry: &Entry) -> Result<Option<u8>, StoreError> {
+        let places = self.shared.state().find_named(&entry.id);
+        for place in places {
+            let Some(said) = self.entry(place)? else { continue };
+            let of_org = self.shared.state().log(place.log).is_some_and(|log| log.org == org);
+            if of_org
+                && said.header.circle == entry.header.circle
+                && let Some(body) = said.body()
+                && let Ok(Body::Retraction(retraction)) = Body::read(&said.header, body)
+                && retraction.versions.iter().any(|version| version.id == entry.id)
+            {
+                return Ok(Some(Withdrawal::by(place, &retraction).reason));
+            }
+        }
+        Ok(None)
     }
 
     /// Up to `limit` records whose body is wanted and not here, those that peers withhold included, from `from` on in

@@ -17,6 +17,9 @@ use crate::slots::Slots;
 use crate::state::PageRef;
 use crate::store::{PAGE_TARGET, missing};
 
+/// To this length before compression runs are joined, and bodies that rest apart put into one, in bytes. The others of
+/// these are announced, to be asked for.
+const ROOM: usize = 2 << 20;
 /// Most runs that are read at once: what is small on the wire may have been much work to read.
 const RUNS_MAX: usize = 64;
 
@@ -104,6 +107,9 @@ impl<K: Kv, S: Slots> Reader<K, S> {
             }
             let next = self.permitted(log, run.tip().seq + 1, &next, bodies)?;
             raw += next_page.raw as usize;
+            if page::longest(&run) + page::longest(&next) > ROOM {
+                break;
+            }
             run = match run.join(next) {
                 Ok(joined) => joined,
                 Err(apart) => {
@@ -194,13 +200,14 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         let mut run = run.after(from - 1).ok_or_else(|| missing(log, from))?;
         // Entries are read by the predicate while parts are replaced: it sees them as they are stored.
         let mut parts = Vec::with_capacity(run.entries().len());
+        let mut room = ROOM.saturating_sub(page::longest(&run));
         for entry in run.entries() {
             let place = RecordRef { log, seq: entry.header.seq };
             let outcome = self.outcome(place).map(|stamped| stamped.outcome);
             parts.push(match outcome {
                 Some(Outcome { body: BodyState::Gone(reason), .. }) => Part::Gone(reason),
                 Some(outcome) if outcome.body == BodyState::Here && outcome.verdict == Verdict::Accepted => {
-                    self.permitted_body(place, entry, bodies)?
+                    self.permitted_body(place, entry, bodies, &mut room)?
                 }
                 _ => Part::NotHeld,
             });
@@ -216,6 +223,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         place: RecordRef,
         entry: &Entry,
         bodies: &mut Bodies<'_>,
+        room: &mut usize,
     ) -> Result<Part, StoreError> {
         if matches!(bodies, Bodies::None) {
             return Ok(Part::NotHeld);
@@ -233,6 +241,15 @@ impl<K: Kv, S: Slots> Reader<K, S> {
             Bodies::None => false,
             Bodies::Where(allowed) => allowed(place, entry),
         };
-        Ok(if may { entry.body.clone() } else { Part::Withheld })
+        if !may {
+            return Ok(Part::Withheld);
+        }
+        if let Some(Part::Here(body)) = late.as_ref().map(|late| &late.body) {
+            match room.checked_sub(body.len()) {
+                Some(left) => *room = left,
+                None => return Ok(Part::Ask),
+            }
+        }
+        Ok(entry.body.clone())
     }
 }

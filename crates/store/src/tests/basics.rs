@@ -1,6 +1,6 @@
 use super::*;
 use crate::{Bodies, LogNo, RecordRef, StoreError};
-use tocsin_record::page;
+use tocsin_record::{Part, page};
 
 fn at(seq: u64) -> RecordRef {
     RecordRef { log: LogNo(0), seq }
@@ -237,6 +237,91 @@ fn a_whole_page_leaves_as_it_is_only_where_every_body_may() {
     }));
     assert_eq!((asked, &parts(&some)[6]), (399, &Gone(1)));
     assert_eq!(some, sent(&mut Bodies::All));
+}
+
+#[test]
+fn a_page_that_was_stretched_is_packed_anew() {
+    let mut disk = Disk::new(11);
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    let run = author.long(400, &"z".repeat(600));
+    let packed = page::pack(&page::encode(&run));
+    // A frame that decompressors skip (RFC 8878, 3.1.2).
+    let mut stretched = packed.clone();
+    stretched.extend_from_slice(&0x184d_2a50u32.to_le_bytes());
+    stretched.extend_from_slice(&1_000_000u32.to_le_bytes());
+    stretched.resize(stretched.len() + 1_000_000, 7);
+    assert_eq!(page::unpack(&stretched).unwrap(), page::unpack(&packed).unwrap());
+    let log = store.open_log(&author.log, author.org).unwrap();
+    store.append(log, &run, Some(&stretched), &vec![accepted(1); 400]).unwrap();
+    store.commit().unwrap();
+    let sent = store.reader().runs(log, 1, 1, &mut Bodies::All).unwrap().remove(0).packed;
+    assert_eq!(sent, packed);
+}
+
+#[test]
+fn late_bodies_make_no_page_too_long() {
+    let mut disk = Disk::new(12);
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    let log = store.open_log(&author.log, author.org).unwrap();
+    let late = |store: &mut TestStore, author: &mut Author, n: u64, len: usize| {
+        let run = author.report(n, &"z".repeat(len));
+        let wanted = Outcome { verdict: Verdict::Unjudged, body: BodyState::Wanted, ..accepted(1) };
+        store.append(log, &run, None, &[wanted]).unwrap();
+        let body = run.entries()[0].body().unwrap().clone();
+        assert!(store.set_body(at(run.first_seq()), &body, accepted(2)).unwrap());
+    };
+    // Twelve megabytes of a tail, and one that leaves it, so that it is packed.
+    for n in 0..200 {
+        late(&mut store, &mut author, n, 60_000);
+        store.commit().unwrap();
+    }
+    // On the wire, what is too much together is announced.
+    let sent = |store: &TestStore| {
+        let mut parts = Vec::new();
+        let mut next = 1;
+        while next <= author_height(store, log) {
+            for run in store.reader().runs(log, next, 1, &mut Bodies::All).unwrap() {
+                let raw = page::unpack(&run.packed).unwrap();
+                assert!(raw.len() <= page::PAGE_MAX / 2, "{} bytes", raw.len());
+                let read = page::decode(store.key(log).unwrap(), &raw).unwrap().verify().unwrap();
+                parts.extend(read.entries().iter().map(|entry| entry.body.clone()));
+                next = run.last + 1;
+            }
+        }
+        parts
+    };
+    let parts = sent(&store);
+    assert_eq!(parts.len(), 200);
+    let here = |part: &&Part| matches!(part, Part::Here(_));
+    assert!(parts.iter().all(|part| matches!(part, Part::Here(_) | Part::Ask)));
+    assert!(parts.iter().filter(here).count() > 30);
+    assert!(store.erase(at(100), 1).unwrap());
+    store.commit().unwrap();
+    let check = |store: &TestStore| {
+        for seq in 1..=200 {
+            let body = store.reader().body(at(seq)).unwrap();
+            assert_eq!(body.is_some(), seq != 100, "{seq}");
+        }
+        assert_eq!(sent(store)[99], Part::Gone(1));
+    };
+    check(&store);
+    drop(store);
+    disk.crash();
+    let mut store = disk.open();
+    check(&store);
+    // However large they are, none is too much alone.
+    for n in 200..210 {
+        late(&mut store, &mut author, n, 700_000);
+    }
+    store.commit().unwrap();
+    let parts = sent(&store);
+    assert_eq!((parts.len(), parts[200..].iter().filter(here).count()), (210, 10));
+}
+
+fn author_height(store: &TestStore, log: LogNo) -> u64 {
+    store.tip(log).unwrap().seq
 }
 
 #[test]

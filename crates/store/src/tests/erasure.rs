@@ -7,7 +7,8 @@ use crate::slots::Slots;
 use crate::vault::Form;
 use crate::{LogNo, RecordRef, pages, vault};
 use tocsin_record::body::Body;
-use tocsin_record::body::retraction::Retraction;
+use tocsin_record::body::retraction::{Retraction, Version};
+use tocsin_record::run::Entry;
 use tocsin_record::{body, page};
 
 /// Every sealed value that was ever on a disk, under its key: what a log-structured disk keeps long after.
@@ -159,6 +160,55 @@ fn retraction(author: &mut Author, subject: u64, reason: u16) -> Verified {
         extension: Vec::new(),
     });
     author.sign(body::RETRACTION, vec![(body.encode().into(), 0)])
+}
+
+#[test]
+fn a_version_that_is_not_here_is_over_when_a_retraction_names_it() {
+    let mut disk = Disk::new(4);
+    let mut store = disk.open();
+    let (mut author, mut other) = (Author::new(1), Author::new(2));
+    let wanted = Outcome { verdict: Verdict::Unjudged, body: BodyState::Wanted, ..accepted(1) };
+    let log = store.open_log(&author.log, author.org).unwrap();
+    let mut entries = Vec::new();
+    for n in 1..=2 {
+        let run = author.report(n, "text");
+        store.append(log, &run, None, &[wanted]).unwrap();
+        entries.push(run.entries()[0].clone());
+    }
+    let names = |author: &mut Author, subject: u64, entry: &Entry| {
+        let mut id = [0; 16];
+        id[8..].copy_from_slice(&subject.to_be_bytes());
+        let header = &entry.header;
+        let version = Version { author: header.author, epoch: header.epoch, seq: header.seq, id: entry.id };
+        let body = Body::Retraction(Retraction {
+            salt: [1; 16],
+            subject: body::report::Subject(id),
+            versions: vec![version],
+            reason: 4,
+            extension: Vec::new(),
+        });
+        author.sign(body::RETRACTION, vec![(body.encode().into(), 0)])
+    };
+    // Another org's word about it is none.
+    let run = names(&mut other, 1, &entries[0]);
+    append(&mut store, &other, &run);
+    store.commit().unwrap();
+    assert_eq!(store.outcome(at(1)).unwrap().outcome.body, BodyState::Wanted);
+    assert_eq!(store.taken_back(author.org, &entries[0]).unwrap(), None);
+    let run = names(&mut author, 1, &entries[0]);
+    append(&mut store, &author, &run);
+    store.commit().unwrap();
+    let check = |store: &TestStore| {
+        assert_eq!(store.outcome(at(1)).unwrap().outcome.body, BodyState::Gone(4));
+        assert_eq!(store.outcome(at(2)).unwrap().outcome.body, BodyState::Wanted);
+        assert_eq!(store.wanted(at(0), 9), [at(2)]);
+        assert_eq!(store.taken_back(author.org, &entries[0]).unwrap(), Some(4));
+        assert_eq!(store.taken_back(author.org, &entries[1]).unwrap(), None);
+    };
+    check(&store);
+    drop(store);
+    disk.crash();
+    check(&disk.open());
 }
 
 #[test]
