@@ -1,7 +1,8 @@
-//! The frames that fuzzing begins with are one of each message: their bytes are pinned, since a change of one keeps
-//! nodes of two versions from understanding each other.
+//! The frames that fuzzing begins with are one of each message: their bytes are pinned, and since which protocol version
+//! they are sent, for a change of either keeps nodes of two versions from understanding each other.
 
 use tocsin_fuzz::seeds;
+use tocsin_protocol::message::lobby::PROTOCOL;
 use tocsin_protocol::message::{self, Message};
 use tocsin_record::id::{CircleId, LogId, MeshId, NodeKey, RecordId};
 
@@ -13,9 +14,10 @@ fn every_message_is_pinned() {
         let (Some(message), true) = (messages.pop(), messages.is_empty()) else {
             continue;
         };
-        let name = message.name();
+        let (name, since) = (message.name(), message.since());
+        let routine = if message.is_routine() { ", routine" } else { "" };
         let message = without_pages(message);
-        lines.push(format!("{name}: {}", hex(&message::encode(&vec![message]))));
+        lines.push(format!("{name}: since {since}{routine}, {}", hex(&message::encode(&vec![message]))));
     }
     let head = message::head::head_hash(
         &MeshId([1; 32]),
@@ -49,6 +51,15 @@ fn without_pages(mut message: Message) -> Message {
         _ => {}
     }
     message
+}
+
+#[test]
+fn the_newest_message_makes_the_protocol() {
+    let messages = seeds::frames()
+        .into_iter()
+        .flat_map(|frame| message::decode(MeshId([1; 32]), &frame).unwrap().messages);
+    let newest = messages.map(|message| message.since()).max();
+    assert_eq!(newest, Some(PROTOCOL), "`PROTOCOL` and the greatest `since` differ");
 }
 
 #[test]

@@ -402,7 +402,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
 #[cfg(test)]
 mod tests {
+    use tocsin_record::MeshId;
+
     use super::*;
+    use crate::message::lobby::PROTOCOL;
 
     fn frames(link: &mut Link) -> Vec<Bytes> {
         let mut effects = Vec::new();
@@ -424,15 +427,22 @@ mod tests {
 
     #[test]
     fn an_older_peer_is_not_sent_what_it_does_not_know() {
-        let mut link = Link::new([1; 32], 0, 0);
-        link.protocol = OLDEST_PROTOCOL - 1;
-        link.send(Message::Credit(1));
-        link.send_bulk(Message::Credit(1));
-        assert!(frames(&mut link).is_empty());
-        link.protocol = OLDEST_PROTOCOL;
-        link.send(Message::Credit(1));
-        link.send_bulk(Message::Credit(1));
-        assert_eq!(frames(&mut link).len(), 2);
+        // With a new protocol version one of its messages is added here.
+        let all = [Message::Prune(1), Message::Credit(1), Message::Unnamed(1)];
+        let newest = all.iter().map(Message::since).max();
+        assert_eq!(newest, Some(PROTOCOL), "no message of the newest protocol is tried");
+        for protocol in OLDEST_PROTOCOL - 1..=PROTOCOL {
+            let mut link = Link::new([1; 32], 0, 0);
+            link.protocol = protocol;
+            for message in &all {
+                link.send(message.clone());
+                link.send_bulk(message.clone());
+            }
+            let known = || all.iter().filter(|message| message.since() <= protocol).cloned();
+            let read = |frame: Bytes| message::decode(MeshId([1; 32]), &frame).unwrap().messages;
+            let sent: Vec<Message> = frames(&mut link).into_iter().flat_map(read).collect();
+            assert_eq!(sent, known().chain(known()).collect::<Vec<_>>(), "protocol {protocol}");
+        }
     }
 
     #[test]

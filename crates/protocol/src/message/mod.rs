@@ -142,14 +142,63 @@ impl Message {
     /// The protocol version that brought it: peers that speak an older one are not sent it.
     #[must_use]
     pub fn since(&self) -> u16 {
-        1
+        // Every message is named, here and below, so that a new one does not compile before it was thought of.
+        match self {
+            Self::Lobby(_)
+            | Self::Documents(_)
+            | Self::Name(..)
+            | Self::DocumentList(_)
+            | Self::Hello(_)
+            | Self::Buckets(_)
+            | Self::Entries(_)
+            | Self::Push(_)
+            | Self::Have(_)
+            | Self::Graft(..)
+            | Self::Prune(_)
+            | Self::Want(_)
+            | Self::Credit(_)
+            | Self::Page(_)
+            | Self::WantBodies(_)
+            | Self::Bodies(_)
+            | Self::HaveBodies(_)
+            | Self::Holes(_)
+            | Self::At(..)
+            | Self::AtAnswer(_)
+            | Self::Fork(_)
+            | Self::Heads(_)
+            | Self::Receipts(_)
+            | Self::Unnamed(_) => 1,
+        }
     }
 
     /// Whether it is said from time to time even where nothing happens, so that a link that carries no other is quiet.
     /// What a quiet link agrees on is believed: a message that answers or waits behind others is none of these.
     #[must_use]
     pub fn is_routine(&self) -> bool {
-        matches!(self, Self::Hello(_) | Self::Heads(_) | Self::Name(..))
+        match self {
+            Self::Name(..) | Self::Hello(_) | Self::Heads(_) => true,
+            Self::Lobby(_)
+            | Self::Documents(_)
+            | Self::DocumentList(_)
+            | Self::Buckets(_)
+            | Self::Entries(_)
+            | Self::Push(_)
+            | Self::Have(_)
+            | Self::Graft(..)
+            | Self::Prune(_)
+            | Self::Want(_)
+            | Self::Credit(_)
+            | Self::Page(_)
+            | Self::WantBodies(_)
+            | Self::Bodies(_)
+            | Self::HaveBodies(_)
+            | Self::Holes(_)
+            | Self::At(..)
+            | Self::AtAnswer(_)
+            | Self::Fork(_)
+            | Self::Receipts(_)
+            | Self::Unnamed(_) => false,
+        }
     }
 }
 
