@@ -33,12 +33,31 @@ fn every_message_is_pinned() {
     let receipt = message::head::receipt_hash(&NodeKey([1; 32]), &LogId([2; 32]), 3, 4);
     lines.push(format!("signed of a receipt: {}", hex(&receipt)));
 
-    let pinned: Vec<&str> = include_str!("golden/frames.txt").lines().collect();
-    for (line, pinned) in lines.iter().zip(&pinned) {
-        assert_eq!(line, pinned, "a message that is sent has changed");
+    let pinned: Vec<(&str, &str)> = include_str!("golden/frames.txt").lines().map(named).collect();
+    let made: Vec<(&str, &str)> = lines.iter().map(|line| named(line)).collect();
+    let of = |lines: &[(&str, &str)], name: &str| {
+        lines.iter().find(|(other, _)| *other == name).map(|(_, rest)| (*rest).to_owned())
+    };
+    let mut wrong = Vec::new();
+    for (name, rest) in &made {
+        match of(&pinned, name) {
+            Some(pinned) if pinned == *rest => {}
+            Some(pinned) => wrong.push(format!(
+                "`{name}` is sent or signed otherwise than it is pinned:\n{name}: {rest}\ninstead of\n{name}: {pinned}"
+            )),
+            None => wrong.push(format!("`{name}` is new; add to golden/frames.txt:\n{name}: {rest}")),
+        }
     }
-    let more = lines[pinned.len().min(lines.len())..].join("\n");
-    assert_eq!(lines.len(), pinned.len(), "messages without a pinned line:\n{more}");
+    for (name, _) in pinned.iter().filter(|(name, _)| of(&made, name).is_none()) {
+        wrong.push(format!("`{name}` is pinned but no longer made"));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(made.len(), pinned.len(), "a name stands twice");
+}
+
+/// A pinned line as its name and the rest.
+fn named(line: &str) -> (&str, &str) {
+    line.split_once(": ").unwrap_or_else(|| panic!("a line without a name: {line}"))
 }
 
 /// Pages are a form of their own, pinned where they are made; and what zstd makes of one is its own affair.
