@@ -22,10 +22,48 @@ pub(crate) fn is_json(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether the beginning of the bytes holds one of these, for sniffing.
-pub(crate) fn mentions(bytes: &[u8], words: &[&str]) -> bool {
+/// Whether an object in the beginning of the bytes, at most so many brackets deep, has a field of which this is true: its
+/// name, and its value where that is a text. For sniffing: texts that quote another format do not count, and what is
+/// broken or cut is read as far as it goes, so that the right format tells what is wrong with it.
+pub(crate) fn has_field(bytes: &[u8], depth_max: usize, tells: impl Fn(&[u8], &[u8]) -> bool) -> bool {
     let head = &bytes[..bytes.len().min(HEAD)];
-    words.iter().any(|word| head.windows(word.len()).any(|window| window == word.as_bytes()))
+    let one_a_line = has_one_a_line(head);
+    let (mut rest, mut depth) = (head, 0_usize);
+    while let Some((sign, after)) = rest.split_first() {
+        rest = after;
+        match sign {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'\n' if one_a_line => depth = 0,
+            b'"' => {
+                let (name, after) = quoted(rest);
+                rest = after;
+                if depth <= depth_max
+                    && let Some(value) = rest.trim_ascii_start().strip_prefix(b":")
+                {
+                    let text = value.trim_ascii_start().strip_prefix(b"\"");
+                    if tells(name, text.map_or(b"", |text| quoted(text).0)) {
+                        return true;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// What stands before the closing quote, and what behind it. A line break closes too: JSON has none in a text, so that
+/// a quote that is missing spoils one line only.
+fn quoted(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let mut escaped = false;
+    let end = bytes.iter().position(|byte| {
+        let closes = *byte == b'\n' || *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        closes
+    });
+    let (text, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+    (text, rest.strip_prefix(b"\"").unwrap_or(rest))
 }
 
 /// The documents of a file, with their lines if there is one a line. A line that is no JSON is skipped; a file that is
@@ -173,6 +211,31 @@ mod tests {
         let text: &RawValue = serde_json::from_str(&long[1..long.len() - 1]).unwrap();
         let why = object(text).unwrap_err();
         assert!(why.len() < 300 && why.ends_with("expected a map"), "{why}");
+    }
+
+    #[test]
+    fn fields_are_told_from_texts() {
+        let has = |text: &str, depth| {
+            has_field(text.as_bytes(), depth, |name, value| (name, value) == (b"a", b"b"))
+        };
+        for text in [
+            r#"{"a":"b"}"#,
+            r#"[{"x":[],"y":"\\","a" : "b""#,
+            "{\"x\":\"\n\"a\":\"b\"}",
+            "{\"x\":[[{\"\n{\"a\":\"b\"}",
+        ] {
+            assert!(has(text, 2), "{text}");
+        }
+        for text in [
+            r#"{"x":"\"a\":\"b\""}"#,
+            r#"["a","b"]"#,
+            r#"{"a":["b"]}"#,
+            r#"{"b":"a"}"#,
+            r#"[[{"a":"b"}]]"#,
+            "",
+        ] {
+            assert!(!has(text, 2), "{text}");
+        }
     }
 
     #[test]

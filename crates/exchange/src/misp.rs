@@ -38,8 +38,9 @@ const CONFIDENCE: &[(&str, u8)] = &[
 ];
 
 fn sniff(bytes: &[u8]) -> bool {
-    const WORDS: &[&str] = &["\"Event\"", "\"Attribute\"", "\"Orgc\"", "\"threat_level_id\"", "\"to_ids\""];
-    json::is_json(bytes) && json::mentions(bytes, WORDS)
+    const NAMES: &[&[u8]] = &[b"Event", b"Attribute", b"Orgc", b"threat_level_id", b"to_ids"];
+    // The event is an object within its envelopes.
+    json::is_json(bytes) && json::has_field(bytes, ENVELOPES_MAX + 1, |name, _| NAMES.contains(&name))
 }
 
 fn parse(input: &Input<'_>, found: &mut Found) -> Result<(), ImportError> {

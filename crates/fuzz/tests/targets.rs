@@ -15,6 +15,18 @@ fn every_format_is_a_target() {
 }
 
 #[test]
+fn every_seed_of_a_format_is_taken_for_it() {
+    for format in tocsin_exchange::FORMATS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(format.name);
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            let taken = tocsin_exchange::recognise(&std::fs::read(&path).unwrap()).unwrap().name;
+            assert_eq!(taken, format.name, "{} is taken for the first", path.display());
+        }
+    }
+}
+
+#[test]
 fn every_target_is_a_program_with_seeds() {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifest = std::fs::read_to_string(own.join("fuzz/Cargo.toml")).unwrap();

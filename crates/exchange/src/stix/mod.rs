@@ -24,9 +24,15 @@ use object::{Body, Object, Sign, is_support};
 pub const FORMAT: Format = Format { name: "stix", sniff, parse };
 
 fn sniff(bytes: &[u8]) -> bool {
-    const WORDS: &[&str] =
-        &["\"bundle\"", "\"bundle--", "\"spec_version\"", "\"indicator--", "\"pattern_type\""];
-    json::is_json(bytes) && json::mentions(bytes, WORDS)
+    /// Of an object in the list of a bundle: what lies deeper is another's, such as the values of a MISP attribute.
+    const DEPTH_MAX: usize = 3;
+    json::is_json(bytes)
+        && json::has_field(bytes, DEPTH_MAX, |name, value| match name {
+            b"spec_version" | b"pattern_type" => true,
+            b"type" => value == b"bundle",
+            b"id" => value.starts_with(b"bundle--") || value.starts_with(b"indicator--"),
+            _ => false,
+        })
 }
 
 fn parse(input: &Input<'_>, found: &mut Found) -> Result<(), ImportError> {
