@@ -183,15 +183,20 @@ pub(super) fn show_asn(value: &[u8]) -> String {
 }
 
 pub(super) fn parse_mac(text: &str) -> Parsed {
-    const WHY: &str = "a hardware address is six bytes as in 00:00:5e:00:53:01";
-    let well_cut = text.split([':', '-']).count() == 6 && text.split([':', '-']).all(|part| part.len() == 2)
-        || text.split('.').count() == 3 && text.split('.').all(|part| part.len() == 4);
-    let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect();
-    let value = super::hash::unhex(&digits).filter(|bytes| bytes.len() == 6 && well_cut).ok_or(WHY)?;
+    const WHY: &str = "a hardware address is six bytes as in 00:00:5e:00:53:01, all cut by the same sign";
+    let digits = match text.chars().find(|c| matches!(c, ':' | '-' | '.')) {
+        Some(sign) => {
+            let length = if sign == '.' { 4 } else { 2 };
+            let well_cut = text.split(sign).all(|part| part.len() == length);
+            well_cut.then(|| text.replace(sign, "")).ok_or(WHY)?
+        }
+        None => text.to_owned(),
+    };
+    let value = super::hash::unhex(&digits).filter(|bytes| bytes.len() == 6).ok_or(WHY)?;
     Ok(Observable { kind: kind::MAC, value })
 }
 
-/// Written in groups: twelve bare digits are no hardware address.
+/// Written in groups: twelve bare digits are a hardware address only where the type is named.
 pub(super) fn is_mac(text: &str) -> bool {
     matches!(text.len(), 14 | 17) && text.contains([':', '-', '.']) && parse_mac(text).is_ok()
 }

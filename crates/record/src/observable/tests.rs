@@ -109,7 +109,12 @@ fn refuses_with_a_reason() {
         ("phone", "030123456"),
         ("account", "someone"),
         ("travel-document", "C01X00T47"),
-        ("mac", "00005e005301"),
+        ("mac", "00005e0053"),
+        ("mac", "00005e00530g"),
+        ("mac", "00:00-5e:00:53:01"),
+        ("mac", "0000.5e00:5301"),
+        ("mac", "0000:5e00:5301"),
+        ("mac", "00:005e:00:53:01"),
         ("filename", "a\nb"),
         ("filename", "  "),
         ("sha1", "da39a3ee5e6b4b0d3255bfef95601890afd8070"),
@@ -152,6 +157,13 @@ fn narrower_types_win() {
     ] {
         let found = Observable::parse(name, text).unwrap();
         assert_eq!((found.type_name(), &*found.show()), (kind, shown));
+    }
+}
+
+#[test]
+fn hardware_addresses_are_cut_in_any_one_way() {
+    for text in ["00:00:5e:00:53:0a", "00-00-5E-00-53-0A", "0000.5e00.530a", "00005E00530A"] {
+        assert_eq!(Observable::parse("mac", text).unwrap().show(), "00:00:5e:00:53:0a", "{text}");
     }
 }
 
@@ -239,6 +251,8 @@ fn detects_nothing_in_the_rest() {
         "v1.2.x",
         "evil.notatld",
         "123456789012",
+        "00005e00530a",
+        "00:00-5e:00:53:01",
         "\u{1b}[31m",
         "[",
         "://",

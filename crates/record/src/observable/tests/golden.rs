@@ -128,3 +128,25 @@ fn golden_types_never_change() {
         assert_eq!(Type::by_id(*id).unwrap().name, *name);
     }
 }
+
+/// Types whose golden value is by itself taken for another type, and why.
+const DETECTED_OTHERWISE: &[(&str, &str)] = &[
+    // A fingerprint looks like any other hash of its length, and files are what hashes are mostly of.
+    ("cert-sha1", "sha1"),
+    ("cert-sha256", "sha256"),
+    // The name of an app is a domain backwards, and `.app` is an ending that domains have.
+    ("app", "domain"),
+];
+
+#[test]
+fn a_golden_value_is_detected_as_its_own_type_or_not_at_all() {
+    for (_, name, _, _, shown) in GOLDEN {
+        let otherwise = DETECTED_OTHERWISE.iter().find(|(other, _)| other == name).map(|(_, taken)| *taken);
+        match (detect(shown).map(|found| found.observable), otherwise) {
+            (Ok(found), Some(taken)) => assert_eq!(found.type_name(), taken, "{shown}"),
+            (Ok(found), None) => assert_eq!(found, Observable::parse(name, shown).unwrap(), "{shown}"),
+            (Err(_), None) => {}
+            (Err(error), Some(taken)) => panic!("`{shown}` is no longer taken for a {taken}: {error}"),
+        }
+    }
+}
