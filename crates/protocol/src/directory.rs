@@ -62,6 +62,13 @@ pub enum TakeError {
 /// A roster with its signed form.
 type Rosters = Vec<(Roster, Signed)>;
 
+/// Whom a circle's rosters are charged to.
+#[derive(Clone, Copy, Debug)]
+struct Payers {
+    founder: OrgId,
+    last: OrgId,
+}
+
 /// The documents of one mesh.
 #[derive(Clone, Debug)]
 pub struct Directory {
@@ -72,6 +79,8 @@ pub struct Directory {
     by_transport: BTreeMap<[u8; 32], NodeKey>,
     revocations: Vec<(Revocations, Signed)>,
     rosters: BTreeMap<CircleId, Rosters>,
+    /// Which org's signature began each circle, and which was the last that signed for it.
+    payers: BTreeMap<CircleId, Payers>,
     /// Hashes of certificates and rosters in force: what is in here need not be verified again.
     listed: BTreeSet<DocHash>,
     /// One hash over them.
@@ -100,6 +109,7 @@ impl Directory {
             by_transport: BTreeMap::new(),
             revocations: Vec::new(),
             rosters: BTreeMap::new(),
+            payers: BTreeMap::new(),
             listed: BTreeSet::new(),
             root: root_of(&BTreeSet::new()),
             trust: BTreeMap::new(),
@@ -247,9 +257,11 @@ impl Directory {
             if self.rosters.contains_key(&circle) {
                 return Ok(Taken::Known);
             }
-            let founder = self.founder(&roster);
-            let begun = self.rosters.values().filter(|chain| self.founder(&chain[0].0) == founder);
-            let (circles, bytes) = begun.fold((0, 0), |(circles, bytes), chain| {
+            let founder = self.signer(&roster, signed).ok_or(TakeError::Stranger)?;
+            let by_founder =
+                |circle: &CircleId| self.payers.get(circle).is_some_and(|p| p.founder == founder);
+            let begun = self.rosters.iter().filter(|(circle, _)| by_founder(circle));
+            let (circles, bytes) = begun.fold((0, 0), |(circles, bytes), (_, chain)| {
                 (circles + 1, bytes + chain.iter().map(|(_, signed)| signed_len(signed)).sum::<usize>())
             });
             if self.rosters.len() >= CIRCLES_MAX || circles >= CIRCLES_PER_ORG {
@@ -259,15 +271,13 @@ impl Directory {
                 return Err(TakeError::TooMany("bytes of rosters of one org"));
             }
             self.rosters.insert(circle, vec![(roster, signed.clone())]);
+            self.payers.insert(circle, Payers { founder, last: founder });
             return Ok(Taken::New);
         }
-        // By the version that it names, not by what anybody can write into a first roster.
-        let before = roster.version as usize - 2;
-        let follows = |chain: &&mut Rosters| {
-            chain[0].0.nonce == roster.nonce
-                && chain.get(before).is_some_and(|(_, known)| known.hash() == roster.prev)
-        };
-        let Some(chain) = self.rosters.values_mut().find(follows) else {
+        let circle = self.followed_by(&roster);
+        let signer = self.signer(&roster, signed);
+        let Some((circle, chain)) = circle.and_then(|circle| Some((circle, self.rosters.get_mut(&circle)?)))
+        else {
             let (known, found) = (0, roster.version);
             return Err(DocumentError::Follows { form: Form::Roster, known, found }.into());
         };
@@ -282,22 +292,45 @@ impl Directory {
         let (last, last_signed) = &chain[chain.len() - 1];
         let next = last.follow(last_signed, signed)?;
         chain.push((next, signed.clone()));
+        if let (Some(payers), Some(signer)) = (self.payers.get_mut(&circle), signer) {
+            payers.last = signer;
+        }
         Ok(Taken::New)
     }
 
-    /// The org whose steward begins a circle: of several, that of the least key.
-    fn founder(&self, first: &Roster) -> Option<OrgId> {
-        let key = first.stewards.first()?;
-        let holds = |certificate: &Certificate| certificate.steward_keys().any(|steward| steward == *key);
-        self.certificates.values().map(|(certificate, _)| certificate).find(|c| holds(c)).map(|c| c.org)
+    /// The circle that a roster of version 2 or later goes on with, by the version that it names: anybody can write what
+    /// stands in a first roster.
+    fn followed_by(&self, roster: &Roster) -> Option<CircleId> {
+        let before = (roster.version as usize).checked_sub(2)?;
+        let follows = |chain: &Rosters| {
+            chain[0].0.nonce == roster.nonce
+                && chain.get(before).is_some_and(|(_, known)| known.hash() == roster.prev)
+        };
+        self.rosters.iter().find(|(_, chain)| follows(chain)).map(|(circle, _)| *circle)
     }
 
-    /// The org that a document is charged to: the one that signed it alone. `None` for those of all stewards.
+    /// The org whose steward signed a roster: of several, that of the least key. Who is only named in it did nothing.
+    fn signer(&self, roster: &Roster, signed: &Signed) -> Option<OrgId> {
+        let signs = |key: &&[u8; 32]| signed.require(&BTreeSet::from([**key]), 1).is_ok();
+        roster.stewards.iter().filter(signs).find_map(|key| {
+            let holds = |certificate: &Certificate| certificate.steward_keys().any(|steward| steward == *key);
+            self.certificates.values().map(|(certificate, _)| certificate).find(|c| holds(c)).map(|c| c.org)
+        })
+    }
+
+    /// The org that a document is charged to once it is taken, which it is only if that org signed it. `None` for those of
+    /// all stewards. A roster whose signers no org certifies is charged to the one that last signed for its circle.
     #[must_use]
     pub fn charged_to(&self, signed: &Signed) -> Option<OrgId> {
         match signed.form {
             Form::Certificate => signed.read::<Certificate>().ok().map(|certificate| certificate.org),
-            Form::Roster => self.founder(&signed.read::<Roster>().ok()?),
+            Form::Roster => {
+                let roster = signed.read::<Roster>().ok()?;
+                self.signer(&roster, signed).or_else(|| {
+                    let circle = self.followed_by(&roster)?;
+                    self.payers.get(&circle).map(|payers| payers.last)
+                })
+            }
             Form::Charter | Form::Revocations => None,
         }
     }

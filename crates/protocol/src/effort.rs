@@ -15,12 +15,21 @@ pub(crate) mod cost {
     pub const PAGE: usize = 200;
     /// One record out of a page that was read, and the policy's word on it.
     pub const RECORD: usize = 5;
+    /// A document that is read and looked for among those in force.
+    const DOCUMENT: usize = 10;
+    /// A signature that is verified.
+    pub const SIGNATURE: usize = 6;
     /// Anything at all.
     pub const LEAST: usize = 1;
 
     /// Walking over so many things that are at hand.
     pub fn walk(things: usize) -> usize {
         LEAST + things / 8
+    }
+
+    /// A document of so many bytes and signatures that does not come into force.
+    pub fn document(bytes: usize, signatures: usize) -> usize {
+        DOCUMENT + (bytes >> 12) + SIGNATURE * signatures
     }
 }
 

@@ -10,14 +10,15 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use tocsin_matcher::{Change, Loader, Matcher, Posting, Print, Printer};
 use tocsin_policy::{Decisions, Home, Policy};
 use tocsin_record::body::BodyRef;
-use tocsin_record::document::{self, Signed};
+use tocsin_record::document::{self, Form, Signed};
 use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, MeshId, NodeKey, OrgId, planted};
 use tocsin_store::{Found, Kv, LogNo, Reader, RecordRef, Slots, Store, StoreError, Verdict};
 
 use crate::bodies::Bodies;
 use crate::catchup::CatchUp;
-use crate::directory::Directory;
+use crate::directory::{Directory, Taken};
+use crate::effort::cost;
 use crate::fork::Searches;
 use crate::heads::Heads;
 use crate::io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
@@ -325,7 +326,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     /// Takes documents from any hand; those that are new go on to every link but the one they came by. `own`: this node's
-    /// people brought them. Returns how many were new, and the first error.
+    /// people brought them. What comes into force is charged to the org that signed it, what does not to the link that
+    /// handed it over: it may name whom it likes. Returns how many were new, and the first error.
     pub(crate) fn take_documents(
         &mut self,
         documents: &[Signed],
@@ -336,13 +338,33 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut new = Vec::new();
         let mut error = None;
         for signed in documents {
-            if self.directory.is_listed(signed) || !(own || self.may_change(signed)) {
+            if self.directory.is_listed(signed) {
                 continue;
             }
-            match Arc::make_mut(&mut self.directory).take(signed) {
-                Ok(crate::directory::Taken::New) => new.push(signed.clone()),
-                Ok(crate::directory::Taken::Known) => {}
-                Err(refused) => error = error.or(Some(refused.to_string())),
+            // The rest comes again with a later comparison.
+            if from.is_some_and(|link| !self.pays(link, cost::LEAST)) {
+                break;
+            }
+            let payer = if own { None } else { self.directory.charged_to(signed) };
+            let may = payer.is_none_or(|org| self.may_change(org));
+            if may {
+                match Arc::make_mut(&mut self.directory).take(signed) {
+                    Ok(Taken::New) => {
+                        new.push(signed.clone());
+                        if let Some((left, _)) = payer.and_then(|org| self.changes.get_mut(&org)) {
+                            *left = left.saturating_sub(1);
+                        }
+                        continue;
+                    }
+                    Ok(Taken::Known) => {}
+                    Err(refused) => error = error.or(Some(refused.to_string())),
+                }
+            }
+            if let Some(link) = from {
+                // A certificate of an org that may not change now was only read.
+                let verified = may || signed.form != Form::Certificate;
+                let signatures = if verified { signed.signatures.len() } else { 0 };
+                self.charge(link, cost::document(signed.bytes.len(), signatures));
             }
         }
         if !new.is_empty() {
@@ -354,11 +376,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok((new.len(), error))
     }
 
-    /// Whether an org may change its documents once more. What this node's own people bring is not counted.
-    fn may_change(&mut self, signed: &Signed) -> bool {
-        let Some(org) = self.directory.charged_to(signed) else {
-            return true;
-        };
+    /// Whether an org may change its documents once more. What this node's own people bring is not counted, nor anything
+    /// of an org that is not in the charter: it is not taken.
+    fn may_change(&mut self, org: OrgId) -> bool {
         if self.directory.org(org).is_none() {
             return true;
         }
@@ -370,9 +390,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         } else {
             (*left, *at) = (*left + more, *at + more * CHANGE_EVERY_MS);
         }
-        let may = *left > 0;
-        *left = left.saturating_sub(1);
-        may
+        *left > 0
     }
 
     /// Links of nodes that no longer count end; the frontiers of the others are compared anew.

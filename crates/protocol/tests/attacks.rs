@@ -12,6 +12,7 @@ use tocsin_protocol::message::{
 use tocsin_protocol::{Effect, Input, RequestError};
 use tocsin_record::body::Body;
 use tocsin_record::document::{Carry, Certificate, Revocations, Roster, Signed};
+use tocsin_record::keys::Secret;
 use tocsin_record::run::Draft;
 use tocsin_record::{CircleId, DocHash, LogKey, OrgId, Part, RecordId, Run, Tip, page};
 use tocsin_store::Verdict;
@@ -365,6 +366,77 @@ fn documents_without_end_are_not_kept() {
     let circle = CircleId(honest.hash().0);
     say_documents(&mut world, link, vec![honest]);
     assert!(world.nodes[0].mesh.directory().roster(circle).is_some());
+}
+
+#[test]
+fn nobody_uses_up_anothers_changes() {
+    let mut world = World::new(4, OPEN);
+    let root = secret(0, 1, 0);
+    let [record, transport] = [220, 221].map(|seed| Secret::from_seed(&[seed; 32]));
+    let base = node_certificate(&root, &record, &transport);
+    let circle = |n: u8, stewards: &[[u8; 32]]| {
+        let mut stewards = stewards.to_vec();
+        stewards.sort_unstable();
+        Roster { stewards, ..foe_roster(&world, [n; 32], vec![]) }
+    };
+    let other = secret(1, 1, 0);
+    let mut forged: Vec<Signed> =
+        (1..160).map(|version| Signed::sign(&Certificate { version, ..base.clone() }, &[])).collect();
+    forged.extend((0..160).map(|n| Signed::sign(&circle(n, &[other.public()]), &[])));
+    // Valid, by two stewards of the hostile member against the one whom they name.
+    let mine = [secret(1, FOE, 0), secret(1, 3, 0)];
+    let named = [other.public(), mine[0].public(), mine[1].public()];
+    forged.extend((0..160).map(|n| Signed::sign(&circle(n, &named), &[&mine[0], &mine[1]])));
+    let certificate = Signed::sign(&base, &[&root, &record, &transport]);
+    let honest = Signed::sign(&circle(250, &[other.public()]), &[&other]);
+    let link = world.strange_link(0, FOE);
+    for some in forged.chunks(16) {
+        say_documents(&mut world, link, some.to_vec());
+        world.pass(100);
+    }
+    let id = CircleId(honest.hash().0);
+    let link = world.strange_link(0, 3);
+    say_documents(&mut world, link, vec![certificate, honest]);
+    let directory = world.nodes[0].mesh.directory();
+    assert!(directory.certificate(tocsin_record::NodeKey(record.public())).is_some(), "its node is shut out");
+    assert!(directory.roster(id).is_some(), "its circle is not heard of");
+}
+
+#[test]
+fn documents_that_do_not_count_are_paid_for() {
+    let mut world = World::new(3, OPEN);
+    let link = world.strange_link(0, FOE);
+    let name = Message::Name(0, log_of(&world, FOE.into(), world.now.wall).into());
+    world.receive(0, link, message::encode(&vec![name]));
+    let at = vec![Message::At(0, 1)];
+    assert!(answered(&mut world, 0, link, &at) > 0);
+    for n in 0..200u8 {
+        let lies = (0..16u8).map(|m| Signed::sign(&foe_roster(&world, [n; 32], vec![m]), &[])).collect();
+        say_documents(&mut world, link, lies);
+    }
+    assert_eq!(answered(&mut world, 0, link, &at), 0, "its lies cost it nothing");
+    world.pass(5_000);
+    assert!(answered(&mut world, 0, link, &at) > 0);
+}
+
+/// Keys that no org certifies cannot go on for ever with what a member handed them.
+#[test]
+fn a_circle_handed_to_strangers_is_still_charged() {
+    let mut world = World::new(3, OPEN);
+    let link = world.strange_link(0, FOE);
+    let (signer, stranger) = (secret(1, FOE, 0), Secret::from_seed(&[230; 32]));
+    let mut roster = foe_roster(&world, [1; 32], vec![]);
+    let mut signed = Signed::sign(&roster, &[&signer]);
+    let circle = CircleId(signed.hash().0);
+    say_documents(&mut world, link, vec![signed.clone()]);
+    for version in 2..400 {
+        let by: &[&Secret] = if version == 2 { &[&signer, &stranger] } else { &[&stranger] };
+        roster = Roster { version, prev: signed.hash(), stewards: vec![stranger.public()], ..roster };
+        signed = Signed::sign(&roster, by);
+        say_documents(&mut world, link, vec![signed.clone()]);
+    }
+    let version = world.nodes[0].mesh.directory().roster(circle).unwrap().version;
+    assert!((100..200).contains(&version), "{version}");
 }
 
 #[test]
