@@ -97,13 +97,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(log) = self.log_mine(link, answer.log) else {
             return Ok(());
         };
+        let Some(search) = self.searches.searches.get(&(log, link)).copied() else {
+            return Ok(());
+        };
+        if answer.seq <= search.same || answer.seq >= search.other || !self.pays(link, cost::PAGE) {
+            return Ok(());
+        }
         let mine = self.id_at(log, answer.seq)?;
         let Some(search) = self.searches.searches.get_mut(&(log, link)) else {
             return Ok(());
         };
-        if answer.seq <= search.same || answer.seq >= search.other {
-            return Ok(());
-        }
         match answer.id {
             Some(theirs) if Some(theirs) == mine => search.same = answer.seq,
             Some(_) => search.other = answer.seq,
@@ -217,17 +220,25 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     fn tell_proof(&mut self, link: LinkId, log: LogNo, pages: &[Vec<u8>]) {
         let Some(no) = self.number(link, log) else { return };
+        if let Some(link) = self.links.get_mut(&link) {
+            link.proofs_told.insert(log);
+        }
         if let [one, other] = pages {
             let push = |page: &Vec<u8>| Push { log: no, reply: true, page: page.clone() };
             self.tell(link, Message::Fork(Box::new([push(one), push(other)])));
         }
     }
 
-    /// Hands the proof that a log forked to a peer that does not know of it.
+    /// Hands the proof that a log forked to a peer that does not know of it: once until the two compare anew.
     pub(crate) fn offer_proof(&mut self, link: LinkId, log: LogNo) -> Result<(), StoreError> {
+        let told = self.links.get(&link).is_none_or(|link| link.proofs_told.contains(&log));
+        if told || !self.may_ask(link, cost::PAGE) {
+            return Ok(());
+        }
         if let Some(bytes) = self.store.fork_proof(log)?
             && let Ok(pages) = codec::decode::<Vec<Vec<u8>>, { 32 << 20 }>(&bytes)
         {
+            self.charge(link, bytes.len() >> 10);
             self.tell_proof(link, log, &pages);
         }
         Ok(())

@@ -88,6 +88,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if let Some(link) = self.links.get_mut(&link) {
             link.hello_due = false;
             link.next_hello = next_hello;
+            link.proofs_told.clear();
             link.send(Message::Hello(hello));
         }
     }

@@ -77,6 +77,8 @@ pub(crate) struct Link {
     /// When the peer last said, on a quiet link, that it holds what this node holds, by the wall clock, in ms; 0 if never.
     pub agreed: u64,
     pub haves: BTreeMap<LogNo, PendingHave>,
+    /// Logs whose fork proof the peer was told since this node last said Hello.
+    pub proofs_told: BTreeSet<LogNo>,
     pub holes_due: bool,
     pub holes_from: Option<RecordRef>,
     names_out: BTreeMap<LogName, LinkNo>,
@@ -105,6 +107,7 @@ impl Link {
             last_frame: 0,
             agreed: 0,
             haves: BTreeMap::new(),
+            proofs_told: BTreeSet::new(),
             holes_due: false,
             holes_from: None,
             names_out: BTreeMap::new(),

@@ -7,14 +7,14 @@ mod world;
 
 use tocsin_protocol::message::{
     self, BodyRef, Buckets, DocumentList, Documents, Entries, EntryOf, Hello, Lobby, LogName, LogState,
-    Message, Page, Range, Want,
+    Message, Page, Push, Range, Want,
 };
 use tocsin_protocol::{Effect, Input, RequestError};
 use tocsin_record::body::Body;
 use tocsin_record::document::{Carry, Certificate, Revocations, Roster, Signed};
 use tocsin_record::keys::Secret;
-use tocsin_record::run::Draft;
-use tocsin_record::{CircleId, DocHash, LogKey, OrgId, Part, RecordId, Run, Tip, page};
+use tocsin_record::run::{Draft, Part};
+use tocsin_record::{CircleId, DocHash, LogKey, OrgId, RecordId, Run, Tip, page};
 use tocsin_store::Verdict;
 use world::{World, node_certificate, report, secret};
 
@@ -406,12 +406,14 @@ fn nobody_uses_up_anothers_changes() {
 fn documents_that_do_not_count_are_paid_for() {
     let mut world = World::new(3, OPEN);
     let link = world.strange_link(0, FOE);
+    let stranger = Secret::from_seed(&[230; 32]);
     let name = Message::Name(0, log_of(&world, FOE.into(), world.now.wall).into());
     world.receive(0, link, message::encode(&vec![name]));
     let at = vec![Message::At(0, 1)];
     assert!(answered(&mut world, 0, link, &at) > 0);
-    for n in 0..200u8 {
-        let lies = (0..16u8).map(|m| Signed::sign(&foe_roster(&world, [n; 32], vec![m]), &[])).collect();
+    for n in 0..=u8::MAX {
+        let lies =
+            (0..16u8).map(|m| Signed::sign(&foe_roster(&world, [n; 32], vec![m]), &[&stranger])).collect();
         say_documents(&mut world, link, lies);
     }
     assert_eq!(answered(&mut world, 0, link, &at), 0, "its lies cost it nothing");
@@ -645,4 +647,61 @@ fn judging_anew_comes_to_its_end_under_fire() {
     }
     // 3,064 records, 512 a tick: with a walk over the held ones behind it about thirty ticks.
     assert_eq!(world.lookup(0, "10.1.14.150"), 0, "the new policy was not in force after {ticks} ticks");
+}
+
+/// Two signed continuations of the hostile member's log from its first record on, as long as their headers can make them.
+fn long_fork(world: &World) -> (LogKey, [Run; 2]) {
+    let log = log_of(world, FOE.into(), world.now.wall);
+    let branch = |seed: u8| {
+        let mut tip = Tip::default();
+        let mut all: Option<Run> = None;
+        for part in 0..16u32 {
+            let drafts = (0..64u32)
+                .map(|n| {
+                    let mut extension = vec![seed; 256];
+                    extension[..4].copy_from_slice(&(part * 64 + n).to_be_bytes());
+                    Draft { extension, ..draft(&report(n, 1, "192.0.2.9"), world.now.wall) }
+                })
+                .collect();
+            let run = Run::sign(&world.record_secret(FOE), log, tip, drafts).unwrap();
+            tip = run.tip();
+            all = Some(match all {
+                None => run,
+                Some(before) => before.join(run).unwrap(),
+            });
+        }
+        let mut run = all.unwrap();
+        for (_, part) in run.bodies_mut() {
+            *part = Part::NotHeld;
+        }
+        run
+    };
+    (log, [branch(1), branch(2)])
+}
+
+#[test]
+fn a_fork_proof_is_told_once_and_again_with_the_next_comparison() {
+    let mut world = World::new(4, OPEN);
+    let link = world.strange_link(0, FOE);
+    let (log, branches) = long_fork(&world);
+    let push = |run: &Run| Push { log: 0, reply: true, page: page::encode(run) };
+    let proof = Message::Fork(Box::new([push(&branches[0]), push(&branches[1])]));
+    let length = message::encode(&vec![proof.clone()]).len();
+    world.receive(0, link, message::encode(&vec![Message::Name(0, log.into()), proof]));
+    assert!(!world.closed(0, link));
+    let other = world.strange_link(0, 1);
+    let entry =
+        EntryOf { no: 0, log: log.into(), base: 1, height: 0, id: RecordId([9; 32]), state: LogState::Open };
+    let ask = vec![Message::Entries(Entries(vec![entry; 500]))];
+    let sent = answered(&mut world, 0, other, &ask);
+    assert!(
+        sent >= length / 2 && sent < 2 * length,
+        "{} KiB for a proof of {} KiB",
+        sent >> 10,
+        length >> 10
+    );
+    assert!(answered(&mut world, 0, other, &ask) < 1024);
+    // Two nodes that compare anew may have lost it.
+    world.pass(70_000);
+    assert!(answered(&mut world, 0, other, &ask) >= length / 2);
 }
