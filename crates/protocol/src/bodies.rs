@@ -25,6 +25,8 @@ const SOURCES_MAX: usize = 100_000;
 const SOURCES_OF_LINK_MAX: usize = 8192;
 /// Most announcers remembered for one body.
 const LINKS_MAX: usize = 8;
+/// Records so near to each other are taken to be in one page.
+const NEIGHBOURS: u64 = 64;
 /// Most bodies asked of one peer at once.
 const ASKED_MAX: usize = 256;
 /// An answer is waited for so long, in ms.
@@ -133,6 +135,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
+    /// A peer announced some of a log, as far as its headers are here: what comes later is announced by its own run.
     pub(crate) fn announced_range(
         &mut self,
         link: LinkId,
@@ -140,15 +143,45 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         from: u64,
         to: u64,
         except: &BTreeSet<u64>,
-    ) {
-        let first = RecordRef { log, seq: from };
-        let missing = self.store.wanted(first, REFS_MAX);
+    ) -> Result<(), StoreError> {
+        let to = to.min(self.height(log));
+        if from > to || !self.pays(link, cost::LEAST) {
+            return Ok(());
+        }
+        let most = usize::try_from(to - from).map_or(REFS_MAX, |more| REFS_MAX.min(more.saturating_add(1)));
+        let missing = self.store.wanted(RecordRef { log, seq: from }, most);
+        self.charge(link, cost::walk(missing.len()));
+        let mut before = None;
         for place in missing.into_iter().take_while(|place| place.log == log && place.seq <= to) {
-            if !except.contains(&place.seq) {
-                // A record that cannot be read is found by the next read; it is no peer's business.
-                let _ = self.announced_body(link, place);
+            if !except.contains(&place.seq) && !self.announced_by(link, place, &mut before)? {
+                break;
             }
         }
+        Ok(())
+    }
+
+    /// As [`Self::announced_body`], by a peer that pays for what must be read. `before` is the place that was read last:
+    /// its neighbours are in the same page. Returns whether the peer could pay; what it could not is found by `Holes`.
+    fn announced_by(
+        &mut self,
+        link: LinkId,
+        place: RecordRef,
+        before: &mut Option<RecordRef>,
+    ) -> Result<bool, StoreError> {
+        if self.bodies.sources.contains_key(&place) || !self.is_missing(place) {
+            let pays = self.pays(link, cost::LEAST);
+            self.announced_body(link, place)?;
+            return Ok(pays);
+        }
+        let near = before
+            .is_some_and(|before| before.log == place.log && before.seq.abs_diff(place.seq) < NEIGHBOURS);
+        let price = if near { cost::RECORD } else { self.reading(place.log, place.seq) };
+        *before = Some(place);
+        let pays = self.pays(link, price);
+        if pays {
+            self.announced_body(link, place)?;
+        }
+        Ok(pays)
     }
 
     /// What a run says of bodies that are still missing here.
@@ -379,9 +412,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     pub(crate) fn heard_have_bodies(&mut self, link: LinkId, refs: &[BodyRef]) -> Result<(), StoreError> {
+        let mut before = None;
         for what in refs.iter().take(REFS_MAX) {
-            if let Some(log) = self.log_meant(link, what.log)? {
-                self.announced_body(link, RecordRef { log, seq: what.seq })?;
+            if let Some(log) = self.log_meant(link, what.log)?
+                && !self.announced_by(link, RecordRef { log, seq: what.seq }, &mut before)?
+            {
+                break;
             }
         }
         Ok(())

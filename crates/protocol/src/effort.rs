@@ -22,6 +22,11 @@ pub(crate) mod cost {
     /// Anything at all.
     pub const LEAST: usize = 1;
 
+    /// A page that came and brought nothing new, by the bytes and records that were read.
+    pub fn decoded(bytes: usize, records: usize) -> usize {
+        (bytes + 256 * records) >> 10
+    }
+
     /// Walking over so many things that are at hand.
     pub fn walk(things: usize) -> usize {
         LEAST + things / 8
@@ -54,6 +59,11 @@ impl Effort {
         self.left = self.left.saturating_sub(i64::try_from(units).unwrap_or(i64::MAX));
         can
     }
+
+    /// Whether more is owed than a full budget: not by questions alone, which end when nothing is left.
+    pub fn owes_too_much(&self) -> bool {
+        self.left < -FULL
+    }
 }
 
 #[cfg(test)]
@@ -67,6 +77,9 @@ mod tests {
         assert!(effort.take(0, all - 1) && effort.take(0, all));
         assert!(!effort.take(0, 1) && !effort.take(1000, 1), "what was begun is owed");
         assert!(effort.take(4000, 1));
+        assert!(!effort.owes_too_much());
+        effort.take(4000, 2 * all + 1);
+        assert!(effort.owes_too_much());
         assert!(effort.take(u64::MAX, usize::MAX), "no clock is too far");
     }
 }

@@ -24,6 +24,9 @@ const QUIET_MS: u64 = 1_000;
 /// And after a comparison that found a difference, after so many.
 const SOON_MS: u64 = 5_000;
 
+/// So many records at the end of a log are in the page that was written last: copies of them come all the time.
+const AT_HAND: u64 = 256;
+
 /// A log as the comparison sees it.
 struct Row {
     id: LogId,
@@ -227,7 +230,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         let overlap = theirs.height.min(height);
         let known = theirs.height <= height && overlap > self.base(log) && theirs.state == LogState::Open;
-        if known && self.id_at(log, overlap)?.is_some_and(|mine| mine != theirs.id) {
+        // Not asked about now, it is with the next comparison.
+        if known
+            && self.pays(link, self.reading(log, overlap))
+            && self.id_at(log, overlap)?.is_some_and(|mine| mine != theirs.id)
+        {
             self.search_fork(link, log, overlap);
         }
         Ok(())
@@ -235,6 +242,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     pub(crate) fn base(&self, log: LogNo) -> u64 {
         self.reader.log(log).map_or(0, |info| info.base.seq)
+    }
+
+    /// What it costs to read the record at a place: the last is at hand, and those just before it nearly so.
+    pub(crate) fn reading(&self, log: LogNo, seq: u64) -> usize {
+        match self.height(log).saturating_sub(seq) {
+            0 => cost::LEAST,
+            1..AT_HAND => cost::RECORD,
+            _ => cost::PAGE,
+        }
     }
 
     /// The id of a record whose header is held.

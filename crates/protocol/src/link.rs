@@ -337,6 +337,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
     }
 
+    /// Charges a peer for what was read already, that it sent unasked. False once it owes so much that its link is to end:
+    /// an honest one that has asked for all that it may still sends copies.
+    pub(crate) fn bears(&mut self, id: LinkId, units: usize) -> bool {
+        self.charge(id, units);
+        self.links.get(&id).is_none_or(|link| !link.effort.owes_too_much())
+    }
+
     pub(crate) fn received(
         &mut self,
         id: LinkId,

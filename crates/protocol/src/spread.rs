@@ -12,6 +12,7 @@ use tocsin_record::{Entry, NodeKey, OrgId, Run, page};
 use tocsin_store::{BodyState, Kv, LogNo, RecordRef, Slots, StoreError, Verdict};
 
 use crate::admit::Decided;
+use crate::effort::cost;
 use crate::io::{LinkId, Output};
 use crate::judge::{Way, body_ref_view};
 use crate::link::PendingHave;
@@ -230,6 +231,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         }
         if first > height + 1 {
+            if !self.bears(link, cost::decoded(bytes, run.entries().len())) {
+                self.close(link, "it sent too many records that follow nothing", out);
+                return Ok(());
+            }
             self.trees.keep_orphan(log, link, run, bytes);
             if !self.catchup.is_ahead(log) {
                 self.catchup.ahead(log, link, last);
@@ -237,7 +242,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         }
         self.trees.count_copy(log, last);
+        let price = cost::decoded(bytes, run.entries().len());
         self.take_run(link, log, run, None, out)?;
+        // Nothing is taken of an author that is stopped, or may not write any more.
+        if self.height(log) == height && !self.bears(link, price) {
+            self.close(link, "it sent too many records that are not taken", out);
+            return Ok(());
+        }
         self.take_orphans(log, out)
     }
 
@@ -252,6 +263,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         out: &mut Output,
     ) -> Result<(), StoreError> {
         let tip = run.tip();
+        // It was read already, and is compared with what is held.
+        if !self.bears(link, cost::decoded(bytes, run.entries().len())) {
+            self.close(link, "it sent too many records that are known", out);
+            return Ok(());
+        }
+        if !self.pays(link, self.reading(log, tip.seq)) {
+            return Ok(());
+        }
         if self.disagrees(log, run)? {
             return self.conflict(link, log, run.clone(), out);
         }
@@ -301,7 +320,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 .filter(|offset| **offset <= have.more)
                 .map(|offset| have.from + u64::from(*offset))
                 .collect();
-            self.announced_range(link, log, have.from, to, &except);
+            self.announced_range(link, log, have.from, to, &except)?;
             if to > self.height(log) {
                 self.expect(log, link, to);
             }

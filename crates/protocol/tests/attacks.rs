@@ -6,7 +6,7 @@
 mod world;
 
 use tocsin_protocol::message::{
-    self, BodyRef, Buckets, DocumentList, Documents, Entries, EntryOf, Hello, Lobby, LogName, LogState,
+    self, BodyRef, Buckets, DocumentList, Documents, Entries, EntryOf, Have, Hello, Lobby, LogName, LogState,
     Message, Page, Push, Range, Want,
 };
 use tocsin_protocol::{Effect, Input, RequestError};
@@ -704,4 +704,75 @@ fn a_fork_proof_is_told_once_and_again_with_the_next_comparison() {
     // Two nodes that compare anew may have lost it.
     world.pass(70_000);
     assert!(answered(&mut world, 0, other, &ask) >= length / 2);
+}
+
+/// Bytes of an answer that costs little, to see whether a link may still ask.
+fn may_ask(world: &mut World, link: u64) -> bool {
+    answered(world, 0, link, &vec![Message::At(0, 1)]) > 0
+}
+
+#[test]
+fn what_makes_a_node_read_is_paid_for() {
+    let mut world = World::new(3, OPEN);
+    let circle = CircleId::mesh(world.mesh());
+    let bodies: Vec<Body> =
+        (0..2000u32).map(|n| report(n, 1, &format!("10.1.{}.{}", n / 200, n % 200))).collect();
+    world.request(1, |ticket| Input::Publish { ticket, circle, bodies }).unwrap();
+    world.connect(0, 1);
+    world.settle();
+    let log = world.nodes[1].mesh.reader().logs()[0].key;
+    let link = world.strange_link(0, FOE);
+    // Records of the hostile member whose bodies it does not give.
+    let foe_log = log_of(&world, FOE.into(), world.now.wall);
+    let mut tip = Tip::default();
+    let mut withheld = Vec::new();
+    for _ in 0..16u32 {
+        let drafts = (0..64).map(|n| draft(&report(n, 1, "192.0.2.9"), world.now.wall)).collect();
+        let mut run = Run::sign(&world.record_secret(FOE), foe_log, tip, drafts).unwrap();
+        tip = run.tip();
+        for (_, part) in run.bodies_mut() {
+            *part = Part::NotHeld;
+        }
+        withheld.push(run);
+    }
+    let names = vec![Message::Name(0, log.into()), Message::Name(1, foe_log.into())];
+    world.receive(0, link, message::encode(&names));
+    for run in &withheld {
+        let push = Push { log: 1, reply: true, page: page::encode(run) };
+        world.receive(0, link, message::encode(&vec![Message::Push(push)]));
+    }
+    let entry = |seq: u64| EntryOf {
+        no: 0,
+        log: log.into(),
+        base: 1,
+        height: seq,
+        id: RecordId([9; 32]),
+        state: LogState::Open,
+    };
+    let copy = Message::Push(Push { log: 1, reply: true, page: page::encode(&withheld[0]) });
+    let have = Have { log: 1, from: 1, more: u32::MAX, age: 0, except: vec![] };
+    let attacks: Vec<(&str, Vec<Message>)> = vec![
+        ("entries", (1..=400).map(|seq| Message::Entries(Entries(vec![entry(seq)]))).collect()),
+        ("copies", vec![copy; 400]),
+        ("announcements", vec![Message::Have(vec![have; 1000])]),
+    ];
+    for (name, messages) in attacks {
+        world.pass(10_000);
+        assert!(may_ask(&mut world, link), "{name}");
+        world.receive(0, link, message::encode(&messages));
+        assert!(!may_ask(&mut world, link), "{name} cost nothing");
+        assert!(!world.closed(0, link), "{name}");
+    }
+    world.pass(10_000);
+    assert!(may_ask(&mut world, link));
+    // An author that said two things is not heard any more, whatever it goes on to say.
+    let (forked, branches) = long_fork(&world);
+    assert_ne!(forked, foe_log);
+    let page_of = |run: &Run| Push { log: 2, reply: true, page: page::encode(run) };
+    let proof = Message::Fork(Box::new([page_of(&branches[0]), page_of(&branches[1])]));
+    world.receive(0, link, message::encode(&vec![Message::Name(2, forked.into()), proof]));
+    for _ in 0..600 {
+        world.receive(0, link, message::encode(&vec![Message::Push(page_of(&branches[0]))]));
+    }
+    assert!(world.closed(0, link), "pages without end, each read and none taken");
 }
