@@ -3,16 +3,18 @@
 //! A head spreads along its log's tree; a receipt goes hop by hop back over the link that its log comes by. Of each only
 //! the newest is kept, and both leave together with what else is to be sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_record::keys::{self, Signature};
-use tocsin_record::{CircleId, NodeKey, RecordId};
+use tocsin_record::{CircleId, NodeKey, OrgId, RecordId};
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError};
 
 use crate::io::LinkId;
+use crate::link::Link;
 use crate::mesh::Mesh;
 use crate::message::head::{STATEMENTS_MAX, head_hash, receipt_hash};
 use crate::message::{Head, LogName, Message, Receipt};
+use crate::write::CLOCK_MS;
 
 /// Shortest time between two heads of one node in one circle, in ms.
 const HEAD_MS: u64 = 30_000;
@@ -340,18 +342,33 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
-    /// The median of what peers' clocks say now, if any was heard.
+    /// The median of what the clocks of other orgs say now, if any was heard: one voice an org, whatever number of nodes it
+    /// has, so that no org moves it alone.
     pub(crate) fn peers_clock(&self) -> Option<u64> {
         let mut newest: BTreeMap<NodeKey, u64> = BTreeMap::new();
         for ((node, _), head) in &self.heads.heads {
-            if *node != self.node && self.now.mono.saturating_sub(head.heard) < 2 * IDLE_MS {
-                let now = head.time + (self.now.mono - head.heard);
+            let quiet = self.now.mono.saturating_sub(head.heard);
+            if *node != self.node && quiet < 2 * IDLE_MS {
                 let known = newest.entry(*node).or_default();
-                *known = now.max(*known);
+                *known = head.time.saturating_add(quiet).max(*known);
             }
         }
-        let mut times: Vec<u64> = newest.into_values().collect();
-        times.sort_unstable();
-        times.get(times.len() / 2).copied()
+        // Others pass on the last word of a node that is long gone. One that is linked speaks for itself.
+        let linked: BTreeSet<NodeKey> =
+            self.links.values().filter_map(Link::peer).map(|peer| peer.node).collect();
+        let latest = newest.values().max().copied()?;
+        newest.retain(|node, time| linked.contains(node) || latest.abs_diff(*time) <= CLOCK_MS);
+        let mut voices: BTreeMap<OrgId, Vec<u64>> = BTreeMap::new();
+        for (node, time) in newest {
+            if let Some(org) = self.directory.org_of(node) {
+                voices.entry(org).or_default().push(time);
+            }
+        }
+        median(voices.into_values().filter_map(median).collect())
     }
+}
+
+fn median(mut times: Vec<u64>) -> Option<u64> {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied()
 }

@@ -27,7 +27,7 @@ const ALIVE_MS: u64 = 600_000;
 /// Clocks that part by more than this open new epochs, in ms.
 const PARTED_MS: u64 = 10_000;
 /// Nothing is signed while the clock is so far from its peers', in ms.
-const CLOCK_MS: u64 = 600_000;
+pub(crate) const CLOCK_MS: u64 = 600_000;
 /// A run is signed before its bodies take more, in bytes: it must fit a frame and a page. One large body is a run alone.
 const SIGN_BYTES: usize = 192 << 10;
 /// Logs that an author may open at once in a circle, and the time after which it may open one more, in ms.
@@ -344,9 +344,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// The log to write to, opened anew where going on would not be safe.
     fn own_log(&mut self, circle: CircleId) -> Result<Result<LogNo, RequestError>, StoreError> {
-        let newest = || self.reader.newest_time().filter(|time| *time > self.now.wall);
-        let peers = self.peers_clock().or_else(newest);
-        if let Some(clock) = peers
+        let before = || self.own_newest_time().filter(|time| *time > self.now.wall);
+        let clock = self.peers_clock().or_else(before);
+        if let Some(clock) = clock
             && clock.abs_diff(self.now.wall) > CLOCK_MS
         {
             let away =
@@ -369,6 +369,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.writer.logs.insert(circle, log);
         self.writer.note(&key, log);
         Ok(Ok(log))
+    }
+
+    /// When this node's last record was written, in ms: a clock that is behind it was set back. Times that others wrote say
+    /// nothing; one record from the far future would keep a node that is alone from writing.
+    fn own_newest_time(&self) -> Option<u64> {
+        let logs = self.writer.newest.values().filter_map(|(_, log)| self.reader.log(*log));
+        logs.map(|info| info.tip.time).max()
     }
 
     /// Opens new epochs when someone set the machine's clock.

@@ -5,16 +5,17 @@
 #[expect(dead_code, reason = "the other tests use all of it")]
 mod world;
 
+use tocsin_protocol::message::head::head_hash;
 use tocsin_protocol::message::{
-    self, BodyRef, Buckets, DocumentList, Documents, Entries, EntryOf, Have, Hello, Lobby, LogName, LogState,
-    Message, Page, Push, Range, Want,
+    self, BodyRef, Buckets, DocumentList, Documents, Entries, EntryOf, Have, Head, Hello, Lobby, LogName,
+    LogState, Message, Page, Push, Range, Want,
 };
 use tocsin_protocol::{Effect, Input, RequestError};
 use tocsin_record::body::Body;
 use tocsin_record::document::{Carry, Certificate, Revocations, Roster, Signed};
 use tocsin_record::keys::Secret;
 use tocsin_record::run::{Draft, Part};
-use tocsin_record::{CircleId, DocHash, LogKey, OrgId, RecordId, Run, Tip, page};
+use tocsin_record::{CircleId, DocHash, LogKey, NodeKey, OrgId, RecordId, Run, Tip, page};
 use tocsin_store::Verdict;
 use world::{World, node_certificate, report, secret};
 
@@ -398,7 +399,7 @@ fn nobody_uses_up_anothers_changes() {
     let link = world.strange_link(0, 3);
     say_documents(&mut world, link, vec![certificate, honest]);
     let directory = world.nodes[0].mesh.directory();
-    assert!(directory.certificate(tocsin_record::NodeKey(record.public())).is_some(), "its node is shut out");
+    assert!(directory.certificate(NodeKey(record.public())).is_some(), "its node is shut out");
     assert!(directory.roster(id).is_some(), "its circle is not heard of");
 }
 
@@ -481,7 +482,7 @@ fn nobody_can_certify_anothers_keys() {
     let certificate = node_certificate(&rightful, &record, &transport);
     say_documents(&mut world, link, vec![Signed::sign(&certificate, &[&rightful, &record, &transport])]);
     let directory = world.nodes[0].mesh.directory();
-    let node = tocsin_record::NodeKey(record.public());
+    let node = NodeKey(record.public());
     assert_eq!(directory.org_of(node), Some(OrgId(rightful.public())));
     assert_eq!(directory.node_by_transport(&transport.public()), Some(node));
 }
@@ -775,4 +776,82 @@ fn what_makes_a_node_read_is_paid_for() {
         world.receive(0, link, message::encode(&vec![Message::Push(page_of(&branches[0]))]));
     }
     assert!(world.closed(0, link), "pages without end, each read and none taken");
+}
+
+#[test]
+fn no_org_moves_the_clock_of_the_others() {
+    let mut world = World::new(6, OPEN);
+    world.connect_all();
+    let link = world.strange_link(0, FOE);
+    let root = secret(0, FOE, 0);
+    let circle = CircleId::mesh(world.mesh());
+    let time = world.now.wall - 700_000;
+    let (mut documents, mut names, mut heads) = (vec![], vec![], vec![]);
+    for n in 0..20u8 {
+        let [record, transport] = [100 + n, 130 + n].map(|seed| Secret::from_seed(&[seed; 32]));
+        let certificate = node_certificate(&root, &record, &transport);
+        documents.push(Signed::sign(&certificate, &[&root, &record, &transport]));
+        let node = NodeKey(record.public());
+        let no = u32::from(n);
+        names.push(Message::Name(no, LogName { author: node, circle, epoch: 0 }));
+        let id = RecordId::ZERO;
+        let hash = head_hash(&world.mesh(), &node, &circle, 0, 0, &id, 0, time);
+        heads.push(Head { log: no, seq: 0, id, releases: 0, time, signature: record.sign(&hash) });
+    }
+    for some in documents.chunks(16) {
+        say_documents(&mut world, link, some.to_vec());
+    }
+    names.push(Message::Heads(heads));
+    world.receive(0, link, message::encode(&names));
+    world.pass(1_000);
+    for node in [0, 1, 3, 4, 5] {
+        let bodies = vec![report(7, 1, "192.0.2.7")];
+        let done = world.request(node, |ticket| Input::Publish { ticket, circle, bodies });
+        assert!(done.is_ok(), "node {node}: {done:?}");
+    }
+}
+
+#[test]
+fn nodes_that_are_long_gone_say_nothing_of_the_time() {
+    let mut world = World::new(6, OPEN);
+    let link = world.strange_link(0, 1);
+    let circle = CircleId::mesh(world.mesh());
+    let mut messages = vec![];
+    // A partner hands on what four others said yesterday.
+    for no in 0..4u32 {
+        let node = world.nodes[2 + no as usize].mesh.node();
+        let (id, time) = (RecordId::ZERO, world.now.wall - 86_400_000);
+        messages.push(Message::Name(no, LogName { author: node, circle, epoch: 0 }));
+        let hash = head_hash(&world.mesh(), &node, &circle, 0, 0, &id, 0, time);
+        let signature = secret(1, 2 + no as u8, 0).sign(&hash);
+        messages.push(Message::Heads(vec![Head { log: no, seq: 0, id, releases: 0, time, signature }]));
+    }
+    let node = world.nodes[1].mesh.node();
+    let (id, time) = (RecordId::ZERO, world.now.wall);
+    messages.push(Message::Name(9, LogName { author: node, circle, epoch: 0 }));
+    let hash = head_hash(&world.mesh(), &node, &circle, 0, 0, &id, 0, time);
+    let signature = secret(1, 1, 0).sign(&hash);
+    messages.push(Message::Heads(vec![Head { log: 9, seq: 0, id, releases: 0, time, signature }]));
+    world.receive(0, link, message::encode(&messages));
+    world.publish(0, report(1, 1, "192.0.2.1"));
+}
+
+#[test]
+fn a_record_from_the_future_keeps_nobody_from_writing() {
+    let mut world = World::new(3, OPEN);
+    let link = world.strange_link(0, FOE);
+    let time = world.now.wall + 50 * 365 * 86_400_000;
+    let (log, run) = foe_run(&world, Tip::default(), vec![draft(&report(1, 1, "192.0.2.1"), time)]);
+    world.push_from(0, link, &log, &run);
+    assert!(world.stored(0, &run.tip().id).is_some());
+    world.feed(0, Input::LinkDown { link });
+    let own = CircleId::own(world.mesh(), world.nodes[0].mesh.org());
+    let publish = |world: &mut World, n: u32| {
+        let bodies = vec![report(n, 1, "192.0.2.2")];
+        world.request(0, |ticket| Input::Publish { ticket, circle: own, bodies })
+    };
+    assert!(publish(&mut world, 2).is_ok());
+    // Its own word still counts: a clock that was set back is not written by.
+    world.now.wall -= 700_000;
+    assert!(matches!(publish(&mut world, 3), Err(RequestError::Clock(_))));
 }
