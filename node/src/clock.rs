@@ -3,6 +3,10 @@
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+/// The last millisecond of 9999, the last year that RFC 3339 can say. Members state their times freely, and a later one
+/// must not be written in a form that no reader takes.
+pub const LAST_MS: u64 = 253_402_300_799_999;
+
 /// Milliseconds since 1970 by the machine's wall clock.
 #[must_use]
 pub fn now_ms() -> u64 {
@@ -38,17 +42,19 @@ pub fn show(ms: u64) -> String {
     if ms == 0 { "-".to_owned() } else { format!("{}Z", plain(ms)) }
 }
 
-/// To the second, in UTC: `2026-11-22 04:25:32`.
+/// To the second, in UTC: `2026-11-22 04:25:32`. What lies beyond [`LAST_MS`] is said as that.
 fn plain(ms: u64) -> String {
+    let ms = ms.min(LAST_MS);
     let (days, seconds) = (ms / 86_400_000, ms / 1000 % 86_400);
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
-/// As RFC 3339 with milliseconds: `2026-11-22T04:25:32.250Z`.
+/// As RFC 3339 with milliseconds: `2026-11-22T04:25:32.250Z`. What lies beyond [`LAST_MS`] is written as that.
 #[must_use]
 pub fn rfc3339(ms: u64) -> String {
+    let ms = ms.min(LAST_MS);
     format!("{}.{:03}Z", plain(ms).replace(' ', "T"), ms % 1000)
 }
 
@@ -164,8 +170,12 @@ mod tests {
 
     #[test]
     fn times_come_back() {
-        for ms in [1, 951_782_400_000, 1_795_321_532_250, 4_102_444_799_999] {
+        for ms in [1, 951_782_400_000, 1_795_321_532_250, 4_102_444_799_999, LAST_MS] {
             assert_eq!(parse_rfc3339(&rfc3339(ms)), Some(ms));
+        }
+        for beyond in [LAST_MS + 1, u64::MAX] {
+            assert_eq!(rfc3339(beyond), "9999-12-31T23:59:59.999Z");
+            assert_eq!(show(beyond), "9999-12-31 23:59:59Z");
         }
         assert_eq!(parse_rfc3339("2026-11-22T04:25:32Z"), Some(1_795_321_532_000));
         for wrong in [

@@ -18,7 +18,7 @@ pub use requests::{
 };
 pub use status::{Log, Partner, Peer, PolicyStatus, Queues, ReceiptOf, Silent, Status, StoreStatus};
 
-/// A moment in ms since 1970; as JSON `2026-11-22T04:25:32.250Z`, `null` for 0.
+/// A moment in ms since 1970; as JSON `2026-11-22T04:25:32.250Z`, `null` for 0, and the end of 9999 for all after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(pub u64);
 
@@ -333,4 +333,19 @@ pub enum Event {
         /// How many.
         events: u64,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_time_a_member_states_an_answer_is_read() {
+        for (ms, read) in [(0, 0), (250, 250), (u64::MAX, clock::LAST_MS)] {
+            let until = ShownIndicator { until: Time(ms), ..ShownIndicator::default() };
+            let text = serde_json::to_string(&until).unwrap();
+            let back: ShownIndicator = serde_json::from_str(&text).unwrap();
+            assert_eq!(back.until, Time(read), "{text}");
+        }
+    }
 }
