@@ -2,6 +2,7 @@
 //!
 //! A `report` or `grouping` makes a report of the indicators that it refers to. Indicators in no report make a list,
 //! one for each marking: a bundle's id means nothing (STIX 2.1, section 8) and many feeds make a new one every day.
+//! What several reports refer to is in each of them, within [`REPEATED_MAX`].
 //! Objects are kept as given, each beside the indicators it explains. Bundles without any indicator give
 //! the values of their cyber-observables, as kind "unknown".
 
@@ -19,6 +20,10 @@ use crate::fault::Fault;
 use crate::gather::{Draft, Kept, OriginalForm};
 use crate::{Format, Found, ImportError, Input, PartialMarking, json, names};
 use object::{Body, Object, Sign, is_support};
+
+/// Most indicators that the reports of one file have from objects which an earlier report of it has already, so that a
+/// small file in which many reports refer to the same many values does not become millions of indicators.
+const REPEATED_MAX: u64 = 100_000;
 
 /// The row of the table of formats.
 pub const FORMAT: Format = Format { name: "stix", sniff, parse };
@@ -110,6 +115,55 @@ struct Bundle<'a> {
     observed_only: bool,
 }
 
+/// Which objects of a file are in reports already, and how many indicators may be had from them again.
+struct Repeats {
+    taken: Vec<bool>,
+    /// How many indicators each object gave where it was first taken.
+    given: Vec<u64>,
+    room: u64,
+}
+
+impl Repeats {
+    fn new(objects: usize) -> Self {
+        Self { taken: vec![false; objects], given: vec![0; objects], room: REPEATED_MAX }
+    }
+
+    /// Whether there is room for one more report to take an object.
+    fn take(&mut self, at: usize, object: &Object<'_>) -> bool {
+        if std::mem::replace(&mut self.taken[at], true) {
+            // One for each KiB at least: what is long is read and kept anew in each report, whatever it gives.
+            let cost = self.given[at].max(object.raw.len() as u64 >> 10);
+            let Some(left) = self.room.checked_sub(cost) else { return false };
+            self.room = left;
+        }
+        true
+    }
+}
+
+/// The objects of a report, in order of the file.
+#[derive(Default)]
+struct Members {
+    inside: BTreeSet<usize>,
+    /// What would be inside, had there been room to repeat it.
+    left_out: BTreeSet<usize>,
+}
+
+impl Members {
+    /// True where it is inside now and was not.
+    fn add(&mut self, at: usize, object: &Object<'_>, repeats: &mut Repeats) -> bool {
+        if self.inside.contains(&at) || self.left_out.contains(&at) {
+            return false;
+        }
+        let room = repeats.take(at, object);
+        if room {
+            self.inside.insert(at)
+        } else {
+            self.left_out.insert(at)
+        };
+        room
+    }
+}
+
 impl<'a> Bundle<'a> {
     fn new(objects: Vec<Object<'a>>, found: &mut Found) -> Self {
         let place: HashMap<String, usize> =
@@ -154,18 +208,25 @@ impl<'a> Bundle<'a> {
 
     fn import(&self, input: &Input<'_>, found: &mut Found) {
         let links = self.links();
-        let mut assigned = vec![false; self.objects.len()];
+        let mut repeats = Repeats::new(self.objects.len());
         for (at, report) in self.objects.iter().enumerate() {
             if !report.is_report() || report.revoked || report.uuid.is_none() {
                 continue;
             }
-            let members = self.members(at, &links);
-            for member in &members {
-                assigned[*member] = true;
+            let members = self.members(at, &links, &mut repeats);
+            if !members.left_out.is_empty() {
+                let why = format!(
+                    "objects that an earlier report of this file has were left out of this one: at most \
+                     {REPEATED_MAX} indicators of a file are repeated; import its reports from several files to have \
+                     them in each"
+                );
+                let count = members.left_out.len();
+                let objects = format!("{count} object{}", if count == 1 { "" } else { "s" });
+                found.skip(report.line, &report.id, Fault::of(&objects, why));
             }
-            self.report(report, at, &members, input, found);
+            self.report(report, at, &members, &mut repeats, input, found);
         }
-        self.rest(&assigned, input, found);
+        self.rest(&mut repeats, input, found);
     }
 
     /// For each object the relationships and sightings that point to it.
@@ -181,11 +242,15 @@ impl<'a> Bundle<'a> {
         links
     }
 
-    /// The objects of a report, in order of the file: those it refers to, relationships among them, and what explains them.
-    fn members(&self, report: usize, links: &[Vec<usize>]) -> Vec<usize> {
-        let mut inside = BTreeSet::from([report]);
-        inside.extend(self.objects[report].members.iter().filter_map(|id| self.place.get(id)));
-        let named: Vec<usize> = inside.iter().copied().collect();
+    /// The objects of a report: those it refers to, relationships among them, and what explains them.
+    fn members(&self, report: usize, links: &[Vec<usize>], repeats: &mut Repeats) -> Members {
+        let mut members = Members::default();
+        repeats.taken[report] = true;
+        members.inside.insert(report);
+        for at in self.objects[report].members.iter().filter_map(|id| self.place.get(id)) {
+            members.add(*at, &self.objects[*at], repeats);
+        }
+        let named: Vec<usize> = members.inside.iter().copied().collect();
         let joins = |link: &Object<'_>, inside: &BTreeSet<usize>| {
             link.refs.iter().all(|id| {
                 self.place
@@ -195,32 +260,39 @@ impl<'a> Bundle<'a> {
         };
         for at in &named {
             for link in &links[*at] {
-                if joins(&self.objects[*link], &inside) {
-                    inside.insert(*link);
+                if joins(&self.objects[*link], &members.inside) {
+                    members.add(*link, &self.objects[*link], repeats);
                 }
             }
         }
-        let mut open: Vec<usize> = inside.iter().copied().collect();
+        let mut open: Vec<usize> = members.inside.iter().copied().collect();
         while let Some(at) = open.pop() {
             let object = &self.objects[at];
-            for id in object.refs.iter().chain(&object.members).chain(&object.marking_refs) {
-                if let Some(target) = self.place.get(id)
-                    && (is_support(&self.objects[*target].kind)
-                        || !self.objects[*target].observed().is_empty())
-                    && inside.insert(*target)
-                {
+            let explains = is_support(&object.kind);
+            // What only explains has an author and markings: what else it refers to is not the report's.
+            let (refs, inner, creator) = if explains {
+                (&[][..], &[][..], &object.creator)
+            } else {
+                (&object.refs[..], &object.members[..], &None)
+            };
+            for id in refs.iter().chain(inner).chain(creator).chain(&object.marking_refs) {
+                let Some(target) = self.place.get(id) else { continue };
+                let other = &self.objects[*target];
+                let follows = is_support(&other.kind) || !explains && !other.observed().is_empty();
+                if follows && members.add(*target, other, repeats) {
                     open.push(*target);
                 }
             }
         }
-        inside.into_iter().collect()
+        members
     }
 
     fn report(
         &self,
         report: &Object<'a>,
         at: usize,
-        members: &[usize],
+        members: &Members,
+        repeats: &mut Repeats,
         input: &Input<'_>,
         found: &mut Found,
     ) {
@@ -240,26 +312,27 @@ impl<'a> Bundle<'a> {
         draft.labels =
             report.labels.iter().filter(|label| !PartialMarking::default().add_tag(label)).cloned().collect();
         draft.marking = self.marking_of_report(at, members);
-        self.fill(&mut draft, members, input, found);
+        self.fill(&mut draft, &members.inside, repeats, input, found);
         draft.finish(input, found);
     }
 
-    /// The report's own marking, else its indicators'; bound by what any object beside it carries.
-    fn marking_of_report(&self, report: usize, members: &[usize]) -> PartialMarking {
+    /// The report's own marking, else its indicators'; bound by what any object beside it carries, left out or not.
+    fn marking_of_report(&self, report: usize, members: &Members) -> PartialMarking {
+        let all = || members.inside.iter().chain(&members.left_out);
         let own = self.markings[report];
         let base = if own.tlp.is_some() {
             own
         } else {
-            let content = members.iter().filter(|at| self.objects[**at].indicator().is_some());
+            let content = all().filter(|at| self.objects[**at].indicator().is_some());
             PartialMarking::of_parts(content.map(|at| self.markings[*at])).raised_to(own)
         };
-        members.iter().fold(base, |whole, at| whole.raised_to(self.markings[*at]))
+        all().fold(base, |whole, at| whole.raised_to(self.markings[*at]))
     }
 
     /// What is in no report: a list for each marking, so that nothing is made stricter by its neighbours, and nothing
     /// unmarked leaves with what is marked.
-    fn rest(&self, assigned: &[bool], input: &Input<'_>, found: &mut Found) {
-        let rest: Vec<usize> = (0..self.objects.len()).filter(|at| !assigned[*at]).collect();
+    fn rest(&self, repeats: &mut Repeats, input: &Input<'_>, found: &mut Found) {
+        let rest: Vec<usize> = (0..self.objects.len()).filter(|at| !repeats.taken[*at]).collect();
         let (support, content): (Vec<usize>, Vec<usize>) =
             rest.into_iter().partition(|at| is_support(&self.objects[*at].kind));
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -282,7 +355,7 @@ impl<'a> Bundle<'a> {
                 .iter()
                 .fold(PartialMarking::of_parts(members), |whole, at| whole.raised_to(self.markings[*at]));
             self.name(&mut draft, &group);
-            self.fill(&mut draft, &group, input, found);
+            self.fill(&mut draft, &group, repeats, input, found);
             draft.finish(input, found);
         }
     }
@@ -315,10 +388,18 @@ impl<'a> Bundle<'a> {
     }
 
     /// Indicators and originals of these objects.
-    fn fill(&self, draft: &mut Draft<'a>, members: &[usize], input: &Input<'_>, found: &mut Found) {
+    fn fill<'m>(
+        &self,
+        draft: &mut Draft<'a>,
+        members: impl IntoIterator<Item = &'m usize>,
+        repeats: &mut Repeats,
+        input: &Input<'_>,
+        found: &mut Found,
+    ) {
         draft.original_form = OriginalForm::StixArray;
         for at in members {
             let object = &self.objects[*at];
+            let before = draft.indicators.len();
             if object.revoked {
                 found.counts.withdrawn += 1;
                 found.note(
@@ -336,6 +417,7 @@ impl<'a> Bundle<'a> {
             } else if self.observed_only {
                 draft.indicators.extend(object.observed().iter().map(|value| seen(object, value)));
             }
+            repeats.given[*at] = (draft.indicators.len() - before) as u64;
             draft.originals.push(Kept {
                 raw: object.raw,
                 with: self.indicator_of(object),

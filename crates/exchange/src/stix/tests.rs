@@ -93,6 +93,56 @@ fn a_report_takes_what_it_refers_to() {
 }
 
 #[test]
+fn what_only_explains_draws_nothing_into_a_report() {
+    let address =
+        |n: u32| format!(r#"{{"type":"ipv4-addr","id":"{}","value":"45.0.0.{n}"}}"#, id("ipv4-addr", n));
+    let all: Vec<String> = (1..=3).map(|n| format!("\"{}\"", id("ipv4-addr", n))).collect();
+    let names_all = format!(r#","name":"ESAFE","x_all_refs":[{}]"#, all.join(","));
+    // Nor by way of something that an observed object is claimed to have written.
+    let holder = format!(r#","contains_refs":[{}],"name":"a.exe""#, all.join(","));
+    let by_file = format!(r#","name":"Other","created_by_ref":"{}""#, id("file", 4));
+    let case = |author: u32| {
+        let author = id("identity", author);
+        format!(r#","name":"A case","created_by_ref":"{author}","object_refs":["{author}"]"#)
+    };
+    let mut objects: Vec<String> = (1..=3).map(address).collect();
+    objects.extend([
+        object("identity", 1, &names_all),
+        object("file", 4, &holder),
+        object("identity", 2, &by_file),
+        object("report", 8, &case(1)),
+        object("report", 9, &case(2)),
+    ]);
+    let found = import(&objects);
+    let [one, two, rest] = &found.reports[..] else { panic!("{} reports", found.reports.len()) };
+    assert_eq!((one.indicators.len(), two.indicators.len()), (0, 0));
+    assert_eq!(one.origin.name, "ESAFE");
+    assert_eq!(domains(&rest.indicators).len(), 4);
+    assert_eq!(found.counts.skipped, 0, "{:?}", found.skipped);
+}
+
+#[test]
+fn what_many_reports_refer_to_is_repeated_within_a_bound() {
+    let values: Vec<String> = (0..500).map(|n| format!("'h{n}.example'")).collect();
+    let pattern =
+        format!(r#","pattern_type":"stix","pattern":"[domain-name:value IN ({})]""#, values.join(","));
+    let case =
+        |n| object("report", n, &format!(r#","name":"A case","object_refs":["{}"]"#, id("indicator", 1)));
+    let mut objects = vec![object("indicator", 1, &(pattern + &marked(Tlp::Amber)))];
+    objects.extend((0..203).map(case));
+    let found = import(&objects);
+    assert_eq!(found.reports.len(), 203);
+    assert_eq!(found.counts.indicators, 500 + REPEATED_MAX);
+    assert!(found.reports[..201].iter().all(|report| report.indicators.len() == 500));
+    assert!(found.reports[201..].iter().all(|report| report.indicators.is_empty()));
+    // What it is about stays as strict as what was left out.
+    assert!(found.reports.iter().all(|report| report.marking.tlp == Some(Tlp::Amber)));
+    let told: Vec<_> = found.skipped.iter().map(|skipped| (skipped.path.clone(), &*skipped.value)).collect();
+    assert_eq!(told, [(id("report", 201), "1 object"), (id("report", 202), "1 object")]);
+    assert!(found.skipped[0].why.contains("several files"), "{}", found.skipped[0].why);
+}
+
+#[test]
 fn a_new_bundle_id_changes_nothing_and_one_indicator_changes_one_bucket() {
     let mut objects: Vec<String> = (0..4_000).map(|n| indicator(n, &marked(Tlp::Clear))).collect();
     let before = import_as("feed.json", &bundle(1, &objects));
