@@ -28,9 +28,13 @@ const INPUTS: usize = 256;
 /// Most bytes of frames in one commit.
 const BULK_BYTES: usize = 1 << 20;
 /// How often time passes for the mesh.
-const TICK: Duration = Duration::from_millis(25);
+const TICK: Duration = Duration::from_millis(TICK_MS);
+/// The same in ms.
+const TICK_MS: u64 = 25;
 /// Most requests under way; more are told that the node is busy.
 const TICKETS_MAX: usize = 65_536;
+/// Events that are kept for a watcher who is slower than they come; it is told of how many it missed beyond these.
+const EVENTS_KEPT: usize = 4096;
 
 /// The mesh as the product runs it: over sled and a key file.
 pub type Mesh = tocsin_protocol::Mesh<DiskKv, KeyFile>;
@@ -94,12 +98,12 @@ pub enum AskError {
 }
 
 impl Core {
-    /// Makes the inboxes. `capacity` bounds each, in items; watchers see the last 4,096 events.
+    /// Makes the inboxes. `capacity` bounds each, in items.
     #[must_use]
     pub fn new(capacity: usize) -> (Self, Inboxes) {
         let (live, live_out) = mpsc::channel(capacity);
         let (bulk, bulk_out) = mpsc::channel(capacity);
-        let channel = || broadcast::channel(4096).0;
+        let channel = || broadcast::channel(EVENTS_KEPT).0;
         let core = Self { live, bulk, events: channel(), news: channel() };
         let inboxes = Inboxes { live: live_out, bulk: bulk_out };
         (core, inboxes)
@@ -189,13 +193,13 @@ pub fn run(
         let first = if turn.inputs.is_empty() { next(&mut inboxes, wait, runtime) } else { None };
         let took = turn.take(first, &mut inboxes);
         for (input, credit) in turn.inputs.drain(..) {
-            trace!(?input, "handle");
+            trace_input(&input);
             mesh.handle(now(), input, &mut out)?;
             drop(credit);
         }
         let mono = clock::monotonic_ms();
         if mono >= next_tick || mesh.is_busy() {
-            next_tick = mono + u64::try_from(TICK.as_millis()).unwrap_or(25);
+            next_tick = mono + TICK_MS;
             mesh.handle(now(), Input::Tick, &mut out)?;
         }
         let mut effects = mesh.commit(now(), &mut out)?;
@@ -213,6 +217,24 @@ pub fn run(
         // What can wait is done when nothing else does, one piece at a time.
         idle_work = !took && turn.inputs.is_empty() && mesh.idle()?;
     }
+}
+
+/// Logs an input by its kind and how much there is of it. What is in it is the members' and stays out of the log.
+fn trace_input(input: &Input) {
+    let (kind, length) = match input {
+        Input::LinkUp { .. } => ("LinkUp", 0),
+        Input::LinkDown { .. } => ("LinkDown", 0),
+        Input::Received { frame, .. } => ("Received", frame.bytes),
+        Input::Dropped { .. } => ("Dropped", 0),
+        Input::Drained { .. } => ("Drained", 0),
+        Input::Rtt { .. } => ("Rtt", 0),
+        Input::Publish { bodies, .. } => ("Publish", bodies.len()),
+        Input::Retract { .. } => ("Retract", 0),
+        Input::Documents { documents, .. } => ("Documents", documents.len()),
+        Input::Policy { .. } => ("Policy", 0),
+        Input::Tick => ("Tick", 0),
+    };
+    trace!(kind, length, "handle");
 }
 
 fn now() -> Now {
@@ -354,5 +376,52 @@ fn tell(event: &Event, directory: &Directory) {
         Event::PeerIn { node, org } => info!(org = named(*org), %node, "a partner's node is linked"),
         Event::PeerOut { node } => info!(org = org_of(*node), %node, "a partner's node is gone"),
         Event::Documents { count } => info!(count, "documents took force"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use tocsin_protocol::message::Message;
+    use tocsin_record::document::{Form, Signed};
+
+    use super::*;
+
+    /// What is logged, kept.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_log_has_nothing_of_what_is_in_an_input() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let logger = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish();
+        let frame = Incoming { messages: vec![Message::Credit(77_001)], runs: Vec::new(), bytes: 12 };
+        let form = Form::Charter;
+        let documents = vec![Signed { form, bytes: b"hush".to_vec(), signatures: Vec::new() }];
+        tracing::subscriber::with_default(logger, || {
+            trace_input(&Input::Received { link: 3, frame });
+            trace_input(&Input::Documents { ticket: 1, documents });
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("Received") && text.contains("length=12"), "{text}");
+        assert!(text.contains("Documents") && text.contains("length=1"), "{text}");
+        assert!(!text.contains("77001") && !text.contains("104, 117") && !text.contains("hush"), "{text}");
     }
 }
