@@ -104,7 +104,7 @@ pub fn run() -> ExitCode {
     done.unwrap_or_else(|error| {
         let error = chain(&error);
         if context.json {
-            eprintln!("{}", serde_json::json!({ "error": error }));
+            eprintln!("{}", term::escape_json(&serde_json::json!({ "error": error }).to_string()));
         } else {
             eprintln!("{} {}", term::paint_err(term::Style::Bad, "error:"), term::escape_lines(&error));
         }
@@ -120,7 +120,7 @@ fn parse() -> Cli {
         if wants_json && error.use_stderr() {
             let text = error.render().to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-            eprintln!("{}", serde_json::json!({ "error": text }));
+            eprintln!("{}", term::escape_json(&serde_json::json!({ "error": text }).to_string()));
             std::process::exit(2);
         }
         error.exit()

@@ -27,9 +27,38 @@ pub fn escape_lines(text: &str) -> String {
     text.lines().map(escape).collect::<Vec<_>>().join("\n")
 }
 
+/// A value as the JSON that is printed. JSON leaves the controls beyond ASCII and the marks of direction as they are,
+/// and people print it on terminals, too: these are written as its escapes, which say the same to a program.
+///
+/// # Errors
+/// When the value is none that JSON can say.
+pub fn json<T: serde::Serialize>(value: &T) -> serde_json::Result<String> {
+    serde_json::to_string(value).map(|text| escape_json(&text).into_owned())
+}
+
+/// As [`json`], for text that is JSON already. What it replaces can only stand within the strings of it.
+#[must_use]
+pub fn escape_json(text: &str) -> Cow<'_, str> {
+    // ASCII controls are escaped in strings already, and between values they are its blanks.
+    let is_bare = |c: char| c >= '\u{7f}' && is_unsafe(c);
+    if !text.chars().any(is_bare) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_bare(c) {
+            let mut units = [0; 2];
+            out.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Text cut to `most` characters, with a mark where something is missing; escaped.
@@ -179,6 +208,16 @@ mod tests {
         assert_eq!(escape("plain ünï"), "plain ünï");
         assert_eq!(escape("a\x1b[2Jb\r\n"), "a\\u{1b}[2Jb\\r\\n");
         assert_eq!(escape("evil\u{202e}gpj.exe"), "evil\\u{202e}gpj.exe");
+        assert_eq!(escape("\u{61c}a"), "\\u{61c}a");
+    }
+
+    #[test]
+    fn printed_json_obeys_nothing_and_says_the_same() {
+        let title = "\u{9b}2Jevil\u{202e}gpj\u{61c}\u{7f}\u{feff}\x1b ünï 🦀";
+        let text = json(&serde_json::json!({ "title": title })).unwrap();
+        assert_eq!(text, r#"{"title":"\u009b2Jevil\u202egpj\u061c\u007f\ufeff\u001b ünï 🦀"}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap()["title"], title);
+        assert_eq!(escape_json("{\n \"a\":\t1}"), "{\n \"a\":\t1}");
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
         stay,
     })?;
     if context.json {
-        super::print_line(&serde_json::to_string(&report)?)?;
+        super::print_line(&crate::term::json(&report)?)?;
     }
     Ok(if report.checks.iter().all(|check| check.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

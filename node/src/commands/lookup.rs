@@ -143,10 +143,10 @@ fn show(context: &Context, answers: &[Lookup], single: bool) -> Result<()> {
     if context.json {
         // One value: one object. Several: one object a line, so that a stream stays a stream.
         if single && let Some(answer) = answers.first() {
-            return print_line(&serde_json::to_string(answer)?);
+            return print_line(&term::json(answer)?);
         }
         for answer in answers {
-            print_line(&serde_json::to_string(answer)?)?;
+            print_line(&term::json(answer)?)?;
         }
         return Ok(());
     }

@@ -55,7 +55,7 @@ impl Context {
 
     /// Prints for a program, or for a person.
     fn print<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> Result<()> {
-        let out = if self.json { serde_json::to_string(value)? } else { text() };
+        let out = if self.json { term::json(value)? } else { text() };
         print_line(&out)
     }
 }

@@ -73,10 +73,10 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let Records { records, hidden } = context.client().post("/v1/query", &request)?;
     if context.json {
         for record in &records {
-            print_line(&serde_json::to_string(record)?)?;
+            print_line(&term::json(record)?)?;
         }
         if hidden.records > 0 {
-            print_line(&serde_json::json!({ "hidden": hidden }).to_string())?;
+            print_line(&term::json(&serde_json::json!({ "hidden": hidden }))?)?;
         }
     } else if records.is_empty() {
         print_line("nothing found")?;

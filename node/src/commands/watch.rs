@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
             continue;
         }
         let event: Event = serde_json::from_str(&line)?;
-        print_line(&if context.json { line } else { text(&event) })?;
+        print_line(&if context.json { term::escape_json(&line).into_owned() } else { text(&event) })?;
         shown += 1;
         if args.count.is_some_and(|count| shown >= count) {
             return done();
