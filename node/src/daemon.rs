@@ -1,13 +1,11 @@
 //! `tocsin run`: from a home to a running node, and its end.
 
-use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use tocsin_matcher::{Loader, Matcher};
 use tocsin_policy::Policy;
 use tocsin_protocol::{Directory, Input, index_found};
-use tocsin_record::document::DocumentError;
 use tocsin_store::{DiskKv, KeyFile, Store, StoreError, Verdict};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -19,7 +17,7 @@ use crate::clock;
 use crate::core::{self, Core, Item, Mesh};
 use crate::home::config::Config;
 use crate::home::lock::{Lock, LockError};
-use crate::home::{Home, HomeError, Identity, keys};
+use crate::home::{Home, HomeError, Identity, SocketPlace, keys};
 use crate::identity::PapersError;
 use crate::node::{Aside, Node};
 use crate::peers::Peers;
@@ -46,11 +44,16 @@ pub enum DaemonError {
     )]
     NoMesh(String),
     /// The mesh's documents do not hold.
-    #[error("the mesh's documents do not hold: {0}")]
-    Papers(#[from] PapersError),
-    /// The mesh's documents do not hold.
-    #[error("the mesh's documents do not hold: {0}")]
-    Documents(#[from] DocumentError),
+    #[error(
+        "the mesh's documents in {home} do not hold: {source}. Restore documents/mesh.documents from a backup, or join \
+         again: `tocsin --home {home} join INVITE`"
+    )]
+    Papers {
+        /// Which home.
+        home: String,
+        /// Why.
+        source: PapersError,
+    },
     /// The charter does not know this org.
     #[error("the charter does not have this node's org: ask the founder to add its card")]
     NotMember,
@@ -122,8 +125,9 @@ pub fn run(home: &Home, config: Config) -> Result<(), DaemonError> {
         .map_err(system("cannot start the runtime"))?;
     let result = runtime.block_on(async {
         let running = Running::start(home, config).await?;
-        until_told(&running.node, &running.node.stop).await?;
-        running.stop().await
+        let told = until_told(&running.node, &running.node.stop).await;
+        // Stopped in any case: the home is nobody else's before the core wrote its last.
+        running.stop().await.and(told)
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -136,8 +140,8 @@ pub struct Running {
     core_thread: std::thread::JoinHandle<Result<(), StoreError>>,
     net_task: JoinHandle<()>,
     tasks: [JoinHandle<()>; 3],
-    socket: PathBuf,
-    _lock: Lock,
+    socket: SocketPlace,
+    lock: Lock,
 }
 
 /// What is open before the network is.
@@ -151,13 +155,14 @@ struct Opened {
 fn open(home: &Home, config: &Config) -> Result<Opened, DaemonError> {
     let identity = home.identity()?;
     let papers = home.papers()?.ok_or_else(|| DaemonError::NoMesh(home.path().display().to_string()))?;
-    let checked = papers.check()?;
+    let no_mesh = |source| DaemonError::Papers { home: home.path().display().to_string(), source };
+    let checked = papers.check().map_err(no_mesh)?;
     if checked.charter.org(identity.org()).is_none() {
         return Err(DaemonError::NotMember);
     }
     let documents: Vec<_> =
         papers.charters.iter().chain(&papers.certificates).chain(&papers.revocations).cloned().collect();
-    let mut directory = Directory::load(&documents)?;
+    let mut directory = Directory::load(&documents).map_err(|source| no_mesh(source.into()))?;
     for name in config.trust.keys().filter(|name| directory.charter().org_named(name).is_none()) {
         warn!(name, "`[trust]` names an org that is not in the mesh: `tocsin mesh show` lists them");
     }
@@ -288,6 +293,9 @@ impl Running {
             net_config.listen.push(address.parse().map_err(|_| DaemonError::Address(address.clone()))?);
         }
         let listens = !config.listen.is_empty();
+        // What can fail comes before the core's thread: once that writes, the lock must stay until it ended.
+        let socket = home.choose_socket()?;
+        let bound = server::bind(socket.path()).map_err(system("cannot open the node's socket"))?;
         let (inbound, inbound_out) = tokio::sync::mpsc::channel(INBOUND);
         let (net, net_task) = net::start(net_config, inbound)?;
 
@@ -315,29 +323,31 @@ impl Running {
             stop: Arc::clone(&stop),
             config,
         });
-        intake::start(node.mesh_id, inbound_out, core.clone(), net.clone(), Arc::clone(&peers))
-            .map_err(system("cannot start a thread"))?;
-        let core_thread = {
+        let threads = || {
+            intake::start(node.mesh_id, inbound_out, core.clone(), net.clone(), Arc::clone(&peers))?;
             let (core, net, peers, stop) = (core.clone(), net.clone(), Arc::clone(&peers), Arc::clone(&stop));
             let runtime = tokio::runtime::Handle::current();
-            std::thread::Builder::new()
-                .name("tocsin-core".to_owned())
-                .spawn(move || {
-                    let result = core::run(mesh, &core, inboxes, &net, &peers, &runtime);
-                    stop.notify_one();
-                    result
-                })
-                .map_err(system("cannot start a thread"))?
+            std::thread::Builder::new().name("tocsin-core".to_owned()).spawn(move || {
+                let result = core::run(mesh, &core, inboxes, &net, &peers, &runtime);
+                stop.notify_one();
+                result
+            })
+        };
+        let core_thread = match threads() {
+            Ok(thread) => thread,
+            Err(source) => {
+                // The threads that came up end with the network.
+                net.stop();
+                return Err(system("cannot start a thread")(source));
+            }
         };
         let keeper = tokio::spawn(crate::node::keep(Arc::clone(&node), directory));
         let dialler =
             tokio::spawn(dial::run(net.clone(), peers, directory_out, node.identity.node(), listens));
-        let socket = home.choose_socket()?;
-        let api =
-            server::start(&socket, Arc::clone(&node)).map_err(system("cannot open the node's socket"))?;
-        info!(org = %node.identity.card.entry.name, socket = %socket.display(), "the node runs");
+        let api = bound.serve(Arc::clone(&node));
+        info!(org = %node.identity.card.entry.name, socket = %socket.path().display(), "the node runs");
 
-        Ok(Self { node, core_thread, net_task, tasks: [api, dialler, keeper], socket, _lock: lock })
+        Ok(Self { node, core_thread, net_task, tasks: [api, dialler, keeper], socket, lock })
     }
 
     /// Ends it gracefully.
@@ -345,7 +355,7 @@ impl Running {
     /// # Errors
     /// When the disk failed, or the core does not end.
     pub async fn stop(self) -> Result<(), DaemonError> {
-        let Self { node, core_thread, net_task, tasks, socket, _lock } = self;
+        let Self { node, core_thread, net_task, tasks, socket, lock } = self;
         let [api, dialler, keeper] = tasks;
         api.abort();
         dialler.abort();
@@ -356,7 +366,7 @@ impl Running {
         keeper.abort();
         node.net.stop();
         let _ = tokio::time::timeout(LAST, net_task).await;
-        let _ = std::fs::remove_file(&socket);
+        drop(socket);
         match result {
             Ok(Ok(Ok(result))) => result.map_err(|source| store_error(&node.home, source)),
             // The panic was printed where it happened.
@@ -364,10 +374,14 @@ impl Running {
                 what: "the core failed",
                 source: std::io::Error::other("see the message above"),
             }),
-            Err(_) => Err(DaemonError::System {
-                what: "the core did not stop in time",
-                source: std::io::ErrorKind::TimedOut.into(),
-            }),
+            Err(_) => {
+                // It may still write: the home stays locked until the process ends.
+                std::mem::forget(lock);
+                Err(DaemonError::System {
+                    what: "the core did not stop in time",
+                    source: std::io::ErrorKind::TimedOut.into(),
+                })
+            }
         }
     }
 }
@@ -397,4 +411,58 @@ async fn until_told(node: &Arc<Node>, stop: &Notify) -> Result<(), DaemonError> 
 /// Puts a policy in force.
 pub(crate) async fn put_policy(core: &Core, policy: Arc<Policy>) -> bool {
     core.send(Item::Input(Input::Policy { policy })).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{Card, Papers};
+    use crate::setup::{self, NewNode};
+
+    /// A home whose org is alone in a mesh.
+    fn founded(path: &std::path::Path) -> Home {
+        let home = Home::at(path);
+        let new = NewNode {
+            name: "cert-aa".to_owned(),
+            kind: "csirt".to_owned(),
+            country: "AA".to_owned(),
+            node: "one".to_owned(),
+            ..NewNode::default()
+        };
+        let Card { entry, certificates, .. } = setup::make(&home, &new, None).unwrap();
+        let root = keys::read_root(&home.root_file(), None).unwrap();
+        let papers = Papers::found("ring", [7; 32], entry, certificates, &root, clock::now_ms()).unwrap();
+        home.write_papers(&papers).unwrap();
+        home
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_that_could_not_start_leaves_its_home_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = founded(&folder.path().join("aa"));
+        let in_the_way = home.path().join("run.sock");
+        std::fs::create_dir_all(in_the_way.join("full")).unwrap();
+        let Err(error) = Running::start(&home, home.config().unwrap()).await else {
+            panic!("it has no socket and runs");
+        };
+        assert!(error.to_string().contains("the node's socket"), "{error}");
+        std::fs::remove_dir_all(&in_the_way).unwrap();
+        // Nothing of the first try has the store any more.
+        let running = Running::start(&home, home.config().unwrap()).await.unwrap();
+        assert!(in_the_way.exists());
+        running.stop().await.unwrap();
+        assert!(!in_the_way.exists());
+    }
+
+    #[test]
+    fn documents_that_do_not_hold_are_told_with_a_way_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = founded(&folder.path().join("aa"));
+        let papers = home.papers().unwrap().unwrap();
+        home.write_papers(&Papers { charters: Vec::new(), ..papers }).unwrap();
+        let Err(error) = open(&home, &home.config().unwrap()) else { panic!("it opened") };
+        let text = error.to_string();
+        assert!(text.contains("no charter") && text.contains("backup"), "{text}");
+        assert!(text.contains(&format!("tocsin --home {} join", home.path().display())), "{text}");
+    }
 }

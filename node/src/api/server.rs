@@ -46,11 +46,14 @@ const BATCH_LIMIT: usize = 1 << 30;
 type App = Arc<Node>;
 type Answer<T> = Result<Json<T>, Refusal>;
 
-/// Starts to listen. Ends with the task.
+/// A socket that takes connections and does not answer yet.
+pub struct Bound(OwnUser);
+
+/// Makes the socket.
 ///
 /// # Errors
-/// When the socket cannot be made.
-pub fn start(socket: &Path, node: App) -> io::Result<JoinHandle<()>> {
+/// When it cannot be made.
+pub fn bind(socket: &Path) -> io::Result<Bound> {
     // Left by a node that did not stop gracefully; the home's lock says that none runs.
     match std::fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -59,9 +62,23 @@ pub fn start(socket: &Path, node: App) -> io::Result<JoinHandle<()>> {
     let listener = UnixListener::bind(socket)?;
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
     let uid = std::fs::metadata(socket)?.uid();
-    let listener = OwnUser { listener, uid };
+    Ok(Bound(OwnUser { listener, uid }))
+}
+
+impl Bound {
+    /// Answers for a node, until the task ends.
+    pub fn serve(self, node: App) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(self.0, router(node)).await {
+                warn!(%error, "the socket's task ended");
+            }
+        })
+    }
+}
+
+fn router(node: App) -> Router {
     let large = DefaultBodyLimit::max(BATCH_MAX);
-    let router = Router::new()
+    Router::new()
         .route("/v1/status", get(status))
         .route("/v1/lookup", post(lookup))
         .route("/v1/query", post(query))
@@ -77,12 +94,7 @@ pub fn start(socket: &Path, node: App) -> io::Result<JoinHandle<()>> {
         .route("/v1/stop", post(stop))
         .layer(DefaultBodyLimit::max(REQUEST_MAX))
         .layer(middleware::from_fn(spanned))
-        .with_state(node);
-    Ok(tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            warn!(%error, "the socket's task ended");
-        }
-    }))
+        .with_state(node)
 }
 
 /// What is logged on behalf of a request stands in its span. The path names records, never values.

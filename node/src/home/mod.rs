@@ -29,6 +29,8 @@ use lock::Lock;
 
 /// Longest path of a Unix socket that Linux takes, in bytes (`sun_path` less its end).
 const SOCKET_PATH_MAX: usize = 107;
+/// Longest note of where the socket is, in bytes: the longest path that Linux takes.
+const NOTE_MAX: u64 = 4096;
 /// Longest documents file, in bytes.
 const DOCUMENTS_MAX: u64 = 64 << 20;
 
@@ -295,6 +297,10 @@ impl Home {
         Lock::holder(&self.lock_file())
     }
 
+    fn socket_note(&self) -> PathBuf {
+        self.join("run.at")
+    }
+
     /// Where the node is spoken to. A path too long for a Unix socket is replaced by a short one that the running
     /// node notes in `run.at`.
     #[must_use]
@@ -303,17 +309,17 @@ impl Home {
         if path.as_os_str().len() <= SOCKET_PATH_MAX {
             return path;
         }
-        files::read_text(&self.join("run.at"), 4096).map_or(path, |text| PathBuf::from(text.trim_end()))
+        files::read_text(&self.socket_note(), NOTE_MAX).map_or(path, |text| PathBuf::from(text.trim_end()))
     }
 
-    /// Chooses where the node will be spoken to, and makes its folder (0700).
+    /// Chooses where the node will be spoken to, and makes its folder (0700). What is made goes with what is returned.
     ///
     /// # Errors
     /// The system's.
-    pub fn choose_socket(&self) -> Result<PathBuf, HomeError> {
+    pub fn choose_socket(&self) -> Result<SocketPlace, HomeError> {
         let path = self.join("run.sock");
         if path.as_os_str().len() <= SOCKET_PATH_MAX {
-            return Ok(path);
+            return Ok(SocketPlace { path, note: None });
         }
         let base = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
         let mut name = [0; 8];
@@ -321,9 +327,37 @@ impl Home {
         let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
         let folder = base.join(format!("tocsin-{name}"));
         files::make_folder(&folder)?;
-        let path = folder.join("run.sock");
-        files::write(&self.join("run.at"), path.as_os_str().as_encoded_bytes())?;
-        Ok(path)
+        let place = SocketPlace { path: folder.join("run.sock"), note: Some(self.socket_note()) };
+        files::write(&self.socket_note(), place.path.as_os_str().as_encoded_bytes())?;
+        Ok(place)
+    }
+}
+
+/// Where a running node is spoken to. Dropped, it takes the socket with it, and the folder and the note of one that is
+/// not in the home: whoever made that folder anew would be taken for the node.
+#[derive(Debug)]
+pub struct SocketPlace {
+    path: PathBuf,
+    /// Names the path, where it is not in the home.
+    note: Option<PathBuf>,
+}
+
+impl SocketPlace {
+    /// The socket's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for SocketPlace {
+    fn drop(&mut self) {
+        // What is gone already, or was never made, is no fault.
+        let _ = std::fs::remove_file(&self.path);
+        if let Some(note) = &self.note {
+            let _ = self.path.parent().map(std::fs::remove_dir);
+            let _ = std::fs::remove_file(note);
+        }
     }
 }
 
@@ -338,10 +372,14 @@ mod tests {
         files::make_folder(&deep).unwrap();
         let home = Home::at(&deep);
         let chosen = home.choose_socket().unwrap();
-        assert!(chosen.as_os_str().len() <= SOCKET_PATH_MAX);
-        assert_eq!(home.socket(), chosen);
-        std::fs::remove_dir_all(chosen.parent().unwrap()).unwrap();
+        let path = chosen.path().to_owned();
+        assert!(path.as_os_str().len() <= SOCKET_PATH_MAX);
+        assert_eq!(home.socket(), path);
+        std::fs::write(&path, "").unwrap();
+        // Nothing stays that another user could put a socket of his own in the place of.
+        drop(chosen);
+        assert!(!path.parent().unwrap().exists() && !home.socket_note().exists());
         let short = Home::at(folder.path());
-        assert_eq!(short.choose_socket().unwrap(), folder.path().join("run.sock"));
+        assert_eq!(short.choose_socket().unwrap().path(), folder.path().join("run.sock"));
     }
 }
