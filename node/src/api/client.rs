@@ -1,8 +1,11 @@
 //! The command line's side of the socket: HTTP/1.1 over a std `UnixStream`, one request a connection.
 //!
-//! Small on purpose: `tocsin lookup` is a whole process of about a millisecond, and a runtime would double it.
+//! Small on purpose: `tocsin lookup` is a whole process of about a millisecond, and a runtime would double it. Nothing is
+//! said before the listener is known to be of the user whose node it is, or root: a path outside the home may have been
+//! taken by somebody else since the node wrote it down.
 
 use std::io::{BufRead, BufReader, Read, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -50,6 +53,19 @@ pub enum ClientError {
         home: String,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// Somebody else listens.
+    #[error(
+        "another user (uid {uid}) listens at {socket} in place of the node of {home}: nothing was said there. Start the \
+         node anew, `tocsin --home {home} run`: it chooses another place"
+    )]
+    Foreign {
+        /// Which home.
+        home: String,
+        /// Where.
+        socket: String,
+        /// Who.
+        uid: u32,
     },
     /// The node ended in the middle.
     #[error(
@@ -149,22 +165,38 @@ impl Client {
         self.send("GET", path, "", b"")
     }
 
+    /// Connects, to the user's own node only.
+    fn connect(&self) -> Result<UnixStream, ClientError> {
+        let stream = UnixStream::connect(&self.socket).map_err(|source| self.no_connection(source))?;
+        // Whose node it is: of a home, whoever made it.
+        let made = self.card.as_deref().unwrap_or(&self.socket);
+        let owner = std::fs::metadata(made).map_err(|source| self.no_connection(source))?.uid();
+        let uid = peer_uid(&stream)?;
+        if is_trusted(uid, owner) {
+            return Ok(stream);
+        }
+        Err(ClientError::Foreign { home: self.home.clone(), socket: self.socket.display().to_string(), uid })
+    }
+
     /// What it means that nobody took the connection.
     fn no_connection(&self, source: std::io::Error) -> ClientError {
         use std::io::ErrorKind as Kind;
         let home = self.home.clone();
         match source.kind() {
-            Kind::NotFound if self.card.as_ref().is_some_and(|card| !card.exists()) => {
+            // The home's own path is too long for a socket, and no note says where a node listens instead.
+            Kind::NotFound | Kind::InvalidInput if self.card.as_ref().is_some_and(|card| !card.exists()) => {
                 ClientError::NoHome(home)
             }
-            Kind::NotFound | Kind::ConnectionRefused => ClientError::NotRunning { home, source },
+            Kind::NotFound | Kind::InvalidInput | Kind::ConnectionRefused => {
+                ClientError::NotRunning { home, source }
+            }
             Kind::PermissionDenied => ClientError::Denied { home, source },
             _ => ClientError::Unreachable { home, source },
         }
     }
 
     fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Stream, ClientError> {
-        let mut stream = UnixStream::connect(&self.socket).map_err(|source| self.no_connection(source))?;
+        let mut stream = self.connect()?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: tocsin\r\nconnection: close\r\n");
@@ -183,6 +215,27 @@ impl Client {
         }
         answer(BufReader::with_capacity(64 << 10, stream))
     }
+}
+
+/// Root may read everything anyway.
+fn is_trusted(uid: u32, owner: u32) -> bool {
+    uid == owner || uid == 0
+}
+
+/// The user who listens at the other end. `std` does not tell yet and tokio does: a reactor for this one question, some
+/// ten microseconds.
+fn peer_uid(stream: &UnixStream) -> std::io::Result<u32> {
+    let reactor = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let asked = {
+        let _inside = reactor.enter();
+        // The mode is one for both handles.
+        stream.set_nonblocking(true)?;
+        tokio::net::UnixStream::from_std(stream.try_clone()?)?.peer_cred()
+    };
+    stream.set_nonblocking(false)?;
+    // Not waited for: this may run within another runtime, which would not have it.
+    reactor.shutdown_background();
+    Ok(asked?.uid())
 }
 
 impl From<std::io::Error> for ClientError {
@@ -379,11 +432,39 @@ mod tests {
     }
 
     #[test]
+    fn only_the_users_own_node_is_spoken_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let own = std::fs::metadata(&path).unwrap().uid();
+        let stream = UnixStream::connect(&path).unwrap();
+        assert_eq!(peer_uid(&stream).unwrap(), own);
+        // It blocks as before.
+        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let begun = std::time::Instant::now();
+        assert!((&stream).read(&mut [0]).is_err());
+        assert!(begun.elapsed() >= Duration::from_millis(15));
+        assert!(is_trusted(1000, 1000) && is_trusted(0, 1000));
+        assert!(!is_trusted(1001, 1000) && !is_trusted(1000, 0));
+        // A home of somebody else, in whose place this user listens. Root is never refused.
+        let owner = std::fs::metadata("/").unwrap().uid();
+        if !is_trusted(own, owner) {
+            let client = Client { card: Some("/".into()), ..Client::at(&path) };
+            let error = client.get::<()>("/v1/x").unwrap_err();
+            assert!(matches!(error, ClientError::Foreign { uid, .. } if uid == own), "{error}");
+        }
+        drop(listener);
+    }
+
+    #[test]
     fn says_when_nobody_listens() {
         let error = Client::at(Path::new("/nonexistent/s")).get::<()>("/v1/x").unwrap_err();
         assert!(error.to_string().contains("start it with"), "{error}");
         let home = crate::home::Home::at(Path::new("/nonexistent/home"));
         let error = Client::of(&home).get::<()>("/v1/x").unwrap_err();
+        assert!(error.to_string().contains("check --home"), "{error}");
+        let long = crate::home::Home::at(&Path::new("/nonexistent").join("x".repeat(150)));
+        let error = Client::of(&long).get::<()>("/v1/x").unwrap_err();
         assert!(error.to_string().contains("check --home"), "{error}");
         let folder = tempfile::tempdir().unwrap();
         let error = Client::at(folder.path()).get::<()>("/v1/x").unwrap_err();
