@@ -121,9 +121,6 @@ impl CatchUp {
 impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Gives every idle link that is ahead a want.
     pub(crate) fn schedule_wants(&mut self) {
-        if self.catchup.ahead.len() == self.catchup.under_way.len() {
-            return;
-        }
         let mono = self.now.mono;
         let mut free: BTreeMap<LinkId, Vec<(LogNo, u64)>> = BTreeMap::new();
         for (log, links) in &self.catchup.ahead {

@@ -307,7 +307,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             };
             let newer =
                 self.heads.receipts.get(&(log, holder)).is_none_or(|known| known.height < receipt.height);
-            if !newer || holder == self.node || !self.directory.carries(org, key.circle) {
+            let ahead = receipt.time > self.now.wall + AHEAD_MS;
+            if !newer || ahead || holder == self.node || !self.directory.carries(org, key.circle) {
                 continue;
             }
             let hash = receipt_hash(&holder, &key.id(), receipt.height, receipt.time);

@@ -5,10 +5,10 @@
 #[expect(dead_code, reason = "the other tests use all of it")]
 mod world;
 
-use tocsin_protocol::message::head::head_hash;
+use tocsin_protocol::message::head::{head_hash, receipt_hash};
 use tocsin_protocol::message::{
     self, BodyRef, Buckets, DocumentList, Documents, Entries, EntryOf, Have, Head, Hello, Lobby, LogName,
-    LogState, Message, Page, Push, Range, Want,
+    LogState, Message, Page, Push, Range, Receipt, Want,
 };
 use tocsin_protocol::{Effect, Input, RequestError};
 use tocsin_record::body::Body;
@@ -854,4 +854,23 @@ fn a_record_from_the_future_keeps_nobody_from_writing() {
     // Its own word still counts: a clock that was set back is not written by.
     world.now.wall -= 700_000;
     assert!(matches!(publish(&mut world, 3), Err(RequestError::Clock(_))));
+}
+
+#[test]
+fn a_receipt_from_the_future_is_not_kept() {
+    let mut world = World::new(3, OPEN);
+    world.publish(0, report(1, 1, "192.0.2.1"));
+    let link = world.strange_link(0, FOE);
+    let log = world.nodes[0].mesh.reader().logs()[0].key;
+    let holder = world.nodes[FOE as usize].mesh.node();
+    let circle = CircleId::mesh(world.mesh());
+    let names =
+        vec![Message::Name(0, log.into()), Message::Name(1, LogName { author: holder, circle, epoch: 0 })];
+    world.receive(0, link, message::encode(&names));
+    for (time, kept) in [(world.now.wall + 50 * 365 * 86_400_000, 0), (world.now.wall, 1)] {
+        let signature = world.record_secret(FOE).sign(&receipt_hash(&holder, &log.id(), 1, time));
+        let receipt = Receipt { log: 0, holder: 1, height: 1, time, signature };
+        world.receive(0, link, message::encode(&vec![Message::Receipts(vec![receipt])]));
+        assert_eq!(world.nodes[0].mesh.status().logs[0].receipts.len(), kept);
+    }
 }
