@@ -12,7 +12,7 @@ use crate::io::LinkId;
 const RECENT: usize = 64;
 /// Runs of a log that wait for the records before them.
 const ORPHANS_PER_LOG: usize = 64;
-/// Their bytes: of one link, and of the node.
+/// Their bytes in memory: of one link, and of the node.
 const ORPHAN_BYTES_PER_LINK: usize = 1 << 20;
 const ORPHAN_BYTES: usize = 16 << 20;
 
@@ -124,7 +124,9 @@ impl Trees {
         1
     }
 
-    pub fn keep_orphan(&mut self, log: LogNo, link: LinkId, run: Run, bytes: usize) {
+    /// Keeps a run that came in a page of so many bytes, if there is room.
+    pub fn keep_orphan(&mut self, log: LogNo, link: LinkId, run: Run, page: usize) {
+        let bytes = page + in_memory(&run);
         let of_link: usize = self
             .trees
             .values()
@@ -158,4 +160,10 @@ impl Trees {
         self.orphan_bytes -= orphan.bytes;
         Some((orphan.link, orphan.run))
     }
+}
+
+/// What a run takes beside its page, which its bodies hold on to: a record of three bytes in a page is hundreds here.
+fn in_memory(run: &Run) -> usize {
+    let entries = run.entries();
+    size_of_val(entries) + entries.iter().map(|entry| entry.header.extension.len()).sum::<usize>()
 }

@@ -857,6 +857,43 @@ fn a_record_from_the_future_keeps_nobody_from_writing() {
 }
 
 #[test]
+fn what_waits_counts_as_it_lies_in_memory() {
+    let mut world = World::new(3, OPEN);
+    let link = world.strange_link(0, FOE);
+    let mut epoch = world.now.wall;
+    let mut reached = |world: &mut World, parts: u32| {
+        epoch += 1;
+        let log = log_of(world, FOE.into(), epoch);
+        let secret = world.record_secret(FOE);
+        let first = draft(&report(1, 1, "192.0.2.1"), world.now.wall);
+        let first = Run::sign(&secret, log, Tip::default(), vec![first]).unwrap();
+        let mut tip = first.tip();
+        let mut all: Option<Run> = None;
+        for _ in 0..parts {
+            let empty = || Draft { body: vec![].into(), ..draft(&report(1, 1, "192.0.2.1"), world.now.wall) };
+            let run = Run::sign(&secret, log, tip, (0..64).map(|_| empty()).collect()).unwrap();
+            tip = run.tip();
+            all = Some(match all {
+                None => run,
+                Some(before) => before.join(run).unwrap(),
+            });
+        }
+        let push = |run: &Run| Message::Push(Push { log: parts, reply: true, page: page::encode(run) });
+        let late = push(&all.unwrap());
+        assert!(message::encode(&vec![late.clone()]).len() < 30_000);
+        let name = Message::Name(parts, log.into());
+        world.receive(0, link, message::encode(&vec![name, late]));
+        world.receive(0, link, message::encode(&vec![push(&first)]));
+        assert!(!world.closed(0, link));
+        let logs = world.nodes[0].mesh.reader().logs();
+        logs.iter().find(|info| info.key == log).unwrap().tip.seq
+    };
+    assert_eq!(reached(&mut world, 1), 65, "a run that came too early waits for the one before");
+    // 25 KB in a page, and megabytes of records.
+    assert_eq!(reached(&mut world, 128), 1);
+}
+
+#[test]
 fn a_receipt_from_the_future_is_not_kept() {
     let mut world = World::new(3, OPEN);
     world.publish(0, report(1, 1, "192.0.2.1"));
