@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tocsin_record::run::body_fits;
-use tocsin_record::{Class, Part, Run, planted};
+use tocsin_record::{Class, OrgId, Part, Run, planted};
 use tocsin_store::{BodyState, Kv, LogNo, RecordRef, Slots, StoreError, Verdict};
 
 use crate::effort::cost;
@@ -21,10 +21,12 @@ use crate::message::{BodyData, BodyRef, BodyStatus, Message};
 
 /// Most bodies whose announcers are remembered; the others are found by `Holes` later.
 const SOURCES_MAX: usize = 100_000;
-/// Most of them by one link: what it announces and never gives leaves room for the others.
+/// Most of them by one link, and by all links of one org: what it announces and never gives leaves room for the others.
 const SOURCES_OF_LINK_MAX: usize = 8192;
-/// Most announcers remembered for one body.
+const SOURCES_OF_ORG_MAX: usize = 16_384;
+/// Most announcers remembered for one body, and of them of one org.
 const LINKS_MAX: usize = 8;
+const LINKS_OF_ORG_MAX: usize = 2;
 /// Records so near to each other are taken to be in one page.
 const NEIGHBOURS: u64 = 64;
 /// Most bodies asked of one peer at once.
@@ -38,7 +40,7 @@ const LIVE_BYTES: usize = 64 << 10;
 struct Source {
     /// What is asked for first: by class, then the newest.
     order: (Class, Reverse<u64>),
-    links: Vec<LinkId>,
+    links: Vec<(LinkId, OrgId)>,
     withheld: bool,
 }
 
@@ -48,6 +50,8 @@ pub(crate) struct Bodies {
     sources: BTreeMap<RecordRef, Source>,
     /// How many bodies each link is remembered to have announced.
     by_link: BTreeMap<LinkId, usize>,
+    /// And how many the links of each org.
+    by_org: BTreeMap<OrgId, usize>,
     asked: BTreeMap<RecordRef, (LinkId, u64)>,
     changed: bool,
     /// How often bodies became available late at this node; stated in its heads.
@@ -57,27 +61,36 @@ pub(crate) struct Bodies {
 impl Bodies {
     pub fn forget(&mut self, link: LinkId) {
         self.asked.retain(|_, (asked, _)| *asked != link);
+        let mut fewer = Vec::new();
         for source in self.sources.values_mut() {
-            source.links.retain(|announcer| *announcer != link);
+            fewer.extend(source.links.extract_if(.., |(announcer, _)| *announcer == link));
         }
         self.sources.retain(|_, source| !source.links.is_empty());
-        self.by_link.remove(&link);
+        for announcer in fewer {
+            self.count_less(announcer);
+        }
         self.changed = true;
     }
 
     pub fn settled(&mut self, place: RecordRef) {
         if let Some(source) = self.sources.remove(&place) {
-            for link in source.links {
-                self.count_less(link);
+            for announcer in source.links {
+                self.count_less(announcer);
             }
         }
         self.asked.remove(&place);
     }
 
-    fn count_less(&mut self, link: LinkId) {
-        if let Some(count) = self.by_link.get_mut(&link) {
-            *count = count.saturating_sub(1);
-        }
+    fn count_less(&mut self, (link, org): (LinkId, OrgId)) {
+        less(&mut self.by_link, link);
+        less(&mut self.by_org, org);
+    }
+
+    /// Whether one more body may be remembered of a link.
+    fn has_room(&self, link: LinkId, org: OrgId) -> bool {
+        self.sources.len() < SOURCES_MAX
+            && self.by_link.get(&link).is_none_or(|count| *count < SOURCES_OF_LINK_MAX)
+            && self.by_org.get(&org).is_none_or(|count| *count < SOURCES_OF_ORG_MAX)
     }
 
     /// A link no longer gives a body. Returns whether nobody is left who would, and whether somebody withheld it.
@@ -85,16 +98,16 @@ impl Bodies {
         let Some(source) = self.sources.get_mut(&place) else {
             return (true, withheld);
         };
-        let before = source.links.len();
-        source.links.retain(|announcer| *announcer != link);
+        let at = source.links.iter().position(|(announcer, _)| *announcer == link);
+        let fewer = at.map(|at| source.links.remove(at));
         source.withheld |= withheld;
-        let (fewer, withheld) = (source.links.len() < before, source.withheld);
+        let withheld = source.withheld;
         let nobody = source.links.is_empty();
         if nobody {
             self.sources.remove(&place);
         }
-        if fewer {
-            self.count_less(link);
+        if let Some(announcer) = fewer {
+            self.count_less(announcer);
         }
         (nobody, withheld)
     }
@@ -105,6 +118,15 @@ impl Bodies {
     }
 }
 
+fn less<N: Ord>(counts: &mut BTreeMap<N, usize>, of: N) {
+    if let Some(count) = counts.get_mut(&of) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(&of);
+        }
+    }
+}
+
 impl<K: Kv, S: Slots> Mesh<K, S> {
     fn is_missing(&self, place: RecordRef) -> bool {
         self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body.is_missing())
@@ -112,9 +134,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// A peer may give this body.
     pub(crate) fn announced_body(&mut self, link: LinkId, place: RecordRef) -> Result<(), StoreError> {
-        let of_link = self.bodies.by_link.get(&link).copied().unwrap_or(0);
-        let full = self.bodies.sources.len() >= SOURCES_MAX || of_link >= SOURCES_OF_LINK_MAX;
-        if full || !self.is_missing(place) {
+        let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
+            return Ok(());
+        };
+        if !self.bodies.has_room(link, peer.org) || !self.is_missing(place) {
             return Ok(());
         }
         if !self.bodies.sources.contains_key(&place) {
@@ -126,11 +149,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         if let Some(source) = self.bodies.sources.get_mut(&place)
             && source.links.len() < LINKS_MAX
-            && !source.links.contains(&link)
+            && source.links.iter().filter(|(_, org)| *org == peer.org).count() < LINKS_OF_ORG_MAX
+            && !source.links.iter().any(|(announcer, _)| *announcer == link)
         {
-            source.links.push(link);
+            source.links.push((link, peer.org));
             self.bodies.changed = true;
             *self.bodies.by_link.entry(link).or_default() += 1;
+            *self.bodies.by_org.entry(peer.org).or_default() += 1;
         }
         Ok(())
     }
@@ -168,7 +193,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         place: RecordRef,
         before: &mut Option<RecordRef>,
     ) -> Result<bool, StoreError> {
-        if self.bodies.sources.contains_key(&place) || !self.is_missing(place) {
+        let room = self.links.get(&link).and_then(|link| link.peer());
+        let room = room.is_some_and(|peer| self.bodies.has_room(link, peer.org));
+        if !room || self.bodies.sources.contains_key(&place) || !self.is_missing(place) {
+            // Nothing is read.
             let pays = self.pays(link, cost::LEAST);
             self.announced_body(link, place)?;
             return Ok(pays);
@@ -248,7 +276,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             };
             let free = |link: &&LinkId| busy.get(*link).copied().unwrap_or(0) < ASKED_MAX;
             let nearest = |link: &&LinkId| self.links.get(*link).map_or(u64::MAX, |link| link.rtt_ms);
-            if let Some(link) = source.links.iter().filter(free).min_by_key(nearest).copied() {
+            if let Some(link) =
+                source.links.iter().map(|(link, _)| link).filter(free).min_by_key(nearest).copied()
+            {
                 *busy.entry(link).or_default() += 1;
                 asks.entry(link).or_default().push(place);
             }
@@ -319,12 +349,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
-    fn status_of_body(
-        &mut self,
-        link: LinkId,
-        what: BodyRef,
-        org: tocsin_record::OrgId,
-    ) -> Result<BodyStatus, StoreError> {
+    fn status_of_body(&mut self, link: LinkId, what: BodyRef, org: OrgId) -> Result<BodyStatus, StoreError> {
         let Some(log) = self.log_meant(link, what.log)? else {
             return Ok(BodyStatus::NotHeld);
         };

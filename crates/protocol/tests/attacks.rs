@@ -893,6 +893,52 @@ fn what_waits_counts_as_it_lies_in_memory() {
     assert_eq!(reached(&mut world, 128), 1);
 }
 
+/// A link to node 0 of a further node of the hostile member.
+fn further_link(world: &mut World, n: u8) -> u64 {
+    let root = secret(0, FOE, 0);
+    let [record, transport] = [100 + n, 130 + n].map(|seed| Secret::from_seed(&[seed; 32]));
+    let certificate =
+        Signed::sign(&node_certificate(&root, &record, &transport), &[&root, &record, &transport]);
+    let lobby = world.lobby_of(FOE.into(), [0; 32]);
+    let honest = message::decode(world.mesh(), &lobby).unwrap();
+    let [Message::Lobby(lobby)] = honest.messages.as_slice() else { panic!() };
+    let lobby = Lobby { certificate, ..lobby.clone() };
+    let link = 50_000 + u64::from(n);
+    world.feed(0, Input::LinkUp { link, peer: transport.public() });
+    world.receive(0, link, message::encode(&vec![Message::Lobby(lobby)]));
+    assert!(!world.closed(0, link));
+    link
+}
+
+#[test]
+fn an_org_of_many_nodes_does_not_keep_bodies_away() {
+    let mut world = World::new(3, OPEN);
+    let Body::Report(mut large) = report(1, 1, "192.0.2.1") else { unreachable!() };
+    large.extension = vec![7; 40_000];
+    let id = world.publish(1, Body::Report(large));
+    let info = world.nodes[1].mesh.reader().logs()[0];
+    let wire =
+        world.nodes[1].mesh.reader().runs(info.no, 1, 1, &mut tocsin_store::Bodies::None).unwrap().remove(0);
+    let run = page::decode(info.key, &page::unpack(&wire.packed).unwrap()).unwrap();
+    let links: Vec<u64> = (0..12).map(|n| further_link(&mut world, n)).collect();
+    world.push_from(0, links[0], &info.key, &run);
+    assert!(world.stored(0, &id).unwrap().entry.body().is_none());
+    let have = Have { log: 0, from: 1, more: 0, age: 0, except: vec![] };
+    let say = vec![Message::Name(0, info.key.into()), Message::Have(vec![have])];
+    let say = message::encode(&say);
+    for link in &links {
+        world.receive(0, *link, say.clone());
+    }
+    world.connect(0, 1);
+    for _ in 0..90 {
+        world.pass(1_000);
+        for link in &links {
+            world.receive(0, *link, say.clone());
+        }
+    }
+    assert!(world.stored(0, &id).unwrap().entry.body().is_some(), "its author was never asked");
+}
+
 #[test]
 fn a_receipt_from_the_future_is_not_kept() {
     let mut world = World::new(3, OPEN);
