@@ -414,13 +414,13 @@ pub(crate) async fn put_policy(core: &Core, policy: Arc<Policy>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::identity::{Card, Papers};
     use crate::setup::{self, NewNode};
 
     /// A home whose org is alone in a mesh.
-    fn founded(path: &std::path::Path) -> Home {
+    pub(crate) fn founded(path: &std::path::Path) -> Home {
         let home = Home::at(path);
         let new = NewNode {
             name: "cert-aa".to_owned(),

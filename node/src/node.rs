@@ -120,7 +120,31 @@ pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Runs what reads the disk where it may block, and logs in the span of who asked.
+///
+/// # Errors
+/// What the work says, or [`AskError::Stopped`] where it did not end.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
+) -> Result<T, NodeError> {
+    let span = tracing::Span::current();
+    let worked = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
+    worked.unwrap_or_else(|_| Err(AskError::Stopped.into()))
+}
+
 impl Node {
+    /// Runs what reads this node's disk where it may block, so that a request never holds up the network.
+    ///
+    /// # Errors
+    /// As [`blocking`].
+    async fn apart<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, NodeError> + Send + 'static,
+    ) -> Result<T, NodeError> {
+        let node = Arc::clone(self);
+        blocking(move || work(&node)).await
+    }
+
     /// Who is who.
     #[must_use]
     pub fn directory(&self) -> Arc<Directory> {

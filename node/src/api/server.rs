@@ -171,10 +171,7 @@ impl IntoResponse for Refusal {
 async fn blocking<T: Serialize + Send + 'static>(
     work: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
 ) -> Answer<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => Ok(Json(result?)),
-        Err(_) => Err(Refusal(NodeError::Ask(crate::core::AskError::Stopped))),
-    }
+    Ok(Json(crate::node::blocking(work).await?))
 }
 
 async fn status(State(node): State<App>, Query(asked): Query<StatusQuery>) -> Answer<super::types::Status> {

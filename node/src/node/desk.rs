@@ -1,7 +1,8 @@
-//! What this node's people write: `publish`, `share`, `import`, `retract`. Bodies are made here, on any thread; the
-//! core signs, admits and keeps them.
+//! What this node's people write: `publish`, `share`, `import`, `retract`. Bodies are made here, on threads that may wait
+//! for the disk; the core signs, admits and keeps them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tocsin_exchange::changes;
 use tocsin_exchange::marking::personal_default;
@@ -92,12 +93,28 @@ pub(super) struct Piece {
     pub(super) report: Report,
 }
 
+/// What becomes of a report that is to be shared in a circle; the texts say why it is not written.
+enum Sharing {
+    /// It is written there.
+    Write(Box<Piece>),
+    /// It stands there as it is.
+    Stands(String),
+    /// It does not go there.
+    Refused(String),
+}
+
 impl Node {
     /// Publishes own observations as one report.
     ///
     /// # Errors
     /// When a value is none, the marking does not hold, or the core refuses.
-    pub async fn publish(&self, request: PublishRequest) -> Result<Published, NodeError> {
+    pub async fn publish(self: &Arc<Self>, request: PublishRequest) -> Result<Published, NodeError> {
+        let (piece, published) = self.apart(move |node| node.draft(request)).await?;
+        Ok(Published { records: self.write(vec![piece]).await?, ..published })
+    }
+
+    /// The report of a publish request, and what is to be told of it. Reads the disk.
+    fn draft(&self, request: PublishRequest) -> Result<(Piece, Published), NodeError> {
         let circle = self.circle(&request.circle)?;
         check_texts(&request)?;
         let indicators = indicators(&request)?;
@@ -146,9 +163,9 @@ impl Node {
             let next = std::mem::take(&mut report.indicators);
             report = successor(report, next, &whole);
         }
-        let written = self.write(vec![Piece { circle, report }]).await?;
         let (unmatched, well_known) = told.done();
-        Ok(Published { records: written, unmatched, well_known, warnings, ..Published::default() })
+        let published = Published { unmatched, well_known, warnings, ..Published::default() };
+        Ok((Piece { circle, report }, published))
     }
 
     /// The own report that a new version replaces, in the circle.
@@ -217,7 +234,15 @@ impl Node {
     ///
     /// # Errors
     /// When nothing could be done at all; what was left is told in the answer.
-    pub async fn share(&self, request: ShareRequest) -> Result<Published, NodeError> {
+    pub async fn share(self: &Arc<Self>, request: ShareRequest) -> Result<Published, NodeError> {
+        let (pieces, published) = self.apart(move |node| node.copies(&request)).await?;
+        // Nothing is left to write of a dry run.
+        let records = self.write(pieces).await?;
+        Ok(Published { records: published.records.into_iter().chain(records).collect(), ..published })
+    }
+
+    /// The records that share others in another circle, and what is to be told of the rest. Reads the disk.
+    fn copies(&self, request: &ShareRequest) -> Result<(Vec<Piece>, Published), NodeError> {
         let circle = self.circle(&request.to)?;
         let mut published = Published::default();
         let mut pieces = Vec::new();
@@ -228,23 +253,19 @@ impl Node {
                 continue;
             }
             match self.shared_copy(place, circle, &request.marking)? {
-                Ok(piece) => pieces.push(piece),
-                Err(why) => published.skipped.push(Skipped { what: word.clone(), why }),
+                Sharing::Write(piece) => pieces.push(*piece),
+                Sharing::Refused(why) if request.ids.len() == 1 => {
+                    return Err(NodeError::Request(format!("{word} was not shared: {why}")));
+                }
+                Sharing::Refused(why) | Sharing::Stands(why) => {
+                    published.skipped.push(Skipped { what: word.clone(), why });
+                }
             }
         }
         if request.dry_run {
-            published.records = pieces.iter().map(|piece| self.would_write(piece)).collect();
-        } else {
-            published.records = self.write(pieces).await?;
+            published.records = pieces.drain(..).map(|piece| self.would_write(&piece)).collect();
         }
-        if published.records.is_empty()
-            && let Some(first) = published.skipped.first()
-            && request.ids.len() == 1
-            && !first.why.starts_with("it is shared")
-        {
-            return Err(NodeError::Request(format!("{} was not shared: {}", first.what, first.why)));
-        }
-        Ok(published)
+        Ok((pieces, published))
     }
 
     /// The new record that shares a report in a circle, or why there is none.
@@ -253,16 +274,16 @@ impl Node {
         place: RecordRef,
         circle: CircleId,
         words: &MarkingWords,
-    ) -> Result<Result<Piece, String>, NodeError> {
+    ) -> Result<Sharing, NodeError> {
         let stored = self.record(place)?;
         if let Some(over) = self.over(&stored)? {
-            return Ok(Err(over));
+            return Ok(Sharing::Refused(over));
         }
         let Some(Body::Report(found)) = self.body(&stored) else {
-            return Ok(Err("only reports whose body is here can be shared".to_owned()));
+            return Ok(Sharing::Refused("only reports whose body is here can be shared".to_owned()));
         };
         if stored.stamped.outcome.verdict != Verdict::Accepted {
-            return Ok(Err(format!(
+            return Ok(Sharing::Refused(format!(
                 "it is not accepted here ({}): `tocsin why {}` tells by which rule",
                 super::show::verdict_name(stored.stamped.outcome.verdict),
                 stored.entry.id
@@ -270,16 +291,17 @@ impl Node {
         }
         let from = stored.entry.header.circle;
         if from == circle {
-            return Ok(Err(format!("it is shared in circle `{}` already", self.circle_name(circle))));
+            let name = self.circle_name(circle);
+            return Ok(Sharing::Stands(format!("it is shared in circle `{name}` already")));
         }
         let Some(whole) = self.whole(stored.org, from, found.subject)? else {
-            return Ok(Err("it has no standing version".to_owned()));
+            return Ok(Sharing::Refused("it has no standing version".to_owned()));
         };
         let personal = personal_default(&whole.report.indicators);
         let marking = marking::raised(whole.report.marking.as_ref(), words, personal)?;
         let marking = match self.for_circle(circle, marking) {
             Ok(marking) => marking,
-            Err(why) => return Ok(Err(why.with_flags())),
+            Err(why) => return Ok(Sharing::Refused(why.with_flags())),
         };
         let mut report = whole.report.clone();
         report.marking = marking;
@@ -295,9 +317,13 @@ impl Node {
             };
             report.subject = derived_subject(self.org(), stored.org, found.subject);
         }
-        Ok(self.copy_to(circle, report)?.ok_or_else(|| {
-            format!("it is shared in circle `{}` already, as it is", self.circle_name(circle))
-        }))
+        Ok(self.copy_to(circle, report)?.map_or_else(
+            || {
+                let name = self.circle_name(circle);
+                Sharing::Stands(format!("it is shared in circle `{name}` already, as it is"))
+            },
+            |piece| Sharing::Write(Box::new(piece)),
+        ))
     }
 
     /// A whole report as the next record of its subject in a circle; `None` if it stands there as it is.
@@ -318,7 +344,21 @@ impl Node {
     ///
     /// # Errors
     /// When one of them is no report of this org.
-    pub async fn retract(&self, request: RetractRequest) -> Result<Published, NodeError> {
+    pub async fn retract(self: &Arc<Self>, request: RetractRequest) -> Result<Published, NodeError> {
+        let (subjects, reason) = self.apart(move |node| node.to_retract(&request)).await?;
+        let mut published = Published::default();
+        for subject in subjects {
+            let done = self.core.ask(move |ticket| Input::Retract { ticket, subject, reason }).await?;
+            let told =
+                self.apart(move |node| done.ids.into_iter().map(|id| node.told(id, subject)).collect());
+            let told: Vec<_> = told.await?;
+            published.records.extend(told);
+        }
+        Ok(published)
+    }
+
+    /// What a request takes back, and the code of its reason. Reads the disk.
+    fn to_retract(&self, request: &RetractRequest) -> Result<(BTreeSet<Subject>, u16), NodeError> {
         let reason =
             REASONS.iter().find(|row| row.1 == request.reason && row.0 != 0).map(|row| row.0).ok_or_else(
                 || {
@@ -349,18 +389,11 @@ impl Node {
                 }
             }
         }
-        let mut published = Published::default();
-        for subject in subjects {
-            let done = self.core.ask(move |ticket| Input::Retract { ticket, subject, reason }).await?;
-            for id in done.ids {
-                published.records.push(self.told(id, subject)?);
-            }
-        }
-        Ok(published)
+        Ok((subjects, reason))
     }
 
     /// Writes reports, a few to a request, and says where they stand.
-    pub(super) async fn write(&self, pieces: Vec<Piece>) -> Result<Vec<NewRecord>, NodeError> {
+    pub(super) async fn write(self: &Arc<Self>, pieces: Vec<Piece>) -> Result<Vec<NewRecord>, NodeError> {
         let mut written = Vec::with_capacity(pieces.len());
         let mut pieces = pieces.into_iter().peekable();
         while let Some(first) = pieces.next() {
@@ -374,9 +407,10 @@ impl Node {
             let subjects: Vec<Subject> = reports.iter().map(|report| report.subject).collect();
             let bodies: Vec<Body> = reports.into_iter().map(Body::Report).collect();
             let done = self.core.ask(move |ticket| Input::Publish { ticket, circle, bodies }).await?;
-            for (id, subject) in done.ids.into_iter().zip(subjects) {
-                written.push(self.told(id, subject)?);
-            }
+            let new = done.ids.into_iter().zip(subjects);
+            let told = self.apart(move |node| new.map(|(id, subject)| node.told(id, subject)).collect());
+            let told: Vec<_> = told.await?;
+            written.extend(told);
         }
         Ok(written)
     }
@@ -517,4 +551,80 @@ fn indicators(request: &PublishRequest) -> Result<Vec<Indicator>, NodeError> {
     indicators.sort_by(|a, b| a.what.cmp(&b.what));
     indicators.dedup_by(|a, b| a.what == b.what);
     Ok(indicators)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::daemon::Running;
+    use crate::daemon::tests::founded;
+
+    fn warning(circle: &str) -> PublishRequest {
+        PublishRequest {
+            values: vec!["192.0.2.7".to_owned()],
+            circle: circle.to_owned(),
+            marking: MarkingWords { tlp: Some("green".to_owned()), ..MarkingWords::default() },
+            ..PublishRequest::default()
+        }
+    }
+
+    // One thread for everything that is not told to block: had a request waited there, nothing else would go on.
+    #[tokio::test]
+    async fn a_request_that_waits_holds_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = founded(&folder.path().join("aa"));
+        let running = Running::start(&home, home.config().unwrap()).await.unwrap();
+        let node = Arc::clone(&running.node);
+        let own = node.publish(warning("own")).await.unwrap();
+        let request = ShareRequest {
+            ids: vec![own.records[0].record.clone()],
+            to: "mesh".to_owned(),
+            dry_run: true,
+            ..ShareRequest::default()
+        };
+        // A share is told by the policy who would get it: here it waits for that.
+        let (holds, held) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let holder = std::thread::spawn({
+            let node = Arc::clone(&node);
+            move || {
+                let _policy = crate::node::write(&node.policy);
+                holds.send(()).unwrap();
+                let _ = released.recv_timeout(Duration::from_secs(3));
+            }
+        });
+        held.recv().unwrap();
+        let mut shared = Box::pin(node.share(request));
+        let early = tokio::time::timeout(Duration::from_millis(50), &mut shared).await;
+        assert!(early.is_err(), "the only thread waited for it");
+        release.send(()).unwrap();
+        assert_eq!(shared.await.unwrap().records.len(), 1);
+        holder.join().unwrap();
+        running.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_stands_there_is_no_refusal() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = founded(&folder.path().join("aa"));
+        let running = Running::start(&home, home.config().unwrap()).await.unwrap();
+        let node = &running.node;
+        let own = node.publish(warning("own")).await.unwrap();
+        let id = own.records[0].record.clone();
+        let to =
+            |to: &str| ShareRequest { ids: vec![id.clone()], to: to.to_owned(), ..ShareRequest::default() };
+        assert_eq!(node.share(to("mesh")).await.unwrap().records.len(), 1);
+        for (circle, said) in [("mesh", "as it is"), ("own", "already")] {
+            let again = node.share(to(circle)).await.unwrap();
+            assert!(again.records.is_empty() && again.skipped[0].why.contains(said), "{again:?}");
+        }
+        let retract = RetractRequest { ids: vec![id.clone()], reason: "wrong".to_owned() };
+        assert_eq!(node.retract(retract).await.unwrap().records.len(), 2);
+        let refused = node.share(to("mesh")).await.unwrap_err().to_string();
+        assert!(refused.starts_with(&format!("{id} was not shared: ")), "{refused}");
+        running.stop().await.unwrap();
+    }
 }

@@ -1,6 +1,7 @@
 //! What is imported: batches of reports from files, into the own circle and on to where they are shared.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 use tocsin_exchange::marking::personal_default;
@@ -42,7 +43,16 @@ impl Node {
     ///
     /// # Errors
     /// When nothing could be done at all; what was left is told in the answer.
-    pub async fn import(&self, batch: ImportBatch) -> Result<Imported, NodeError> {
+    pub async fn import(self: &Arc<Self>, batch: ImportBatch) -> Result<Imported, NodeError> {
+        let (pieces, shared, mut done) = self.apart(move |node| node.imported(batch)).await?;
+        // Nothing is left to write of a dry run.
+        done.records = self.write(pieces).await?;
+        done.records.extend(self.write(shared).await?);
+        Ok(done)
+    }
+
+    /// What a batch has written in the own circle, what in another, and what is to be told of it. Reads the disk.
+    fn imported(&self, batch: ImportBatch) -> Result<(Vec<Piece>, Vec<Piece>, Imported), NodeError> {
         if batch.reports.len() > BATCH_MAX {
             return Err(NodeError::Request(format!("a batch has at most {BATCH_MAX} reports")));
         }
@@ -114,11 +124,10 @@ impl Node {
         }
         done.shared = shared.len() as u64;
         (done.unmatched, done.well_known) = told.done();
-        if !batch.dry_run {
-            done.records = self.write(pieces).await?;
-            done.records.extend(self.write(shared).await?);
+        if batch.dry_run {
+            return Ok((Vec::new(), Vec::new(), done));
         }
-        Ok(done)
+        Ok((pieces, shared, done))
     }
 }
 
