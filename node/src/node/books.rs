@@ -117,17 +117,14 @@ impl Node {
         Ok(Some(Whole { report, version }))
     }
 
-    /// What a report says of one observable in its standing version, if it still counts there; `None` if it was
-    /// withdrawn or replaced. Cheaper than [`Self::whole`], and right for rivals, too.
+    /// What a report, of these versions, says of one observable in its standing one, if it still counts there; `None` if
+    /// it was withdrawn or replaced. Cheaper than [`Self::whole`], and right for rivals, too.
     pub(super) fn saying(
         &self,
-        org: OrgId,
-        circle: CircleId,
-        subject: Subject,
+        versions: &[Version],
         what: &Observable,
         held: bool,
     ) -> Result<Option<Saying>, NodeError> {
-        let versions = self.reader.versions(org, circle, subject)?;
         let counts = |version: &Version| {
             version.outcome.verdict == Verdict::Accepted || (held && version.outcome.verdict == Verdict::Held)
         };

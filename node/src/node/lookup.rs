@@ -7,8 +7,8 @@ use tocsin_matcher::How;
 use tocsin_protocol::Directory;
 use tocsin_record::body::report::{INDICATOR_KINDS, Indicator, Report, Subject};
 use tocsin_record::observable::{Observable, ParseError, TYPES, Type, detect, kind};
-use tocsin_record::{OrgId, RecordId};
-use tocsin_store::{LogNo, RecordRef, Verdict, report_subject};
+use tocsin_record::{CircleId, OrgId, RecordId};
+use tocsin_store::{LogNo, RecordRef, Verdict, Version, report_subject};
 
 use super::books::Saying;
 use super::keep::Health;
@@ -38,13 +38,39 @@ struct Word {
     said: Saying,
 }
 
+/// What was found of a value, before it is told: each report once.
+#[derive(Default)]
+struct Words {
+    /// What the answer is made of.
+    told: Found,
+    /// What held records say, to be counted where they are not asked for.
+    held: Found,
+    /// Reports that were asked already: all versions of one say together what it says.
+    asked: BTreeSet<(OrgId, CircleId, Subject, Observable)>,
+    /// Whether there is more than was looked at.
+    more: bool,
+}
+
+type Found = BTreeMap<(OrgId, Subject, Observable), Word>;
+/// Where a value is listed, by how near that is, and as what.
+type Postings = BTreeMap<(usize, u64), (How, Observable)>;
+
+/// What is asked of the reports that list a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// What accepted records say.
+    Accepted,
+    /// That, and what held ones say, to be counted.
+    AcceptedAndCounted,
+    /// What held ones say, to be counted.
+    Counted,
+    /// What both say, as one answer.
+    Both,
+}
+
 impl Word {
     fn is_seen(&self, sight: &mut Sight<'_>) -> bool {
         self.said.with_view(|view| sight.sees(&self.said.standing, view)).unwrap_or(false)
-    }
-
-    fn is_held(&self) -> bool {
-        self.said.standing.stamped.outcome.verdict == Verdict::Held
     }
 }
 
@@ -153,21 +179,21 @@ impl Node {
             answer.note = Some(NOT_INSIDE.to_owned());
         }
         let mut shown = Vec::new();
-        let (words, more) = self.words(&what, held)?;
-        if more {
+        let words = self.words(&what, held)?;
+        if words.more {
             answer.complete = false;
             answer.note = Some(MORE.to_owned());
         }
-        for word in words {
+        let mut told: Vec<Word> = words.told.into_values().collect();
+        told.sort_by_key(|word| (word.how, word.said.standing.org, word.said.report.subject));
+        for word in told {
             if word.is_seen(sight) {
                 shown.push(word.said.standing.entry.id);
                 answer.hits.push(self.hit(directory, word));
             }
         }
-        if !held && read(&self.held).knows(what.borrowed()) {
-            for word in self.words(&what, true)?.0.iter().filter(|word| word.is_held()) {
-                answer.held += u64::from(word.is_seen(sight));
-            }
+        for word in words.held.values() {
+            answer.held += u64::from(word.is_seen(sight));
         }
         answer.hidden = std::mem::take(&mut sight.hidden);
         answer.known = !answer.hits.is_empty();
@@ -197,58 +223,77 @@ impl Node {
         }
     }
 
-    /// Who says what of it: each report once, in its standing version. And whether there is more than was looked at.
-    fn words(&self, what: &Observable, held: bool) -> Result<(Vec<Word>, bool), NodeError> {
-        let mut postings: BTreeMap<(usize, u64), (How, Observable)> = BTreeMap::new();
-        let mut gather = |index: &tocsin_matcher::Matcher| {
+    /// Who says what of it: each report once, in its standing version.
+    fn words(&self, what: &Observable, held: bool) -> Result<Words, NodeError> {
+        let gather = |index: &tocsin_matcher::Matcher, postings: &mut Postings| {
             for (order, hit) in index.lookup(what.borrowed()).into_iter().enumerate() {
                 for posting in hit.postings {
                     postings.insert((order, posting), (hit.how, hit.observable.clone()));
                 }
             }
         };
-        gather(&read(&self.index));
-        if held {
-            gather(&read(&self.held));
+        let (mut accepted, mut kept) = (Postings::new(), Postings::new());
+        gather(&read(&self.index), &mut accepted);
+        let index = read(&self.held);
+        if held || index.knows(what.borrowed()) {
+            gather(&index, if held { &mut accepted } else { &mut kept });
         }
-        let mut more = postings.len() > LOOKED_MAX;
-        // The copies of one report count once; the one in a wider circle tells more of what others know.
-        let mut found: BTreeMap<(OrgId, Subject, Observable), Word> = BTreeMap::new();
-        let mut asked = BTreeSet::new();
+        drop(index);
+        let asked = match held {
+            true => Asked::Both,
+            false if kept.is_empty() => Asked::Accepted,
+            false => Asked::AcceptedAndCounted,
+        };
+        let mut words = Words { more: accepted.len() > LOOKED_MAX, ..Words::default() };
+        words.more |= !self.look_at(accepted, asked, &mut words)?;
+        // After the others and apart from them, so that what is held never crowds out what is accepted.
+        self.look_at(kept, Asked::Counted, &mut words)?;
+        Ok(words)
+    }
+
+    /// Asks the reports that list a value. False where there was no room for what they say.
+    fn look_at(&self, postings: Postings, asked: Asked, words: &mut Words) -> Result<bool, NodeError> {
         let org_of = |log| self.reader.log(log).map(|log| log.org);
         for (place, (how, listed)) in in_turns(postings, org_of).into_iter().take(LOOKED_MAX) {
+            let found = if asked == Asked::Counted { &words.held } else { &words.told };
             if found.len() >= HITS_MAX {
-                more = true;
-                break;
+                return Ok(false);
             }
             let Some(stored) = self.reader.record(place)? else { continue };
             let (org, header) = (stored.org, &stored.entry.header);
             let subject = stored.entry.body().and_then(|body| report_subject(header, body));
             let Some(subject) = subject else { continue };
-            // All versions of a report say together what it says.
-            if !asked.insert((org, header.circle, subject, listed.clone())) {
+            if !words.asked.insert((org, header.circle, subject, listed.clone())) {
                 continue;
             }
+            let versions = self.reader.versions(org, header.circle, subject)?;
             // A fingerprint may be another observable's: then nothing is said of this one.
-            let Some(said) = self.saying(org, header.circle, subject, &listed, held)? else { continue };
-            let key = (org, said.report.subject, listed.clone());
-            let word = Word { how, listed, said };
-            let own = |word: &Word| word.said.standing.entry.header.circle == self.own_circle();
-            match found.get(&key) {
-                Some(known) if !own(known) || own(&word) => {}
-                _ => {
-                    found.insert(key, word);
-                }
+            if asked != Asked::Counted
+                && let Some(said) = self.saying(&versions, &listed, asked == Asked::Both)?
+            {
+                self.add(&mut words.told, Word { how, listed: listed.clone(), said });
+            }
+            let is_held = |version: &Version| version.outcome.verdict == Verdict::Held;
+            if matches!(asked, Asked::AcceptedAndCounted | Asked::Counted)
+                && words.held.len() < HITS_MAX
+                && versions.iter().any(is_held)
+                && let Some(said) = self.saying(&versions, &listed, true)?
+                && said.standing.stamped.outcome.verdict == Verdict::Held
+            {
+                self.add(&mut words.held, Word { how, listed, said });
             }
         }
-        let mut words: Vec<Word> = found.into_values().collect();
-        let rank = |how: How| match how {
-            How::Exact => 0,
-            How::Network => 1,
-            How::Parent => 2,
-        };
-        words.sort_by_key(|word| (rank(word.how), word.said.standing.org, word.said.report.subject));
-        Ok((words, more))
+        Ok(true)
+    }
+
+    /// The copies of one report count once; the one in a wider circle tells more of what others know.
+    fn add(&self, found: &mut Found, word: Word) {
+        let own = |word: &Word| word.said.standing.entry.header.circle == self.own_circle();
+        let key = (word.said.standing.org, word.said.report.subject, word.listed.clone());
+        match found.get(&key) {
+            Some(known) if !own(known) || own(&word) => {}
+            _ => _ = found.insert(key, word),
+        }
     }
 
     fn hit(&self, directory: &Directory, word: Word) -> Hit {
