@@ -123,9 +123,9 @@ fn what_only_explains_draws_nothing_into_a_report() {
 
 #[test]
 fn what_many_reports_refer_to_is_repeated_within_a_bound() {
-    let values: Vec<String> = (0..500).map(|n| format!("'h{n}.example'")).collect();
+    let values: Vec<String> = (0..500).map(|n| format!("'45.0.{}.{}'", n >> 8, n & 255)).collect();
     let pattern =
-        format!(r#","pattern_type":"stix","pattern":"[domain-name:value IN ({})]""#, values.join(","));
+        format!(r#","pattern_type":"stix","pattern":"[ipv4-addr:value IN ({})]""#, values.join(","));
     let case =
         |n| object("report", n, &format!(r#","name":"A case","object_refs":["{}"]"#, id("indicator", 1)));
     let mut objects = vec![object("indicator", 1, &(pattern + &marked(Tlp::Amber)))];
