@@ -270,7 +270,8 @@ impl Testnet {
         }
     }
 
-    /// Waits until every pair of which one listens is linked; goes on after a while if some are not.
+    /// Waits until every pair of which one listens is linked, and every node has heard all it runs with; goes on after a
+    /// while if some are not.
     pub fn wait_for_links(&self) {
         let start = Instant::now();
         while start.elapsed() < LINKS {
@@ -279,7 +280,8 @@ impl Testnet {
                     let reached = |name: &str| {
                         org.listen || self.topology.org.iter().any(|other| other.name == name && other.listen)
                     };
-                    status.peers.iter().filter(|peer| reached(&peer.org)).all(|peer| peer.connected)
+                    let mut reachable = status.peers.iter().filter(|peer| reached(&peer.org));
+                    reachable.all(|peer| peer.connected) && status.complete
                 })
             });
             if linked {

@@ -96,6 +96,8 @@ pub struct Records {
     pub records: Vec<Record>,
     /// Records that match, and that the policy keeps from who asks.
     pub hidden: Hidden,
+    /// There may be more than was asked for, or than is looked through for one question.
+    pub more: bool,
 }
 
 /// Who asks for one record, and what for.

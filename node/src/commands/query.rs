@@ -12,7 +12,8 @@ use crate::{clock, term};
 ///
 /// Accepted reports in their standing version, unless told otherwise; those that were taken back or are over only with
 /// --all-versions or --verdict any. Records that the policy keeps from you are counted below the list, and --purpose
-/// may show them. In JSON, one object a line, and `{"hidden": ...}` as the last if any are.
+/// may show them. In JSON, one object a line; the last is `{"hidden": ..., "more": ...}` if any are kept from you or
+/// there are more than --limit.
 ///
 /// --purpose and --ref are logged with the ids of the records listed, never with the text.
 #[derive(clap::Args, Debug)]
@@ -70,18 +71,24 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
         purpose: args.asked.purpose,
         reference: args.asked.reference,
     };
-    let Records { records, hidden } = context.client().post("/v1/query", &request)?;
+    let Records { records, hidden, more } = context.client().post("/v1/query", &request)?;
     if context.json {
         for record in &records {
             print_line(&term::json(record)?)?;
         }
-        if hidden.records > 0 {
-            print_line(&term::json(&serde_json::json!({ "hidden": hidden }))?)?;
+        if hidden.records > 0 || more {
+            print_line(&term::json(&serde_json::json!({ "hidden": hidden, "more": more }))?)?;
         }
     } else if records.is_empty() {
         print_line("nothing found")?;
     } else {
         print_line(&text(&records))?;
+    }
+    if more && !context.json {
+        print_line(&format!(
+            "there may be more than these {}: --limit tells how many to list",
+            records.len()
+        ))?;
     }
     if let Some(hidden) = hidden_text(&hidden).filter(|_| !context.json) {
         print_line(&hidden)?;

@@ -167,7 +167,7 @@ impl Story<'_> {
             self.imported(&org, &summary);
         }
         self.wait_until_everywhere("every node holds every record")?;
-        self.say("(judged: what each node's own policy made of them; held waits for a person, refused is not believed)");
+        self.say("(judged: accepted / held / refused by each node's own policy, with what it keeps to itself; held waits for a person)");
         self.say(&format!(
             "everything was everywhere {:.1} s after the first import began",
             started.elapsed().as_secs_f64()

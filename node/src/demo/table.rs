@@ -29,6 +29,8 @@ impl Live {
         for line in text.lines() {
             frame.push_str(&format!("\x1b[2K  {line}\n"));
         }
+        // A line that is longer than the terminal is cut: were it wrapped, the next table would begin at another place.
+        let frame = format!("\x1b[?7l{frame}\x1b[?7h");
         // A terminal that went away shows nothing; the story goes on to its checks.
         let _ = out.write_all(frame.as_bytes()).and_then(|()| out.flush());
         self.lines = text.lines().count();
@@ -64,10 +66,8 @@ pub(super) fn holdings(all: &[(String, Option<Status>)]) -> String {
                 let held: u64 = logs.map(|log| log.height).sum();
                 row.push(if held == 0 { ".".to_owned() } else { held.to_string() });
             }
-            row.push(format!(
-                "{} accepted, {} held, {} refused",
-                status.store.accepted, status.store.held, status.store.refused
-            ));
+            let store = &status.store;
+            row.push(format!("{} / {} / {}", store.accepted, store.held, store.refused));
             row
         })
         .collect();

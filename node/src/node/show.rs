@@ -170,8 +170,9 @@ impl Node {
         });
         let mut found = Records::default();
         let mut shown = Vec::new();
-        for place in places.take(SCAN_MAX) {
-            if found.records.len() >= limit {
+        for (looked, place) in places.enumerate() {
+            if found.records.len() >= limit || looked >= SCAN_MAX {
+                found.more = true;
                 break;
             }
             let Some(stored) = self.reader.record(place)? else {

@@ -77,13 +77,20 @@ impl<'a> Sight<'a> {
         if let Some(purpose) = stated {
             return format!("state --purpose {purpose}");
         }
-        match known.iter().find(|purpose| shows(self, &known, purpose)) {
-            Some(purpose) => format!(
-                "state a --purpose that `purposes` of [person] in config.toml lists, such as {purpose}; it lists {}",
-                if own.purposes.is_empty() { "none".to_owned() } else { own.purposes.join(", ") }
-            ),
-            None => String::new(),
-        }
+        let Some(purpose) = known.iter().find(|purpose| shows(self, &known, purpose)) else {
+            return String::new();
+        };
+        let list = if own.purposes.is_empty() { "none".to_owned() } else { own.purposes.join(", ") };
+        // One that was stated and would do, if it were this person's.
+        let begin = match self.purpose.filter(|stated| shows(self, &known, stated)) {
+            Some(stated) => format!("`{stated}` is not among the `purposes` of [person] in config.toml"),
+            None => {
+                format!(
+                    "state a --purpose that `purposes` of [person] in config.toml lists, such as {purpose}"
+                )
+            }
+        };
+        format!("{begin}; it lists {list}: add it there and start the node again")
     }
 }
 

@@ -107,7 +107,9 @@ fn what_a_rule_hides_is_told() {
         assert!(code(&refused) == 2 && text.contains("criminal-investigation"), "{args:?}: {text}");
     }
     // Known, and not this person's: hidden still.
-    assert_eq!(code(&aa.tell(&["lookup", "x@mail.example", "--purpose", "criminal-investigation"])), 3);
+    let told = aa.tell(&["lookup", "x@mail.example", "--purpose", "criminal-investigation"]);
+    assert_eq!(code(&told), 3);
+    assert!(said(&told).contains("`criminal-investigation` is not among the `purposes`"), "{}", said(&told));
 
     // As the sample says: the person may state these.
     aa.kill();
@@ -353,4 +355,10 @@ fn of_very_many_hits_some_are_told() {
     assert_eq!(answer["complete"], false);
     let text = said(&node.tell(&["lookup", "192.0.2.77"]));
     assert!(text.contains("more records list it than are looked at"), "{text}");
+    // A list says, too, that it is not all.
+    assert!(said(&node.tell(&["query"])).contains("there may be more than these 100"));
+    let (last, _) = asked(&node, &["query", "--limit", "1099"]);
+    assert_eq!(last["more"], true);
+    let (last, _) = asked(&node, &["query", "--limit", "1100"]);
+    assert_eq!(last["kind"], "report", "{last}");
 }
