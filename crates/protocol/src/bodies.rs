@@ -521,3 +521,33 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_links_of_one_org_leave_room_for_others() {
+        let mut bodies = Bodies::default();
+        let [one, other] = [1, 2].map(|seed| OrgId([seed; 32]));
+        let links = SOURCES_OF_ORG_MAX / SOURCES_OF_LINK_MAX;
+        for link in 0..links as LinkId {
+            assert!(bodies.has_room(link, one));
+            for seq in 0..SOURCES_OF_LINK_MAX as u64 {
+                let place = RecordRef { log: LogNo(0), seq };
+                let order = (Class::Content, Reverse(0));
+                let source = Source { order, links: Vec::new(), withheld: false };
+                bodies.sources.entry(place).or_insert(source).links.push((link, one));
+                *bodies.by_link.entry(link).or_default() += 1;
+                *bodies.by_org.entry(one).or_default() += 1;
+            }
+            assert!(!bodies.has_room(link, one));
+        }
+        assert!(!bodies.has_room(99, one) && bodies.has_room(99, other));
+        bodies.settled(RecordRef { log: LogNo(0), seq: 1 });
+        assert!(bodies.has_room(99, one));
+        bodies.forget(0);
+        bodies.forget(1);
+        assert!(bodies.sources.is_empty() && bodies.by_link.is_empty() && bodies.by_org.is_empty());
+    }
+}

@@ -957,3 +957,44 @@ fn a_receipt_from_the_future_is_not_kept() {
         assert_eq!(world.nodes[0].mesh.status().logs[0].receipts.len(), kept);
     }
 }
+
+/// The wants that a node sends for one frame of a peer.
+fn wants(world: &mut World, node: usize, link: u64, messages: &Vec<Message>) -> Vec<Want> {
+    let frame = message::decode(world.mesh(), &message::encode(messages)).unwrap();
+    let mut wants = Vec::new();
+    for effect in world.feed(node, Input::Received { link, frame }) {
+        if let Effect::Send { frame, .. } = effect {
+            for message in message::decode(world.mesh(), &frame).unwrap().messages {
+                if let Message::Want(want) = message {
+                    wants.push(want);
+                }
+            }
+        }
+    }
+    wants
+}
+
+#[test]
+fn a_want_that_does_not_end_keeps_no_other_log_waiting() {
+    let mut world = World::new(3, OPEN);
+    let foe = world.strange_link(0, FOE);
+    let honest = world.strange_link(0, 1);
+    let told = |log: LogKey| EntryOf {
+        no: 0,
+        log: log.into(),
+        base: 1,
+        height: 1,
+        id: RecordId([9; 32]),
+        state: LogState::Open,
+    };
+    let (log, run) = foe_run(&world, Tip::default(), vec![draft(&report(1, 1, "192.0.2.1"), world.now.wall)]);
+    let claim = vec![Message::Entries(Entries(vec![told(log)]))];
+    let want = wants(&mut world, 0, foe, &claim).remove(0).id;
+    // All that was asked for, and no word that this is the end.
+    let packed = page::pack(&page::encode(&run));
+    let page = Message::Page(Page { want, log: log.into(), last: false, packed });
+    world.receive(0, foe, message::encode(&vec![page]));
+    assert!(world.stored(0, &run.tip().id).is_some());
+    let claim = vec![Message::Entries(Entries(vec![told(log_of(&world, 1, world.now.wall))]))];
+    assert_eq!(wants(&mut world, 0, honest, &claim).len(), 1);
+}
