@@ -9,7 +9,8 @@ use tocsin_record::keys::{self, Signature};
 use tocsin_record::{CircleId, NodeKey, OrgId, RecordId};
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError};
 
-use crate::io::LinkId;
+use crate::effort::cost;
+use crate::io::{LinkId, Output};
 use crate::link::Link;
 use crate::mesh::Mesh;
 use crate::message::head::{STATEMENTS_MAX, head_hash, receipt_hash};
@@ -164,7 +165,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.heads.passing.entry(link).or_default().heads.extend(known);
     }
 
-    pub(crate) fn heard_heads(&mut self, link: LinkId, heads: Vec<Head>) -> Result<(), StoreError> {
+    pub(crate) fn heard_heads(
+        &mut self,
+        link: LinkId,
+        heads: Vec<Head>,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
         for head in heads.into_iter().take(STATEMENTS_MAX) {
             let Some(known) = self.links.get_mut(&link) else {
                 return Ok(());
@@ -191,6 +197,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let hash =
                 head_hash(&mesh, &node, &log.circle, log.epoch, head.seq, &head.id, head.releases, head.time);
             if keys::verify(&node.0, &hash, &head.signature).is_err() {
+                if !self.bears(link, cost::SIGNATURE) {
+                    self.close(link, "it sent too many heads that nobody signed", out);
+                }
                 continue;
             }
             let state = HeadState {
@@ -289,7 +298,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
     }
 
-    pub(crate) fn heard_receipts(&mut self, link: LinkId, receipts: Vec<Receipt>) -> Result<(), StoreError> {
+    pub(crate) fn heard_receipts(
+        &mut self,
+        link: LinkId,
+        receipts: Vec<Receipt>,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
         for receipt in receipts.into_iter().take(STATEMENTS_MAX) {
             let Some(known) = self.links.get_mut(&link) else {
                 return Ok(());
@@ -313,6 +327,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
             let hash = receipt_hash(&holder, &key.id(), receipt.height, receipt.time);
             if keys::verify(&holder.0, &hash, &receipt.signature).is_err() {
+                if !self.bears(link, cost::SIGNATURE) {
+                    self.close(link, "it sent too many receipts that nobody signed", out);
+                }
                 continue;
             }
             let state =

@@ -402,8 +402,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 Message::At(no, seq) => self.heard_at(id, no, seq)?,
                 Message::AtAnswer(answer) => self.heard_at_answer(id, &answer)?,
                 Message::Fork(proof) => self.heard_fork(id, &proof, out)?,
-                Message::Heads(heads) => self.heard_heads(id, heads)?,
-                Message::Receipts(receipts) => self.heard_receipts(id, receipts)?,
+                Message::Heads(heads) => self.heard_heads(id, heads, out)?,
+                Message::Receipts(receipts) => self.heard_receipts(id, receipts, out)?,
             }
         }
         Ok(())

@@ -998,3 +998,19 @@ fn a_want_that_does_not_end_keeps_no_other_log_waiting() {
     let claim = vec![Message::Entries(Entries(vec![told(log_of(&world, 1, world.now.wall))]))];
     assert_eq!(wants(&mut world, 0, honest, &claim).len(), 1);
 }
+
+#[test]
+fn words_that_nobody_signed_are_not_verified_without_end() {
+    let mut world = World::new(3, OPEN);
+    let link = world.strange_link(0, FOE);
+    let log = log_of(&world, 1, 0);
+    let names = vec![Message::Name(0, log.into())];
+    world.receive(0, link, message::encode(&names));
+    let time = world.now.wall;
+    let signature = world.record_secret(FOE).sign(&[7; 32]);
+    let lie = Head { log: 0, seq: 1, id: RecordId([1; 32]), releases: 0, time, signature };
+    for _ in 0..40 {
+        world.receive(0, link, message::encode(&vec![Message::Heads(vec![lie; 512])]));
+    }
+    assert!(world.closed(0, link));
+}
