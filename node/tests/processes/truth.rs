@@ -155,6 +155,19 @@ fn held_and_over_are_said() {
     let (answer, exit) = asked(aa, &["lookup", "192.0.2.8", "--include", "held"]);
     assert_eq!((&answer["held"], exit), (&0.into(), 0), "it is among the hits: {answer}");
 
+    // Beside what is accepted the held ones are counted, whether they are reports of their own or later versions.
+    let to_mesh = ["--tlp", "green", "--to", "mesh"];
+    let publish = |more: &[&str]| bb.json(&[&["publish", "192.0.2.8"], &to_mesh[..], more].concat());
+    let accepted =
+        publish(&["--confidence", "60"])["records"][0]["record"].as_str().expect("an id").to_owned();
+    let counts = |value: &str| {
+        let answer = asked(aa, &["lookup", value]).0;
+        (answer["hits"].as_array().map_or(0, Vec::len), answer["held"].as_u64())
+    };
+    until("it is accepted", || counts("192.0.2.8") == (1, Some(1)));
+    publish(&["--confidence", "5", "--replaces", &accepted]);
+    until("its next version is held", || counts("192.0.2.8") == (1, Some(2)));
+
     bb.json(&["publish", "192.0.2.9", "--tlp", "green", "--to", "mesh", "--valid-for", "1s"]);
     until("its time is over", || asked(aa, &["lookup", "192.0.2.9"]).0["hits"][0]["expired"] == true);
     let text = said(&aa.tell(&["lookup", "192.0.2.9"]));
