@@ -2,7 +2,7 @@
 //!
 //! A `report` or `grouping` makes a report of the indicators that it refers to. Indicators in no report make a list,
 //! one for each marking: a bundle's id means nothing (STIX 2.1, section 8) and many feeds make a new one every day.
-//! What several reports refer to is in each of them, within [`REPEATED_MAX`].
+//! What several reports refer to is in each of them, within a bound on what one file repeats.
 //! Objects are kept as given, each beside the indicators it explains. Bundles without any indicator give
 //! the values of their cyber-observables, as kind "unknown".
 
