@@ -223,6 +223,9 @@ fn mend(source: &StoreError) -> &'static str {
             }
             _ => "",
         },
+        source if source.is_damage() => {
+            "; move the folder `store` of the home away and start the node again: it refills from its partners"
+        }
         _ => "",
     }
 }

@@ -84,7 +84,7 @@ pub struct Hit {
     pub postings: Vec<Posting>,
 }
 
-/// The index. Insertion and lookup take constant time, however many postings one observable has.
+/// The index. An insertion takes constant time, a lookup as long as there are postings to be told.
 #[derive(Clone)]
 pub struct Matcher {
     printer: Printer,

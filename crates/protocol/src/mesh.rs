@@ -13,7 +13,7 @@ use tocsin_record::body::BodyRef;
 use tocsin_record::document::{self, Form, Signed};
 use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, MeshId, NodeKey, OrgId, planted};
-use tocsin_store::{Found, Kv, LogNo, Reader, RecordRef, Slots, Store, StoreError, Verdict};
+use tocsin_store::{Fault, Found, Kv, LogNo, Reader, RecordRef, Slots, Store, StoreError, Verdict};
 
 use crate::bodies::Bodies;
 use crate::catchup::CatchUp;
@@ -115,9 +115,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         index: Matcher,
         now: Now,
     ) -> Result<Self, StoreError> {
-        if let Some(bytes) = store.get_meta(meta::DOCUMENTS)?
-            && let Ok(documents) = document::decode_all(&bytes)
-        {
+        if let Some(bytes) = store.get_meta(meta::DOCUMENTS)? {
+            // Without what was learnt, a node that was removed would be let in again.
+            let documents = document::decode_all(&bytes)
+                .map_err(|error| Fault::Damaged(format!("the documents that partners sent: {error}")))?;
             // Every one was checked before it was kept; a document that the file brought already is no fault.
             for signed in &documents {
                 let _ = directory.take(signed);
@@ -414,7 +415,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.rejudge_all();
     }
 
-    /// The circles that this node and an org share: what may be spoken of on a link to it.
+    /// Whether this node and an org share a circle: only then it is spoken of on a link to it.
     pub(crate) fn shares(&self, org: OrgId, circle: CircleId) -> bool {
         self.directory.carries(org, circle) && self.directory.carries(self.identity.org, circle)
     }

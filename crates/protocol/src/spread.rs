@@ -1,4 +1,4 @@
-//! Live spreading after PROTOCOL.md: one tree a log, two sources for small records, one for large ones.
+//! Live spreading: one tree a log, two sources for small records, one for large ones.
 //!
 //! A run is pushed to eager links and announced to a few lazy ones. The third copy of small records and the second of
 //! large ones prune the link they came by.

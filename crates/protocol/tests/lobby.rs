@@ -4,10 +4,17 @@
 #[expect(dead_code, reason = "the other tests use all of it")]
 mod world;
 
+use std::sync::Arc;
+
+use tocsin_matcher::Matcher;
+use tocsin_policy::Policy;
 use tocsin_protocol::message::lobby::{OLDEST_PROTOCOL, PROTOCOL};
 use tocsin_protocol::message::{self, LOBBY_DOCUMENT_MAX, Message};
-use tocsin_protocol::{Effect, Input};
+use tocsin_protocol::{Config, Effect, Identity, Input, Mesh};
 use tocsin_record::document::{Charter, Signed};
+use tocsin_record::{Bytes, OrgId};
+use tocsin_store::Store;
+use tocsin_store::faulty::{FaultyKv, FaultySlots};
 use world::World;
 
 const CLOSED: &str = "";
@@ -77,4 +84,26 @@ fn newer_peers_are_welcome_and_too_old_ones_are_not() {
         world.receive(0, 900, message::encode(&messages));
         assert_eq!(!world.closed(0, 900), welcome, "protocol {protocol}");
     }
+}
+
+#[test]
+fn learnt_documents_that_do_not_read_are_damage() {
+    let world = World::new(1, CLOSED);
+    let directory = world.nodes[0].mesh.directory().clone();
+    let certificate = directory.signed_certificate(world.nodes[0].mesh.node()).unwrap().clone();
+    let open = |documents: &'static [u8]| {
+        let (kv, slots) = (Arc::new(FaultyKv::new(1)), Arc::new(FaultySlots::new(1)));
+        let random = Box::new(|bytes: &mut [u8]| bytes.fill(7));
+        let mut store = Store::open(kv, slots, directory.mesh(), random, &mut |_| {}).unwrap();
+        store.put_meta("documents", Bytes::from_static(documents)).unwrap();
+        store.commit().unwrap();
+        let config = Config { boot: [1; 16], seed: 1, index_key: [1; 16] };
+        let org = OrgId(world.root_secret(0).public());
+        let identity = Identity { secret: world.record_secret(0), org, certificate: certificate.clone() };
+        let policy = Arc::new(Policy::load(CLOSED).unwrap());
+        Mesh::open(config, identity, directory.clone(), store, policy, Matcher::new(&[1; 16]), world.now)
+    };
+    // What was learnt of removals would be forgotten.
+    assert!(open(b"not documents").is_err_and(|error| error.is_damage()));
+    assert!(open(&[0]).is_ok(), "no documents are none");
 }

@@ -15,7 +15,7 @@ use crate::state::PageRef;
 use crate::store::{Committed, PAGE_TARGET, Store};
 use crate::vault::Form;
 
-/// A tail of this many bytes is packed by the commit that makes it so; below, an idle node packs it.
+/// A tail of this many bytes is packed by the commit that makes it so; below, and from [`PAGE_TARGET`] on, by an idle node.
 const TAIL_MAX: usize = 2 * PAGE_TARGET;
 /// A late body longer than this keeps its own key when its page is packed.
 const FOLD_MAX: usize = 64 << 10;

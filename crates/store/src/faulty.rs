@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use crate::kv::{Batch, Fault, Kv};
 use crate::slots::{SLOT_LEN, Slots};
@@ -291,8 +292,8 @@ impl FaultySlots {
 }
 
 impl Slots for FaultySlots {
-    fn read(&self, n: u32) -> Result<[u8; SLOT_LEN], Fault> {
-        Ok(self.disk().slots.get(n as usize).copied().unwrap_or_default())
+    fn read(&self, n: u32) -> Result<Zeroizing<[u8; SLOT_LEN]>, Fault> {
+        Ok(Zeroizing::new(self.disk().slots.get(n as usize).copied().unwrap_or_default()))
     }
 
     fn overwrite(&self, n: u32, bytes: &[u8; SLOT_LEN]) -> Result<(), Fault> {

@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use crate::kv::Fault;
 use crate::slots::{SLOT_LEN, Slots};
 
@@ -37,8 +39,8 @@ impl KeyFile {
 }
 
 impl Slots for KeyFile {
-    fn read(&self, n: u32) -> Result<[u8; SLOT_LEN], Fault> {
-        let mut slot = [0; SLOT_LEN];
+    fn read(&self, n: u32) -> Result<Zeroizing<[u8; SLOT_LEN]>, Fault> {
+        let mut slot = Zeroizing::new([0; SLOT_LEN]);
         let mut filled = 0;
         while filled < SLOT_LEN {
             let at = u64::from(n) * SLOT_LEN as u64 + filled as u64;

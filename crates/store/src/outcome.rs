@@ -42,7 +42,7 @@ impl RecordRef {
 /// What policy decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum Verdict {
-    /// Not judged yet: only the header is here, or a roster or an ancestor is missing.
+    /// Not judged yet: only the header is here.
     Unjudged,
     /// Answers, matches and is passed on.
     Accepted,

@@ -135,12 +135,6 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         logs.filter_map(|(_, no)| state.log(*no).map(|log| info(*no, log))).collect()
     }
 
-    /// The greatest time that any log ends in, in ms.
-    #[must_use]
-    pub fn newest_time(&self) -> Option<u64> {
-        self.shared.state().logs.iter().map(|log| log.published.time).max()
-    }
-
     /// How many logs there are.
     #[must_use]
     pub fn log_count(&self) -> usize {

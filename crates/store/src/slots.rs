@@ -2,6 +2,8 @@
 //!
 //! Destroying a key here destroys what it encrypts, which a log-structured database cannot promise (I4).
 
+use zeroize::Zeroizing;
+
 use crate::kv::Fault;
 
 /// Bytes of one slot.
@@ -15,7 +17,7 @@ pub trait Slots: Send + Sync + 'static {
     ///
     /// # Errors
     /// On a disk fault.
-    fn read(&self, n: u32) -> Result<[u8; SLOT_LEN], Fault>;
+    fn read(&self, n: u32) -> Result<Zeroizing<[u8; SLOT_LEN]>, Fault>;
 
     /// Overwrites slot `n`, growing the file if it lies past the end.
     ///

@@ -44,7 +44,7 @@ pub(crate) struct PageRef {
     pub slot: u32,
     /// Names its content.
     pub nonce: Nonce,
-    /// Bytes before compression.
+    /// Bytes before compression; of a page that was found when the store was opened about so many.
     pub raw: u32,
     /// Whether it shares the tail's slot and will be joined with its neighbours.
     pub tail: bool,

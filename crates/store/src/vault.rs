@@ -9,7 +9,7 @@
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit, Nonce, Tag};
 use bytes::Bytes;
 use std::sync::Arc;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::kv::Fault;
 use crate::slots::{SLOT_LEN, Slots};
@@ -33,7 +33,7 @@ const HEAD: usize = 2 + 4 + NONCE + 4;
 pub(crate) struct Head {
     /// The slot whose key opens it.
     pub slot: u32,
-    /// What the value is: see the constants of [`Form`].
+    /// How the plain bytes are to be read.
     pub form: Form,
     /// Unique for every sealed value: names its content in caches.
     pub nonce: [u8; NONCE],
@@ -128,7 +128,7 @@ pub(crate) fn unseal<S: Slots>(
     kv_key: &[u8],
     sealed: &Sealed<'_>,
 ) -> Result<Option<Vec<u8>>, Fault> {
-    let key = Zeroizing::new(slots.read(sealed.head.slot)?);
+    let key = slots.read(sealed.head.slot)?;
     let (cipher, tag) = sealed.cipher.split_at(sealed.cipher.len() - TAG);
     let Ok(tag) = <[u8; TAG]>::try_from(tag) else {
         return Err(Fault::Damaged("sealed value".into()));
@@ -250,9 +250,6 @@ impl<S: Slots> Vault<S> {
 
     /// The key of a slot in use.
     pub fn key(&self, slot: u32) -> Result<Zeroizing<[u8; SLOT_LEN]>, Fault> {
-        let mut raw = self.slots.read(slot)?;
-        let key = Zeroizing::new(raw);
-        raw.zeroize();
-        Ok(key)
+        self.slots.read(slot)
     }
 }

@@ -18,7 +18,7 @@ use crate::rules::Fate;
 const NAME: &str = "convergent";
 /// What expires within so many ms of the check may be there or not.
 const MARGIN_MS: u64 = 15_000;
-/// A record this far ahead of the clock is held until then, in ms (DESIGN.md 4, Time).
+/// A record this far ahead of the clock is held until then, in ms.
 const AHEAD_MS: u64 = 600_000;
 
 /// The end of a log as nodes must agree on it.
