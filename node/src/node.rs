@@ -8,6 +8,7 @@ mod keep;
 mod lookup;
 mod marking;
 mod refill;
+mod share;
 mod show;
 mod sight;
 mod status;

@@ -13,7 +13,7 @@ use tocsin_record::{Bytes, Class, Entry, Part, Run, Verified};
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, SEQ_MAX, Slots, Standing, StoreError, Verdict};
 
 use crate::io::{Effect, Event, LinkId, Output};
-use crate::judge::{LogFacts, new_body_ref_view};
+use crate::judge::LogFacts;
 use crate::mesh::Mesh;
 
 /// A record this far ahead of this node's clock keeps its place and is held until then, in ms.
@@ -251,7 +251,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if header.roster > self.directory.roster_version(header.circle) {
             return self.undecided(rule::ROSTER, Verdict::Held, BodyState::Here);
         }
-        let judgement = match self.fetch_and_judge(log, entry, &new_body_ref_view(&body)) {
+        let judgement = match self.fetch_and_judge(log, entry, &body) {
             Ok(judgement) => judgement,
             Err(unwanted) => {
                 let rule = self.number_of_rule(unwanted)?;

@@ -84,7 +84,7 @@ pub fn new_body_view(body: &Body) -> BodyView<'_> {
 
 /// As [`new_body_view`], of a body that was read in place.
 #[must_use]
-pub fn new_body_ref_view<'a>(body: &'a BodyRef<'a>) -> BodyView<'a> {
+fn new_body_ref_view<'a>(body: &'a BodyRef<'a>) -> BodyView<'a> {
     let inside = if let BodyRef::Report(report) = body { report.strictest_original() } else { None };
     BodyView::of_ref(body, inside)
 }
@@ -118,7 +118,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         &mut self,
         log: &LogFacts<'_>,
         entry: &Entry,
-        view: &BodyView<'_>,
+        body: &BodyRef<'_>,
     ) -> Result<Judgement, RuleId> {
         if entry.is_content() {
             let fetch = self.fetch_allowed(log, &entry.header);
@@ -126,7 +126,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 return Err(fetch.rule);
             }
         }
-        Ok(self.judge(log, &entry.header, view))
+        // Only now: what is not wanted is not decompressed.
+        Ok(self.judge(log, &entry.header, &new_body_ref_view(body)))
     }
 
     /// The way of a log to an org. `directory` is this node's own, of which the caller holds a share meanwhile.

@@ -1,5 +1,5 @@
-//! What this node's people write: `publish`, `share`, `import`, `retract`. Bodies are made here, on threads that may wait
-//! for the disk; the core signs, admits and keeps them.
+//! What this node's people write: `publish`, `retract`, and the way to the core of what they `share` and `import`. Bodies
+//! are made here, on threads that may wait for the disk; the core signs, admits and keeps them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,27 +11,21 @@ use tocsin_protocol::Input;
 use tocsin_protocol::judge::org_facts;
 use tocsin_record::body::Body;
 use tocsin_record::body::report::{
-    Extent, INDICATOR_KINDS, INDICATORS_MAX, Indicator, LINE_MAX, Origin, Report, Source, Subject, TEXT_MAX,
+    Extent, INDICATOR_KINDS, INDICATORS_MAX, Indicator, LINE_MAX, Origin, Report, Subject, TEXT_MAX,
 };
 use tocsin_record::body::retraction::REASONS;
 use tocsin_record::marking::{Code, Countries, Marking, Tlp};
-use tocsin_record::{CircleId, OrgId, RecordId};
-use tocsin_store::{RecordRef, Verdict};
+use tocsin_record::{CircleId, RecordId};
 use uuid::Uuid;
 
 use super::advice::Told;
 use super::books::Whole;
 use super::{Node, NodeError, lookup, marking};
-use crate::api::types::{
-    MarkingWords, NewRecord, PublishRequest, Published, RetractRequest, ShareRequest, Skipped,
-};
+use crate::api::types::{NewRecord, PublishRequest, Published, RetractRequest};
 use crate::clock;
 
 /// Most bodies that go to the core in one request.
 const TOGETHER: usize = 64;
-/// Namespace of the subjects under which other orgs' reports are passed on.
-const DERIVED: Uuid = Uuid::from_u128(0x7c1f_53b2_8e0d_4c55_9c6a_2b1d_7a40_e3f1);
-
 /// Why a report may not go to a circle.
 pub(super) enum NotFor {
     /// It carries no marking.
@@ -44,7 +38,7 @@ pub(super) enum NotFor {
 
 impl NotFor {
     /// In words of which the mending is a command's flags.
-    fn with_flags(&self) -> String {
+    pub(super) fn with_flags(&self) -> String {
         match self {
             Self::Unmarked => {
                 "what carries no marking is never shared: give --tlp (clear or green for the mesh)".to_owned()
@@ -91,16 +85,6 @@ impl NotFor {
 pub(super) struct Piece {
     pub(super) circle: CircleId,
     pub(super) report: Report,
-}
-
-/// What becomes of a report that is to be shared in a circle; the texts say why it is not written.
-enum Sharing {
-    /// It is written there.
-    Write(Box<Piece>),
-    /// It stands there as it is.
-    Stands(String),
-    /// It does not go there.
-    Refused(String),
 }
 
 impl Node {
@@ -235,102 +219,6 @@ impl Node {
         vec![format!("no partner of {} is in circle `{}`", names.join(", "), self.circle_name(circle))]
     }
 
-    /// Shares records in another circle.
-    ///
-    /// # Errors
-    /// When nothing could be done at all; what was left is told in the answer.
-    pub async fn share(self: &Arc<Self>, request: ShareRequest) -> Result<Published, NodeError> {
-        let (pieces, published) = self.apart(move |node| node.copies(&request)).await?;
-        // Nothing is left to write of a dry run.
-        let records = self.write(pieces).await?;
-        Ok(Published { records: published.records.into_iter().chain(records).collect(), ..published })
-    }
-
-    /// The records that share others in another circle, and what is to be told of the rest. Reads the disk.
-    fn copies(&self, request: &ShareRequest) -> Result<(Vec<Piece>, Published), NodeError> {
-        let circle = self.circle(&request.to)?;
-        let mut published = Published::default();
-        let mut pieces = Vec::new();
-        let mut seen = BTreeSet::new();
-        for word in &request.ids {
-            let place = self.find(word)?;
-            if !seen.insert(place) {
-                continue;
-            }
-            match self.shared_copy(place, circle, &request.marking)? {
-                Sharing::Write(piece) => pieces.push(*piece),
-                Sharing::Refused(why) if request.ids.len() == 1 => {
-                    return Err(NodeError::Request(format!("{word} was not shared: {why}")));
-                }
-                Sharing::Refused(why) | Sharing::Stands(why) => {
-                    published.skipped.push(Skipped { what: word.clone(), why });
-                }
-            }
-        }
-        if request.dry_run {
-            published.records = pieces.drain(..).map(|piece| self.would_write(&piece)).collect();
-        }
-        Ok((pieces, published))
-    }
-
-    /// The new record that shares a report in a circle, or why there is none.
-    fn shared_copy(
-        &self,
-        place: RecordRef,
-        circle: CircleId,
-        words: &MarkingWords,
-    ) -> Result<Sharing, NodeError> {
-        let stored = self.record(place)?;
-        if let Some(over) = self.over(&stored)? {
-            return Ok(Sharing::Refused(over));
-        }
-        let Some(Body::Report(found)) = self.body(&stored) else {
-            return Ok(Sharing::Refused("only reports whose body is here can be shared".to_owned()));
-        };
-        if stored.stamped.outcome.verdict != Verdict::Accepted {
-            return Ok(Sharing::Refused(format!(
-                "it is not accepted here ({}): `tocsin why {}` tells by which rule",
-                super::show::verdict_name(stored.stamped.outcome.verdict),
-                stored.entry.id
-            )));
-        }
-        let from = stored.entry.header.circle;
-        if from == circle {
-            let name = self.circle_name(circle);
-            return Ok(Sharing::Stands(format!("it is shared in circle `{name}` already")));
-        }
-        let Some(whole) = self.whole(stored.org, from, found.subject)? else {
-            return Ok(Sharing::Refused("it has no standing version".to_owned()));
-        };
-        let personal = personal_default(&whole.report.indicators);
-        let marking = marking::raised(whole.report.marking.as_ref(), words, personal)?;
-        let marking = match self.for_circle(circle, marking) {
-            Ok(marking) => marking,
-            Err(why) => return Ok(Sharing::Refused(why.with_flags())),
-        };
-        let mut report = whole.report.clone();
-        report.marking = marking;
-        if stored.org != self.org() {
-            let directory = self.directory();
-            report.origin = Origin {
-                source: Some(Source {
-                    name: self.org_name(&directory, stored.org),
-                    org: Some(stored.org),
-                    id: found.subject.to_string(),
-                    record: Some(whole.version.id),
-                }),
-            };
-            report.subject = derived_subject(self.org(), stored.org, found.subject);
-        }
-        Ok(self.copy_to(circle, report)?.map_or_else(
-            || {
-                let name = self.circle_name(circle);
-                Sharing::Stands(format!("it is shared in circle `{name}` already, as it is"))
-            },
-            |piece| Sharing::Write(Box::new(piece)),
-        ))
-    }
-
     /// A whole report as the next record of its subject in a circle; `None` if it stands there as it is.
     pub(super) fn copy_to(&self, circle: CircleId, mut report: Report) -> Result<Option<Piece>, NodeError> {
         report.salt = salt();
@@ -435,7 +323,7 @@ impl Node {
     }
 
     /// What sharing would do: who would get it, by this node's policy.
-    fn would_write(&self, piece: &Piece) -> NewRecord {
+    pub(super) fn would_write(&self, piece: &Piece) -> NewRecord {
         let directory = self.directory();
         let decisions = self.decisions(&directory);
         let body = Body::Report(piece.report.clone());
@@ -465,11 +353,6 @@ impl Node {
 
 pub(super) fn salt() -> [u8; 16] {
     *Uuid::new_v4().as_bytes()
-}
-
-/// The stable subject under which this org passes on a report of another.
-fn derived_subject(own: OrgId, org: OrgId, subject: Subject) -> Subject {
-    Subject(*Uuid::new_v5(&DERIVED, &[own.0.as_slice(), &org.0, &subject.0].concat()).as_bytes())
 }
 
 /// The version after a standing one: only what changed, unless that is most of it.
@@ -556,80 +439,4 @@ fn indicators(request: &PublishRequest) -> Result<Vec<Indicator>, NodeError> {
     indicators.sort_by(|a, b| a.what.cmp(&b.what));
     indicators.dedup_by(|a, b| a.what == b.what);
     Ok(indicators)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::daemon::Running;
-    use crate::daemon::tests::founded;
-
-    fn warning(circle: &str) -> PublishRequest {
-        PublishRequest {
-            values: vec!["192.0.2.7".to_owned()],
-            circle: circle.to_owned(),
-            marking: MarkingWords { tlp: Some("green".to_owned()), ..MarkingWords::default() },
-            ..PublishRequest::default()
-        }
-    }
-
-    // One thread for everything that is not told to block: had a request waited there, nothing else would go on.
-    #[tokio::test]
-    async fn a_request_that_waits_holds_up_nobody() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = founded(&folder.path().join("aa"));
-        let running = Running::start(&home, home.config().unwrap()).await.unwrap();
-        let node = Arc::clone(&running.node);
-        let own = node.publish(warning("own")).await.unwrap();
-        let request = ShareRequest {
-            ids: vec![own.records[0].record.clone()],
-            to: "mesh".to_owned(),
-            dry_run: true,
-            ..ShareRequest::default()
-        };
-        // A share is told by the policy who would get it: here it waits for that.
-        let (holds, held) = mpsc::channel();
-        let (release, released) = mpsc::channel::<()>();
-        let holder = std::thread::spawn({
-            let node = Arc::clone(&node);
-            move || {
-                let _policy = crate::node::write(&node.policy);
-                holds.send(()).unwrap();
-                let _ = released.recv_timeout(Duration::from_secs(3));
-            }
-        });
-        held.recv().unwrap();
-        let mut shared = Box::pin(node.share(request));
-        let early = tokio::time::timeout(Duration::from_millis(50), &mut shared).await;
-        assert!(early.is_err(), "the only thread waited for it");
-        release.send(()).unwrap();
-        assert_eq!(shared.await.unwrap().records.len(), 1);
-        holder.join().unwrap();
-        running.stop().await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn what_stands_there_is_no_refusal() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = founded(&folder.path().join("aa"));
-        let running = Running::start(&home, home.config().unwrap()).await.unwrap();
-        let node = &running.node;
-        let own = node.publish(warning("own")).await.unwrap();
-        let id = own.records[0].record.clone();
-        let to =
-            |to: &str| ShareRequest { ids: vec![id.clone()], to: to.to_owned(), ..ShareRequest::default() };
-        assert_eq!(node.share(to("mesh")).await.unwrap().records.len(), 1);
-        for (circle, said) in [("mesh", "as it is"), ("own", "already")] {
-            let again = node.share(to(circle)).await.unwrap();
-            assert!(again.records.is_empty() && again.skipped[0].why.contains(said), "{again:?}");
-        }
-        let retract = RetractRequest { ids: vec![id.clone()], reason: "wrong".to_owned() };
-        assert_eq!(node.retract(retract).await.unwrap().records.len(), 2);
-        let refused = node.share(to("mesh")).await.unwrap_err().to_string();
-        assert!(refused.starts_with(&format!("{id} was not shared: ")), "{refused}");
-        running.stop().await.unwrap();
-    }
 }

@@ -108,97 +108,53 @@ pub enum Message {
 }
 
 impl Message {
+    /// What is fixed of each message: its name, the protocol version that brought it, and whether it is routine.
+    fn row(&self) -> (&'static str, u16, bool) {
+        match self {
+            Self::Lobby(_) => ("Lobby", 1, false),
+            Self::Documents(_) => ("Documents", 1, false),
+            Self::Name(..) => ("Name", 1, true),
+            Self::DocumentList(_) => ("DocumentList", 1, false),
+            Self::Hello(_) => ("Hello", 1, true),
+            Self::Buckets(_) => ("Buckets", 1, false),
+            Self::Entries(_) => ("Entries", 1, false),
+            Self::Push(_) => ("Push", 1, false),
+            Self::Have(_) => ("Have", 1, false),
+            Self::Graft(..) => ("Graft", 1, false),
+            Self::Prune(_) => ("Prune", 1, false),
+            Self::Want(_) => ("Want", 1, false),
+            Self::Credit(_) => ("Credit", 1, false),
+            Self::Page(_) => ("Page", 1, false),
+            Self::WantBodies(_) => ("WantBodies", 1, false),
+            Self::Bodies(_) => ("Bodies", 1, false),
+            Self::HaveBodies(_) => ("HaveBodies", 1, false),
+            Self::Holes(_) => ("Holes", 1, false),
+            Self::At(..) => ("At", 1, false),
+            Self::AtAnswer(_) => ("AtAnswer", 1, false),
+            Self::Fork(_) => ("Fork", 1, false),
+            Self::Heads(_) => ("Heads", 1, true),
+            Self::Receipts(_) => ("Receipts", 1, false),
+            Self::Unnamed(_) => ("Unnamed", 1, false),
+        }
+    }
+
     /// Its name, for figures and logs.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Lobby(_) => "Lobby",
-            Self::Documents(_) => "Documents",
-            Self::Name(..) => "Name",
-            Self::DocumentList(_) => "DocumentList",
-            Self::Hello(_) => "Hello",
-            Self::Buckets(_) => "Buckets",
-            Self::Entries(_) => "Entries",
-            Self::Push(_) => "Push",
-            Self::Have(_) => "Have",
-            Self::Graft(..) => "Graft",
-            Self::Prune(_) => "Prune",
-            Self::Want(_) => "Want",
-            Self::Credit(_) => "Credit",
-            Self::Page(_) => "Page",
-            Self::WantBodies(_) => "WantBodies",
-            Self::Bodies(_) => "Bodies",
-            Self::HaveBodies(_) => "HaveBodies",
-            Self::Holes(_) => "Holes",
-            Self::At(..) => "At",
-            Self::AtAnswer(_) => "AtAnswer",
-            Self::Fork(_) => "Fork",
-            Self::Heads(_) => "Heads",
-            Self::Receipts(_) => "Receipts",
-            Self::Unnamed(_) => "Unnamed",
-        }
+        self.row().0
     }
 
     /// The protocol version that brought it: peers that speak an older one are not sent it.
     #[must_use]
     pub fn since(&self) -> u16 {
-        // Every message is named, here and below, so that a new one does not compile before it was thought of.
-        match self {
-            Self::Lobby(_)
-            | Self::Documents(_)
-            | Self::Name(..)
-            | Self::DocumentList(_)
-            | Self::Hello(_)
-            | Self::Buckets(_)
-            | Self::Entries(_)
-            | Self::Push(_)
-            | Self::Have(_)
-            | Self::Graft(..)
-            | Self::Prune(_)
-            | Self::Want(_)
-            | Self::Credit(_)
-            | Self::Page(_)
-            | Self::WantBodies(_)
-            | Self::Bodies(_)
-            | Self::HaveBodies(_)
-            | Self::Holes(_)
-            | Self::At(..)
-            | Self::AtAnswer(_)
-            | Self::Fork(_)
-            | Self::Heads(_)
-            | Self::Receipts(_)
-            | Self::Unnamed(_) => 1,
-        }
+        self.row().1
     }
 
     /// Whether it is said from time to time even where nothing happens, so that a link that carries no other is quiet.
     /// What a quiet link agrees on is believed: a message that answers or waits behind others is none of these.
     #[must_use]
     pub fn is_routine(&self) -> bool {
-        match self {
-            Self::Name(..) | Self::Hello(_) | Self::Heads(_) => true,
-            Self::Lobby(_)
-            | Self::Documents(_)
-            | Self::DocumentList(_)
-            | Self::Buckets(_)
-            | Self::Entries(_)
-            | Self::Push(_)
-            | Self::Have(_)
-            | Self::Graft(..)
-            | Self::Prune(_)
-            | Self::Want(_)
-            | Self::Credit(_)
-            | Self::Page(_)
-            | Self::WantBodies(_)
-            | Self::Bodies(_)
-            | Self::HaveBodies(_)
-            | Self::Holes(_)
-            | Self::At(..)
-            | Self::AtAnswer(_)
-            | Self::Fork(_)
-            | Self::Receipts(_)
-            | Self::Unnamed(_) => false,
-        }
+        self.row().2
     }
 }
 

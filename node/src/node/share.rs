@@ -1,0 +1,208 @@
+//! `share`: a report of one circle as a record in another, own ones as they are, those of others as derived from them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tocsin_exchange::marking::personal_default;
+use tocsin_record::body::Body;
+use tocsin_record::body::report::{Origin, Source, Subject};
+use tocsin_record::{CircleId, OrgId};
+use tocsin_store::{RecordRef, Verdict};
+use uuid::Uuid;
+
+use super::desk::Piece;
+use super::{Node, NodeError, marking};
+use crate::api::types::{MarkingWords, Published, ShareRequest, Skipped};
+
+/// Namespace of the subjects under which other orgs' reports are passed on.
+const DERIVED: Uuid = Uuid::from_u128(0x7c1f_53b2_8e0d_4c55_9c6a_2b1d_7a40_e3f1);
+
+/// What becomes of a report that is to be shared in a circle; the texts say why it is not written.
+enum Sharing {
+    /// It is written there.
+    Write(Box<Piece>),
+    /// It stands there as it is.
+    Stands(String),
+    /// It does not go there.
+    Refused(String),
+}
+
+impl Node {
+    /// Shares records in another circle.
+    ///
+    /// # Errors
+    /// When nothing could be done at all; what was left is told in the answer.
+    pub async fn share(self: &Arc<Self>, request: ShareRequest) -> Result<Published, NodeError> {
+        let (pieces, published) = self.apart(move |node| node.copies(&request)).await?;
+        // Nothing is left to write of a dry run.
+        let records = self.write(pieces).await?;
+        Ok(Published { records: published.records.into_iter().chain(records).collect(), ..published })
+    }
+
+    /// The records that share others in another circle, and what is to be told of the rest. Reads the disk.
+    fn copies(&self, request: &ShareRequest) -> Result<(Vec<Piece>, Published), NodeError> {
+        let circle = self.circle(&request.to)?;
+        let mut published = Published::default();
+        let mut pieces = Vec::new();
+        let mut seen = BTreeSet::new();
+        for word in &request.ids {
+            let place = self.find(word)?;
+            if !seen.insert(place) {
+                continue;
+            }
+            match self.shared_copy(place, circle, &request.marking)? {
+                Sharing::Write(piece) => pieces.push(*piece),
+                Sharing::Refused(why) if request.ids.len() == 1 => {
+                    return Err(NodeError::Request(format!("{word} was not shared: {why}")));
+                }
+                Sharing::Refused(why) | Sharing::Stands(why) => {
+                    published.skipped.push(Skipped { what: word.clone(), why });
+                }
+            }
+        }
+        if request.dry_run {
+            published.records = pieces.drain(..).map(|piece| self.would_write(&piece)).collect();
+        }
+        Ok((pieces, published))
+    }
+
+    /// The new record that shares a report in a circle, or why there is none.
+    fn shared_copy(
+        &self,
+        place: RecordRef,
+        circle: CircleId,
+        words: &MarkingWords,
+    ) -> Result<Sharing, NodeError> {
+        let stored = self.record(place)?;
+        if let Some(over) = self.over(&stored)? {
+            return Ok(Sharing::Refused(over));
+        }
+        let Some(Body::Report(found)) = self.body(&stored) else {
+            return Ok(Sharing::Refused("only reports whose body is here can be shared".to_owned()));
+        };
+        if stored.stamped.outcome.verdict != Verdict::Accepted {
+            return Ok(Sharing::Refused(format!(
+                "it is not accepted here ({}): `tocsin why {}` tells by which rule",
+                super::show::verdict_name(stored.stamped.outcome.verdict),
+                stored.entry.id
+            )));
+        }
+        let from = stored.entry.header.circle;
+        if from == circle {
+            let name = self.circle_name(circle);
+            return Ok(Sharing::Stands(format!("it is shared in circle `{name}` already")));
+        }
+        let Some(whole) = self.whole(stored.org, from, found.subject)? else {
+            return Ok(Sharing::Refused("it has no standing version".to_owned()));
+        };
+        let personal = personal_default(&whole.report.indicators);
+        let marking = marking::raised(whole.report.marking.as_ref(), words, personal)?;
+        let marking = match self.for_circle(circle, marking) {
+            Ok(marking) => marking,
+            Err(why) => return Ok(Sharing::Refused(why.with_flags())),
+        };
+        let mut report = whole.report.clone();
+        report.marking = marking;
+        if stored.org != self.org() {
+            let directory = self.directory();
+            report.origin = Origin {
+                source: Some(Source {
+                    name: self.org_name(&directory, stored.org),
+                    org: Some(stored.org),
+                    id: found.subject.to_string(),
+                    record: Some(whole.version.id),
+                }),
+            };
+            report.subject = derived_subject(self.org(), stored.org, found.subject);
+        }
+        Ok(self.copy_to(circle, report)?.map_or_else(
+            || {
+                let name = self.circle_name(circle);
+                Sharing::Stands(format!("it is shared in circle `{name}` already, as it is"))
+            },
+            |piece| Sharing::Write(Box::new(piece)),
+        ))
+    }
+}
+
+/// The stable subject under which this org passes on a report of another.
+fn derived_subject(own: OrgId, org: OrgId, subject: Subject) -> Subject {
+    Subject(*Uuid::new_v5(&DERIVED, &[own.0.as_slice(), &org.0, &subject.0].concat()).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::api::types::{PublishRequest, RetractRequest};
+    use crate::daemon::Running;
+    use crate::daemon::tests::founded;
+
+    fn warning(circle: &str) -> PublishRequest {
+        PublishRequest {
+            values: vec!["192.0.2.7".to_owned()],
+            circle: circle.to_owned(),
+            marking: MarkingWords { tlp: Some("green".to_owned()), ..MarkingWords::default() },
+            ..PublishRequest::default()
+        }
+    }
+
+    // One thread for everything that is not told to block: had a request waited there, nothing else would go on.
+    #[tokio::test]
+    async fn a_request_that_waits_holds_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = founded(&folder.path().join("aa"));
+        let running = Running::start(&home, home.config().unwrap()).await.unwrap();
+        let node = Arc::clone(&running.node);
+        let own = node.publish(warning("own")).await.unwrap();
+        let request = ShareRequest {
+            ids: vec![own.records[0].record.clone()],
+            to: "mesh".to_owned(),
+            dry_run: true,
+            ..ShareRequest::default()
+        };
+        // A share is told by the policy who would get it: here it waits for that.
+        let (holds, held) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let holder = std::thread::spawn({
+            let node = Arc::clone(&node);
+            move || {
+                let _policy = crate::node::write(&node.policy);
+                holds.send(()).unwrap();
+                let _ = released.recv_timeout(Duration::from_secs(3));
+            }
+        });
+        held.recv().unwrap();
+        let mut shared = Box::pin(node.share(request));
+        let early = tokio::time::timeout(Duration::from_millis(50), &mut shared).await;
+        assert!(early.is_err(), "the only thread waited for it");
+        release.send(()).unwrap();
+        assert_eq!(shared.await.unwrap().records.len(), 1);
+        holder.join().unwrap();
+        running.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_stands_there_is_no_refusal() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = founded(&folder.path().join("aa"));
+        let running = Running::start(&home, home.config().unwrap()).await.unwrap();
+        let node = &running.node;
+        let own = node.publish(warning("own")).await.unwrap();
+        let id = own.records[0].record.clone();
+        let to =
+            |to: &str| ShareRequest { ids: vec![id.clone()], to: to.to_owned(), ..ShareRequest::default() };
+        assert_eq!(node.share(to("mesh")).await.unwrap().records.len(), 1);
+        for (circle, said) in [("mesh", "as it is"), ("own", "already")] {
+            let again = node.share(to(circle)).await.unwrap();
+            assert!(again.records.is_empty() && again.skipped[0].why.contains(said), "{again:?}");
+        }
+        let retract = RetractRequest { ids: vec![id.clone()], reason: "wrong".to_owned() };
+        assert_eq!(node.retract(retract).await.unwrap().records.len(), 2);
+        let refused = node.share(to("mesh")).await.unwrap_err().to_string();
+        assert!(refused.starts_with(&format!("{id} was not shared: ")), "{refused}");
+        running.stop().await.unwrap();
+    }
+}
