@@ -83,6 +83,14 @@ pub struct Inboxes {
     bulk: mpsc::Receiver<Item>,
 }
 
+#[cfg(test)]
+impl Inboxes {
+    /// What waits before all else, for tests that take the core's place.
+    pub(crate) fn live(&mut self) -> &mut mpsc::Receiver<Item> {
+        &mut self.live
+    }
+}
+
 /// A request was not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {

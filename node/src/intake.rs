@@ -1,10 +1,11 @@
 //! From the network to the core: frames are decoded, hashed and checked here, beside the core's thread, and in order.
 //!
 //! Two threads: one for events and live frames, one for bulk frames, so that a page of a megabyte never stands
-//! before an alarm. What is full upstream slows these threads, they slow the links' inboxes, and those the peers.
+//! before an alarm, nor a full queue of pages. What is full upstream slows these threads; frames that wait for them
+//! hold the credit of their links, and links without credit are not read, which slows the peers.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc as threads};
 use std::thread;
 
 use bytes::Bytes;
@@ -17,9 +18,6 @@ use tracing::{debug, info, warn};
 use crate::core::{Core, Item};
 use crate::net::{self, Credit, Inbound, Net};
 use crate::peers::{LinkState, Peers};
-
-/// Bulk frames between the two threads; their bytes are bounded by the links' credits.
-const BULK_FRAMES: usize = 256;
 
 struct Frame {
     link: u64,
@@ -38,10 +36,12 @@ pub fn start(
     net: Net,
     peers: Arc<Peers>,
 ) -> std::io::Result<()> {
-    let (bulk, mut bulk_frames) = mpsc::channel::<Frame>(BULK_FRAMES);
+    // Without a bound of its own, so that the live thread never waits here: each frame in it holds its link's credit,
+    // which bounds their bytes and, as an empty frame costs some too, their number.
+    let (bulk, bulk_frames) = threads::channel::<Frame>();
     let (bulk_core, bulk_net) = (core.clone(), net.clone());
     thread::Builder::new().name("tocsin-bulk".to_owned()).spawn(move || {
-        while let Some(frame) = bulk_frames.blocking_recv() {
+        while let Ok(frame) = bulk_frames.recv() {
             if let Some(item) = decode(mesh, frame, &bulk_net)
                 && !bulk_core.send_bulk_blocking(item)
             {
@@ -67,7 +67,7 @@ fn one(
     core: &Core,
     net: &Net,
     peers: &Peers,
-    bulk: &mpsc::Sender<Frame>,
+    bulk: &threads::Sender<Frame>,
     lobby: &mut BTreeSet<u64>,
 ) -> bool {
     match event {
@@ -89,7 +89,7 @@ fn one(
         Inbound::Frame { link, lane, bytes, credit } => {
             let frame = Frame { link, bytes, credit };
             if lane == net::Lane::Bulk {
-                return bulk.blocking_send(frame).is_ok();
+                return bulk.send(frame).is_ok();
             }
             if lobby.remove(&link) {
                 // After the first frame documents may follow, which are longer.
@@ -125,6 +125,81 @@ fn decode(mesh: MeshId, frame: Frame, net: &Net) -> Option<Item> {
             warn!(link = frame.link, %error, "a frame was refused, and its link is ended");
             net.close(frame.link, format!("your frame was refused: {error}"));
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tocsin_protocol::message::Message;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::net::{Config, Lane, SendError};
+
+    /// The core does not take a single page, and the peer sends more of them than all queues on the way have room for.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn live_frames_and_link_events_pass_bulk_that_stands_still() {
+        let mesh = MeshId([7; 32]);
+        let (core, mut inboxes) = Core::new(4);
+        let (inbound, inbound_out) = mpsc::channel(16);
+        let mut config = Config::new(Zeroizing::new([2; 32]));
+        config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
+        let (net, _task) = net::start(config, inbound).unwrap();
+        let peers = Arc::new(Peers::default());
+        start(mesh, inbound_out, core, net.clone(), Arc::clone(&peers)).unwrap();
+        while peers.listens().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+
+        let (inbound, mut far) = mpsc::channel(1024);
+        let (far_net, _task) = net::start(Config::new(Zeroizing::new([1; 32])), inbound).unwrap();
+        far_net.dial(net.local(), peers.listens()).unwrap();
+        let at_far = loop {
+            match far.recv().await.unwrap() {
+                Inbound::Up { link, .. } => break link,
+                other => assert!(matches!(other, Inbound::Rtt { .. }), "{other:?}"),
+            }
+        };
+        let mut next = async || {
+            let item = tokio::time::timeout(Duration::from_secs(20), inboxes.live().recv()).await;
+            item.expect("something came in time").expect("the threads run")
+        };
+        let Item::Input(Input::LinkUp { link, .. }) = next().await else { panic!("the link is up first") };
+        net.admit(link);
+        let page = message::encode(&vec![Message::Credit(1)]);
+        let mut sent = 0;
+        while sent < 2_000 {
+            match far_net.try_send(at_far, Lane::Bulk, page.clone()) {
+                Ok(()) => sent += 1,
+                Err(SendError::Full) => tokio::time::sleep(Duration::from_millis(1)).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        while far_net.queued(at_far, Lane::Bulk).frames > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // Time for what was written to be read and to fill every queue that it can fill.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        far_net.try_send(at_far, Lane::Live, message::encode(&vec![Message::Credit(77)])).unwrap();
+        loop {
+            match next().await {
+                Item::Frame { frame, .. } => {
+                    assert!(matches!(frame.messages[..], [Message::Credit(77)]), "{:?}", frame.messages);
+                    break;
+                }
+                Item::Input(Input::Rtt { .. } | Input::Drained { .. }) => {}
+                _ => panic!("an alarm, or what belongs to the link"),
+            }
+        }
+        far_net.stop();
+        loop {
+            if let Item::Input(Input::LinkDown { link: down }) = next().await {
+                assert_eq!(down, link);
+                break;
+            }
         }
     }
 }
