@@ -26,6 +26,7 @@ mod handler;
 mod lanes;
 mod link;
 mod outbox;
+mod security;
 mod swarm;
 #[cfg(test)]
 mod tests;
@@ -104,6 +105,9 @@ pub struct Config {
     pub ping_every: Duration,
     /// A link from which nothing was heard for so long is dead.
     pub silence: Duration,
+    /// An older node, which speaks Noise alone over TCP.
+    #[cfg(test)]
+    pub(crate) noise_only: bool,
 }
 
 impl Config {
@@ -128,6 +132,8 @@ impl Config {
             inbox_bulk_bytes: 4 * MIB,
             ping_every: Duration::from_secs(15),
             silence: Duration::from_secs(60),
+            #[cfg(test)]
+            noise_only: false,
         }
     }
 }

@@ -17,6 +17,7 @@ use super::dial::{self, DialFault};
 use super::handler::{Lanes, Opened};
 use super::lanes::{self, Start, Times};
 use super::link::{Link, Shared};
+use super::security::Security;
 use super::transport;
 use super::{Config, Direction, Ended, Inbound, Peer, StartError};
 
@@ -58,8 +59,11 @@ pub(super) fn start(
         .with_max_negotiating_inbound_streams(transport::MAX_STREAMS)
         .with_smart_dial();
     let behaviour = Behaviour::new(&config, shared.clone());
+    let security = Security::new(&keypair)?;
+    #[cfg(test)]
+    let security = if config.noise_only { Security::noise_only(&keypair)? } else { security };
     let mut swarm = Swarm::new(
-        transport::new(&keypair, config.silence)?,
+        transport::new(&keypair, security, config.silence),
         behaviour,
         keypair.public().to_peer_id(),
         settings,

@@ -1,4 +1,4 @@
-//! The transports: QUIC, and TCP with Noise and Yamux, tuned so that little waits below the lanes.
+//! The transports: QUIC, and TCP with TLS or Noise and Yamux, tuned so that little waits below the lanes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,8 +9,10 @@ use libp2p::core::transport::Boxed;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
-use libp2p::{Multiaddr, PeerId, Transport as _, noise, quic, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Transport as _, quic, tcp, yamux};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+
+use super::security::Security;
 
 /// Handshake of a connection, either way.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -50,8 +52,8 @@ pub(super) fn probe(address: &Multiaddr) -> std::io::Result<()> {
 /// A transport whose connections carry streams.
 pub(super) type Muxed = Boxed<(PeerId, StreamMuxerBox)>;
 
-/// QUIC and TCP with Noise and Yamux, each to a proven peer id.
-pub(super) fn new(keypair: &Keypair, silence: Duration) -> Result<Muxed, noise::Error> {
+/// QUIC and TCP with Yamux, each to a proven peer id.
+pub(super) fn new(keypair: &Keypair, security: Security, silence: Duration) -> Muxed {
     let mut streams = yamux::Config::default();
     streams.set_max_num_streams(MAX_STREAMS);
     let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
@@ -60,7 +62,7 @@ pub(super) fn new(keypair: &Keypair, silence: Duration) -> Result<Muxed, noise::
             stream
         })
         .upgrade(Version::V1Lazy)
-        .authenticate(noise::Config::new(keypair)?)
+        .authenticate(security)
         .multiplex(streams)
         .timeout(HANDSHAKE_WITHIN);
     let mut config = quic::Config::new(keypair);
@@ -70,7 +72,7 @@ pub(super) fn new(keypair: &Keypair, silence: Duration) -> Result<Muxed, noise::
         Either::Left((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
         Either::Right((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
     });
-    Ok(both.boxed())
+    both.boxed()
 }
 
 /// Sets what libp2p leaves to the system. A refusal is no reason to give up the connection.

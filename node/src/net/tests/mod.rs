@@ -2,6 +2,7 @@
 
 mod ends;
 mod flow;
+mod security;
 
 use std::time::Duration;
 
