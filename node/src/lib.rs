@@ -13,13 +13,14 @@ pub mod home;
 pub mod identity;
 pub mod import;
 pub mod intake;
-pub mod net;
 pub mod node;
 pub mod peers;
 pub mod policy;
 pub mod setup;
 pub mod term;
 pub mod testnet;
+
+pub use tocsin_net as net;
 
 /// Runs the command line.
 #[must_use]
