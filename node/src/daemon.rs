@@ -12,7 +12,6 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use crate::api::server;
 use crate::clock;
 use crate::core::{self, Core, Item, Mesh};
 use crate::home::config::Config;
@@ -22,7 +21,7 @@ use crate::identity::PapersError;
 use crate::node::{Aside, Node};
 use crate::peers::Peers;
 use crate::policy::{self, PolicyError};
-use crate::{dial, intake, net};
+use crate::{dial, intake, net, server};
 
 /// Events of the network that may wait to be decoded.
 const INBOUND: usize = 1024;

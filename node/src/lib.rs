@@ -1,9 +1,7 @@
 //! The tocsin node: one binary that is daemon and command line. All network and clock I/O of the
 //! project is here; the crates below it are pure.
 
-pub mod api;
 pub mod cli;
-pub mod clock;
 mod commands;
 pub mod core;
 pub mod daemon;
@@ -16,11 +14,14 @@ pub mod intake;
 pub mod node;
 pub mod peers;
 pub mod policy;
+mod server;
 pub mod setup;
-pub mod term;
 pub mod testnet;
 
+pub use tocsin_api as api;
+pub use tocsin_clock as clock;
 pub use tocsin_net as net;
+pub use tocsin_text as term;
 
 /// Runs the command line.
 #[must_use]

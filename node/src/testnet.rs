@@ -146,7 +146,8 @@ impl Testnet {
     /// Speaks to an org's node.
     #[must_use]
     pub fn client(&self, org: &str) -> Client {
-        Client::of(&self.home(org))
+        let home = self.home(org);
+        Client::of_home(home.path(), home.socket(), home.own_card())
     }
 
     fn make_homes(&self) -> Result<(), TestnetError> {

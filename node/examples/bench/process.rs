@@ -41,7 +41,8 @@ impl Process {
             .stderr(file)
             .spawn()
             .with_context(|| format!("starting {}", programs.join("tocsin").display()))?;
-        let mut process = Self { child, log, client: Client::of(home) };
+        let client = Client::of_home(home.path(), home.socket(), home.own_card());
+        let mut process = Self { child, log, client };
         let begin = Instant::now();
         while process.status().is_err() {
             if let Some(status) = process.child.try_wait()? {

@@ -50,7 +50,8 @@ impl Context {
 
     /// Speaks to the running node. Costs no look at the disk: the socket is asked first.
     fn client(&self) -> Client {
-        Client::of(&Home::at(&self.home))
+        let home = Home::at(&self.home);
+        Client::of_home(home.path(), home.socket(), home.own_card())
     }
 
     /// Prints for a program, or for a person.

@@ -29,7 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::task::JoinHandle;
 use tracing::{Instrument as _, debug_span, warn};
 
-use super::types::{
+use crate::api::types::{
     Asked, Event, Fault, Lookup, LookupRequest, Peer, PublishRequest, Published, QueryRequest,
     RetractRequest, ShareRequest,
 };
@@ -174,7 +174,10 @@ async fn blocking<T: Serialize + Send + 'static>(
     Ok(Json(crate::node::blocking(work).await?))
 }
 
-async fn status(State(node): State<App>, Query(asked): Query<StatusQuery>) -> Answer<super::types::Status> {
+async fn status(
+    State(node): State<App>,
+    Query(asked): Query<StatusQuery>,
+) -> Answer<crate::api::types::Status> {
     Ok(Json(node.status(asked.partners).await?))
 }
 
@@ -182,7 +185,10 @@ async fn lookup(State(node): State<App>, Json(request): Json<LookupRequest>) -> 
     blocking(move || node.lookup(&request)).await
 }
 
-async fn query(State(node): State<App>, Json(request): Json<QueryRequest>) -> Answer<super::types::Records> {
+async fn query(
+    State(node): State<App>,
+    Json(request): Json<QueryRequest>,
+) -> Answer<crate::api::types::Records> {
     blocking(move || node.query(&request)).await
 }
 
@@ -190,11 +196,11 @@ async fn show(
     State(node): State<App>,
     UrlPath(id): UrlPath<String>,
     Query(asked): Query<Asked>,
-) -> Answer<super::types::Shown> {
+) -> Answer<crate::api::types::Shown> {
     let acknowledged_by = node.acknowledged_by(&id).await?;
     blocking(move || {
         let shown = node.show(&id, &asked)?;
-        Ok(super::types::Shown { acknowledged_by, ..shown })
+        Ok(crate::api::types::Shown { acknowledged_by, ..shown })
     })
     .await
 }
@@ -203,7 +209,7 @@ async fn why(
     State(node): State<App>,
     UrlPath(id): UrlPath<String>,
     Query(asked): Query<Asked>,
-) -> Answer<super::types::Why> {
+) -> Answer<crate::api::types::Why> {
     Ok(Json(node.why(&id, &asked).await?))
 }
 
@@ -219,7 +225,7 @@ async fn retract(State(node): State<App>, Json(request): Json<RetractRequest>) -
     Ok(Json(node.retract(request).await?))
 }
 
-async fn import(State(node): State<App>, body: Bytes) -> Answer<super::types::Imported> {
+async fn import(State(node): State<App>, body: Bytes) -> Answer<crate::api::types::Imported> {
     let batch = codec::decode::<ImportBatch, BATCH_LIMIT>(&body)
         .map_err(|error| NodeError::Request(format!("the batch {error}")))?;
     Ok(Json(node.import(batch).await?))
@@ -235,7 +241,7 @@ async fn documents(State(node): State<App>, body: Bytes) -> Answer<serde_json::V
     Ok(Json(serde_json::json!({ "new": done.documents })))
 }
 
-async fn reload(State(node): State<App>) -> Answer<super::types::PolicyAnswer> {
+async fn reload(State(node): State<App>) -> Answer<crate::api::types::PolicyAnswer> {
     Ok(Json(node.reload_policy().await?))
 }
 

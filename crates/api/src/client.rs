@@ -7,7 +7,7 @@
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -97,10 +97,10 @@ pub enum ClientError {
 /// Speaks to one node.
 #[derive(Clone, Debug)]
 pub struct Client {
-    socket: std::path::PathBuf,
+    socket: PathBuf,
     home: String,
     /// What is there if a node was made in the home.
-    card: Option<std::path::PathBuf>,
+    card: Option<PathBuf>,
 }
 
 /// A body that is read as it comes.
@@ -120,10 +120,11 @@ struct Chunks {
 }
 
 impl Client {
-    /// For the node of a home.
+    /// For the node of the home at `home`, which listens at `socket`. `card` is a file that is there where a node was
+    /// made: its owner is the user whose node it is.
     #[must_use]
-    pub fn of(home: &crate::home::Home) -> Self {
-        Self { socket: home.socket(), home: home.path().display().to_string(), card: Some(home.own_card()) }
+    pub fn of_home(home: &Path, socket: PathBuf, card: PathBuf) -> Self {
+        Self { socket, home: home.display().to_string(), card: Some(card) }
     }
 
     /// For a socket.
@@ -222,20 +223,9 @@ fn is_trusted(uid: u32, owner: u32) -> bool {
     uid == owner || uid == 0
 }
 
-/// The user who listens at the other end. `std` does not tell yet and tokio does: a reactor for this one question, some
-/// ten microseconds.
+/// The user who listens at the other end.
 fn peer_uid(stream: &UnixStream) -> std::io::Result<u32> {
-    let reactor = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let asked = {
-        let _inside = reactor.enter();
-        // The mode is one for both handles.
-        stream.set_nonblocking(true)?;
-        tokio::net::UnixStream::from_std(stream.try_clone()?)?.peer_cred()
-    };
-    stream.set_nonblocking(false)?;
-    // Not waited for: this may run within another runtime, which would not have it.
-    reactor.shutdown_background();
-    Ok(asked?.uid())
+    Ok(rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw())
 }
 
 impl From<std::io::Error> for ClientError {
@@ -460,12 +450,12 @@ mod tests {
     fn says_when_nobody_listens() {
         let error = Client::at(Path::new("/nonexistent/s")).get::<()>("/v1/x").unwrap_err();
         assert!(error.to_string().contains("start it with"), "{error}");
-        let home = crate::home::Home::at(Path::new("/nonexistent/home"));
-        let error = Client::of(&home).get::<()>("/v1/x").unwrap_err();
-        assert!(error.to_string().contains("check --home"), "{error}");
-        let long = crate::home::Home::at(&Path::new("/nonexistent").join("x".repeat(150)));
-        let error = Client::of(&long).get::<()>("/v1/x").unwrap_err();
-        assert!(error.to_string().contains("check --home"), "{error}");
+        for name in ["home".to_owned(), "x".repeat(150)] {
+            let home = Path::new("/nonexistent").join(name);
+            let client = Client::of_home(&home, home.join("run.sock"), home.join("own.card"));
+            let error = client.get::<()>("/v1/x").unwrap_err();
+            assert!(error.to_string().contains("check --home"), "{error}");
+        }
         let folder = tempfile::tempdir().unwrap();
         let error = Client::at(folder.path()).get::<()>("/v1/x").unwrap_err();
         assert!(!error.to_string().contains("was not found"), "{error}");

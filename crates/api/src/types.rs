@@ -8,8 +8,7 @@ mod status;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::clock;
+use tocsin_clock as clock;
 
 pub use lookup::{Contact, Hidden, Hit, Lookup, LookupRequest, Origin, Withheld};
 pub use requests::{
