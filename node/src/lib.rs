@@ -7,19 +7,18 @@ pub mod core;
 pub mod daemon;
 pub mod demo;
 pub mod dial;
-pub mod home;
-pub mod identity;
 pub mod import;
 pub mod intake;
 pub mod node;
 pub mod peers;
 pub mod policy;
 mod server;
-pub mod setup;
 pub mod testnet;
 
 pub use tocsin_api as api;
 pub use tocsin_clock as clock;
+pub use tocsin_home as home;
+pub use tocsin_home::{identity, setup};
 pub use tocsin_net as net;
 pub use tocsin_text as term;
 

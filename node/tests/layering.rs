@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tocsin-clock", &[]),
     ("tocsin-text", &[]),
     ("tocsin-api", &["tocsin-record", "tocsin-clock"]),
+    ("tocsin-home", &["tocsin-record", "tocsin-clock", "tocsin-text"]),
     ("tocsin-net", &[]),
     (
         "tocsin",
@@ -33,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tocsin-clock",
             "tocsin-text",
             "tocsin-api",
+            "tocsin-home",
             "tocsin-net",
             "tocsin-record",
             "tocsin-policy",
@@ -64,10 +66,11 @@ const NOT_REACHED: &[(&str, &[&str])] = &[
     ("tocsin-clock", &["tokio", "clap"]),
     ("tocsin-text", &["tokio", "clap"]),
     ("tocsin-api", &["tokio", "axum", "hyper", "libp2p", "clap", "sled", "cedar-policy"]),
+    ("tocsin-home", &["tokio", "axum", "libp2p", "clap", "sled", "cedar-policy"]),
     ("tocsin-net", &["axum", "clap", "sled", "cedar-policy"]),
 ];
 /// What one crate alone names, so that one place changes when it does.
-const NAMED_BY_ONE: &[(&str, &str)] = &[("sled", "tocsin-store")];
+const NAMED_BY_ONE: &[(&str, &str)] = &[("sled", "tocsin-store"), ("libp2p", "tocsin-net")];
 /// Clocks and chance: no crate of the core names one. Some stand behind others, such as sled, and are not called.
 const CLOCKS_AND_CHANCE: &[&str] = &[
     "chrono",

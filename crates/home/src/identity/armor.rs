@@ -30,7 +30,7 @@ pub enum ArmorError {
 pub(super) fn write(label: &'static str, lines: &[(&str, String)], bytes: &[u8]) -> String {
     let mut out = String::new();
     for (name, value) in lines {
-        out.push_str(&format!("{name}: {}\n", crate::term::escape(value)));
+        out.push_str(&format!("{name}: {}\n", tocsin_text::escape(value)));
     }
     out.push('\n');
     // Labels are constants of this program, and memory does not run out of room.
@@ -51,7 +51,7 @@ pub(super) fn read(label: &'static str, text: &str) -> Result<Vec<u8>, ArmorErro
     if found == label {
         Ok(bytes)
     } else {
-        Err(ArmorError::Label { expected: label, found: crate::term::cut(found, 40) })
+        Err(ArmorError::Label { expected: label, found: tocsin_text::cut(found, 40) })
     }
 }
 
@@ -64,8 +64,8 @@ pub(super) fn check(text: &str, lines: &[(&str, String)]) -> Result<(), ArmorErr
         };
         let mut same_name = lines.iter().filter(|(known, _)| *known == name).peekable();
         let known = same_name.peek().is_some();
-        if known && !same_name.any(|(_, said)| crate::term::escape(said) == value.trim_end()) {
-            return Err(ArmorError::Edited(crate::term::cut(line, 120)));
+        if known && !same_name.any(|(_, said)| tocsin_text::escape(said) == value.trim_end()) {
+            return Err(ArmorError::Edited(tocsin_text::cut(line, 120)));
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Transport keys as libp2p names them.
 
-use libp2p::identity::{PublicKey, ed25519};
-use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
+use libp2p_identity::{PeerId, PublicKey, ed25519};
+use multiaddr::{Multiaddr, Protocol};
 
 /// The peer id of a transport key; `None` if the bytes are no key.
 #[must_use]

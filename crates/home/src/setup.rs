@@ -1,14 +1,14 @@
 //! Making a node: keys, certificate, card, configuration, policy.
 
+use tocsin_clock as clock;
 use tocsin_record::document::{Certificate, CertifiedKey, Contact, OrgKind, Purpose, Signed};
 use tocsin_record::id::OrgId;
 use tocsin_record::keys::Secret;
 
-use crate::clock;
-use crate::home::config::{Config, ConfigError, SAMPLE};
-use crate::home::files::FileError;
-use crate::home::{Home, HomeError, files, keys};
+use crate::config::{Config, ConfigError, SAMPLE};
+use crate::files::FileError;
 use crate::identity::{self, Card, CardError};
+use crate::{Home, HomeError, files, keys};
 
 /// What an operator says of a new node.
 #[derive(Clone, Debug, Default)]

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use tocsin_clock as clock;
 use tocsin_record::marking::Code;
 
 use super::files::{self, FileError};
-use crate::clock;
 
 /// The commented file that `init` writes.
 pub const SAMPLE: &str = include_str!("config.sample.toml");
@@ -153,7 +153,7 @@ impl Config {
     fn check(&self) -> Result<(), (String, String)> {
         for (field, list) in [("listen", &self.listen), ("announce", &self.announce)] {
             for address in list {
-                address.parse::<libp2p::Multiaddr>().map_err(|error| {
+                address.parse::<multiaddr::Multiaddr>().map_err(|error| {
                     let why = "write it like /ip4/127.0.0.1/tcp/7117 or /ip4/0.0.0.0/udp/7117/quic-v1";
                     (field.to_owned(), format!("`{address}` is no multiaddr ({error}): {why}"))
                 })?;

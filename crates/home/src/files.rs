@@ -52,7 +52,8 @@ pub enum FileError {
     },
 }
 
-pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> FileError {
+/// The system's refusal to do `what` with a file, as an error that names it.
+pub fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> FileError {
     let path = path.to_owned();
     move |source| FileError::Io { what, path, source }
 }

@@ -10,8 +10,10 @@
 
 pub mod config;
 pub mod files;
+pub mod identity;
 pub mod keys;
 pub mod lock;
+pub mod setup;
 
 use std::path::{Path, PathBuf};
 
