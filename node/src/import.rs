@@ -16,11 +16,10 @@ use tocsin_record::id::OrgId;
 use tocsin_record::marking::{Pap, Tlp};
 
 use crate::api::client::{Client, ClientError};
-use crate::api::types::{Advice, Imported};
+use crate::api::types::{Advice, Floor, ImportBatch, Imported};
 use crate::clock;
 use crate::home::files::{self, FileError};
 use crate::home::{Home, HomeError};
-use crate::node::{Floor, ImportBatch};
 use crate::term;
 
 /// A batch is sent when it has so many reports, or so many bytes.

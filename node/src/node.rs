@@ -32,9 +32,7 @@ use crate::net::Net;
 use crate::peers::Peers;
 use crate::policy::{self, PolicyError, PolicyLoad};
 
-pub use import::{Floor, ImportBatch};
 pub use keep::{Health, index_held, keep};
-pub use lookup::VALUES_MAX;
 pub use refill::Aside;
 pub use sight::PURPOSES;
 

@@ -30,11 +30,11 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument as _, debug_span, warn};
 
 use crate::api::types::{
-    Asked, Event, Fault, Lookup, LookupRequest, Peer, PublishRequest, Published, QueryRequest,
+    Asked, Event, Fault, ImportBatch, Lookup, LookupRequest, Peer, PublishRequest, Published, QueryRequest,
     RetractRequest, ShareRequest,
 };
 use crate::identity::Papers;
-use crate::node::{ImportBatch, Node, NodeError};
+use crate::node::{Node, NodeError};
 
 /// Longest JSON request, in bytes.
 const REQUEST_MAX: usize = 16 << 20;

@@ -1,6 +1,7 @@
 //! What the node and its command line say to each other: JSON over the node's Unix socket, and what `--json` prints.
 //! Field names are stable. Times are RFC 3339 in UTC with milliseconds; ids are 64 hexadecimal digits.
 
+mod import;
 mod lookup;
 mod requests;
 mod status;
@@ -10,7 +11,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tocsin_clock as clock;
 
-pub use lookup::{Contact, Hidden, Hit, Lookup, LookupRequest, Origin, Withheld};
+pub use import::{BATCH_REPORTS_MAX, Floor, ImportBatch};
+pub use lookup::{Contact, Hidden, Hit, Lookup, LookupRequest, Origin, VALUES_MAX, Withheld};
 pub use requests::{
     Advice, Imported, MarkingWords, NewRecord, PublishRequest, Published, RetractRequest, ShareRequest,
     Skipped,

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::{Context, Purpose, count, hidden_text, print_line};
-use crate::api::types::{Hit, Lookup, LookupRequest};
-use crate::node::VALUES_MAX;
+use crate::api::types::{Hit, Lookup, LookupRequest, VALUES_MAX};
 use crate::term::{self, Style};
 
 /// Most bytes that are read of one line: more than any value has.

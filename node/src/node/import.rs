@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bincode::{Decode, Encode};
 use tocsin_exchange::marking::personal_default;
 use tocsin_record::body::report::{Extent, Report};
 use tocsin_record::marking::{Marking, Pap, Tlp};
@@ -11,32 +10,7 @@ use tocsin_record::marking::{Marking, Pap, Tlp};
 use super::advice::Told;
 use super::desk::{NotFor, Piece, salt, same_content, successor};
 use super::{Node, NodeError};
-use crate::api::types::{Imported, Skipped};
-
-/// Most reports in one import batch.
-pub const BATCH_MAX: usize = 4096;
-
-/// Reports from files, as the command line read them; salts and versions are filled in here.
-#[derive(Debug, Encode, Decode)]
-pub struct ImportBatch {
-    /// Another circle in which they are shared at once.
-    pub share: Option<String>,
-    /// Only say what would be done.
-    pub dry_run: bool,
-    /// The reports, whole.
-    pub reports: Vec<Report>,
-    /// For each report the strictest marking that any part of it carries.
-    pub floors: Vec<Floor>,
-}
-
-/// The strictest marking that any part of a report carries, as codes; 0 where none does.
-#[derive(Clone, Copy, Debug, Default, Encode, Decode)]
-pub struct Floor {
-    /// TLP.
-    pub tlp: u8,
-    /// PAP.
-    pub pap: u8,
-}
+use crate::api::types::{BATCH_REPORTS_MAX, Floor, ImportBatch, Imported, Skipped};
 
 impl Node {
     /// Takes a batch of reports from files into the own circle, and shares them where it was asked for.
@@ -53,8 +27,8 @@ impl Node {
 
     /// What a batch has written in the own circle, what in another, and what is to be told of it. Reads the disk.
     fn imported(&self, batch: ImportBatch) -> Result<(Vec<Piece>, Vec<Piece>, Imported), NodeError> {
-        if batch.reports.len() > BATCH_MAX {
-            return Err(NodeError::Request(format!("a batch has at most {BATCH_MAX} reports")));
+        if batch.reports.len() > BATCH_REPORTS_MAX {
+            return Err(NodeError::Request(format!("a batch has at most {BATCH_REPORTS_MAX} reports")));
         }
         let share = batch.share.as_deref().map(|name| self.circle(name)).transpose()?;
         let own = self.own_circle();

@@ -14,10 +14,8 @@ use super::books::Saying;
 use super::keep::Health;
 use super::sight::Sight;
 use super::{Node, NodeError, marking, read};
-use crate::api::types::{Contact, Hit, Lookup, LookupRequest, Origin, Time, Withheld};
+use crate::api::types::{Contact, Hit, Lookup, LookupRequest, Origin, Time, VALUES_MAX, Withheld};
 
-/// Most values in one request.
-pub const VALUES_MAX: usize = 10_000;
 /// What is said of an answer on a network: the matcher finds what contains a value, not what a value contains.
 const NOT_INSIDE: &str = "addresses and networks inside it are not searched: look them up one by one";
 /// Fewest values for which a thread of their own pays.

@@ -4,10 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Time;
 
+/// Most values in one request.
+pub const VALUES_MAX: usize = 10_000;
+
 /// Asks what is known of values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LookupRequest {
-    /// The values as people write them, at most 10,000.
+    /// The values as people write them, at most [`VALUES_MAX`].
     pub values: Vec<String>,
     /// The type of all values, by its name in the observable table, where it is not to be found by itself.
     #[serde(default, rename = "type")]

@@ -1,0 +1,29 @@
+//! What an import sends: reports that were read in the user's process. Bytes, not JSON: they keep originals.
+
+use bincode::{Decode, Encode};
+use tocsin_record::body::report::Report;
+
+/// Most reports in one import batch.
+pub const BATCH_REPORTS_MAX: usize = 4096;
+
+/// Reports from files, as the command line read them; salts and versions are filled in here.
+#[derive(Debug, Encode, Decode)]
+pub struct ImportBatch {
+    /// Another circle in which they are shared at once.
+    pub share: Option<String>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// The reports, whole.
+    pub reports: Vec<Report>,
+    /// For each report the strictest marking that any part of it carries.
+    pub floors: Vec<Floor>,
+}
+
+/// The strictest marking that any part of a report carries, as codes; 0 where none does.
+#[derive(Clone, Copy, Debug, Default, Encode, Decode)]
+pub struct Floor {
+    /// TLP.
+    pub tlp: u8,
+    /// PAP.
+    pub pap: u8,
+}
