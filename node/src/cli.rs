@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{self, Context};
+use tocsin_cli::commands::{self as verbs, Context};
+
+use crate::commands;
 use crate::{home::Home, term};
 
 /// A peer-to-peer mesh in which agencies warn each other of cyber threats.
@@ -39,37 +41,37 @@ Begin with:
 #[derive(Subcommand, Debug)]
 enum Verb {
     /// Make a node: keys, certificate, card, configuration
-    Init(commands::init::Args),
+    Init(verbs::init::Args),
     /// Found a mesh, add a partner to it, show who is in it
-    Mesh(commands::mesh::Args),
+    Mesh(verbs::mesh::Args),
     /// Join a mesh with the invitation of its founder
-    Join(commands::join::Args),
+    Join(verbs::join::Args),
     /// Run the node
     Run(commands::run::Args),
     /// Tell how the node is: peers, logs, what is missing, who is silent
-    Status(commands::status::Args),
+    Status(verbs::status::Args),
     /// Take in indicators from files: STIX, MISP, CSV, lists
-    Import(commands::import::Args),
+    Import(verbs::import::Args),
     /// Share records that are here in another circle
-    Share(commands::share::Args),
+    Share(verbs::share::Args),
     /// Share own observations
-    Publish(commands::publish::Args),
+    Publish(verbs::publish::Args),
     /// Take reports back, wherever they were shared
-    Retract(commands::retract::Args),
+    Retract(verbs::retract::Args),
     /// Ask what is known of values
-    Lookup(commands::lookup::Args),
+    Lookup(verbs::lookup::Args),
     /// List records
-    Query(commands::query::Args),
+    Query(verbs::query::Args),
     /// Show all that a record says
-    Show(commands::show::Args),
+    Show(verbs::show::Args),
     /// Tell why a record was accepted, held, refused or not passed on
-    Why(commands::why::Args),
+    Why(verbs::why::Args),
     /// Follow what happens
-    Watch(commands::watch::Args),
+    Watch(verbs::watch::Args),
     /// Check the node's policy, or load it anew
     Policy(commands::policy::Args),
     /// Print the configuration in force
-    Config(commands::config::Args),
+    Config(verbs::config::Args),
     /// Keep a private mesh of several nodes on this machine
     Testnet(commands::testnet::Args),
     /// See five agencies warn each other
@@ -80,24 +82,25 @@ enum Verb {
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = parse();
-    let context = Context { home: cli.home.unwrap_or_else(Home::default_path), json: cli.json };
+    let home = cli.home.unwrap_or_else(Home::default_path);
+    let context = Context { home, json: cli.json, preset: |name| crate::policy::preset(name).ok() };
     let done = match cli.verb {
-        Verb::Init(args) => commands::init::run(&context, args),
-        Verb::Mesh(args) => commands::mesh::run(&context, args),
-        Verb::Join(args) => commands::join::run(&context, args),
+        Verb::Init(args) => verbs::init::run(&context, args),
+        Verb::Mesh(args) => verbs::mesh::run(&context, args),
+        Verb::Join(args) => verbs::join::run(&context, args),
         Verb::Run(args) => commands::run::run(&context, args),
-        Verb::Status(args) => commands::status::run(&context, args),
-        Verb::Import(args) => commands::import::run(&context, args),
-        Verb::Share(args) => commands::share::run(&context, args),
-        Verb::Publish(args) => commands::publish::run(&context, args),
-        Verb::Retract(args) => commands::retract::run(&context, args),
-        Verb::Lookup(args) => commands::lookup::run(&context, args),
-        Verb::Query(args) => commands::query::run(&context, args),
-        Verb::Show(args) => commands::show::run(&context, args),
-        Verb::Why(args) => commands::why::run(&context, args),
-        Verb::Watch(args) => commands::watch::run(&context, args),
+        Verb::Status(args) => verbs::status::run(&context, args),
+        Verb::Import(args) => verbs::import::run(&context, args),
+        Verb::Share(args) => verbs::share::run(&context, args),
+        Verb::Publish(args) => verbs::publish::run(&context, args),
+        Verb::Retract(args) => verbs::retract::run(&context, args),
+        Verb::Lookup(args) => verbs::lookup::run(&context, args),
+        Verb::Query(args) => verbs::query::run(&context, args),
+        Verb::Show(args) => verbs::show::run(&context, args),
+        Verb::Why(args) => verbs::why::run(&context, args),
+        Verb::Watch(args) => verbs::watch::run(&context, args),
         Verb::Policy(args) => commands::policy::run(&context, args),
-        Verb::Config(args) => commands::config::run(&context, args),
+        Verb::Config(args) => verbs::config::run(&context, args),
         Verb::Testnet(args) => commands::testnet::run(&context, args),
         Verb::Demo(args) => commands::demo::run(&context, args),
     };

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
+use tocsin_cli::importer::ImportFault;
 
 use crate::api::client::ClientError;
-use crate::import::ImportFault;
 use crate::term;
 use crate::testnet::{Testnet, TestnetError, Topology, TopologyError};
 
@@ -165,7 +165,7 @@ impl Drop for Stage {
 /// When a node or a file cannot be used at all; what did not hold is told in the report.
 pub fn run(options: &Options) -> Result<Report, DemoError> {
     // What is not there is told before anything starts.
-    crate::import::files(&options.import)?;
+    tocsin_cli::importer::files(&options.import)?;
     let topology = match &options.file {
         Some(file) => Topology::load(file)?,
         None => Topology::five()?,

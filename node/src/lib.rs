@@ -7,7 +7,6 @@ pub mod core;
 pub mod daemon;
 pub mod demo;
 pub mod dial;
-pub mod import;
 pub mod intake;
 pub mod node;
 pub mod peers;

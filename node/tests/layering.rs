@@ -27,6 +27,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tocsin-text", &[]),
     ("tocsin-api", &["tocsin-record", "tocsin-clock"]),
     ("tocsin-home", &["tocsin-record", "tocsin-clock", "tocsin-text"]),
+    (
+        "tocsin-cli",
+        &["tocsin-api", "tocsin-clock", "tocsin-exchange", "tocsin-home", "tocsin-record", "tocsin-text"],
+    ),
     ("tocsin-net", &[]),
     (
         "tocsin",
@@ -35,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tocsin-text",
             "tocsin-api",
             "tocsin-home",
+            "tocsin-cli",
             "tocsin-net",
             "tocsin-record",
             "tocsin-policy",
@@ -67,6 +72,7 @@ const NOT_REACHED: &[(&str, &[&str])] = &[
     ("tocsin-text", &["tokio", "clap"]),
     ("tocsin-api", &["tokio", "axum", "hyper", "libp2p", "clap", "sled", "cedar-policy"]),
     ("tocsin-home", &["tokio", "axum", "libp2p", "clap", "sled", "cedar-policy"]),
+    ("tocsin-cli", &["tokio", "axum", "hyper", "libp2p", "sled", "cedar-policy"]),
     ("tocsin-net", &["axum", "clap", "sled", "cedar-policy"]),
 ];
 /// What one crate alone names, so that one place changes when it does.

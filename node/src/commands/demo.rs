@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_cli::commands::{Context, print_line};
 
-use super::Context;
 use crate::demo::{self, Options};
 
 /// See five agencies warn each other.
@@ -44,7 +44,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
         stay,
     })?;
     if context.json {
-        super::print_line(&crate::term::json(&report)?)?;
+        print_line(&crate::term::json(&report)?)?;
     }
     Ok(if report.checks.iter().all(|check| check.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 use serde::Serialize;
+use tocsin_cli::commands::{Context, done};
 
-use super::{Context, done};
 use crate::api::types::PolicyAnswer;
 use crate::home::{Home, files};
 use crate::{policy, term};

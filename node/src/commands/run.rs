@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-
-use super::{Context, done};
+use tocsin_cli::commands::{Context, done};
 
 /// Run the node, in the foreground, until it is told to stop.
 ///

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use tocsin_cli::importer::{Importer, Silent, Summary};
 use tocsin_exchange::marking::Terms;
 use tocsin_record::marking::{Code, Tlp};
 
@@ -13,7 +14,6 @@ use crate::api::types::{
     Lookup, LookupRequest, MarkingWords, PublishRequest, Published, RetractRequest, Status, Why,
 };
 use crate::home::files;
-use crate::import::{Importer, Silent, Summary};
 use crate::term::{self, Style};
 use crate::testnet::{Testnet, sample};
 
@@ -181,13 +181,14 @@ impl Story<'_> {
             let mut who = Vec::new();
             for org in self.net.topology.org.iter().filter(|org| !org.imports.is_empty()) {
                 let folder = self.net.home(&org.name).path().join("samples").join("exercise");
-                files::make_folder(&folder).map_err(crate::import::ImportFault::from)?;
+                files::make_folder(&folder).map_err(tocsin_cli::importer::ImportFault::from)?;
                 let mut written = Vec::new();
                 for name in &org.imports {
                     // A topology of one's own has its samples beside it; a name that is nowhere is told by the import.
                     let path = folder.join(name);
                     if let Some(text) = sample(name) {
-                        files::write(&path, text.as_bytes()).map_err(crate::import::ImportFault::from)?;
+                        files::write(&path, text.as_bytes())
+                            .map_err(tocsin_cli::importer::ImportFault::from)?;
                     }
                     written.push(path);
                 }
@@ -196,7 +197,7 @@ impl Story<'_> {
             return Ok(who);
         }
         let mut who: Vec<(String, Vec<PathBuf>)> = (0..3).map(|at| (self.org(at), Vec::new())).collect();
-        for (at, path) in crate::import::files(import)?.into_iter().enumerate() {
+        for (at, path) in tocsin_cli::importer::files(import)?.into_iter().enumerate() {
             who[at % 3].1.push(path);
         }
         Ok(who)

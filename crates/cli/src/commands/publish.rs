@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::types::{PublishRequest, Published};
+use tocsin_clock as clock;
 
 use super::{Context, Marking, done, published_text};
-use crate::api::types::{PublishRequest, Published};
-use crate::clock;
 
 /// Share own observations.
 ///
@@ -53,7 +53,11 @@ pub struct Args {
     marking: Marking,
 }
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+/// Has the node write the report, and prints where it stands.
+///
+/// # Errors
+/// What was wrong, where, and how to mend it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let request = PublishRequest {
         values: args.values,
         value_type: args.value_type,

@@ -2,15 +2,15 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
+use tocsin_home::Home;
+use tocsin_home::setup::{self, NewNode};
 use tocsin_record::document::Contact;
 use tocsin_record::id::fingerprint;
+use tocsin_text as term;
 
 use super::{Context, Passphrase, done};
-use crate::home::Home;
-use crate::setup::{self, NewNode};
-use crate::term;
 
 /// Make a node: keys, certificate, card, configuration.
 ///
@@ -77,8 +77,16 @@ struct Made {
     addresses: Vec<String>,
 }
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+/// Makes the node and prints its card.
+///
+/// # Errors
+/// What was wrong, where, and how to mend it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let home = Home::at(&context.home);
+    let preset = (context.preset)(&args.policy).with_context(|| {
+        let name = term::cut(&args.policy, 80);
+        format!("there is no policy preset `{name}`: use observer, member or national-cert")
+    })?;
     let passphrase = if args.no_passphrase { None } else { Some(args.passphrase.choose()?) };
     let new = NewNode {
         name: args.name.clone(),
@@ -89,7 +97,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
         announce: args.announce,
         regimes: args.regime,
         contact: Contact { desk: args.desk, phone: args.phone, email: args.email, notes: String::new() },
-        policy: crate::policy::preset(&args.policy)?.to_owned(),
+        policy: preset.to_owned(),
     };
     let card = setup::make(&home, &new, passphrase.as_ref().map(|text| text.as_str()))?;
     let root = card.entry.root;

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::types::{Published, ShareRequest};
 
 use super::{Context, Marking, done, published_text};
-use crate::api::types::{Published, ShareRequest};
 
 /// Share records that are here in another circle.
 ///
@@ -32,7 +32,11 @@ pub struct Args {
     marking: Marking,
 }
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+/// Has the node share the records, and prints what it wrote and what it left.
+///
+/// # Errors
+/// What was wrong, where, and how to mend it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let request =
         ShareRequest { ids: args.ids, to: args.to, marking: args.marking.words(), dry_run: args.dry_run };
     let published: Published = context.client().post("/v1/share", &request)?;

@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 use serde::Serialize;
+use tocsin_clock as clock;
+use tocsin_home::identity::{Card, Checked, Invite, Papers};
+use tocsin_home::{Home, files, keys};
 use tocsin_record::codec;
 use tocsin_record::id::fingerprint;
+use tocsin_text as term;
 
 use super::{Context, Passphrase, confirm, done, read_named};
-use crate::home::{Home, files, keys};
-use crate::identity::{Card, Checked, Invite, Papers};
-use crate::{clock, term};
 
 /// Longest card file, in bytes.
 const CARD_MAX: u64 = 1 << 20;
@@ -89,7 +90,11 @@ struct ShownOrg {
     email: String,
 }
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+/// Founds, adds or shows.
+///
+/// # Errors
+/// What was wrong, where, and how to mend it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let home = context.home()?;
     match args.what {
         What::Found { name, passphrase } => found(context, &home, &name, &passphrase)?,

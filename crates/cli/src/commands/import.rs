@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result, bail};
 use tocsin_exchange::marking::Terms;
 use tocsin_exchange::profile::duration_ms;
 use tocsin_record::marking::Code;
+use tocsin_text::{self as term, Style};
 
 use super::{Context, advice_text};
-use crate::import::{Importer, Progress, Reason, Summary, Went};
-use crate::term::{self, Style};
+use crate::importer::{Importer, Progress, Reason, Summary, Went};
 
 /// Explanations that are shown of one file, and lines of each, unless all are wanted.
 const GROUPS_SHOWN: usize = 5;
@@ -78,7 +78,11 @@ pub struct Args {
     verbose: bool,
 }
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+/// Reads the files, sends them to the node, and tells what came of each.
+///
+/// # Errors
+/// What was wrong, where, and how to mend it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let home = context.home()?;
     let refuse = |flag: &'static str| move |why: String| anyhow::anyhow!("{flag}: {why}");
     let terms = Terms {
@@ -113,7 +117,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     importer.share = args.share.clone();
     importer.title = args.title.clone();
     importer.dry_run = args.dry_run;
-    let files = crate::import::files(&args.paths)?;
+    let files = crate::importer::files(&args.paths)?;
     if files.is_empty() {
         bail!("there is no file in what was named");
     }

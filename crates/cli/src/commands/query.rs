@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::types::{QueryRequest, Record, Records};
+use tocsin_clock as clock;
+use tocsin_text as term;
 
 use super::{Context, Purpose, hidden_text, print_line};
-use crate::api::types::{QueryRequest, Record, Records};
-use crate::{clock, term};
 
 /// List records, newest first.
 ///
@@ -57,7 +58,11 @@ pub struct Args {
     asked: Purpose,
 }
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+/// Asks the node for its records and lists them.
+///
+/// # Errors
+/// What was wrong, where, and how to mend it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let given = |word: String| if word == "any" { None } else { Some(word) };
     let request = QueryRequest {
         author: if args.mine { Some(String::new()) } else { args.author },

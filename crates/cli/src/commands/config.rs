@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_home::config::{Config, SAMPLE};
 
 use super::{Context, done};
-use crate::home::config::{Config, SAMPLE};
 
 /// Print the configuration in force.
 ///
@@ -22,7 +22,11 @@ pub struct Args {
     sample: bool,
 }
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+/// Prints what is in force, or the sample.
+///
+/// # Errors
+/// What was wrong, where, and how to mend it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     if args.sample {
         context.print(&Config::default(), || SAMPLE.trim_end().to_owned())?;
         return done();

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::types::{Published, RetractRequest};
 use tocsin_record::body::retraction::REASONS;
 
 use super::{Context, done, published_text};
-use crate::api::types::{Published, RetractRequest};
 
 /// Take reports back, wherever they were shared.
 ///
@@ -30,7 +30,11 @@ fn reasons() -> Vec<&'static str> {
     REASONS.iter().filter(|row| row.0 != 0).map(|row| row.1).collect()
 }
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+/// Has the node take the reports back, and prints what it wrote.
+///
+/// # Errors
+/// What was wrong, where, and how to mend it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let request = RetractRequest { ids: args.ids, reason: args.reason };
     let published: Published = context.client().post("/v1/retract", &request)?;
     context.print(&published, || published_text(&published, "retracted"))?;

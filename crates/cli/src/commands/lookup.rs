@@ -4,10 +4,10 @@ use std::io::{BufRead, Read as _};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::types::{Hit, Lookup, LookupRequest, VALUES_MAX};
+use tocsin_text::{self as term, Style};
 
 use super::{Context, Purpose, count, hidden_text, print_line};
-use crate::api::types::{Hit, Lookup, LookupRequest, VALUES_MAX};
-use crate::term::{self, Style};
 
 /// Most bytes that are read of one line: more than any value has.
 const LINE_MAX: u64 = 8192;
@@ -45,13 +45,17 @@ pub struct Args {
     #[arg(long, value_name = "WHAT", value_parser = ["held"])]
     include: Option<String>,
     /// Age from which on an org counts as silent (default: max_age of the configuration)
-    #[arg(long, value_name = "SPAN", value_parser = crate::clock::parse_span)]
+    #[arg(long, value_name = "SPAN", value_parser = tocsin_clock::parse_span)]
     max_age: Option<u64>,
     #[command(flatten)]
     asked: Purpose,
 }
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+/// Asks the node, and prints what it knows of each value.
+///
+/// # Errors
+/// What was wrong, where, and how to mend it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let mut code = Codes::default();
     let mut ask = |values: Vec<String>, lines: &[u64]| -> Result<()> {
         if values.is_empty() {

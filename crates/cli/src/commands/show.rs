@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::types::Shown;
+use tocsin_text::{self as term, Style};
 
 use super::{Context, Purpose, done};
-use crate::api::types::Shown;
-use crate::term::{self, Style};
 
 /// Show all that a record says.
 ///
@@ -23,7 +23,11 @@ pub struct Args {
     asked: Purpose,
 }
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+/// Asks the node for the record and prints all of it.
+///
+/// # Errors
+/// What was wrong, where, and how to mend it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let path = format!("/v1/records/{}{}", super::path_word(&args.id)?, args.asked.query());
     let shown: Shown = context.client().get(&path)?;
     context.print(&shown, || text(&shown))?;

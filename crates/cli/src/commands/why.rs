@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::types::{PeerWhy, Why};
+use tocsin_text::{self as term, Style};
 
 use super::{Context, Purpose, done, hidden_text};
-use crate::api::types::{PeerWhy, Why};
-use crate::term::{self, Style};
 
 /// Tell why a record was accepted, held, refused or not passed on.
 ///
@@ -26,7 +26,11 @@ pub struct Args {
     asked: Purpose,
 }
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+/// Asks the node why, and prints it.
+///
+/// # Errors
+/// What was wrong, where, and how to mend it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let path = format!("/v1/records/{}/why{}", super::path_word(&args.id)?, args.asked.query());
     let why: Why = context.client().get(&path)?;
     context.print(&why, || text(&why))?;

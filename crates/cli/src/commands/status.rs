@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::types::{Log, Partner, Status};
+use tocsin_clock as clock;
+use tocsin_text::{self as term, Style};
 
 use super::{Context, count, done};
-use crate::api::types::{Log, Partner, Status};
-use crate::clock;
-use crate::term::{self, Style};
 
 /// Tell how the node is: peers, logs, what is missing, who is silent.
 ///
@@ -30,7 +30,11 @@ pub struct Args {
     partners: bool,
 }
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+/// Asks the node and prints its state, again and again with --watch.
+///
+/// # Errors
+/// What was wrong, where, and how to mend it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let path = if args.partners { "/v1/status?partners=true" } else { "/v1/status" };
     let status: Status = context.client().get(path)?;
     context.print(&status, || text(&status, args.logs))?;

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::types::Event;
+use tocsin_clock as clock;
+use tocsin_text::{self as term, Style};
 
 use super::{Context, done, print_line};
-use crate::api::types::Event;
-use crate::clock;
-use crate::term::{self, Style};
 
 /// Follow what happens: records as they are judged, and links.
 ///
@@ -24,7 +24,11 @@ pub struct Args {
     count: Option<u64>,
 }
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+/// Prints a line for each event until it is interrupted.
+///
+/// # Errors
+/// What was wrong, where, and how to mend it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let mut stream = context.client().stream("/v1/watch")?;
     stream.wait_for_ever()?;
     let mut shown = 0;

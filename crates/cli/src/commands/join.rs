@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
+use tocsin_home::identity::Invite;
 use tocsin_record::id::fingerprint;
 
 use super::{Context, confirm, done, read_named};
-use crate::identity::Invite;
 
 /// Longest invitation, in bytes.
 const INVITE_MAX: u64 = 64 << 20;
@@ -43,7 +43,11 @@ struct Joined {
     orgs: usize,
 }
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+/// Checks the invitation and takes its documents into the home.
+///
+/// # Errors
+/// What was wrong, where, and how to mend it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let home = context.home()?;
     let text = read_named(&args.invite, INVITE_MAX)?;
     let (invite, checked) =
@@ -71,7 +75,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
         Some(_) => bail!("the mesh's fingerprint is {found}, not the one given: nothing was joined"),
         None if args.yes => {}
         None => {
-            let name = crate::term::escape(&checked.charter.name);
+            let name = tocsin_text::escape(&checked.charter.name);
             eprintln!("Mesh `{name}`, {} orgs", checked.charter.orgs.len());
             eprintln!("  mesh      {found}");
             for steward in checked.charter.orgs.iter().filter(|org| org.is_steward()) {
@@ -99,7 +103,7 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     context.print(&joined, || {
         format!(
             "Joined `{}` ({} orgs). Next: tocsin --home {} run",
-            crate::term::escape(&joined.name),
+            tocsin_text::escape(&joined.name),
             joined.orgs,
             home.path().display()
         )

@@ -7,20 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use tocsin_api::client::{Client, ClientError};
+use tocsin_api::types::{Advice, Floor, ImportBatch, Imported};
+use tocsin_clock as clock;
 use tocsin_exchange::marking::{Terms, resolve_marking};
 use tocsin_exchange::profile::ProfileError;
 use tocsin_exchange::{FILE_MAX, Input, Profile, import};
+use tocsin_home::files::{self, FileError};
+use tocsin_home::{Home, HomeError};
 use tocsin_record::body::report::Report;
 use tocsin_record::codec;
 use tocsin_record::id::OrgId;
 use tocsin_record::marking::{Pap, Tlp};
-
-use crate::api::client::{Client, ClientError};
-use crate::api::types::{Advice, Floor, ImportBatch, Imported};
-use crate::clock;
-use crate::home::files::{self, FileError};
-use crate::home::{Home, HomeError};
-use crate::term;
+use tocsin_text as term;
 
 /// A batch is sent when it has so many reports, or so many bytes.
 const BATCH_REPORTS: usize = 256;

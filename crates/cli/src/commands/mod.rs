@@ -1,0 +1,337 @@
+//! The verbs: one file each. What they share is here.
+
+pub mod config;
+pub mod import;
+pub mod init;
+pub mod join;
+pub mod lookup;
+pub mod mesh;
+pub mod publish;
+pub mod query;
+pub mod retract;
+pub mod share;
+pub mod show;
+pub mod status;
+pub mod watch;
+pub mod why;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+use tocsin_api::client::Client;
+use tocsin_api::types::{Advice, Hidden, MarkingWords, Published};
+use tocsin_home::{Home, files, keys};
+use tocsin_record::keys::Secret;
+use tocsin_text as term;
+use zeroize::Zeroizing;
+
+/// What every verb is told.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The home folder.
+    pub home: PathBuf,
+    /// Whether a program reads the output.
+    pub json: bool,
+    /// The text of a policy to begin with, by its name. The binary has them: what reads policies is not linked here.
+    pub preset: fn(&str) -> Option<&'static str>,
+}
+
+impl Context {
+    /// The node's home, in which a node was made.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn home(&self) -> Result<Home> {
+        Ok(Home::open(&self.home)?)
+    }
+
+    /// Speaks to the running node. Costs no look at the disk: the socket is asked first.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        let home = Home::at(&self.home);
+        Client::of_home(home.path(), home.socket(), home.own_card())
+    }
+
+    /// Prints for a program, or for a person.
+    ///
+    /// # Errors
+    /// When standard output takes nothing.
+    pub fn print<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> Result<()> {
+        let out = if self.json { term::json(value)? } else { text() };
+        print_line(&out)
+    }
+}
+
+/// Writes to standard output; a reader that went away (`| head`) is no error of ours.
+///
+/// # Errors
+/// When standard output takes nothing.
+pub fn print_line(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        done => done.context("cannot write to standard output"),
+    }
+}
+
+/// Where the passphrase of the org's root key comes from.
+#[derive(clap::Args, Debug, Clone)]
+pub struct Passphrase {
+    /// Read the root key's passphrase from the first line of this file (default: $TOCSIN_PASSPHRASE_FILE)
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl Passphrase {
+    fn read_file(&self) -> Result<Option<Zeroizing<String>>> {
+        let named = std::env::var_os("TOCSIN_PASSPHRASE_FILE").map(PathBuf::from);
+        let Some(path) = self.passphrase_file.clone().or(named) else {
+            return Ok(None);
+        };
+        let text = Zeroizing::new(files::read_text(&path, 4096)?);
+        let line = text.lines().next().unwrap_or_default();
+        Ok(Some(Zeroizing::new(line.to_owned())))
+    }
+
+    /// A passphrase for a new key, asked for twice.
+    fn choose(&self) -> Result<Zeroizing<String>> {
+        let chosen = match self.read_file()? {
+            Some(text) => text,
+            None if std::io::stdin().is_terminal() => {
+                let first =
+                    Zeroizing::new(rpassword::prompt_password("Passphrase for the org's root key: ")?);
+                let again = Zeroizing::new(rpassword::prompt_password("Again: ")?);
+                if first != again {
+                    bail!("the two passphrases differ: nothing was made, try again");
+                }
+                first
+            }
+            None => bail!(
+                "the root key needs a passphrase and there is no terminal to ask on: \
+                 give --passphrase-file FILE, or --no-passphrase to leave it unencrypted"
+            ),
+        };
+        if chosen.len() < keys::PASSPHRASE_MIN {
+            bail!("the passphrase is shorter than {} characters: choose a longer one", keys::PASSPHRASE_MIN);
+        }
+        Ok(chosen)
+    }
+
+    /// The root key of a home, opened.
+    fn open_root(&self, home: &Home) -> Result<Secret> {
+        let path = home.root_file();
+        if !path.exists() {
+            bail!(
+                "the org's root key is not at {}: bring the file back from where it is kept for as long as it signs",
+                path.display()
+            );
+        }
+        if !keys::is_encrypted(&path)? {
+            return Ok(keys::read_root(&path, None)?);
+        }
+        let passphrase = match self.read_file()? {
+            Some(text) => Some(text),
+            None if std::io::stdin().is_terminal() => {
+                Some(Zeroizing::new(rpassword::prompt_password("Passphrase of the org's root key: ")?))
+            }
+            None => None,
+        };
+        Ok(keys::read_root(&path, passphrase.as_ref().map(|text| text.as_str()))?)
+    }
+}
+
+/// Asks a yes-or-no question on the terminal; without one the answer is no.
+fn confirm(question: &str) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    eprint!("{question} [y/N] ");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+/// What a question is for, as the log and the policy are told.
+#[derive(clap::Args, Debug, Clone, Default)]
+pub struct Purpose {
+    /// What the answer is for, such as network-defence; the policy may ask for it
+    #[arg(long)]
+    purpose: Option<String>,
+    /// Your reference, such as a case number
+    #[arg(long = "ref", value_name = "TEXT")]
+    reference: Option<String>,
+}
+
+impl Purpose {
+    /// As the end of a path of the node's interface.
+    fn query(&self) -> String {
+        let words = [("purpose", &self.purpose), ("reference", &self.reference)];
+        let said: Vec<String> = words
+            .iter()
+            .filter_map(|(name, text)| Some(format!("{name}={}", percent(text.as_deref()?))))
+            .collect();
+        if said.is_empty() { String::new() } else { format!("?{}", said.join("&")) }
+    }
+}
+
+/// Any text as a word of a URL (RFC 3986 2.1).
+fn percent(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+/// `1 record`, `2 records`.
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// That the policy keeps records from who asks, if it does, and what would show them.
+fn hidden_text(hidden: &Hidden) -> Option<String> {
+    let (is, it) = match hidden.records {
+        0 => return None,
+        1 => ("is", "it"),
+        _ => ("are", "them"),
+    };
+    let rules: Vec<String> = hidden.rules.iter().map(|rule| format!("`{}`", term::escape(rule))).collect();
+    let (rule, keep) = if rules.len() == 1 { ("rule", "keeps") } else { ("rules", "keep") };
+    let help =
+        if hidden.help.is_empty() { String::new() } else { format!("; {}", term::escape(&hidden.help)) };
+    let records = count(hidden.records, "record");
+    Some(format!("{records} {is} not shown: {rule} {} of the policy {keep} {it}{help}", rules.join(", ")))
+}
+
+/// How what is shared may be handled.
+#[derive(clap::Args, Debug, Clone, Default)]
+#[command(next_help_heading = "Marking")]
+pub struct Marking {
+    /// TLP 2.0: clear, green, amber, amber+strict or red
+    #[arg(long, value_name = "TLP")]
+    tlp: Option<String>,
+    /// PAP, how it may be acted on: clear, green, amber or red
+    #[arg(long, value_name = "PAP")]
+    pap: Option<String>,
+    /// Whether it holds personal data: no, possible or yes (default: by the types of the values)
+    #[arg(long, value_name = "WORD")]
+    personal: Option<String>,
+    /// What it may be used for; may be given several times
+    #[arg(long = "for-purpose", value_name = "PURPOSE")]
+    purposes: Vec<String>,
+    /// The law it is shared under
+    #[arg(long, value_name = "TEXT")]
+    legal_basis: Option<String>,
+    /// For how long it may be kept, such as 90d
+    #[arg(long, value_name = "SPAN", value_parser = tocsin_clock::parse_span)]
+    retention: Option<u64>,
+    /// Only partners of these countries may have it, such as DE,FR
+    #[arg(long, value_name = "CC", value_delimiter = ',')]
+    countries: Vec<String>,
+    /// Partners of these countries may not have it
+    #[arg(long, value_name = "CC", value_delimiter = ',')]
+    not_countries: Vec<String>,
+    /// Europol evaluation and handling codes, such as "B2 H1"
+    #[arg(long, value_name = "CODES")]
+    police: Option<String>,
+    /// Where it is known, as SYSTEM:ID, such as siena:1234
+    #[arg(long = "reference", value_name = "SYSTEM:ID")]
+    references: Vec<String>,
+    /// It belongs to an exercise
+    #[arg(long)]
+    exercise: bool,
+}
+
+impl Marking {
+    fn words(self) -> MarkingWords {
+        MarkingWords {
+            tlp: self.tlp,
+            pap: self.pap,
+            personal: self.personal,
+            purposes: self.purposes,
+            legal_basis: self.legal_basis,
+            retain_until_ms: self.retention.map(|span| tocsin_clock::now_ms().saturating_add(span)),
+            countries: self.countries,
+            not_countries: self.not_countries,
+            police: self.police,
+            references: self.references,
+            exercise: self.exercise,
+        }
+    }
+}
+
+/// What was written, for people.
+fn published_text(published: &Published, verb: &str) -> String {
+    let mut lines: Vec<String> = published
+        .records
+        .iter()
+        .map(|new| {
+            let partners = if new.partners.is_empty() {
+                String::new()
+            } else {
+                format!(", for {}", new.partners.join(", "))
+            };
+            format!("{verb} {} in {} (record {}{partners})", new.subject, new.circle, new.record)
+        })
+        .collect();
+    for left in &published.skipped {
+        lines.push(format!("left {}: {}", left.what, left.why));
+    }
+    if lines.is_empty() {
+        lines.push("nothing to do".to_owned());
+    }
+    lines.extend(published.warnings.iter().map(|warning| format!("warning: {warning}")));
+    term_lines(&lines) + &advice_text(&published.unmatched, &published.well_known)
+}
+
+/// What is kept and matched against nothing, and what everybody has: lines that follow others.
+fn advice_text(unmatched: &[Advice], well_known: &[Advice]) -> String {
+    let mut out = String::new();
+    let mut tell = |list: &[Advice], what: &str| {
+        for advice in list {
+            let more = advice.count.saturating_sub(advice.values.len() as u64);
+            out.push_str(&format!(
+                "\n{} {} {what}, {}: {}{}",
+                term::paint(term::Style::Warn, "note:"),
+                advice.count,
+                term::escape(&advice.why),
+                term::escape(&advice.values.join(", ")),
+                if more > 0 { ", ..." } else { "" },
+            ));
+        }
+    };
+    tell(unmatched, "kept but matched against nothing");
+    tell(well_known, "matched as asked, though it is what everybody has");
+    out
+}
+
+fn term_lines(lines: &[String]) -> String {
+    lines.iter().map(|line| term::escape(line)).collect::<Vec<_>>().join("\n")
+}
+
+/// A word that may stand in a path of the node's interface.
+fn path_word(word: &str) -> Result<&str> {
+    let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if plain && (1..=64).contains(&word.len()) {
+        Ok(word)
+    } else {
+        bail!("`{}` is neither a record's id nor a subject", term::cut(word, 80))
+    }
+}
+
+/// All was done.
+///
+/// # Errors
+/// None: it is the end of what may have some.
+pub fn done() -> Result<ExitCode> {
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a text file that a user named.
+fn read_named(path: &Path, most: u64) -> Result<String> {
+    files::read_text(path, most).with_context(|| format!("the file {} was not used", path.display()))
+}
