@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
 use tocsin_cli::commands::{self as verbs, Context};
+use tocsin_testnet::commands as testnets;
 
 use crate::commands;
 use crate::{home::Home, term};
@@ -73,9 +73,9 @@ enum Verb {
     /// Print the configuration in force
     Config(verbs::config::Args),
     /// Keep a private mesh of several nodes on this machine
-    Testnet(commands::testnet::Args),
+    Testnet(testnets::testnet::Args),
     /// See five agencies warn each other
-    Demo(commands::demo::Args),
+    Demo(testnets::demo::Args),
 }
 
 /// Runs the command line and gives the process its exit code.
@@ -101,8 +101,8 @@ pub fn run() -> ExitCode {
         Verb::Watch(args) => verbs::watch::run(&context, args),
         Verb::Policy(args) => commands::policy::run(&context, args),
         Verb::Config(args) => verbs::config::run(&context, args),
-        Verb::Testnet(args) => commands::testnet::run(&context, args),
-        Verb::Demo(args) => commands::demo::run(&context, args),
+        Verb::Testnet(args) => testnets::testnet::run(&context, args),
+        Verb::Demo(args) => testnets::demo::run(&context, args),
     };
     done.unwrap_or_else(|error| {
         let error = chain(&error);

@@ -5,14 +5,12 @@ pub mod cli;
 mod commands;
 pub mod core;
 pub mod daemon;
-pub mod demo;
 pub mod dial;
 pub mod intake;
 pub mod node;
 pub mod peers;
 pub mod policy;
 mod server;
-pub mod testnet;
 
 pub use tocsin_api as api;
 pub use tocsin_clock as clock;

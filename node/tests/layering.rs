@@ -31,6 +31,18 @@ const ARROWS: &[(&str, &[&str])] = &[
         "tocsin-cli",
         &["tocsin-api", "tocsin-clock", "tocsin-exchange", "tocsin-home", "tocsin-record", "tocsin-text"],
     ),
+    (
+        "tocsin-testnet",
+        &[
+            "tocsin-api",
+            "tocsin-cli",
+            "tocsin-clock",
+            "tocsin-exchange",
+            "tocsin-home",
+            "tocsin-record",
+            "tocsin-text",
+        ],
+    ),
     ("tocsin-net", &[]),
     (
         "tocsin",
@@ -40,6 +52,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tocsin-api",
             "tocsin-home",
             "tocsin-cli",
+            "tocsin-testnet",
             "tocsin-net",
             "tocsin-record",
             "tocsin-policy",
@@ -73,6 +86,7 @@ const NOT_REACHED: &[(&str, &[&str])] = &[
     ("tocsin-api", &["tokio", "axum", "hyper", "libp2p", "clap", "sled", "cedar-policy"]),
     ("tocsin-home", &["tokio", "axum", "libp2p", "clap", "sled", "cedar-policy"]),
     ("tocsin-cli", &["tokio", "axum", "hyper", "libp2p", "sled", "cedar-policy"]),
+    ("tocsin-testnet", &["axum", "hyper", "libp2p", "sled", "cedar-policy"]),
     ("tocsin-net", &["axum", "clap", "sled", "cedar-policy"]),
 ];
 /// What one crate alone names, so that one place changes when it does.

@@ -1,6 +1,4 @@
-//! The verbs that need what only a node has: its engine, its policy, or processes of itself.
+//! The verbs that need what only a node has: its engine and its policy.
 
-pub mod demo;
 pub mod policy;
 pub mod run;
-pub mod testnet;

@@ -34,7 +34,11 @@ pub struct Args {
     file: Option<PathBuf>,
 }
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+/// Does it, and prints what came of it.
+///
+/// # Errors
+/// What was wrong, where, and how to mend it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let stay = !context.json && std::io::stdout().is_terminal();
     let report = demo::run(&Options {
         import: args.import,
@@ -42,9 +46,10 @@ pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
         file: args.file,
         json: context.json,
         stay,
+        preset: context.preset,
     })?;
     if context.json {
-        print_line(&crate::term::json(&report)?)?;
+        print_line(&tocsin_text::json(&report)?)?;
     }
     Ok(if report.checks.iter().all(|check| check.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

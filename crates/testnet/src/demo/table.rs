@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
-use crate::api::types::Status;
-use crate::term::{self, Style};
+use tocsin_api::types::Status;
+use tocsin_text::{self as term, Style};
 
 /// A table that is drawn again and again at one place.
 pub(super) struct Live {

@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
+use tocsin_api::client::ClientError;
 use tocsin_cli::importer::ImportFault;
+use tocsin_text as term;
 
-use crate::api::client::ClientError;
-use crate::term;
-use crate::testnet::{Testnet, TestnetError, Topology, TopologyError};
+use crate::{Presets, Testnet, TestnetError, Topology, TopologyError};
 
 /// Beginning of the name of a demo's folder; the process id follows.
 const FOLDER: &str = "tocsin-demo-";
@@ -37,6 +37,8 @@ pub struct Options {
     pub json: bool,
     /// Keep running until Ctrl-C.
     pub stay: bool,
+    /// Policies that a topology may name.
+    pub preset: Presets,
 }
 
 /// What the demo found.
@@ -167,8 +169,8 @@ pub fn run(options: &Options) -> Result<Report, DemoError> {
     // What is not there is told before anything starts.
     tocsin_cli::importer::files(&options.import)?;
     let topology = match &options.file {
-        Some(file) => Topology::load(file)?,
-        None => Topology::five()?,
+        Some(file) => Topology::load(file, options.preset)?,
+        None => Topology::five(options.preset)?,
     };
     let (folder, remove) = match &options.dir {
         Some(dir) => (dir.clone(), None),

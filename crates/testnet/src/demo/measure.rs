@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use tocsin_api::types::Status;
+use tocsin_text as term;
+
 use super::story::{Story, warning};
 use super::{DemoError, Partner, percentiles};
-use crate::api::types::Status;
-use crate::term;
 
 /// For how long single records are published, and how often.
 const MEASURE: Duration = Duration::from_secs(9);

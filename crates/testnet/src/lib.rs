@@ -1,5 +1,7 @@
 //! A private mesh of several nodes on this machine: real `tocsin run` processes on loopback, one home an org.
 
+pub mod commands;
+pub mod demo;
 mod embedded;
 mod topology;
 
@@ -11,17 +13,16 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-
-use crate::api::client::{Client, ClientError};
-use crate::api::types::Status;
-use crate::clock;
-use crate::home::{Home, HomeError, files, keys};
-use crate::identity::{Papers, PapersError};
-use crate::setup::{self, NewNode, SetupError};
+use tocsin_api::client::{Client, ClientError};
+use tocsin_api::types::Status;
+use tocsin_clock as clock;
+use tocsin_home::identity::{Papers, PapersError};
+use tocsin_home::setup::{self, NewNode, SetupError};
+use tocsin_home::{Home, HomeError, files, keys};
 use tocsin_record::document::Contact;
 
 pub use embedded::sample;
-pub use topology::{Topology, TopologyError, TopologyOrg};
+pub use topology::{Presets, Topology, TopologyError, TopologyOrg};
 
 /// How long a node may take to answer after its start.
 const START: Duration = Duration::from_secs(30);
@@ -133,7 +134,8 @@ impl Testnet {
         if !kept(&folder).exists() {
             return Err(TestnetError::Missing(folder));
         }
-        let topology = Topology::parse(&files::read_text(&kept(&folder), 1 << 20)?, "testnet.toml", None)?;
+        let topology =
+            Topology::parse(&files::read_text(&kept(&folder), 1 << 20)?, "testnet.toml", None, |_| None)?;
         Ok(Self { folder, topology })
     }
 

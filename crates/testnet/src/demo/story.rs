@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use tocsin_api::types::{
+    Lookup, LookupRequest, MarkingWords, PublishRequest, Published, RetractRequest, Status, Why,
+};
 use tocsin_cli::importer::{Importer, Silent, Summary};
 use tocsin_exchange::marking::Terms;
+use tocsin_home::files;
 use tocsin_record::marking::{Code, Tlp};
+use tocsin_text::{self as term, Style};
 
 use super::table::{self, Live};
 use super::{Check, DemoError, Options, Report};
-use crate::api::types::{
-    Lookup, LookupRequest, MarkingWords, PublishRequest, Published, RetractRequest, Status, Why,
-};
-use crate::home::files;
-use crate::term::{self, Style};
-use crate::testnet::{Testnet, sample};
+use crate::{Testnet, sample};
 
 /// How long records may take to be everywhere.
 const ARRIVAL: Duration = Duration::from_secs(120);
@@ -303,7 +303,7 @@ impl Story<'_> {
                 marking: MarkingWords {
                     tlp: Some("green".to_owned()),
                     purposes: vec!["criminal-investigation".to_owned()],
-                    retain_until_ms: Some(crate::clock::now_ms() + 30 * 86_400_000),
+                    retain_until_ms: Some(tocsin_clock::now_ms() + 30 * 86_400_000),
                     exercise: true,
                     ..MarkingWords::default()
                 },

@@ -7,9 +7,9 @@ use anyhow::Result;
 use clap::Subcommand;
 use serde::Serialize;
 use tocsin_cli::commands::{Context, done};
+use tocsin_text as term;
 
-use crate::term;
-use crate::testnet::{Member, Testnet, Topology};
+use crate::{Member, Testnet, Topology};
 
 /// Keep a private mesh of several nodes on this machine.
 ///
@@ -60,12 +60,16 @@ struct Shown {
     nodes: Vec<Member>,
 }
 
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+/// Does it, and prints what came of it.
+///
+/// # Errors
+/// What was wrong, where, and how to mend it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let nodes = match args.what {
         What::Up { dir, file } => {
             let topology = match file {
-                Some(file) => Topology::load(&file)?,
-                None => Topology::five()?,
+                Some(file) => Topology::load(&file, context.preset)?,
+                None => Topology::five(context.preset)?,
             };
             Testnet::make(&dir, topology)?.up()?
         }

@@ -1,0 +1,4 @@
+//! The verbs of testnets.
+
+pub mod demo;
+pub mod testnet;
