@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tocsin_cli::commands::{self as verbs, Context};
+use tocsin_home::Home;
 use tocsin_testnet::commands as testnets;
+use tocsin_text as term;
 
 use crate::commands;
-use crate::{home::Home, term};
 
 /// A peer-to-peer mesh in which agencies warn each other of cyber threats.
 #[derive(Parser, Debug)]
@@ -83,7 +84,7 @@ enum Verb {
 pub fn run() -> ExitCode {
     let cli = parse();
     let home = cli.home.unwrap_or_else(Home::default_path);
-    let context = Context { home, json: cli.json, preset: |name| crate::policy::preset(name).ok() };
+    let context = Context { home, json: cli.json, preset: |name| tocsin_service::policy::preset(name).ok() };
     let done = match cli.verb {
         Verb::Init(args) => verbs::init::run(&context, args),
         Verb::Mesh(args) => verbs::mesh::run(&context, args),

@@ -3,25 +3,26 @@
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use tocsin_clock as clock;
+use tocsin_engine::core::{self, Core, Item, Mesh};
+use tocsin_engine::peers::Peers;
+use tocsin_engine::{dial, intake};
+use tocsin_home::config::Config;
+use tocsin_home::identity::PapersError;
+use tocsin_home::lock::{Lock, LockError};
+use tocsin_home::{Home, HomeError, Identity, SocketPlace, keys};
 use tocsin_matcher::{Loader, Matcher};
+use tocsin_net as net;
 use tocsin_policy::Policy;
-use tocsin_protocol::{Directory, Input, index_found};
+use tocsin_protocol::{Directory, index_found};
+use tocsin_serve::socket as server;
+use tocsin_service::policy::{self, PolicyError};
+use tocsin_service::{Aside, Node};
 use tocsin_store::{DiskKv, KeyFile, Store, StoreError, Verdict};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
-
-use crate::clock;
-use crate::core::{self, Core, Item, Mesh};
-use crate::home::config::Config;
-use crate::home::lock::{Lock, LockError};
-use crate::home::{Home, HomeError, Identity, SocketPlace, keys};
-use crate::identity::PapersError;
-use crate::node::{Aside, Node};
-use crate::peers::Peers;
-use crate::policy::{self, PolicyError};
-use crate::{dial, intake, net, server};
 
 /// Events of the network that may wait to be decoded.
 const INBOUND: usize = 1024;
@@ -99,7 +100,7 @@ pub fn log_to_stderr(filter: &str, json: bool) -> Result<(), DaemonError> {
     let filter_read = tracing_subscriber::EnvFilter::builder()
         .parse(filter)
         .map_err(|_| DaemonError::Log(filter.to_owned()))?;
-    let purposes = format!("{}=info", crate::node::PURPOSES);
+    let purposes = format!("{}=info", tocsin_service::PURPOSES);
     let filter_read =
         purposes.parse().map_or(filter_read.clone(), |always| filter_read.add_directive(always));
     let colour =
@@ -250,7 +251,7 @@ fn open_store(
         let mut index = Loader::new(index);
         tocsin_store::open_dir(&folder, mesh, random, &mut |found| {
             if found.stamped.outcome.verdict == Verdict::Held {
-                crate::node::index_held(held, &found);
+                tocsin_service::index_held(held, &found);
             }
             index_found(&mut index, &found);
         })
@@ -343,7 +344,7 @@ impl Running {
                 return Err(system("cannot start a thread")(source));
             }
         };
-        let keeper = tokio::spawn(crate::node::keep(Arc::clone(&node), directory));
+        let keeper = tokio::spawn(tocsin_service::keep(Arc::clone(&node), directory));
         let dialler =
             tokio::spawn(dial::run(net.clone(), peers, directory_out, node.identity.node(), listens));
         let api = bound.serve(Arc::clone(&node));
@@ -410,16 +411,14 @@ async fn until_told(node: &Arc<Node>, stop: &Notify) -> Result<(), DaemonError> 
     }
 }
 
-/// Puts a policy in force.
-pub(crate) async fn put_policy(core: &Core, policy: Arc<Policy>) -> bool {
-    core.send(Item::Input(Input::Policy { policy })).await
-}
+#[cfg(test)]
+mod sharing_tests;
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::identity::{Card, Papers};
-    use crate::setup::{self, NewNode};
+    use tocsin_home::identity::{Card, Papers};
+    use tocsin_home::setup::{self, NewNode};
 
     /// A home whose org is alone in a mesh.
     pub(crate) fn founded(path: &std::path::Path) -> Home {

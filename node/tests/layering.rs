@@ -3,8 +3,10 @@
 //!
 //! ```text
 //! record <- policy, store, matcher, exchange;  postings <- store, matcher
-//! {record, policy, store, matcher} <- protocol <- sim
-//! all but sim <- node;  net stands apart and knows nothing of records;  fuzz calls what it feeds
+//! {record, policy, store, matcher} <- protocol <- sim;  fuzz calls what it feeds         the core
+//! clock, text <- home, api <- cli <- testnet                                             what people's programs link
+//! {protocol, net} <- engine <- service <- serve                                          what a node is
+//! all but sim <- node
 //! ```
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -45,21 +47,56 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("tocsin-net", &[]),
     (
+        "tocsin-engine",
+        &["tocsin-clock", "tocsin-home", "tocsin-net", "tocsin-record", "tocsin-store", "tocsin-protocol"],
+    ),
+    (
+        "tocsin-service",
+        &[
+            "tocsin-api",
+            "tocsin-clock",
+            "tocsin-engine",
+            "tocsin-exchange",
+            "tocsin-home",
+            "tocsin-matcher",
+            "tocsin-net",
+            "tocsin-policy",
+            "tocsin-protocol",
+            "tocsin-record",
+            "tocsin-store",
+            "tocsin-text",
+        ],
+    ),
+    (
+        "tocsin-serve",
+        &[
+            "tocsin-api",
+            "tocsin-engine",
+            "tocsin-home",
+            "tocsin-policy",
+            "tocsin-protocol",
+            "tocsin-record",
+            "tocsin-service",
+        ],
+    ),
+    (
         "tocsin",
         &[
-            "tocsin-clock",
-            "tocsin-text",
             "tocsin-api",
-            "tocsin-home",
             "tocsin-cli",
-            "tocsin-testnet",
-            "tocsin-net",
-            "tocsin-record",
-            "tocsin-policy",
-            "tocsin-store",
+            "tocsin-clock",
+            "tocsin-engine",
+            "tocsin-home",
             "tocsin-matcher",
-            "tocsin-exchange",
+            "tocsin-net",
+            "tocsin-policy",
             "tocsin-protocol",
+            "tocsin-record",
+            "tocsin-serve",
+            "tocsin-service",
+            "tocsin-store",
+            "tocsin-testnet",
+            "tocsin-text",
         ],
     ),
 ];
@@ -88,6 +125,9 @@ const NOT_REACHED: &[(&str, &[&str])] = &[
     ("tocsin-cli", &["tokio", "axum", "hyper", "libp2p", "sled", "cedar-policy"]),
     ("tocsin-testnet", &["axum", "hyper", "libp2p", "sled", "cedar-policy"]),
     ("tocsin-net", &["axum", "clap", "sled", "cedar-policy"]),
+    ("tocsin-engine", &["axum", "hyper", "clap"]),
+    ("tocsin-service", &["axum", "hyper", "clap", "indicatif"]),
+    ("tocsin-serve", &["clap", "indicatif"]),
 ];
 /// What one crate alone names, so that one place changes when it does.
 const NAMED_BY_ONE: &[(&str, &str)] = &[("sled", "tocsin-store"), ("libp2p", "tocsin-net")];

@@ -9,12 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use tocsin::api::types::{MarkingWords, PublishRequest};
 use tocsin::daemon::Running;
-use tocsin::home::Home;
-use tocsin::node::Node;
+use tocsin_api::types::{MarkingWords, PublishRequest};
+use tocsin_home::Home;
 use tocsin_protocol::Event;
 use tocsin_record::observable;
+use tocsin_service::Node;
 use tokio::runtime::Runtime;
 
 use crate::Bench;
@@ -160,14 +160,14 @@ fn flood(bench: &Bench, table: &mut Table, pair: &Pair) -> Result<()> {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     if n >= count as u64 {
-                        return Ok::<(), tocsin::node::NodeError>(());
+                        return Ok::<(), tocsin_service::NodeError>(());
                     }
                     node.publish(request(n)).await?;
                 }
             })
         })
         .collect();
-    let done: Result<(), tocsin::node::NodeError> = pair.author.runtime.block_on(async {
+    let done: Result<(), tocsin_service::NodeError> = pair.author.runtime.block_on(async {
         for task in tasks {
             // A task that panicked has said so.
             if let Ok(result) = task.await {

@@ -6,9 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use tocsin::api::client::Client;
-use tocsin::api::types::{Lookup, LookupRequest, Status};
-use tocsin::home::Home;
+use tocsin_api::client::Client;
+use tocsin_api::types::{Lookup, LookupRequest, Status};
+use tocsin_home::Home;
 
 use crate::measure::{percentile, processor_ms};
 

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 use serde::Serialize;
+use tocsin_api::types::PolicyAnswer;
 use tocsin_cli::commands::{Context, done};
-
-use crate::api::types::PolicyAnswer;
-use crate::home::{Home, files};
-use crate::{policy, term};
+use tocsin_home::{Home, files};
+use tocsin_service::policy;
+use tocsin_text as term;
 
 /// Check the node's policy, or load it anew.
 ///

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use tocsin_api::types::Advice;
 use tocsin_exchange::{well_known, why_unmatched};
 use tocsin_record::body::report::{Indicator, Report};
-
-use crate::api::types::Advice;
-use crate::term;
+use tocsin_text as term;
 
 /// Most values named of one reason.
 const EXAMPLES: usize = 5;

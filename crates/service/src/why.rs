@@ -1,5 +1,6 @@
 //! `why`: the judgement of a record as the core gave it, who may have its body, and who acknowledged its header.
 
+use tocsin_api::types::{Acknowledged, Asked, PeerWhy, Record, Time, Why};
 use tocsin_protocol::judge::body_view;
 use tocsin_protocol::{Directory, Why as CoreWhy};
 use tocsin_store::BodyState;
@@ -7,7 +8,6 @@ use tocsin_store::BodyState;
 use super::show::body_name;
 use super::sight::Sight;
 use super::{Node, NodeError};
-use crate::api::types::{Acknowledged, Asked, PeerWhy, Record, Time, Why};
 
 impl Node {
     /// Why a record is as it is, and who may have it: as the core decided it.

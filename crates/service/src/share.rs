@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tocsin_api::types::{MarkingWords, Published, ShareRequest, Skipped};
 use tocsin_exchange::marking::personal_default;
 use tocsin_record::body::Body;
 use tocsin_record::body::report::{Origin, Source, Subject};
@@ -12,7 +13,6 @@ use uuid::Uuid;
 
 use super::desk::Piece;
 use super::{Node, NodeError, marking};
-use crate::api::types::{MarkingWords, Published, ShareRequest, Skipped};
 
 /// Namespace of the subjects under which other orgs' reports are passed on.
 const DERIVED: Uuid = Uuid::from_u128(0x7c1f_53b2_8e0d_4c55_9c6a_2b1d_7a40_e3f1);
@@ -128,81 +128,4 @@ impl Node {
 /// The stable subject under which this org passes on a report of another.
 fn derived_subject(own: OrgId, org: OrgId, subject: Subject) -> Subject {
     Subject(*Uuid::new_v5(&DERIVED, &[own.0.as_slice(), &org.0, &subject.0].concat()).as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::api::types::{PublishRequest, RetractRequest};
-    use crate::daemon::Running;
-    use crate::daemon::tests::founded;
-
-    fn warning(circle: &str) -> PublishRequest {
-        PublishRequest {
-            values: vec!["192.0.2.7".to_owned()],
-            circle: circle.to_owned(),
-            marking: MarkingWords { tlp: Some("green".to_owned()), ..MarkingWords::default() },
-            ..PublishRequest::default()
-        }
-    }
-
-    // One thread for everything that is not told to block: had a request waited there, nothing else would go on.
-    #[tokio::test]
-    async fn a_request_that_waits_holds_up_nobody() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = founded(&folder.path().join("aa"));
-        let running = Running::start(&home, home.config().unwrap()).await.unwrap();
-        let node = Arc::clone(&running.node);
-        let own = node.publish(warning("own")).await.unwrap();
-        let request = ShareRequest {
-            ids: vec![own.records[0].record.clone()],
-            to: "mesh".to_owned(),
-            dry_run: true,
-            ..ShareRequest::default()
-        };
-        // A share is told by the policy who would get it: here it waits for that.
-        let (holds, held) = mpsc::channel();
-        let (release, released) = mpsc::channel::<()>();
-        let holder = std::thread::spawn({
-            let node = Arc::clone(&node);
-            move || {
-                let _policy = crate::node::write(&node.policy);
-                holds.send(()).unwrap();
-                let _ = released.recv_timeout(Duration::from_secs(3));
-            }
-        });
-        held.recv().unwrap();
-        let mut shared = Box::pin(node.share(request));
-        let early = tokio::time::timeout(Duration::from_millis(50), &mut shared).await;
-        assert!(early.is_err(), "the only thread waited for it");
-        release.send(()).unwrap();
-        assert_eq!(shared.await.unwrap().records.len(), 1);
-        holder.join().unwrap();
-        running.stop().await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn what_stands_there_is_no_refusal() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = founded(&folder.path().join("aa"));
-        let running = Running::start(&home, home.config().unwrap()).await.unwrap();
-        let node = &running.node;
-        let own = node.publish(warning("own")).await.unwrap();
-        let id = own.records[0].record.clone();
-        let to =
-            |to: &str| ShareRequest { ids: vec![id.clone()], to: to.to_owned(), ..ShareRequest::default() };
-        assert_eq!(node.share(to("mesh")).await.unwrap().records.len(), 1);
-        for (circle, said) in [("mesh", "as it is"), ("own", "already")] {
-            let again = node.share(to(circle)).await.unwrap();
-            assert!(again.records.is_empty() && again.skipped[0].why.contains(said), "{again:?}");
-        }
-        let retract = RetractRequest { ids: vec![id.clone()], reason: "wrong".to_owned() };
-        assert_eq!(node.retract(retract).await.unwrap().records.len(), 2);
-        let refused = node.share(to("mesh")).await.unwrap_err().to_string();
-        assert!(refused.starts_with(&format!("{id} was not shared: ")), "{refused}");
-        running.stop().await.unwrap();
-    }
 }

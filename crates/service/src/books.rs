@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tocsin_api::types::{TakenBack, Time};
 use tocsin_policy::BodyView;
 use tocsin_protocol::Directory;
 use tocsin_protocol::judge::body_ref_view;
@@ -12,7 +13,6 @@ use tocsin_record::{CircleId, OrgId};
 use tocsin_store::{BodyState, RecordRef, Stored, Verdict, Version};
 
 use super::{Node, NodeError};
-use crate::api::types::{TakenBack, Time};
 
 /// Longest chain of versions that is followed.
 const VERSIONS_MAX: usize = 10_000;
@@ -58,7 +58,7 @@ fn report_in(stored: &Stored) -> Option<ReportRef<'_>> {
 
 impl Node {
     /// A record's body, read.
-    pub(crate) fn body(&self, stored: &Stored) -> Option<Body> {
+    pub fn body(&self, stored: &Stored) -> Option<Body> {
         Body::read(&stored.entry.header, stored.entry.body()?).ok()
     }
 

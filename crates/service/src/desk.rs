@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tocsin_api::types::{NewRecord, PublishRequest, Published, RetractRequest};
+use tocsin_clock as clock;
 use tocsin_exchange::changes;
 use tocsin_exchange::marking::personal_default;
 use tocsin_policy::Question;
@@ -21,8 +23,6 @@ use uuid::Uuid;
 use super::advice::Told;
 use super::books::Whole;
 use super::{Node, NodeError, lookup, marking};
-use crate::api::types::{NewRecord, PublishRequest, Published, RetractRequest};
-use crate::clock;
 
 /// Most bodies that go to the core in one request.
 const TOGETHER: usize = 64;
@@ -258,7 +258,7 @@ impl Node {
                     let names: Vec<&str> = REASONS.iter().skip(1).map(|row| row.1).collect();
                     NodeError::Request(format!(
                         "`{}` is no reason: use one of {}",
-                        crate::term::cut(&request.reason, 80),
+                        tocsin_text::cut(&request.reason, 80),
                         names.join(", ")
                     ))
                 },
@@ -418,7 +418,7 @@ fn indicators(request: &PublishRequest) -> Result<Vec<Indicator>, NodeError> {
             let names: Vec<&str> = INDICATOR_KINDS.iter().map(|row| row.1).collect();
             NodeError::Request(format!(
                 "`{}` is no kind: use one of {}",
-                crate::term::cut(name, 80),
+                tocsin_text::cut(name, 80),
                 names.join(", ")
             ))
         })?,

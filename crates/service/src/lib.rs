@@ -1,12 +1,13 @@
 //! The running node as its people's requests see it: what may be read on any thread, and the way to the core.
 
 mod advice;
+mod batch;
 mod books;
 mod desk;
-mod import;
 mod keep;
 mod lookup;
 mod marking;
+pub mod policy;
 mod refill;
 mod share;
 mod show;
@@ -16,21 +17,21 @@ mod why;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use tocsin_api::types::PolicyAnswer;
+use tocsin_clock as clock;
+use tocsin_engine::core::{AskError, Core, Item};
+use tocsin_engine::peers::Peers;
+use tocsin_home::config::Config;
+use tocsin_home::{Home, Identity};
 use tocsin_matcher::Matcher;
+use tocsin_net::Net;
 use tocsin_policy::Policy;
-use tocsin_protocol::Directory;
+use tocsin_protocol::{Directory, Input};
 use tocsin_record::{CircleId, MeshId, NodeKey, OrgId, RecordId};
 use tocsin_store::{DiskKv, KeyFile, RecordRef, StoreError};
 use tokio::sync::{Notify, Semaphore, watch};
 
-use crate::api::types::PolicyAnswer;
-use crate::clock;
-use crate::core::{AskError, Core};
-use crate::home::config::Config;
-use crate::home::{Home, Identity};
-use crate::net::Net;
-use crate::peers::Peers;
-use crate::policy::{self, PolicyError, PolicyLoad};
+use policy::{PolicyError, PolicyLoad};
 
 pub use keep::{Health, index_held, keep};
 pub use refill::Aside;
@@ -107,15 +108,17 @@ pub enum NodeError {
     Policy(#[from] PolicyError),
     /// The home.
     #[error(transparent)]
-    Home(#[from] crate::home::HomeError),
+    Home(#[from] tocsin_home::HomeError),
 }
 
-pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+/// A lock for reading.
+pub fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     // Nothing half done is left behind a panic in this program's short critical sections.
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+/// A lock for writing.
+pub fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -123,7 +126,7 @@ pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 ///
 /// # Errors
 /// What the work says, or [`AskError::Stopped`] where it did not end.
-pub(crate) async fn blocking<T: Send + 'static>(
+pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
 ) -> Result<T, NodeError> {
     let span = tracing::Span::current();
@@ -177,7 +180,7 @@ impl Node {
                 .ok_or_else(|| {
                     NodeError::Request(format!(
                         "there is no circle `{}` that this org is in: use own or mesh",
-                        crate::term::cut(other, 80)
+                        tocsin_text::cut(other, 80)
                     ))
                 }),
         }
@@ -215,7 +218,7 @@ impl Node {
         let missing = || {
             NodeError::NotFound(format!(
                 "there is no record or report `{}` here: `tocsin query` lists them",
-                crate::term::cut(word, 80)
+                tocsin_text::cut(word, 80)
             ))
         };
         if let Ok(id) = word.parse::<RecordId>() {
@@ -228,7 +231,7 @@ impl Node {
         if !digits {
             return Err(NodeError::Request(format!(
                 "`{}` is no record: give its id, 8 or more of its first digits, or a subject (a UUID)",
-                crate::term::cut(word, 80)
+                tocsin_text::cut(word, 80)
             )));
         }
         self.find_beginning(&word.to_ascii_lowercase())?.ok_or_else(missing)
@@ -250,11 +253,16 @@ impl Node {
             }
         };
         let answer = policy::answer(&policy, &file, true);
-        if !crate::daemon::put_policy(&self.core, Arc::clone(&policy)).await {
+        if !put_policy(&self.core, Arc::clone(&policy)).await {
             return Err(AskError::Stopped.into());
         }
         *write(&self.policy) = policy;
         *write(&self.policy_load) = PolicyLoad::now();
         Ok(answer)
     }
+}
+
+/// Puts a policy in force.
+async fn put_policy(core: &Core, policy: Arc<Policy>) -> bool {
+    core.send(Item::Input(Input::Policy { policy })).await
 }

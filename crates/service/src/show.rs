@@ -1,5 +1,7 @@
 //! `query` and `show`: records as people read them.
 
+use tocsin_api::types::{Asked, QueryRequest, Record, Records, Shown, ShownIndicator, Time};
+use tocsin_clock as clock;
 use tocsin_policy::{BodyView, RecordFacts};
 use tocsin_protocol::Directory;
 use tocsin_protocol::judge::{LogFacts, body_view, new_body_view};
@@ -12,8 +14,6 @@ use tocsin_store::{BodyState, RecordRef, Stored, Verdict};
 
 use super::sight::Sight;
 use super::{Node, NodeError, lookup, marking};
-use crate::api::types::{Asked, QueryRequest, Record, Records, Shown, ShownIndicator, Time};
-use crate::clock;
 
 /// Most records in one answer.
 const RECORDS_MAX: usize = 10_000;
@@ -68,7 +68,7 @@ pub(super) fn with_facts<T>(
 
 impl Node {
     /// A record as lists have it.
-    pub(crate) fn list_entry(&self, directory: &Directory, stored: &Stored, body: Option<&Body>) -> Record {
+    pub fn list_entry(&self, directory: &Directory, stored: &Stored, body: Option<&Body>) -> Record {
         let header = &stored.entry.header;
         let outcome = stored.stamped.outcome;
         let mut record = Record {
@@ -126,7 +126,7 @@ impl Node {
             Some(name) => Some(directory.charter().org_named(name).map(|org| org.root).ok_or_else(|| {
                 NodeError::Request(format!(
                     "there is no org `{}` in the mesh: `tocsin mesh show` lists them",
-                    crate::term::cut(name, 80)
+                    tocsin_text::cut(name, 80)
                 ))
             })?),
         };
@@ -136,7 +136,7 @@ impl Node {
             .as_deref()
             .map(|name| {
                 verdict_named(name).ok_or_else(|| {
-                    NodeError::Request(format!("`{}` is no verdict", crate::term::cut(name, 80)))
+                    NodeError::Request(format!("`{}` is no verdict", tocsin_text::cut(name, 80)))
                 })
             })
             .transpose()?;
@@ -148,7 +148,7 @@ impl Node {
                     let known: Vec<&str> = body::KINDS.iter().map(|kind| kind.name).collect();
                     NodeError::Request(format!(
                         "`{}` is no kind of record: use one of {}, or any",
-                        crate::term::cut(name, 80),
+                        tocsin_text::cut(name, 80),
                         known.join(", ")
                     ))
                 })

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tocsin_clock as clock;
+use tocsin_engine::core::Mesh;
+use tocsin_home::identity::Papers;
 use tocsin_matcher::Matcher;
 use tocsin_protocol::{Directory, Event, Status};
 use tocsin_record::body::Body;
@@ -16,9 +19,6 @@ use tracing::{error, warn};
 
 use super::refill::Refill;
 use super::{Node, write};
-use crate::clock;
-use crate::core::Mesh;
-use crate::identity::Papers;
 
 /// How often completeness is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

@@ -19,22 +19,21 @@ use axum::serve::Listener;
 use axum::{Json, Router};
 use futures::stream;
 use serde::Serialize;
+use tocsin_api::types::{
+    Asked, Event, Fault, ImportBatch, Lookup, LookupRequest, Peer, PublishRequest, Published, QueryRequest,
+    RetractRequest, ShareRequest,
+};
+use tocsin_home::identity::Papers;
 use tocsin_policy::{Decisions, Policy};
 use tocsin_protocol::judge::body_view;
 use tocsin_protocol::{Event as CoreEvent, Input};
 use tocsin_record::codec;
+use tocsin_service::{Node, NodeError};
 use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::task::JoinHandle;
 use tracing::{Instrument as _, debug_span, warn};
-
-use crate::api::types::{
-    Asked, Event, Fault, ImportBatch, Lookup, LookupRequest, Peer, PublishRequest, Published, QueryRequest,
-    RetractRequest, ShareRequest,
-};
-use crate::identity::Papers;
-use crate::node::{Node, NodeError};
 
 /// Longest JSON request, in bytes.
 const REQUEST_MAX: usize = 16 << 20;
@@ -159,7 +158,7 @@ impl IntoResponse for Refusal {
             NodeError::Request(_) | NodeError::Policy(_) => StatusCode::BAD_REQUEST,
             NodeError::NotFound(_) => StatusCode::NOT_FOUND,
             NodeError::Denied { .. } => StatusCode::FORBIDDEN,
-            NodeError::Ask(crate::core::AskError::Refused(_)) => StatusCode::CONFLICT,
+            NodeError::Ask(tocsin_engine::core::AskError::Refused(_)) => StatusCode::CONFLICT,
             NodeError::Ask(_) => StatusCode::SERVICE_UNAVAILABLE,
             NodeError::Store(_) | NodeError::Home(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -171,13 +170,13 @@ impl IntoResponse for Refusal {
 async fn blocking<T: Serialize + Send + 'static>(
     work: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
 ) -> Answer<T> {
-    Ok(Json(crate::node::blocking(work).await?))
+    Ok(Json(tocsin_service::blocking(work).await?))
 }
 
 async fn status(
     State(node): State<App>,
     Query(asked): Query<StatusQuery>,
-) -> Answer<crate::api::types::Status> {
+) -> Answer<tocsin_api::types::Status> {
     Ok(Json(node.status(asked.partners).await?))
 }
 
@@ -188,7 +187,7 @@ async fn lookup(State(node): State<App>, Json(request): Json<LookupRequest>) -> 
 async fn query(
     State(node): State<App>,
     Json(request): Json<QueryRequest>,
-) -> Answer<crate::api::types::Records> {
+) -> Answer<tocsin_api::types::Records> {
     blocking(move || node.query(&request)).await
 }
 
@@ -196,11 +195,11 @@ async fn show(
     State(node): State<App>,
     UrlPath(id): UrlPath<String>,
     Query(asked): Query<Asked>,
-) -> Answer<crate::api::types::Shown> {
+) -> Answer<tocsin_api::types::Shown> {
     let acknowledged_by = node.acknowledged_by(&id).await?;
     blocking(move || {
         let shown = node.show(&id, &asked)?;
-        Ok(crate::api::types::Shown { acknowledged_by, ..shown })
+        Ok(tocsin_api::types::Shown { acknowledged_by, ..shown })
     })
     .await
 }
@@ -209,7 +208,7 @@ async fn why(
     State(node): State<App>,
     UrlPath(id): UrlPath<String>,
     Query(asked): Query<Asked>,
-) -> Answer<crate::api::types::Why> {
+) -> Answer<tocsin_api::types::Why> {
     Ok(Json(node.why(&id, &asked).await?))
 }
 
@@ -225,7 +224,7 @@ async fn retract(State(node): State<App>, Json(request): Json<RetractRequest>) -
     Ok(Json(node.retract(request).await?))
 }
 
-async fn import(State(node): State<App>, body: Bytes) -> Answer<crate::api::types::Imported> {
+async fn import(State(node): State<App>, body: Bytes) -> Answer<tocsin_api::types::Imported> {
     let batch = codec::decode::<ImportBatch, BATCH_LIMIT>(&body)
         .map_err(|error| NodeError::Request(format!("the batch {error}")))?;
     Ok(Json(node.import(batch).await?))
@@ -241,7 +240,7 @@ async fn documents(State(node): State<App>, body: Bytes) -> Answer<serde_json::V
     Ok(Json(serde_json::json!({ "new": done.documents })))
 }
 
-async fn reload(State(node): State<App>) -> Answer<crate::api::types::PolicyAnswer> {
+async fn reload(State(node): State<App>) -> Answer<tocsin_api::types::PolicyAnswer> {
     Ok(Json(node.reload_policy().await?))
 }
 
@@ -297,7 +296,7 @@ impl Watching {
                 let stored = node.reader.record(place).ok()??;
                 let body = node.body(&stored);
                 if let Some(body) = &body {
-                    let policy = crate::node::read(&node.policy).clone();
+                    let policy = tocsin_service::read(&node.policy).clone();
                     if self.decisions.as_ref().is_none_or(|(of, _)| !Arc::ptr_eq(of, &policy)) {
                         self.decisions = Some((policy, node.decisions(&directory)));
                     }

@@ -1,11 +1,11 @@
 //! Markings from words, as flags and requests have them.
 
+use tocsin_api::types::MarkingWords;
 use tocsin_record::marking::{
     Code, Countries, CountryCode, Marking, MarkingError, Pap, Personal, Reference, Tlp,
 };
 
 use super::NodeError;
-use crate::api::types::MarkingWords;
 
 fn refused(error: &MarkingError) -> NodeError {
     NodeError::Request(error.to_string())
@@ -25,7 +25,7 @@ pub(super) fn from_words(words: &MarkingWords, personal: Personal) -> Result<Opt
         let letters: Option<[u8; 2]> = text.trim().to_ascii_uppercase().into_bytes().try_into().ok();
         letters
             .and_then(CountryCode::new)
-            .ok_or_else(|| refused(&MarkingError::Country(crate::term::cut(text, 20))))
+            .ok_or_else(|| refused(&MarkingError::Country(tocsin_text::cut(text, 20))))
     };
     let countries = |list: &[String]| list.iter().map(country).collect::<Result<Vec<_>, _>>();
     let mut marking = Marking::new(tlp.parse::<Tlp>().map_err(|error| refused(&error))?);
@@ -52,7 +52,7 @@ pub(super) fn from_words(words: &MarkingWords, personal: Personal) -> Result<Opt
     marking.police = words.police.as_deref().map(str::parse).transpose().map_err(|error| refused(&error))?;
     for text in &words.references {
         let (system, id) = text.split_once(':').ok_or_else(|| {
-            NodeError::Request(format!("`{}` is no reference: write SYSTEM:ID", crate::term::cut(text, 80)))
+            NodeError::Request(format!("`{}` is no reference: write SYSTEM:ID", tocsin_text::cut(text, 80)))
         })?;
         marking.references.push(Reference::new(system, id).map_err(|error| refused(&error))?);
     }
@@ -81,7 +81,7 @@ pub(super) fn raised(
 
 /// A marking as JSON, field by field.
 pub(super) fn to_json(marking: &Marking) -> serde_json::Value {
-    use crate::api::types::Time;
+    use tocsin_api::types::Time;
     let letters = |list: &[CountryCode]| -> Vec<String> {
         list.iter().map(|code| String::from_utf8_lossy(&code.letters()).into_owned()).collect()
     };

@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tocsin_api::types::{PolicyAnswer, PolicyRule};
+use tocsin_clock as clock;
+use tocsin_home::files::{self, FileError};
 use tocsin_policy::{LoadError, Policy, Preset, RuleEffect};
-
-use crate::api::types::{PolicyAnswer, PolicyRule};
-use crate::clock;
-use crate::home::files::{self, FileError};
 
 /// Longest policy file, in bytes.
 pub const FILE_MAX: u64 = tocsin_policy::MAX_TEXT_BYTES as u64;

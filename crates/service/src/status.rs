@@ -1,5 +1,12 @@
 //! `status`: how the node is.
 
+use tocsin_api::types::{
+    Log, Partner, Peer, PolicyStatus, Queues, ReceiptOf, Silent, Status, StoreStatus, Time, Withheld,
+};
+use tocsin_clock as clock;
+use tocsin_engine::core::Mesh;
+use tocsin_engine::peers;
+use tocsin_net::{Direction, Lane};
 use tocsin_protocol::{Directory, LogStatus};
 use tocsin_record::NodeKey;
 use tocsin_record::id::fingerprint;
@@ -7,12 +14,6 @@ use tocsin_store::{RecordRef, Standing};
 
 use super::keep::Health;
 use super::{Node, NodeError, read};
-use crate::api::types::{
-    Log, Partner, Peer, PolicyStatus, Queues, ReceiptOf, Silent, Status, StoreStatus, Time, Withheld,
-};
-use crate::core::Mesh;
-use crate::net::{Direction, Lane};
-use crate::{clock, peers};
 
 impl Node {
     /// How the node is.

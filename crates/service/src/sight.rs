@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tocsin_api::types::Hidden;
+use tocsin_clock as clock;
 use tocsin_policy::{BodyView, Decisions, Person, Policy};
 use tocsin_protocol::Directory;
 use tocsin_record::RecordId;
@@ -10,8 +12,6 @@ use tocsin_store::Stored;
 use tracing::info;
 
 use super::{Node, NodeError, read};
-use crate::api::types::Hidden;
-use crate::clock;
 
 /// Where purposes are logged: whatever else is left out of the log, these are not.
 pub const PURPOSES: &str = "tocsin::purposes";
@@ -96,7 +96,7 @@ impl<'a> Sight<'a> {
 
 impl Node {
     /// The policy's decisions for a reader's thread.
-    pub(crate) fn decisions(&self, directory: &Directory) -> Decisions {
+    pub fn decisions(&self, directory: &Directory) -> Decisions {
         Decisions::new(read(&self.policy).clone(), self.home_facts(directory))
     }
 
@@ -112,7 +112,7 @@ impl Node {
     }
 
     /// The rule that keeps a record from this node's people, if one does.
-    pub(crate) fn may_see_body(
+    pub fn may_see_body(
         &self,
         decisions: &mut Decisions,
         directory: &Directory,
@@ -152,7 +152,7 @@ impl Node {
         Err(NodeError::Request(format!(
             "`{}` is no purpose that this node knows: use one of {}, or add yours to `purposes` of [person] in \
              config.toml",
-            crate::term::cut(purpose, 80),
+            tocsin_text::cut(purpose, 80),
             known.join(", ")
         )))
     }

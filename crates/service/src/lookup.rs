@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 
+use tocsin_api::types::{Contact, Hit, Lookup, LookupRequest, Origin, Time, VALUES_MAX, Withheld};
 use tocsin_matcher::How;
 use tocsin_protocol::Directory;
 use tocsin_record::body::report::{INDICATOR_KINDS, Indicator, Report, Subject};
@@ -14,7 +15,6 @@ use super::books::Saying;
 use super::keep::Health;
 use super::sight::Sight;
 use super::{Node, NodeError, marking, read};
-use crate::api::types::{Contact, Hit, Lookup, LookupRequest, Origin, Time, VALUES_MAX, Withheld};
 
 /// What is said of an answer on a network: the matcher finds what contains a value, not what a value contains.
 const NOT_INSIDE: &str = "addresses and networks inside it are not searched: look them up one by one";
@@ -76,7 +76,7 @@ impl Word {
 pub(super) fn type_named(name: &str) -> Result<&'static Type, NodeError> {
     Type::by_name(name).ok_or_else(|| {
         let names: Vec<&str> = TYPES.iter().map(|row| row.name).collect();
-        let name = crate::term::cut(name, 40);
+        let name = tocsin_text::cut(name, 40);
         NodeError::Request(format!("`{name}` is no type of value: use one of {}", names.join(", ")))
     })
 }
@@ -318,7 +318,7 @@ impl Node {
             received: Time(outcome.received),
             since: Time(since.into_iter().find(|time| *time > 0).unwrap_or(0)),
             until: Time(indicator.valid_until),
-            expired: indicator.valid_until != 0 && indicator.valid_until < crate::clock::now_ms(),
+            expired: indicator.valid_until != 0 && indicator.valid_until < tocsin_clock::now_ms(),
             title: report.title,
             subject: report.subject.to_string(),
             circle: self.circle_name(stored.entry.header.circle),

@@ -5,12 +5,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tocsin_clock as clock;
+use tocsin_home::files;
 use tracing::{error, info, warn};
 
 use super::keep::Health;
 use super::{Node, read, write};
-use crate::clock;
-use crate::home::files;
 
 /// Nothing may be missing for so long before the refill counts as complete, in ms: partners are still coming in.
 const QUIET_MS: u64 = 5_000;

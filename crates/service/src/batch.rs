@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tocsin_api::types::{BATCH_REPORTS_MAX, Floor, ImportBatch, Imported, Skipped};
 use tocsin_exchange::marking::personal_default;
 use tocsin_record::body::report::{Extent, Report};
 use tocsin_record::marking::{Marking, Pap, Tlp};
@@ -10,7 +11,6 @@ use tocsin_record::marking::{Marking, Pap, Tlp};
 use super::advice::Told;
 use super::desk::{NotFor, Piece, salt, same_content, successor};
 use super::{Node, NodeError};
-use crate::api::types::{BATCH_REPORTS_MAX, Floor, ImportBatch, Imported, Skipped};
 
 impl Node {
     /// Takes a batch of reports from files into the own circle, and shares them where it was asked for.
