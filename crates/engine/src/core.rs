@@ -27,9 +27,7 @@ use crate::peers::Peers;
 const INPUTS: usize = 256;
 /// Most bytes of frames in one commit.
 const BULK_BYTES: usize = 1 << 20;
-/// How often time passes for the mesh.
-const TICK: Duration = Duration::from_millis(TICK_MS);
-/// The same in ms.
+/// Time passes for the mesh at most so often, in ms: what gathers until a flush is sent some 25 ms late at the most.
 const TICK_MS: u64 = 25;
 /// Most requests under way; more are told that the node is busy.
 const TICKETS_MAX: usize = 65_536;
@@ -193,11 +191,17 @@ pub fn run(
     runtime: &tokio::runtime::Handle,
 ) -> Result<(), StoreError> {
     let mut turn = Turn::default();
-    let mut next_tick = clock::monotonic_ms();
+    // When time may pass again.
+    let mut tick_from = clock::monotonic_ms();
     let mut idle_work = true;
     let mut out = Output::default();
     loop {
-        let wait = if idle_work || mesh.is_busy() { Duration::ZERO } else { TICK };
+        let wait = if idle_work || mesh.is_busy() {
+            Duration::ZERO
+        } else {
+            let next_tick = mesh.next_tick().max(tick_from);
+            Duration::from_millis(next_tick.saturating_sub(clock::monotonic_ms()))
+        };
         let first = if turn.inputs.is_empty() { next(&mut inboxes, wait, runtime) } else { None };
         let took = turn.take(first, &mut inboxes);
         for (input, credit) in turn.inputs.drain(..) {
@@ -206,8 +210,8 @@ pub fn run(
             drop(credit);
         }
         let mono = clock::monotonic_ms();
-        if mono >= next_tick || mesh.is_busy() {
-            next_tick = mono + TICK_MS;
+        if mesh.is_busy() || mono >= mesh.next_tick().max(tick_from) {
+            tick_from = mono + TICK_MS;
             mesh.handle(now(), Input::Tick, &mut out)?;
         }
         let mut effects = mesh.commit(now(), &mut out)?;

@@ -66,6 +66,11 @@ impl CatchUp {
         *known = height.max(*known);
     }
 
+    /// Whether a peer waits for pages that it gave credit for.
+    pub fn is_serving(&self) -> bool {
+        self.serving.values().any(|serving| serving.credit > 0)
+    }
+
     /// Logs of which some peer holds more.
     pub fn logs(&self) -> impl Iterator<Item = LogNo> {
         self.ahead.keys().copied()

@@ -87,6 +87,14 @@ struct Said {
     releases: u64,
 }
 
+impl Heads {
+    /// Whether the next flush has a statement to send: one that is passed on, or a receipt whose log has a way back.
+    pub fn is_due(&self, mono: u64, has_parent: impl Fn(LogNo) -> bool) -> bool {
+        let rested = |log: &LogNo| self.sent.get(log).is_none_or(|sent| sent + RECEIPT_MS <= mono);
+        !self.passing.is_empty() || self.due.keys().any(|log| rested(log) && has_parent(*log))
+    }
+}
+
 impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Circles in which this node speaks of itself.
     fn own_circles(&self) -> Vec<CircleId> {

@@ -262,6 +262,24 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.rejudge_some(out)
     }
 
+    /// When the next tick has something to do, by [`Now::mono`]: an idle node sleeps until then, unless an input comes.
+    #[must_use]
+    pub fn next_tick(&self) -> u64 {
+        let waits = |link: &Link| !link.haves.is_empty() || (link.holes_due && link.peer().is_some());
+        let flush = self.links.values().any(waits)
+            || !self.trees.waiting.is_empty()
+            || self.catchup.is_serving()
+            || self.heads.is_due(self.now.mono, |log| self.trees.parent(log).is_some());
+        let second = self.next_second.min(self.next_minute);
+        if self.is_busy() {
+            self.now.mono
+        } else if flush {
+            self.next_flush.min(second)
+        } else {
+            second
+        }
+    }
+
     /// Whether there is work left that an idle moment could do: call [`Self::handle`] with a tick soon.
     #[must_use]
     pub fn is_busy(&self) -> bool {
