@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tocsin_cli::commands::{self as verbs, Context};
+use tocsin_cli::term;
 use tocsin_home::Home;
 use tocsin_testnet::commands as testnets;
-use tocsin_text as term;
+use tocsin_text as text;
 
 use crate::commands;
 
@@ -108,9 +109,9 @@ pub fn run() -> ExitCode {
     done.unwrap_or_else(|error| {
         let error = chain(&error);
         if context.json {
-            eprintln!("{}", term::escape_json(&serde_json::json!({ "error": error }).to_string()));
+            eprintln!("{}", text::escape_json(&serde_json::json!({ "error": error }).to_string()));
         } else {
-            eprintln!("{} {}", term::paint_err(term::Style::Bad, "error:"), term::escape_lines(&error));
+            eprintln!("{} {}", term::paint_err(term::Style::Bad, "error:"), text::escape_lines(&error));
         }
         ExitCode::from(2)
     })
@@ -124,7 +125,7 @@ fn parse() -> Cli {
         if wants_json && error.use_stderr() {
             let text = error.render().to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-            eprintln!("{}", term::escape_json(&serde_json::json!({ "error": text }).to_string()));
+            eprintln!("{}", text::escape_json(&serde_json::json!({ "error": text }).to_string()));
             std::process::exit(2);
         }
         error.exit()

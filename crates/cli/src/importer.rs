@@ -19,7 +19,7 @@ use tocsin_record::body::report::Report;
 use tocsin_record::codec;
 use tocsin_record::id::OrgId;
 use tocsin_record::marking::{Pap, Tlp};
-use tocsin_text as term;
+use tocsin_text as text;
 
 /// A batch is sent when it has so many reports, or so many bytes.
 const BATCH_REPORTS: usize = 256;
@@ -202,7 +202,7 @@ impl Importer {
         };
         if let Some(source) = source {
             if !is_name(source) {
-                return Err(ImportFault::Source(term::cut(source, 80)));
+                return Err(ImportFault::Source(text::cut(source, 80)));
             }
             importer.profile(source)?;
         }
@@ -249,7 +249,7 @@ impl Importer {
         let bytes = match files::read(path, FILE_MAX as u64) {
             Ok(bytes) => bytes,
             Err(error) => {
-                file.error = Some(term::cut(&error.to_string(), WHY_MAX));
+                file.error = Some(text::cut(&error.to_string(), WHY_MAX));
                 return Ok(file);
             }
         };
@@ -267,7 +267,7 @@ impl Importer {
         let found = match import(&input) {
             Ok(found) => found,
             Err(error) => {
-                file.error = Some(term::cut(&error.to_string(), WHY_MAX));
+                file.error = Some(text::cut(&error.to_string(), WHY_MAX));
                 return Ok(file);
             }
         };

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tocsin_api::client::ClientError;
 use tocsin_cli::importer::ImportFault;
-use tocsin_text as term;
+use tocsin_text as text;
 
 use crate::{Presets, Testnet, TestnetError, Topology, TopologyError};
 
@@ -223,7 +223,7 @@ fn tell_of_leftovers() {
         if std::path::Path::new("/proc").join(pid.to_string()).exists() {
             continue;
         }
-        let path = term::shell(&folder.display().to_string());
+        let path = text::shell(&folder.display().to_string());
         eprintln!("a demo that was killed left {path}: `tocsin testnet down --dir {path}`, then remove it");
     }
 }

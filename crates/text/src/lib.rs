@@ -1,7 +1,9 @@
-//! What is shown on a terminal: escaped, coloured only where someone looks, laid out in columns.
+//! Text for people: what came from outside made safe to show, cut to a width, quoted for a shell; numbers with what they
+//! count. What it is shown on is not known here.
 
 use std::borrow::Cow;
-use std::io::IsTerminal as _;
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Makes text that came from outside safe to show: control characters, and the marks that turn the direction of
 /// writing, are shown as escapes, so that no name can move the cursor or hide what stands before it.
@@ -61,108 +63,28 @@ fn is_unsafe(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Text cut to `most` characters, with a mark where something is missing; escaped.
+/// The columns that a text takes on a terminal, where wide characters take two and marks that stand on others none
+/// (UAX #11).
+#[must_use]
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// Text cut to `most` columns, with a mark where something is missing; escaped.
 #[must_use]
 pub fn cut(text: &str, most: usize) -> String {
     let text = escape(text);
-    if text.chars().count() <= most {
+    if width(&text) <= most {
         return text.into_owned();
     }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
-}
-
-/// How something is emphasised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// Good news.
-    Good,
-    /// Look here.
-    Warn,
-    /// Bad news.
-    Bad,
-    /// A heading.
-    Bold,
-    /// Of less weight.
-    Dim,
-}
-
-/// Whether to colour what goes to standard output: only a terminal, and `NO_COLOR` is kept (no-color.org).
-#[must_use]
-pub fn colour() -> bool {
-    std::io::stdout().is_terminal() && wants_colour()
-}
-
-/// Whether progress can be shown: standard error is a terminal.
-#[must_use]
-pub fn shows_progress() -> bool {
-    std::io::stderr().is_terminal()
-}
-
-/// Emphasises on standard output, where colours are shown.
-#[must_use]
-pub fn paint(style: Style, text: &str) -> String {
-    paint_if(colour(), style, text)
-}
-
-/// Emphasises on standard error, where colours are shown.
-#[must_use]
-pub fn paint_err(style: Style, text: &str) -> String {
-    paint_if(shows_progress() && wants_colour(), style, text)
-}
-
-fn wants_colour() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-fn paint_if(colour: bool, style: Style, text: &str) -> String {
-    if !colour {
-        return text.to_owned();
-    }
-    let code = match style {
-        Style::Good => 32,
-        Style::Warn => 33,
-        Style::Bad => 31,
-        Style::Bold => 1,
-        Style::Dim => 2,
+    let mut room = most.saturating_sub(1);
+    let fits = |c: &char| {
+        let wide = c.width().unwrap_or(0);
+        let fits = wide <= room;
+        room = room.saturating_sub(wide);
+        fits
     };
-    format!("\x1b[{code}m{text}\x1b[0m")
-}
-
-/// Rows under headings, each column as wide as its widest cell. Cells are escaped; the last column is not padded.
-#[must_use]
-pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|cell| escape(cell).into_owned()).collect()).collect();
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count())
-            .chain([headings[column].len()])
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let mut out = String::new();
-        for (column, cell) in cells.enumerate().take(widths.len()) {
-            if column > 0 {
-                out.push_str("  ");
-            }
-            out.push_str(cell);
-            if column + 1 < widths.len() {
-                let missing = widths[column].saturating_sub(cell.chars().count());
-                out.extend(std::iter::repeat_n(' ', missing));
-            }
-        }
-        out.truncate(out.trim_end().len());
-        out
-    };
-    let mut out = paint(Style::Dim, &line(&mut headings.iter().copied()));
-    for row in &rows {
-        out.push('\n');
-        out.push_str(&line(&mut row.iter().map(String::as_str)));
-    }
-    out
+    text.chars().take_while(fits).chain(['…']).collect()
 }
 
 /// A word as a POSIX shell reads it back, quoted where it must be. Control characters stay shown and not obeyed, so that
@@ -235,15 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn tables_line_up() {
-        let rows = vec![vec!["a".to_owned(), "1".to_owned()], vec!["long".to_owned(), "22".to_owned()]];
-        assert_eq!(table(&["x", "n"], &rows), "x     n\na     1\nlong  22");
-    }
-
-    #[test]
     fn long_text_is_cut() {
         assert_eq!(cut("abcdef", 4), "abc…");
         assert_eq!(cut("abc", 4), "abc");
+        assert_eq!(
+            (cut("日本語", 6), cut("日本語", 5), cut("日本語", 4)),
+            ("日本語".into(), "日本…".into(), "日…".into())
+        );
         assert_eq!(bytes(1536), "1.5 KiB");
     }
 }

@@ -8,9 +8,10 @@ use clap::Subcommand;
 use serde::Serialize;
 use tocsin_api::types::PolicyAnswer;
 use tocsin_cli::commands::{Context, done};
+use tocsin_cli::term;
 use tocsin_home::{Home, files};
 use tocsin_service::policy;
-use tocsin_text as term;
+use tocsin_text as text;
 
 /// Check the node's policy, or load it anew.
 ///
@@ -87,13 +88,13 @@ fn show(context: &Context, answer: &PolicyAnswer) -> Result<()> {
             .collect();
         let state = if answer.in_force { "in force" } else { "good" };
         let mut out =
-            format!("{}: {state}, {}\n", answer.file, term::count(answer.rules.len() as u64, "rule"));
+            format!("{}: {state}, {}\n", answer.file, text::count(answer.rules.len() as u64, "rule"));
         out.push_str(&term::table(&["rule", "effect", "actions"], &rows));
         for warning in &answer.warnings {
             out.push_str(&format!(
                 "\n{} {}",
                 term::paint(term::Style::Warn, "warning:"),
-                term::escape(warning)
+                text::escape(warning)
             ));
         }
         out

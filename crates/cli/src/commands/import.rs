@@ -7,10 +7,11 @@ use anyhow::{Context as _, Result, bail};
 use tocsin_exchange::marking::Terms;
 use tocsin_exchange::profile::duration_ms;
 use tocsin_record::marking::Code;
-use tocsin_text::{self as term, Style};
+use tocsin_text as text;
 
 use super::{Context, advice_text};
 use crate::importer::{Importer, Progress, Reason, Summary, Went};
+use crate::term::{self, Style};
 
 /// Explanations that are shown of one file, and lines of each, unless all are wanted.
 const GROUPS_SHOWN: usize = 5;
@@ -150,7 +151,7 @@ impl Bar {
 
 impl Progress for Bar {
     fn file(&self, name: &str) {
-        self.0.set_message(term::cut(name, 50));
+        self.0.set_message(text::cut(name, 50));
     }
 
     fn done(&self) {
@@ -164,11 +165,11 @@ fn text(summary: &Summary, home: &Path, args: &Args) -> String {
     let mut out = format!(
         "{}{}: {}, {} changed, {} unchanged; {} written",
         if *dry_run { "would import " } else { "" },
-        term::count(summary.files.len() as u64, "file"),
-        term::count(total.new, "new report"),
+        text::count(summary.files.len() as u64, "file"),
+        text::count(total.new, "new report"),
         total.changed,
         total.duplicates,
-        term::count(total.indicators, "indicator"),
+        text::count(total.indicators, "indicator"),
     );
     if let Some(circle) = share {
         out.push_str(&format!("; {} shared in {circle}", total.shared));
@@ -177,14 +178,14 @@ fn text(summary: &Summary, home: &Path, args: &Args) -> String {
     if let Some(source) = &summary.no_profile {
         out.push_str(&format!(
             "\nthe source `{source}` has no profile {}: nothing is known of it beforehand",
-            term::escape(&home.join("sources").join(format!("{source}.toml")).display().to_string())
+            text::escape(&home.join("sources").join(format!("{source}.toml")).display().to_string())
         ));
     }
     for file in &summary.files {
-        let name = term::escape(&file.file);
+        let name = text::escape(&file.file);
         if let Some(error) = &file.error {
             let word = term::paint(Style::Bad, "not read");
-            out.push_str(&format!("\n{word} {name}: {}", term::escape(error)));
+            out.push_str(&format!("\n{word} {name}: {}", text::escape(error)));
             continue;
         }
         if file.skipped > 0 {
@@ -204,13 +205,13 @@ fn text(summary: &Summary, home: &Path, args: &Args) -> String {
         .map(|left| Reason { what: left.what.clone(), why: left.why.clone(), ..Reason::default() })
         .collect();
     if !left.is_empty() {
-        out.push_str(&format!("\n{}:", term::count(left.len() as u64, "report")));
+        out.push_str(&format!("\n{}:", text::count(left.len() as u64, "report")));
         out.push_str(&grouped(&left, left.len() as u64, *verbose));
     }
     if total.unmarked > 0 {
         out.push_str(&format!(
             "\n{} without a marking: not to be shared. To mark: {}",
-            term::count(total.unmarked, "report"),
+            text::count(total.unmarked, "report"),
             to_mark(home, args),
         ));
     }
@@ -230,12 +231,12 @@ fn grouped(reasons: &[Reason], all: u64, verbose: bool) -> String {
     let mut out = String::new();
     let mut told = 0;
     for (why, group) in groups.iter().take(most_groups) {
-        out.push_str(&format!("\n  {}", term::escape(why)));
+        out.push_str(&format!("\n  {}", text::escape(why)));
         for reason in group.iter().take(most) {
             told += 1;
-            out.push_str(&format!("\n    {}", term::escape(&reason.what)));
+            out.push_str(&format!("\n    {}", text::escape(&reason.what)));
             if !reason.value.is_empty() {
-                out.push_str(&format!(": `{}`", term::escape(&reason.value)));
+                out.push_str(&format!(": `{}`", text::escape(&reason.value)));
             }
         }
         if group.len() > most {
@@ -275,7 +276,7 @@ fn to_mark(home: &Path, args: &Args) -> String {
     }
     words.extend(args.purposes.iter().flat_map(|name| ["--for-purpose".to_owned(), name.clone()]));
     words.extend(["--tlp".to_owned(), "green".to_owned()]);
-    words.iter().map(|word| term::shell(word)).collect::<Vec<_>>().join(" ")
+    words.iter().map(|word| text::shell(word)).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

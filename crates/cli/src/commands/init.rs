@@ -8,9 +8,10 @@ use tocsin_home::Home;
 use tocsin_home::setup::{self, NewNode};
 use tocsin_record::document::Contact;
 use tocsin_record::id::fingerprint;
-use tocsin_text as term;
+use tocsin_text as text;
 
 use super::{Context, Passphrase, done};
+use crate::term;
 
 /// Make a node: keys, certificate, card, configuration.
 ///
@@ -84,7 +85,7 @@ struct Made {
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let home = Home::at(&context.home);
     let preset = (context.preset)(&args.policy).with_context(|| {
-        let name = term::cut(&args.policy, 80);
+        let name = text::cut(&args.policy, 80);
         format!("there is no policy preset `{name}`: use observer, member or national-cert")
     })?;
     let passphrase = if args.no_passphrase { None } else { Some(args.passphrase.choose()?) };

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use tocsin_home::identity::Invite;
 use tocsin_record::id::fingerprint;
+use tocsin_text as text;
 
 use super::{Context, confirm, done, read_named};
 
@@ -75,7 +76,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         Some(_) => bail!("the mesh's fingerprint is {found}, not the one given: nothing was joined"),
         None if args.yes => {}
         None => {
-            let name = tocsin_text::escape(&checked.charter.name);
+            let name = text::escape(&checked.charter.name);
             eprintln!("Mesh `{name}`, {} orgs", checked.charter.orgs.len());
             eprintln!("  mesh      {found}");
             for steward in checked.charter.orgs.iter().filter(|org| org.is_steward()) {
@@ -103,7 +104,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     context.print(&joined, || {
         format!(
             "Joined `{}` ({} orgs). Next: tocsin --home {} run",
-            tocsin_text::escape(&joined.name),
+            text::escape(&joined.name),
             joined.orgs,
             home.path().display()
         )

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use tocsin_api::types::{Hit, Lookup, LookupRequest, VALUES_MAX};
-use tocsin_text::{self as term, Style};
+use tocsin_text as text;
 
-use super::{Context, Purpose, count, hidden_text, print_line};
+use super::{Context, Purpose, hidden_text, print_line};
+use crate::term::{self, Style};
 
 /// Most bytes that are read of one line: more than any value has.
 const LINE_MAX: u64 = 8192;
@@ -146,10 +147,10 @@ fn show(context: &Context, answers: &[Lookup], single: bool) -> Result<()> {
     if context.json {
         // One value: one object. Several: one object a line, so that a stream stays a stream.
         if single && let Some(answer) = answers.first() {
-            return print_line(&term::json(answer)?);
+            return print_line(&text::json(answer)?);
         }
         for answer in answers {
-            print_line(&term::json(answer)?)?;
+            print_line(&text::json(answer)?)?;
         }
         return Ok(());
     }
@@ -158,11 +159,11 @@ fn show(context: &Context, answers: &[Lookup], single: bool) -> Result<()> {
 }
 
 fn text(answer: &Lookup) -> String {
-    let value = term::escape(&answer.value);
+    let value = text::escape(&answer.value);
     if let Some(error) = &answer.error {
         let line = answer.line.map_or_else(String::new, |line| format!("line {line}: "));
-        let value = term::cut(&answer.value, 120);
-        return format!("{} {line}{value}: {}", term::paint(Style::Bad, "error:"), term::escape(error));
+        let value = text::cut(&answer.value, 120);
+        return format!("{} {line}{value}: {}", term::paint(Style::Bad, "error:"), text::escape(error));
     }
     let kind = answer.kind.as_deref().unwrap_or("?");
     let mut out = if answer.known {
@@ -183,23 +184,29 @@ fn text(answer: &Lookup) -> String {
         }
     });
     if !answer.stale.is_empty() {
-        out.push_str(&format!("\n  not heard of late: {}", term::escape(&answer.stale.join(", "))));
+        out.push_str(&format!("\n  not heard of late: {}", text::escape(&answer.stale.join(", "))));
     }
     if answer.missing > 0 {
-        out.push_str(&format!("\n  {}: known to exist and not here yet", count(answer.missing, "record")));
+        out.push_str(&format!(
+            "\n  {}: known to exist and not here yet",
+            text::count(answer.missing, "record")
+        ));
     }
     for withheld in &answer.withheld {
         let are = if withheld.records == 1 { "is" } else { "are" };
         out.push_str(&format!(
             "\n  {} of {} {are} not given to this node",
-            count(withheld.records, "record"),
-            term::escape(&withheld.author)
+            text::count(withheld.records, "record"),
+            text::escape(&withheld.author)
         ));
     }
     out.extend(hidden_text(&answer.hidden).map(|hidden| format!("\n  {hidden}")));
     if answer.held > 0 {
         let matches = if answer.held == 1 { "matches" } else { "match" };
-        out.push_str(&format!("\n  {} also {matches}: --include held", count(answer.held, "held record")));
+        out.push_str(&format!(
+            "\n  {} also {matches}: --include held",
+            text::count(answer.held, "held record")
+        ));
     }
     out.extend(answer.note.iter().map(|note| format!("\n  {note}")));
     for hit in &answer.hits {
@@ -209,7 +216,7 @@ fn text(answer: &Lookup) -> String {
 }
 
 fn hit_text(hit: &Hit) -> String {
-    let e = |text: &str| term::escape(text).into_owned();
+    let e = |text: &str| text::escape(text).into_owned();
     let how = match hit.how.as_str() {
         "exact" => String::new(),
         "network" => format!(" the network {}", e(&hit.observable)),

@@ -11,9 +11,10 @@ use tocsin_home::identity::{Card, Checked, Invite, Papers};
 use tocsin_home::{Home, files, keys};
 use tocsin_record::codec;
 use tocsin_record::id::fingerprint;
-use tocsin_text as term;
+use tocsin_text as text;
 
 use super::{Context, Passphrase, confirm, done, read_named};
+use crate::term;
 
 /// Longest card file, in bytes.
 const CARD_MAX: u64 = 1 << 20;
@@ -220,13 +221,13 @@ fn show(context: &Context, checked: &Checked, invite: Option<String>) -> Result<
                     org.country.clone(),
                     org.roles.join(","),
                     org.fingerprint.clone(),
-                    term::cut(reached, 60),
+                    text::cut(reached, 60),
                 ]
             })
             .collect();
         let mut text = format!(
             "Mesh {}, charter version {}\nfingerprint {}\n\n{}",
-            term::paint(term::Style::Bold, &term::escape(&shown.name)),
+            term::paint(term::Style::Bold, &text::escape(&shown.name)),
             shown.charter,
             shown.fingerprint,
             term::table(&["org", "kind", "in", "roles", "fingerprint", "reached at"], &rows)

@@ -25,8 +25,10 @@ use tocsin_api::client::Client;
 use tocsin_api::types::{Advice, Hidden, MarkingWords, Published};
 use tocsin_home::{Home, files, keys};
 use tocsin_record::keys::Secret;
-use tocsin_text as term;
+use tocsin_text as text;
 use zeroize::Zeroizing;
+
+use crate::term;
 
 /// What every verb is told.
 #[derive(Clone, Debug)]
@@ -60,7 +62,7 @@ impl Context {
     /// # Errors
     /// When standard output takes nothing.
     pub fn print<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> Result<()> {
-        let out = if self.json { term::json(value)? } else { text() };
+        let out = if self.json { text::json(value)? } else { text() };
         print_line(&out)
     }
 }
@@ -187,11 +189,6 @@ fn percent(text: &str) -> String {
         .collect()
 }
 
-/// `1 record`, `2 records`.
-fn count(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}
-
 /// That the policy keeps records from who asks, if it does, and what would show them.
 fn hidden_text(hidden: &Hidden) -> Option<String> {
     let (is, it) = match hidden.records {
@@ -199,11 +196,11 @@ fn hidden_text(hidden: &Hidden) -> Option<String> {
         1 => ("is", "it"),
         _ => ("are", "them"),
     };
-    let rules: Vec<String> = hidden.rules.iter().map(|rule| format!("`{}`", term::escape(rule))).collect();
+    let rules: Vec<String> = hidden.rules.iter().map(|rule| format!("`{}`", text::escape(rule))).collect();
     let (rule, keep) = if rules.len() == 1 { ("rule", "keeps") } else { ("rules", "keep") };
     let help =
-        if hidden.help.is_empty() { String::new() } else { format!("; {}", term::escape(&hidden.help)) };
-    let records = count(hidden.records, "record");
+        if hidden.help.is_empty() { String::new() } else { format!("; {}", text::escape(&hidden.help)) };
+    let records = text::count(hidden.records, "record");
     Some(format!("{records} {is} not shown: {rule} {} of the policy {keep} {it}{help}", rules.join(", ")))
 }
 
@@ -298,8 +295,8 @@ fn advice_text(unmatched: &[Advice], well_known: &[Advice]) -> String {
                 "\n{} {} {what}, {}: {}{}",
                 term::paint(term::Style::Warn, "note:"),
                 advice.count,
-                term::escape(&advice.why),
-                term::escape(&advice.values.join(", ")),
+                text::escape(&advice.why),
+                text::escape(&advice.values.join(", ")),
                 if more > 0 { ", ..." } else { "" },
             ));
         }
@@ -310,7 +307,7 @@ fn advice_text(unmatched: &[Advice], well_known: &[Advice]) -> String {
 }
 
 fn term_lines(lines: &[String]) -> String {
-    lines.iter().map(|line| term::escape(line)).collect::<Vec<_>>().join("\n")
+    lines.iter().map(|line| text::escape(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// A word that may stand in a path of the node's interface.
@@ -319,7 +316,7 @@ fn path_word(word: &str) -> Result<&str> {
     if plain && (1..=64).contains(&word.len()) {
         Ok(word)
     } else {
-        bail!("`{}` is neither a record's id nor a subject", term::cut(word, 80))
+        bail!("`{}` is neither a record's id nor a subject", text::cut(word, 80))
     }
 }
 

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use tocsin_api::types::{QueryRequest, Record, Records};
 use tocsin_clock as clock;
-use tocsin_text as term;
+use tocsin_text as text;
 
 use super::{Context, Purpose, hidden_text, print_line};
+use crate::term;
 
 /// List records, newest first.
 ///
@@ -79,10 +80,10 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let Records { records, hidden, more } = context.client().post("/v1/query", &request)?;
     if context.json {
         for record in &records {
-            print_line(&term::json(record)?)?;
+            print_line(&text::json(record)?)?;
         }
         if hidden.records > 0 || more {
-            print_line(&term::json(&serde_json::json!({ "hidden": hidden, "more": more }))?)?;
+            print_line(&text::json(&serde_json::json!({ "hidden": hidden, "more": more }))?)?;
         }
     } else if records.is_empty() {
         print_line("nothing found")?;
@@ -115,7 +116,7 @@ fn text(records: &[Record]) -> String {
                 record.tlp.clone().unwrap_or_else(|| "-".to_owned()),
                 record.verdict.clone(),
                 record.indicator_count.to_string(),
-                term::cut(record.title.as_deref().unwrap_or(&record.kind), 40),
+                text::cut(record.title.as_deref().unwrap_or(&record.kind), 40),
                 record.record.chars().take(ID_SHOWN).collect(),
             ]
         })

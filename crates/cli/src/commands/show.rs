@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use tocsin_api::types::Shown;
-use tocsin_text::{self as term, Style};
+use tocsin_text as text;
 
 use super::{Context, Purpose, done};
+use crate::term::{self, Style};
 
 /// Show all that a record says.
 ///
@@ -36,7 +37,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
 
 fn text(shown: &Shown) -> String {
     let record = &shown.record;
-    let e = |text: &str| term::escape(text).into_owned();
+    let e = |text: &str| text::escape(text).into_owned();
     let mut out = format!(
         "{} {}\n  record    {}\n  author    {} in circle {}, number {} of log {}\n  written   {}, came {}\n  \
          judged    {} by rule {}\n  body      {}\n",
@@ -95,10 +96,10 @@ fn text(shown: &Shown) -> String {
             .map(|indicator| {
                 vec![
                     indicator.kind.clone(),
-                    term::cut(&indicator.value, 80),
+                    text::cut(&indicator.value, 80),
                     indicator.indicates.clone(),
                     indicator.confidence.map_or_else(|| "-".to_owned(), |sure| sure.to_string()),
-                    indicator.not_matched.clone().unwrap_or_else(|| term::cut(&indicator.comment, 40)),
+                    indicator.not_matched.clone().unwrap_or_else(|| text::cut(&indicator.comment, 40)),
                 ]
             })
             .collect();

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use tocsin_api::types::{Log, Partner, Status};
 use tocsin_clock as clock;
-use tocsin_text::{self as term, Style};
+use tocsin_text as text;
 
-use super::{Context, count, done};
+use super::{Context, done};
+use crate::term::{self, Style};
 
 /// Tell how the node is: peers, logs, what is missing, who is silent.
 ///
@@ -50,13 +51,13 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
     let mut out = format!(
         "{} in mesh `{}` (charter {}), process {}\n{}\n",
         term::paint(Style::Bold, &status.org),
-        term::escape(&status.mesh),
+        text::escape(&status.mesh),
         status.charter,
         status.pid,
-        term::paint(style, &term::escape(&status.summary)),
+        term::paint(style, &text::escape(&status.summary)),
     );
     for alarm in &status.alarms {
-        out.push_str(&format!("{} {}\n", term::paint(Style::Bad, "alarm:"), term::escape(alarm)));
+        out.push_str(&format!("{} {}\n", term::paint(Style::Bad, "alarm:"), text::escape(alarm)));
     }
     for silent in &status.silent {
         out.push_str(&format!("silent: {} since {}\n", silent.org, silent.since));
@@ -65,8 +66,8 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
         let are = if withheld.records == 1 { "is" } else { "are" };
         out.push_str(&format!(
             "withheld: {} of {} {are} not given to this node\n",
-            count(withheld.records, "record"),
-            term::escape(&withheld.author)
+            text::count(withheld.records, "record"),
+            text::escape(&withheld.author)
         ));
     }
     let store = &status.store;
@@ -77,12 +78,12 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
         store.held,
         store.refused,
         store.observables,
-        term::bytes(store.disk_bytes)
+        text::bytes(store.disk_bytes)
     ));
     out.push_str(&format!(
         "queues: {} inputs, {} to send, {} bodies wanted\n",
         status.queues.inbox,
-        term::bytes(status.queues.outbox_bytes),
+        text::bytes(status.queues.outbox_bytes),
         status.queues.wanted
     ));
     let policy = &status.policy;
@@ -102,17 +103,17 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
                 if peer.connected { "up".to_owned() } else { "down".to_owned() },
                 peer.rtt_ms.map_or_else(String::new, |rtt| format!("{rtt:.1} ms")),
                 if peer.connected {
-                    format!("{}{}", term::bytes(peer.queued), if peer.slow { ", slow" } else { "" })
+                    format!("{}{}", text::bytes(peer.queued), if peer.slow { ", slow" } else { "" })
                 } else {
                     String::new()
                 },
                 peer.direction.clone().unwrap_or_default(),
                 peer.address.as_deref().map_or_else(
-                    || term::cut(peer.fault.as_deref().unwrap_or_default(), ADDRESS_SHOWN),
+                    || text::cut(peer.fault.as_deref().unwrap_or_default(), ADDRESS_SHOWN),
                     |address| {
                         // The peer id is 52 letters that say what the column of the node says.
                         let place = address.split("/p2p/").next().unwrap_or(address);
-                        term::cut(place, ADDRESS_SHOWN)
+                        text::cut(place, ADDRESS_SHOWN)
                     },
                 ),
             ]

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use tocsin_api::types::Event;
 use tocsin_clock as clock;
-use tocsin_text::{self as term, Style};
+use tocsin_text as text;
 
 use super::{Context, done, print_line};
+use crate::term::{self, Style};
 
 /// Follow what happens: records as they are judged, and links.
 ///
@@ -38,7 +39,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
             continue;
         }
         let event: Event = serde_json::from_str(&line)?;
-        print_line(&if context.json { term::escape_json(&line).into_owned() } else { text(&event) })?;
+        print_line(&if context.json { text::escape_json(&line).into_owned() } else { text(&event) })?;
         shown += 1;
         if args.count.is_some_and(|count| shown >= count) {
             return done();
@@ -49,7 +50,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
 
 fn text(event: &Event) -> String {
     let at = clock::show_time(clock::now_ms());
-    let e = |text: &str| term::escape(text).into_owned();
+    let e = |text: &str| text::escape(text).into_owned();
     match event {
         Event::Record(record) => {
             let style = match record.verdict.as_str() {
@@ -62,7 +63,7 @@ fn text(event: &Event) -> String {
                 term::paint(style, &record.verdict),
                 e(&record.author),
                 record.kind,
-                term::cut(record.title.as_deref().unwrap_or_default(), 60),
+                text::cut(record.title.as_deref().unwrap_or_default(), 60),
                 record.indicator_count,
                 record.tlp.as_deref().unwrap_or("-"),
                 e(&record.rule),

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use tocsin_api::types::{PeerWhy, Why};
-use tocsin_text::{self as term, Style};
+use tocsin_text as text;
 
 use super::{Context, Purpose, done, hidden_text};
+use crate::term::{self, Style};
 
 /// Tell why a record was accepted, held, refused or not passed on.
 ///
@@ -39,7 +40,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
 
 fn text(why: &Why) -> String {
     let record = &why.record;
-    let e = |text: &str| term::escape(text).into_owned();
+    let e = |text: &str| text::escape(text).into_owned();
     let style = match record.verdict.as_str() {
         "accept" => Style::Good,
         "hold" => Style::Warn,

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use tocsin_cli::commands::{Context, print_line};
+use tocsin_text as text;
 
 use crate::demo::{self, Options};
 
@@ -49,7 +50,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         preset: context.preset,
     })?;
     if context.json {
-        print_line(&tocsin_text::json(&report)?)?;
+        print_line(&text::json(&report)?)?;
     }
     Ok(if report.checks.iter().all(|check| check.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use serde::Serialize;
 use tocsin_cli::commands::{Context, done};
-use tocsin_text as term;
+use tocsin_cli::term;
 
 use crate::{Member, Testnet, Topology};
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use tocsin_api::types::Status;
-use tocsin_text as term;
+use tocsin_cli::term;
 
 use super::story::{Story, warning};
 use super::{DemoError, Partner, percentiles};

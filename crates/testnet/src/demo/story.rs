@@ -8,10 +8,11 @@ use tocsin_api::types::{
     Lookup, LookupRequest, MarkingWords, PublishRequest, Published, RetractRequest, Status, Why,
 };
 use tocsin_cli::importer::{Importer, Silent, Summary};
+use tocsin_cli::term::{self, Style};
 use tocsin_exchange::marking::Terms;
 use tocsin_home::files;
 use tocsin_record::marking::{Code, Tlp};
-use tocsin_text::{self as term, Style};
+use tocsin_text as text;
 
 use super::table::{self, Live};
 use super::{Check, DemoError, Options, Report};
@@ -84,7 +85,7 @@ impl Story<'_> {
         let found = found.into();
         if self.loud {
             let mark = if ok { term::paint(Style::Good, "ok") } else { term::paint(Style::Bad, "FAILED") };
-            println!("  {mark} {name}{}{}", if found.is_empty() { "" } else { ": " }, term::escape(&found));
+            println!("  {mark} {name}{}{}", if found.is_empty() { "" } else { ": " }, text::escape(&found));
         }
         self.report.checks.push(Check { name: name.to_owned(), ok, found });
     }
@@ -210,13 +211,13 @@ impl Story<'_> {
         self.report.indicators += total.indicators;
         self.say(&format!(
             "{org}: {}, {}, {}, {} shared with the mesh{}{}",
-            term::count(summary.files.len() as u64, "file"),
-            term::count(total.new + total.changed, "report"),
-            term::count(total.indicators, "indicator"),
+            text::count(summary.files.len() as u64, "file"),
+            text::count(total.new + total.changed, "report"),
+            text::count(total.indicators, "indicator"),
             total.shared,
-            if skipped > 0 { format!(", {} left out", term::count(skipped, "value")) } else { String::new() },
+            if skipped > 0 { format!(", {} left out", text::count(skipped, "value")) } else { String::new() },
             if unread > 0 {
-                format!(", {} of another kind", term::count(unread as u64, "file"))
+                format!(", {} of another kind", text::count(unread as u64, "file"))
             } else {
                 String::new()
             },

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use tocsin_api::types::Status;
-use tocsin_text::{self as term, Style};
+use tocsin_cli::term::{self, Style};
 
 /// A table that is drawn again and again at one place.
 pub(super) struct Live {

@@ -1,0 +1,120 @@
+//! The terminal: colour only where someone looks, rows in columns.
+
+use std::io::IsTerminal as _;
+
+use tocsin_text::{escape, width};
+
+/// How something is emphasised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Good news.
+    Good,
+    /// Look here.
+    Warn,
+    /// Bad news.
+    Bad,
+    /// A heading.
+    Bold,
+    /// Of less weight.
+    Dim,
+}
+
+/// Whether to colour what goes to standard output: only a terminal, and `NO_COLOR` is kept (no-color.org).
+#[must_use]
+pub fn colour() -> bool {
+    std::io::stdout().is_terminal() && wants_colour()
+}
+
+/// Whether progress can be shown: standard error is a terminal.
+#[must_use]
+pub fn shows_progress() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// Emphasises on standard output, where colours are shown.
+#[must_use]
+pub fn paint(style: Style, text: &str) -> String {
+    paint_if(colour(), style, text)
+}
+
+/// Emphasises on standard error, where colours are shown.
+#[must_use]
+pub fn paint_err(style: Style, text: &str) -> String {
+    paint_if(shows_progress() && wants_colour(), style, text)
+}
+
+fn wants_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn paint_if(colour: bool, style: Style, text: &str) -> String {
+    if !colour {
+        return text.to_owned();
+    }
+    let code = match style {
+        Style::Good => 32,
+        Style::Warn => 33,
+        Style::Bad => 31,
+        Style::Bold => 1,
+        Style::Dim => 2,
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+/// Rows under headings, each column as wide as its widest cell. Cells are escaped; the last column is not padded.
+#[must_use]
+pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| escape(cell).into_owned()).collect()).collect();
+    let widest = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| width(cell))
+            .chain([width(headings[column])])
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(widest).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut out = String::new();
+        for (column, cell) in cells.enumerate().take(widths.len()) {
+            if column > 0 {
+                out.push_str("  ");
+            }
+            out.push_str(cell);
+            if column + 1 < widths.len() {
+                let missing = widths[column].saturating_sub(width(cell));
+                out.extend(std::iter::repeat_n(' ', missing));
+            }
+        }
+        out.truncate(out.trim_end().len());
+        out
+    };
+    let mut out = paint(Style::Dim, &line(&mut headings.iter().copied()));
+    for row in &rows {
+        out.push('\n');
+        out.push_str(&line(&mut row.iter().map(String::as_str)));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_line_up() {
+        let rows = vec![vec!["a".to_owned(), "1".to_owned()], vec!["long".to_owned(), "22".to_owned()]];
+        assert_eq!(table(&["x", "n"], &rows), "x     n\na     1\nlong  22");
+    }
+
+    #[test]
+    fn wide_characters_and_marks_take_their_columns() {
+        let rows = vec![
+            vec!["東京".to_owned(), "1".to_owned()],
+            vec!["e\u{301}te".to_owned(), "2".to_owned()],
+            vec!["abcd".to_owned(), "3".to_owned()],
+        ];
+        assert_eq!(table(&["x", "n"], &rows), "x     n\n東京  1\ne\u{301}te   2\nabcd  3");
+    }
+}
