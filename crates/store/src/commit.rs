@@ -55,8 +55,8 @@ impl<K: Kv, S: Slots> Store<K, S> {
         self.watch(committed)
     }
 
-    /// Work that can wait: joins tails into pages, destroys keys that are no longer needed and prepares new ones. For
-    /// a moment when no input waits. Does one thing at a time; true if there may be more.
+    /// Work that can wait: joins tails into pages, destroys keys that are no longer needed and prepares new ones, gives
+    /// room on the disk back. For a moment when no input waits. Does one thing at a time; true if there may be more.
     ///
     /// # Errors
     /// On a disk fault, which poisons the store; [`StoreError::Misuse`] while something is staged.
@@ -71,7 +71,10 @@ impl<K: Kv, S: Slots> Store<K, S> {
             let state = self.shared.state();
             state.logs.iter().position(|log| log.tail_raw >= PAGE_TARGET)
         };
-        let Some(due) = due else { return Ok(false) };
+        let Some(due) = due else {
+            let compacted = self.shared.kv.compact().map_err(StoreError::from);
+            return self.watch(compacted);
+        };
         self.staged.pack.insert(LogNo(due as u32));
         self.commit()?;
         Ok(true)
@@ -95,13 +98,14 @@ impl<K: Kv, S: Slots> Store<K, S> {
         }
 
         let staged = std::mem::take(&mut self.staged);
+        let prepared = self.shared.kv.prepare(&staged.batch)?;
         {
             // Directory and map change together: a reader that finds a page in one finds it in the other.
             let mut state = self.shared.state_mut();
             for turn in turns {
                 apply(&mut state, turn);
             }
-            self.shared.kv.apply(&staged.batch)?;
+            self.shared.kv.publish(prepared)?;
         }
         if !planted::is(planted::Bug::AckBeforeFlush) {
             self.shared.kv.flush()?;

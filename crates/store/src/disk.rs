@@ -1,9 +1,11 @@
 //! The real disk: sled for the sorted map, a journal for small batches, plain files for large values.
 //!
 //! ```text
-//! apply   -> overlay (memory), values over 2 KiB -> value files
+//! prepare -> values over 2 KiB -> value files
+//! publish -> overlay (memory)
 //! flush   -> fdatasync value files; one journal entry, fdatasync          a live record: one write, one sync
 //! journal full or batch large -> overlay and the next generation -> sled, flush, fdatasync
+//! compact -> a piece of a value file that is mostly dead -> the last one  see `compact`
 //! ```
 //!
 //! sled alone cannot hold pages: it writes a leaf's values again and again (1.7 times the data, measured), puts leaves
@@ -54,10 +56,25 @@ struct Pending {
 }
 
 #[derive(Debug)]
-struct Writer {
+pub(crate) struct Writer {
     journal: Journal,
     generation: u64,
     pending: Pending,
+}
+
+impl Writer {
+    /// Whether everything that was published is on the disk.
+    pub fn is_flushed(&self) -> bool {
+        self.pending.ops.is_empty()
+    }
+}
+
+/// A batch with its large values written.
+#[derive(Debug)]
+pub struct Prepared {
+    encoded: Vec<(Vec<u8>, Option<Bytes>)>,
+    /// What its keys pointed to before.
+    released: Vec<Pointer>,
 }
 
 /// sled, a journal and value files in one directory.
@@ -70,7 +87,7 @@ pub struct DiskKv {
     writer: Mutex<Writer>,
     /// Encoded values that are newer than sled's, `None` for removed.
     overlay: RwLock<Overlay>,
-    values: RwLock<Values>,
+    pub(crate) values: Values,
 }
 
 fn database(what: &'static str) -> impl FnOnce(sled::Error) -> Fault {
@@ -133,7 +150,7 @@ impl DiskKv {
             file,
             writer: Mutex::new(Writer { journal, generation, pending: Pending::default() }),
             overlay: RwLock::new(overlay),
-            values: RwLock::new(values),
+            values,
         };
         // What is alive is counted before anything is judged dead, and from sled alone: the overlay goes there first.
         if replayed {
@@ -142,7 +159,6 @@ impl DiskKv {
         // The first look at every leaf, which is where sled finds damage, and panics on some.
         catch_unwind(AssertUnwindSafe(|| kv.count_pointers()))
             .unwrap_or_else(|_| Err(Fault::Database { what: "scanning", detail: "it panicked".into() }))?;
-        kv.compact(&kv.writer())?;
         Ok(kv)
     }
 
@@ -158,24 +174,19 @@ impl DiskKv {
         self.overlay.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn values_mut(&self) -> RwLockWriteGuard<'_, Values> {
-        self.values.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Learns how much of each value file is alive.
     fn count_pointers(&self) -> Result<(), Fault> {
-        let mut values = self.values_mut();
         for item in self.db.iter() {
-            let (_, value) = item.map_err(database("scanning"))?;
+            let (key, value) = item.map_err(database("scanning"))?;
             if let Some(pointer) = pointer(&value) {
-                values.count(pointer);
+                self.values.count(pointer, &key);
             }
         }
         Ok(())
     }
 
     /// The encoded value of a key, from the overlay or the database.
-    fn encoded(&self, key: &[u8]) -> Result<Option<Bytes>, Fault> {
+    pub(crate) fn encoded(&self, key: &[u8]) -> Result<Option<Bytes>, Fault> {
         if let Some(value) = self.overlay().get(key) {
             return Ok(value.clone());
         }
@@ -188,10 +199,7 @@ impl DiskKv {
             Some((&INLINE, _)) => Ok(value.slice(1..)),
             Some((&POINTER, rest)) => {
                 let pointer = Pointer::decode(rest).ok_or_else(|| Fault::Damaged("pointer".into()))?;
-                let file =
-                    self.values.read().unwrap_or_else(PoisonError::into_inner).file(pointer).ok_or_else(
-                        || Fault::Damaged(format!("value file {:08} is missing", pointer.file)),
-                    )?;
+                let file = self.values.file(pointer).ok_or_else(|| values::missing(pointer))?;
                 values::read(&file, pointer)
             }
             _ => Err(Fault::Damaged("value tag".into())),
@@ -235,30 +243,35 @@ impl DiskKv {
         Ok(())
     }
 
-    /// Deletes value files that are dead, and copies what is alive out of one that mostly is.
-    fn compact(&self, writer: &Writer) -> Result<(), Fault> {
-        debug_assert!(writer.pending.ops.is_empty(), "compaction follows a checkpoint");
-        let wasteful = self.values.read().unwrap_or_else(PoisonError::into_inner).wasteful();
-        for &(number, _) in wasteful.iter().filter(|(_, live)| *live == 0) {
-            self.values_mut().delete(number)?;
+    /// Makes encoded values visible: from the overlay, until a checkpoint moves them to sled.
+    pub(crate) fn publish_encoded(
+        &self,
+        writer: &mut Writer,
+        encoded: impl IntoIterator<Item = (Vec<u8>, Option<Bytes>)>,
+    ) {
+        let mut overlay = self.overlay_mut();
+        for (key, value) in encoded {
+            writer.pending.bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
+            writer.pending.ops.insert(key.clone(), value.clone());
+            overlay.insert(key, value);
         }
-        let Some(&(number, _)) = wasteful.iter().find(|(_, live)| *live > 0) else {
+    }
+
+    /// Makes durable what is pending.
+    pub(crate) fn flush_pending(&self, writer: &mut Writer) -> Result<(), Fault> {
+        if writer.is_flushed() {
             return Ok(());
-        };
-        let mut batch = sled::Batch::default();
-        for item in self.db.iter() {
-            let (key, value) = item.map_err(database("scanning"))?;
-            if pointer(&value).is_some_and(|pointer| pointer.file == number) {
-                let bytes = self.decoded(&Bytes::copy_from_slice(&value))?;
-                let copy = self.values_mut().append(&bytes)?;
-                batch.insert(key, encode_pointer(copy).as_ref());
+        }
+        self.values.sync()?;
+        if writer.pending.bytes <= ENTRY_MAX {
+            let entry = encode_ops(&writer.pending.ops, writer.pending.bytes);
+            if writer.journal.has_room(entry.len()) {
+                writer.journal.append(&entry)?;
+                writer.pending = Pending::default();
+                return Ok(());
             }
         }
-        self.values_mut().sync()?;
-        self.db.apply_batch(batch).map_err(database("writing"))?;
-        self.db.flush().map_err(database("flushing"))?;
-        self.file.sync_data().map_err(Fault::io("syncing the database"))?;
-        self.values_mut().delete(number)
+        self.checkpoint(writer)
     }
 
     /// sled's folder of values that it thinks too large for its log. Stays empty: it never syncs them.
@@ -275,14 +288,14 @@ fn stage(batch: &mut sled::Batch, key: &[u8], value: Option<&Bytes>) {
     }
 }
 
-fn pointer(encoded: &[u8]) -> Option<Pointer> {
+pub(crate) fn pointer(encoded: &[u8]) -> Option<Pointer> {
     match encoded.split_first() {
         Some((&POINTER, rest)) => Pointer::decode(rest),
         _ => None,
     }
 }
 
-fn encode_pointer(pointer: Pointer) -> Bytes {
+pub(crate) fn encode_pointer(pointer: Pointer) -> Bytes {
     let mut out = Vec::with_capacity(1 + POINTER_LEN);
     out.push(POINTER);
     out.extend_from_slice(&pointer.encode());
@@ -365,6 +378,8 @@ fn decode_ops(mut payload: &[u8], ops: &mut Overlay) -> Option<()> {
 }
 
 impl Kv for DiskKv {
+    type Prepared = Prepared;
+
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fault> {
         // Between reading a pointer and opening its file, the file may have been copied forward: look again.
         for _ in 0..3 {
@@ -435,9 +450,9 @@ impl Kv for DiskKv {
         Ok(())
     }
 
-    fn apply(&self, batch: &Batch) -> Result<(), Fault> {
-        let mut writer = self.writer();
-        let mut encoded = Vec::with_capacity(batch.len());
+    fn prepare(&self, batch: &Batch) -> Result<Prepared, Fault> {
+        let _writer = self.writer();
+        let mut prepared = Prepared { encoded: Vec::with_capacity(batch.len()), released: Vec::new() };
         for (key, value) in batch.iter() {
             assert!(key.len() <= MAX_KEY, "keys are made by this crate, of bounded parts");
             let value = match value {
@@ -449,8 +464,7 @@ impl Kv for DiskKv {
                     )));
                 }
                 Some(value) if value.len() > INLINE_MAX => {
-                    let mut values = self.values_mut();
-                    Some(encode_pointer(values.append(value)?))
+                    Some(encode_pointer(self.values.append(key, value)?))
                 }
                 Some(value) => {
                     let mut inline = Vec::with_capacity(1 + value.len());
@@ -459,44 +473,33 @@ impl Kv for DiskKv {
                     Some(inline.into())
                 }
             };
-            encoded.push((key.to_vec(), value));
+            prepared.released.extend(self.encoded(key)?.as_deref().and_then(pointer));
+            prepared.encoded.push((key.to_vec(), value));
         }
-        for (key, _) in &encoded {
-            if let Some(old) = self.encoded(key)?.as_deref().and_then(pointer) {
-                self.values_mut().release(old);
-            }
-        }
-        let mut overlay = self.overlay_mut();
-        for (key, value) in encoded {
-            writer.pending.bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
-            writer.pending.ops.insert(key.clone(), value.clone());
-            overlay.insert(key, value);
+        Ok(prepared)
+    }
+
+    fn publish(&self, prepared: Prepared) -> Result<(), Fault> {
+        self.publish_encoded(&mut self.writer(), prepared.encoded);
+        for old in prepared.released {
+            self.values.release(old);
         }
         Ok(())
     }
 
     fn flush(&self) -> Result<(), Fault> {
         let mut writer = self.writer();
-        if writer.pending.ops.is_empty() {
-            return Ok(());
-        }
-        self.values_mut().sync()?;
-        if writer.pending.bytes <= ENTRY_MAX {
-            let entry = encode_ops(&writer.pending.ops, writer.pending.bytes);
-            if writer.journal.has_room(entry.len()) {
-                writer.journal.append(&entry)?;
-                writer.pending = Pending::default();
-                return Ok(());
-            }
-        }
-        self.checkpoint(&mut writer)?;
-        self.compact(&writer)
+        self.flush_pending(&mut writer)?;
+        self.compact_overdue(&mut writer)
+    }
+
+    fn compact(&self) -> Result<bool, Fault> {
+        self.compact_piece(&mut self.writer())
     }
 
     fn disk_size(&self) -> Result<u64, Fault> {
         let sled = self.file.metadata().map_err(Fault::io("reading the database's size"))?.len();
-        let values = self.values.read().unwrap_or_else(PoisonError::into_inner).size();
-        Ok(sled + values + JOURNAL_LEN)
+        Ok(sled + self.values.size() + JOURNAL_LEN)
     }
 }
 

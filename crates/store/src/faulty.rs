@@ -105,7 +105,7 @@ impl FaultyKv {
         disk.trap = Trap::default();
     }
 
-    /// Makes the write (`apply` or `flush`) after the next `after` ones fail, and every later one.
+    /// Makes the write (`publish` or `flush`) after the next `after` ones fail, and every later one.
     pub fn fail_next(&self, after: u32) {
         self.disk().trap = Trap(Some(after));
     }
@@ -142,6 +142,8 @@ impl FaultyKv {
 }
 
 impl Kv for FaultyKv {
+    type Prepared = Batch;
+
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fault> {
         Ok(self.disk().map.get(key).cloned())
     }
@@ -181,9 +183,13 @@ impl Kv for FaultyKv {
         }
     }
 
-    fn apply(&self, batch: &Batch) -> Result<(), Fault> {
+    fn prepare(&self, batch: &Batch) -> Result<Batch, Fault> {
+        Ok(batch.clone())
+    }
+
+    fn publish(&self, batch: Batch) -> Result<(), Fault> {
         let mut disk = self.disk();
-        disk.trap.spring("apply")?;
+        disk.trap.spring("publish")?;
         let mut undo = Vec::with_capacity(batch.len());
         for (key, value) in batch.iter() {
             let key: Box<[u8]> = key.into();

@@ -105,10 +105,13 @@ impl Batch {
 
 /// A sorted map of bytes with one writer and many readers.
 ///
-/// `apply` makes a batch visible to readers; `flush` makes all applied batches durable. After a crash a
-/// prefix of the applied batches is there, each whole, and all that were flushed. After an error nothing is
-/// promised but that what was flushed before is still there: the owner stops.
+/// `prepare` does what is slow about a batch; `publish` makes it visible to readers; `flush` makes all published batches
+/// durable. After a crash a prefix of the published batches is there, each whole, and all that were flushed. After an
+/// error nothing is promised but that what was flushed before is still there: the owner stops.
 pub trait Kv: Send + Sync + 'static {
+    /// A batch that is ready to become visible.
+    type Prepared: Send;
+
     /// The value of `key`.
     ///
     /// # Errors
@@ -126,17 +129,40 @@ pub trait Kv: Send + Sync + 'static {
         visit: &mut dyn FnMut(&[u8], Bytes) -> ControlFlow<()>,
     ) -> Result<(), Fault>;
 
-    /// Makes all writes of the batch visible at once.
+    /// Does what of writing a batch takes its time. Nobody sees anything of it yet.
     ///
     /// # Errors
     /// On a disk fault.
-    fn apply(&self, batch: &Batch) -> Result<(), Fault>;
+    fn prepare(&self, batch: &Batch) -> Result<Self::Prepared, Fault>;
+
+    /// Makes all writes of the batch that was prepared last visible at once. Short, for readers may be waiting.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    fn publish(&self, prepared: Self::Prepared) -> Result<(), Fault>;
+
+    /// Prepares and publishes.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    fn apply(&self, batch: &Batch) -> Result<(), Fault> {
+        self.publish(self.prepare(batch)?)
+    }
 
     /// Returns when everything applied before is on the disk, not only with the operating system.
     ///
     /// # Errors
     /// On a disk fault.
     fn flush(&self) -> Result<(), Fault>;
+
+    /// Gives back a little of the room that nothing needs any more, for a moment when nothing else is done and nothing
+    /// awaits its flush. Takes some milliseconds at most. True if there may be more.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    fn compact(&self) -> Result<bool, Fault> {
+        Ok(false)
+    }
 
     /// Bytes on the disk.
     ///

@@ -14,6 +14,7 @@
 mod append;
 mod change;
 mod commit;
+mod compact;
 pub mod disk;
 pub mod error;
 pub mod faulty;

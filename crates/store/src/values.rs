@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::hash::Hasher;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use siphasher::sip::SipHasher13;
@@ -18,6 +18,8 @@ use crate::kv::Fault;
 
 /// A file is closed to writing at this size, in bytes. Small in tests, so that they see many.
 const FILE_LEN: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
+/// From this size on, in bytes, the file that is written to is given back as the others are, if most of it is dead.
+const ROLL_LEN: u64 = FILE_LEN / 4;
 
 /// Where a value lies, with a check of its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,18 +74,33 @@ struct ValueFile {
     len: u64,
     /// Bytes that the database points to.
     live: u64,
+    /// The keys whose values they are, with the length of each, by place, so that compaction need not look for them
+    /// in the database.
+    places: BTreeMap<u64, (u32, Box<[u8]>)>,
+    /// Whether something was written since it was synced last.
+    dirty: bool,
+    /// Whether no more is written to it.
+    closed: bool,
 }
 
-/// The files of one store. The last one is written to.
+/// What is alive in a file that mostly is not.
+#[derive(Debug)]
+pub struct Waste {
+    /// Number of the file.
+    pub file: u32,
+    /// Keys of values that are alive, some of them; none if nothing is.
+    pub keys: Vec<Box<[u8]>>,
+}
+
+/// The files of one store. One thread writes, to the last one; the lock is never held over a write or a sync.
 #[derive(Debug)]
 pub struct Values {
     dir: PathBuf,
-    files: BTreeMap<u32, ValueFile>,
-    dirty: bool,
+    files: RwLock<BTreeMap<u32, ValueFile>>,
 }
 
 impl Values {
-    /// Opens every file in `dir`. What is behind the last pointer of a file is from before a crash and never read.
+    /// Opens the directory, or creates it. What is alive has to be counted with [`Self::count`].
     ///
     /// # Errors
     /// If the directory or a file cannot be read.
@@ -99,55 +116,65 @@ impl Values {
             let file =
                 OpenOptions::new().read(true).write(true).open(entry.path()).map_err(Fault::io(what()))?;
             let len = file.metadata().map_err(Fault::io(what()))?.len();
-            files.insert(number, ValueFile { file: Arc::new(file), len, live: 0 });
+            files.insert(number, ValueFile::new(file, len));
         }
-        Ok(Self { dir: dir.to_path_buf(), files, dirty: false })
+        Ok(Self { dir: dir.to_path_buf(), files: RwLock::new(files) })
     }
 
-    /// Counts a pointer that the database holds.
-    pub fn count(&mut self, pointer: Pointer) {
-        if let Some(file) = self.files.get_mut(&pointer.file) {
+    fn files(&self) -> RwLockReadGuard<'_, BTreeMap<u32, ValueFile>> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn files_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<u32, ValueFile>> {
+        self.files.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a pointer that the database holds under `key`.
+    pub fn count(&self, pointer: Pointer, key: &[u8]) {
+        if let Some(file) = self.files_mut().get_mut(&pointer.file) {
             file.live += u64::from(pointer.len);
+            file.places.insert(pointer.at, (pointer.len, key.into()));
         }
     }
 
     /// Counts a pointer that the database no longer holds.
-    pub fn release(&mut self, pointer: Pointer) {
-        if let Some(file) = self.files.get_mut(&pointer.file) {
-            file.live = file.live.saturating_sub(u64::from(pointer.len));
+    pub fn release(&self, pointer: Pointer) {
+        if let Some(file) = self.files_mut().get_mut(&pointer.file)
+            && file.places.remove(&pointer.at).is_some()
+        {
+            file.live -= u64::from(pointer.len);
         }
     }
 
-    /// Appends a value. It is durable after [`Self::sync`].
+    /// Appends the value of `key`. It is durable after [`Self::sync`].
     ///
     /// # Errors
     /// On a disk fault.
-    pub fn append(&mut self, value: &[u8]) -> Result<Pointer, Fault> {
-        let full = self.files.last_key_value().is_none_or(|(_, file)| file.len >= FILE_LEN);
-        if full {
-            self.sync()?;
-            self.create()?;
+    pub fn append(&self, key: &[u8], value: &[u8]) -> Result<Pointer, Fault> {
+        let len = u32::try_from(value.len()).map_err(|_| Fault::Damaged("value too long".into()))?;
+        let last = {
+            let files = self.files();
+            files.last_key_value().map(|(number, last)| {
+                (*number, (!last.is_full()).then(|| (Arc::clone(&last.file), last.len)))
+            })
+        };
+        let (number, file, at) = match last {
+            Some((number, Some((file, at)))) => (number, file, at),
+            Some((number, None)) => self.create(number + 1)?,
+            None => self.create(1)?,
+        };
+        let pointer = Pointer { file: number, at, len, check: check(value) };
+        file.write_all_at(value, at).map_err(Fault::io("writing values"))?;
+        if let Some(file) = self.files_mut().get_mut(&number) {
+            file.len += u64::from(len);
+            file.live += u64::from(len);
+            file.places.insert(at, (len, key.into()));
+            file.dirty = true;
         }
-        let Some(mut last) = self.files.last_entry() else {
-            return Err(Fault::Damaged("no value file".into()));
-        };
-        let number = *last.key();
-        let file = last.get_mut();
-        let pointer = Pointer {
-            file: number,
-            at: file.len,
-            len: u32::try_from(value.len()).map_err(|_| Fault::Damaged("value too long".into()))?,
-            check: check(value),
-        };
-        file.file.write_all_at(value, file.len).map_err(Fault::io("writing values"))?;
-        file.len += u64::from(pointer.len);
-        file.live += u64::from(pointer.len);
-        self.dirty = true;
         Ok(pointer)
     }
 
-    fn create(&mut self) -> Result<(), Fault> {
-        let number = self.files.last_key_value().map_or(1, |(number, _)| number + 1);
+    fn create(&self, number: u32) -> Result<(u32, Arc<File>, u64), Fault> {
         let path = self.dir.join(format!("{number:08}"));
         let what = || format!("creating {}", path.display());
         let file = OpenOptions::new()
@@ -160,47 +187,71 @@ impl Values {
             .map_err(Fault::io(what()))?;
         file.sync_all().map_err(Fault::io(what()))?;
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(Fault::io(what()))?;
-        self.files.insert(number, ValueFile { file: Arc::new(file), len: 0, live: 0 });
-        Ok(())
+        let file = ValueFile::new(file, 0);
+        let open = Arc::clone(&file.file);
+        self.files_mut().insert(number, file);
+        Ok((number, open, 0))
     }
 
     /// Returns when every appended value is on the disk.
     ///
     /// # Errors
     /// On a disk fault.
-    pub fn sync(&mut self) -> Result<(), Fault> {
-        if self.dirty
-            && let Some((_, last)) = self.files.last_key_value()
-        {
-            last.file.sync_data().map_err(Fault::io("syncing values"))?;
-            self.dirty = false;
+    pub fn sync(&self) -> Result<(), Fault> {
+        let dirty: Vec<(u32, Arc<File>)> = {
+            let files = self.files();
+            let dirty = files.iter().filter(|(_, file)| file.dirty);
+            dirty.map(|(number, file)| (*number, Arc::clone(&file.file))).collect()
+        };
+        for (number, file) in dirty {
+            file.sync_data().map_err(Fault::io("syncing values"))?;
+            if let Some(file) = self.files_mut().get_mut(&number) {
+                file.dirty = false;
+            }
         }
         Ok(())
     }
 
     /// The open file that a pointer leads to; reading it needs no lock.
     pub fn file(&self, pointer: Pointer) -> Option<Arc<File>> {
-        self.files.get(&pointer.file).map(|file| Arc::clone(&file.file))
+        self.files().get(&pointer.file).map(|file| Arc::clone(&file.file))
     }
 
-    /// Closed files of which less than half is alive, with how much that is.
-    pub fn wasteful(&self) -> Vec<(u32, u64)> {
-        let Some((&last, _)) = self.files.last_key_value() else {
-            return Vec::new();
-        };
-        self.files
-            .iter()
-            .filter(|&(&number, file)| number != last && file.live * 2 < file.len)
-            .map(|(&number, file)| (number, file.live))
-            .collect()
+    /// Of the files of which less than half is alive the one with the least, and its live values up to `bytes` (at least
+    /// one). Nothing is written to that file any more.
+    pub fn waste(&self, bytes: u64) -> Option<Waste> {
+        let mut files = self.files_mut();
+        let last = files.last_key_value().map(|(number, _)| *number);
+        let wasteful = files.iter_mut().filter(|(number, file)| {
+            let closed = Some(**number) != last || file.closed || file.len >= ROLL_LEN;
+            closed && file.live * 2 < file.len
+        });
+        let (number, file) = wasteful.min_by_key(|(_, file)| file.live)?;
+        file.closed = true;
+        let (mut keys, mut sum) = (Vec::new(), 0);
+        for (len, key) in file.places.values() {
+            if sum >= bytes {
+                break;
+            }
+            sum += u64::from(*len);
+            keys.push(key.clone());
+        }
+        Some(Waste { file: *number, keys })
+    }
+
+    /// Bytes in files that nothing points to, and bytes that something does.
+    pub fn dead_and_live(&self) -> (u64, u64) {
+        let files = self.files();
+        let live = files.values().map(|file| file.live).sum();
+        (files.values().map(|file| file.len).sum::<u64>().saturating_sub(live), live)
     }
 
     /// Deletes a file that nothing durable points to any more.
     ///
     /// # Errors
     /// On a disk fault.
-    pub fn delete(&mut self, number: u32) -> Result<(), Fault> {
-        if self.files.remove(&number).is_some() {
+    pub fn delete(&self, number: u32) -> Result<(), Fault> {
+        if self.files_mut().remove(&number).is_some() {
             let path = self.dir.join(format!("{number:08}"));
             fs::remove_file(&path).map_err(Fault::io(format!("deleting {}", path.display())))?;
         }
@@ -209,8 +260,23 @@ impl Values {
 
     /// Bytes of all files.
     pub fn size(&self) -> u64 {
-        self.files.values().map(|file| file.len).sum()
+        self.files().values().map(|file| file.len).sum()
     }
+}
+
+impl ValueFile {
+    fn new(file: File, len: u64) -> Self {
+        Self { file: Arc::new(file), len, live: 0, places: BTreeMap::new(), dirty: false, closed: false }
+    }
+
+    fn is_full(&self) -> bool {
+        self.closed || self.len >= FILE_LEN
+    }
+}
+
+/// The fault of a pointer that leads nowhere.
+pub fn missing(pointer: Pointer) -> Fault {
+    Fault::Damaged(format!("value file {:08} is missing", pointer.file))
 }
 
 /// Reads the value that a pointer leads to.

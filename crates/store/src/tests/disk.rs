@@ -59,6 +59,9 @@ fn behaves_like_a_map() {
             }
             kv.apply(&batch).unwrap();
             kv.flush().unwrap();
+            if dice.below(3) == 0 {
+                kv.compact().unwrap();
+            }
             if round % 60 == 59 {
                 same(&kv, &plain, seed);
                 drop(kv);
@@ -90,7 +93,6 @@ fn value_files_that_are_mostly_dead_are_given_back() {
         kv.apply(&batch).unwrap();
         kv.flush().unwrap();
     }
-    // A batch too large for the journal makes a checkpoint, and that copies forward.
     for n in 0..3000u32 {
         let mut batch = Batch::default();
         let (key, value) = (n.to_le_bytes().to_vec(), Bytes::from(vec![7; 2000]));
@@ -99,6 +101,9 @@ fn value_files_that_are_mostly_dead_are_given_back() {
         kv.apply(&batch).unwrap();
         kv.flush().unwrap();
     }
+    let size = kv.disk_size().unwrap();
+    assert!(size < 140 << 20, "a node that is never idle keeps {} MB for 50 MB of values", size >> 20);
+    while kv.compact().unwrap() {}
     let size = kv.disk_size().unwrap();
     assert!(size < 80 << 20, "50 MB of values take {} MB", size >> 20);
     same(&kv, &plain, 0);
