@@ -79,6 +79,8 @@ pub struct Mesh<K, S> {
     pub(crate) searches: Searches,
     pub(crate) writer: Writer,
     pub(crate) rejudge: Rejudge,
+    /// Whether bodies of records that ended are still here.
+    expiring: bool,
     /// For the index, once what they rest on is durable.
     index_changes: Vec<Change>,
     printer: Printer,
@@ -97,6 +99,10 @@ pub(crate) const FLUSH_MS: u64 = 50;
 /// kept by every node, and told to all. Those over it are taken with a later comparison.
 const CHANGES: u64 = 128;
 const CHANGE_EVERY_MS: u64 = 30_000;
+
+/// Pages that a tick writes anew for bodies whose records ended, in bytes before compression: mostly one, which takes some
+/// milliseconds. What is left is due at the next tick, which comes as soon as what waits was handled.
+const EXPIRE_SLICE: usize = 128 << 10;
 
 /// Changes of the index for which room is kept between two commits.
 const CHANGES_KEPT: usize = 16_384;
@@ -149,6 +155,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             searches: Searches::default(),
             writer: Writer::default(),
             rejudge: Rejudge::default(),
+            expiring: false,
             index_changes: Vec::new(),
             empty: BTreeMap::new(),
             changes: BTreeMap::new(),
@@ -251,9 +258,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.check_lobby(out);
             self.catchup_timeouts();
             self.bodies_timeouts();
-            self.store.expire(self.now.wall, 256)?;
+            self.expiring = true;
             self.say_hello_again();
             self.say_heads();
+        }
+        if self.expiring {
+            self.expiring = self.store.expire(self.now.wall, EXPIRE_SLICE)?.more;
         }
         if mono >= self.next_minute {
             self.next_minute = mono + 60_000;
@@ -283,7 +293,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Whether there is work left that an idle moment could do: call [`Self::handle`] with a tick soon.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.rejudge.is_busy()
+        self.rejudge.is_busy() || self.expiring
     }
 
     /// Store work that can wait for an idle moment. True if there may be more.

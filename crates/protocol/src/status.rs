@@ -172,7 +172,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             counts: self.reader.counts(),
             announced: self.bodies.announced().count(),
             behind: self.catchup.behind(),
-            rejudging: self.is_busy(),
+            rejudging: self.rejudge.is_busy(),
             policy_errors: self.decisions.errors().map(|(rule, count)| (rule.to_owned(), count)).collect(),
         }
     }

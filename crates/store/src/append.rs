@@ -188,9 +188,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             if outcome.body == BodyState::Here
                 && let Some(body) = entry.body()
             {
-                if entry.header.expires != 0 {
-                    self.expiry.insert((entry.header.expires, place));
-                }
+                self.expiry.insert(org, entry.header.expires, place);
                 if let Some(subject) = report_subject(&entry.header, body) {
                     state.load_report(&mut self.load, org, subject, place);
                 }
@@ -216,9 +214,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
 
     /// Indexes a body that is here from now on.
     pub(crate) fn index_body(&mut self, org: OrgId, place: RecordRef, header: &Header, body: &[u8]) {
-        if header.expires != 0 {
-            self.expiry.insert((header.expires, place));
-        }
+        self.expiry.insert(org, header.expires, place);
         if let Some(subject) = report_subject(header, body) {
             self.shared.state_mut().add_report(org, subject, place);
         }

@@ -1,8 +1,8 @@
-//! Changes to records that are here: late bodies, new judgements, erasure, expiry.
+//! Changes to records that are here: late bodies, new judgements, erasure.
 
 use bytes::Bytes;
-use tocsin_record::run::body_fits;
-use tocsin_record::{Header, OrgId};
+use tocsin_record::OrgId;
+use tocsin_record::run::{Entry, body_fits};
 
 use crate::error::StoreError;
 use crate::keys::Kind;
@@ -118,39 +118,29 @@ impl<K: Kv, S: Slots> Store<K, S> {
             self.drop_body(place)?;
             self.staged.destroy = true;
         }
-        self.change(place, Outcome { body: BodyState::Gone(reason), ..old });
-        self.settle_page(place);
-        self.staged.erased.push(place);
+        self.mark_gone(place, old, reason);
         Ok(true)
     }
 
-    /// Erases up to `limit` bodies whose records have ended at `now` (ms). Returns how many.
-    ///
-    /// # Errors
-    /// On a disk fault.
-    pub fn expire(&mut self, now: u64, limit: usize) -> Result<usize, StoreError> {
-        self.alive()?;
-        let mut count = 0;
-        while count < limit {
-            let Some(&(at, place)) = self.expiry.first() else {
-                break;
-            };
-            if at > now {
-                break;
-            }
-            self.expiry.pop_first();
-            let here = self.outcome(place).is_some_and(|old| old.outcome.body == BodyState::Here);
-            if here && self.erase(place, 0)? {
-                count += 1;
-            }
-        }
-        Ok(count)
+    /// Erases a body that is here, of a record that rests in its page as `entry`.
+    pub(crate) fn erase_here(
+        &mut self,
+        place: RecordRef,
+        entry: &Entry,
+        old: Outcome,
+        reason: u8,
+    ) -> Result<(), StoreError> {
+        self.leave_indices(place, entry)?;
+        self.leave_disk(place);
+        self.staged.destroy = true;
+        self.mark_gone(place, old, reason);
+        Ok(())
     }
 
-    /// When the next record ends, in ms.
-    #[must_use]
-    pub fn next_expiry(&self) -> Option<u64> {
-        self.expiry.first().map(|entry| entry.0)
+    fn mark_gone(&mut self, place: RecordRef, old: Outcome, reason: u8) {
+        self.change(place, Outcome { body: BodyState::Gone(reason), ..old });
+        self.settle_page(place);
+        self.staged.erased.push(place);
     }
 
     /// Stages the removal of whole pages below `seq`: headers, bodies and all. Whether that may be is the caller's
@@ -167,11 +157,29 @@ impl<K: Kv, S: Slots> Store<K, S> {
 
     /// The body leaves the indices and, at the commit, the disk.
     fn drop_body(&mut self, place: RecordRef) -> Result<(), StoreError> {
-        if let Some((org, header, body)) = self.org_and_body(place)?
-            && let Some(subject) = report_subject(&header, &body)
+        if let Some((run, offset)) = self.page_with(place)? {
+            self.leave_indices(place, &run.entries()[offset])?;
+        }
+        self.leave_disk(place);
+        Ok(())
+    }
+
+    /// A body that is here, of a record that rests in its page as `entry`, leaves the indices.
+    fn leave_indices(&mut self, place: RecordRef, entry: &Entry) -> Result<(), StoreError> {
+        let org = self.shared.state().log(place.log).map_or(OrgId::ZERO, |log| log.org);
+        let header = &entry.header;
+        self.expiry.remove(org, header.expires, place);
+        let late = if entry.body().is_none() { self.late_body(place)? } else { None };
+        if let Some(body) = entry.body().or(late.as_ref())
+            && let Some(subject) = report_subject(header, body)
         {
             self.shared.state_mut().remove_report(org, subject, place);
         }
+        Ok(())
+    }
+
+    /// A body that is here leaves the disk, at the commit.
+    fn leave_disk(&mut self, place: RecordRef) {
         let slot = {
             let mut state = self.shared.state_mut();
             state.log_mut(place.log).and_then(|log| log.bodies.remove(&place.seq))
@@ -181,20 +189,6 @@ impl<K: Kv, S: Slots> Store<K, S> {
             self.vault.leave(slot);
         }
         self.settle_page(place);
-        Ok(())
-    }
-
-    fn org_and_body(&self, place: RecordRef) -> Result<Option<(OrgId, Header, Bytes)>, StoreError> {
-        let Some((run, offset)) = self.page_with(place)? else {
-            return Ok(None);
-        };
-        let entry = &run.entries()[offset];
-        let body = match entry.body() {
-            Some(body) => Some(body.clone()),
-            None => self.late_body(place)?,
-        };
-        let org = self.shared.state().log(place.log).map_or(OrgId::ZERO, |log| log.org);
-        Ok(body.map(|body| (org, entry.header.clone(), body)))
     }
 
     fn settle_page(&mut self, place: RecordRef) {

@@ -130,8 +130,11 @@ impl<K: Kv, S: Slots> Store<K, S> {
             }
             state.published = self.next_arrival;
         }
+        // The directory names none of these any more, so that a reader who comes late does not leave one behind.
+        for nonce in &staged.replaced {
+            self.shared.cache.remove(nonce);
+        }
         if staged.destroy {
-            self.shared.cache.clear();
             self.vault.destroy()?;
         }
         Ok(Committed { tips, erased: staged.erased })
@@ -177,8 +180,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         let (log_key, tail_slot, tail) = {
             let state = self.shared.state();
             let Some(log) = state.log(log) else { return Ok(()) };
-            let pages = log.pages.range(log.tail_first..).filter(|(_, page)| page.tail);
-            (log.key, log.tail_slot, pages.map(|(first, page)| (*first, *page)).collect::<Vec<_>>())
+            (log.key, log.tail_slot, log.tail().map(|(first, page)| (first, *page)).collect::<Vec<_>>())
         };
         let Some(tail_slot) = tail_slot else { return Ok(()) };
         let mut group: Option<(Run, usize)> = None;
@@ -250,7 +252,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         Ok(())
     }
 
-    /// A stored page with its bodies as the outcomes after this commit have them. `fold` takes in late bodies.
+    /// A stored page that will be replaced, with its bodies as the outcomes after this commit have them. `fold` takes in late bodies.
     fn settled(
         &mut self,
         log_key: LogKey,
@@ -259,7 +261,10 @@ impl<K: Kv, S: Slots> Store<K, S> {
         page: PageRef,
         mut fold: Option<&mut Fold>,
     ) -> Result<Run, StoreError> {
-        let mut run = Arc::unwrap_or_clone(self.load_page(log_key, log, first, &page)?);
+        let run = self.load_page(log_key, log, first, &page)?;
+        self.staged.replaced.push(page.nonce);
+        self.shared.cache.remove(&page.nonce);
+        let mut run = Arc::unwrap_or_clone(run);
         let spans = self.spans_after(log, first, page.last);
         // What one page takes in, so that it stays near the length that pages have.
         let mut room = PAGE_TARGET;
@@ -338,6 +343,8 @@ impl<K: Kv, S: Slots> Store<K, S> {
                         self.staged.batch.remove(keys.at(Kind::Body, log, place.seq));
                         self.vault.leave(slot);
                     }
+                    drop(state);
+                    self.expiry.remove(org, entry.header.expires, place);
                     self.wanted.remove(&place);
                     self.staged.changes.remove(&place);
                 }
@@ -346,6 +353,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
                 self.staged.batch.remove(keys.at(Kind::Page, log, first));
                 self.staged.batch.remove(keys.at(Kind::Notes, log, first));
                 self.vault.leave(page.slot);
+                self.staged.replaced.push(page.nonce);
                 turns.push(Turn::Remove(log, first));
                 base = Some(run.tip());
             }

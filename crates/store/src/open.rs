@@ -14,6 +14,7 @@ use tocsin_record::{Header, LogKey, MeshId, NodeKey, OrgId, Tip, codec};
 
 use crate::disk::DiskKv;
 use crate::error::StoreError;
+use crate::expiry::Expiry;
 use crate::keyfile::KeyFile;
 use crate::keys::{Keys, Kind};
 use crate::kv::{Fault, Kv};
@@ -140,7 +141,7 @@ struct Scan<'a, S> {
     notes: BTreeMap<(LogNo, u64), Bytes>,
     bodies: BTreeMap<RecordRef, Bytes>,
     wanted: BTreeSet<RecordRef>,
-    expiry: BTreeSet<(u64, RecordRef)>,
+    expiry: Expiry,
     next_arrival: u64,
 }
 
@@ -196,7 +197,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             notes: BTreeMap::new(),
             bodies: BTreeMap::new(),
             wanted: BTreeSet::new(),
-            expiry: BTreeSet::new(),
+            expiry: Expiry::default(),
             next_arrival: 1,
         };
         each(kv.as_ref(), &keys, Kind::Rule, |_, value| scan.rule(&value))?;
@@ -450,9 +451,7 @@ impl<S: Slots> Scan<'_, S> {
     }
 
     fn index(&mut self, org: OrgId, place: RecordRef, header: &Header, body: &Bytes) {
-        if header.expires != 0 {
-            self.expiry.insert((header.expires, place));
-        }
+        self.expiry.insert(org, header.expires, place);
         if let Some(subject) = report_subject(header, body) {
             self.state.load_report(&mut self.load, org, subject, place);
         } else if header.kind == body::RETRACTION

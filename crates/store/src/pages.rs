@@ -137,9 +137,13 @@ impl Cache {
         }
     }
 
-    /// Forgets everything: something that may be in here was erased.
-    pub fn clear(&self) {
-        *self.kept() = Kept::default();
+    /// Forgets a page that was replaced: something in it may have been erased.
+    pub fn remove(&self, nonce: &Nonce) {
+        let mut kept = self.kept();
+        if let Some(old) = kept.pages.remove(nonce) {
+            kept.order.remove(&old.turn);
+            kept.bytes -= old.bytes;
+        }
     }
 }
 

@@ -483,6 +483,10 @@ impl<K: Kv, S: Slots> Reader<K, S> {
                     load(shared.slots.as_ref(), log_key, (place.log, first), &key, &value)?
             {
                 shared.cache.put(nonce, known);
+                // A page that was replaced meanwhile may hold what was erased, and nobody would look for it again.
+                if self.page_ref(place).is_none_or(|(_, now)| now.nonce != nonce) {
+                    shared.cache.remove(&nonce);
+                }
                 return Ok(Some((loaded, page)));
             }
             // Replaced between the look into the directory and the read.

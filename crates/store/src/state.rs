@@ -97,6 +97,12 @@ impl LogState {
         }
     }
 
+    /// The pages of the tail, with the numbers of their first records.
+    pub fn tail(&self) -> impl Iterator<Item = (u64, &PageRef)> {
+        let all = self.pages.range(self.tail_first..).map(|(first, page)| (*first, page));
+        all.filter(|(_, page)| page.tail)
+    }
+
     /// The page that holds a record: number of its first record, and where it is.
     pub fn page_of(&self, seq: u64) -> Option<(u64, PageRef)> {
         let (&first, page) = self.pages.range(..=seq).next_back()?;

@@ -18,6 +18,7 @@ use tocsin_record::run::{Entry, Part};
 use tocsin_record::{CircleId, Header, LogKey, NodeKey, OrgId, RecordId, Run, Tip, codec};
 
 use crate::error::StoreError;
+use crate::expiry::Expiry;
 use crate::keys::{Keys, Kind};
 use crate::kv::{Batch, Fault, Kv};
 use crate::outcome::{BodyState, LOGS_MAX, LogNo, RecordRef, SEQ_MAX, Stamped};
@@ -78,6 +79,8 @@ pub(crate) struct Staged {
     pub drops: BTreeMap<LogNo, u64>,
     pub touched: BTreeSet<LogNo>,
     pub erased: Vec<RecordRef>,
+    /// Names the content of pages that are replaced or removed: no cache keeps it.
+    pub replaced: Vec<Nonce>,
     /// Keys are to be destroyed before the commit returns.
     pub destroy: bool,
 }
@@ -98,7 +101,7 @@ pub struct Store<K, S> {
     pub(crate) staged: Staged,
     pub(crate) next_arrival: u64,
     pub(crate) wanted: BTreeSet<RecordRef>,
-    pub(crate) expiry: BTreeSet<(u64, RecordRef)>,
+    pub(crate) expiry: Expiry,
     /// Empty but while a run is entered.
     pub(crate) load: Load,
     pub(crate) poisoned: bool,

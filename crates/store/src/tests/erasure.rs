@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::slots::Slots;
 use crate::vault::Form;
-use crate::{LogNo, RecordRef, pages, vault};
+use crate::{Expired, LogNo, RecordRef, pages, vault};
 use tocsin_record::body::Body;
 use tocsin_record::body::retraction::{Retraction, Version};
 use tocsin_record::run::Entry;
@@ -136,9 +136,9 @@ fn at_the_end_of_a_record() {
     drop(store);
     let mut store = disk.open();
     assert_eq!(store.next_expiry(), Some(2_000_000));
-    assert_eq!(store.expire(1_999_999, 100).unwrap(), 0);
-    assert_eq!(store.expire(2_000_045, 3).unwrap(), 3);
-    assert_eq!(store.expire(2_000_045, 100).unwrap(), 2);
+    assert_eq!(store.expire(1_999_999, 1).unwrap(), Expired { erased: 0, more: false });
+    assert_eq!(store.expire(2_000_045, 1).unwrap(), Expired { erased: 5, more: false });
+    assert_eq!(store.expire(2_000_045, 1).unwrap(), Expired { erased: 0, more: false });
     store.commit().unwrap();
     attic.gather(&disk);
     for n in 0..10 {
@@ -147,6 +147,88 @@ fn at_the_end_of_a_record() {
     assert_eq!(store.next_expiry(), Some(2_000_050));
     assert_eq!(store.reader().counts().gone, 5);
     assert_eq!(store.outcome(at(1)).unwrap().outcome.body, BodyState::Gone(0));
+}
+
+/// One org lets many records end at the moment at which another lets one: it waits for a page of the other's, and
+/// pages are written anew once, however many of their records end.
+#[test]
+fn what_ends_together_goes_by_org_and_by_page() {
+    let mut disk = Disk::new(5);
+    let mut store = disk.open();
+    let (mut many, mut few) = (Author::new(1), Author::new(2));
+    for _ in 0..20 {
+        // Longer than a tail takes: each run is a page.
+        let bodies = (0..64).map(|n| (many.body(n, &"long ".repeat(400)), 2_000_000)).collect();
+        let run = many.sign(body::REPORT, bodies);
+        append(&mut store, &many, &run);
+    }
+    let body = few.body(1, "LONELY");
+    let run = few.sign(body::REPORT, vec![(body, 2_000_001)]);
+    append(&mut store, &few, &run);
+    store.commit().unwrap();
+    let page = store.reader().page_ref(at(1)).unwrap().1.raw as usize;
+    let lonely = RecordRef { log: LogNo(1), seq: 1 };
+    let gone = |store: &TestStore, place| store.outcome(place).unwrap().outcome.body == BodyState::Gone(0);
+    assert_eq!(store.expire(2_000_001, 1).unwrap(), Expired { erased: 64, more: true });
+    assert_eq!(store.expire(2_000_001, 1).unwrap(), Expired { erased: 1, more: true });
+    store.commit().unwrap();
+    assert!(gone(&store, at(64)) && !gone(&store, at(65)) && gone(&store, lonely));
+    // What a call may cost bounds it, to a page.
+    let expired = store.expire(2_000_001, 3 * page).unwrap();
+    assert_eq!(expired, Expired { erased: 3 * 64, more: true });
+    let syncs = disk.slots.syncs();
+    store.commit().unwrap();
+    assert!(disk.slots.syncs() <= syncs + 2, "a slice is erased at once");
+    while store.expire(2_000_001, page).unwrap().more {
+        store.commit().unwrap();
+    }
+    store.commit().unwrap();
+    assert_eq!((store.reader().counts().gone, store.next_expiry()), (20 * 64 + 1, None));
+}
+
+/// Erased and dropped otherwise, a record no longer waits for its end.
+#[test]
+fn what_is_gone_does_not_end_again() {
+    let mut disk = Disk::new(6);
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    for n in 0..3 {
+        let body = author.body(n, "text");
+        let run = author.sign(body::REPORT, vec![(body, 2_000_000 + n)]);
+        append(&mut store, &author, &run);
+    }
+    store.commit().unwrap();
+    store.erase(at(1), 5).unwrap();
+    let refused = Outcome { verdict: Verdict::Refused, body: BodyState::Refused, ..accepted(1) };
+    store.set_outcome(at(2), refused).unwrap();
+    assert_eq!(store.next_expiry(), Some(2_000_002));
+    assert_eq!(store.expire(3_000_000, 1).unwrap(), Expired { erased: 1, more: false });
+    store.commit().unwrap();
+    assert_eq!(store.next_expiry(), None);
+}
+
+/// A page that a reader holds on to leaves the cache with its erasure.
+#[test]
+fn the_cache_keeps_no_page_that_was_replaced() {
+    let mut disk = Disk::new(7);
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    let run = author.long(300, &"text ".repeat(40));
+    append(&mut store, &author, &run);
+    let other = author.report(1, "in the tail");
+    append(&mut store, &author, &other);
+    store.commit().unwrap();
+    let reader = store.reader();
+    let nonces: Vec<_> = [1, 301].map(|seq| reader.page_ref(at(seq)).unwrap().1.nonce).into();
+    for seq in [1, 301] {
+        assert!(reader.record(at(seq)).unwrap().is_some());
+        store.erase(at(seq), 1).unwrap();
+    }
+    store.commit().unwrap();
+    for nonce in &nonces {
+        assert!(store.shared.cache.get(nonce).is_none(), "an erased body is in the cache");
+    }
+    assert!(reader.record(at(2)).unwrap().unwrap().entry.body().is_some());
 }
 
 fn retraction(author: &mut Author, subject: u64, reason: u16) -> Verified {
