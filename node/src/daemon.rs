@@ -189,6 +189,7 @@ fn open(home: &Home, config: &Config) -> Result<Opened, DaemonError> {
         boot: boot_id(),
         seed: u64::from_be_bytes(std::array::from_fn(|at| seed[at])),
         index_key,
+        meter: tocsin_protocol::Meter::Model,
     };
     let certificate = identity
         .card

@@ -372,6 +372,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         };
         self.bodies.settled(place);
+        let since = self.budgets.free();
         entry.body = Part::Here(body.clone());
         let directory = Arc::clone(&self.directory);
         let facts = LogFacts::of(&directory, entry.header.author, entry.header.circle);
@@ -389,6 +390,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         let passes = decided.verdict == Verdict::Accepted || self.is_newer_hold(decided.rule);
         self.settle(place, &entry, &decided, anew, out)?;
-        if passes { self.released(place, Some(link)) } else { Ok(()) }
+        if passes {
+            self.released(place, Some(link))?;
+        }
+        self.budgets.paid_again(since);
+        Ok(())
     }
 }

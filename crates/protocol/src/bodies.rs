@@ -12,7 +12,7 @@ use tocsin_record::run::body_fits;
 use tocsin_record::{Class, OrgId, Part, Run, planted};
 use tocsin_store::{BodyState, Kv, LogNo, RecordRef, Slots, StoreError, Verdict};
 
-use crate::effort::cost;
+use crate::budget::cost;
 use crate::io::{LinkId, Output};
 use crate::mesh::Mesh;
 use crate::message::body::REFS_MAX;
@@ -170,12 +170,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         except: &BTreeSet<u64>,
     ) -> Result<(), StoreError> {
         let to = to.min(self.height(log));
-        if from > to || !self.pays(link, cost::LEAST) {
+        if from > to || !self.pays(cost::THING) {
             return Ok(());
         }
         let most = usize::try_from(to - from).map_or(REFS_MAX, |more| REFS_MAX.min(more.saturating_add(1)));
         let missing = self.store.wanted(RecordRef { log, seq: from }, most);
-        self.charge(link, cost::walk(missing.len()));
+        self.did(cost::walk(missing.len()));
         let mut before = None;
         for place in missing.into_iter().take_while(|place| place.log == log && place.seq <= to) {
             if !except.contains(&place.seq) && !self.announced_by(link, place, &mut before)? {
@@ -197,7 +197,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let room = room.is_some_and(|peer| self.bodies.has_room(link, peer.org));
         if !room || self.bodies.sources.contains_key(&place) || !self.is_missing(place) {
             // Nothing is read.
-            let pays = self.pays(link, cost::LEAST);
+            let pays = self.pays(cost::THING);
             self.announced_body(link, place)?;
             return Ok(pays);
         }
@@ -205,7 +205,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             .is_some_and(|before| before.log == place.log && before.seq.abs_diff(place.seq) < NEIGHBOURS);
         let price = if near { cost::RECORD } else { self.reading(place.log, place.seq) };
         *before = Some(place);
-        let pays = self.pays(link, price);
+        let pays = self.pays(price);
         if pays {
             self.announced_body(link, place)?;
         }
@@ -326,14 +326,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut live_bytes = 0;
         for what in refs.iter().take(REFS_MAX) {
             // The rest is asked for again, when the asker's patience ends.
-            if !self.may_ask(link, cost::RECORD) {
+            if !self.pays(cost::RECORD) {
                 break;
             }
             let status = self.status_of_body(link, *what, peer.org)?;
             let len = if let BodyStatus::Here(body) = &status { body.len() } else { 0 };
             let data = BodyData { what: *what, status };
             if len > PUSH_BODY_MAX {
-                self.bulk(link, Message::Bodies(vec![data]));
+                self.tell_bulk(link, Message::Bodies(vec![data]));
                 continue;
             }
             if live_bytes + len > LIVE_BYTES {
@@ -387,7 +387,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 continue;
             };
             let place = RecordRef { log, seq: data.what.seq };
+            self.did(cost::THING);
             if self.bodies.asked.get(&place).is_none_or(|(asked, _)| *asked != link) {
+                // Nobody asked for it: that it was read at all is paid for.
+                if let BodyStatus::Here(bytes) = &data.status {
+                    self.did(cost::decoded(bytes.len(), 1));
+                }
                 continue;
             }
             self.bodies.asked.remove(&place);
@@ -497,7 +502,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let directory = Arc::clone(&self.directory);
         let mut have = Vec::new();
         for what in refs.iter().take(REFS_MAX) {
-            if !self.may_ask(link, cost::RECORD) {
+            if !self.pays(cost::RECORD) {
                 break;
             }
             let Some(log) = self.log_meant(link, what.log)? else {

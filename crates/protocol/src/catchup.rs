@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tocsin_record::{Entry, Verified};
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError, WireRun};
 
-use crate::effort::cost;
+use crate::budget::cost;
 use crate::io::{LinkId, Output};
 use crate::mesh::Mesh;
 use crate::message::want::{CREDIT_MAX, PAGE_WIRE_MAX, RANGES_MAX};
@@ -214,6 +214,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
             return Ok(());
         };
+        let since = self.budgets.free();
         // Reading a page costs more than sending one: what brings nothing is paid for, whoever asked for it.
         let weight = run.as_ref().map_or(0, |run| run.body_bytes() + 256 * run.entries().len());
         let told = run.as_ref().is_some_and(|run| {
@@ -221,9 +222,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             run.tip().seq <= known
         });
         let asked = self.catchup.asked.get(&link).is_some_and(|asked| asked.id == page.want);
-        if weight > 0 && (told || !asked) && !self.pays(link, weight >> 10) {
-            self.close(link, "it sent too many pages that nobody asked for", out);
-            return Ok(());
+        if weight > 0 && (told || !asked) {
+            self.did(cost::decoded(weight, 0));
         }
         let Some(asked) = self.catchup.asked.get_mut(&link) else {
             return Ok(());
@@ -257,6 +257,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                     asked.heard = self.now.mono;
                 }
                 self.take_orphans(log, out)?;
+                self.budgets.paid_again(since);
             }
         }
         if page.last {
@@ -293,7 +294,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let waiting = self.catchup.serving.iter().filter(|(_, serving)| serving.credit > 0);
         let waiting: Vec<LinkId> = waiting.map(|(link, _)| *link).collect();
         for link in waiting {
-            self.serve(link)?;
+            self.on_account(link, |mesh| mesh.serve(link)).transpose()?;
         }
         Ok(())
     }
@@ -306,7 +307,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let Some(credit) = u32::try_from(serving.credit).ok().filter(|credit| *credit > 0) else {
                 return Ok(());
             };
-            if slow || !self.may_ask(link, cost::LEAST) {
+            if slow || !self.pays(cost::ANSWER) {
                 return Ok(());
             }
             let Some(range) = range else {
@@ -346,18 +347,24 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut reached = None;
         for run in runs {
             let records = usize::try_from(run.last.saturating_sub(run.first)).unwrap_or(usize::MAX);
-            self.charge(link, cost::walk(records / 8));
+            self.did(cost::walk(records / 8));
             let last = run.last >= range.to || run.last >= height;
             let len = u32::try_from(run.packed.len()).unwrap_or(u32::MAX);
             sent += len;
             reached = Some(run.last);
-            self.bulk(link, Message::Page(Page { want, log: key.into(), last, packed: run.packed.to_vec() }));
+            self.tell_bulk(
+                link,
+                Message::Page(Page { want, log: key.into(), last, packed: run.packed.to_vec() }),
+            );
             if last {
                 return Ok((sent, None));
             }
         }
         if reached.is_none() {
-            self.bulk(link, Message::Page(Page { want, log: key.into(), last: true, packed: Vec::new() }));
+            self.tell_bulk(
+                link,
+                Message::Page(Page { want, log: key.into(), last: true, packed: Vec::new() }),
+            );
         }
         // Something is always charged, so that empty ranges cannot be asked for without end.
         Ok((sent.max(64), reached))
@@ -386,12 +393,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         let mut allowed = |place: RecordRef, entry: &Entry| self.may_send(&way, place, entry);
         reader.runs(log, from, max_bytes, &mut tocsin_store::Bodies::Where(&mut allowed))
-    }
-
-    pub(crate) fn bulk(&mut self, link: LinkId, message: Message) {
-        if let Some(link) = self.links.get_mut(&link) {
-            link.send_bulk(message);
-        }
     }
 
     /// The log behind this side's own number, echoed by a peer.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tocsin_record::{CircleId, LogKey, NodeKey, Run, codec, page};
 use tocsin_store::{Bodies, Kv, LogNo, Slots, Standing, StoreError};
 
-use crate::effort::cost;
+use crate::budget::cost;
 use crate::io::{Effect, Event, LinkId, Output};
 use crate::mesh::Mesh;
 use crate::message::{AtAnswer, Message, Push};
@@ -85,7 +85,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(log) = self.log_meant(link, no)? else {
             return Ok(());
         };
-        if !self.may_ask(link, cost::PAGE) {
+        if !self.pays(cost::PAGE) {
             return Ok(());
         }
         let id = self.id_at(log, seq)?;
@@ -100,7 +100,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(search) = self.searches.searches.get(&(log, link)).copied() else {
             return Ok(());
         };
-        if answer.seq <= search.same || answer.seq >= search.other || !self.pays(link, cost::PAGE) {
+        if answer.seq <= search.same || answer.seq >= search.other || !self.pays(cost::PAGE) {
             return Ok(());
         }
         let mine = self.id_at(log, answer.seq)?;
@@ -184,6 +184,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(run.ok().and_then(|run| run.after(from - 1)))
     }
 
+    /// Whether a log is known to have forked there, or before.
+    fn is_known_fork(&self, log: LogNo, at: u64) -> bool {
+        matches!(self.store.standing(log), Some(Standing::Forked { at: known }) if known <= at)
+    }
+
     /// A proof counts: it is kept and told, unless a lower fork of the log is known.
     fn forked(
         &mut self,
@@ -192,9 +197,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         branches: [Run; 2],
         out: &mut Output,
     ) -> Result<(), StoreError> {
-        if let Some(Standing::Forked { at: known }) = self.store.standing(log)
-            && known <= at
-        {
+        if self.is_known_fork(log, at) {
             return Ok(());
         }
         let Some(key) = self.store.key(log) else {
@@ -232,13 +235,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Hands the proof that a log forked to a peer that does not know of it: once until the two compare anew.
     pub(crate) fn offer_proof(&mut self, link: LinkId, log: LogNo) -> Result<(), StoreError> {
         let told = self.links.get(&link).is_none_or(|link| link.proofs_told.contains(&log));
-        if told || !self.may_ask(link, cost::PAGE) {
+        if told || !self.pays(cost::PAGE) {
             return Ok(());
         }
         if let Some(bytes) = self.store.fork_proof(log)?
             && let Ok(pages) = codec::decode::<Vec<Vec<u8>>, { 32 << 20 }>(&bytes)
         {
-            self.charge(link, bytes.len() >> 10);
+            self.did(cost::decoded(bytes.len(), 0));
             self.tell_proof(link, log, &pages);
         }
         Ok(())
@@ -261,11 +264,17 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(key) = self.store.key(log) else {
             return Ok(());
         };
+        self.did(cost::decoded(one.page.len() + other.page.len(), 0));
         let branches = (read(key, &one.page), read(key, &other.page));
         let (Some(one), Some(other)) = branches else {
             self.close(link, "it sent a fork proof that does not read", out);
             return Ok(());
         };
+        self.did(cost::decoded(0, one.entries().len() + other.entries().len()));
+        if self.is_known_fork(log, one.first_seq()) {
+            return Ok(());
+        }
+        self.did(2 * cost::SIGNATURE);
         match prove(&one, &other) {
             Ok(at) => self.forked(log, at, [one, other], out),
             Err(reason) => {

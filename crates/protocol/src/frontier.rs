@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use tocsin_record::id::{self, RecordId};
 use tocsin_record::{LogId, OrgId};
-use tocsin_store::{Kv, LogInfo, LogNo, Slots, Standing, StoreError};
+use tocsin_store::{Kv, LogInfo, LogNo, SEQ_MAX, Slots, Standing, StoreError};
 
-use crate::effort::cost;
+use crate::budget::cost;
 use crate::io::{LinkId, Output};
 use crate::mesh::Mesh;
 use crate::message::frontier::ENTRIES_MAX;
@@ -114,11 +114,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
             return;
         };
-        if !self.may_ask(link, cost::LEAST) {
-            return;
-        }
         let rows = self.rows(peer.org);
-        self.charge(link, cost::walk(rows.len()));
+        self.did(cost::walk(rows.len()));
         let mine = self.hello_of(&rows);
         if mine.documents != theirs.documents {
             let list = self.directory.list().iter().copied().take(16_384).collect();
@@ -143,7 +140,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     pub(crate) fn heard_document_list(&mut self, link: LinkId, list: &DocumentList) {
-        if !self.may_ask(link, cost::walk(list.0.len() + self.directory.list().len())) {
+        if !self.pays(cost::walk(list.0.len() + self.directory.list().len())) {
             return;
         }
         let lacking = self.directory.lacking(&list.0);
@@ -158,11 +155,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.close(link, "it sent another number of buckets than 256", out);
             return;
         }
-        if !self.may_ask(link, cost::LEAST) {
+        if !self.pays(cost::ANSWER) {
             return;
         }
         let rows = self.rows(peer.org);
-        self.charge(link, cost::walk(2 * rows.len()));
+        self.did(cost::walk(2 * rows.len()));
         let mine = buckets(&rows);
         let differ = |row: &&Row| mine[usize::from(row.id.0[0])] != theirs.0[usize::from(row.id.0[0])];
         let mut entries = Vec::new();
@@ -198,6 +195,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         };
         for entry in entries.0 {
+            // What is over the budget is in the next comparison again.
+            if !self.pays(cost::THING) {
+                return Ok(());
+            }
             let named = self.links.get_mut(&link).map_or(Ok(()), |link| link.named(entry.no, entry.log));
             if let Err(reason) = named {
                 self.close(link, reason, out);
@@ -209,7 +210,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let Some(log) = self.log_for(peer.node, entry.log)? else {
                 continue;
             };
-            self.compare(link, log, &entry)?;
+            if entry.height <= SEQ_MAX {
+                self.compare(link, log, &entry)?;
+            }
         }
         Ok(())
     }
@@ -232,7 +235,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let known = theirs.height <= height && overlap > self.base(log) && theirs.state == LogState::Open;
         // Not asked about now, it is with the next comparison.
         if known
-            && self.pays(link, self.reading(log, overlap))
+            && self.pays(self.reading(log, overlap))
             && self.id_at(log, overlap)?.is_some_and(|mine| mine != theirs.id)
         {
             self.search_fork(link, log, overlap);
@@ -245,9 +248,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     /// What it costs to read the record at a place: the last is at hand, and those just before it nearly so.
-    pub(crate) fn reading(&self, log: LogNo, seq: u64) -> usize {
+    pub(crate) fn reading(&self, log: LogNo, seq: u64) -> u64 {
         match self.height(log).saturating_sub(seq) {
-            0 => cost::LEAST,
+            0 => cost::ANSWER,
             1..AT_HAND => cost::RECORD,
             _ => cost::PAGE,
         }

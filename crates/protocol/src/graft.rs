@@ -3,7 +3,7 @@
 use tocsin_record::page;
 use tocsin_store::{Kv, LogNo, Slots, StoreError};
 
-use crate::effort::cost;
+use crate::budget::cost;
 use crate::io::LinkId;
 use crate::mesh::{FLUSH_MS, Mesh};
 use crate::message::{Message, Push};
@@ -110,7 +110,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let spoke = self.trees.spoke(log, link, Begin::Eager);
         spoke.eager = true;
         spoke.told = spoke.told.max(height);
-        if from > height || !self.may_ask(link, cost::PAGE) {
+        if from > height || !self.pays(cost::PAGE) {
             return Ok(());
         }
         self.reply_runs(link, log, from)
@@ -141,7 +141,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 return Ok(());
             }
             room = room.saturating_sub(page.len());
-            self.charge(link, page.len() >> 10);
+            self.did(cost::decoded(page.len(), 0));
             self.tell(link, Message::Push(Push { log: no, reply: true, page }));
         }
         Ok(())

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_record::keys::{self, Signature};
 use tocsin_record::{CircleId, NodeKey, OrgId, RecordId};
-use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError};
+use tocsin_store::{Kv, LogNo, RecordRef, SEQ_MAX, Slots, StoreError};
 
-use crate::effort::cost;
-use crate::io::{LinkId, Output};
+use crate::budget::cost;
+use crate::io::LinkId;
 use crate::link::Link;
 use crate::mesh::Mesh;
 use crate::message::head::{STATEMENTS_MAX, head_hash, receipt_hash};
@@ -173,13 +173,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.heads.passing.entry(link).or_default().heads.extend(known);
     }
 
-    pub(crate) fn heard_heads(
-        &mut self,
-        link: LinkId,
-        heads: Vec<Head>,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn heard_heads(&mut self, link: LinkId, heads: Vec<Head>) -> Result<(), StoreError> {
         for head in heads.into_iter().take(STATEMENTS_MAX) {
+            if !self.pays(cost::THING) {
+                return Ok(());
+            }
             let Some(known) = self.links.get_mut(&link) else {
                 return Ok(());
             };
@@ -194,6 +192,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             };
             let newer = self.heads.heads.get(&key).is_none_or(|known| known.time < head.time);
             if !newer
+                || head.seq > SEQ_MAX
                 || node == self.node
                 || head.time > self.now.wall + AHEAD_MS
                 || !self.shares(peer.org, log.circle)
@@ -201,13 +200,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             {
                 continue;
             }
+            // A true one as well: its author may sign as many as it likes.
+            self.did(cost::SIGNATURE);
             let mesh = self.directory.mesh();
             let hash =
                 head_hash(&mesh, &node, &log.circle, log.epoch, head.seq, &head.id, head.releases, head.time);
             if keys::verify(&node.0, &hash, &head.signature).is_err() {
-                if !self.bears(link, cost::SIGNATURE) {
-                    self.close(link, "it sent too many heads that nobody signed", out);
-                }
                 continue;
             }
             let state = HeadState {
@@ -306,13 +304,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
     }
 
-    pub(crate) fn heard_receipts(
-        &mut self,
-        link: LinkId,
-        receipts: Vec<Receipt>,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn heard_receipts(&mut self, link: LinkId, receipts: Vec<Receipt>) -> Result<(), StoreError> {
         for receipt in receipts.into_iter().take(STATEMENTS_MAX) {
+            if !self.pays(cost::THING) {
+                return Ok(());
+            }
             let Some(known) = self.links.get_mut(&link) else {
                 return Ok(());
             };
@@ -330,14 +326,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let newer =
                 self.heads.receipts.get(&(log, holder)).is_none_or(|known| known.height < receipt.height);
             let ahead = receipt.time > self.now.wall + AHEAD_MS;
-            if !newer || ahead || holder == self.node || !self.directory.carries(org, key.circle) {
+            // It came by who holds the log, and what nobody wrote nobody holds.
+            let exists = receipt.height <= self.height(log);
+            if !newer || !exists || ahead || holder == self.node || !self.directory.carries(org, key.circle) {
                 continue;
             }
+            self.did(cost::SIGNATURE);
             let hash = receipt_hash(&holder, &key.id(), receipt.height, receipt.time);
             if keys::verify(&holder.0, &hash, &receipt.signature).is_err() {
-                if !self.bears(link, cost::SIGNATURE) {
-                    self.close(link, "it sent too many receipts that nobody signed", out);
-                }
                 continue;
             }
             let state =

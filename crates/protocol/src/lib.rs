@@ -11,9 +11,9 @@
 
 mod admit;
 mod bodies;
+mod budget;
 mod catchup;
 pub mod directory;
-mod effort;
 mod fork;
 mod frontier;
 mod graft;
@@ -30,6 +30,7 @@ mod status;
 mod tree;
 mod write;
 
+pub use budget::Meter;
 pub use directory::Directory;
 pub use heads::{HeadState, ReceiptState};
 pub use io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};

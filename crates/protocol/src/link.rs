@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use tocsin_record::document::Signed;
-use tocsin_record::{LogKey, NodeKey, OrgId, codec};
+use tocsin_record::{LogKey, NodeKey, OrgId, Verified, codec};
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError};
 
-use crate::effort::{ANSWERS_MAX, Effort, cost};
+use crate::budget::{ANSWERS_MAX, cost};
 use crate::io::{Effect, Event, LinkId, Output};
 use crate::mesh::Mesh;
 use crate::message::lobby::OLDEST_PROTOCOL;
@@ -90,7 +90,6 @@ pub(crate) struct Link {
     bulk: Vec<Message>,
     /// How many bytes wait in the two.
     queued: usize,
-    effort: Effort,
 }
 
 impl Link {
@@ -117,7 +116,6 @@ impl Link {
             pending: Vec::new(),
             bulk: Vec::new(),
             queued: 0,
-            effort: Effort::new(since),
         }
     }
 
@@ -176,15 +174,20 @@ impl Link {
         self.numbers.get(no as usize).copied()
     }
 
-    pub fn send(&mut self, message: Message) {
-        self.queued += codec::size(&message);
+    /// Sends on the live lane. Returns how many bytes that is.
+    pub fn send(&mut self, message: Message) -> usize {
+        let bytes = codec::size(&message);
+        self.queued += bytes;
         self.pending.push(message);
+        bytes
     }
 
-    /// Sends on the bulk lane.
-    pub fn send_bulk(&mut self, message: Message) {
-        self.queued += codec::size(&message);
+    /// As [`Self::send`], on the bulk lane.
+    pub fn send_bulk(&mut self, message: Message) -> usize {
+        let bytes = codec::size(&message);
+        self.queued += bytes;
         self.bulk.push(message);
+        bytes
     }
 
     /// Whether so much waits for this link that nothing more is answered before it has left.
@@ -239,6 +242,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.catchup.forget(id);
         self.bodies.forget(id);
         self.searches.forget(id);
+        self.budgets.forget(id);
         if let Some(peer) = link.peer() {
             out.push(Effect::Event(Event::PeerOut { node: peer.node }));
         }
@@ -300,6 +304,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if talked >= EMPTY_MAX || !self.directory.is_member(org, name.circle) || !self.may_open(&key) {
             return Ok(None);
         }
+        self.did(cost::LOG);
         let log = self.store.open_log(&key, org)?;
         self.empty.insert(log, by);
         Ok(Some(log))
@@ -313,37 +318,28 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     pub(crate) fn tell(&mut self, id: LinkId, message: Message) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.send(message);
+            let bytes = link.send(message);
+            self.answered(id, bytes);
         }
     }
 
-    /// Whether a peer's question is answered: it costs so much, and there is room for the answer.
-    pub(crate) fn may_ask(&mut self, id: LinkId, units: usize) -> bool {
-        let mono = self.now.mono;
-        self.links.get_mut(&id).is_some_and(|link| !link.is_full() && link.effort.take(mono, units))
-    }
-
-    /// Whether a peer can pay for what it sent.
-    pub(crate) fn pays(&mut self, id: LinkId, units: usize) -> bool {
-        let mono = self.now.mono;
-        self.links.get_mut(&id).is_some_and(|link| link.effort.take(mono, units))
-    }
-
-    /// What an answer cost beyond what the question was taken for.
-    pub(crate) fn charge(&mut self, id: LinkId, units: usize) {
-        let mono = self.now.mono;
+    /// As [`Self::tell`], on the bulk lane.
+    pub(crate) fn tell_bulk(&mut self, id: LinkId, message: Message) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.effort.take(mono, units);
+            let bytes = link.send_bulk(message);
+            self.answered(id, bytes);
         }
     }
 
-    /// Charges a peer for what was read already, that it sent unasked. False once it owes so much that its link is to end:
-    /// an honest one that has asked for all that it may still sends copies.
-    pub(crate) fn bears(&mut self, id: LinkId, units: usize) -> bool {
-        self.charge(id, units);
-        self.links.get(&id).is_none_or(|link| !link.effort.owes_too_much())
+    /// What a peer is told while it is heard, it asked for.
+    fn answered(&mut self, id: LinkId, bytes: usize) {
+        if self.budgets.of() == Some(id) {
+            self.did(cost::sent(bytes));
+        }
     }
 
+    /// Hears a frame. Every message is paid for here, by its length at least, but for records: their bytes are paid for
+    /// where they turn out to bring nothing new.
     pub(crate) fn received(
         &mut self,
         id: LinkId,
@@ -353,58 +349,73 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Incoming { messages, runs, .. } = frame;
         let mut runs = runs.into_iter();
         for message in messages {
-            let Some(link) = self.links.get(&id) else {
+            let Some(link) = self.links.get_mut(&id) else {
                 return Ok(());
             };
-            if link.peer().is_none() {
-                self.heard_in_lobby(id, message, out)?;
-                continue;
-            }
-            if !message.is_routine()
-                && let Some(link) = self.links.get_mut(&id)
-            {
+            let peer = link.peer();
+            if peer.is_some() && !message.is_routine() {
                 link.last_frame = self.now.mono;
             }
-            match message {
-                Message::Lobby(_) => {}
-                Message::Documents(documents) => self.heard_documents(id, &documents, out)?,
-                Message::Name(no, log) => {
-                    let named = self.links.get_mut(&id).map_or(Ok(()), |link| link.named(no, log));
-                    if let Err(reason) = named {
-                        self.close(id, reason, out);
-                    }
-                }
-                Message::Unnamed(no) => {
-                    if self.may_ask(id, cost::LEAST)
-                        && let Some(link) = self.links.get_mut(&id)
-                    {
-                        link.name_again(no);
-                    }
-                }
-                Message::DocumentList(list) => self.heard_document_list(id, &list),
-                Message::Hello(hello) => self.heard_hello(id, hello),
-                Message::Buckets(buckets) => self.heard_buckets(id, &buckets, out),
-                Message::Entries(entries) => self.heard_entries(id, entries, out)?,
-                Message::Push(push) => self.heard_push(id, push, out)?,
-                Message::Have(haves) => self.heard_haves(id, haves)?,
-                Message::Graft(no, from) => self.heard_graft(id, no, from)?,
-                Message::Prune(no) => self.heard_prune(id, no)?,
-                Message::Want(want) => self.heard_want(id, want)?,
-                Message::Credit(bytes) => self.heard_credit(id, bytes)?,
-                Message::Page(page) => {
-                    let run = if page.packed.is_empty() { None } else { runs.next() };
-                    self.heard_page(id, page, run, out)?;
-                }
-                Message::WantBodies(refs) => self.heard_want_bodies(id, &refs)?,
-                Message::Bodies(bodies) => self.heard_bodies(id, bodies, out)?,
-                Message::HaveBodies(refs) => self.heard_have_bodies(id, &refs)?,
-                Message::Holes(refs) => self.heard_holes(id, &refs)?,
-                Message::At(no, seq) => self.heard_at(id, no, seq)?,
-                Message::AtAnswer(answer) => self.heard_at_answer(id, &answer)?,
-                Message::Fork(proof) => self.heard_fork(id, &proof, out)?,
-                Message::Heads(heads) => self.heard_heads(id, heads, out)?,
-                Message::Receipts(receipts) => self.heard_receipts(id, receipts, out)?,
+            let with_run = matches!(&message, Message::Page(page) if !page.packed.is_empty());
+            let run = if with_run { runs.next() } else { None };
+            let has_left = self.budgets.open(id, peer, self.now.mono);
+            let bytes = if message.brings_news() { 0 } else { codec::size(&message) };
+            self.did(cost::message(bytes));
+            if peer.is_none() {
+                self.heard_in_lobby(id, message, out)?;
+            } else if has_left || message.is_read_unpaid() {
+                self.heard(id, message, run, out)?;
             }
+            if !self.budgets.close() && self.links.contains_key(&id) {
+                self.close(id, "it made this node do more than its share, and went on", out);
+            }
+        }
+        Ok(())
+    }
+
+    fn heard(
+        &mut self,
+        id: LinkId,
+        message: Message,
+        run: Option<Verified>,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        match message {
+            Message::Lobby(_) => {}
+            Message::Documents(documents) => self.heard_documents(id, &documents, out)?,
+            Message::Name(no, log) => {
+                let named = self.links.get_mut(&id).map_or(Ok(()), |link| link.named(no, log));
+                if let Err(reason) = named {
+                    self.close(id, reason, out);
+                }
+            }
+            Message::Unnamed(no) => {
+                if self.pays(cost::ANSWER)
+                    && let Some(link) = self.links.get_mut(&id)
+                {
+                    link.name_again(no);
+                }
+            }
+            Message::DocumentList(list) => self.heard_document_list(id, &list),
+            Message::Hello(hello) => self.heard_hello(id, hello),
+            Message::Buckets(buckets) => self.heard_buckets(id, &buckets, out),
+            Message::Entries(entries) => self.heard_entries(id, entries, out)?,
+            Message::Push(push) => self.heard_push(id, push, out)?,
+            Message::Have(haves) => self.heard_haves(id, haves)?,
+            Message::Graft(no, from) => self.heard_graft(id, no, from)?,
+            Message::Prune(no) => self.heard_prune(id, no)?,
+            Message::Want(want) => self.heard_want(id, want)?,
+            Message::Credit(bytes) => self.heard_credit(id, bytes)?,
+            Message::Page(page) => self.heard_page(id, page, run, out)?,
+            Message::WantBodies(refs) => self.heard_want_bodies(id, &refs)?,
+            Message::Bodies(bodies) => self.heard_bodies(id, bodies, out)?,
+            Message::HaveBodies(refs) => self.heard_have_bodies(id, &refs)?,
+            Message::Holes(refs) => self.heard_holes(id, &refs)?,
+            Message::At(no, seq) => self.heard_at(id, no, seq)?,
+            Message::AtAnswer(answer) => self.heard_at_answer(id, &answer)?,
+            Message::Fork(proof) => self.heard_fork(id, &proof, out)?,
+            Message::Heads(heads) => self.heard_heads(id, heads)?,
+            Message::Receipts(receipts) => self.heard_receipts(id, receipts)?,
         }
         Ok(())
     }

@@ -163,6 +163,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.close(id, "its org is not in the charter, or its certificate was revoked", out);
             return Ok(());
         }
+        if !self.budgets.entered(id, peer, self.now.mono) {
+            self.close(id, "its node or org made this node do more than its share, and is let in later", out);
+            return Ok(());
+        }
         let patience = self.now.mono + 1000;
         if let Some(link) = self.links.get_mut(&id) {
             link.stage = Stage::In(peer);

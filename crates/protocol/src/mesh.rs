@@ -16,9 +16,9 @@ use tocsin_record::{CircleId, MeshId, NodeKey, OrgId, planted};
 use tocsin_store::{Fault, Found, Kv, LogNo, Reader, RecordRef, Slots, Store, StoreError, Verdict};
 
 use crate::bodies::Bodies;
+use crate::budget::{Budgets, Meter, cost};
 use crate::catchup::CatchUp;
 use crate::directory::{Directory, Taken};
-use crate::effort::cost;
 use crate::fork::Searches;
 use crate::heads::Heads;
 use crate::io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
@@ -57,6 +57,8 @@ pub struct Config {
     pub seed: u64,
     /// Key of the observable index.
     pub index_key: [u8; 16],
+    /// How work for peers is measured.
+    pub meter: Meter,
 }
 
 /// The protocol of one node in one mesh.
@@ -72,6 +74,7 @@ pub struct Mesh<K, S> {
     pub(crate) random: ChaCha8Rng,
     pub(crate) now: Now,
     pub(crate) links: BTreeMap<LinkId, Link>,
+    pub(crate) budgets: Budgets,
     pub(crate) trees: Trees,
     pub(crate) catchup: CatchUp,
     pub(crate) bodies: Bodies,
@@ -139,6 +142,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let node = NodeKey(identity.secret.public());
         let mut mesh = Self {
             random: ChaCha8Rng::seed_from_u64(config.seed),
+            budgets: Budgets::new(config.meter),
             config,
             identity,
             node,
@@ -364,15 +368,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         own: bool,
         out: &mut Output,
     ) -> Result<(usize, Option<String>), StoreError> {
+        let since = self.budgets.free();
         let mut new = Vec::new();
         let mut error = None;
         for signed in documents {
+            // The rest comes again with a later comparison.
+            if from.is_some() && !self.pays(cost::hashed(signed.bytes.len())) {
+                break;
+            }
             if self.directory.is_listed(signed) {
                 continue;
-            }
-            // The rest comes again with a later comparison.
-            if from.is_some_and(|link| !self.pays(link, cost::LEAST)) {
-                break;
             }
             let payer = if own { None } else { self.directory.charged_to(signed) };
             let may = payer.is_none_or(|org| self.may_change(org));
@@ -389,11 +394,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                     Err(refused) => error = error.or(Some(refused.to_string())),
                 }
             }
-            if let Some(link) = from {
+            if from.is_some() {
                 // A certificate of an org that may not change now was only read.
                 let verified = may || signed.form != Form::Certificate;
                 let signatures = if verified { signed.signatures.len() } else { 0 };
-                self.charge(link, cost::document(signed.bytes.len(), signatures));
+                self.did(cost::document(signed.bytes.len(), signatures));
             }
         }
         if !new.is_empty() {
@@ -401,6 +406,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.tell_documents(&new, from);
             self.membership_changed(out);
             out.push(Effect::Event(Event::Documents { count: new.len() }));
+            self.budgets.paid_again(since);
         }
         Ok((new.len(), error))
     }
@@ -440,6 +446,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             });
             self.link_down(id, out);
         }
+        let directory = &self.directory;
+        let is_in = |node: &NodeKey| directory.org_of(*node).is_some();
+        self.budgets.retain(is_in, |org| directory.org(*org).is_some());
         self.rejudge_all();
     }
 

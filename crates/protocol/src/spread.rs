@@ -9,10 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tocsin_policy::BodyView;
 use tocsin_record::{Entry, NodeKey, OrgId, Run, page};
-use tocsin_store::{BodyState, Kv, LogNo, RecordRef, Slots, StoreError, Verdict};
+use tocsin_store::{BodyState, Kv, LogNo, RecordRef, SEQ_MAX, Slots, StoreError, Verdict};
 
 use crate::admit::Decided;
-use crate::effort::cost;
+use crate::budget::cost;
 use crate::io::{LinkId, Output};
 use crate::judge::{Way, body_ref_view};
 use crate::link::PendingHave;
@@ -213,6 +213,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(key) = self.reader.log(log).map(|info| info.key) else {
             return Ok(());
         };
+        let since = self.budgets.free();
         let bytes = push.page.len();
         let run = match page::decode(key, &Bytes::from(push.page)) {
             Ok(run) => run,
@@ -231,10 +232,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         }
         if first > height + 1 {
-            if !self.bears(link, cost::decoded(bytes, run.entries().len())) {
-                self.close(link, "it sent too many records that follow nothing", out);
-                return Ok(());
-            }
+            self.did(cost::decoded(bytes, run.entries().len()));
             self.trees.keep_orphan(log, link, run, bytes);
             if !self.catchup.is_ahead(log) {
                 self.catchup.ahead(log, link, last);
@@ -243,13 +241,17 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         self.trees.count_copy(log, last);
         let price = cost::decoded(bytes, run.entries().len());
+        let known = usize::try_from((height + 1).saturating_sub(first)).unwrap_or(usize::MAX);
         self.take_run(link, log, run, None, out)?;
-        // Nothing is taken of an author that is stopped, or may not write any more.
-        if self.height(log) == height && !self.bears(link, price) {
-            self.close(link, "it sent too many records that are not taken", out);
+        if self.height(log) == height {
+            // Nothing is taken of an author that is stopped, or may not write any more.
+            self.did(price);
             return Ok(());
         }
-        self.take_orphans(log, out)
+        self.did(cost::decoded(0, known));
+        self.take_orphans(log, out)?;
+        self.budgets.paid_again(since);
+        Ok(())
     }
 
     /// A copy of what is known: too many prune the link. A copy with other ids is a fork.
@@ -264,11 +266,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     ) -> Result<(), StoreError> {
         let tip = run.tip();
         // It was read already, and is compared with what is held.
-        if !self.bears(link, cost::decoded(bytes, run.entries().len())) {
-            self.close(link, "it sent too many records that are known", out);
-            return Ok(());
-        }
-        if !self.pays(link, self.reading(log, tip.seq)) {
+        self.did(cost::decoded(bytes, run.entries().len()));
+        if !self.pays(self.reading(log, tip.seq)) {
             return Ok(());
         }
         if self.disagrees(log, run)? {
@@ -305,12 +304,18 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     pub(crate) fn heard_haves(&mut self, link: LinkId, haves: Vec<Have>) -> Result<(), StoreError> {
         for have in haves.into_iter().take(HAVES_MAX) {
+            if !self.pays(cost::THING) {
+                return Ok(());
+            }
             let Some(log) = self.log_meant(link, have.log)? else {
                 continue;
             };
             let Some(to) = have.from.checked_add(u64::from(have.more)) else {
                 continue;
             };
+            if to > SEQ_MAX {
+                continue;
+            }
             let begin = self.lazy_by_default(link, log);
             let spoke = self.trees.spoke(log, link, begin);
             spoke.has = spoke.has.max(to);

@@ -10,7 +10,7 @@ use tocsin_matcher::Matcher;
 use tocsin_policy::Policy;
 use tocsin_protocol::message::lobby::{OLDEST_PROTOCOL, PROTOCOL};
 use tocsin_protocol::message::{self, LOBBY_DOCUMENT_MAX, Message};
-use tocsin_protocol::{Config, Effect, Identity, Input, Mesh};
+use tocsin_protocol::{Config, Effect, Identity, Input, Mesh, Meter};
 use tocsin_record::document::{Charter, Signed};
 use tocsin_record::{Bytes, OrgId};
 use tocsin_store::Store;
@@ -97,7 +97,7 @@ fn learnt_documents_that_do_not_read_are_damage() {
         let mut store = Store::open(kv, slots, directory.mesh(), random, &mut |_| {}).unwrap();
         store.put_meta("documents", Bytes::from_static(documents)).unwrap();
         store.commit().unwrap();
-        let config = Config { boot: [1; 16], seed: 1, index_key: [1; 16] };
+        let config = Config { boot: [1; 16], seed: 1, index_key: [1; 16], meter: Meter::Model };
         let org = OrgId(world.root_secret(0).public());
         let identity = Identity { secret: world.record_secret(0), org, certificate: certificate.clone() };
         let policy = Arc::new(Policy::load(CLOSED).unwrap());

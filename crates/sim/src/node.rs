@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tocsin_matcher::{Loader, Matcher};
 use tocsin_policy::Policy;
-use tocsin_protocol::{Config as MeshConfig, Identity, Input, LinkId, Mesh, Now, Ticket, index_found};
+use tocsin_protocol::{Config as MeshConfig, Identity, Input, LinkId, Mesh, Meter, Now, Ticket, index_found};
 use tocsin_record::keys::Secret;
 use tocsin_store::faulty::{FaultyKv, FaultySlots, KvSnapshot, SlotSnapshot};
 use tocsin_store::{Store, StoreError};
@@ -176,7 +176,7 @@ impl Node {
             org: cast.orgs[member.org].id,
             certificate: member.certificate.clone(),
         };
-        let config = MeshConfig { boot: self.boot, seed: self.dice.roll(), index_key };
+        let config = MeshConfig { boot: self.boot, seed: self.dice.roll(), index_key, meter: Meter::Model };
         let now = self.now(now_us);
         let mesh = Mesh::open(config, identity, directory, store, policy, index, now)?;
         self.sight = Some(mesh.reader());

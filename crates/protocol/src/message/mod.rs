@@ -108,33 +108,34 @@ pub enum Message {
 }
 
 impl Message {
-    /// What is fixed of each message: its name, the protocol version that brought it, and whether it is routine.
-    fn row(&self) -> (&'static str, u16, bool) {
+    /// What is fixed of each message: its name, the protocol version that brought it, whether it is routine, and whether it
+    /// is read of a peer that cannot pay.
+    fn row(&self) -> (&'static str, u16, bool, bool) {
         match self {
-            Self::Lobby(_) => ("Lobby", 1, false),
-            Self::Documents(_) => ("Documents", 1, false),
-            Self::Name(..) => ("Name", 1, true),
-            Self::DocumentList(_) => ("DocumentList", 1, false),
-            Self::Hello(_) => ("Hello", 1, true),
-            Self::Buckets(_) => ("Buckets", 1, false),
-            Self::Entries(_) => ("Entries", 1, false),
-            Self::Push(_) => ("Push", 1, false),
-            Self::Have(_) => ("Have", 1, false),
-            Self::Graft(..) => ("Graft", 1, false),
-            Self::Prune(_) => ("Prune", 1, false),
-            Self::Want(_) => ("Want", 1, false),
-            Self::Credit(_) => ("Credit", 1, false),
-            Self::Page(_) => ("Page", 1, false),
-            Self::WantBodies(_) => ("WantBodies", 1, false),
-            Self::Bodies(_) => ("Bodies", 1, false),
-            Self::HaveBodies(_) => ("HaveBodies", 1, false),
-            Self::Holes(_) => ("Holes", 1, false),
-            Self::At(..) => ("At", 1, false),
-            Self::AtAnswer(_) => ("AtAnswer", 1, false),
-            Self::Fork(_) => ("Fork", 1, false),
-            Self::Heads(_) => ("Heads", 1, true),
-            Self::Receipts(_) => ("Receipts", 1, false),
-            Self::Unnamed(_) => ("Unnamed", 1, false),
+            Self::Lobby(_) => ("Lobby", 1, false, true),
+            Self::Documents(_) => ("Documents", 1, false, true),
+            Self::Name(..) => ("Name", 1, true, true),
+            Self::DocumentList(_) => ("DocumentList", 1, false, false),
+            Self::Hello(_) => ("Hello", 1, true, false),
+            Self::Buckets(_) => ("Buckets", 1, false, false),
+            Self::Entries(_) => ("Entries", 1, false, false),
+            Self::Push(_) => ("Push", 1, false, true),
+            Self::Have(_) => ("Have", 1, false, false),
+            Self::Graft(..) => ("Graft", 1, false, false),
+            Self::Prune(_) => ("Prune", 1, false, false),
+            Self::Want(_) => ("Want", 1, false, true),
+            Self::Credit(_) => ("Credit", 1, false, true),
+            Self::Page(_) => ("Page", 1, false, true),
+            Self::WantBodies(_) => ("WantBodies", 1, false, false),
+            Self::Bodies(_) => ("Bodies", 1, false, true),
+            Self::HaveBodies(_) => ("HaveBodies", 1, false, false),
+            Self::Holes(_) => ("Holes", 1, false, false),
+            Self::At(..) => ("At", 1, false, false),
+            Self::AtAnswer(_) => ("AtAnswer", 1, false, false),
+            Self::Fork(_) => ("Fork", 1, false, false),
+            Self::Heads(_) => ("Heads", 1, true, false),
+            Self::Receipts(_) => ("Receipts", 1, false, false),
+            Self::Unnamed(_) => ("Unnamed", 1, false, false),
         }
     }
 
@@ -155,6 +156,20 @@ impl Message {
     #[must_use]
     pub fn is_routine(&self) -> bool {
         self.row().2
+    }
+
+    /// Whether most of it is records, bodies or documents, whose bytes are paid for only where they are not new.
+    #[must_use]
+    pub fn brings_news(&self) -> bool {
+        matches!(self, Self::Push(_) | Self::Page(_) | Self::Bodies(_) | Self::Documents(_))
+    }
+
+    /// Whether it is read even where nothing is left in the budget of who says it: records, documents and bodies may be new,
+    /// and then they are free; a name says what later messages mean; a want waits until it can be paid for. All others
+    /// are dropped then, and found again by the next comparison.
+    #[must_use]
+    pub fn is_read_unpaid(&self) -> bool {
+        self.row().3
     }
 }
 

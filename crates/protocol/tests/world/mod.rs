@@ -7,7 +7,7 @@ use tocsin_matcher::Matcher;
 use tocsin_policy::Policy;
 use tocsin_protocol::message::{self, Message, Push};
 use tocsin_protocol::{
-    Config, Directory, Done, Effect, Event, Identity, Input, Mesh, Now, Output, RequestError,
+    Config, Directory, Done, Effect, Event, Identity, Input, Mesh, Meter, Now, Output, RequestError,
 };
 use tocsin_record::body::{Body, Report, report};
 use tocsin_record::document::{
@@ -153,7 +153,8 @@ impl World {
                 let kv = Arc::new(FaultyKv::new(u64::from(n)));
                 let slots = Arc::new(FaultySlots::new(u64::from(n)));
                 let store = Store::open(kv, slots, directory.mesh(), random, &mut |_| {}).unwrap();
-                let config = Config { boot: [n; 16], seed: u64::from(n), index_key: [1; 16] };
+                let config =
+                    Config { boot: [n; 16], seed: u64::from(n), index_key: [1; 16], meter: Meter::Model };
                 let identity = Identity {
                     secret: secret(1, n, seed),
                     org: OrgId(secret(0, n, seed).public()),
@@ -212,13 +213,19 @@ impl World {
 
     /// A link to `node` that the test itself speaks on, in the name of `peer`, already through the lobby.
     pub fn strange_link(&mut self, node: usize, peer: u8) -> u64 {
+        let link = self.come_back(node, peer);
+        assert!(!self.closed(node, link), "{:?}", self.nodes[node].closed);
+        link
+    }
+
+    /// As [`Self::strange_link`], whether it is let in or not.
+    pub fn come_back(&mut self, node: usize, peer: u8) -> u64 {
         let link = self.next_link;
         self.next_link += 1;
         let key = self.transport(peer);
         self.feed(node, Input::LinkUp { link, peer: key });
         let lobby = self.lobby_of(usize::from(peer), self.transport(node as u8));
         self.receive(node, link, lobby);
-        assert!(!self.closed(node, link), "{:?}", self.nodes[node].closed);
         link
     }
 

@@ -1,0 +1,150 @@
+//! Heads, receipts and claims: what is believed of what nobody can check.
+
+use tocsin_protocol::message::head::{head_hash, receipt_hash};
+use tocsin_protocol::message::{self, Entries, EntryOf, Head, LogName, LogState, Message, Receipt};
+use tocsin_protocol::{Input, RequestError};
+use tocsin_record::document::Signed;
+use tocsin_record::keys::Secret;
+use tocsin_record::{CircleId, NodeKey, RecordId, Tip};
+
+use crate::world::{World, node_certificate, report, secret};
+use crate::{FOE, OPEN, draft, foe_run, log_of, say_documents};
+
+#[test]
+fn nobody_is_talked_out_of_writing() {
+    let mut world = World::new(3, OPEN);
+    let link = world.strange_link(0, FOE);
+    for n in 0..40u32 {
+        let address = format!("192.0.2.{n}");
+        let circle = CircleId::mesh(world.mesh());
+        let done = world.request(0, |ticket| Input::Publish {
+            ticket,
+            circle,
+            bodies: vec![report(n, 1, &address)],
+        });
+        assert!(!matches!(done, Err(RequestError::Epochs(_))), "after {n} lies: {done:?}");
+        let own = world.nodes[0].mesh.node();
+        let logs = world.nodes[0].mesh.reader().logs();
+        let mine = logs.iter().filter(|info| info.key.author == own).map(|info| info.key);
+        let claim = |(no, log): (u32, LogName)| EntryOf {
+            no,
+            log,
+            base: 1,
+            height: 1 << 40,
+            id: RecordId([9; 32]),
+            state: LogState::Open,
+        };
+        // Of the logs that there are, and of one from the future that there never was.
+        let future = LogName { epoch: world.now.wall + 590_000, ..log_of(&world, 0, 0).into() };
+        let names = mine.map(LogName::from).chain([future]);
+        let entries = (n * 100..).zip(names).map(claim).collect();
+        world.receive(0, link, message::encode(&vec![Message::Entries(Entries(entries))]));
+        world.pass(1_000);
+    }
+    // And what it says of itself is still true: its heads speak of the log that it writes to.
+    world.connect(0, 1);
+    world.settle();
+    world.pass(400_000);
+    let logs = world.nodes[1].mesh.status().logs;
+    let own = world.nodes[0].mesh.node();
+    let written = logs.iter().filter(|log| log.key.author == own && log.height > 0);
+    let newest = written.max_by_key(|log| log.key.epoch).unwrap();
+    assert!(newest.head.is_some());
+}
+
+#[test]
+fn no_org_moves_the_clock_of_the_others() {
+    let mut world = World::new(6, OPEN);
+    world.connect_all();
+    let link = world.strange_link(0, FOE);
+    let root = secret(0, FOE, 0);
+    let circle = CircleId::mesh(world.mesh());
+    let time = world.now.wall - 700_000;
+    let (mut documents, mut names, mut heads) = (vec![], vec![], vec![]);
+    for n in 0..20u8 {
+        let [record, transport] = [100 + n, 130 + n].map(|seed| Secret::from_seed(&[seed; 32]));
+        let certificate = node_certificate(&root, &record, &transport);
+        documents.push(Signed::sign(&certificate, &[&root, &record, &transport]));
+        let node = NodeKey(record.public());
+        let no = u32::from(n);
+        names.push(Message::Name(no, LogName { author: node, circle, epoch: 0 }));
+        let id = RecordId::ZERO;
+        let hash = head_hash(&world.mesh(), &node, &circle, 0, 0, &id, 0, time);
+        heads.push(Head { log: no, seq: 0, id, releases: 0, time, signature: record.sign(&hash) });
+    }
+    for some in documents.chunks(16) {
+        say_documents(&mut world, link, some.to_vec());
+    }
+    names.push(Message::Heads(heads));
+    world.receive(0, link, message::encode(&names));
+    world.pass(1_000);
+    for node in [0, 1, 3, 4, 5] {
+        let bodies = vec![report(7, 1, "192.0.2.7")];
+        let done = world.request(node, |ticket| Input::Publish { ticket, circle, bodies });
+        assert!(done.is_ok(), "node {node}: {done:?}");
+    }
+}
+
+#[test]
+fn nodes_that_are_long_gone_say_nothing_of_the_time() {
+    let mut world = World::new(6, OPEN);
+    let link = world.strange_link(0, 1);
+    let circle = CircleId::mesh(world.mesh());
+    let mut messages = vec![];
+    // A partner hands on what four others said yesterday.
+    for no in 0..4u32 {
+        let node = world.nodes[2 + no as usize].mesh.node();
+        let (id, time) = (RecordId::ZERO, world.now.wall - 86_400_000);
+        messages.push(Message::Name(no, LogName { author: node, circle, epoch: 0 }));
+        let hash = head_hash(&world.mesh(), &node, &circle, 0, 0, &id, 0, time);
+        let signature = secret(1, 2 + no as u8, 0).sign(&hash);
+        messages.push(Message::Heads(vec![Head { log: no, seq: 0, id, releases: 0, time, signature }]));
+    }
+    let node = world.nodes[1].mesh.node();
+    let (id, time) = (RecordId::ZERO, world.now.wall);
+    messages.push(Message::Name(9, LogName { author: node, circle, epoch: 0 }));
+    let hash = head_hash(&world.mesh(), &node, &circle, 0, 0, &id, 0, time);
+    let signature = secret(1, 1, 0).sign(&hash);
+    messages.push(Message::Heads(vec![Head { log: 9, seq: 0, id, releases: 0, time, signature }]));
+    world.receive(0, link, message::encode(&messages));
+    world.publish(0, report(1, 1, "192.0.2.1"));
+}
+
+#[test]
+fn a_record_from_the_future_keeps_nobody_from_writing() {
+    let mut world = World::new(3, OPEN);
+    let link = world.strange_link(0, FOE);
+    let time = world.now.wall + 50 * 365 * 86_400_000;
+    let (log, run) = foe_run(&world, Tip::default(), vec![draft(&report(1, 1, "192.0.2.1"), time)]);
+    world.push_from(0, link, &log, &run);
+    assert!(world.stored(0, &run.tip().id).is_some());
+    world.feed(0, Input::LinkDown { link });
+    let own = CircleId::own(world.mesh(), world.nodes[0].mesh.org());
+    let publish = |world: &mut World, n: u32| {
+        let bodies = vec![report(n, 1, "192.0.2.2")];
+        world.request(0, |ticket| Input::Publish { ticket, circle: own, bodies })
+    };
+    assert!(publish(&mut world, 2).is_ok());
+    // Its own word still counts: a clock that was set back is not written by.
+    world.now.wall -= 700_000;
+    assert!(matches!(publish(&mut world, 3), Err(RequestError::Clock(_))));
+}
+
+#[test]
+fn a_receipt_from_the_future_is_not_kept() {
+    let mut world = World::new(3, OPEN);
+    world.publish(0, report(1, 1, "192.0.2.1"));
+    let link = world.strange_link(0, FOE);
+    let log = world.nodes[0].mesh.reader().logs()[0].key;
+    let holder = world.nodes[FOE as usize].mesh.node();
+    let circle = CircleId::mesh(world.mesh());
+    let names =
+        vec![Message::Name(0, log.into()), Message::Name(1, LogName { author: holder, circle, epoch: 0 })];
+    world.receive(0, link, message::encode(&names));
+    for (time, kept) in [(world.now.wall + 50 * 365 * 86_400_000, 0), (world.now.wall, 1)] {
+        let signature = world.record_secret(FOE).sign(&receipt_hash(&holder, &log.id(), 1, time));
+        let receipt = Receipt { log: 0, holder: 1, height: 1, time, signature };
+        world.receive(0, link, message::encode(&vec![Message::Receipts(vec![receipt])]));
+        assert_eq!(world.nodes[0].mesh.status().logs[0].receipts.len(), kept);
+    }
+}
