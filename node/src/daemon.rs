@@ -6,6 +6,7 @@ use std::time::Duration;
 use tocsin_clock as clock;
 use tocsin_engine::core::{self, Core, Item, Mesh};
 use tocsin_engine::peers::Peers;
+use tocsin_engine::supervise::{Failure, Supervisor, Watched};
 use tocsin_engine::{dial, intake};
 use tocsin_home::config::Config;
 use tocsin_home::identity::PapersError;
@@ -17,11 +18,10 @@ use tocsin_policy::Policy;
 use tocsin_protocol::{Directory, index_found};
 use tocsin_serve::socket as server;
 use tocsin_service::policy::{self, PolicyError};
-use tocsin_service::{Aside, Node};
+use tocsin_service::{self as service, Aside, Kept, Node};
 use tocsin_store::{DiskKv, KeyFile, Store, StoreError, Verdict};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 /// Events of the network that may wait to be decoded.
@@ -82,6 +82,9 @@ pub enum DaemonError {
         /// What it said.
         source: std::io::Error,
     },
+    /// Something that the node cannot do without is gone.
+    #[error(transparent)]
+    Failed(#[from] Failure),
     /// The logging filter.
     #[error("`{0}` is no filter for the log: use error, warn, info, debug or trace")]
     Log(String),
@@ -112,10 +115,10 @@ pub fn log_to_stderr(filter: &str, json: bool) -> Result<(), DaemonError> {
     Ok(())
 }
 
-/// Runs the node of a home until it is told to stop.
+/// Runs the node of a home until it is told to stop, or until something fails that it cannot do without.
 ///
 /// # Errors
-/// [`DaemonError`].
+/// [`DaemonError`]. After [`DaemonError::Failed`] threads of the node may still be there: the process must end.
 pub fn run(home: &Home, config: Config) -> Result<(), DaemonError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -125,11 +128,21 @@ pub fn run(home: &Home, config: Config) -> Result<(), DaemonError> {
         .map_err(system("cannot start the runtime"))?;
     let result = runtime.block_on(async {
         let running = Running::start(home, config).await?;
-        let told = until_told(&running.node, &running.node.stop).await;
-        // Stopped in any case: the home is nobody else's before the core wrote its last.
-        running.stop().await.and(told)
+        let supervisor = running.supervisor.clone();
+        tokio::select! {
+            // Stopped in any case: the home is nobody else's before the core wrote its last.
+            told = until_told(&running.node, &running.node.stop) => running.stop().await.and(told),
+            failure = supervisor.failed() => {
+                running.abandon();
+                Err(failure.into())
+            }
+        }
     });
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    match &result {
+        // Nobody waits for what hangs in the threads of a node that failed, or has them stumble over a runtime that is gone.
+        Err(DaemonError::Failed(_)) => std::mem::forget(runtime),
+        _ => runtime.shutdown_timeout(Duration::from_secs(1)),
+    }
     result
 }
 
@@ -137,9 +150,14 @@ pub fn run(home: &Home, config: Config) -> Result<(), DaemonError> {
 pub struct Running {
     /// The node, for requests.
     pub node: Arc<Node>,
-    core_thread: std::thread::JoinHandle<Result<(), StoreError>>,
-    net_task: JoinHandle<()>,
-    tasks: [JoinHandle<()>; 3],
+    supervisor: Supervisor,
+    core_thread: std::thread::JoinHandle<()>,
+    /// Ends when the network is told to stop.
+    net: Watched,
+    /// Ends first: nobody asks any more.
+    api: Watched,
+    /// What is ended when the core has.
+    others: Vec<Watched>,
     socket: SocketPlace,
     lock: Lock,
 }
@@ -306,7 +324,6 @@ impl Running {
         let (core, inboxes) = Core::new(config.limits.inbox);
         let peers = Arc::new(Peers::default());
         let (directory, directory_out) = watch::channel(Arc::new(mesh.directory().clone()));
-        let stop = Arc::new(Notify::new());
         let node = Arc::new(Node {
             home: home.clone(),
             identity,
@@ -321,20 +338,27 @@ impl Running {
             policy: RwLock::new(policy),
             policy_load: RwLock::new(policy::PolicyLoad::now()),
             reloading: tokio::sync::Mutex::new(()),
-            health: RwLock::default(),
+            kept: Kept::default(),
             aside: RwLock::new(Aside::of(&home.store_folder())),
             watchers: Arc::new(tokio::sync::Semaphore::new(config.limits.watchers)),
-            stop: Arc::clone(&stop),
+            stop: Arc::new(Notify::new()),
             config,
         });
+        let supervisor = Supervisor::new();
         let threads = || {
-            intake::start(node.mesh_id, inbound_out, core.clone(), net.clone(), Arc::clone(&peers))?;
-            let (core, net, peers, stop) = (core.clone(), net.clone(), Arc::clone(&peers), Arc::clone(&stop));
-            let runtime = tokio::runtime::Handle::current();
-            std::thread::Builder::new().name("tocsin-core".to_owned()).spawn(move || {
-                let result = core::run(mesh, &core, inboxes, &net, &peers, &runtime);
-                stop.notify_one();
-                result
+            let (core, net, peers) = (core.clone(), net.clone(), Arc::clone(&peers));
+            intake::start(
+                &supervisor,
+                node.mesh_id,
+                inbound_out,
+                core.clone(),
+                net.clone(),
+                Arc::clone(&peers),
+            )?;
+            let (home, runtime) = (home.clone(), tokio::runtime::Handle::current());
+            supervisor.thread("tocsin-core", "core", move || {
+                let ended = core::run(mesh, &core, inboxes, &net, &peers, &directory, &runtime);
+                ended.map_err(|source| store_error(&home, source).into())
             })
         };
         let core_thread = match threads() {
@@ -345,13 +369,23 @@ impl Running {
                 return Err(system("cannot start a thread")(source));
             }
         };
-        let keeper = tokio::spawn(tocsin_service::keep(Arc::clone(&node), directory));
+        let net = supervisor.task("network", net_task);
+        let api = supervisor.task("socket", bound.serve(Arc::clone(&node)));
         let dialler =
-            tokio::spawn(dial::run(net.clone(), peers, directory_out, node.identity.node(), listens));
-        let api = bound.serve(Arc::clone(&node));
+            dial::run(node.net.clone(), peers, directory_out.clone(), node.identity.node(), listens);
+        let documents = service::save_documents(Arc::clone(&node), directory_out);
+        let held = service::follow_held(Arc::clone(&node));
+        // What only follows the core ends with it, and so do those who wait for it.
+        let others = vec![
+            supervisor.task("dialler", tokio::spawn(dialler)),
+            supervisor.task("look at completeness", tokio::spawn(service::look(Arc::clone(&node)))),
+            supervisor.task("keeper of documents", tokio::spawn(documents)),
+            supervisor.task("index of held records", tokio::spawn(held)),
+            supervisor.task("watch over the core", tokio::spawn(core.watch_pulse())),
+        ];
         info!(org = %node.identity.card.entry.name, socket = %socket.path().display(), "the node runs");
 
-        Ok(Self { node, core_thread, net_task, tasks: [api, dialler, keeper], socket, lock })
+        Ok(Self { node, supervisor, core_thread, net, api, others, socket, lock })
     }
 
     /// Ends it gracefully.
@@ -359,34 +393,35 @@ impl Running {
     /// # Errors
     /// When the disk failed, or the core does not end.
     pub async fn stop(self) -> Result<(), DaemonError> {
-        let Self { node, core_thread, net_task, tasks, socket, lock } = self;
-        let [api, dialler, keeper] = tasks;
-        api.abort();
-        dialler.abort();
+        let Self { node, supervisor, core_thread, net, api, others, socket, lock } = self;
+        supervisor.stopping();
+        api.abort.abort();
         // A core that ended by itself does not take this any more.
         let _ = tokio::time::timeout(LAST, node.core.send(Item::Stop)).await;
         let ended = tokio::task::spawn_blocking(move || core_thread.join());
-        let result = tokio::time::timeout(LAST * 3, ended).await;
-        keeper.abort();
+        let ended = tokio::time::timeout(LAST * 3, ended).await;
+        others.iter().for_each(|task| task.abort.abort());
         node.net.stop();
-        let _ = tokio::time::timeout(LAST, net_task).await;
+        let _ = tokio::time::timeout(LAST, net.ended).await;
         drop(socket);
-        match result {
-            Ok(Ok(Ok(result))) => result.map_err(|source| store_error(&node.home, source)),
-            // The panic was printed where it happened.
-            Ok(_) => Err(DaemonError::System {
-                what: "the core failed",
-                source: std::io::Error::other("see the message above"),
-            }),
-            Err(_) => {
-                // It may still write: the home stays locked until the process ends.
-                std::mem::forget(lock);
-                Err(DaemonError::System {
-                    what: "the core did not stop in time",
-                    source: std::io::ErrorKind::TimedOut.into(),
-                })
-            }
+        if ended.is_err() {
+            // It may still write: the home stays locked until the process ends.
+            std::mem::forget(lock);
+            return Err(DaemonError::System {
+                what: "the core did not stop in time",
+                source: std::io::ErrorKind::TimedOut.into(),
+            });
         }
+        supervisor.failure().map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    /// Lets go of a node that failed, for a process that ends at once: nothing of it is waited for or put in order but its
+    /// socket, on which nobody should wait.
+    fn abandon(self) {
+        let Self { node, socket, lock, .. } = self;
+        drop(socket);
+        // The core may still write, and closing the store may hang with the disk: both end with the process.
+        std::mem::forget((node, lock));
     }
 }
 
@@ -413,6 +448,8 @@ async fn until_told(node: &Arc<Node>, stop: &Notify) -> Result<(), DaemonError> 
 }
 
 #[cfg(test)]
+mod keep_tests;
+#[cfg(test)]
 mod sharing_tests;
 
 #[cfg(test)]
@@ -421,21 +458,46 @@ mod tests {
     use tocsin_home::identity::{Card, Papers};
     use tocsin_home::setup::{self, NewNode};
 
-    /// A home whose org is alone in a mesh.
-    pub(crate) fn founded(path: &std::path::Path) -> Home {
+    fn made(path: &std::path::Path, name: &str, listen: &[String]) -> (Home, Card) {
         let home = Home::at(path);
         let new = NewNode {
-            name: "cert-aa".to_owned(),
+            name: name.to_owned(),
             kind: "csirt".to_owned(),
             country: "AA".to_owned(),
             node: "one".to_owned(),
+            listen: listen.to_vec(),
+            policy: policy::preset("member").unwrap().to_owned(),
             ..NewNode::default()
         };
-        let Card { entry, certificates, .. } = setup::make(&home, &new, None).unwrap();
+        let card = setup::make(&home, &new, None).unwrap();
+        (home, card)
+    }
+
+    /// The root of an org, and what it founds a mesh with.
+    fn founding(home: &Home, card: Card) -> (tocsin_record::keys::Secret, Papers) {
+        let Card { entry, certificates, .. } = card;
         let root = keys::read_root(&home.root_file(), None).unwrap();
         let papers = Papers::found("ring", [7; 32], entry, certificates, &root, clock::now_ms()).unwrap();
-        home.write_papers(&papers).unwrap();
+        (root, papers)
+    }
+
+    /// A home whose org is alone in a mesh.
+    pub(crate) fn founded(path: &std::path::Path) -> Home {
+        let (home, card) = made(path, "cert-aa", &[]);
+        home.write_papers(&founding(&home, card).1).unwrap();
         home
+    }
+
+    /// Homes of two orgs in one mesh; the first listens.
+    pub(crate) fn pair(folder: &std::path::Path) -> [Home; 2] {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (first, card) = made(&folder.join("aa"), "cert-aa", &[format!("/ip4/127.0.0.1/tcp/{port}")]);
+        let (second, other) = made(&folder.join("bb"), "cert-bb", &[]);
+        let (root, papers) = founding(&first, card);
+        let papers = papers.add(other.entry, &other.certificates, &root, clock::now_ms()).unwrap();
+        first.write_papers(&papers).unwrap();
+        second.write_papers(&papers).unwrap();
+        [first, second]
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -466,5 +528,87 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("no charter") && text.contains("backup"), "{text}");
         assert!(text.contains(&format!("tocsin --home {} join", home.path().display())), "{text}");
+    }
+
+    async fn failure(running: &Running) -> String {
+        let failed = tokio::time::timeout(Duration::from_secs(10), running.supervisor.failed()).await;
+        failed.expect("the failure is told").to_string()
+    }
+
+    async fn lookup(node: &Arc<Node>, max_age_ms: u64) -> tocsin_api::types::Lookup {
+        let request = tocsin_api::types::LookupRequest {
+            values: vec!["192.0.2.7".to_owned()],
+            max_age_ms: Some(max_age_ms),
+            ..Default::default()
+        };
+        let node = Arc::clone(node);
+        let mut answers = tokio::task::spawn_blocking(move || node.lookup(&request)).await.unwrap().unwrap();
+        answers.remove(0)
+    }
+
+    /// Waits for something, a minute at most.
+    pub(crate) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+        let begun = std::time::Instant::now();
+        while !done().await {
+            assert!(begun.elapsed() < Duration::from_secs(60), "in a minute, not yet: {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_core_that_panics_fails_the_node_and_completes_nothing_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = founded(&folder.path().join("aa"));
+        let running = Running::start(&home, home.config().unwrap()).await.unwrap();
+        let node = Arc::clone(&running.node);
+        until("complete", async || lookup(&node, 60_000).await.complete).await;
+        node.core.send(Item::Look(Box::new(|_| panic!("a bug in the core")))).await;
+        let told = failure(&running).await;
+        assert!(told.contains("the node's core failed") && told.contains("a bug in the core"), "{told}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(!lookup(&node, 10).await.complete, "what it knew is older than was asked for");
+        let status = node.status(true).await;
+        assert_eq!(status.org, "cert-aa", "status answers without the core");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_task_that_ends_fails_the_node() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = founded(&folder.path().join("aa"));
+        let running = Running::start(&home, home.config().unwrap()).await.unwrap();
+        running.node.net.stop();
+        let told = failure(&running).await;
+        assert!(told.contains("network") && told.contains("ended by itself"), "{told}");
+    }
+
+    /// As when a write to the disk does not return.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_core_that_stalls_is_told_of_and_completes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = founded(&folder.path().join("aa"));
+        let running = Running::start(&home, home.config().unwrap()).await.unwrap();
+        let node = Arc::clone(&running.node);
+        until("complete", async || lookup(&node, 60_000).await.complete).await;
+        let (go_on, told_to) = std::sync::mpsc::channel::<()>();
+        let hang = move |_: &Mesh| {
+            let _ = told_to.recv();
+        };
+        node.core.send(Item::Look(Box::new(hang))).await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        assert!(!lookup(&node, 500).await.complete, "what is known is older than was asked for");
+        let status = tokio::time::timeout(Duration::from_secs(10), node.status(true)).await;
+        assert_eq!(status.expect("status answers").org, "cert-aa");
+        until("the stall is told", async || node.core.stalled().is_some()).await;
+        let answer = lookup(&node, u64::MAX).await;
+        assert!(!answer.complete && answer.note.is_some_and(|note| note.contains("core has done nothing")));
+        let status = node.status(true).await;
+        assert!(!status.complete && status.summary.contains("no longer known"), "{}", status.summary);
+        assert!(status.alarms[0].contains("core has done nothing"), "{:?}", status.alarms);
+        assert!(running.supervisor.failure().is_none(), "a disk that hangs may come back");
+        go_on.send(()).unwrap();
+        until("it goes on", async || node.core.stalled().is_none() && lookup(&node, 60_000).await.complete)
+            .await;
+        assert_eq!(node.status(false).await.alarms, Vec::<String>::new());
+        running.stop().await.unwrap();
     }
 }

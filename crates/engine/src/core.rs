@@ -9,15 +9,21 @@
 //! What waits is taken together, at most `INPUTS` inputs and `BULK_BYTES` of frames: an idle node commits at once,
 //! a busy one amortises. Nothing leaves before the commit that it rests on. A disk fault ends the loop, and with it
 //! the process, before anything of the failed batch is sent.
+//!
+//! What others keep in step with is never in an event, which a slow reader may miss: the directory is shared whole, and
+//! of records that were judged anew the places are kept until they were read (see [`Rejudged`]).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tocsin_protocol::message::{Incoming, Lane};
 use tocsin_protocol::{Directory, Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
-use tocsin_store::{DiskKv, KeyFile, StoreError, Verdict};
-use tokio::sync::{broadcast, mpsc, oneshot};
-use tracing::{debug, debug_span, info, trace, warn};
+use tocsin_record::body;
+use tocsin_store::{DiskKv, KeyFile, RecordRef, StoreError, Verdict};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tracing::{debug, debug_span, error, info, trace, warn};
 
 use crate::clock;
 use crate::net::{self, Credit, Net, SendError};
@@ -33,6 +39,13 @@ const TICK_MS: u64 = 25;
 const TICKETS_MAX: usize = 65_536;
 /// Events that are kept for a watcher who is slower than they come; it is told of how many it missed beyond these.
 const EVENTS_KEPT: usize = 4096;
+/// How often it is looked whether the core goes on, in s.
+const PULSE_EVERY_S: u64 = 1;
+/// The core counts as stalled when it took nothing of what waits for so long, in s: longer than any commit on a disk that
+/// works, and short beside the ages by which answers are judged.
+const STALLED_S: u64 = 10;
+/// How often a stall that lasts is logged, in s.
+const STALL_LOGGED_S: u64 = 60;
 
 /// The mesh as the product runs it: over sled and a key file.
 pub type Mesh = tocsin_protocol::Mesh<DiskKv, KeyFile>;
@@ -72,7 +85,49 @@ pub struct Core {
     live: mpsc::Sender<Item>,
     bulk: mpsc::Sender<Item>,
     events: broadcast::Sender<Event>,
-    news: broadcast::Sender<Event>,
+    pulse: Arc<Pulse>,
+    rejudged: Arc<Rejudged>,
+}
+
+/// Whether the core goes on.
+#[derive(Default)]
+struct Pulse {
+    /// How often it went round.
+    rounds: AtomicU64,
+    /// For how long it did not while something waited, in s.
+    stalled_s: AtomicU64,
+}
+
+/// Places of reports that became held, or were judged anew, since they were last read. Only where, never what: it is read
+/// anew from the store, so that nothing is lost however late that is. At most as many as there are records.
+#[derive(Default)]
+pub struct Rejudged {
+    places: Mutex<BTreeSet<RecordRef>>,
+    more: Notify,
+}
+
+impl Rejudged {
+    /// Waits until there are any, and takes them.
+    pub async fn next(&self) -> BTreeSet<RecordRef> {
+        loop {
+            let more = self.more.notified();
+            let places = std::mem::take(&mut *self.places());
+            if !places.is_empty() {
+                return places;
+            }
+            more.await;
+        }
+    }
+
+    /// Adds some, to be read (again).
+    pub fn add(&self, places: impl IntoIterator<Item = RecordRef>) {
+        self.places().extend(places);
+        self.more.notify_one();
+    }
+
+    fn places(&self) -> std::sync::MutexGuard<'_, BTreeSet<RecordRef>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The core's end of its inboxes.
@@ -109,8 +164,8 @@ impl Core {
     pub fn new(capacity: usize) -> (Self, Inboxes) {
         let (live, live_out) = mpsc::channel(capacity);
         let (bulk, bulk_out) = mpsc::channel(capacity);
-        let channel = || broadcast::channel(EVENTS_KEPT).0;
-        let core = Self { live, bulk, events: channel(), news: channel() };
+        let events = broadcast::channel(EVENTS_KEPT).0;
+        let core = Self { live, bulk, events, pulse: Arc::default(), rejudged: Arc::default() };
         let inboxes = Inboxes { live: live_out, bulk: bulk_out };
         (core, inboxes)
     }
@@ -158,16 +213,57 @@ impl Core {
         self.bulk.blocking_send(item).is_ok()
     }
 
-    /// What happens from now on.
+    /// What happens from now on, for people who watch: who is slower than it comes misses some of it.
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
 
-    /// What happens from now on that is not everyday: all but records that are judged for the first time, and not held.
+    /// Reports that became held, or were judged anew.
     #[must_use]
-    pub fn news(&self) -> broadcast::Receiver<Event> {
-        self.news.subscribe()
+    pub fn rejudged(&self) -> &Rejudged {
+        &self.rejudged
+    }
+
+    /// For how long the core has done nothing while something waits, once that is too long.
+    #[must_use]
+    pub fn stalled(&self) -> Option<Duration> {
+        let stalled_s = self.pulse.stalled_s.load(Ordering::Relaxed);
+        (stalled_s >= STALLED_S).then(|| Duration::from_secs(stalled_s))
+    }
+
+    /// Looks whether the core goes on, until the node ends. It does not end the process when it does not: a disk that hangs
+    /// often comes back, what was acknowledged is on it, a new process would hang in opening it, and until then this one
+    /// answers from what it has and says how old that is.
+    pub async fn watch_pulse(self) {
+        let mut every = tokio::time::interval(Duration::from_secs(PULSE_EVERY_S));
+        // Counted in looks, not by the clock: a process that was stopped and goes on has not stalled.
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut before = self.pulse.rounds.load(Ordering::Relaxed);
+        let mut stalled_s = 0;
+        loop {
+            every.tick().await;
+            let rounds = self.pulse.rounds.load(Ordering::Relaxed);
+            let waiting = self.waiting();
+            if rounds == before && waiting > 0 {
+                stalled_s += PULSE_EVERY_S;
+                if stalled_s >= STALLED_S && (stalled_s - STALLED_S).is_multiple_of(STALL_LOGGED_S) {
+                    error!(
+                        seconds = stalled_s,
+                        waiting,
+                        "the core does nothing while inputs wait, a disk that hangs most likely: until it goes on nothing is \
+                         taken in or written, and every answer is incomplete"
+                    );
+                }
+            } else {
+                if stalled_s >= STALLED_S {
+                    warn!(seconds = stalled_s, "the core goes on");
+                }
+                stalled_s = 0;
+            }
+            self.pulse.stalled_s.store(stalled_s, Ordering::Relaxed);
+            before = rounds;
+        }
     }
 
     /// How many inputs wait.
@@ -188,6 +284,7 @@ pub fn run(
     mut inboxes: Inboxes,
     net: &Net,
     peers: &Peers,
+    directory: &watch::Sender<Arc<Directory>>,
     runtime: &tokio::runtime::Handle,
 ) -> Result<(), StoreError> {
     let mut turn = Turn::default();
@@ -215,10 +312,15 @@ pub fn run(
             mesh.handle(now(), Input::Tick, &mut out)?;
         }
         let mut effects = mesh.commit(now(), &mut out)?;
+        if !Arc::ptr_eq(&directory.borrow(), mesh.shared_directory()) {
+            directory.send_replace(Arc::clone(mesh.shared_directory()));
+        }
         for effect in effects.drain(..) {
             turn.release(effect, mesh.directory(), core, net, peers);
         }
         out.reuse(effects);
+        turn.rejudged(core);
+        core.pulse.rounds.fetch_add(1, Ordering::Relaxed);
         for look in turn.looks.drain(..) {
             look(&mesh);
         }
@@ -280,6 +382,7 @@ fn next(inboxes: &mut Inboxes, wait: Duration, runtime: &tokio::runtime::Handle)
 struct Turn {
     inputs: VecDeque<(Input, Option<Credit>)>,
     looks: Vec<Look>,
+    rejudged: Vec<RecordRef>,
     tickets: BTreeMap<Ticket, oneshot::Sender<Result<Done, RequestError>>>,
     next_ticket: Ticket,
     stop: bool,
@@ -357,18 +460,23 @@ impl Turn {
             }
             Effect::Event(event) => {
                 tell(&event, directory);
-                // Nobody may watch; that is no fault.
-                if is_news(&event) {
-                    let _ = core.news.send(event.clone());
+                if let Event::Judged { place, kind: body::REPORT, verdict, anew, .. } = event
+                    && (anew || verdict == Verdict::Held)
+                {
+                    self.rejudged.push(place);
                 }
+                // Nobody may watch; that is no fault.
                 let _ = core.events.send(event);
             }
         }
     }
-}
 
-fn is_news(event: &Event) -> bool {
-    !matches!(event, Event::Judged { verdict, anew: false, .. } if *verdict != Verdict::Held)
+    /// Notes what was judged anew, once a reader finds it so.
+    fn rejudged(&mut self, core: &Core) {
+        if !self.rejudged.is_empty() {
+            core.rejudged.add(self.rejudged.drain(..));
+        }
+    }
 }
 
 /// Logs what happened. A record's span has the names by which it is followed through the nodes: id, author, seq.

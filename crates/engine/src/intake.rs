@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, mpsc as threads};
-use std::thread;
 
 use bytes::Bytes;
 use tocsin_protocol::Input;
@@ -18,6 +17,7 @@ use tracing::{debug, info, warn};
 use crate::core::{Core, Item};
 use crate::net::{self, Credit, Inbound, Net};
 use crate::peers::{LinkState, Peers};
+use crate::supervise::Supervisor;
 
 struct Frame {
     link: u64,
@@ -25,11 +25,12 @@ struct Frame {
     credit: Credit,
 }
 
-/// Starts the threads. They end when the network does.
+/// Starts the threads. They end when the network or the core does.
 ///
 /// # Errors
 /// When the system gives no thread.
 pub fn start(
+    supervisor: &Supervisor,
     mesh: MeshId,
     mut inbound: mpsc::Receiver<Inbound>,
     core: Core,
@@ -40,22 +41,24 @@ pub fn start(
     // which bounds their bytes and, as an empty frame costs some too, their number.
     let (bulk, bulk_frames) = threads::channel::<Frame>();
     let (bulk_core, bulk_net) = (core.clone(), net.clone());
-    thread::Builder::new().name("tocsin-bulk".to_owned()).spawn(move || {
+    supervisor.thread("tocsin-bulk", "decoder of pages", move || {
         while let Ok(frame) = bulk_frames.recv() {
             if let Some(item) = decode(mesh, frame, &bulk_net)
                 && !bulk_core.send_bulk_blocking(item)
             {
-                return;
+                break;
             }
         }
+        Ok(())
     })?;
-    thread::Builder::new().name("tocsin-live".to_owned()).spawn(move || {
+    supervisor.thread("tocsin-live", "decoder of frames", move || {
         let mut lobby = BTreeSet::new();
         while let Some(event) = inbound.blocking_recv() {
             if !one(mesh, event, &core, &net, &peers, &bulk, &mut lobby) {
-                return;
+                break;
             }
         }
+        Ok(())
     })?;
     Ok(())
 }
@@ -149,7 +152,7 @@ mod tests {
         config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
         let (net, _task) = net::start(config, inbound).unwrap();
         let peers = Arc::new(Peers::default());
-        start(mesh, inbound_out, core, net.clone(), Arc::clone(&peers)).unwrap();
+        start(&Supervisor::new(), mesh, inbound_out, core, net.clone(), Arc::clone(&peers)).unwrap();
         while peers.listens().is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -4,6 +4,7 @@ pub mod core;
 pub mod dial;
 pub mod intake;
 pub mod peers;
+pub mod supervise;
 
 use tocsin_home::identity;
 use {tocsin_clock as clock, tocsin_net as net};

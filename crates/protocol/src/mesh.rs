@@ -336,6 +336,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         &self.directory
     }
 
+    /// Who is who, to be kept: it is another one after each change.
+    #[must_use]
+    pub fn shared_directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
     /// Reads what is committed, on any thread.
     #[must_use]
     pub fn reader(&self) -> Reader<K, S> {

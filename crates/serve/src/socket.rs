@@ -160,7 +160,9 @@ impl IntoResponse for Refusal {
             NodeError::Denied { .. } => StatusCode::FORBIDDEN,
             NodeError::Ask(tocsin_engine::core::AskError::Refused(_)) => StatusCode::CONFLICT,
             NodeError::Ask(_) => StatusCode::SERVICE_UNAVAILABLE,
-            NodeError::Store(_) | NodeError::Home(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            NodeError::Store(_) | NodeError::Home(_) | NodeError::Panicked => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         (status, Json(Fault { error: self.0.to_string() })).into_response()
     }
@@ -177,7 +179,7 @@ async fn status(
     State(node): State<App>,
     Query(asked): Query<StatusQuery>,
 ) -> Answer<tocsin_api::types::Status> {
-    Ok(Json(node.status(asked.partners).await?))
+    Ok(Json(node.status(asked.partners).await))
 }
 
 async fn lookup(State(node): State<App>, Json(request): Json<LookupRequest>) -> Answer<Vec<Lookup>> {
@@ -209,7 +211,7 @@ async fn why(
     UrlPath(id): UrlPath<String>,
     Query(asked): Query<Asked>,
 ) -> Answer<tocsin_api::types::Why> {
-    Ok(Json(node.why(&id, &asked).await?))
+    Ok(Json(node.why(&id, asked).await?))
 }
 
 async fn publish(State(node): State<App>, Json(request): Json<PublishRequest>) -> Answer<Published> {
@@ -267,7 +269,13 @@ async fn watch(State(node): State<App>) -> Result<Response, Refusal> {
     let lines = stream::unfold(watching, |mut watching| async move {
         loop {
             let event = match watching.events.recv().await {
-                Ok(event) => watching.told(event),
+                Ok(event) => {
+                    // It reads the store, which may hang with the disk. A panic ends this watcher.
+                    let told = tokio::task::spawn_blocking(move || (watching.told(event), watching)).await;
+                    let event;
+                    (event, watching) = told.ok()?;
+                    event
+                }
                 Err(broadcast::error::RecvError::Lagged(events)) => Some(Event::Missed { events }),
                 Err(broadcast::error::RecvError::Closed) => return None,
             };

@@ -2,28 +2,79 @@
 //! known of completeness.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use tocsin_clock as clock;
 use tocsin_engine::core::Mesh;
 use tocsin_home::identity::Papers;
 use tocsin_matcher::Matcher;
-use tocsin_protocol::{Directory, Event, Status};
+use tocsin_protocol::{Directory, Status};
+use tocsin_record::OrgId;
 use tocsin_record::body::Body;
 use tocsin_record::document::{Form, Signed};
-use tocsin_record::{OrgId, body};
 use tocsin_store::{Found, RecordRef, Verdict};
-use tokio::sync::{broadcast, watch};
-use tracing::{error, warn};
+use tokio::sync::{Semaphore, watch};
+use tracing::warn;
 
 use super::refill::Refill;
-use super::{Node, write};
+use super::{Node, NodeError, read, write};
 
 /// How often completeness is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A look may take one in so many parts of the time: less often while much is missing.
 const LOOK_SHARE: u64 = 50;
+/// How long until something that the disk did not let happen is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Most readings of the store for `status` at one time: where the disk hangs, more would only wait beside them.
+const READINGS: usize = 2;
+
+/// What the core last said of itself.
+#[derive(Debug)]
+pub struct Seen {
+    /// The state of the mesh.
+    pub status: Status,
+    /// What follows from it.
+    pub health: Health,
+    /// When it was looked, by the monotonic clock, in ms.
+    mono: u64,
+}
+
+impl Seen {
+    /// From the state of the mesh, seen this moment.
+    #[must_use]
+    pub fn now(status: Status, own: OrgId) -> Self {
+        let health = Health::of(&status, own, clock::now_ms());
+        Self { status, health, mono: clock::monotonic_ms() }
+    }
+
+    /// How long ago that was, in ms.
+    #[must_use]
+    pub fn age(&self) -> u64 {
+        clock::monotonic_ms().saturating_sub(self.mono)
+    }
+}
+
+/// What is kept in step, for readers on any thread.
+#[derive(Debug)]
+pub struct Kept {
+    /// What the core said last; `None` until it said something.
+    pub seen: RwLock<Option<Arc<Seen>>>,
+    /// Why the mesh's documents could not be written to the home, while they are not.
+    pub unsaved: RwLock<Option<String>>,
+    /// Room for readings of the store for `status`.
+    pub readings: Arc<Semaphore>,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self {
+            seen: RwLock::default(),
+            unsaved: RwLock::default(),
+            readings: Arc::new(Semaphore::new(READINGS)),
+        }
+    }
+}
 
 /// How complete this node is, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -62,11 +113,12 @@ impl Health {
         health
     }
 
-    /// Orgs not heard of for longer than this, with when they were last.
-    pub fn silent(&self, max_age: u64) -> impl Iterator<Item = (OrgId, u64)> + '_ {
+    /// Orgs not heard of for longer than this, with when they were last. Nobody was heard in the `age` since it was looked.
+    pub fn silent(&self, max_age: u64, age: u64) -> impl Iterator<Item = (OrgId, u64)> + '_ {
+        let now = self.at.saturating_add(age);
         self.heard
             .iter()
-            .filter(move |(_, heard)| self.at.saturating_sub(**heard) > max_age)
+            .filter(move |(_, heard)| now.saturating_sub(**heard) > max_age)
             .map(|(org, heard)| (*org, *heard))
     }
 
@@ -94,49 +146,67 @@ pub fn index_held(held: &mut Matcher, found: &Found<'_>) {
     }
 }
 
-/// Follows the core until it ends.
-pub async fn keep(node: Arc<Node>, directory: watch::Sender<Arc<Directory>>) {
-    let mut events = node.core.news();
+/// Looks at completeness, for as long as the core runs. Its end is told by its own thread.
+pub async fn look(node: Arc<Node>) {
     let own = node.org();
-    let mut next = tokio::time::Instant::now();
     let mut refill = Refill::default();
     loop {
-        tokio::select! {
-            event = events.recv() => match event {
-                Ok(Event::Documents { .. }) => new_documents(&node, &directory).await,
-                Ok(Event::Judged { place, kind, verdict, .. }) if kind == body::REPORT => judged(&node, place, verdict),
-                Ok(_) => {}
-                // Held records that were missed are found again at the next start.
-                Err(broadcast::error::RecvError::Lagged(count)) => warn!(count, "events were missed"),
-                Err(broadcast::error::RecvError::Closed) => return,
-            },
-            () = tokio::time::sleep_until(next) => {
-                let looked = node.core.look(move |mesh: &Mesh| {
-                    let began = clock::monotonic_ms();
-                    let health = Health::of(&mesh.status(), own, clock::now_ms());
-                    (health, clock::monotonic_ms() - began)
-                });
-                let Ok((health, took)) = looked.await else { return };
-                refill.look(&node, &health).await;
-                *write(&node.health) = Arc::new(health);
-                next = tokio::time::Instant::now() + LOOK_EVERY.max(Duration::from_millis(took * LOOK_SHARE));
+        let looked = node.core.look(|mesh: &Mesh| {
+            let began = clock::monotonic_ms();
+            (mesh.status(), clock::monotonic_ms() - began)
+        });
+        let Ok((status, took)) = looked.await else { return std::future::pending().await };
+        let seen = Arc::new(Seen::now(status, own));
+        *write(&node.kept.seen) = Some(Arc::clone(&seen));
+        refill.look(&node, &seen.health).await;
+        tokio::time::sleep(LOOK_EVERY.max(Duration::from_millis(took * LOOK_SHARE))).await;
+    }
+}
+
+/// Writes the mesh's documents to the home whenever they are others than those that are there.
+pub async fn save_documents(node: Arc<Node>, mut directory: watch::Receiver<Arc<Directory>>) {
+    loop {
+        let current = directory.borrow_and_update().clone();
+        let home = node.home.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let papers = papers(&current.all());
+            // What is there and does not parse is written anew, too.
+            if home.papers().is_ok_and(|there| there.as_ref() == Some(&papers)) {
+                return Ok(());
+            }
+            home.write_papers(&papers)
+        })
+        .await;
+        let fault = match written {
+            Ok(Ok(())) => None,
+            Ok(Err(fault)) => Some(fault.to_string()),
+            Err(fault) => Some(fault.to_string()),
+        };
+        let before = std::mem::replace(&mut *write(&node.kept.unsaved), fault.clone());
+        match fault {
+            None if directory.changed().await.is_ok() => {}
+            // The core ended.
+            None => return std::future::pending().await,
+            Some(fault) => {
+                if before.as_ref() != Some(&fault) {
+                    warn!(fault, "the mesh's documents could not be written to the home: it is tried again");
+                }
+                let _ = tokio::time::timeout(AGAIN, directory.changed()).await;
             }
         }
     }
 }
 
-async fn new_documents(node: &Arc<Node>, directory: &watch::Sender<Arc<Directory>>) {
-    let Ok(current) = node.core.look(|mesh| Arc::new(mesh.directory().clone())).await else {
-        return;
-    };
-    let papers = papers(&current.all());
-    directory.send_replace(current);
-    let home = node.home.clone();
-    let written = tokio::task::spawn_blocking(move || home.write_papers(&papers)).await;
-    if !matches!(written, Ok(Ok(()))) {
-        error!(
-            "the mesh's documents could not be written to the home: the store keeps them, `mesh show` lags behind"
-        );
+/// Keeps the index of held records in step with what is committed.
+pub async fn follow_held(node: Arc<Node>) {
+    loop {
+        let places = node.core.rejudged().next().await;
+        let mut left = places.clone();
+        let read = node.apart(move |node| places.iter().try_for_each(|place| node.index_anew(*place))).await;
+        let Err(fault) = read else { continue };
+        warn!(%fault, count = left.len(), "records that were judged anew could not be read: it is tried again");
+        node.core.rejudged().add(std::mem::take(&mut left));
+        tokio::time::sleep(AGAIN).await;
     }
 }
 
@@ -150,20 +220,23 @@ pub(super) fn papers(all: &[Signed]) -> Papers {
     }
 }
 
-fn judged(node: &Node, place: RecordRef, verdict: Verdict) {
-    let is_held = verdict == Verdict::Held;
-    if !is_held && super::read(&node.held).is_empty() {
-        return;
-    }
-    let Ok(Some(report)) = node.report_at(place) else {
-        return;
-    };
-    let mut held = write(&node.held);
-    for indicator in report.indicators.iter().filter(|indicator| !indicator.is_pattern()) {
-        if is_held {
-            held.insert(indicator.what.borrowed(), place.pack());
-        } else {
-            held.remove(indicator.what.borrowed(), place.pack());
+impl Node {
+    /// Lists the observables of a report among those of held records, or takes them off, as it is now.
+    fn index_anew(&self, place: RecordRef) -> Result<(), NodeError> {
+        let Some(stored) = self.reader.record(place)? else { return Ok(()) };
+        let is_held = stored.stamped.outcome.verdict == Verdict::Held;
+        if !is_held && read(&self.held).is_empty() {
+            return Ok(());
         }
+        let Some(Body::Report(report)) = self.body(&stored) else { return Ok(()) };
+        let mut held = write(&self.held);
+        for indicator in report.indicators.iter().filter(|indicator| !indicator.is_pattern()) {
+            if is_held {
+                held.insert(indicator.what.borrowed(), place.pack());
+            } else {
+                held.remove(indicator.what.borrowed(), place.pack());
+            }
+        }
+        Ok(())
     }
 }

@@ -33,7 +33,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use policy::{PolicyError, PolicyLoad};
 
-pub use keep::{Health, index_held, keep};
+pub use keep::{Health, Kept, Seen, follow_held, index_held, look, save_documents};
 pub use refill::Aside;
 pub use sight::PURPOSES;
 
@@ -68,8 +68,8 @@ pub struct Node {
     pub policy_load: RwLock<PolicyLoad>,
     /// One reload at a time, so that the last file read is the one in force.
     pub reloading: tokio::sync::Mutex<()>,
-    /// What is known of completeness, a moment ago.
-    pub health: RwLock<Arc<Health>>,
+    /// What is kept in step with the core.
+    pub kept: Kept,
     /// The damaged store that was set aside, until it is destroyed.
     pub aside: RwLock<Option<Aside>>,
     /// Room for watchers.
@@ -109,6 +109,12 @@ pub enum NodeError {
     /// The home.
     #[error(transparent)]
     Home(#[from] tocsin_home::HomeError),
+    /// A bug, which ended this request and nothing else.
+    #[error(
+        "this request failed for a fault of the program, which the node's log tells: please report it. Nothing else is \
+         touched by it"
+    )]
+    Panicked,
 }
 
 /// A lock for reading.
@@ -125,13 +131,13 @@ pub fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 /// Runs what reads the disk where it may block, and logs in the span of who asked.
 ///
 /// # Errors
-/// What the work says, or [`AskError::Stopped`] where it did not end.
+/// What the work says, or [`NodeError::Panicked`].
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
 ) -> Result<T, NodeError> {
     let span = tracing::Span::current();
     let worked = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
-    worked.unwrap_or_else(|_| Err(AskError::Stopped.into()))
+    worked.unwrap_or(Err(NodeError::Panicked))
 }
 
 impl Node {

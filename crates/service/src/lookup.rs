@@ -12,8 +12,8 @@ use tocsin_record::{CircleId, OrgId, RecordId};
 use tocsin_store::{LogNo, RecordRef, Verdict, Version, report_subject};
 
 use super::books::Saying;
-use super::keep::Health;
 use super::sight::Sight;
+use super::status::stall;
 use super::{Node, NodeError, marking, read};
 
 /// What is said of an answer on a network: the matcher finds what contains a value, not what a value contains.
@@ -92,6 +92,13 @@ pub(super) fn observable(value: &str, row: Option<&'static Type>) -> Result<Obse
     }
 }
 
+fn note(answer: &mut Lookup, text: &str) {
+    answer.note = Some(match answer.note.take() {
+        Some(before) => format!("{before}; {text}"),
+        None => text.to_owned(),
+    });
+}
+
 /// Many values are many pages to be read: on several processors, in as many parts of this length.
 fn part_len(values: usize) -> usize {
     if values <= PART_LEAST {
@@ -115,9 +122,8 @@ impl Node {
         }
         self.check_purpose(request.purpose.as_deref())?;
         let directory = self.directory();
-        let health = read(&self.health).clone();
         let max_age = request.max_age_ms.unwrap_or_else(|| self.config.max_age_ms());
-        let base = self.completeness(&directory, &health, max_age);
+        let base = self.completeness(&directory, max_age);
         let row = request.value_type.as_deref().map(type_named).transpose()?;
         let sight = Sight::new(self, &directory, request.purpose.as_deref());
         let answered = |values: &[String]| {
@@ -174,13 +180,13 @@ impl Node {
         answer.value = what.show();
         answer.kind = Some(what.type_name().to_owned());
         if matches!(what.kind, kind::IPV4_NET | kind::IPV6_NET) {
-            answer.note = Some(NOT_INSIDE.to_owned());
+            note(&mut answer, NOT_INSIDE);
         }
         let mut shown = Vec::new();
         let words = self.words(&what, held)?;
         if words.more {
             answer.complete = false;
-            answer.note = Some(MORE.to_owned());
+            note(&mut answer, MORE);
         }
         let mut told: Vec<Word> = words.told.into_values().collect();
         told.sort_by_key(|word| (word.how, word.said.standing.org, word.said.report.subject));
@@ -200,10 +206,12 @@ impl Node {
         Ok((answer, shown))
     }
 
-    /// How complete any answer is now.
-    fn completeness(&self, directory: &Directory, health: &Health, max_age: u64) -> Lookup {
+    /// How complete any answer is now. Nothing was looked at yet just after a start.
+    fn completeness(&self, directory: &Directory, max_age: u64) -> Lookup {
+        let Some(seen) = read(&self.kept.seen).clone() else { return Lookup::default() };
+        let (health, age) = (&seen.health, seen.age());
         let stale: Vec<String> =
-            health.silent(max_age).map(|(org, _)| self.org_name(directory, org)).collect();
+            health.silent(max_age, age).map(|(org, _)| self.org_name(directory, org)).collect();
         let missing = health.missing_count();
         let withheld = health
             .withheld
@@ -212,11 +220,11 @@ impl Node {
             .collect();
         Lookup {
             as_of: Time(health.as_of()),
-            // Nothing was looked at yet just after a start.
-            complete: health.at > 0 && stale.is_empty() && missing == 0,
+            complete: self.is_current(&seen, max_age) && stale.is_empty() && missing == 0,
             stale,
             missing,
             withheld,
+            note: self.core.stalled().map(stall),
             ..Lookup::default()
         }
     }

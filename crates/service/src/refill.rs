@@ -77,7 +77,7 @@ impl Refill {
     /// True once everything that partners hold has been here for a while. A node without partners never refills.
     fn is_complete(&mut self, health: &Health, max_age: u64) -> bool {
         let whole = !health.heard.is_empty()
-            && health.silent(max_age).next().is_none()
+            && health.silent(max_age, 0).next().is_none()
             && health.missing.is_empty()
             && health.behind == 0
             && health.not_back == 0;

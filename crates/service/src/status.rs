@@ -1,7 +1,10 @@
 //! `status`: how the node is.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use tocsin_api::types::{
-    Log, Partner, Peer, PolicyStatus, Queues, ReceiptOf, Silent, Status, StoreStatus, Time, Withheld,
+    Log, Partner, Peer, PolicyStatus, ReceiptOf, Silent, Status, StoreStatus, Time, Withheld,
 };
 use tocsin_clock as clock;
 use tocsin_engine::core::Mesh;
@@ -12,35 +15,96 @@ use tocsin_record::NodeKey;
 use tocsin_record::id::fingerprint;
 use tocsin_store::{RecordRef, Standing};
 
-use super::keep::Health;
+use super::keep::{Health, Seen};
 use super::{Node, NodeError, read};
 
+/// How long the core may take to say how it is, before what it said last is told instead.
+const CORE_WAIT: Duration = Duration::from_millis(500);
+/// How long the store may take, before the answer goes without it.
+const STORE_WAIT: Duration = Duration::from_secs(2);
+
+/// What of a status is read from the store.
+#[derive(Default)]
+struct Stored {
+    logs: Vec<Log>,
+    receipts: Vec<ReceiptOf>,
+    store: StoreStatus,
+    wanted: u64,
+    partners: Vec<Partner>,
+    alarms: Vec<String>,
+}
+
 impl Node {
-    /// How the node is.
-    ///
-    /// # Errors
-    /// When the core has ended, or the disk fails.
-    pub async fn status(&self, partners: bool) -> Result<Status, NodeError> {
-        let now = clock::now_ms();
-        let look = self.core.look(Mesh::status).await?;
-        let health = Health::of(&look, self.org(), now);
+    /// How the node is. Always answers, and soon: where the core or the store does not, it says so, with what was known
+    /// before.
+    pub async fn status(self: &Arc<Self>, partners: bool) -> Status {
+        let mut alarms: Vec<String> = self.core.stalled().map(stall).into_iter().collect();
+        let Some(seen) = self.seen().await else {
+            alarms.push("the core has not said yet how it is: ask again".to_owned());
+            return Status { alarms, ..self.status_of(None) };
+        };
+        let stored = self.stored(&seen, partners).await.unwrap_or_else(|why| {
+            alarms.push(format!("{why}: what the store would tell is left out here"));
+            Stored::default()
+        });
+        let mut status = self.status_of(Some(&seen));
+        alarms.append(&mut status.alarms);
+        alarms.extend(stored.alarms);
+        status.queues.wanted = stored.wanted;
+        let Stored { logs, receipts, store, partners, .. } = stored;
+        Status { logs, receipts, store, partners, alarms, ..status }
+    }
+
+    /// The state of the mesh: now, or when the core last told it.
+    async fn seen(&self) -> Option<Arc<Seen>> {
+        if self.core.stalled().is_none()
+            && let Ok(Ok(status)) = tokio::time::timeout(CORE_WAIT, self.core.look(Mesh::status)).await
+        {
+            return Some(Arc::new(Seen::now(status, self.org())));
+        }
+        read(&self.kept.seen).clone()
+    }
+
+    /// Whether what the core said is new enough to call anything complete.
+    pub(super) fn is_current(&self, seen: &Seen, max_age: u64) -> bool {
+        self.core.stalled().is_none() && seen.age() <= max_age
+    }
+
+    /// What the store adds, or why it does not.
+    async fn stored(self: &Arc<Self>, seen: &Arc<Seen>, partners: bool) -> Result<Stored, String> {
+        let no_answer =
+            || format!("the store gives no answer within {STORE_WAIT:?}, a disk that hangs most likely");
+        let room = Arc::clone(&self.kept.readings).try_acquire_owned().map_err(|_| no_answer())?;
+        let seen = Arc::clone(seen);
+        let read = self.apart(move |node| {
+            let _room = room;
+            let (directory, look) = (node.directory(), &seen.status);
+            let counts = node.reader.counts();
+            Ok(Stored {
+                logs: node.log_rows(&directory, &look.logs),
+                receipts: node.receipt_rows(&directory, look)?,
+                store: StoreStatus {
+                    records: counts.records,
+                    bodies: counts.bodies,
+                    observables: read(&node.index).len() as u64,
+                    accepted: counts.accepted,
+                    held: counts.held,
+                    refused: counts.refused,
+                    disk_bytes: node.reader.disk_size()?,
+                },
+                wanted: counts.wanted,
+                partners: if partners { node.partner_rows(&directory) } else { Vec::new() },
+                alarms: node.forks(&directory),
+            })
+        });
+        let read = tokio::time::timeout(STORE_WAIT, read).await.map_err(|_| no_answer())?;
+        read.map_err(|error| format!("the store could not be read ({error})"))
+    }
+
+    /// What is known without the store; without the core, only who this is.
+    fn status_of(&self, seen: Option<&Seen>) -> Status {
         let directory = self.directory();
-        let max_age = self.config.max_age_ms();
-        let name = |org| self.org_name(&directory, org);
-        let silent: Vec<Silent> = health
-            .silent(max_age)
-            .map(|(org, since)| Silent { org: name(org), since: Time(since) })
-            .collect();
-        let missing = health.missing_count();
-        let withheld: Vec<Withheld> = health
-            .withheld
-            .iter()
-            .map(|(org, records)| Withheld { author: name(*org), records: *records })
-            .collect();
-        let as_of = health.as_of();
-        let counts = self.reader.counts();
-        let peers = self.peer_rows(&directory, &look);
-        Ok(Status {
+        let mut status = Status {
             org: self.identity.card.entry.name.clone(),
             node: self.identity.node().to_string(),
             pid: std::process::id(),
@@ -48,34 +112,37 @@ impl Node {
             mesh: directory.charter().name.clone(),
             mesh_fingerprint: fingerprint(&self.mesh_id.0),
             charter: directory.charter().version,
-            as_of: Time(as_of),
-            complete: silent.is_empty() && missing == 0,
-            summary: summary(&health, &name, &silent, as_of),
-            missing,
-            withheld,
-            silent,
-            logs: self.log_rows(&directory, &look.logs),
-            receipts: self.receipt_rows(&directory, &look)?,
-            store: StoreStatus {
-                records: counts.records,
-                bodies: counts.bodies,
-                observables: read(&self.index).len() as u64,
-                accepted: counts.accepted,
-                held: counts.held,
-                refused: counts.refused,
-                disk_bytes: self.reader.disk_size()?,
-            },
-            queues: Queues {
-                inbox: self.core.waiting() as u64,
-                outbox_bytes: peers.iter().map(|peer| peer.queued).sum(),
-                wanted: self.reader.counts().wanted,
-            },
-            policy: self.policy_status(look.rejudging),
-            peers,
-            partners: if partners { self.partner_rows(&directory) } else { Vec::new() },
+            policy: self.policy_status(seen.is_some_and(|seen| seen.status.rejudging)),
             listening: self.peers.listens(),
-            alarms: self.alarms(&directory, &look.policy_errors, health.not_back),
-        })
+            ..Status::default()
+        };
+        status.queues.inbox = self.core.waiting() as u64;
+        let Some(seen) = seen else { return status };
+        let (look, health, age) = (&seen.status, &seen.health, seen.age());
+        let max_age = self.config.max_age_ms();
+        let name = |org| self.org_name(&directory, org);
+        status.silent = health
+            .silent(max_age, age)
+            .map(|(org, since)| Silent { org: name(org), since: Time(since) })
+            .collect();
+        status.missing = health.missing_count();
+        status.withheld = health
+            .withheld
+            .iter()
+            .map(|(org, records)| Withheld { author: name(*org), records: *records })
+            .collect();
+        let current = self.is_current(seen, max_age);
+        status.as_of = Time(health.as_of());
+        status.complete = current && status.silent.is_empty() && status.missing == 0;
+        status.summary = summary(health, &name, &status.silent, health.as_of());
+        if !current {
+            status.summary =
+                format!("as of {}, and no longer known: {}", clock::show_time(health.at), status.summary);
+        }
+        status.peers = self.peer_rows(&directory, look);
+        status.queues.outbox_bytes = status.peers.iter().map(|peer| peer.queued).sum();
+        status.alarms = self.alarms(&look.policy_errors, health.not_back);
+        status
     }
 
     fn partner_rows(&self, directory: &Directory) -> Vec<Partner> {
@@ -230,7 +297,7 @@ impl Node {
         }
     }
 
-    fn alarms(&self, directory: &Directory, errors: &[(String, u64)], waits: u64) -> Vec<String> {
+    fn alarms(&self, errors: &[(String, u64)], waits: u64) -> Vec<String> {
         let mut alarms: Vec<String> = errors
             .iter()
             .map(|(rule, count)| {
@@ -253,18 +320,36 @@ impl Node {
                 clock::show_time(load.loaded),
             ));
         }
-        for log in self.reader.logs() {
-            if let Standing::Forked { at } = log.standing {
-                alarms.push(format!(
-                    "{} said two different things at number {at} of circle {}: nothing more is taken of that node \
-                     there until its org's root names the branch that stands",
-                    self.org_name(directory, log.org),
-                    self.circle_name(log.key.circle),
-                ));
-            }
-        }
+        alarms.extend(read(&self.kept.unsaved).as_ref().map(|why| {
+            format!(
+                "the mesh's documents could not be written to the home ({why}): the store has them, and it is tried again"
+            )
+        }));
         alarms
     }
+
+    /// Who said two different things.
+    fn forks(&self, directory: &Directory) -> Vec<String> {
+        let forks = self.reader.logs().into_iter().filter_map(|log| {
+            let Standing::Forked { at } = log.standing else { return None };
+            Some(format!(
+                "{} said two different things at number {at} of circle {}: nothing more is taken of that node \
+                 there until its org's root names the branch that stands",
+                self.org_name(directory, log.org),
+                self.circle_name(log.key.circle),
+            ))
+        });
+        forks.collect()
+    }
+}
+
+/// What is said while the core does nothing.
+pub(super) fn stall(since: Duration) -> String {
+    format!(
+        "the core has done nothing for {} s while inputs wait, a disk that hangs most likely: until it goes on nothing is \
+         taken in or written, and every answer is incomplete",
+        since.as_secs()
+    )
 }
 
 /// In words: what is missing, and as of when nothing is.

@@ -1,5 +1,7 @@
 //! `why`: the judgement of a record as the core gave it, who may have its body, and who acknowledged its header.
 
+use std::sync::Arc;
+
 use tocsin_api::types::{Acknowledged, Asked, PeerWhy, Record, Time, Why};
 use tocsin_protocol::judge::body_view;
 use tocsin_protocol::{Directory, Why as CoreWhy};
@@ -14,10 +16,15 @@ impl Node {
     ///
     /// # Errors
     /// When there is no such record, or the core has ended.
-    pub async fn why(&self, word: &str, asked: &Asked) -> Result<Why, NodeError> {
-        let purpose = asked.purpose.as_deref();
-        self.check_purpose(purpose)?;
+    pub async fn why(self: &Arc<Self>, word: &str, asked: Asked) -> Result<Why, NodeError> {
+        self.check_purpose(asked.purpose.as_deref())?;
         let why = self.core_why(word).await?;
+        self.apart(move |node| node.told_why(why, &asked)).await
+    }
+
+    /// What the core said, for people. Reads the disk.
+    fn told_why(&self, why: CoreWhy, asked: &Asked) -> Result<Why, NodeError> {
+        let purpose = asked.purpose.as_deref();
         let directory = self.directory();
         let peers = self.peers_why(&directory, &why);
         let stored = &why.stored;
@@ -55,8 +62,9 @@ impl Node {
         Ok(Why { record, hidden: sight.hidden, saw: saw.into(), rules, errors, came_by, peers })
     }
 
-    async fn core_why(&self, word: &str) -> Result<CoreWhy, NodeError> {
-        let id = self.record(self.find(word)?)?.entry.id;
+    async fn core_why(self: &Arc<Self>, word: &str) -> Result<CoreWhy, NodeError> {
+        let word = word.to_owned();
+        let id = self.apart(move |node| Ok(node.record(node.find(&word)?)?.entry.id)).await?;
         let why = self.core.look(move |mesh| mesh.why(&id)).await??;
         why.ok_or_else(|| NodeError::NotFound("the record is gone".to_owned()))
     }
@@ -98,7 +106,7 @@ impl Node {
     ///
     /// # Errors
     /// When there is no such record, or the core has ended.
-    pub async fn acknowledged_by(&self, word: &str) -> Result<Vec<Acknowledged>, NodeError> {
+    pub async fn acknowledged_by(self: &Arc<Self>, word: &str) -> Result<Vec<Acknowledged>, NodeError> {
         let why = self.core_why(word).await?;
         if why.stored.entry.header.author != self.identity.node() {
             return Ok(Vec::new());
