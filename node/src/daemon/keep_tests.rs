@@ -89,7 +89,7 @@ async fn documents_come_to_the_home_once_it_can_be_written() {
     let root = keys::read_root(&home.root_file(), None).unwrap();
     let mut papers = home.papers().unwrap().unwrap();
     // Faster than any file is written.
-    for at in 0..200_u8 {
+    for at in 0..40_u8 {
         let org = Secret::from_seed(&[at; 32]).public();
         let entry = entry(OrgId(org), &format!("org-{at}"));
         papers = papers.add(entry, &[], &root, clock::now_ms()).unwrap();

@@ -24,7 +24,10 @@ fn exit_codes_and_completeness() {
     assert_eq!(code(&aa.tell(&["lookup", "no value"])), 2);
     assert_eq!(code(&aa.tell(&["lookup", "198.51.100.1", "--purpose"])), 2, "a flag without its word");
     assert_eq!(
-        code(&Node { home: folder.path().join("none"), process: None }.tell(&["lookup", "192.0.2.7"])),
+        code(
+            &Node { home: folder.path().join("none"), process: None, env: Vec::new() }
+                .tell(&["lookup", "192.0.2.7"])
+        ),
         2
     );
 

@@ -13,6 +13,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_tocsin");
 pub struct Node {
     pub home: PathBuf,
     pub process: Option<Child>,
+    /// What its process has in its environment besides.
+    pub env: Vec<(&'static str, String)>,
 }
 
 impl Drop for Node {
@@ -29,7 +31,7 @@ impl Drop for Node {
 
 impl Node {
     pub fn make(folder: &Path, name: &str, listen: Option<u16>) -> Self {
-        let node = Self { home: folder.join(name), process: None };
+        let node = Self { home: folder.join(name), process: None, env: Vec::new() };
         let mut args = vec!["init", "--name", name, "--country", "QM", "--no-passphrase"];
         let address = listen.map(|port| format!("/ip4/127.0.0.1/tcp/{port}"));
         if let Some(address) = &address {
@@ -97,7 +99,14 @@ impl Node {
 
     pub fn run_with(&mut self, args: &[&str]) {
         let log = File::options().create(true).append(true).open(self.log_file()).expect("a log file");
-        let process = self.command().arg("run").args(args).stderr(log).spawn().expect("the program runs");
+        let process = self
+            .command()
+            .arg("run")
+            .args(args)
+            .envs(self.env.clone())
+            .stderr(log)
+            .spawn()
+            .expect("the program runs");
         self.process = Some(process);
         until("the node answers", || self.tell(&["status"]).status.success());
     }

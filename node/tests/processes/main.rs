@@ -3,6 +3,7 @@
 mod asking;
 mod by_hand;
 mod damage;
+mod death;
 mod harness;
 mod importing;
 mod reload;
