@@ -1,11 +1,10 @@
 //! Which connections may be: the limits before, at and after the handshake.
 //!
-//! A stranger costs least when it is refused before the handshake (13 us against 250 us), but then
-//! its key is not known yet. So handshakes under way have one bound for all, and once the key is
-//! proven a known peer passes while a stranger needs a place in the lobby.
+//! Before the handshake nobody's key is known: what bounds those is in [`super::handshakes`]. Once the
+//! key is proven a known peer passes, while a stranger needs a place in the lobby. There, too, the
+//! oldest gives way, of the host that holds most places, so that those who fill it keep nobody out.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::net::IpAddr;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,16 +12,18 @@ use std::time::Duration;
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::identity::PublicKey;
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{
-    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, ToSwarm,
+    CloseConnection, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+    ToSwarm,
 };
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
+use super::dial;
 use super::handler::{Handler, Opened};
+use super::host::Host;
 use super::link::{Link, Shared, Standing};
-use super::{Config, Direction, Peer, Refused};
+use super::{Config, Direction, Ended, Peer, Refused};
 
 /// Two, because a peer may come back before its old connection is known to be dead.
 const MAX_PER_PEER: usize = 2;
@@ -34,8 +35,11 @@ pub(super) struct Connection {
     pub(super) peer: Peer,
     pub(super) direction: Direction,
     pub(super) remote: Multiaddr,
+    host: Option<Host>,
     since: Instant,
     stranger: bool,
+    /// It gave way to another stranger.
+    leaving: bool,
     /// Set when both lanes are open and it won against any other connection of the peer.
     pub(super) link: Option<Arc<Link>>,
 }
@@ -44,26 +48,22 @@ pub(super) struct Connection {
 pub(super) struct Behaviour {
     shared: Arc<Shared>,
     limits: Limits,
-    pending_in: HashSet<ConnectionId>,
     pub(super) connections: HashMap<ConnectionId, Connection>,
     /// Drained at once by the swarm's loop.
     events: VecDeque<(ConnectionId, Opened)>,
+    /// Connections that give way, drained likewise.
+    leaving: VecDeque<(PeerId, ConnectionId)>,
 }
 
 struct Limits {
     links: usize,
     lobby: usize,
     lobby_per_host: usize,
-    pending_in: usize,
 }
 
 /// Why a connection was refused here.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(super) enum Denied {
-    #[error("too many handshakes are under way")]
-    Pending,
-    #[error("the lobby is full")]
-    Lobby,
     #[error("the peer's key was disallowed")]
     Disallowed,
     #[error("the peer has {MAX_PER_PEER} connections already")]
@@ -82,11 +82,10 @@ impl Behaviour {
                 links: config.max_links,
                 lobby: config.max_lobby,
                 lobby_per_host: config.max_lobby_per_host,
-                pending_in: config.max_pending_in,
             },
-            pending_in: HashSet::new(),
             connections: HashMap::new(),
             events: VecDeque::new(),
+            leaving: VecDeque::new(),
         }
     }
 
@@ -96,28 +95,62 @@ impl Behaviour {
         self.connections.iter().filter(|(_, c)| late(c)).map(|(id, _)| *id).collect()
     }
 
-    /// Whether a proven key may come in from this address.
-    fn judge(&self, peer: &Peer, direction: Direction, remote: &Multiaddr) -> Result<(), Denied> {
-        let standing = self.shared.standing(peer);
-        if standing == Standing::Disallowed {
+    /// Whether a proven key may come in.
+    fn judge(&mut self, peer: &Peer, stranger: Option<Option<Host>>) -> Result<(), Denied> {
+        if self.shared.standing(peer) == Standing::Disallowed {
             return Err(Denied::Disallowed);
         }
         if self.connections.values().filter(|c| c.peer == *peer).count() >= MAX_PER_PEER {
             return Err(Denied::PerPeer);
         }
-        let in_lobby =
-            |c: &&Connection| c.stranger && c.link.as_ref().is_none_or(|link| !link.gate().admitted);
-        let lobby = || self.connections.values().filter(in_lobby);
-        if standing == Standing::Stranger && direction == Direction::Inbound {
-            let host = host(remote);
-            let same = lobby().filter(|c| host.is_some() && self::host(&c.remote) == host).count();
-            if lobby().count() >= self.limits.lobby || same >= self.limits.lobby_per_host {
-                return Err(Denied::Lobby);
+        match stranger {
+            Some(host) => self.make_room(host),
+            None if self.connections.len() - self.lobby().count() >= self.limits.links => {
+                return Err(Denied::Links);
             }
-        } else if self.connections.len() - lobby().count() >= self.limits.links {
-            return Err(Denied::Links);
+            None => {}
         }
         Ok(())
+    }
+
+    /// Strangers that are not let in yet.
+    fn lobby(&self) -> impl Iterator<Item = (&ConnectionId, &Connection)> {
+        let in_lobby = |c: &Connection| {
+            c.stranger && !c.leaving && c.link.as_ref().is_none_or(|link| !link.gate().admitted)
+        };
+        self.connections.iter().filter(move |(_, c)| in_lobby(c))
+    }
+
+    /// Lets the oldest stranger of a host go where the lobby has no place for one more.
+    fn make_room(&mut self, host: Option<Host>) {
+        let mut by_host: HashMap<Option<Host>, usize> = HashMap::new();
+        for (_, connection) in self.lobby() {
+            *by_host.entry(connection.host).or_default() += 1;
+        }
+        let of_host = by_host.get(&host).copied().unwrap_or(0);
+        let from = if of_host >= self.limits.lobby_per_host {
+            Some(host)
+        } else if by_host.values().sum::<usize>() >= self.limits.lobby {
+            let most = by_host.values().max().copied().unwrap_or(0);
+            let of_most = |c: &Connection| by_host.get(&c.host) == Some(&most);
+            self.lobby().filter(|(_, c)| of_most(c)).min_by_key(|(_, c)| c.since).map(|(_, c)| c.host)
+        } else {
+            None
+        };
+        let oldest = from.and_then(|from| {
+            self.lobby().filter(|(_, c)| c.host == from).min_by_key(|(_, c)| c.since).map(|(id, _)| *id)
+        });
+        if let Some(connection) = oldest.and_then(|id| Some((id, self.connections.get_mut(&id)?)))
+            && let (id, connection) = connection
+            && let Some(peer) = dial::peer_id(&connection.peer)
+        {
+            connection.leaving = true;
+            if let Some(link) = &connection.link {
+                link.close(Ended::Closed("the lobby is full".to_owned()));
+            }
+            self.leaving.push_back((peer, id));
+            self.shared.count_refusal(|refused| refused.lobby += 1);
+        }
     }
 
     fn establish(
@@ -127,22 +160,27 @@ impl Behaviour {
         direction: Direction,
         remote: &Multiaddr,
     ) -> Result<Handler, ConnectionDenied> {
-        self.pending_in.remove(&id);
         let peer = key_of(&peer).ok_or_else(|| ConnectionDenied::new(Denied::Key))?;
-        if let Err(denied) = self.judge(&peer, direction, remote) {
+        let standing = self.shared.standing(&peer);
+        let stranger = direction == Direction::Inbound && standing == Standing::Stranger;
+        let host = Host::of(remote);
+        if let Err(denied) = self.judge(&peer, stranger.then_some(host)) {
             self.count(denied);
             return Err(ConnectionDenied::new(denied));
         }
-        let stranger = direction == Direction::Inbound && self.shared.standing(&peer) == Standing::Stranger;
+        if let (Standing::Known, Some(host)) = (standing, host) {
+            self.shared.handshakes.see(&peer, host);
+        }
         let (remote, since) = (remote.clone(), Instant::now());
-        self.connections.insert(id, Connection { peer, direction, remote, since, stranger, link: None });
+        let connection =
+            Connection { peer, direction, remote, host, since, stranger, leaving: false, link: None };
+        self.connections.insert(id, connection);
         Ok(Handler::new(direction))
     }
 
     fn count(&self, denied: Denied) {
         self.shared.count_refusal(|refused: &mut Refused| match denied {
-            Denied::Pending => refused.pending += 1,
-            Denied::Lobby | Denied::Key => refused.lobby += 1,
+            Denied::Key => refused.lobby += 1,
             Denied::Disallowed => refused.disallowed += 1,
             Denied::PerPeer => refused.per_peer += 1,
             Denied::Links => refused.links += 1,
@@ -153,20 +191,6 @@ impl Behaviour {
 impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = Handler;
     type ToSwarm = (ConnectionId, Opened);
-
-    fn handle_pending_inbound_connection(
-        &mut self,
-        id: ConnectionId,
-        _: &Multiaddr,
-        _: &Multiaddr,
-    ) -> Result<(), ConnectionDenied> {
-        if self.pending_in.len() >= self.limits.pending_in {
-            self.count(Denied::Pending);
-            return Err(ConnectionDenied::new(Denied::Pending));
-        }
-        self.pending_in.insert(id);
-        Ok(())
-    }
 
     fn handle_established_inbound_connection(
         &mut self,
@@ -192,7 +216,6 @@ impl NetworkBehaviour for Behaviour {
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
             FromSwarm::ListenFailure(failure) => {
-                self.pending_in.remove(&failure.connection_id);
                 self.connections.remove(&failure.connection_id);
             }
             FromSwarm::DialFailure(failure) => {
@@ -208,9 +231,15 @@ impl NetworkBehaviour for Behaviour {
     }
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        match self.events.pop_front() {
-            Some(event) => Poll::Ready(ToSwarm::GenerateEvent(event)),
-            // Events come through the methods above, after which the swarm polls again.
+        if let Some(event) = self.events.pop_front() {
+            return Poll::Ready(ToSwarm::GenerateEvent(event));
+        }
+        match self.leaving.pop_front() {
+            Some((peer_id, id)) => {
+                let connection = CloseConnection::One(id);
+                Poll::Ready(ToSwarm::CloseConnection { peer_id, connection })
+            }
+            // Both come through the methods above, after which the swarm polls again.
             None => Poll::Pending,
         }
     }
@@ -220,16 +249,4 @@ impl NetworkBehaviour for Behaviour {
 pub(super) fn key_of(peer: &PeerId) -> Option<Peer> {
     let key = PublicKey::try_decode_protobuf(peer.as_ref().digest()).ok()?;
     Some(key.try_into_ed25519().ok()?.to_bytes())
-}
-
-/// The machine behind an address; for IPv6 its /64, which is what one machine can draw addresses from.
-fn host(address: &Multiaddr) -> Option<IpAddr> {
-    match address.iter().next()? {
-        Protocol::Ip4(ip) => Some(ip.into()),
-        Protocol::Ip6(ip) => match ip.to_ipv4_mapped() {
-            Some(ip) => Some(ip.into()),
-            None => Some(IpAddr::from((u128::from(ip) >> 64 << 64).to_be_bytes())),
-        },
-        _ => None,
-    }
 }

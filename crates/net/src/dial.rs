@@ -1,5 +1,6 @@
 //! From the text of an address to what can be dialled: checked, resolved, bounded.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::Peer;
 use super::behaviour::key_of;
+use super::host::Host;
 
 /// How long one name may take.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
@@ -16,6 +18,8 @@ const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
 const MAX_PER_NAME: usize = 8;
 /// Addresses dialled in one go.
 const MAX_ADDRESSES: usize = 32;
+/// Addresses of members whose hosts are looked up.
+const MAX_HOSTS: usize = 4096;
 /// Longest text kept of what the system says.
 const MAX_DETAIL: usize = 1000;
 
@@ -138,6 +142,19 @@ async fn lookup(address: &Multiaddr) -> Result<Vec<Multiaddr>, String> {
     Ok(found.into_iter().map(with_rest).collect())
 }
 
+/// Hosts at which these addresses are, as far as names are known.
+pub(super) async fn hosts(texts: Vec<String>) -> HashSet<Host> {
+    let mut found = HashSet::new();
+    for text in texts.iter().take(MAX_HOSTS) {
+        if let Ok((address, _)) = parse_address(text)
+            && let Ok(addresses) = lookup(&address).await
+        {
+            found.extend(addresses.iter().filter_map(Host::of));
+        }
+    }
+    found
+}
+
 /// Says what libp2p's error means for the owner.
 pub(super) fn fault(error: &DialError) -> DialFault {
     match error {
@@ -174,6 +191,15 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     if text.is_empty() { "no reason was given".to_owned() } else { clip(&text) }
+}
+
+/// The same, made only when it is shown.
+pub(super) struct Chain<'a>(pub(super) &'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&chain(self.0))
+    }
 }
 
 /// Bounds a text that others may have shaped.

@@ -20,12 +20,19 @@
 //! larger) and the windows of its streams (at most 2 MiB each).
 
 mod behaviour;
+mod descriptors;
 mod dial;
 mod frame;
+mod gate;
 mod handler;
+mod handshakes;
+mod host;
 mod lanes;
 mod link;
 mod outbox;
+mod pressure;
+mod quic;
+mod rate;
 mod security;
 mod swarm;
 #[cfg(test)]
@@ -45,6 +52,7 @@ pub use dial::{AddressError, DialFault, parse_address};
 pub use link::{Credit, Ended};
 use link::{Links, Shared};
 pub use outbox::Queued;
+pub use pressure::{Counts, OfLate, Pressure};
 
 /// The name both ends must speak; each lane adds its suffix.
 pub const PROTOCOL: &str = "/tocsin/mesh/1";
@@ -81,8 +89,12 @@ pub struct Config {
     pub max_lobby: usize,
     /// Most of those from one address (IPv6: one /64), so that one machine cannot fill the lobby.
     pub max_lobby_per_host: usize,
-    /// Most inbound handshakes under way.
-    pub max_pending_in: usize,
+    /// Most handshakes under way that hosts began at which no member is known, before the oldest gives way.
+    pub max_handshakes: usize,
+    /// The same for hosts of members, see [`Net::know_hosts`].
+    pub max_member_handshakes: usize,
+    /// Most of either from one host (IPv6: one /64).
+    pub max_handshakes_per_host: usize,
     /// Most dials under way, name resolution included.
     pub max_pending_out: usize,
     /// Longest frame of an admitted link, in bytes; a longer one ends the link.
@@ -120,7 +132,9 @@ impl Config {
             max_links: 512,
             max_lobby: 64,
             max_lobby_per_host: 32,
-            max_pending_in: 64,
+            max_handshakes: 256,
+            max_member_handshakes: 128,
+            max_handshakes_per_host: 64,
             max_pending_out: 64,
             // The largest page or document plus the message around it.
             max_frame: (8 * MIB + 64 * 1024) as u32,
@@ -266,8 +280,6 @@ pub enum StartError {
 /// How many connections were turned away, by reason, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Refused {
-    /// Too many handshakes under way.
-    pub pending: u64,
     /// A stranger when the lobby was full, in all or for that host.
     pub lobby: u64,
     /// A key that was disallowed.
@@ -305,7 +317,7 @@ pub fn start(config: Config, inbound: mpsc::Sender<Inbound>) -> Result<(Net, Joi
         return Err(StartError::Limit("max_frame is at most 16 MiB - 1, and lobby_frame at most max_frame"));
     }
     let (commands, receiver) = mpsc::channel(COMMANDS);
-    let shared = Arc::new(Shared::new(config.max_frame));
+    let shared = Arc::new(Shared::new(&config));
     let (local, task) = swarm::start(config, shared.clone(), inbound, commands.clone(), receiver)?;
     let net = Net { inner: Arc::new(Handle { shared, commands, local }) };
     Ok((net, task))
@@ -375,7 +387,19 @@ impl Net {
         self.inner.shared.disallow(peer);
     }
 
-    /// How many connections were turned away.
+    /// Says where members are reached (multiaddr texts, names are resolved; at most 4,096 are taken): handshakes from there
+    /// have places of their own, as have those from where members were linked. Replaces what was said before.
+    pub fn know_hosts(&self, addresses: Vec<String>) {
+        // When too many commands wait, the next time will do.
+        let _ = self.inner.commands.try_send(swarm::Command::Hosts(addresses));
+    }
+
+    /// What strangers do to this node, and what it lacks to let others in.
+    pub fn pressure(&self) -> Pressure {
+        self.inner.shared.handshakes.pressure()
+    }
+
+    /// How many connections were turned away after their handshake.
     pub fn refused(&self) -> Refused {
         self.inner.shared.refused()
     }

@@ -11,6 +11,7 @@ use libp2p::swarm::ConnectionId;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
+use super::handshakes::{Handshakes, Room};
 use super::outbox::Outbox;
 use super::{Direction, Lane, Peer, Refused};
 
@@ -240,6 +241,7 @@ impl Links {
 pub(super) struct Shared {
     pub(super) links: Links,
     pub(super) max_frame: u32,
+    pub(super) handshakes: Arc<Handshakes>,
     known: Mutex<Known>,
     refused: Mutex<Refused>,
     stopping: watch::Sender<bool>,
@@ -260,10 +262,16 @@ pub(super) enum Standing {
 }
 
 impl Shared {
-    pub(super) fn new(max_frame: u32) -> Self {
+    pub(super) fn new(config: &super::Config) -> Self {
+        let room = Room {
+            strangers: config.max_handshakes,
+            members: config.max_member_handshakes,
+            host: config.max_handshakes_per_host,
+        };
         Self {
             links: Links::default(),
-            max_frame,
+            max_frame: config.max_frame,
+            handshakes: Arc::new(Handshakes::new(room)),
             known: Mutex::default(),
             refused: Mutex::default(),
             stopping: watch::Sender::new(false),
@@ -286,6 +294,7 @@ impl Shared {
                 known.disallowed.insert(*peer);
             }
         }
+        self.handshakes.forget(peer);
         for link in self.links.all() {
             if link.peer == *peer {
                 link.close(Ended::Disallowed);

@@ -11,12 +11,15 @@ use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, Swarm};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use super::behaviour::Behaviour;
+use super::descriptors;
 use super::dial::{self, DialFault};
 use super::handler::{Lanes, Opened};
 use super::lanes::{self, Start, Times};
 use super::link::{Link, Shared};
+use super::pressure::OfLate;
 use super::security::Security;
 use super::transport;
 use super::{Config, Direction, Ended, Inbound, Peer, StartError};
@@ -38,6 +41,8 @@ pub(super) enum Command {
         peer: Peer,
         addresses: Vec<String>,
     },
+    /// Where members are reached.
+    Hosts(Vec<String>),
     /// The link of this connection is over.
     Hang(ConnectionId),
 }
@@ -63,7 +68,7 @@ pub(super) fn start(
     #[cfg(test)]
     let security = if config.noise_only { Security::noise_only(&keypair)? } else { security };
     let mut swarm = Swarm::new(
-        transport::new(&keypair, security, config.silence),
+        transport::new(&keypair, security, config.silence, &shared.handshakes)?,
         behaviour,
         keypair.public().to_peer_id(),
         settings,
@@ -83,6 +88,7 @@ pub(super) fn start(
         inbound,
         commands,
         resolving: JoinSet::new(),
+        naming: JoinSet::new(),
         dials: HashMap::new(),
         links: JoinSet::new(),
         next_link: 1,
@@ -101,6 +107,8 @@ struct Loop {
     /// For the links' tasks.
     commands: mpsc::Sender<Command>,
     resolving: JoinSet<(Peer, Result<Vec<Multiaddr>, DialFault>)>,
+    /// Finds the hosts of members.
+    naming: JoinSet<()>,
     /// Dials under way.
     dials: HashMap<ConnectionId, Peer>,
     links: JoinSet<()>,
@@ -129,9 +137,14 @@ impl Loop {
                     // The owner is gone.
                     Err(_) => break,
                 },
-                _ = tick.tick() => for id in self.swarm.behaviour().overdue() {
-                    self.swarm.close_connection(id);
-                },
+                _ = tick.tick() => {
+                    for id in self.swarm.behaviour().overdue() {
+                        self.swarm.close_connection(id);
+                    }
+                    if let Some(news) = self.shared.handshakes.news(Instant::now()) {
+                        warn_of(&news);
+                    }
+                }
             }
         }
         // Nobody new is let in; what is linked says farewell.
@@ -169,6 +182,12 @@ impl Loop {
         match command {
             Command::Hang(id) => {
                 self.swarm.close_connection(id);
+            }
+            Command::Hosts(addresses) => {
+                let handshakes = self.shared.handshakes.clone();
+                // The newest list counts; one that is still being resolved is given up.
+                self.naming = JoinSet::new();
+                self.naming.spawn(async move { handshakes.name(dial::hosts(addresses).await) });
             }
             Command::Dial { peer, .. } if self.link_of(&peer).is_some() => {
                 self.dial_failed(peer, DialFault::AlreadyLinked);
@@ -223,8 +242,7 @@ impl Loop {
                 }
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
-                let error = dial::chain(&error);
-                tracing::debug!(from = %send_back_addr, error, "an inbound connection failed");
+                tracing::debug!(from = %send_back_addr, error = %dial::Chain(&error), "an inbound connection failed");
             }
             SwarmEvent::NewListenAddr { address, .. } => self.tell(Inbound::Listening(address)),
             SwarmEvent::ExpiredListenAddr { address, .. } => {
@@ -235,9 +253,7 @@ impl Loop {
                 let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
                 self.tell(Inbound::NotListening { reason: format!("{}: {why}", addresses.join(", ")) });
             }
-            SwarmEvent::ListenerError { error, .. } => {
-                tracing::warn!(error = dial::chain(&error), "a listener had an error and goes on");
-            }
+            SwarmEvent::ListenerError { error, .. } => descriptors::note(&self.shared.handshakes, &error),
             _ => {}
         }
     }
@@ -339,5 +355,33 @@ impl Loop {
             }
             None => {}
         }
+    }
+}
+
+/// The one place where the log learns of strangers: what each of them does would fill it.
+fn warn_of(news: &OfLate) {
+    if news.no_descriptor > 0 {
+        tracing::warn!(
+            connections = news.no_descriptor,
+            "no file descriptor was free for connections in the last minutes: raise the limit of this process \
+             (`LimitNOFILE` of systemd, `ulimit -n` of a shell)"
+        );
+    }
+    if news.listener_errors > 0 {
+        tracing::warn!(
+            errors = news.listener_errors,
+            last = news.last_error,
+            "listeners had errors and go on"
+        );
+    }
+    if news.in_vain > 0 {
+        let (worst, of_it) = news.worst_host.as_ref().map_or(("none", 0), |(host, count)| (host, *count));
+        tracing::warn!(
+            failed = news.in_vain,
+            good = news.proven,
+            worst,
+            of_it,
+            "handshakes that others began came to nothing in the last minutes; members' addresses have places of their own"
+        );
     }
 }

@@ -1,24 +1,29 @@
 //! The transports: QUIC, and TCP with TLS or Noise and Yamux, tuned so that little waits below the lanes.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::Either;
+use futures::future::{Either, FutureExt as _};
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::Boxed;
+use libp2p::core::transport::timeout::TransportTimeout;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
-use libp2p::{Multiaddr, PeerId, Transport as _, quic, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Transport as _, tcp, yamux};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
+use super::StartError;
+use super::descriptors;
+use super::gate::{self, Gate};
+use super::handshakes::Handshakes;
+use super::quic::Quic;
 use super::security::Security;
 
-/// Handshake of a connection, either way.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// QUIC's window of one stream: what a stalled reader can keep in flight. Larger ones let two
-/// stalled streams block the whole connection, and make bulk slower.
-const QUIC_STREAM_WINDOW: u32 = 2 << 20;
+/// Longest dial, with its handshake: the other end may have to be asked several times.
+pub(super) const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// When TCP asks an idle peer whether it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Bytes the kernel may hold unsent of a TCP connection. A live frame waits behind them, so few: at
@@ -49,30 +54,47 @@ pub(super) fn probe(address: &Multiaddr) -> std::io::Result<()> {
     socket.bind(&address.into())
 }
 
-/// A transport whose connections carry streams.
-pub(super) type Muxed = Boxed<(PeerId, StreamMuxerBox)>;
+/// A connection that carries streams, to a proven peer id.
+pub(super) type Connected = (PeerId, StreamMuxerBox);
 
-/// QUIC and TCP with Yamux, each to a proven peer id.
-pub(super) fn new(keypair: &Keypair, security: Security, silence: Duration) -> Muxed {
+/// A transport of such.
+pub(super) type Muxed = Boxed<Connected>;
+
+/// QUIC, and TCP with Yamux.
+pub(super) fn new(
+    keypair: &Keypair,
+    security: Security,
+    silence: Duration,
+    handshakes: &Arc<Handshakes>,
+) -> Result<Muxed, StartError> {
+    let ceiling = descriptors::ceiling();
     let mut streams = yamux::Config::default();
     streams.set_max_num_streams(MAX_STREAMS);
+    let at_socket = handshakes.clone();
     let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
-        .map(move |stream, _| {
-            tune(&stream, silence);
-            stream
+        .and_then(move |stream: tcp::tokio::TcpStream, _| {
+            let at_socket = at_socket.clone();
+            async move {
+                descriptors::check(&stream.0, ceiling, &at_socket)?;
+                gate::until_spoken(&stream.0).await?;
+                tune(&stream, silence);
+                Ok::<_, io::Error>(stream)
+            }
+            .boxed()
         })
         .upgrade(Version::V1Lazy)
         .authenticate(security)
-        .multiplex(streams)
-        .timeout(HANDSHAKE_WITHIN);
-    let mut config = quic::Config::new(keypair);
-    config.max_concurrent_stream_limit = MAX_STREAMS as u32;
-    config.max_stream_data = QUIC_STREAM_WINDOW;
-    let both = quic::tokio::Transport::new(config).or_transport(tcp).map(|either, _| match either {
-        Either::Left((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
-        Either::Right((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
+        .multiplex(streams);
+    // Those that others began have a bound of their own.
+    let tcp = TransportTimeout::with_outgoing_timeout(tcp, HANDSHAKE_WITHIN)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+        .boxed();
+    let tcp = Gate::new(tcp, handshakes.clone());
+    let quic = Quic::new(keypair, handshakes.clone(), ceiling)?;
+    let both = quic.or_transport(tcp).map(|either, _| match either {
+        Either::Left(connected) | Either::Right(connected) => connected,
     });
-    both.boxed()
+    Ok(both.boxed())
 }
 
 /// Sets what libp2p leaves to the system. A refusal is no reason to give up the connection.

@@ -82,49 +82,54 @@ async fn a_dial_by_name_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_fill_the_lobby_and_no_more() {
+async fn the_oldest_stranger_leaves_a_full_lobby() {
     let mut open = config(100);
     open.listen = vec![TCP.parse().unwrap()];
     open.max_lobby = 4;
     let mut b = Node::start(open).await;
     let mut strangers = Vec::new();
-    let mut inside = HashMap::new();
+    let mut links = Vec::new();
     for seed in 0..12 {
-        let stranger = Node::start(config(seed)).await;
+        let mut stranger = Node::start(config(seed)).await;
         stranger.dial(&b);
+        stranger.up().await;
         strangers.push(stranger);
+        links.push(b.up().await.0);
     }
-    for _ in 0..4 {
-        let (link, peer, _) = b.up().await;
-        inside.insert(peer, link);
+    let full = Ended::Closed("the lobby is full".to_owned());
+    let mut gone = Vec::new();
+    for stranger in &mut strangers[..8] {
+        let (link, reason) = b.down().await;
+        assert_eq!(reason, full);
+        gone.push(link);
+        stranger.down().await;
     }
-    let deadline = Instant::now() + PATIENCE;
-    while b.net.refused().lobby < 8 {
-        assert!(Instant::now() < deadline, "{:?}", b.net.refused());
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert!(b.inbox.try_recv().map_or(true, |event| !matches!(event, Inbound::Up { .. })));
-    let mut refused = 0;
-    for stranger in &mut strangers {
-        if !inside.contains_key(&stranger.net.local()) {
-            let fault = stranger.dial_failed().await;
-            assert!(matches!(fault, DialFault::Unreachable(_)), "{fault}");
-            refused += 1;
-        }
-    }
-    assert_eq!(refused, 8);
+    gone.sort_unstable();
+    assert_eq!(gone, links[..8]);
+    assert_eq!(b.net.refused().lobby, 8);
 
-    // A known peer passes a full lobby, and an admitted stranger makes room for another.
+    // A known peer takes no place in it, and one that was let in leaves it no more.
     let mut friend = Node::start(config(200)).await;
     b.net.allow([friend.net.local()]);
     friend.dial(&b);
     friend.up().await;
-    assert_eq!(b.up().await.1, friend.net.local());
-    let (_, link) = inside.iter().next().unwrap();
-    b.net.admit(*link);
-    let mut next = Node::start(config(201)).await;
-    next.dial(&b);
-    next.up().await;
+    let (friends, peer, _) = b.up().await;
+    assert_eq!(peer, friend.net.local());
+    b.net.admit(links[8]);
+    for seed in 201..206 {
+        let mut next = Node::start(config(seed)).await;
+        next.dial(&b);
+        next.up().await;
+        b.up().await;
+        strangers.push(next);
+    }
+    let mut gone = Vec::new();
+    for _ in 0..4 {
+        gone.push(b.down().await.0);
+    }
+    assert!(links[9..].iter().all(|link| gone.contains(link)), "{gone:?} of {links:?}");
+    assert!(!gone.contains(&friends) && !gone.contains(&links[8]));
+    assert_eq!(b.net.refused().lobby, 12);
 }
 
 #[tokio::test(flavor = "multi_thread")]

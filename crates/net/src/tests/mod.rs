@@ -3,6 +3,7 @@
 mod ends;
 mod flow;
 mod security;
+mod strangers;
 
 use std::time::Duration;
 

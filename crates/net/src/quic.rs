@@ -1,0 +1,415 @@
+//! QUIC, as libp2p speaks it (specs/quic), over quinn.
+//!
+//! libp2p's own transport accepts whatever first packet comes, so that forged source addresses fill it with handshakes that
+//! never end, and it has no door for anything else: the endpoint, its configuration and what came in are private to it.
+//! Here a first packet is looked at before anything is made of it: while few handshakes wait on addresses that are not
+//! proven it is answered at once, else its sender is asked to prove its address (Retry, RFC 9000, 8.1.2), for which nothing
+//! is kept; and only what is proven takes one of the places of [`Handshakes`].
+
+mod muxer;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::{self, BoxFuture};
+use futures::stream::{SelectAll, Stream, StreamExt as _};
+use if_watch::IfEvent;
+use if_watch::tokio::IfWatcher;
+use libp2p::core::Endpoint as Role;
+use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::transport::{DialOpts, ListenerId, TransportError, TransportEvent};
+use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId, Transport, tls};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::rustls::pki_types::CertificateDer;
+use socket2::{Domain, Socket, Type};
+use tokio::time::{Instant, Sleep};
+
+use self::muxer::Muxer;
+use super::StartError;
+use super::descriptors;
+use super::gate::{Upgrade, carry};
+use super::handshakes::Handshakes;
+use super::host::Host;
+use super::pressure::Via;
+use super::rate::{Bucket, Rate};
+use super::transport::{Connected, HANDSHAKE_WITHIN, MAX_STREAMS};
+
+/// Window of one stream: what a stalled reader can keep in flight. Larger ones let two stalled streams block the whole
+/// connection, and make bulk slower.
+const STREAM_WINDOW: u32 = 2 << 20;
+/// Window of one connection.
+const CONNECTION_WINDOW: u32 = 15_000_000;
+/// A connection on which nothing comes for so long is dead.
+const IDLE: Duration = Duration::from_secs(10);
+/// How often a quiet one says that it lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// First packets that wait to be looked at; more are dropped before any work is done for them.
+const FIRST_PACKETS: usize = 256;
+/// What may wait of one connection that was not looked at yet, and of all, in bytes.
+const EARLY_BYTES: (u64, u64) = (32 << 10, 1 << 20);
+/// First packets that are looked at. At some 20 us each this is a tenth of a core.
+const LOOKED_AT: Rate = Rate { a_second: 5_000.0, at_once: 512.0 };
+/// How long first packets wait when there were too many.
+const REST: Duration = Duration::from_millis(10);
+/// How long a listener rests after an error before it is made anew.
+const MEND_AFTER: Duration = Duration::from_secs(1);
+/// First packets looked at before others get a turn.
+const BURST: usize = 64;
+
+/// The transport.
+pub(super) struct Quic {
+    endpoint: quinn::EndpointConfig,
+    server: quinn::ServerConfig,
+    client: quinn::ClientConfig,
+    listeners: SelectAll<Listener>,
+    handshakes: Arc<Handshakes>,
+    /// Where descriptors are kept back.
+    ceiling: Option<u32>,
+}
+
+impl Quic {
+    pub(super) fn new(
+        keypair: &Keypair,
+        handshakes: Arc<Handshakes>,
+        ceiling: Option<u32>,
+    ) -> Result<Self, StartError> {
+        let refused = |error: &dyn std::error::Error| StartError::Key(error.to_string());
+        let server = tls::make_server_config(keypair).map_err(|error| refused(&error))?;
+        let client = tls::make_client_config(keypair, None).map_err(|error| refused(&error))?;
+        let server = QuicServerConfig::try_from(server).map_err(|error| refused(&error))?;
+        let client = QuicClientConfig::try_from(client).map_err(|error| refused(&error))?;
+
+        let mut transport = quinn::TransportConfig::default();
+        transport
+            .max_concurrent_bidi_streams((MAX_STREAMS as u32).into())
+            .max_concurrent_uni_streams(0u32.into())
+            .datagram_receive_buffer_size(None)
+            .stream_receive_window(STREAM_WINDOW.into())
+            .receive_window(CONNECTION_WINDOW.into())
+            .keep_alive_interval(Some(KEEP_ALIVE))
+            .max_idle_timeout(IDLE.try_into().ok())
+            .allow_spin(false);
+        let transport = Arc::new(transport);
+
+        let mut server = quinn::ServerConfig::with_crypto(Arc::new(server));
+        server
+            .transport_config(transport.clone())
+            .migration(false)
+            .max_incoming(FIRST_PACKETS)
+            .incoming_buffer_size(EARLY_BYTES.0)
+            .incoming_buffer_size_total(EARLY_BYTES.1);
+        let mut client = quinn::ClientConfig::new(Arc::new(client));
+        client.transport_config(transport);
+
+        // From the key, so that a node that comes back can tell its peers that their old connections are gone.
+        let secret = keypair
+            .derive_secret(b"tocsin: QUIC stateless reset")
+            .ok_or_else(|| StartError::Key("no secret can be derived from it".to_owned()))?;
+        let reset = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret);
+        let mut endpoint = quinn::EndpointConfig::new(Arc::new(reset));
+        endpoint.supported_versions(vec![1]);
+        Ok(Self { endpoint, server, client, listeners: SelectAll::new(), handshakes, ceiling })
+    }
+}
+
+impl Transport for Quic {
+    type Output = Connected;
+    type Error = io::Error;
+    type ListenerUpgrade = Upgrade;
+    type Dial = BoxFuture<'static, io::Result<Connected>>;
+
+    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<io::Error>> {
+        let at = socket_address(&address).ok_or(TransportError::MultiaddrNotSupported(address))?;
+        let config = (self.endpoint.clone(), self.server.clone());
+        let listener =
+            Listener::new(id, at, config, self.handshakes.clone()).map_err(TransportError::Other)?;
+        // The swarm polls after this, so nobody need be woken.
+        self.listeners.push(listener);
+        Ok(())
+    }
+
+    fn remove_listener(&mut self, id: ListenerId) -> bool {
+        let listener = self.listeners.iter_mut().find(|listener| listener.id == id);
+        listener.map(Listener::close).is_some()
+    }
+
+    fn dial(
+        &mut self,
+        address: Multiaddr,
+        options: DialOpts,
+    ) -> Result<Self::Dial, TransportError<io::Error>> {
+        let to = socket_address(&address).filter(|to| to.port() != 0 && !to.ip().is_unspecified());
+        let (Some(to), Role::Dialer) = (to, options.role) else {
+            return Err(TransportError::MultiaddrNotSupported(address));
+        };
+        let (config, client) = (self.endpoint.clone(), self.client.clone());
+        let (handshakes, ceiling) = (self.handshakes.clone(), self.ceiling);
+        Ok(async move {
+            // A socket of its own for each dial: a listener's would make dials that cross fail on both sides.
+            let any: IpAddr =
+                if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            let socket = UdpSocket::bind((any, 0))?;
+            descriptors::check(&socket, ceiling, &handshakes)?;
+            let endpoint = quinn::Endpoint::new(config, None, socket, Arc::new(quinn::TokioRuntime))?;
+            // The name is not sent, as it is an address, and not looked at: the key is what counts. Tokens by which this
+            // address is known to the other end are kept by it.
+            let name = to.ip().to_string();
+            let connecting = endpoint.connect_with(client, to, &name).map_err(io::Error::other)?;
+            let connection = tokio::time::timeout(HANDSHAKE_WITHIN, connecting).await;
+            proven(
+                connection
+                    .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+                    .map_err(io::Error::other)?,
+            )
+        }
+        .boxed())
+    }
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TransportEvent<Upgrade, io::Error>> {
+        match self.get_mut().listeners.poll_next_unpin(cx) {
+            Poll::Ready(Some(event)) => Poll::Ready(event),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// The connection with the peer id that its certificate proves.
+fn proven(connection: quinn::Connection) -> io::Result<Connected> {
+    let unproven = || io::Error::other("the far end gave no certificate");
+    let identity = connection.peer_identity().ok_or_else(unproven)?;
+    let certificates = identity.downcast::<Vec<CertificateDer<'static>>>().map_err(|_| unproven())?;
+    let certificate = certificates.first().ok_or_else(unproven)?;
+    let peer: PeerId = tls::certificate::parse(certificate).map_err(io::Error::other)?.peer_id();
+    Ok((peer, StreamMuxerBox::new(Muxer::new(connection))))
+}
+
+type EndpointOf = (quinn::EndpointConfig, quinn::ServerConfig);
+
+/// One socket that is listened on.
+struct Listener {
+    id: ListenerId,
+    config: EndpointOf,
+    handshakes: Arc<Handshakes>,
+    at: SocketAddr,
+    /// `None` while the socket is out of order.
+    endpoint: Option<quinn::Endpoint>,
+    accept: Accept,
+    /// Addresses of this machine, where all are listened on.
+    interfaces: Option<IfWatcher>,
+    /// The address to tell of, where one is.
+    news: Option<Multiaddr>,
+    looked_at: Bucket,
+    rest: Option<Pin<Box<Sleep>>>,
+    closed: Closed,
+}
+
+type Accept = BoxFuture<'static, Option<quinn::Incoming>>;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Closed {
+    No,
+    ToTell,
+    Yes,
+}
+
+impl Listener {
+    fn new(
+        id: ListenerId,
+        at: SocketAddr,
+        config: EndpointOf,
+        handshakes: Arc<Handshakes>,
+    ) -> io::Result<Self> {
+        let endpoint = open(at, &config)?;
+        let at = endpoint.local_addr()?;
+        let interfaces = at.ip().is_unspecified().then(IfWatcher::new).transpose()?;
+        let news = interfaces.is_none().then(|| multiaddr(at.ip(), at.port()));
+        let (accept, looked_at) = (next(&endpoint), Bucket::full(LOOKED_AT, Instant::now()));
+        let (endpoint, rest, closed) = (Some(endpoint), None, Closed::No);
+        Ok(Self { id, config, handshakes, at, endpoint, accept, interfaces, news, looked_at, rest, closed })
+    }
+
+    fn close(&mut self) {
+        if let Some(endpoint) = self.endpoint.take() {
+            endpoint.close(0u32.into(), &[]);
+        }
+        self.closed = Closed::ToTell;
+    }
+
+    /// Whether this machine got or lost an address.
+    fn poll_interfaces(&mut self, cx: &mut Context<'_>) -> Poll<TransportEvent<Upgrade, io::Error>> {
+        let Some(interfaces) = &mut self.interfaces else { return Poll::Pending };
+        let (listener_id, at) = (self.id, self.at);
+        loop {
+            match ready!(interfaces.poll_if_event(cx)) {
+                Ok(IfEvent::Up(net)) if net.addr().is_ipv4() == at.is_ipv4() => {
+                    let listen_addr = multiaddr(net.addr(), at.port());
+                    return Poll::Ready(TransportEvent::NewAddress { listener_id, listen_addr });
+                }
+                Ok(IfEvent::Down(net)) if net.addr().is_ipv4() == at.is_ipv4() => {
+                    let listen_addr = multiaddr(net.addr(), at.port());
+                    return Poll::Ready(TransportEvent::AddressExpired { listener_id, listen_addr });
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    // What is listened on stays so; only news of it ends.
+                    self.interfaces = None;
+                    descriptors::note(&self.handshakes, &error);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Looks at what came in until something may go on.
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<TransportEvent<Upgrade, io::Error>> {
+        for _ in 0..BURST {
+            if let Some(rest) = &mut self.rest {
+                ready!(rest.poll_unpin(cx));
+                self.rest = None;
+            }
+            let Some(endpoint) = &self.endpoint else {
+                self.mend();
+                continue;
+            };
+            if !self.looked_at.take(LOOKED_AT, Instant::now()) {
+                // Meanwhile what comes in waits, and beyond its bound is dropped unread.
+                self.rest = Some(Box::pin(tokio::time::sleep(REST)));
+                continue;
+            }
+            let incoming = ready!(self.accept.poll_unpin(cx));
+            let Some(incoming) = incoming else {
+                self.handshakes.fault(format!("the UDP socket at {} failed", self.at));
+                // Before it is opened anew its port must be free.
+                (self.endpoint, self.accept) = (None, future::pending().boxed());
+                self.rest = Some(Box::pin(tokio::time::sleep(MEND_AFTER)));
+                continue;
+            };
+            self.accept = next(endpoint);
+            if let Some(event) = self.look_at(incoming) {
+                return Poll::Ready(event);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn look_at(&self, incoming: quinn::Incoming) -> Option<TransportEvent<Upgrade, io::Error>> {
+        let remote = incoming.remote_address();
+        let host = Host::from(remote.ip());
+        let place = if incoming.remote_address_validated() {
+            let place = self.handshakes.enter_speaking(host, Via::Quic);
+            if place.is_none() {
+                incoming.refuse();
+                return None;
+            }
+            place
+        } else {
+            let place = self.handshakes.enter_unproven(host, Via::Quic);
+            if place.is_none() {
+                // An address that is not validated may always be asked to be.
+                if let Err(error) = incoming.retry() {
+                    error.into_incoming().ignore();
+                }
+                return None;
+            }
+            place
+        };
+        let place = place?;
+        match incoming.accept() {
+            Ok(connecting) => {
+                let handshake = async move { proven(connecting.await.map_err(io::Error::other)?) };
+                Some(TransportEvent::Incoming {
+                    listener_id: self.id,
+                    upgrade: carry(place, handshake).boxed(),
+                    local_addr: multiaddr(self.at.ip(), self.at.port()),
+                    send_back_addr: multiaddr(remote.ip(), remote.port()),
+                })
+            }
+            Err(_) => {
+                // No handshake at all. What it was is its sender's business, and not for the log.
+                place.ended(|counts| counts.failed += 1);
+                None
+            }
+        }
+    }
+
+    /// Opens the socket anew, or rests for another try.
+    fn mend(&mut self) {
+        match open(self.at, &self.config) {
+            Ok(endpoint) => {
+                self.accept = next(&endpoint);
+                self.endpoint = Some(endpoint);
+            }
+            Err(error) => {
+                descriptors::note(&self.handshakes, &error);
+                self.rest = Some(Box::pin(tokio::time::sleep(MEND_AFTER)));
+            }
+        }
+    }
+}
+
+impl Stream for Listener {
+    type Item = TransportEvent<Upgrade, io::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let listener_id = this.id;
+        match this.closed {
+            Closed::No => {}
+            Closed::ToTell => {
+                this.closed = Closed::Yes;
+                return Poll::Ready(Some(TransportEvent::ListenerClosed { listener_id, reason: Ok(()) }));
+            }
+            Closed::Yes => return Poll::Ready(None),
+        }
+        if let Some(listen_addr) = this.news.take() {
+            return Poll::Ready(Some(TransportEvent::NewAddress { listener_id, listen_addr }));
+        }
+        if let Poll::Ready(event) = this.poll_interfaces(cx) {
+            return Poll::Ready(Some(event));
+        }
+        this.poll_incoming(cx).map(Some)
+    }
+}
+
+fn open(at: SocketAddr, (endpoint, server): &EndpointOf) -> io::Result<quinn::Endpoint> {
+    let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(socket2::Protocol::UDP))?;
+    if at.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // The receive buffer stays as the system has it: a larger one only lets live frames wait behind pages.
+    socket.bind(&at.into())?;
+    let runtime = Arc::new(quinn::TokioRuntime);
+    quinn::Endpoint::new(endpoint.clone(), Some(server.clone()), socket.into(), runtime)
+}
+
+fn next(endpoint: &quinn::Endpoint) -> Accept {
+    let endpoint = endpoint.clone();
+    async move { endpoint.accept().await }.boxed()
+}
+
+/// Reads `/ip4/../udp/../quic-v1` or the same with `/ip6`, perhaps with `/p2p`.
+fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
+    let mut parts = address.iter();
+    let ip: IpAddr = match parts.next()? {
+        Protocol::Ip4(ip) => ip.into(),
+        Protocol::Ip6(ip) => ip.into(),
+        _ => return None,
+    };
+    let (Protocol::Udp(port), Protocol::QuicV1) = (parts.next()?, parts.next()?) else { return None };
+    match (parts.next(), parts.next()) {
+        (None | Some(Protocol::P2p(_)), None) => Some(SocketAddr::new(ip, port)),
+        _ => None,
+    }
+}
+
+fn multiaddr(ip: IpAddr, port: u16) -> Multiaddr {
+    Multiaddr::from(ip).with(Protocol::Udp(port)).with(Protocol::QuicV1)
+}
