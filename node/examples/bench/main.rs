@@ -4,11 +4,13 @@
 //! `scripts/bench` builds and calls it. Rows share what is costly: one home of a million records serves both transports
 //! and the lookups, one pair of nodes serves latency and live disk.
 
+mod build;
 mod catchup;
 mod fixture;
 mod live;
 mod measure;
 mod process;
+mod ring;
 mod simulated;
 mod table;
 
@@ -90,6 +92,8 @@ fn run(args: &Args) -> Result<bool> {
     bench.machine.note();
     catchup::rows(&mut bench, &mut table).context("catch-up")?;
     live::rows(&mut bench, &mut table).context("live")?;
+    ring::rows(&bench, &mut table).context("testnet")?;
+    build::rows(&bench, &mut table).context("clean build")?;
     simulated::rows(&bench, &mut table).context("simulated rows")?;
     bench.machine.note();
     table.finish(bench.machine.verifies());

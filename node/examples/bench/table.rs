@@ -18,7 +18,7 @@ const ROWS: &[(&str, Bound, f64)] = &[
     ("catchup_records_over_s", Bound::AtLeast(10.0), 20.0),
     ("catchup_filtered_over_s", Bound::AtLeast(4.0), 8.0),
     ("catchup_indicators_in_reports_over_s", Bound::AtLeast(50.0), 100.0),
-    ("live_flood_over_s", Bound::AtLeast(1.0), 2.0),
+    ("live_flood_over_s", Bound::AtLeast(2.0), 5.0),
     ("publish_to_findable_p99_ms", Bound::AtMost(2.0), 1.0),
     ("bytes_per_delivery_200", Bound::AtMost(1600.0), 1200.0),
     ("receipt_bytes_per_delivery_200", Bound::AtMost(500.0), 250.0),
@@ -27,7 +27,10 @@ const ROWS: &[(&str, Bound, f64)] = &[
     ("disk_over_value", Bound::AtMost(0.8), 0.5),
     ("disk_over_value_live", Bound::AtMost(2.5), 1.2),
     ("equal_nodes_bytes", Bound::AtMost(400.0), 200.0),
-    ("lookup_process_p50_ms", Bound::AtMost(5.0), 1.0),
+    ("lookup_process_p50_ms", Bound::AtMost(1.5), 0.9),
+    ("import_to_partners_s", Bound::AtMost(1.0), 0.5),
+    ("idle_cpu_percent", Bound::AtMost(0.3), 0.1),
+    ("clean_build_s", Bound::AtMost(240.0), 180.0),
 ];
 
 #[derive(Debug)]
