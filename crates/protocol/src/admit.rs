@@ -16,9 +16,6 @@ use crate::io::{Effect, Event, LinkId, Output};
 use crate::judge::LogFacts;
 use crate::mesh::Mesh;
 
-/// A record this far ahead of this node's clock keeps its place and is held until then, in ms.
-pub(crate) const AHEAD_MS: u64 = 600_000;
-
 /// Reasons of the door itself, beside the policy's rules.
 pub(crate) mod rule {
     /// Written by a clock that is ahead.
@@ -176,7 +173,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if from.is_some() && entry.body == Part::Withheld && one.body == BodyState::Wanted {
                 one.body = BodyState::Withheld;
             }
-            let received = self.now.wall;
+            let received = self.clock.time(self.now);
             outcomes.push(Outcome {
                 verdict: one.verdict,
                 body: one.body,
@@ -224,7 +221,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// That a peer says so is no reason not to ask the others.
     fn is_over(&self, entry: &Entry) -> Result<Option<u8>, StoreError> {
         let header = &entry.header;
-        if matches!(entry.body, Part::Gone(_)) && header.expires != 0 && header.expires <= self.now.wall {
+        if matches!(entry.body, Part::Gone(_))
+            && header.expires != 0
+            && header.expires <= self.clock.passed(self.now)
+        {
             return Ok(Some(0));
         }
         match self.directory.org_of(header.author) {
@@ -244,8 +244,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             Ok(body) => body,
             Err(_) => return self.undecided(rule::MALFORMED, Verdict::Refused, BodyState::Refused),
         };
-        if header.time > self.now.wall + AHEAD_MS {
-            self.rejudge.at(header.time - AHEAD_MS);
+        if self.clock.is_ahead(self.now, header.time) {
+            self.rejudge.at(header.time);
             return self.undecided(rule::TIME, Verdict::Held, BodyState::Here);
         }
         if header.roster > self.directory.roster_version(header.circle) {
@@ -379,7 +379,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let decided = self.decide_with_body(&facts, &entry, &body)?;
         let node = self.node_of(link);
         let from = self.store.intern_peer(&node)?;
-        let received = self.now.wall;
+        let received = self.clock.time(self.now);
         let anew = self.was_judged(place);
         let outcome =
             Outcome { verdict: decided.verdict, body: decided.body, rule: decided.rule, from, received };

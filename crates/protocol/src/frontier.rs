@@ -126,7 +126,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             && let Some(link) = self.links.get_mut(&link)
             && self.now.mono.saturating_sub(link.last_frame) >= QUIET_MS
         {
-            link.agreed = self.now.wall.saturating_sub(link.rtt_ms);
+            let said = |clock: u64| clock.saturating_sub(link.rtt_ms);
+            link.agreed = Some((said(self.clock.time(self.now)), said(self.now.mono)));
         }
         if mine.logs != theirs.logs {
             let buckets = buckets(&rows);

@@ -3,19 +3,18 @@
 //! A head spreads along its log's tree; a receipt goes hop by hop back over the link that its log comes by. Of each only
 //! the newest is kept, and both leave together with what else is to be sent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tocsin_record::keys::{self, Signature};
 use tocsin_record::{CircleId, NodeKey, OrgId, RecordId};
 use tocsin_store::{Kv, LogNo, RecordRef, SEQ_MAX, Slots, StoreError};
 
 use crate::budget::cost;
+use crate::clock::{self, TOLERANCE_MS};
 use crate::io::LinkId;
-use crate::link::Link;
 use crate::mesh::Mesh;
 use crate::message::head::{STATEMENTS_MAX, head_hash, receipt_hash};
 use crate::message::{Head, LogName, Message, Receipt};
-use crate::write::CLOCK_MS;
 
 /// Shortest time between two heads of one node in one circle, in ms.
 const HEAD_MS: u64 = 30_000;
@@ -27,8 +26,6 @@ const RECEIPT_LARGE_MS: u64 = 30_000;
 const LARGE: usize = 50;
 /// Delays kept for each partner, for percentiles.
 const SAMPLES: usize = 4096;
-/// A statement may be so far ahead of this node's clock, in ms.
-const AHEAD_MS: u64 = 600_000;
 
 /// A node's newest word on its own log.
 #[derive(Clone, Copy, Debug)]
@@ -186,6 +183,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 continue;
             };
             let node = log.author;
+            if node == peer.node {
+                // Said by the node itself, on its own link: what its clock says, right or wrong.
+                known.clock = Some((head.time, self.now.mono));
+            }
             let key = (node, log.circle);
             let Some(org) = self.directory.org_of(node) else {
                 continue;
@@ -194,7 +195,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if !newer
                 || head.seq > SEQ_MAX
                 || node == self.node
-                || head.time > self.now.wall + AHEAD_MS
+                || self.clock.is_ahead(self.now, head.time)
                 || !self.shares(peer.org, log.circle)
                 || !self.directory.is_member(org, log.circle)
             {
@@ -238,7 +239,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// New records of a log are here: its author is told, soon.
     pub(crate) fn owe_receipt(&mut self, log: LogNo) {
-        self.heads.due.insert(log, self.now.wall);
+        self.heads.due.insert(log, self.clock.time(self.now));
     }
 
     pub(crate) fn flush_statements(&mut self) {
@@ -325,7 +326,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             };
             let newer =
                 self.heads.receipts.get(&(log, holder)).is_none_or(|known| known.height < receipt.height);
-            let ahead = receipt.time > self.now.wall + AHEAD_MS;
+            let ahead = self.clock.is_ahead(self.now, receipt.time);
             // It came by who holds the log, and what nobody wrote nobody holds.
             let exists = receipt.height <= self.height(log);
             if !newer || !exists || ahead || holder == self.node || !self.directory.carries(org, key.circle) {
@@ -364,29 +365,37 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
-    /// The median of what the clocks of other orgs say now, if any was heard: one voice an org, whatever number of nodes it
-    /// has, so that no org moves it alone.
-    pub(crate) fn peers_clock(&self) -> Option<u64> {
-        let mut newest: BTreeMap<NodeKey, u64> = BTreeMap::new();
+    /// What the clocks of other orgs say now, where any was heard: one voice each, whatever number of nodes it has, so that
+    /// none moves this node's verdict alone.
+    pub(crate) fn clocks_of_others(&self) -> Vec<u64> {
+        let mono = self.now.mono;
+        let mut clocks: BTreeMap<NodeKey, u64> = BTreeMap::new();
+        // A node that is linked speaks for itself.
+        for (node, (time, heard)) in
+            self.links.values().filter_map(|link| Some((link.peer()?.node, link.clock?)))
+        {
+            let clock = time.saturating_add(mono.saturating_sub(heard));
+            clocks.entry(node).and_modify(|known| *known = clock.max(*known)).or_insert(clock);
+        }
+        let mut told: BTreeMap<NodeKey, u64> = BTreeMap::new();
         for ((node, _), head) in &self.heads.heads {
-            let quiet = self.now.mono.saturating_sub(head.heard);
-            if *node != self.node && quiet < 2 * IDLE_MS {
-                let known = newest.entry(*node).or_default();
+            let quiet = mono.saturating_sub(head.heard);
+            if *node != self.node && quiet < 2 * IDLE_MS && !clocks.contains_key(node) {
+                let known = told.entry(*node).or_default();
                 *known = head.time.saturating_add(quiet).max(*known);
             }
         }
-        // Others pass on the last word of a node that is long gone. One that is linked speaks for itself.
-        let linked: BTreeSet<NodeKey> =
-            self.links.values().filter_map(Link::peer).map(|peer| peer.node).collect();
-        let latest = newest.values().max().copied()?;
-        newest.retain(|node, time| linked.contains(node) || latest.abs_diff(*time) <= CLOCK_MS);
+        // Others pass on the last word of a node that is long gone.
+        let possible = |time: &&u64| clock::not_beyond(self.now, **time);
+        let latest = clocks.values().chain(told.values()).filter(possible).max().copied().unwrap_or(0);
+        clocks.extend(told.into_iter().filter(|(_, time)| latest.abs_diff(*time) <= TOLERANCE_MS));
         let mut voices: BTreeMap<OrgId, Vec<u64>> = BTreeMap::new();
-        for (node, time) in newest {
+        for (node, time) in clocks {
             if let Some(org) = self.directory.org_of(node) {
                 voices.entry(org).or_default().push(time);
             }
         }
-        median(voices.into_values().filter_map(median).collect())
+        voices.into_values().filter_map(median).collect()
     }
 }
 

@@ -10,6 +10,7 @@ use tocsin_record::document::Signed;
 use tocsin_record::{CircleId, NodeKey, OrgId, RecordId};
 use tocsin_store::{RecordRef, Verdict};
 
+use crate::clock::Reading;
 use crate::message::{Incoming, Lane};
 
 /// A link of the network layer: one connection to one peer.
@@ -90,6 +91,13 @@ pub enum Input {
         /// In any order.
         documents: Vec<Signed>,
     },
+    /// The people of this node say that its clock is right.
+    ConfirmClock {
+        /// Answered with [`Effect::Done`].
+        ticket: Ticket,
+        /// Also where the clocks of other orgs say otherwise.
+        against_peers: bool,
+    },
     /// A policy that was loaded and checked takes force.
     Policy {
         /// Which.
@@ -154,8 +162,16 @@ pub enum RequestError {
     )]
     NotMember(CircleId),
     /// The node does not sign while its clock is wrong.
-    #[error("this machine's clock is {0} s away from that of its peers: set it right, nothing was signed")]
-    Clock(i64),
+    #[error(
+        "{0}: nothing was signed. Set the clock right; if it is right, and the others are not or cannot be heard, say so with \
+         `tocsin clock confirm`"
+    )]
+    Clock(Reading),
+    /// The clock was not confirmed: those of other orgs say otherwise.
+    #[error(
+        "{0}: it was not confirmed. Set the clock right; if it is they who are wrong, `tocsin clock confirm --against-partners`"
+    )]
+    Contradicted(Reading),
     /// Logs were opened too often.
     #[error("this node opened too many logs of late; the next one can be opened in {0} s")]
     Epochs(u64),
@@ -223,6 +239,11 @@ pub enum Event {
     PeerOut {
         /// Which node.
         node: NodeKey,
+    },
+    /// The verdict on this machine's clock is another.
+    Clock {
+        /// What is to be thought of it now.
+        reading: Reading,
     },
     /// Documents took force.
     Documents {

@@ -104,12 +104,12 @@ pub fn body_ref_view<'a>(body: &'a BodyRef<'a>) -> BodyView<'a> {
 impl<K: Kv, S: Slots> Mesh<K, S> {
     /// `fetch`: before a body is asked for and before a pushed one is read.
     pub(crate) fn fetch_allowed(&mut self, log: &LogFacts<'_>, header: &Header) -> Decision {
-        self.decisions.fetch(&log.header(header, self.now.wall))
+        self.decisions.fetch(&log.header(header, self.clock.passed(self.now)))
     }
 
     /// `accept` and `hold`.
     pub(crate) fn judge(&mut self, log: &LogFacts<'_>, header: &Header, view: &BodyView<'_>) -> Judgement {
-        let header = log.header(header, self.now.wall);
+        let header = log.header(header, self.clock.passed(self.now));
         self.decisions.judge(&RecordFacts { header, body: Some(view.facts()), disputed: false })
     }
 
@@ -155,7 +155,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         view: Option<&BodyView<'_>>,
     ) -> Decision {
         let facts = RecordFacts {
-            header: way.log.header(header, self.now.wall),
+            header: way.log.header(header, self.clock.passed(self.now)),
             body: view.map(BodyView::facts),
             disputed: header.seq > way.takes_up_to,
         };

@@ -13,6 +13,7 @@ mod admit;
 mod bodies;
 mod budget;
 mod catchup;
+mod clock;
 pub mod directory;
 mod fork;
 mod frontier;
@@ -31,6 +32,7 @@ mod tree;
 mod write;
 
 pub use budget::Meter;
+pub use clock::Reading;
 pub use directory::Directory;
 pub use heads::{HeadState, ReceiptState};
 pub use io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};

@@ -74,8 +74,10 @@ pub(crate) struct Link {
     pub next_hello: u64,
     /// When the last frame came, by the monotonic clock.
     pub last_frame: u64,
-    /// When the peer last said, on a quiet link, that it holds what this node holds, by the wall clock, in ms; 0 if never.
-    pub agreed: u64,
+    /// When the peer last said, on a quiet link, that it holds what this node holds: the time, and the monotonic clock.
+    pub agreed: Option<(u64, u64)>,
+    /// What its own clock said last, and the monotonic clock then.
+    pub clock: Option<(u64, u64)>,
     pub haves: BTreeMap<LogNo, PendingHave>,
     /// Logs whose fork proof the peer was told since this node last said Hello.
     pub proofs_told: BTreeSet<LogNo>,
@@ -104,7 +106,8 @@ impl Link {
             hello_due: false,
             next_hello: 0,
             last_frame: 0,
-            agreed: 0,
+            agreed: None,
+            clock: None,
             haves: BTreeMap::new(),
             proofs_told: BTreeSet::new(),
             holes_due: false,

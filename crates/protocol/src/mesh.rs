@@ -12,12 +12,13 @@ use tocsin_policy::{Decisions, Home, Policy};
 use tocsin_record::body::BodyRef;
 use tocsin_record::document::{self, Form, Signed};
 use tocsin_record::keys::Secret;
-use tocsin_record::{CircleId, MeshId, NodeKey, OrgId, planted};
+use tocsin_record::{CircleId, MeshId, NodeKey, OrgId, codec, planted};
 use tocsin_store::{Fault, Found, Kv, LogNo, Reader, RecordRef, Slots, Store, StoreError, Verdict};
 
 use crate::bodies::Bodies;
 use crate::budget::{Budgets, Meter, cost};
 use crate::catchup::CatchUp;
+use crate::clock::{Alive, Clock, Kept};
 use crate::directory::{Directory, Taken};
 use crate::fork::Searches;
 use crate::heads::Heads;
@@ -33,6 +34,8 @@ pub(crate) mod meta {
     pub const DOCUMENTS: &str = "documents";
     /// Boot, wall and monotonic time of the last sign of life.
     pub const ALIVE: &str = "alive";
+    /// What was known of the time then.
+    pub const CLOCK: &str = "clock";
     /// Under which policy and documents everything was judged.
     pub const JUDGED: &str = "judged";
 }
@@ -73,6 +76,9 @@ pub struct Mesh<K, S> {
     pub(crate) index: Arc<RwLock<Matcher>>,
     pub(crate) random: ChaCha8Rng,
     pub(crate) now: Now,
+    pub(crate) clock: Clock,
+    /// Other orgs' clocks are heard anew then, by the monotonic clock.
+    pub(crate) next_hearing: u64,
     pub(crate) links: BTreeMap<LinkId, Link>,
     pub(crate) budgets: Budgets,
     pub(crate) trees: Trees,
@@ -107,6 +113,8 @@ const CHANGE_EVERY_MS: u64 = 30_000;
 /// milliseconds. What is left is due at the next tick, which comes as soon as what waits was handled.
 const EXPIRE_SLICE: usize = 128 << 10;
 
+/// How often the clocks of other orgs are heard, in ms; a jump of this node's own is seen with the next input.
+const HEARING_MS: u64 = 1_000;
 /// Changes of the index for which room is kept between two commits.
 const CHANGES_KEPT: usize = 16_384;
 
@@ -134,6 +142,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
         let _ = directory.take(&identity.certificate);
+        let kept = kept_clock(&store)?;
         let home = Home {
             org: identity.org,
             country: directory.org(identity.org).map_or(*b"??", |org| org.country),
@@ -143,7 +152,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut mesh = Self {
             random: ChaCha8Rng::seed_from_u64(config.seed),
             budgets: Budgets::new(config.meter),
-            config,
             identity,
             node,
             directory: Arc::new(directory),
@@ -151,12 +159,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             printer: index.printer(),
             index: Arc::new(RwLock::new(index)),
             now,
+            clock: Clock::open(config.boot, kept, now),
+            next_hearing: now.mono,
             links: BTreeMap::new(),
             trees: Trees::default(),
             catchup: CatchUp::default(),
             bodies: Bodies::default(),
             heads: Heads::default(),
             searches: Searches::default(),
+            config,
             writer: Writer::default(),
             rejudge: Rejudge::default(),
             expiring: false,
@@ -179,7 +190,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// # Errors
     /// On a disk fault, after which the process must stop: nothing of what was staged may leave.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Output) -> Result<(), StoreError> {
-        self.now = Now { wall: now.wall, mono: now.mono.max(self.now.mono) };
+        self.pass_time(now, out);
         match input {
             Input::LinkUp { link, peer } => {
                 self.link_up(link, peer);
@@ -218,6 +229,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 out.push(Effect::Done { ticket, result });
                 Ok(())
             }
+            Input::ConfirmClock { ticket, against_peers } => {
+                let result = self.confirm_clock(against_peers, out)?;
+                out.push(Effect::Done { ticket, result });
+                Ok(())
+            }
             Input::Policy { policy } => {
                 self.decisions.replace(policy);
                 self.rejudge_all();
@@ -232,7 +248,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// # Errors
     /// On a disk fault, after which the process must stop.
     pub fn commit(&mut self, now: Now, out: &mut Output) -> Result<Vec<Effect>, StoreError> {
-        self.now = Now { wall: now.wall, mono: now.mono.max(self.now.mono) };
+        self.pass_time(now, out);
         self.write_queued(out)?;
         self.want_bodies();
         self.schedule_wants();
@@ -246,6 +262,44 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             link.flush(*id, &mut effects);
         }
         Ok(effects)
+    }
+
+    /// Moves this node's time on and judges the clock by it, before anything is done by it.
+    fn pass_time(&mut self, now: Now, out: &mut Output) {
+        self.now = Now { wall: now.wall, mono: now.mono.max(self.now.mono) };
+        let sure = self.clock.is_sure();
+        if self.now.mono >= self.next_hearing {
+            self.next_hearing = self.now.mono + HEARING_MS;
+            let others = self.directory.charter().orgs.len().saturating_sub(1);
+            self.clock.hear(self.now, self.clocks_of_others(), others);
+        }
+        if self.clock.look(self.now) {
+            let reading = self.clock.reading();
+            out.push(Effect::Event(Event::Clock { reading }));
+            // What was judged by a clock that nobody had confirmed may have lapsed by mistake.
+            if !sure {
+                self.rejudge_all();
+            } else if reading.is_trusted() {
+                self.rejudge.walk_held();
+            }
+        }
+    }
+
+    fn confirm_clock(
+        &mut self,
+        against_peers: bool,
+        out: &mut Output,
+    ) -> Result<Result<Done, RequestError>, StoreError> {
+        let confirmed = self.clock.confirm(self.now, against_peers);
+        self.keep_clock()?;
+        self.pass_time(self.now, out);
+        Ok(confirmed.map(|()| Done::default()).map_err(RequestError::Contradicted))
+    }
+
+    /// Keeps what is known of the time, with the next commit.
+    pub(crate) fn keep_clock(&mut self) -> Result<(), StoreError> {
+        let kept = self.clock.kept(self.config.boot, self.now);
+        self.store.put_meta(meta::CLOCK, codec::encode(&kept).into())
     }
 
     fn tick(&mut self, out: &mut Output) -> Result<(), StoreError> {
@@ -267,7 +321,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.say_heads();
         }
         if self.expiring {
-            self.expiring = self.store.expire(self.now.wall, EXPIRE_SLICE)?.more;
+            self.expiring = match self.clock.erases_up_to(self.now) {
+                Some(time) => self.store.expire(time, EXPIRE_SLICE)?.more,
+                None => false,
+            };
         }
         if mono >= self.next_minute {
             self.next_minute = mono + 60_000;
@@ -502,6 +559,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.index_changes.shrink_to(CHANGES_KEPT);
         }
     }
+}
+
+/// What was known of the time when this store was last written to.
+fn kept_clock<K: Kv, S: Slots>(store: &Store<K, S>) -> Result<Option<Kept>, StoreError> {
+    if let Some(bytes) = store.get_meta(meta::CLOCK)? {
+        return Ok(codec::decode::<Kept, 256>(&bytes).ok());
+    }
+    let alive = store.get_meta(meta::ALIVE)?;
+    Ok(alive.and_then(|bytes| codec::decode::<Alive, 256>(&bytes).ok()).map(|alive| alive.known()))
 }
 
 /// Adds a record that was found while the store was opened to the index, if it counts.

@@ -29,7 +29,7 @@ pub(crate) struct Rejudge {
     /// Another walk is to follow, over held records only or over all: what partners send never turns one back that is under
     /// way, so that each comes to its end.
     next: Option<bool>,
-    /// Held records are walked at these times: clocks that were ahead.
+    /// Held records are walked when these have come: clocks that were ahead.
     times: BTreeSet<u64>,
     /// Ids that held records wait for.
     ancestors: BTreeSet<RecordId>,
@@ -47,9 +47,10 @@ impl Rejudge {
         self.cursor.is_some()
     }
 
-    pub fn at(&mut self, wall: u64) {
+    /// A record states a time that has not come: it is looked at again when it has.
+    pub fn at(&mut self, time: u64) {
         if self.times.len() < ANCESTORS_MAX {
-            self.times.insert(wall);
+            self.times.insert(time);
         }
     }
 
@@ -65,7 +66,7 @@ impl Rejudge {
         }
     }
 
-    fn walk_held(&mut self) {
+    pub fn walk_held(&mut self) {
         self.begin(true);
     }
 
@@ -107,10 +108,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     pub(crate) fn rejudge_some(&mut self, out: &mut Output) -> Result<(), StoreError> {
-        let due = self.rejudge.times.first().is_some_and(|at| *at <= self.now.wall);
-        if due {
-            let later = self.rejudge.times.split_off(&(self.now.wall + 1));
-            self.rejudge.times = later;
+        let has_come = |time: &u64| !self.clock.is_ahead(self.now, *time);
+        if self.rejudge.times.first().is_some_and(has_come) {
+            self.rejudge.times.retain(|time| !has_come(time));
             self.rejudge.walk_held();
         }
         let Some(cursor) = self.rejudge.cursor else {

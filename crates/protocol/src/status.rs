@@ -8,6 +8,7 @@ use tocsin_record::body::Body;
 use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, RecordId};
 use tocsin_store::{Counts, Kv, LogInfo, LogNo, Slots, Standing, StoreError, Stored, Verdict};
 
+use crate::clock::Reading;
 use crate::io::LinkId;
 use crate::judge::{LogFacts, new_body_view, org_facts};
 use crate::mesh::Mesh;
@@ -15,6 +16,12 @@ use crate::mesh::Mesh;
 /// The state of a node at one moment.
 #[derive(Clone, Debug)]
 pub struct Status {
+    /// What is to be thought of this machine's clock.
+    pub clock: Reading,
+    /// The time as far as it is known, in ms.
+    pub time: u64,
+    /// The latest time that has come beyond doubt, in ms: by it things lapse.
+    pub passed: u64,
     /// Links, in the lobby and in.
     pub peers: Vec<PeerStatus>,
     /// Every org of the mesh, this one included, in order of name.
@@ -156,6 +163,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             .collect();
         orgs.sort_by(|a, b| a.name.cmp(&b.name));
         Status {
+            clock: self.clock.reading(),
+            time: self.clock.time(self.now),
+            passed: self.clock.passed(self.now),
             peers: self
                 .links
                 .iter()
@@ -246,9 +256,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             status.missing_bodies += bodies.announced;
         }
         if mine {
-            status.heard = Some(self.now.wall);
+            status.heard = Some(self.clock.time(self.now));
             status.silent_ms = Some(0);
-            status.complete_as_of = Some(self.now.wall);
+            status.complete_as_of = Some(self.clock.time(self.now));
         } else if complete && as_of != u64::MAX && status.missing_headers == 0 && status.missing_bodies == 0 {
             status.complete_as_of = Some(as_of);
         }
@@ -272,9 +282,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// When a node last agreed with this one on a link of its own, by the wall clock and the monotonic one.
     fn agreed_on_link(&self, node: NodeKey) -> Option<(u64, u64)> {
         let of_node = |link: &&crate::link::Link| link.peer().is_some_and(|peer| peer.node == node);
-        let agreed = self.links.values().filter(of_node).map(|link| link.agreed).max()?;
-        let since = self.now.wall.saturating_sub(agreed);
-        (agreed > 0).then(|| (agreed, self.now.mono.saturating_sub(since)))
+        self.links.values().filter(of_node).filter_map(|link| link.agreed).max()
     }
 
     /// How far logs go beyond what is held, by what their authors' nodes announced on links of their own. What others say
@@ -313,7 +321,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let body = stored.entry.body().and_then(|body| Body::read(header, body).ok());
         let view = body.as_ref().map(new_body_view);
         let facts = RecordFacts {
-            header: log.header(header, self.now.wall),
+            header: log.header(header, self.clock.passed(self.now)),
             body: view.as_ref().map(tocsin_policy::BodyView::facts),
             disputed: stored.disputed,
         };

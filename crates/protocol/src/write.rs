@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bincode::{Decode, Encode};
 use rand_chacha::rand_core::Rng as _;
 use tocsin_policy::Verdict as PolicyVerdict;
 use tocsin_record::body::report::Subject;
@@ -16,18 +15,13 @@ use tocsin_record::run::{Draft, SIGN_EVERY};
 use tocsin_record::{CircleId, Entry, Header, LogKey, NodeKey, Part, Run, codec};
 use tocsin_store::{Kv, LogInfo, LogNo, Slots, Standing, StoreError};
 
+use crate::clock::Alive;
 use crate::io::{Done, Output, RequestError, Ticket};
 use crate::judge::{LogFacts, new_body_view};
 use crate::mesh::{Mesh, meta};
 
 /// Most bodies that wait for the next commit.
 const QUEUE_MAX: usize = 65_536;
-/// A sign of life older than this does not let a log go on, in ms.
-const ALIVE_MS: u64 = 600_000;
-/// Clocks that part by more than this open new epochs, in ms.
-const PARTED_MS: u64 = 10_000;
-/// Nothing is signed while the clock is so far from its peers', in ms.
-pub(crate) const CLOCK_MS: u64 = 600_000;
 /// A run is signed before its bodies take more, in bytes: it must fit a frame and a page. One large body is a run alone.
 const SIGN_BYTES: usize = 192 << 10;
 /// Logs that an author may open at once in a circle, and the time after which it may open one more, in ms.
@@ -35,13 +29,6 @@ const EPOCHS: u64 = 16;
 /// A clock may have been so far behind when the mesh was founded; there are no logs from before, in ms.
 const EARLY_MS: u64 = 24 * 3_600_000;
 const EPOCH_EVERY_MS: u64 = 12 * 3_600_000;
-
-#[derive(Encode, Decode)]
-struct Alive {
-    boot: [u8; 16],
-    wall: u64,
-    mono: u64,
-}
 
 #[derive(Debug)]
 struct Queued {
@@ -59,7 +46,6 @@ pub(crate) struct Writer {
     newest: BTreeMap<CircleId, (u64, LogNo)>,
     queue: Vec<Queued>,
     queued: usize,
-    clocks: Option<(u64, u64)>,
 }
 
 impl Writer {
@@ -89,15 +75,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         let alive = self.store.get_meta(meta::ALIVE)?;
         let alive = alive.and_then(|bytes| codec::decode::<Alive, 256>(&bytes).ok());
-        let goes_on = alive.is_some_and(|alive| {
-            let wall = self.now.wall.checked_sub(alive.wall);
-            let mono = self.now.mono.checked_sub(alive.mono);
-            let (Some(wall), Some(mono)) = (wall, mono) else {
-                return false;
-            };
-            alive.boot == self.config.boot && wall < ALIVE_MS && wall.abs_diff(mono) < PARTED_MS
-        });
-        if goes_on {
+        if alive.is_some_and(|alive| alive.is_fresh(self.config.boot, self.now)) {
             self.writer.logs = self.writer.newest.iter().map(|(circle, (_, log))| (*circle, *log)).collect();
         }
         Ok(())
@@ -105,8 +83,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// A sign of life, every minute: what lets this node's logs go on after a crash.
     pub(crate) fn stay_alive(&mut self) -> Result<(), StoreError> {
-        let alive = Alive { boot: self.config.boot, wall: self.now.wall, mono: self.now.mono };
-        self.store.put_meta(meta::ALIVE, codec::encode(&alive).into())
+        let alive = Alive::new(self.config.boot, self.now);
+        self.store.put_meta(meta::ALIVE, codec::encode(&alive).into())?;
+        self.keep_clock()
     }
 
     /// There are records of this node that it lacks, by its own signature: its disk is older than its word, and what it
@@ -134,7 +113,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Whether an author may open a log: sixteen at once, two a day.
     pub(crate) fn may_open(&self, key: &LogKey) -> bool {
-        key.epoch <= self.now.wall + CLOCK_MS
+        !self.clock.is_ahead(self.now, key.epoch)
             && key.epoch + EARLY_MS >= self.directory.founded()
             && self.open_after(key.author, key.circle, key.epoch, 0) == 0
     }
@@ -265,7 +244,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Signs and admits what waits; called by the commit.
     pub(crate) fn write_queued(&mut self, out: &mut Output) -> Result<(), StoreError> {
-        self.watch_clocks();
+        // Someone set the machine's clock, or it is another machine that goes on.
+        if self.clock.was_set(self.now) {
+            self.writer.logs.clear();
+        }
         if self.writer.queue.is_empty() {
             return Ok(());
         }
@@ -344,14 +326,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// The log to write to, opened anew where going on would not be safe.
     fn own_log(&mut self, circle: CircleId) -> Result<Result<LogNo, RequestError>, StoreError> {
-        let before = || self.own_newest_time().filter(|time| *time > self.now.wall);
-        let clock = self.peers_clock().or_else(before);
-        if let Some(clock) = clock
-            && clock.abs_diff(self.now.wall) > CLOCK_MS
-        {
-            let away =
-                i64::try_from(self.now.wall).unwrap_or(i64::MAX) - i64::try_from(clock).unwrap_or(i64::MAX);
-            return Ok(Err(RequestError::Clock(away / 1000)));
+        let reading = self.clock.reading();
+        if !reading.is_trusted() {
+            return Ok(Err(RequestError::Clock(reading)));
         }
         if let Some(log) = self.writer.logs.get(&circle).copied()
             && self.store.standing(log) == Some(Standing::Open)
@@ -369,23 +346,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.writer.logs.insert(circle, log);
         self.writer.note(&key, log);
         Ok(Ok(log))
-    }
-
-    /// When this node's last record was written, in ms: a clock that is behind it was set back. Times that others wrote say
-    /// nothing; one record from the far future would keep a node that is alone from writing.
-    fn own_newest_time(&self) -> Option<u64> {
-        let logs = self.writer.newest.values().filter_map(|(_, log)| self.reader.log(*log));
-        logs.map(|info| info.tip.time).max()
-    }
-
-    /// Opens new epochs when someone set the machine's clock.
-    fn watch_clocks(&mut self) {
-        let (wall, mono) = *self.writer.clocks.get_or_insert((self.now.wall, self.now.mono));
-        let passed = self.now.mono.saturating_sub(mono);
-        if self.now.wall.abs_diff(wall + passed) > PARTED_MS {
-            self.writer.logs.clear();
-            self.writer.clocks = Some((self.now.wall, self.now.mono));
-        }
     }
 }
 

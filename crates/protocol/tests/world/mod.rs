@@ -22,6 +22,12 @@ use tocsin_store::{Store, Stored};
 
 pub struct Node {
     pub mesh: Mesh<FaultyKv, FaultySlots>,
+    kv: Arc<FaultyKv>,
+    slots: Arc<FaultySlots>,
+    identity: u8,
+    boot: u8,
+    /// How far its wall clock is from the world's.
+    skew: i64,
     out: Output,
     events: Vec<Event>,
     closed: Vec<(u64, String)>,
@@ -32,6 +38,8 @@ pub struct World {
     pub nodes: Vec<Node>,
     pub now: Now,
     seed: u8,
+    documents: Vec<Signed>,
+    policy: Arc<Policy>,
     /// (node, link) to (node, link).
     wires: BTreeMap<(usize, u64), (usize, u64)>,
     next_link: u64,
@@ -139,40 +147,84 @@ impl World {
             documents.push(certificate(&secret(0, n, seed), &secret(1, n, seed), &secret(2, n, seed)));
         }
         let now = Now { wall: 1_800_000_000_000, mono: 1_000_000 };
-        let directory = Directory::load(&documents).unwrap();
         let policy = Arc::new(Policy::load(policy).unwrap_or_else(|error| panic!("{error}")));
-        let nodes = (0..count)
-            .map(|n| {
-                let mut counter = u64::from(n);
-                let random = Box::new(move |bytes: &mut [u8]| {
-                    for byte in bytes {
-                        counter = counter.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                        *byte = (counter >> 40) as u8;
-                    }
-                });
-                let kv = Arc::new(FaultyKv::new(u64::from(n)));
-                let slots = Arc::new(FaultySlots::new(u64::from(n)));
-                let store = Store::open(kv, slots, directory.mesh(), random, &mut |_| {}).unwrap();
-                let config =
-                    Config { boot: [n; 16], seed: u64::from(n), index_key: [1; 16], meter: Meter::Model };
-                let identity = Identity {
-                    secret: secret(1, n, seed),
-                    org: OrgId(secret(0, n, seed).public()),
-                    certificate: documents[usize::from(n) + 1].clone(),
-                };
-                let index = Matcher::new(&[1; 16]);
-                let mesh = Mesh::open(config, identity, directory.clone(), store, policy.clone(), index, now);
-                Node {
-                    mesh: mesh.unwrap(),
-                    out: Output::default(),
-                    events: vec![],
-                    closed: vec![],
-                    done: BTreeMap::new(),
-                }
-            })
-            .collect();
         let (wires, flying) = (BTreeMap::new(), VecDeque::new());
-        Self { nodes, now, seed, wires, next_link: 1, next_ticket: 1, flying }
+        let mut world =
+            Self { nodes: vec![], now, seed, documents, policy, wires, next_link: 1, next_ticket: 1, flying };
+        for n in 0..count {
+            let (kv, slots) = (FaultyKv::new(u64::from(n)), FaultySlots::new(u64::from(n)));
+            let node = world.open(n, n, Arc::new(kv), Arc::new(slots), now);
+            world.nodes.push(node);
+        }
+        world
+    }
+
+    /// Opens a node over its disks, on a boot of its machine.
+    fn open(&self, n: u8, boot: u8, kv: Arc<FaultyKv>, slots: Arc<FaultySlots>, now: Now) -> Node {
+        let mut counter = u64::from(n);
+        let random = Box::new(move |bytes: &mut [u8]| {
+            for byte in bytes {
+                counter = counter.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                *byte = (counter >> 40) as u8;
+            }
+        });
+        let directory = Directory::load(&self.documents).unwrap();
+        let store =
+            Store::open(Arc::clone(&kv), Arc::clone(&slots), directory.mesh(), random, &mut |_| {}).unwrap();
+        let config = Config { boot: [boot; 16], seed: u64::from(n), index_key: [1; 16], meter: Meter::Model };
+        let identity = Identity {
+            secret: secret(1, n, self.seed),
+            org: OrgId(secret(0, n, self.seed).public()),
+            certificate: self.documents[usize::from(n) + 1].clone(),
+        };
+        let index = Matcher::new(&[1; 16]);
+        let mesh = Mesh::open(config, identity, directory, store, self.policy.clone(), index, now).unwrap();
+        let (events, closed, done) = (vec![], vec![], BTreeMap::new());
+        Node { mesh, kv, slots, identity: n, boot, skew: 0, out: Output::default(), events, closed, done }
+    }
+
+    /// Restarts a node without links on another boot of its machine.
+    pub fn restart(&mut self, at: usize) {
+        let Node { kv, slots, .. } = &self.nodes[at];
+        self.reopen(at, Arc::clone(kv), Arc::clone(slots));
+    }
+
+    /// As [`Self::restart`], with empty disks.
+    pub fn restart_empty(&mut self, at: usize) {
+        self.reopen(at, Arc::new(FaultyKv::new(99)), Arc::new(FaultySlots::new(99)));
+    }
+
+    fn reopen(&mut self, at: usize, kv: Arc<FaultyKv>, slots: Arc<FaultySlots>) {
+        let Node { identity, boot, skew, .. } = self.nodes[at];
+        let node = self.open(identity, boot + 100, kv, slots, self.now_of(at));
+        self.nodes[at] = Node { skew, ..node };
+    }
+
+    /// The time at a node.
+    pub fn now_of(&self, node: usize) -> Now {
+        let wall = self.now.wall.checked_add_signed(self.nodes[node].skew).unwrap();
+        Now { wall, ..self.now }
+    }
+
+    /// Sets the wall clock of a node ahead by so many ms.
+    pub fn jump(&mut self, node: usize, ms: u64) {
+        self.nodes[node].skew += i64::try_from(ms).unwrap();
+    }
+
+    /// Sets it back by so many ms.
+    pub fn jump_behind(&mut self, node: usize, ms: u64) {
+        self.nodes[node].skew -= i64::try_from(ms).unwrap();
+    }
+
+    /// Sets it right.
+    pub fn jump_back(&mut self, node: usize) {
+        self.nodes[node].skew = 0;
+    }
+
+    /// So much time passes at once: nobody sees it go by.
+    pub fn pass_off(&mut self, ms: u64) {
+        self.now.wall += ms;
+        self.now.mono += ms;
     }
 
     pub fn mesh(&self) -> MeshId {
@@ -259,7 +311,7 @@ impl World {
 
     /// One input, its commit, and the frames that leave.
     pub fn feed(&mut self, at: usize, input: Input) -> Vec<Effect> {
-        let now = self.now;
+        let now = self.now_of(at);
         let node = &mut self.nodes[at];
         node.mesh.handle(now, input, &mut node.out).unwrap();
         let effects = node.mesh.commit(now, &mut node.out).unwrap();

@@ -1,0 +1,521 @@
+//! One verdict on this machine's clock: what signs, holds, ends, lapses or is called complete asks it, and nothing else
+//! compares the wall clock with anything.
+//!
+//! ```text
+//! what this store knew last (kept with the sign of life) + monotonic time --> expected --\
+//! the median of other orgs' clocks, by their own heads ----------------------> peers -----> Reading
+//! a person's word (`tocsin clock confirm`) ----------------------------------> anchor ----/
+//! ```
+//!
+//! A wall clock may be wrong by years after a flat battery, a restored machine or a bad time server, and what ends by it
+//! is erased for good. So a later time is believed as long as monotonic time says the same, or when other orgs' clocks or a
+//! person do; never because it was seen before: what was observed while nothing was due would count when something is. An
+//! earlier one is late, and does no harm but to what is signed.
+//!
+//! No org's clock counts for more than one voice, and none outweighs a clock that went on evenly since others or a person
+//! confirmed it: it takes more than half of all voices to overrule that.
+
+use std::fmt;
+
+use bincode::{Decode, Encode};
+
+use crate::io::Now;
+
+/// Clocks that differ by no more than this agree, in ms; a record this far ahead keeps its place and is held until then.
+pub(crate) const TOLERANCE_MS: u64 = 600_000;
+/// Where a single org of several confirms a time that nothing else speaks for, nothing is erased for so long, in ms: others
+/// are still coming in.
+const SETTLE_MS: u64 = 600_000;
+/// A sign of life older than this does not let a log go on, in ms.
+const ALIVE_MS: u64 = 600_000;
+/// Wall clock and monotonic clock that part by more than this open new epochs, in ms.
+const PARTED_MS: u64 = 10_000;
+
+/// What is to be thought of this machine's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    /// It agrees with what is known.
+    #[default]
+    Trusted,
+    /// It is ahead of the clocks of other orgs.
+    Ahead {
+        /// By how much.
+        by_ms: u64,
+    },
+    /// It is behind the clocks of other orgs, or behind what this store knew already.
+    Behind {
+        /// By how much.
+        by_ms: u64,
+    },
+    /// It is later than this store can know, and no other org's clock was heard: time passed while the machine was off, or
+    /// the clock was set.
+    Unknown {
+        /// How much later.
+        by_ms: u64,
+    },
+}
+
+impl Reading {
+    /// Whether it agrees with what is known: what else is false of an answer, it may be called complete.
+    #[must_use]
+    pub fn is_trusted(self) -> bool {
+        self == Self::Trusted
+    }
+
+    /// Whether two say the same, whatever the span.
+    fn is_like(self, other: Self) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    }
+}
+
+/// One sentence without its end.
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Trusted => write!(f, "this machine's clock agrees with what is known"),
+            Self::Ahead { by_ms } => {
+                write!(f, "this machine's clock is {} ahead of its partners' clocks", Span(by_ms))
+            }
+            Self::Behind { by_ms } => {
+                write!(
+                    f,
+                    "this machine's clock is {} behind what its partners or its own records say",
+                    Span(by_ms)
+                )
+            }
+            Self::Unknown { by_ms } => write!(
+                f,
+                "this machine's clock is {} later than this node can know, and no partner's clock confirms it",
+                Span(by_ms)
+            ),
+        }
+    }
+}
+
+struct Span(u64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, unit) = match self.0 / 60_000 {
+            minutes @ 0..120 => (minutes, "minutes"),
+            minutes @ 120..2_880 => (minutes / 60, "hours"),
+            minutes => (minutes / 1_440, "days"),
+        };
+        write!(f, "{count} {unit}")
+    }
+}
+
+/// What is kept in the store with the sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Kept {
+    boot: [u8; 16],
+    /// The time that was known to have come, in ms, and the monotonic clock then.
+    time: u64,
+    mono: u64,
+    sure: bool,
+    held: bool,
+}
+
+/// The last sign of life, which lets a node's own logs go on.
+#[derive(Clone, Copy, Debug, Encode, Decode)]
+pub(crate) struct Alive {
+    boot: [u8; 16],
+    wall: u64,
+    mono: u64,
+}
+
+impl Alive {
+    pub fn new(boot: [u8; 16], now: Now) -> Self {
+        Self { boot, wall: now.wall, mono: now.mono }
+    }
+
+    /// Whether this is the same boot of the machine, a moment later by both clocks.
+    pub fn is_fresh(&self, boot: [u8; 16], now: Now) -> bool {
+        let (Some(wall), Some(mono)) = (now.wall.checked_sub(self.wall), now.mono.checked_sub(self.mono))
+        else {
+            return false;
+        };
+        self.boot == boot && wall < ALIVE_MS && wall.abs_diff(mono) < PARTED_MS
+    }
+
+    /// What an older version of this program kept in place of [`Kept`].
+    pub fn known(&self) -> Kept {
+        Kept { boot: self.boot, time: self.wall, mono: self.mono, sure: true, held: false }
+    }
+}
+
+/// A time that was known to have come when the monotonic clock stood at `mono`.
+#[derive(Clone, Copy, Debug)]
+struct Anchor {
+    time: u64,
+    mono: u64,
+    /// Other orgs or a person confirmed it, at this start or before; else it is only what the machine said first.
+    sure: bool,
+    /// A person confirmed it against the clocks of other orgs: they do not count until this clock jumps or the machine
+    /// starts anew.
+    held: bool,
+}
+
+impl Anchor {
+    /// The time by now, if all went on evenly.
+    fn expected(&self, mono: u64) -> u64 {
+        self.time.saturating_add(mono.saturating_sub(self.mono))
+    }
+}
+
+/// What the clocks said when the monotonic clock stood at `mono`: the two in the middle, which are one if they are odd.
+#[derive(Clone, Copy, Debug)]
+struct Voices {
+    lower: u64,
+    upper: u64,
+    mono: u64,
+}
+
+/// The clock of one node.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    anchor: Anchor,
+    voices: Option<Voices>,
+    reading: Reading,
+    /// A time that one org of several confirmed: nothing ends by it before the monotonic clock says so. Until then it is as
+    /// late as it was known to be.
+    settling: Option<(u64, Anchor)>,
+    /// Wall and monotonic clock when they were last found to go on together.
+    together: Now,
+}
+
+impl Clock {
+    /// At a start. Without anything kept the machine is believed: there is nothing yet that could be erased.
+    pub fn open(boot: [u8; 16], kept: Option<Kept>, now: Now) -> Self {
+        let first = Anchor { time: now.wall, mono: now.mono, sure: false, held: false };
+        let anchor = match kept {
+            None => first,
+            // The same boot: monotonic time tells how much passed.
+            Some(Kept { boot: of, time, mono, sure, held }) if of == boot && mono <= now.mono => {
+                Anchor { time, mono, sure, held }
+            }
+            Some(kept) if agree(kept.time, now.wall) => Anchor { sure: kept.sure, ..first },
+            // How long the machine was off nobody can say.
+            Some(kept) => Anchor { time: kept.time, ..first },
+        };
+        let mut clock =
+            Self { anchor, voices: None, reading: Reading::Trusted, settling: None, together: now };
+        clock.look(now);
+        clock
+    }
+
+    /// What is kept for the next start: never the wall clock, but what is known.
+    pub fn kept(&self, boot: [u8; 16], now: Now) -> Kept {
+        let Anchor { sure, held, .. } = self.anchor;
+        Kept { boot, time: self.anchor.expected(now.mono), mono: now.mono, sure, held }
+    }
+
+    /// Judges the clock at the time of an input. True if the verdict is another than before.
+    pub fn look(&mut self, now: Now) -> bool {
+        let reading = self.read(now);
+        let before = std::mem::replace(&mut self.reading, reading);
+        !before.is_like(reading)
+    }
+
+    /// Hears what the clocks of other orgs say now, one voice each, of `others` in the mesh.
+    pub fn hear(&mut self, now: Now, mut voices: Vec<u64>, others: usize) {
+        let expected = self.anchor.expected(now.mono);
+        let orgs = voices.len();
+        if orgs > 0 && self.anchor.sure && agree(expected, now.wall) {
+            voices.push(now.wall);
+        }
+        voices.sort_unstable();
+        self.voices = voices.get(voices.len() / 2).map(|upper| Voices {
+            lower: voices[(voices.len() - 1) / 2],
+            upper: *upper,
+            mono: now.mono,
+        });
+        let agreed = self
+            .voices
+            .is_some_and(|Voices { lower, upper, .. }| agree(lower, now.wall) && agree(upper, now.wall));
+        if agreed {
+            if orgs >= others.min(2) {
+                self.settling = None;
+            } else if !agree(expected, now.wall) {
+                self.settling = Some((now.mono.saturating_add(SETTLE_MS), self.anchor));
+            }
+            self.anchor = Anchor { time: now.wall, mono: now.mono, sure: true, held: false };
+        }
+    }
+
+    /// A person says that the wall clock is right. `against_peers`: also where the clocks of other orgs say otherwise.
+    ///
+    /// # Errors
+    /// The reading, where other orgs' clocks contradict and the person did not say so.
+    pub fn confirm(&mut self, now: Now, against_peers: bool) -> Result<(), Reading> {
+        let said = self.voices.map_or(Reading::Trusted, |voices| voices.read(now));
+        if !said.is_trusted() && !against_peers {
+            return Err(said);
+        }
+        self.anchor = Anchor { time: now.wall, mono: now.mono, sure: true, held: !said.is_trusted() };
+        self.settling = None;
+        Ok(())
+    }
+
+    fn read(&self, now: Now) -> Reading {
+        let expected = self.anchor.expected(now.mono);
+        let even = agree(expected, now.wall);
+        let by_itself = if even {
+            Reading::Trusted
+        } else if now.wall > expected {
+            Reading::Unknown { by_ms: now.wall - expected }
+        } else {
+            Reading::Behind { by_ms: expected - now.wall }
+        };
+        match self.voices {
+            Some(voices) if !(self.anchor.held && even) => match voices.read(now) {
+                Reading::Trusted if !even => by_itself,
+                said => said,
+            },
+            _ => by_itself,
+        }
+    }
+
+    /// Whether other orgs or a person confirmed it, or it goes on from where they did.
+    pub fn is_sure(&self) -> bool {
+        self.anchor.sure
+    }
+
+    /// The verdict at the last look.
+    pub fn reading(&self) -> Reading {
+        self.reading
+    }
+
+    /// The time, as far as it is known, in ms: where the wall clock is wrong, that of the others or what this node expects.
+    pub fn time(&self, now: Now) -> u64 {
+        match self.reading {
+            Reading::Trusted => now.wall,
+            Reading::Behind { by_ms } => now.wall.saturating_add(by_ms),
+            Reading::Ahead { by_ms } | Reading::Unknown { by_ms } => now.wall.saturating_sub(by_ms),
+        }
+    }
+
+    /// The latest time that has come beyond doubt, in ms: by it things lapse. Never later than the wall clock.
+    pub fn passed(&self, now: Now) -> u64 {
+        let known = match self.settling {
+            Some((until, before)) if now.mono < until => before.expected(now.mono),
+            _ => self.time(now),
+        };
+        known.min(now.wall)
+    }
+
+    /// Whether a time that somebody stated has not come, by more than clocks may differ.
+    pub fn is_ahead(&self, now: Now, time: u64) -> bool {
+        time > self.time(now).saturating_add(TOLERANCE_MS)
+    }
+
+    /// Up to which time what ends may be erased now, in ms; `None` while nothing may.
+    pub fn erases_up_to(&self, now: Now) -> Option<u64> {
+        let certain = matches!(self.reading, Reading::Trusted | Reading::Behind { .. });
+        let settled = self.settling.is_none_or(|(until, _)| now.mono >= until);
+        (certain && settled).then_some(now.wall)
+    }
+
+    /// Whether the machine's clock was set since this was last asked: wall and monotonic clock parted.
+    pub fn was_set(&mut self, now: Now) -> bool {
+        let passed = now.mono.saturating_sub(self.together.mono);
+        let set = now.wall.abs_diff(self.together.wall.saturating_add(passed)) > PARTED_MS;
+        if set {
+            self.together = now;
+        }
+        set
+    }
+}
+
+impl Voices {
+    /// What they say of the wall clock: trusted also where half of them say one thing and half another.
+    fn read(&self, now: Now) -> Reading {
+        let since = now.mono.saturating_sub(self.mono);
+        let (lower, upper) = (self.lower.saturating_add(since), self.upper.saturating_add(since));
+        if now.wall > upper.saturating_add(TOLERANCE_MS) {
+            Reading::Ahead { by_ms: now.wall - upper }
+        } else if lower > now.wall.saturating_add(TOLERANCE_MS) {
+            Reading::Behind { by_ms: lower - now.wall }
+        } else {
+            Reading::Trusted
+        }
+    }
+}
+
+/// Whether a time is not later than the wall clock, right or wrong as that may be, by more than clocks may differ.
+pub(crate) fn not_beyond(now: Now, time: u64) -> bool {
+    time <= now.wall.saturating_add(TOLERANCE_MS)
+}
+
+fn agree(one: u64, other: u64) -> bool {
+    one.abs_diff(other) <= TOLERANCE_MS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOOT: [u8; 16] = [1; 16];
+    const HOUR: u64 = 3_600_000;
+    const DAY: u64 = 24 * HOUR;
+    const WALL: u64 = 1_800_000_000_000;
+
+    fn at(wall: u64, mono: u64) -> Now {
+        Now { wall: WALL + wall, mono }
+    }
+
+    /// A clock that others confirmed at `at(0, 0)`, and are not heard any more.
+    fn confirmed() -> Clock {
+        let mut clock = Clock::open(BOOT, None, at(0, 0));
+        clock.hear(at(0, 0), vec![WALL, WALL + 1000], 2);
+        clock.hear(at(0, 0), vec![], 2);
+        clock
+    }
+
+    fn read(clock: &mut Clock, now: Now) -> Reading {
+        clock.look(now);
+        clock.reading()
+    }
+
+    #[test]
+    fn a_clock_that_goes_on_evenly_is_trusted_and_one_that_jumps_is_not() {
+        let mut clock = confirmed();
+        for hours in 0..10_000 {
+            assert!(read(&mut clock, at(hours * HOUR + 500_000, hours * HOUR)).is_trusted());
+        }
+        let now = at(60 * DAY, 4_000);
+        assert_eq!(read(&mut clock, now), Reading::Unknown { by_ms: 60 * DAY - 4_000 });
+        assert_eq!((clock.passed(now), clock.erases_up_to(now)), (WALL + 4_000, None));
+        assert!(clock.is_ahead(now, WALL + DAY) && !clock.is_ahead(now, WALL + TOLERANCE_MS));
+        // However often it was seen meanwhile, and whether or not anything was due.
+        for minutes in 0..200 {
+            let now = at(60 * DAY + minutes * 60_000, 4_000 + minutes * 60_000);
+            clock.hear(now, vec![], 2);
+            assert!(!read(&mut clock, now).is_trusted() && clock.erases_up_to(now).is_none());
+        }
+        let back = at(DAY, DAY);
+        assert!(read(&mut clock, back).is_trusted());
+        assert_eq!(clock.erases_up_to(back), Some(back.wall));
+    }
+
+    #[test]
+    fn small_steps_do_not_add_up() {
+        let mut clock = confirmed();
+        let steps = (0..10).filter(|step| read(&mut clock, at(step * 540_000, step * 1000)).is_trusted());
+        assert_eq!(steps.count(), 2, "nine minutes a second");
+    }
+
+    #[test]
+    fn a_restart_remembers_what_was_known() {
+        let mut clock = confirmed();
+        read(&mut clock, at(60 * DAY, 4_000));
+        let kept = clock.kept(BOOT, at(60 * DAY, 5_000));
+        // The same boot: monotonic time tells. Another: nobody knows how long it was off.
+        for (boot, mono) in [(BOOT, 6_000), ([2; 16], 9_000), (BOOT, 10)] {
+            let mut ahead = Clock::open(boot, Some(kept), at(60 * DAY, mono));
+            assert!(matches!(read(&mut ahead, at(60 * DAY, mono)), Reading::Unknown { .. }));
+            let again = ahead.kept(boot, at(60 * DAY, mono));
+            assert!(
+                !Clock::open(boot, Some(again), at(60 * DAY, mono)).reading().is_trusted(),
+                "nor a second time"
+            );
+            let mut right = Clock::open(boot, Some(kept), at(6_000, mono));
+            assert!(read(&mut right, at(6_000, mono)).is_trusted());
+            let mut early = Clock::open(boot, Some(kept), Now { wall: WALL - DAY, mono });
+            assert!(matches!(read(&mut early, Now { wall: WALL - DAY, mono }), Reading::Behind { .. }));
+        }
+        // Asleep for a month, by a monotonic clock that counts sleep.
+        assert!(Clock::open(BOOT, Some(kept), at(30 * DAY, 30 * DAY)).reading().is_trusted());
+    }
+
+    #[test]
+    fn others_confirm_what_this_node_cannot_know() {
+        let kept = confirmed().kept(BOOT, at(0, 0));
+        let now = at(90 * DAY, 0);
+        let back = || Clock::open([2; 16], Some(kept), now);
+        for (voices, others, erases) in [
+            (vec![WALL + 90 * DAY], 1, true),
+            (vec![WALL + 90 * DAY; 2], 5, true),
+            (vec![WALL + 90 * DAY], 5, false),
+        ] {
+            let mut clock = back();
+            clock.hear(now, voices.clone(), others);
+            assert!(read(&mut clock, now).is_trusted(), "{voices:?}");
+            assert_eq!(clock.erases_up_to(now).is_some(), erases, "{voices:?} of {others}");
+            // The others had time to come in.
+            let later = at(90 * DAY + SETTLE_MS, SETTLE_MS);
+            assert!(clock.erases_up_to(later).is_some());
+        }
+        let mut clock = back();
+        clock.hear(now, vec![WALL + 3 * DAY], 1);
+        assert_eq!(read(&mut clock, now), Reading::Ahead { by_ms: 87 * DAY });
+        assert_eq!(clock.passed(now), WALL + 3 * DAY);
+        // One says this, another that: what is known by itself decides.
+        let mut clock = back();
+        clock.hear(now, vec![WALL + 3 * DAY, WALL + 90 * DAY], 2);
+        assert!(matches!(read(&mut clock, now), Reading::Unknown { .. }));
+    }
+
+    #[test]
+    fn no_single_org_overrules_a_clock_that_others_confirmed() {
+        for lie in [0, WALL - 60 * DAY, WALL + 60 * DAY, u64::MAX] {
+            let mut clock = confirmed();
+            clock.hear(at(0, 0), vec![lie], 1);
+            assert!(read(&mut clock, at(0, 0)).is_trusted(), "{lie}");
+            clock.hear(at(0, 0), vec![WALL, lie], 2);
+            assert!(read(&mut clock, at(0, 0)).is_trusted(), "{lie}");
+            clock.hear(at(0, 0), vec![WALL, lie, lie], 3);
+            assert!(read(&mut clock, at(0, 0)).is_trusted(), "half of all voices, {lie}");
+            clock.hear(at(0, 0), vec![WALL, lie, lie, lie], 4);
+            assert!(!read(&mut clock, at(0, 0)).is_trusted(), "{lie}");
+        }
+        // Nor does it confirm one that jumped while another knows better.
+        let mut clock = confirmed();
+        let now = at(60 * DAY, 4_000);
+        clock.hear(now, vec![WALL, now.wall], 2);
+        assert!(!read(&mut clock, now).is_trusted());
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_holds_nothing_back_that_the_others_have_reached() {
+        let mut clock = confirmed();
+        let now = Now { wall: WALL - 30 * DAY, mono: 1_000 };
+        clock.hear(now, vec![WALL + 1_000; 3], 3);
+        assert_eq!(read(&mut clock, now), Reading::Behind { by_ms: 30 * DAY + 1_000 });
+        assert!(!clock.is_ahead(now, WALL) && clock.is_ahead(now, WALL + 2 * TOLERANCE_MS));
+        assert_eq!(clock.passed(now), now.wall, "nothing lapses before its time");
+        assert_eq!(clock.erases_up_to(now), Some(now.wall));
+    }
+
+    #[test]
+    fn a_person_confirms_and_says_so_where_others_contradict() {
+        let now = at(60 * DAY, 4_000);
+        let mut clock = confirmed();
+        assert!(clock.confirm(now, false).is_ok(), "nobody is heard");
+        assert!(read(&mut clock, now).is_trusted() && clock.erases_up_to(now).is_some());
+        let mut clock = confirmed();
+        clock.hear(now, vec![WALL; 3], 3);
+        assert_eq!(clock.confirm(now, false), Err(Reading::Ahead { by_ms: 60 * DAY }));
+        assert!(!read(&mut clock, now).is_trusted());
+        assert!(clock.confirm(now, true).is_ok());
+        clock.hear(now, vec![WALL; 3], 3);
+        assert!(read(&mut clock, now).is_trusted());
+        // That held for this clock, not for the next jump.
+        assert!(!read(&mut clock, at(61 * DAY, 5_000)).is_trusted());
+        // Nor for the machine's next start.
+        let kept = clock.kept(BOOT, now);
+        let mut clock = Clock::open([2; 16], Some(kept), now);
+        clock.hear(now, vec![WALL; 3], 3);
+        assert!(!read(&mut clock, now).is_trusted());
+    }
+
+    #[test]
+    fn readings_say_how_far() {
+        assert_eq!(
+            Reading::Ahead { by_ms: 60 * DAY }.to_string(),
+            "this machine's clock is 60 days ahead of its partners' clocks"
+        );
+        assert!(Reading::Unknown { by_ms: 11 * 60_000 }.to_string().contains("11 minutes"));
+        assert!(Reading::Behind { by_ms: 5 * HOUR }.to_string().contains("5 hours"));
+    }
+}

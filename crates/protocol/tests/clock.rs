@@ -1,0 +1,254 @@
+//! The clock of a node that is wrong: nothing is erased, lapses, is signed or called complete by it, and all goes on when
+//! it is right again or confirmed.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[expect(dead_code, reason = "the other tests use all of it")]
+mod world;
+
+use tocsin_protocol::{Event, Input, Reading, RequestError};
+use tocsin_record::body::Body;
+use tocsin_record::{CircleId, RecordId};
+use tocsin_store::{BodyState, Verdict};
+use world::{World, report};
+
+const OPEN: &str = r#"
+@id("accept-all") permit(principal, action == Action::"accept", resource);
+@id("fetch-all") permit(principal, action == Action::"fetch", resource);
+@id("forward-all") permit(principal, action == Action::"forward", resource);
+"#;
+const DAY: u64 = 86_400_000;
+
+/// A report that may be kept for so many days.
+fn kept_for(world: &World, number: u32, days: u64) -> Body {
+    let Body::Report(mut body) = report(number, 2, &format!("192.0.2.{number}")) else { unreachable!() };
+    body.marking.as_mut().unwrap().retain_until = Some(world.now.wall + days * DAY);
+    Body::Report(body)
+}
+
+fn is_here(world: &World, node: usize, id: &RecordId) -> bool {
+    world.stored(node, id).unwrap().stamped.outcome.body == BodyState::Here
+}
+
+fn publish(world: &mut World, node: usize, number: u32) -> Result<RecordId, RequestError> {
+    let circle = CircleId::mesh(world.mesh());
+    let bodies = vec![report(number, 1, "192.0.2.99")];
+    world.request(node, |ticket| Input::Publish { ticket, circle, bodies }).map(|done| done.ids[0])
+}
+
+fn confirm(world: &mut World, node: usize, against_peers: bool) -> Result<(), RequestError> {
+    world.request(node, |ticket| Input::ConfirmClock { ticket, against_peers }).map(drop)
+}
+
+fn reading(world: &World, node: usize) -> Reading {
+    world.nodes[node].mesh.status().clock
+}
+
+/// What watchers of a node were told of its clock.
+fn told(world: &World, node: usize) -> Vec<Reading> {
+    let clock = |event: &Event| if let Event::Clock { reading } = event { Some(*reading) } else { None };
+    world.events(node).iter().filter_map(clock).collect()
+}
+
+#[test]
+fn a_tick_with_a_clock_that_is_ahead_erases_nothing() {
+    for days in [60, 2 * 365] {
+        let mut world = World::new(3, OPEN);
+        world.connect_all();
+        let body = kept_for(&world, 1, 30);
+        let theirs = world.publish(1, body);
+        let body = kept_for(&world, 2, 30);
+        let own = world.publish(0, body);
+        world.pass(60_000);
+        world.jump(0, days * DAY);
+        world.pass(4_000);
+        assert!(is_here(&world, 0, &theirs) && is_here(&world, 0, &own), "{days} days");
+        assert!(matches!(reading(&world, 0), Reading::Ahead { .. }));
+        assert!(matches!(told(&world, 0)[..], [Reading::Ahead { .. }]), "it is said at once, and once");
+        assert!(matches!(publish(&mut world, 0, 3), Err(RequestError::Clock(Reading::Ahead { .. }))));
+        world.jump_back(0);
+        world.pass(4_000);
+        assert!(reading(&world, 0).is_trusted() && told(&world, 0).len() == 2);
+        publish(&mut world, 0, 4).unwrap();
+        world.pass(70_000);
+        assert!(is_here(&world, 0, &theirs) && is_here(&world, 0, &own));
+    }
+}
+
+#[test]
+fn alone_a_jump_erases_nothing_until_a_person_confirms_it() {
+    let mut world = World::new(1, OPEN);
+    let body = kept_for(&world, 1, 30);
+    let id = world.publish(0, body);
+    world.pass(60_000);
+    world.jump(0, 60 * DAY);
+    world.pass(600_000);
+    assert!(is_here(&world, 0, &id));
+    assert!(matches!(publish(&mut world, 0, 2), Err(RequestError::Clock(Reading::Unknown { .. }))));
+    confirm(&mut world, 0, false).unwrap();
+    publish(&mut world, 0, 3).unwrap();
+    world.pass(2_000);
+    assert!(!is_here(&world, 0, &id), "what is due is erased");
+}
+
+#[test]
+fn a_retraction_waits_for_the_clock_and_comes_through_from_others() {
+    let mut world = World::new(2, OPEN);
+    world.connect_all();
+    let body = kept_for(&world, 1, 365);
+    let id = world.publish(1, body);
+    world.pass(2_000);
+    world.jump(0, 60 * DAY);
+    let Body::Report(body) = report(1, 2, "192.0.2.1") else { unreachable!() };
+    world.request(1, |ticket| Input::Retract { ticket, subject: body.subject, reason: 1 }).unwrap();
+    world.pass(2_000);
+    assert!(!is_here(&world, 0, &id), "by command it is erased");
+}
+
+#[test]
+fn a_node_that_was_off_for_three_months_waits_for_its_partners() {
+    for others in [1, 2] {
+        let mut world = World::new(3, OPEN);
+        world.connect_all();
+        let body = kept_for(&world, 1, 30);
+        let id = world.publish(1, body);
+        world.pass(61_000);
+        for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+            world.disconnect(a, b);
+        }
+        world.pass_off(90 * DAY);
+        world.restart(0);
+        world.pass(120_000);
+        assert!(matches!(reading(&world, 0), Reading::Unknown { .. }), "{:?}", reading(&world, 0));
+        assert!(is_here(&world, 0, &id) && publish(&mut world, 0, 2).is_err());
+        for node in 1..=others {
+            world.connect(0, node);
+        }
+        world.pass(2_000);
+        assert!(reading(&world, 0).is_trusted(), "{:?}", reading(&world, 0));
+        publish(&mut world, 0, 3).unwrap();
+        if others == 1 {
+            assert!(is_here(&world, 0, &id), "the word of one of two erases nothing at once");
+            world.pass(601_000);
+        }
+        world.pass(2_000);
+        assert!(!is_here(&world, 0, &id));
+    }
+}
+
+#[test]
+fn a_node_that_starts_with_a_wrong_clock_erases_nothing() {
+    for days in [60, 2 * 365] {
+        let mut world = World::new(3, OPEN);
+        world.connect_all();
+        let body = kept_for(&world, 1, 30);
+        let id = world.publish(1, body);
+        world.pass(61_000);
+        for node in [1, 2] {
+            world.disconnect(0, node);
+        }
+        world.jump(0, days * DAY);
+        world.restart(0);
+        world.pass(61_000);
+        assert!(matches!(reading(&world, 0), Reading::Unknown { .. }));
+        // It was written meanwhile, and is opened once more: that is no evidence.
+        world.restart(0);
+        world.pass(2_000);
+        assert!(matches!(reading(&world, 0), Reading::Unknown { .. }) && is_here(&world, 0, &id));
+        world.connect_all();
+        world.pass(2_000);
+        assert!(matches!(reading(&world, 0), Reading::Ahead { .. }) && is_here(&world, 0, &id));
+        world.jump_back(0);
+        world.pass(2_000);
+        publish(&mut world, 0, 2).unwrap();
+        assert!(reading(&world, 0).is_trusted() && is_here(&world, 0, &id));
+    }
+}
+
+#[test]
+fn a_fresh_node_with_a_wrong_clock_recovers_what_it_judged() {
+    let mut world = World::new(4, OPEN);
+    world.jump(0, 60 * DAY);
+    world.restart_empty(0);
+    let body = kept_for(&world, 1, 30);
+    let id = world.publish(1, body);
+    world.connect_all();
+    world.pass(5_000);
+    assert!(matches!(reading(&world, 0), Reading::Ahead { .. }));
+    world.pass(10_000);
+    assert!(is_here(&world, 0, &id) && world.lookup(0, "192.0.2.1") == 1, "{:?}", world.stored(0, &id));
+    for node in 1..4 {
+        assert!(reading(&world, node).is_trusted(), "one wrong clock of four");
+    }
+}
+
+#[test]
+fn records_from_a_clock_that_is_ahead_wait_and_come() {
+    let mut world = World::new(4, OPEN);
+    world.connect_all();
+    world.pass(1_000);
+    // All of the others are right and this one is behind: their records are not held for it.
+    world.jump_behind(0, 3 * DAY);
+    world.pass(1_000);
+    let id = world.publish(1, report(1, 1, "192.0.2.1"));
+    world.pass(3_000);
+    assert!(matches!(reading(&world, 0), Reading::Behind { .. }));
+    assert!(matches!(publish(&mut world, 0, 9), Err(RequestError::Clock(Reading::Behind { .. }))));
+    assert_eq!(world.stored(0, &id).unwrap().stamped.outcome.verdict, Verdict::Accepted);
+    world.jump_back(0);
+    world.pass(2_000);
+    publish(&mut world, 0, 2).unwrap();
+}
+
+#[test]
+fn a_jump_ahead_releases_nothing_that_is_held_for_its_time() {
+    let mut world = World::new(4, OPEN);
+    world.connect_all();
+    world.pass(1_000);
+    // Node 3 and its person are a day ahead and sure of it.
+    world.jump(3, DAY);
+    world.pass(1_000);
+    confirm(&mut world, 3, false).unwrap_err();
+    confirm(&mut world, 3, true).unwrap();
+    let id = publish(&mut world, 3, 1).unwrap();
+    world.pass(2_000);
+    // Its log has an epoch that has not come: nothing of it is taken yet.
+    assert!(world.stored(0, &id).is_none());
+    world.jump(0, 2 * DAY);
+    world.pass(2_000);
+    assert!(world.stored(0, &id).is_none_or(|stored| stored.stamped.outcome.verdict == Verdict::Held));
+}
+
+#[test]
+fn one_partner_of_two_nodes_cannot_stop_the_other() {
+    let mut world = World::new(2, OPEN);
+    world.connect_all();
+    world.pass(2_000);
+    world.jump(1, 60 * DAY);
+    world.disconnect(0, 1);
+    world.connect(0, 1);
+    world.pass(400_000);
+    assert!(reading(&world, 0).is_trusted(), "{:?}", reading(&world, 0));
+    publish(&mut world, 0, 1).unwrap();
+    assert!(matches!(reading(&world, 1), Reading::Ahead { .. }), "{:?}", reading(&world, 1));
+    publish(&mut world, 1, 2).unwrap_err();
+}
+
+#[test]
+fn a_confirmation_against_partners_erases_and_ends_with_the_next_jump() {
+    let mut world = World::new(4, OPEN);
+    world.connect_all();
+    let body = kept_for(&world, 1, 30);
+    let id = world.publish(0, body);
+    world.pass(61_000);
+    world.jump(0, 60 * DAY);
+    world.pass(1_000);
+    assert!(matches!(confirm(&mut world, 0, false), Err(RequestError::Contradicted(_))));
+    world.pass(1_000);
+    assert!(is_here(&world, 0, &id));
+    confirm(&mut world, 0, true).unwrap();
+    world.pass(2_000);
+    assert!(!is_here(&world, 0, &id));
+    world.jump(0, DAY);
+    world.pass(1_000);
+    assert!(matches!(reading(&world, 0), Reading::Ahead { .. }));
+}
