@@ -72,6 +72,8 @@ enum Verb {
     Watch(verbs::watch::Args),
     /// Check the node's policy, or load it anew
     Policy(commands::policy::Args),
+    /// Tell what is to be thought of this machine's clock, or confirm it
+    Clock(verbs::clock::Args),
     /// Print the configuration in force
     Config(verbs::config::Args),
     /// Keep a private mesh of several nodes on this machine
@@ -102,6 +104,7 @@ pub fn run() -> ExitCode {
         Verb::Why(args) => verbs::why::run(&context, args),
         Verb::Watch(args) => verbs::watch::run(&context, args),
         Verb::Policy(args) => commands::policy::run(&context, args),
+        Verb::Clock(args) => verbs::clock::run(&context, args),
         Verb::Config(args) => verbs::config::run(&context, args),
         Verb::Testnet(args) => testnets::testnet::run(&context, args),
         Verb::Demo(args) => testnets::demo::run(&context, args),

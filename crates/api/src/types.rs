@@ -17,7 +17,10 @@ pub use requests::{
     Advice, Imported, MarkingWords, NewRecord, PublishRequest, Published, RetractRequest, ShareRequest,
     Skipped,
 };
-pub use status::{Log, Partner, Peer, PolicyStatus, Queues, ReceiptOf, Silent, Status, StoreStatus};
+pub use status::{
+    ClockStatus, ConfirmClock, Gap, Log, Partner, Peer, PolicyStatus, Queues, ReceiptOf, Silent, Status,
+    StoreStatus,
+};
 
 /// A moment in ms since 1970; as JSON `2026-11-22T04:25:32.250Z`, `null` for 0, and the end of 9999 for all after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -329,6 +332,11 @@ pub enum Event {
     /// A person should see to something.
     Alarm {
         /// What.
+        message: String,
+    },
+    /// What an alarm said is over.
+    Over {
+        /// In words.
         message: String,
     },
     /// The watcher was too slow, and lines were left out.

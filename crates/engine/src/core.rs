@@ -345,6 +345,7 @@ fn trace_input(input: &Input) {
         Input::Publish { bodies, .. } => ("Publish", bodies.len()),
         Input::Retract { .. } => ("Retract", 0),
         Input::Documents { documents, .. } => ("Documents", documents.len()),
+        Input::ConfirmClock { .. } => ("ConfirmClock", 0),
         Input::Policy { .. } => ("Policy", 0),
         Input::Tick => ("Tick", 0),
     };
@@ -496,6 +497,8 @@ fn tell(event: &Event, directory: &Directory) {
         Event::PeerIn { node, org } => info!(org = named(*org), %node, "a partner's node is linked"),
         Event::PeerOut { node } => info!(org = org_of(*node), %node, "a partner's node is gone"),
         Event::Documents { count } => info!(count, "documents took force"),
+        Event::Clock { reading } if reading.is_trusted() => info!("{}", reading.alarm()),
+        Event::Clock { reading } => warn!("{}", reading.alarm()),
     }
 }
 

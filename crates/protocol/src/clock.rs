@@ -62,6 +62,19 @@ impl Reading {
         self == Self::Trusted
     }
 
+    /// For people: what follows from it, and what mends it.
+    #[must_use]
+    pub fn alarm(self) -> String {
+        let stops = match self {
+            Self::Trusted => return self.to_string(),
+            Self::Behind { .. } => "nothing is called complete and nothing can be published",
+            Self::Ahead { .. } | Self::Unknown { .. } => {
+                "nothing is erased, lapses or is called complete, and nothing can be published"
+            }
+        };
+        format!("{self}: {stops} until it is set right, or `tocsin clock confirm` says that it is right")
+    }
+
     /// Whether two say the same, whatever the span.
     fn is_like(self, other: Self) -> bool {
         std::mem::discriminant(&self) == std::mem::discriminant(&other)
@@ -198,10 +211,8 @@ impl Clock {
             // How long the machine was off nobody can say.
             Some(kept) => Anchor { time: kept.time, ..first },
         };
-        let mut clock =
-            Self { anchor, voices: None, reading: Reading::Trusted, settling: None, together: now };
-        clock.look(now);
-        clock
+        // What is to be thought of it is judged, and said, with the first look.
+        Self { anchor, voices: None, reading: Reading::Trusted, settling: None, together: now }
     }
 
     /// What is kept for the next start: never the wall clock, but what is known.
@@ -415,17 +426,16 @@ mod tests {
             let mut ahead = Clock::open(boot, Some(kept), at(60 * DAY, mono));
             assert!(matches!(read(&mut ahead, at(60 * DAY, mono)), Reading::Unknown { .. }));
             let again = ahead.kept(boot, at(60 * DAY, mono));
-            assert!(
-                !Clock::open(boot, Some(again), at(60 * DAY, mono)).reading().is_trusted(),
-                "nor a second time"
-            );
+            let mut again = Clock::open(boot, Some(again), at(60 * DAY, mono));
+            assert!(again.look(at(60 * DAY, mono)) && !again.reading().is_trusted(), "nor a second time");
             let mut right = Clock::open(boot, Some(kept), at(6_000, mono));
             assert!(read(&mut right, at(6_000, mono)).is_trusted());
             let mut early = Clock::open(boot, Some(kept), Now { wall: WALL - DAY, mono });
             assert!(matches!(read(&mut early, Now { wall: WALL - DAY, mono }), Reading::Behind { .. }));
         }
         // Asleep for a month, by a monotonic clock that counts sleep.
-        assert!(Clock::open(BOOT, Some(kept), at(30 * DAY, 30 * DAY)).reading().is_trusted());
+        let month = at(30 * DAY, 30 * DAY);
+        assert!(read(&mut Clock::open(BOOT, Some(kept), month), month).is_trusted());
     }
 
     #[test]

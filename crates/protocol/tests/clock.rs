@@ -118,7 +118,11 @@ fn a_node_that_was_off_for_three_months_waits_for_its_partners() {
         world.pass_off(90 * DAY);
         world.restart(0);
         world.pass(120_000);
-        assert!(matches!(reading(&world, 0), Reading::Unknown { .. }), "{:?}", reading(&world, 0));
+        assert!(
+            matches!(told(&world, 0)[..], [Reading::Unknown { .. }]),
+            "said at the start: {:?}",
+            reading(&world, 0)
+        );
         assert!(is_here(&world, 0, &id) && publish(&mut world, 0, 2).is_err());
         for node in 1..=others {
             world.connect(0, node);

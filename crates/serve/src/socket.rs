@@ -20,8 +20,8 @@ use axum::{Json, Router};
 use futures::stream;
 use serde::Serialize;
 use tocsin_api::types::{
-    Asked, Event, Fault, ImportBatch, Lookup, LookupRequest, Peer, PublishRequest, Published, QueryRequest,
-    RetractRequest, ShareRequest,
+    Asked, ClockStatus, ConfirmClock, Event, Fault, ImportBatch, Lookup, LookupRequest, Peer, PublishRequest,
+    Published, QueryRequest, RetractRequest, ShareRequest,
 };
 use tocsin_home::identity::Papers;
 use tocsin_policy::{Decisions, Policy};
@@ -90,6 +90,7 @@ fn router(node: App) -> Router {
         .route("/v1/import", post(import).layer(large))
         .route("/v1/documents", post(documents).layer(large))
         .route("/v1/policy/reload", post(reload))
+        .route("/v1/clock", get(clock).post(confirm_clock))
         .route("/v1/stop", post(stop))
         .layer(DefaultBodyLimit::max(REQUEST_MAX))
         .layer(middleware::from_fn(spanned))
@@ -246,6 +247,14 @@ async fn reload(State(node): State<App>) -> Answer<tocsin_api::types::PolicyAnsw
     Ok(Json(node.reload_policy().await?))
 }
 
+async fn clock(State(node): State<App>) -> Answer<ClockStatus> {
+    Ok(Json(node.clock().await?))
+}
+
+async fn confirm_clock(State(node): State<App>, Json(request): Json<ConfirmClock>) -> Answer<ClockStatus> {
+    Ok(Json(node.confirm_clock(request.against_partners).await?))
+}
+
 async fn stop(State(node): State<App>) -> Json<serde_json::Value> {
     node.stop.notify_one();
     Json(serde_json::json!({ "pid": std::process::id() }))
@@ -324,6 +333,10 @@ impl Watching {
                     node.circle_name(circle)
                 ),
             }),
+            CoreEvent::Clock { reading } if reading.is_trusted() => {
+                Some(Event::Over { message: reading.to_string() })
+            }
+            CoreEvent::Clock { reading } => Some(Event::Alarm { message: reading.alarm() }),
             CoreEvent::Documents { .. } | CoreEvent::Erased { .. } => None,
         }
     }

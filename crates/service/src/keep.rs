@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use tocsin_api::types::Gap as ToldGap;
 use tocsin_clock as clock;
 use tocsin_engine::core::Mesh;
 use tocsin_home::identity::Papers;
 use tocsin_matcher::Matcher;
-use tocsin_protocol::{Directory, Status};
+use tocsin_protocol::{Directory, Reading, Status};
 use tocsin_record::OrgId;
 use tocsin_record::body::Body;
 use tocsin_record::document::{Form, Signed};
@@ -22,6 +23,8 @@ use super::{Node, NodeError, read, write};
 
 /// How often completeness is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// What the core says of the time is a moment old, in ms.
+const LAG_MS: u64 = 10_000;
 /// A look may take one in so many parts of the time: less often while much is missing.
 const LOOK_SHARE: u64 = 50;
 /// How long until something that the disk did not let happen is tried again.
@@ -79,8 +82,12 @@ impl Default for Kept {
 /// How complete this node is, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
-    /// When it was looked, by the wall clock, in ms.
+    /// When it was looked, in ms: by the wall clock, or as far as the time is known where that is wrong.
     pub at: u64,
+    /// What is to be thought of the clock.
+    pub clock: Reading,
+    /// So much earlier than the wall clock is what has come beyond doubt, in ms.
+    pub lag: u64,
     /// For each org but the own: when any of its nodes was last heard, in ms; 0 if none was.
     pub heard: BTreeMap<OrgId, u64>,
     /// Headers and wanted bodies known to exist and not here, by author's org.
@@ -95,11 +102,20 @@ pub struct Health {
 }
 
 impl Health {
-    /// From the state of the mesh at `now`.
+    /// From the state of the mesh at `now`, by the wall clock.
     #[must_use]
     pub fn of(status: &Status, own: OrgId, now: u64) -> Self {
         let behind = status.behind as u64;
-        let mut health = Self { at: now, behind, not_back: status.counts.wanted, ..Self::default() };
+        // The core looked a moment ago.
+        let lag = Some(now.saturating_sub(status.passed)).filter(|lag| *lag > LAG_MS).unwrap_or(0);
+        let mut health = Self {
+            at: status.time,
+            clock: status.clock,
+            lag,
+            behind,
+            not_back: status.counts.wanted,
+            ..Self::default()
+        };
         for org in status.orgs.iter().filter(|org| org.org != own) {
             health.heard.insert(org.org, org.heard.unwrap_or(0));
             let missing = org.missing_headers.saturating_add(org.missing_bodies);
@@ -122,6 +138,18 @@ impl Health {
             .map(|(org, heard)| (*org, *heard))
     }
 
+    /// Why nothing that was said `age` ago is complete, but for how old it is.
+    #[must_use]
+    pub fn gaps(&self, max_age: u64, age: u64) -> Vec<Gap> {
+        let mut gaps = Vec::new();
+        if !self.clock.is_trusted() {
+            gaps.push(Gap::Clock(self.clock));
+        }
+        gaps.extend(self.missing.iter().map(|(org, count)| Gap::Missing(*org, *count)));
+        gaps.extend(self.silent(max_age, age).map(|(org, since)| Gap::Silent(org, since)));
+        gaps
+    }
+
     /// When the org that was silent the longest was last heard; 0 while somebody never was. While nothing is missing,
     /// all that anybody said until then is here. In a mesh of one it is now.
     #[must_use]
@@ -133,6 +161,52 @@ impl Health {
     #[must_use]
     pub fn missing_count(&self) -> u64 {
         self.missing.values().fold(0, |sum, missing| sum.saturating_add(*missing))
+    }
+}
+
+/// A reason why an answer is not complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// The core last told how it is then, in ms, and does not answer.
+    Stale(u64),
+    /// By this clock nobody can say as of when.
+    Clock(Reading),
+    /// So many headers or wanted bodies of an org exist and are not here.
+    Missing(OrgId, u64),
+    /// An org was last heard then, in ms; 0 if it never was.
+    Silent(OrgId, u64),
+}
+
+impl Gap {
+    /// As answers tell it.
+    #[must_use]
+    pub fn told(self, name: impl Fn(OrgId) -> String) -> ToldGap {
+        let told = |org: Option<String>, reason: &str, text: String| ToldGap {
+            org,
+            reason: reason.to_owned(),
+            text,
+        };
+        match self {
+            Self::Stale(at) => told(
+                None,
+                "stale",
+                format!("the node does not know how it is since {}", clock::show_time(at)),
+            ),
+            Self::Clock(reading) => told(None, "clock", reading.to_string()),
+            Self::Missing(org, count) => {
+                let org = name(org);
+                let text = format!("missing {count} of {org}");
+                told(Some(org), "missing", text)
+            }
+            Self::Silent(org, since) => {
+                let org = name(org);
+                let text = match since {
+                    0 => format!("{org} not heard yet"),
+                    since => format!("{org} silent since {}", clock::show_time(since)),
+                };
+                told(Some(org), "silent", text)
+            }
+        }
     }
 }
 

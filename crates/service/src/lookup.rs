@@ -212,6 +212,7 @@ impl Node {
         let (health, age) = (&seen.health, seen.age());
         let stale: Vec<String> =
             health.silent(max_age, age).map(|(org, _)| self.org_name(directory, org)).collect();
+        let gaps = self.gaps(&seen, max_age);
         let missing = health.missing_count();
         let withheld = health
             .withheld
@@ -220,7 +221,8 @@ impl Node {
             .collect();
         Lookup {
             as_of: Time(health.as_of()),
-            complete: self.is_current(&seen, max_age) && stale.is_empty() && missing == 0,
+            complete: gaps.is_empty(),
+            gaps: gaps.into_iter().map(|gap| gap.told(|org| self.org_name(directory, org))).collect(),
             stale,
             missing,
             withheld,
@@ -326,7 +328,7 @@ impl Node {
             received: Time(outcome.received),
             since: Time(since.into_iter().find(|time| *time > 0).unwrap_or(0)),
             until: Time(indicator.valid_until),
-            expired: indicator.valid_until != 0 && indicator.valid_until < tocsin_clock::now_ms(),
+            expired: indicator.valid_until != 0 && indicator.valid_until < self.passed_ms(),
             title: report.title,
             subject: report.subject.to_string(),
             circle: self.circle_name(stored.entry.header.circle),

@@ -77,8 +77,7 @@ impl Refill {
     /// True once everything that partners hold has been here for a while. A node without partners never refills.
     fn is_complete(&mut self, health: &Health, max_age: u64) -> bool {
         let whole = !health.heard.is_empty()
-            && health.silent(max_age, 0).next().is_none()
-            && health.missing.is_empty()
+            && health.gaps(max_age, 0).is_empty()
             && health.behind == 0
             && health.not_back == 0;
         if !whole {
@@ -118,6 +117,7 @@ impl Refill {
 
 #[cfg(test)]
 mod tests {
+    use tocsin_protocol::Reading;
     use tocsin_record::OrgId;
 
     use super::*;
@@ -149,7 +149,11 @@ mod tests {
         assert!(!refill.is_complete(&at(now, now, 0, 0, 0), max_age), "not at the first look");
         assert!(!refill.is_complete(&at(now + 1, now, 0, 7, 0), max_age), "something came up");
         assert!(!refill.is_complete(&at(now + QUIET_MS, now, 0, 0, 0), max_age), "it begins anew");
-        assert!(refill.is_complete(&at(now + 2 * QUIET_MS, now, 0, 0, 0), max_age));
+        let ahead = Reading::Ahead { by_ms: 3_600_000 };
+        let wrong = Health { clock: ahead, ..at(now + 2 * QUIET_MS, now, 0, 0, 0) };
+        assert!(!refill.is_complete(&wrong, max_age), "by a clock that is wrong");
+        assert!(!refill.is_complete(&at(now + 2 * QUIET_MS, now, 0, 0, 0), max_age), "it begins anew");
+        assert!(refill.is_complete(&at(now + 3 * QUIET_MS, now, 0, 0, 0), max_age));
     }
 
     #[test]

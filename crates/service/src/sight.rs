@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tocsin_api::types::Hidden;
-use tocsin_clock as clock;
 use tocsin_policy::{BodyView, Decisions, Person, Policy};
 use tocsin_protocol::Directory;
 use tocsin_record::RecordId;
@@ -131,7 +130,7 @@ impl Node {
         body: &BodyView<'_>,
         person: &Person<'_>,
     ) -> Option<String> {
-        let now = clock::now_ms();
+        let now = self.passed_ms();
         let decision = super::show::with_facts(directory, stored, Some(body), now, |facts| {
             decisions.query(facts, person)
         });

@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_api::types::{
-    Log, Partner, Peer, PolicyStatus, ReceiptOf, Silent, Status, StoreStatus, Time, Withheld,
+    ClockStatus, Log, Partner, Peer, PolicyStatus, ReceiptOf, Silent, Status, StoreStatus, Time, Withheld,
 };
 use tocsin_clock as clock;
 use tocsin_engine::core::Mesh;
 use tocsin_engine::peers;
 use tocsin_net::{Direction, Lane};
-use tocsin_protocol::{Directory, LogStatus};
+use tocsin_protocol::{Directory, Input, LogStatus, Reading};
 use tocsin_record::NodeKey;
 use tocsin_record::id::fingerprint;
 use tocsin_store::{RecordRef, Standing};
 
-use super::keep::{Health, Seen};
+use super::keep::{Gap, Health, Seen};
 use super::{Node, NodeError, read};
 
 /// How long the core may take to say how it is, before what it said last is told instead.
@@ -133,16 +133,51 @@ impl Node {
             .collect();
         let current = self.is_current(seen, max_age);
         status.as_of = Time(health.as_of());
-        status.complete = current && status.silent.is_empty() && status.missing == 0;
-        status.summary = summary(health, &name, &status.silent, health.as_of());
+        let gaps = self.gaps(seen, max_age);
+        status.complete = gaps.is_empty();
+        status.gaps = gaps.into_iter().map(|gap| gap.told(name)).collect();
+        status.clock = clock_status(look);
+        status.summary = summary(health, &health.gaps(max_age, age), &name);
         if !current {
             status.summary =
                 format!("as of {}, and no longer known: {}", clock::show_time(health.at), status.summary);
         }
         status.peers = self.peer_rows(&directory, look);
         status.queues.outbox_bytes = status.peers.iter().map(|peer| peer.queued).sum();
-        status.alarms = self.alarms(&look.policy_errors, health.not_back);
+        status.alarms = self.alarms(look, health.not_back);
         status
+    }
+
+    /// Why no answer is complete now: the only place that judges it. Empty if all are.
+    pub(super) fn gaps(&self, seen: &Seen, max_age: u64) -> Vec<Gap> {
+        let mut gaps = seen.health.gaps(max_age, seen.age());
+        if !self.is_current(seen, max_age) {
+            gaps.insert(0, Gap::Stale(seen.health.at));
+        }
+        gaps
+    }
+
+    /// What is to be thought of the clock.
+    ///
+    /// # Errors
+    /// When the core has ended.
+    pub async fn clock(&self) -> Result<ClockStatus, NodeError> {
+        Ok(self.core.look(|mesh: &Mesh| clock_status(&mesh.status())).await?)
+    }
+
+    /// The people of this node say that its clock is right.
+    ///
+    /// # Errors
+    /// When partners' clocks say otherwise and `against_partners` is not set, or the core has ended.
+    pub async fn confirm_clock(&self, against_partners: bool) -> Result<ClockStatus, NodeError> {
+        self.core.ask(move |ticket| Input::ConfirmClock { ticket, against_peers: against_partners }).await?;
+        self.clock().await
+    }
+
+    /// The latest time that has come beyond doubt, in ms: by it answers lapse.
+    pub(super) fn passed_ms(&self) -> u64 {
+        let lag = read(&self.kept.seen).as_ref().map_or(0, |seen| seen.health.lag);
+        clock::now_ms().saturating_sub(lag)
     }
 
     fn partner_rows(&self, directory: &Directory) -> Vec<Partner> {
@@ -297,15 +332,14 @@ impl Node {
         }
     }
 
-    fn alarms(&self, errors: &[(String, u64)], waits: u64) -> Vec<String> {
-        let mut alarms: Vec<String> = errors
-            .iter()
-            .map(|(rule, count)| {
-                format!(
-                    "the policy's rule `{rule}` could not be evaluated {count} times: those records are held"
-                )
-            })
-            .collect();
+    fn alarms(&self, look: &tocsin_protocol::Status, waits: u64) -> Vec<String> {
+        let mut alarms = Vec::new();
+        if !look.clock.is_trusted() {
+            alarms.push(look.clock.alarm());
+        }
+        alarms.extend(look.policy_errors.iter().map(|(rule, count)| {
+            format!("the policy's rule `{rule}` could not be evaluated {count} times: those records are held")
+        }));
         alarms.extend(
             read(&self.aside).as_ref().map(|aside| aside.alarm(self.config.keep_damaged_ms(), waits)),
         );
@@ -352,26 +386,22 @@ pub(super) fn stall(since: Duration) -> String {
     )
 }
 
+/// What is to be thought of the clock, as answers tell it.
+fn clock_status(look: &tocsin_protocol::Status) -> ClockStatus {
+    let (state, by_ms) = match look.clock {
+        Reading::Trusted => ("trusted", 0),
+        Reading::Ahead { by_ms } => ("ahead", by_ms),
+        Reading::Behind { by_ms } => ("behind", by_ms),
+        Reading::Unknown { by_ms } => ("unknown", by_ms),
+    };
+    ClockStatus { state: state.to_owned(), by_ms, time: Time(look.passed), text: look.clock.alarm() }
+}
+
 /// In words: what is missing, and as of when nothing is.
-fn summary(
-    health: &Health,
-    name: &dyn Fn(tocsin_record::OrgId) -> String,
-    silent: &[Silent],
-    as_of: u64,
-) -> String {
-    let mut parts = Vec::new();
-    for (org, count) in &health.missing {
-        parts.push(format!("missing {count} of {}", name(*org)));
-    }
-    for silent in silent {
-        if silent.since.0 == 0 {
-            parts.push(format!("{} not heard yet", silent.org));
-        } else {
-            parts.push(format!("{} silent since {}", silent.org, clock::show_time(silent.since.0)));
-        }
-    }
+fn summary(health: &Health, gaps: &[Gap], name: &dyn Fn(tocsin_record::OrgId) -> String) -> String {
+    let mut parts: Vec<String> = gaps.iter().map(|gap| gap.told(name).text).collect();
     if parts.is_empty() {
-        parts.push(format!("missing nothing as of {}", clock::show_time(as_of)));
+        parts.push(format!("missing nothing as of {}", clock::show_time(health.as_of())));
     }
     for (org, count) in &health.withheld {
         parts.push(format!("{count} of {} not given to this node", name(*org)));

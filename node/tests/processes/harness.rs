@@ -127,6 +127,13 @@ impl Node {
         process.wait().expect("it ended");
     }
 
+    /// Asks the node to stop, and waits for it.
+    pub fn stop(&mut self) {
+        self.signal("TERM");
+        let mut process = self.process.take().expect("it runs");
+        assert!(process.wait().expect("it ended").success(), "a stop is no error");
+    }
+
     /// Sends a signal by its name, such as `HUP`.
     pub fn signal(&self, name: &str) {
         let pid = self.process.as_ref().expect("it runs").id().to_string();

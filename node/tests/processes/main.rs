@@ -2,6 +2,7 @@
 
 mod asking;
 mod by_hand;
+mod clock;
 mod damage;
 mod death;
 mod harness;

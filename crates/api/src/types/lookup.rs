@@ -44,6 +44,9 @@ pub struct Lookup {
     pub as_of: Time,
     /// Whether nothing is missing and nobody silent.
     pub complete: bool,
+    /// Why it is not complete, by org.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<super::Gap>,
     /// Orgs of which no node was heard for too long.
     pub stale: Vec<String>,
     /// Records of which the header or an announced body is missing.

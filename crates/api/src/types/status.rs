@@ -23,8 +23,14 @@ pub struct Status {
     pub charter: u32,
     /// As of when nothing is missing.
     pub as_of: Time,
-    /// Whether nothing is missing and nobody silent.
+    /// Whether nothing is missing, nobody silent, and the clock trusted.
     pub complete: bool,
+    /// Why it is not complete, by org.
+    #[serde(default)]
+    pub gaps: Vec<Gap>,
+    /// What is to be thought of this machine's clock.
+    #[serde(default)]
+    pub clock: ClockStatus,
     /// In words: `missing nothing as of 14:02:31`.
     pub summary: String,
     /// Records of which a header or a wanted body is missing.
@@ -52,6 +58,39 @@ pub struct Status {
     pub listening: Vec<String>,
     /// What a person should see to.
     pub alarms: Vec<String>,
+}
+
+/// One reason why an answer is not complete.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Whose records it is about; `null` if all are.
+    pub org: Option<String>,
+    /// `missing`, `silent`, `clock`, or `stale`: the core does not answer.
+    pub reason: String,
+    /// In words.
+    pub text: String,
+}
+
+/// What is to be thought of this machine's clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockStatus {
+    /// `trusted`; `ahead` of or `behind` other orgs' clocks or what the node knew; `unknown`: later than the node can know,
+    /// and nobody confirms it.
+    pub state: String,
+    /// By how much, in ms; 0 if it is trusted.
+    pub by_ms: u64,
+    /// The time by which things lapse.
+    pub time: Time,
+    /// In words.
+    pub text: String,
+}
+
+/// The people of this node say that its clock is right.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfirmClock {
+    /// Also where the clocks of partners say otherwise.
+    #[serde(default)]
+    pub against_partners: bool,
 }
 
 /// An org that was not heard of.

@@ -75,6 +75,7 @@ fn text(event: &Event) -> String {
             format!("{at} link to {} is down {}", e(&peer.org), e(peer.fault.as_deref().unwrap_or_default()))
         }
         Event::Alarm { message } => format!("{at} {} {}", term::paint(Style::Bad, "alarm:"), e(message)),
+        Event::Over { message } => format!("{at} {} {}", term::paint(Style::Good, "over:"), e(message)),
         Event::Missed { events } => format!("{at} {events} events were left out: this terminal is too slow"),
     }
 }
