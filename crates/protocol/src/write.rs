@@ -12,7 +12,7 @@ use tocsin_record::body::report::Subject;
 use tocsin_record::body::retraction::{Retraction, VERSIONS_MAX, Version};
 use tocsin_record::body::{Body, BodyRef};
 use tocsin_record::run::{Draft, SIGN_EVERY};
-use tocsin_record::{CircleId, Entry, Header, LogKey, NodeKey, Part, Run, codec};
+use tocsin_record::{CircleId, Entry, Header, LogKey, NodeKey, Part, Run, Tip, Verified, codec};
 use tocsin_store::{Kv, LogInfo, LogNo, Slots, Standing, StoreError};
 
 use crate::clock::Alive;
@@ -35,6 +35,22 @@ struct Queued {
     ticket: Ticket,
     circle: CircleId,
     drafts: Vec<Draft>,
+}
+
+/// Where the next record of a circle goes.
+#[derive(Clone, Copy, Debug)]
+struct OwnEnd {
+    key: LogKey,
+    /// `None` for a log that is opened with its first record.
+    log: Option<LogNo>,
+    tip: Tip,
+}
+
+/// A run that waits to be admitted, with the ticket of each of its records.
+struct Signed {
+    end: OwnEnd,
+    run: Verified,
+    tickets: Vec<Ticket>,
 }
 
 /// This node's own logs and what waits to be written.
@@ -242,7 +258,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
-    /// Signs and admits what waits; called by the commit.
+    /// Signs and admits what waits; called by the commit. What one ticket asks for is written whole or not at all: all is
+    /// signed before anything is admitted, and a ticket of which one part cannot be is left out of every log.
     pub(crate) fn write_queued(&mut self, out: &mut Output) -> Result<(), StoreError> {
         // Someone set the machine's clock, or it is another machine that goes on.
         if self.clock.was_set(self.now) {
@@ -253,24 +270,36 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         let queue = std::mem::take(&mut self.writer.queue);
         self.writer.queued = 0;
-        let mut by_circle: BTreeMap<CircleId, Vec<(Ticket, Draft)>> = BTreeMap::new();
+        let mut ends: BTreeMap<CircleId, Result<OwnEnd, RequestError>> = BTreeMap::new();
         let mut answers: BTreeMap<Ticket, Result<Done, RequestError>> = BTreeMap::new();
-        for Queued { ticket, circle, drafts } in queue {
-            answers.entry(ticket).or_insert_with(|| Ok(Done::default()));
-            let list = by_circle.entry(circle).or_default();
-            list.extend(drafts.into_iter().map(|draft| (ticket, draft)));
+        for Queued { ticket, circle, .. } in &queue {
+            let answer = answers.entry(*ticket).or_insert_with(|| Ok(Done::default()));
+            if let Err(error) = ends.entry(*circle).or_insert_with(|| self.own_end(*circle)) {
+                *answer = Err(error.clone());
+            }
         }
-        for (circle, drafts) in by_circle {
-            let log = match self.own_log(circle)? {
-                Ok(log) => log,
-                Err(error) => {
-                    for (ticket, _) in drafts {
+        let runs = loop {
+            match self.sign_queued(&queue, &ends, &answers) {
+                Ok(runs) => break runs,
+                // It was checked when it was drafted: a fault of this program, which takes no other ticket with it.
+                Err((tickets, error)) => {
+                    for ticket in tickets {
                         answers.insert(ticket, Err(error.clone()));
                     }
-                    continue;
                 }
+            }
+        };
+        for Signed { end, run, tickets } in runs {
+            let log = match end.log {
+                Some(log) => log,
+                None => self.open_own_log(&end.key)?,
             };
-            self.write_log(log, drafts, &mut answers, out)?;
+            self.admit(log, &run, None, None, out)?;
+            for (ticket, entry) in tickets.iter().zip(run.entries()) {
+                if let Some(Ok(done)) = answers.get_mut(ticket) {
+                    done.ids.push(entry.id);
+                }
+            }
         }
         for (ticket, result) in answers {
             Self::answer(out, ticket, result);
@@ -278,74 +307,88 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
-    fn write_log(
-        &mut self,
-        log: LogNo,
-        drafts: Vec<(Ticket, Draft)>,
-        answers: &mut BTreeMap<Ticket, Result<Done, RequestError>>,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
-        let Some(key) = self.store.key(log) else {
-            return Ok(());
-        };
-        let mut drafts = drafts.into_iter().peekable();
-        while let Some((ticket, first)) = drafts.next() {
-            let mut bytes = first.body.len();
-            let (mut tickets, mut some) = (vec![ticket], vec![first]);
-            while some.len() < SIGN_EVERY
-                && let Some((ticket, next)) =
-                    drafts.next_if(|(_, next)| bytes + next.body.len() <= SIGN_BYTES)
-            {
-                bytes += next.body.len();
-                tickets.push(ticket);
-                some.push(next);
-            }
-            let tip = self.store.tip(log).unwrap_or_default();
-            let signed =
-                Run::sign(&self.identity.secret, key, tip, some).map_err(|error| error.to_string()).and_then(
-                    |run| run.verify().map_err(|error| format!("its own signature does not verify: {error}")),
-                );
-            match signed {
-                Ok(run) => {
-                    self.admit(log, &run, None, None, out)?;
-                    for (ticket, entry) in tickets.iter().zip(run.entries()) {
-                        if let Some(Ok(done)) = answers.get_mut(ticket) {
-                            done.ids.push(entry.id);
-                        }
-                    }
+    /// Signs what waits of tickets that were not refused, in runs, each log from its end on.
+    ///
+    /// # Errors
+    /// The tickets of the run that cannot be signed, and why: without them, the others can.
+    fn sign_queued(
+        &self,
+        queue: &[Queued],
+        ends: &BTreeMap<CircleId, Result<OwnEnd, RequestError>>,
+        answers: &BTreeMap<Ticket, Result<Done, RequestError>>,
+    ) -> Result<Vec<Signed>, (Vec<Ticket>, RequestError)> {
+        let mut signed = Vec::new();
+        for (circle, end) in ends {
+            let Ok(end) = end else { continue };
+            let goes_on = |queued: &&Queued| {
+                queued.circle == *circle && answers.get(&queued.ticket).is_some_and(Result::is_ok)
+            };
+            let of_ticket = |queued: &'_ Queued| {
+                let ticket = queued.ticket;
+                queued.drafts.clone().into_iter().map(move |draft| (ticket, draft))
+            };
+            let mut drafts = queue.iter().filter(goes_on).flat_map(of_ticket).peekable();
+            let mut tip = end.tip;
+            while let Some((ticket, first)) = drafts.next() {
+                let mut bytes = first.body.len();
+                let (mut tickets, mut some) = (vec![ticket], vec![first]);
+                while some.len() < SIGN_EVERY
+                    && let Some((ticket, next)) =
+                        drafts.next_if(|(_, next)| bytes + next.body.len() <= SIGN_BYTES)
+                {
+                    bytes += next.body.len();
+                    tickets.push(ticket);
+                    some.push(next);
                 }
-                Err(error) => {
-                    for ticket in tickets {
-                        answers.insert(ticket, Err(RequestError::Draft(error.clone())));
+                let run = Run::sign(&self.identity.secret, end.key, tip, some)
+                    .map_err(|error| error.to_string())
+                    .and_then(|run| {
+                        run.verify().map_err(|error| format!("its own signature does not verify: {error}"))
+                    });
+                match run {
+                    Ok(run) => {
+                        tip = run.tip();
+                        signed.push(Signed { end: *end, run, tickets });
                     }
+                    Err(error) => return Err((tickets, RequestError::Draft(error))),
                 }
             }
         }
-        Ok(())
+        Ok(signed)
     }
 
-    /// The log to write to, opened anew where going on would not be safe.
-    fn own_log(&mut self, circle: CircleId) -> Result<Result<LogNo, RequestError>, StoreError> {
+    /// Where the next record of a circle goes: behind the log that may go on, else to a new one where going on would not be
+    /// safe.
+    fn own_end(&self, circle: CircleId) -> Result<OwnEnd, RequestError> {
         let reading = self.clock.reading();
         if !reading.is_trusted() {
-            return Ok(Err(RequestError::Clock(reading)));
+            return Err(RequestError::Clock(reading));
         }
         if let Some(log) = self.writer.logs.get(&circle).copied()
             && self.store.standing(log) == Some(Standing::Open)
+            && let (Some(key), Some(tip)) = (self.store.key(log), self.store.tip(log))
         {
-            return Ok(Ok(log));
+            return Ok(OwnEnd { key, log: Some(log), tip });
         }
         let known = self.writer.newest.get(&circle).map_or(0, |(epoch, _)| *epoch);
         let epoch = self.now.wall.max(known + 1);
         let wait = self.open_after(self.node, circle, epoch, 0);
         if wait > 0 {
-            return Ok(Err(RequestError::Epochs(wait.div_ceil(1000))));
+            return Err(RequestError::Epochs(wait.div_ceil(1000)));
         }
         let key = LogKey { mesh: self.directory.mesh(), author: self.node, circle, epoch };
-        let log = self.store.open_log(&key, self.identity.org)?;
-        self.writer.logs.insert(circle, log);
-        self.writer.note(&key, log);
-        Ok(Ok(log))
+        Ok(OwnEnd { key, log: None, tip: Tip::default() })
+    }
+
+    /// The log of this name, opened if it is not there yet.
+    fn open_own_log(&mut self, key: &LogKey) -> Result<LogNo, StoreError> {
+        if let Some(log) = self.store.log_no(key) {
+            return Ok(log);
+        }
+        let log = self.store.open_log(key, self.identity.org)?;
+        self.writer.logs.insert(key.circle, log);
+        self.writer.note(key, log);
+        Ok(log)
     }
 }
 

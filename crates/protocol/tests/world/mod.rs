@@ -196,7 +196,7 @@ impl World {
 
     fn reopen(&mut self, at: usize, kv: Arc<FaultyKv>, slots: Arc<FaultySlots>) {
         let Node { identity, boot, skew, .. } = self.nodes[at];
-        let node = self.open(identity, boot + 100, kv, slots, self.now_of(at));
+        let node = self.open(identity, boot.wrapping_add(100), kv, slots, self.now_of(at));
         self.nodes[at] = Node { skew, ..node };
     }
 

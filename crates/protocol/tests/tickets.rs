@@ -1,0 +1,79 @@
+//! What one ticket asks for is written whole or not at all, however many circles and runs it takes.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[expect(dead_code, reason = "the other tests use all of it")]
+mod world;
+
+use tocsin_protocol::{Event, Input, RequestError};
+use tocsin_record::body::{Body, report};
+use tocsin_record::header::BODY_MAX;
+use tocsin_record::{CircleId, body};
+use world::{World, report};
+
+const OPEN: &str = r#"
+@id("accept-all") permit(principal, action == Action::"accept", resource);
+@id("fetch-all") permit(principal, action == Action::"fetch", resource);
+@id("forward-all") permit(principal, action == Action::"forward", resource);
+"#;
+
+fn publish(world: &mut World, circle: CircleId, bodies: Vec<Body>) -> Result<usize, RequestError> {
+    world.request(0, |ticket| Input::Publish { ticket, circle, bodies }).map(|done| done.ids.len())
+}
+
+/// How many records a node holds.
+fn records(world: &World) -> u64 {
+    world.nodes[0].mesh.reader().logs().iter().map(|info| info.tip.seq).sum()
+}
+
+#[test]
+fn one_circle_that_is_refused_leaves_nothing_in_the_other() {
+    // Circles are gone through in order of their ids: each is the refused one once.
+    for refused_is_mesh in [true, false] {
+        let mut world = World::new(1, OPEN);
+        let mesh = CircleId::mesh(world.mesh());
+        let own = CircleId::own(world.mesh(), world.nodes[0].mesh.org());
+        for circle in [mesh, own] {
+            publish(&mut world, circle, vec![report(1, 1, "192.0.2.1")]).unwrap();
+        }
+        let refused = if refused_is_mesh { mesh } else { own };
+        // Each start of the machine takes a log, until none is left for a day.
+        for _ in 0..40 {
+            world.restart(0);
+            world.pass(1_000);
+            if publish(&mut world, refused, vec![report(2, 1, "192.0.2.2")]).is_err() {
+                break;
+            }
+        }
+        let before = records(&world);
+        let retract = |world: &mut World| {
+            let subject = report::Subject([1; 16]);
+            world.request(0, |ticket| Input::Retract { ticket, subject, reason: 1 })
+        };
+        assert!(
+            matches!(retract(&mut world), Err(RequestError::Epochs(_))),
+            "mesh refused: {refused_is_mesh}"
+        );
+        assert_eq!(records(&world), before, "mesh refused: {refused_is_mesh}");
+        let withdrawn = |event: &&Event| matches!(event, Event::Judged { kind: body::RETRACTION, .. });
+        assert_eq!(world.events(0).iter().filter(withdrawn).count(), 0);
+        // A day later it is done, in both.
+        world.pass_off(24 * 3_600_000);
+        world.pass(1_000);
+        assert_eq!(retract(&mut world).unwrap().ids.len(), 2);
+        assert_eq!(records(&world), before + 2);
+    }
+}
+
+#[test]
+fn a_ticket_of_many_runs_is_written_whole_or_not_at_all() {
+    let mut world = World::new(1, OPEN);
+    let mesh = CircleId::mesh(world.mesh());
+    let mut many: Vec<Body> = (0..200).map(|n| report(n, 1, "192.0.2.1")).collect();
+    assert_eq!(publish(&mut world, mesh, many.clone()).unwrap(), 200);
+    assert_eq!(records(&world), 200);
+    let Body::Report(mut long) = report(201, 1, "192.0.2.1") else { unreachable!() };
+    long.description = "x".repeat(BODY_MAX);
+    many.insert(150, Body::Report(long));
+    assert!(matches!(publish(&mut world, mesh, many), Err(RequestError::Draft(_))));
+    assert_eq!(records(&world), 200);
+}
