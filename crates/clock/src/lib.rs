@@ -3,6 +3,9 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcDateTime};
+
 /// The last millisecond of 9999, the last year that RFC 3339 can say. Members state their times freely, and a later one
 /// must not be written in a form that no reader takes.
 pub const LAST_MS: u64 = 253_402_300_799_999;
@@ -66,11 +69,10 @@ pub fn show(ms: u64) -> String {
 
 /// To the second, in UTC: `2026-11-22 04:25:32`. What lies beyond [`LAST_MS`] is said as that.
 fn plain(ms: u64) -> String {
-    let ms = ms.min(LAST_MS);
-    let (days, seconds) = (ms / 86_400_000, ms / 1000 % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+    let at = UtcDateTime::UNIX_EPOCH + std::time::Duration::from_millis(ms.min(LAST_MS));
+    let (year, month, day) = at.to_calendar_date();
+    let (hour, minute, second) = at.as_hms();
+    format!("{year:04}-{:02}-{day:02} {hour:02}:{minute:02}:{second:02}", u8::from(month))
 }
 
 /// As RFC 3339 with milliseconds: `2026-11-22T04:25:32.250Z`. What lies beyond [`LAST_MS`] is written as that.
@@ -80,42 +82,20 @@ pub fn rfc3339(ms: u64) -> String {
     format!("{}.{:03}Z", plain(ms).replace(' ', "T"), ms % 1000)
 }
 
-/// Reads what [`rfc3339`] writes, with or without the fraction.
+/// Milliseconds since 1970 of a time in RFC 3339, at any offset, with `T` or a space; of a fraction the first three
+/// digits count. `None` for what is none, such as 31 February, and for what lies before 1970. A leap second is the last
+/// millisecond before it, since the count has no room for it.
 #[must_use]
 pub fn parse_rfc3339(text: &str) -> Option<u64> {
-    let text = text.strip_suffix('Z')?;
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let (date, time) = seconds.split_once(['T', ' '])?;
-    let numbers = |text: &str, by: char| -> Option<[u64; 3]> {
-        let parts: Vec<u64> = text.split(by).map(str::parse).collect::<Result<_, _>>().ok()?;
-        parts.try_into().ok()
-    };
-    let [year, month, day] = numbers(date, '-')?;
-    let [hour, minute, second] = numbers(time, ':')?;
-    let bounded = (1970..=9999).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second < 61
-        && (1..=9).contains(&fraction.len())
-        && fraction.bytes().all(|digit| digit.is_ascii_digit());
-    if !bounded {
+    /// Longer is no time, however many digits its fraction has.
+    const LENGTH_MAX: usize = 64;
+    // The crate lets anything stand between date and time.
+    if text.len() > LENGTH_MAX || !matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' ')) {
         return None;
     }
-    let ms: u64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
-    let days = days_since_1970(year, month, day);
-    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + ms)
-}
-
-/// After Hinnant's `days_from_civil`, for years from 1970.
-fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year / 400, year % 400);
-    let shifted_month = if month > 2 { month - 3 } else { month + 9 };
-    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+    let nanos = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
+    // Nanoseconds have no room in 64 bits from the year 2554 on.
+    if nanos < 0 { None } else { u64::try_from(nanos / 1_000_000).ok() }
 }
 
 /// The time of day alone, for live tables: `04:25:32Z`; `-` for 0.
@@ -163,20 +143,6 @@ pub fn parse_span(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("`{text}` is no span of time: write 90d, 12h, 10min, 30s or 250ms"))
 }
 
-/// Days since 1970 to year, month and day (proleptic Gregorian), after Hinnant's `civil_from_days`.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    (year, month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,11 +170,37 @@ mod tests {
             "",
             "Z",
             "2026-13-01T00:00:00Z",
+            "2026-02-31T00:00:00Z",
+            "2025-02-29T00:00:00Z",
+            "2026-11-22T24:00:00Z",
+            "2026-11-22T04:25:60Z",
             "2026-11-22T04:25:32",
             "2026-11-22T04:25:32.Z",
+            "2026-11-22_04:25:32Z",
+            "2026-11-22T04:25:32+24:00",
             "1969-01-01T00:00:00Z",
+            "1970-01-01T00:00:00+00:01",
+            "10000-01-01T00:00:00Z",
+            "+12026-01-01T00:00:00Z",
+            "2026-11-22T04:25:32\u{2212}01:00",
         ] {
             assert_eq!(parse_rfc3339(wrong), None, "{wrong}");
+        }
+        assert_eq!(parse_rfc3339(&format!("2026-11-22T04:25:32.{}Z", "1".repeat(99))), None);
+    }
+
+    #[test]
+    fn times_of_others_are_read() {
+        for (text, as_ours) in [
+            ("2026-11-22 04:25:32Z", "2026-11-22T04:25:32.000Z"),
+            ("2026-11-22t04:25:32.123456789z", "2026-11-22T04:25:32.123Z"),
+            ("2026-11-22T04:25:32.1+05:30", "2026-11-21T22:55:32.100Z"),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.999Z"),
+            ("2016-12-31T15:59:60-08:00", "2016-12-31T23:59:59.999Z"),
+            ("1970-01-01T00:00:00-00:01", "1970-01-01T00:01:00.000Z"),
+            ("2000-02-29T00:00:00Z", "2000-02-29T00:00:00.000Z"),
+        ] {
+            assert_eq!(parse_rfc3339(text).map(rfc3339).as_deref(), Some(as_ours), "{text}");
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, spki::der::pem::LineEnding};
 use tocsin_record::keys::Secret;
@@ -54,9 +55,9 @@ pub fn fresh_seed() -> Result<Zeroizing<[u8; 32]>, KeyError> {
 /// [`KeyError`].
 pub fn write_seed(path: &Path, purpose: &str, seed: &[u8; 32]) -> Result<(), KeyError> {
     let mut text = Zeroizing::new(format!("tocsin {purpose} key 1\n"));
-    for byte in seed {
-        text.push_str(&format!("{byte:02x}"));
-    }
+    // Room at once: a text that grows leaves copies of its beginning in freed memory.
+    text.reserve_exact(2 * seed.len() + 1);
+    HEXLOWER.encode_append(seed, &mut text);
     text.push('\n');
     Ok(files::write_new(path, text.as_bytes())?)
 }
@@ -72,12 +73,10 @@ pub fn read_seed(path: &Path, purpose: &str) -> Result<Zeroizing<[u8; 32]>, KeyE
     let digits = text
         .strip_prefix(&format!("tocsin {purpose} key 1\n"))
         .map(str::trim_end)
-        .filter(|digits| digits.len() == 64 && digits.is_ascii())
+        .filter(|digits| digits.len() == 64)
         .ok_or_else(form)?;
     let mut seed = Zeroizing::new([0; 32]);
-    for (at, byte) in seed.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).map_err(|_| form())?;
-    }
+    HEXLOWER_PERMISSIVE.decode_mut(digits.as_bytes(), seed.as_mut()).map_err(|_| form())?;
     Ok(seed)
 }
 
@@ -134,6 +133,14 @@ mod tests {
         assert_eq!(read_seed(&path, "record").unwrap(), seed);
         assert!(matches!(read_seed(&path, "transport"), Err(KeyError::Form(_))));
         assert!(write_seed(&path, "record", &seed).is_err(), "a key is never replaced");
+
+        // Digits in capitals are the same; a sign is no digit.
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (head, digits) = text.split_at(text.len() - 65);
+        files::write(&path, [head, &digits.to_uppercase()].concat().as_bytes()).unwrap();
+        assert_eq!(read_seed(&path, "record").unwrap(), seed);
+        files::write(&path, [head, "+a", &digits[2..]].concat().as_bytes()).unwrap();
+        assert!(matches!(read_seed(&path, "record"), Err(KeyError::Form(_))));
     }
 
     #[test]

@@ -326,8 +326,7 @@ impl Home {
         let base = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
         let mut name = [0; 8];
         getrandom::fill(&mut name).map_err(KeyError::Random)?;
-        let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-        let folder = base.join(format!("tocsin-{name}"));
+        let folder = base.join(format!("tocsin-{}", data_encoding::HEXLOWER.encode(&name)));
         files::make_folder(&folder)?;
         let place = SocketPlace { path: folder.join("run.sock"), note: Some(self.socket_note()) };
         files::write(&self.socket_note(), place.path.as_os_str().as_encoded_bytes())?;

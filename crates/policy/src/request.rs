@@ -300,12 +300,12 @@ impl Types {
     ) -> Result<(Request, Entities), RequestError> {
         let sink = |reads| EntitySink { reads, types: self, attrs: HashMap::new() };
         let author = question.header().author;
-        let author_uid = self.uid("Org", &hex(&author.id.0));
+        let author_uid = self.uid("Org", &author.id.to_string());
 
         let principal_uid = match question {
             Question::Query(_, person) => self.uid("Person", person.name),
             Question::Export(_, consumer) => self.uid("Consumer", consumer.name),
-            Question::Forward(_, peer) => self.uid("Org", &hex(&peer.id.0)),
+            Question::Forward(_, peer) => self.uid("Org", &peer.id.to_string()),
             Question::Fetch(_) | Question::Judge(_) => author_uid.clone(),
         };
         let mut principal = sink(question.reads_of_principal(reads));
@@ -338,13 +338,6 @@ impl Types {
 
 fn uid_of(names: &HashMap<&'static str, EntityTypeName>, type_name: &str, id: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(names[type_name].clone(), EntityId::new(id))
-}
-
-/// An org's id as rules write it, in `Org::"..."`.
-fn hex(id: &[u8; 32]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = |byte: &u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-    id.iter().flat_map(digits).map(char::from).collect()
 }
 
 struct EntitySink<'t> {

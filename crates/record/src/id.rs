@@ -6,6 +6,7 @@
 use std::fmt;
 
 use bincode::{Decode, Encode};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use sha2::{Digest, Sha256};
 
 /// What a hash is over. The tag stands before the hashed bytes.
@@ -143,26 +144,19 @@ impl CircleId {
 #[must_use]
 pub fn fingerprint(key: &[u8; 32]) -> String {
     let digest = hash(DOCUMENT, &[b"fingerprint", key]);
-    let groups: Vec<String> =
-        digest[..16].chunks(2).map(|pair| format!("{:02x}{:02x}", pair[0], pair[1])).collect();
+    let groups: Vec<String> = digest[..16].chunks(2).map(|pair| HEXLOWER.encode(pair)).collect();
     groups.join("-")
 }
 
 fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    HEXLOWER.encode_write(bytes, f)
 }
 
+/// In either case.
 fn parse_hex(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes();
-    if digits.len() != 64 {
-        return None;
-    }
+    let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
     let mut out = [0; 32];
-    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
-        let high = char::from(pair[0]).to_digit(16)?;
-        let low = char::from(pair[1]).to_digit(16)?;
-        *byte = u8::try_from(high << 4 | low).ok()?;
-    }
+    HEXLOWER_PERMISSIVE.decode_mut(digits, &mut out).ok()?;
     Some(out)
 }
 

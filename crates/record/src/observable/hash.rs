@@ -1,19 +1,17 @@
 //! Hashes of files and certificates: the raw bytes, shown as lower-case hexadecimal.
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+
 use super::{Observable, Parsed, kind};
 
 /// Lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
-    bytes.iter().flat_map(|b| [digit(b >> 4), digit(*b)]).collect()
+    HEXLOWER.encode(bytes)
 }
 
-/// Bytes of a text that is hexadecimal throughout and has whole bytes.
+/// Bytes of a text that is hexadecimal throughout, in either case, and has whole bytes.
 pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.bytes().map(|b| char::from(b).to_digit(16)).collect::<Option<Vec<u32>>>()?;
-    let whole = digits.len().is_multiple_of(2);
-    whole.then(|| digits.chunks(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect())
+    HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()
 }
 
 /// Whether a text has so many digits, all of them hexadecimal.

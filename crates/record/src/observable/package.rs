@@ -1,7 +1,12 @@
 //! Software packages: a package URL (purl) with type, namespace, name and, if there is one, version:
 //! `pkg:npm/%40scope/name@1.0.0`. Qualifiers and subpath do not name the package and are dropped.
 
-use super::{Observable, ObservableRef, ParseError, Parsed, Visit, hash, identity, kind};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::{Observable, ObservableRef, ParseError, Parsed, Visit, identity, kind};
+
+/// What purl escapes: all but letters, digits and what [`is_plain`] lets stand beside them.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
 
 /// Ecosystems whose package names are not told apart by case (purl-spec, PURL-TYPES).
 const CASELESS: &[&str] = &["bitbucket", "github", "npm", "pypi"];
@@ -56,28 +61,16 @@ fn is_plain(b: u8) -> bool {
 }
 
 fn encode(text: &str) -> String {
-    let mut out = String::new();
-    for b in text.bytes() {
-        if is_plain(b) { out.push(char::from(b)) } else { out.push_str(&format!("%{b:02X}")) }
-    }
-    out
+    utf8_percent_encode(text, ESCAPED).to_string()
 }
 
 /// `None` if the escapes are broken or hide a control character.
 fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (digits, after) = rest.split_at_checked(2)?;
-        bytes.extend(hash::unhex(str::from_utf8(digits).ok()?)?);
-        rest = after;
-    }
-    String::from_utf8(bytes).ok().filter(|text| !text.contains(|c: char| c.is_control()))
+    // What the crate would take for a percent sign as it stands.
+    let digits = |escape: &str| escape.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    let whole = text.split('%').skip(1).all(digits);
+    let text = percent_decode_str(text).decode_utf8().ok().filter(|_| whole)?;
+    (!text.contains(|c: char| c.is_control())).then(|| text.into_owned())
 }
 
 pub(super) fn check(value: &[u8]) -> bool {

@@ -5,17 +5,22 @@
 //! Where a form has a checksum it is verified, so that a mistyped address is told and no other text is
 //! taken for one.
 
+use bech32::primitives::checksum::Engine;
+use bech32::primitives::decode::{SegwitHrpstring, UncheckedHrpstring};
+use bech32::{Bech32, Bech32m, Checksum, Fe32};
+use bs58::Alphabet;
 use sha2::{Digest, Sha256};
 
 use super::{Observable, Parsed, kind};
 
-const BITCOIN58: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-/// Ripple's order of the same digits.
-const RIPPLE58: &[u8; 58] = b"rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi1tuvAxyz";
-const BECH32: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
-
-/// Prefixes of bech32 addresses in use that are recognised without being told the type.
-const KNOWN_BECH32: &[&str] = &["bc", "tb", "ltc", "addr", "cosmos", "zs", "terra", "osmo", "bnb", "one"];
+/// Prefixes of SegWit addresses (SLIP-173): the version in them says which checksum they have (BIP 350).
+const SEGWIT: &[&str] = &["bc", "tb", "ltc"];
+/// Prefixes of other bech32 addresses in use (SLIP-173) that are recognised without being told the type.
+const KNOWN_BECH32: &[&str] = &["addr", "cosmos", "zs", "terra", "osmo", "bnb", "one"];
+/// Fewest digits of a bech32 address behind its prefix: the checksum's six, and the 20 of a hash of 12 bytes.
+const BECH32_DIGITS_MIN: usize = 26;
+/// Shortest and longest address of any form, in bytes: from Ripple's to Cardano's with room.
+const LENGTHS: std::ops::RangeInclusive<usize> = 20..=128;
 
 /// How an address was recognised.
 #[derive(PartialEq, Eq)]
@@ -49,6 +54,8 @@ fn without_currency(text: &str) -> &str {
 }
 
 const CHECKSUM: &str = "its checksum does not fit: it is mistyped or cut";
+/// BIP 173: capital and small letters mixed are a sign of damage.
+const MIXED: &str = "it mixes upper and lower case, which no address of its prefix does: write it in one";
 
 fn form(address: &str) -> Result<Form, &'static str> {
     let lower = address.to_ascii_lowercase();
@@ -61,32 +68,34 @@ fn form(address: &str) -> Result<Form, &'static str> {
             Err("an Ethereum address has 40 hexadecimal digits")
         };
     }
-    if let Some((prefix, _)) = lower.rsplit_once('1').filter(|(prefix, _)| one_case && is_prefix(prefix)) {
-        let known = KNOWN_BECH32.contains(&prefix);
-        match (is_bech32(prefix, &lower), known) {
+    if let Some((prefix, _)) = lower.rsplit_once('1').filter(|(prefix, _)| is_prefix(prefix)) {
+        let segwit = SEGWIT.contains(&prefix);
+        let valid = if segwit { SegwitHrpstring::new(&lower).is_ok() } else { is_bech32(&lower) };
+        let known = segwit || KNOWN_BECH32.contains(&prefix);
+        match (valid && LENGTHS.contains(&lower.len()), known) {
+            (true, true) if !one_case => return Err(MIXED),
             (true, true) => return Ok(Form::Sure(lower)),
-            (true, false) => return Ok(Form::Plausible(lower)),
-            (false, true) => return Err(CHECKSUM),
-            (false, false) => {}
+            (true, false) if one_case => return Ok(Form::Plausible(lower)),
+            (false, true) if one_case => return Err(CHECKSUM),
+            _ => {}
         }
     }
     if one_case && lower.len() == 42 && lower.starts_with(['q', 'p']) && is_cashaddr(&lower) {
         return Ok(Form::Sure(lower));
     }
-    let base58 = |digits: &[u8; 58]| address.bytes().all(|b| digits.contains(&b));
     match address.len() {
-        25..=35 if base58(BITCOIN58) && is_base58check(address, BITCOIN58) => {
+        25..=35 if is_base58check(address, Alphabet::BITCOIN) => Ok(Form::Sure(address.to_owned())),
+        25..=35 if address.starts_with('r') && is_base58check(address, Alphabet::RIPPLE) => {
             Ok(Form::Sure(address.to_owned()))
         }
-        25..=35 if address.starts_with('r') && base58(RIPPLE58) && is_base58check(address, RIPPLE58) => {
-            Ok(Form::Sure(address.to_owned()))
-        }
-        26..=35 if base58(BITCOIN58) && address.starts_with(['1', '3']) => Err(CHECKSUM),
+        26..=35 if is_base58(address) && address.starts_with(['1', '3']) => Err(CHECKSUM),
         // Monero's checksum is Keccak, which nothing else here needs; its shape is unmistakable.
-        95 | 106 if base58(BITCOIN58) && address.starts_with(['4', '8']) => {
+        95 | 106 if is_base58(address) && address.starts_with(['4', '8']) => {
             Ok(Form::Sure(address.to_owned()))
         }
-        20..=128 if address.bytes().all(is_plain) => Ok(Form::Plausible(address.to_owned())),
+        length if LENGTHS.contains(&length) && address.bytes().all(is_plain) => {
+            Ok(Form::Plausible(address.to_owned()))
+        }
         _ => Err("an address has 20 to 128 letters and digits"),
     }
 }
@@ -98,7 +107,7 @@ fn is_plain(b: u8) -> bool {
 /// Structural: checksums are asked when an address is written, not when it is received.
 pub(super) fn check(value: &[u8]) -> bool {
     let ethereum = value.starts_with(b"0x") && value.len() == 42;
-    (20..=128).contains(&value.len())
+    LENGTHS.contains(&value.len())
         && value.iter().all(|b| is_plain(*b))
         && !(ethereum && value.iter().any(u8::is_ascii_uppercase))
         && !value.starts_with(b"0X")
@@ -108,70 +117,121 @@ fn is_prefix(prefix: &str) -> bool {
     (2..=16).contains(&prefix.len()) && prefix.bytes().all(|b| b.is_ascii_lowercase())
 }
 
-/// BIP 173 and BIP 350; Cardano's addresses are longer than these allow, so the length is not held to 90.
-fn is_bech32(prefix: &str, address: &str) -> bool {
-    const GENERATOR: [u32; 5] = [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3];
-    const BECH32M: u32 = 0x2bc8_30a3;
-    let Some(data) = base32(&address[prefix.len() + 1..]) else {
-        return false;
-    };
-    let mut sum: u32 = 1;
-    let expanded = prefix.bytes().map(|b| b >> 5).chain([0]).chain(prefix.bytes().map(|b| b & 31));
-    for value in expanded.chain(data.iter().copied()) {
-        let top = sum >> 25;
-        sum = (sum & 0x1ff_ffff) << 5 ^ u32::from(value);
-        for (i, generator) in GENERATOR.iter().enumerate() {
-            sum ^= if top >> i & 1 == 1 { *generator } else { 0 };
-        }
-    }
-    data.len() >= 26 && matches!(sum, 1 | BECH32M)
+/// BIP 173 or BIP 350; Cardano's addresses are longer than these allow, so the length is not held to 90.
+fn is_bech32(address: &str) -> bool {
+    UncheckedHrpstring::new(address).is_ok_and(|parts| {
+        parts.data_part_ascii().len() >= BECH32_DIGITS_MIN
+            && (parts.has_valid_checksum::<Bech32>() || parts.has_valid_checksum::<Bech32m>())
+    })
 }
 
-/// Bitcoin Cash, under its default prefix (CHIP CashAddr).
-fn is_cashaddr(address: &str) -> bool {
-    const GENERATOR: [u64; 5] =
+/// The checksum of CashAddr, of 40 bits.
+struct CashAddr;
+
+impl Checksum for CashAddr {
+    type MidstateRepr = u64;
+    const CODE_LENGTH: usize = 112;
+    const CHECKSUM_LENGTH: usize = 8;
+    const GENERATOR_SH: [u64; 5] =
         [0x98_f2bc_8e61, 0x79_b76d_99e2, 0xf3_3e5f_b3c4, 0xae_2eab_e2a8, 0x1e_4f43_e470];
-    let Some(data) = base32(address) else { return false };
-    let mut sum: u64 = 1;
-    for value in b"bitcoincash".iter().map(|b| b & 31).chain([0]).chain(data) {
-        let top = sum >> 35;
-        sum = (sum & 0x07_ffff_ffff) << 5 ^ u64::from(value);
-        for (i, generator) in GENERATOR.iter().enumerate() {
-            sum ^= if top >> i & 1 == 1 { *generator } else { 0 };
-        }
+    const TARGET_RESIDUE: u64 = 1;
+}
+
+/// Bitcoin Cash, under its default prefix (CHIP CashAddr): of that the lower five bits count.
+fn is_cashaddr(address: &str) -> bool {
+    let mut sum = Engine::<CashAddr>::new();
+    let prefix = b"bitcoincash".iter().map(|letter| Fe32::try_from(letter & 31).ok());
+    for digit in prefix.chain([Some(Fe32::Q)]).chain(address.chars().map(|c| Fe32::from_char(c).ok())) {
+        let Some(digit) = digit else { return false };
+        sum.input_fe(digit);
     }
-    sum == 1
+    *sum.residue() == CashAddr::TARGET_RESIDUE
 }
 
-fn base32(text: &str) -> Option<Vec<u8>> {
-    text.bytes().map(|b| BECH32.iter().position(|digit| *digit == b).map(|at| at as u8)).collect()
+/// Whether all are digits of Bitcoin's base58.
+fn is_base58(text: &str) -> bool {
+    bs58::decode(text).into_vec().is_ok()
 }
 
-/// One or two bytes of version, twenty of hash and four of checksum, which is SHA-256 twice.
-fn is_base58check(text: &str, digits: &[u8; 58]) -> bool {
-    let Some(bytes) = base58(text, digits) else {
-        return false;
-    };
-    let Some((payload, sum)) = bytes.split_at_checked(bytes.len().saturating_sub(4)) else {
-        return false;
-    };
+/// One or two bytes of version, twenty of hash and four of checksum, which is SHA-256 twice. Asked of at most 35 digits.
+fn is_base58check(text: &str, digits: &Alphabet) -> bool {
+    let Ok(bytes) = bs58::decode(text).with_alphabet(digits).into_vec() else { return false };
+    let Some((payload, sum)) = bytes.split_last_chunk::<4>() else { return false };
     matches!(payload.len(), 21 | 22) && Sha256::digest(Sha256::digest(payload))[..4] == *sum
 }
 
-/// Big-endian bytes; each leading zero digit is a zero byte. Called with at most 35 digits.
-fn base58(text: &str, digits: &[u8; 58]) -> Option<Vec<u8>> {
-    let mut little: Vec<u8> = Vec::new();
-    for b in text.bytes() {
-        let mut carry = digits.iter().position(|digit| *digit == b)? as u32;
-        for byte in &mut little {
-            carry += u32::from(*byte) * 58;
-            *byte = carry as u8;
-            carry >>= 8;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<(String, bool), &'static str> {
+        form(without_currency(text)).map(|form| match form {
+            Form::Sure(address) => (address, true),
+            Form::Plausible(address) => (address, false),
+        })
+    }
+
+    #[test]
+    fn segwit_addresses_have_the_checksum_of_their_version() {
+        // The test vectors of BIP 350, with what is wrong with each.
+        for valid in [
+            "BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4",
+            "tb1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3q0sl5k7",
+            "tb1pqqqqp399et2xygdj5xreqhjjvcmzhxw4aywxecjdzew6hylgvsesf3hn0c",
+            "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0",
+        ] {
+            assert_eq!(read(valid), Ok((valid.to_ascii_lowercase(), true)));
         }
-        if carry > 0 {
-            little.push(carry as u8);
+        for (invalid, why) in [
+            ("bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqh2y7hd", "version 1 with bech32"),
+            ("tb1z0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqglt7rf", "version 2 with bech32"),
+            ("BC1S0XLXVLHEMJA6C4DQV22UAPCTQUPFHLXM9H8Z3K2E72Q4K9HCZ7VQ54WELL", "version 16 with bech32"),
+            ("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kemeawh", "version 0 with bech32m"),
+            ("tb1q0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vq24jc47", "version 0 with bech32m"),
+            ("BC130XLXVLHEMJA6C4DQV22UAPCTQUPFHLXM9H8Z3K2E72Q4K9HCZ7VQ7ZWS8R", "version 17"),
+            ("BC1QR508D6QEJXTDG4Y5R3ZARVARYV98GJ9P", "a program of 16 bytes for version 0"),
+            ("bc1zw508d6qejxtdg4y5r3zarvaryvqyzf3du", "padding of more than 4 bits"),
+            ("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t5", "one digit is another"),
+        ] {
+            assert_eq!(read(invalid), Err(CHECKSUM), "{why}");
+        }
+        for mixed in [
+            "tb1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3q0sL5k7",
+            "Bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4",
+        ] {
+            assert_eq!(read(mixed), Err(MIXED), "{mixed}");
         }
     }
-    let zeros = text.bytes().take_while(|b| *b == digits[0]).count();
-    Some(std::iter::repeat_n(0, zeros).chain(little.into_iter().rev()).collect())
+
+    #[test]
+    fn no_address_is_longer_than_an_address() {
+        let hrp = bech32::Hrp::parse("addr").unwrap();
+        let of = |bytes| bech32::encode::<Bech32>(hrp, &vec![7; bytes]).unwrap();
+        let (fits, long) = (of(70), of(80));
+        assert_eq!((fits.len(), read(&fits)), (123, Ok((fits.clone(), true))));
+        assert!(long.len() > 128 && read(&long).is_err());
+    }
+
+    #[test]
+    fn leading_zeros_of_base58_are_bytes() {
+        // An address of nothing but zeros, and the same with one zero digit too many and too few.
+        assert_eq!(read("1111111111111111111114oLvT2").map(|(_, sure)| sure), Ok(true));
+        assert_eq!(read("111111111111111111114oLvT2"), Err(CHECKSUM));
+        assert_eq!(read("111111111111111111111114oLvT2"), Err(CHECKSUM));
+        assert_eq!(read("1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb"), Err(CHECKSUM));
+        // Digits that base58 has not: 0, O, I, l.
+        assert_eq!(read("1A1zP1eP5QGefi2DMPTfTL5SLmv7Div0Na").map(|(_, sure)| sure), Ok(false));
+    }
+
+    #[test]
+    fn cashaddr_is_summed_over_its_prefix() {
+        CashAddr::sanity_check();
+        let address = "qpm2qsznhks23z7629mms6s4cwef74vcwvy22gdx6a";
+        assert!(is_cashaddr(address));
+        for at in 0..address.len() {
+            let mut wrong = address.as_bytes().to_vec();
+            wrong[at] = if wrong[at] == b'q' { b'p' } else { b'q' };
+            assert!(!is_cashaddr(str::from_utf8(&wrong).unwrap()), "digit {at}");
+        }
+    }
 }
