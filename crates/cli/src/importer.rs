@@ -4,6 +4,9 @@
 //! reports like any other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -12,7 +15,7 @@ use tocsin_api::types::{Advice, Floor, ImportBatch, Imported};
 use tocsin_clock as clock;
 use tocsin_exchange::marking::{Terms, resolve_marking};
 use tocsin_exchange::profile::ProfileError;
-use tocsin_exchange::{FILE_MAX, Input, Profile, import};
+use tocsin_exchange::{Input, PartialMarking, Profile, read};
 use tocsin_home::files::{self, FileError};
 use tocsin_home::{Home, HomeError};
 use tocsin_record::body::report::Report;
@@ -246,8 +249,8 @@ impl Importer {
 
     fn file(&mut self, path: &Path, total: &mut Imported) -> Result<FileSummary, ImportFault> {
         let mut file = FileSummary { file: path.display().to_string(), ..FileSummary::default() };
-        let bytes = match files::read(path, FILE_MAX as u64) {
-            Ok(bytes) => bytes,
+        let mut content = match open(path) {
+            Ok(content) => content,
             Err(error) => {
                 file.error = Some(text::cut(&error.to_string(), WHY_MAX));
                 return Ok(file);
@@ -263,8 +266,16 @@ impl Importer {
         let source = profile.name.clone().unwrap_or(source);
         profile.name = Some(if named { source.clone() } else { name.clone().into_owned() });
         profile.title = self.title.clone().or(profile.title);
-        let input = Input { bytes: &bytes, name: &name, source: &source, org: self.org, profile: &profile };
-        let found = match import(&input) {
+        let input = Input { name: &name, source: &source, org: self.org, profile: &profile };
+        let now = clock::now_ms();
+        let mut sent = Ok(());
+        // Reports leave in batches while the file is read: it may be larger than the memory of this machine likes.
+        let found = read(&mut content, &input, &mut |imported, of_file| {
+            sent = self.take(&imported, of_file, &profile, now, total);
+            if sent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        sent?;
+        let found = match found {
             Ok(found) => found,
             Err(error) => {
                 file.error = Some(text::cut(&error.to_string(), WHY_MAX));
@@ -279,24 +290,26 @@ impl Importer {
         file.reasons = found.skipped.iter().map(reason).collect();
         file.noted = found.counts.noted;
         file.notes = found.noted.iter().map(reason).collect();
-        file.reports = found.reports.len() as u64;
-        let now = clock::now_ms();
-        for imported in &found.reports {
-            let marking = resolve_marking(
-                &imported.marking,
-                &found.marking,
-                &profile,
-                &self.terms,
-                &imported.indicators,
-                now,
-            );
-            let floor = Floor {
-                tlp: imported.marking.floor.max(found.marking.floor).map_or(0, Tlp::code),
-                pap: imported.marking.pap.max(found.marking.pap).map_or(0, Pap::code),
-            };
-            self.add(imported.whole([0; 16], marking), floor, total)?;
-        }
+        file.reports = found.counts.reports;
         Ok(file)
+    }
+
+    /// Adds what was read to the batch, with the marking that it gets here.
+    fn take(
+        &mut self,
+        imported: &tocsin_exchange::Imported,
+        of_file: &PartialMarking,
+        profile: &Profile,
+        now: u64,
+        total: &mut Imported,
+    ) -> Result<(), ImportFault> {
+        let marking =
+            resolve_marking(&imported.marking, of_file, profile, &self.terms, &imported.indicators, now);
+        let floor = Floor {
+            tlp: imported.marking.floor.max(of_file.floor).map_or(0, Tlp::code),
+            pap: imported.marking.pap.max(of_file.pap).map_or(0, Pap::code),
+        };
+        self.add(imported.whole([0; 16], marking), floor, total)
     }
 
     fn add(&mut self, report: Report, floor: Floor, total: &mut Imported) -> Result<(), ImportFault> {
@@ -339,6 +352,16 @@ impl Importer {
         total.records.extend(done.records);
         Ok(())
     }
+}
+
+/// Opens a file to be read. What is no file, such as a pipe, could be read once only, and might never end.
+fn open(path: &Path) -> Result<File, FileError> {
+    let refused = |source| files::io("read", path)(source);
+    if !std::fs::metadata(path).map_err(refused)?.is_file() {
+        let what = "it is no file: write what it gives to one, and import that";
+        return Err(refused(io::Error::new(io::ErrorKind::InvalidInput, what)));
+    }
+    File::open(path).map_err(refused)
 }
 
 /// A source's name is a file's name in the home, and nothing that leads out of the folder.

@@ -17,9 +17,8 @@ fn main() {
             }
         };
         let profile = Profile::default();
-        let input =
-            Input { bytes: &bytes, name: &name, source: "survey", org: OrgId([1; 32]), profile: &profile };
-        match import(&input) {
+        let input = Input { name: &name, source: "survey", org: OrgId([1; 32]), profile: &profile };
+        match import(&bytes, &input) {
             Err(error) => println!("{name}: refused: {error}"),
             Ok(found) => {
                 let counts = found.counts;

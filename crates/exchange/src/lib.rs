@@ -1,13 +1,17 @@
 //! How indicators come in: STIX, MISP, CSV and plain lists, as drafts of reports.
 //!
-//! Pure: bytes in, drafts out. No files, no clock, no randomness; what a draft needs of these (salt, time, marking
+//! Pure: bytes in, drafts out. No paths, no clock, no randomness; what a draft needs of these (salt, time, marking
 //! of the last resort) the caller gives when it makes a report of it.
 //!
 //! ```text
-//! bytes --FORMATS: sniff--> parse --> Draft --gather: merge, split, hash--> Imported --whole / version--> Report
-//!                             |                                                ^
+//! Content --FORMATS: sniff--> parse --> Draft --gather: merge, split, hash--> Imported --whole / version--> Report
+//!   by pieces                 |                                                ^
 //!                             '--> Skipped (line or object, and why)           '-- marking::resolve
 //! ```
+//!
+//! Memory is bounded: CSV files and lists of up to [`FILE_MAX`] bytes are read by pieces of a MiB, and their values wait
+//! packed (`packed`), in at most 384 MiB, mostly less than their lines take; JSON is read whole, up to [`JSON_MAX`]. Reports
+//! are handed over one by one as they are made.
 //!
 //! Held here: one bad object or line never loses the rest; the same bytes give the same subjects and content
 //! hashes; a marking is never looser than what the object says. To add a format: a file here, a row of [`FORMATS`], and
@@ -22,12 +26,17 @@ pub mod list;
 pub mod marking;
 pub mod misp;
 mod names;
+mod packed;
+mod pieces;
 pub mod profile;
+mod split;
 pub mod stix;
 mod unmatched;
 mod when;
 
 use std::collections::BTreeMap;
+use std::io::{self, Cursor};
+use std::ops::{ControlFlow, Deref, DerefMut};
 
 use tocsin_record::OrgId;
 use tocsin_record::body::report::{Indicator, Original, Source, Subject};
@@ -35,21 +44,24 @@ use tocsin_record::body::report::{Indicator, Original, Source, Subject};
 pub use changes::{Changes, changes};
 pub use gather::{is_bucket_of, list_subject};
 pub use marking::PartialMarking;
+pub use pieces::Content;
 pub use profile::Profile;
 pub use unmatched::{well_known, why_unmatched};
 
 use fault::Fault;
+use pieces::Pieces;
 
 /// Largest file that is imported, in bytes.
-pub const FILE_MAX: usize = 256 << 20;
+pub const FILE_MAX: u64 = 256 << 20;
+/// Largest file of a format that is read in one piece, in bytes: STIX and MISP. The largest bundle in public use (ATT&CK
+/// for enterprises) has 45 MiB; reading takes up to ten times as much memory as the file.
+pub const JSON_MAX: usize = 64 << 20;
 /// How many of what was left out, and of what was taken otherwise than it says, are told one by one; the rest is counted.
 pub const SKIPPED_MAX: usize = 1_000;
 
-/// One file to be imported.
+/// What is known of a file beside its content.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
-    /// The content, at most [`FILE_MAX`] bytes.
-    pub bytes: &'a [u8],
     /// The file's name. With `source` it identifies a list that has no ids of its own, so it must be the same the
     /// next time: a name, not a path of this machine. It is the title of such a list.
     pub name: &'a str,
@@ -69,7 +81,7 @@ pub struct Format {
     /// Whether the bytes look like it; cheap, and asked in the order of the table. What is meant to be JSON is nothing
     /// else: a format that is none refuses it, so that an unknown object is told as such and not read line by line.
     pub sniff: fn(&[u8]) -> bool,
-    parse: fn(&Input<'_>, &mut Found) -> Result<(), ImportError>,
+    parse: fn(&mut Pieces<'_>, &Input<'_>, &mut Reading<'_>) -> Result<(), ImportError>,
 }
 
 /// All formats. The last takes any text that is no JSON.
@@ -82,7 +94,7 @@ pub struct Found {
     pub format: &'static str,
     /// What the file says of all that is in it, such as a comment `# TLP:GREEN` at its top.
     pub marking: PartialMarking,
-    /// The reports to be made.
+    /// The reports to be made; none of those that [`read`] handed over.
     pub reports: Vec<Imported>,
     /// What was left out, in order, at most [`SKIPPED_MAX`]; `counts.skipped` has them all.
     pub skipped: Vec<Skipped>,
@@ -100,6 +112,8 @@ pub struct Found {
 pub struct Counts {
     /// Objects, attributes, rows or lines that were looked at; comments and blank lines are none.
     pub seen: u64,
+    /// Reports that were made.
+    pub reports: u64,
     /// Indicators in all reports, after duplicates were merged.
     pub indicators: u64,
     /// Values that stood more than once in a report and were merged.
@@ -162,9 +176,21 @@ pub enum ImportError {
     /// Nothing in it.
     #[error("the file is empty")]
     Empty,
+    /// Reading failed.
+    #[error("it cannot be read: {0}")]
+    Read(#[from] io::Error),
     /// Over [`FILE_MAX`].
     #[error("the file has {0} bytes; at most {FILE_MAX} are imported at once: split it")]
-    TooLarge(usize),
+    TooLarge(u64),
+    /// Over [`JSON_MAX`].
+    #[error(
+        "a STIX or MISP file is read in one piece, of at most {JSON_MAX} bytes, and this one is longer: have its source \
+         export it in several, such as one for each event or month"
+    )]
+    TooLargeWhole,
+    /// Its values take more than 384 MiB.
+    #[error("it holds more values and comments than are imported at once: split it")]
+    TooMany,
     /// Not text.
     #[error("the file is {0}; convert it to UTF-8 text first")]
     Encoding(&'static str),
@@ -189,23 +215,41 @@ pub enum ImportError {
     Column(String),
 }
 
-/// Reads a file in the format that its profile names, else the one that it looks like.
+/// Reads bytes as [`read`] does, and keeps the reports.
+///
+/// # Errors
+/// As [`read`].
+pub fn import(bytes: &[u8], input: &Input<'_>) -> Result<Found, ImportError> {
+    let mut reports = Vec::new();
+    let mut take = |report, _: &PartialMarking| {
+        reports.push(report);
+        ControlFlow::Continue(())
+    };
+    let found = read(&mut Cursor::new(bytes), input, &mut take)?;
+    Ok(Found { reports, ..found })
+}
+
+/// Reads a file in the format that its profile names, else the one that it looks like. Each report is handed over with
+/// what the whole file says of its marking, until one is answered with a break; what was found by then is returned.
 ///
 /// # Errors
 /// When nothing can be read at all; what is wrong with parts of it is in [`Found::skipped`].
-pub fn import(input: &Input<'_>) -> Result<Found, ImportError> {
-    if input.bytes.len() > FILE_MAX {
-        return Err(ImportError::TooLarge(input.bytes.len()));
-    }
-    let bytes = input.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(input.bytes);
-    if bytes.iter().all(u8::is_ascii_whitespace) {
+pub fn read(
+    content: &mut dyn Content,
+    input: &Input<'_>,
+    take: &mut dyn FnMut(Imported, &PartialMarking) -> ControlFlow<()>,
+) -> Result<Found, ImportError> {
+    let mut pieces = Pieces::of(content)?;
+    let head = pieces.ahead()?;
+    // What begins with as many blanks as are read ahead is a list, and has no values.
+    if head.iter().all(u8::is_ascii_whitespace) && head.len() < pieces::AHEAD {
         return Err(ImportError::Empty);
     }
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
         return Err(ImportError::Encoding("UTF-16"));
     }
-    let head = &bytes[..bytes.len().min(4096)];
-    if head.contains(&0) || head.starts_with(b"\x1f\x8b") {
+    let start = &head[..head.len().min(4096)];
+    if start.contains(&0) || start.starts_with(b"\x1f\x8b") {
         return Err(ImportError::Encoding("not text (packed or binary)"));
     }
     let format = match &input.profile.format {
@@ -213,15 +257,50 @@ pub fn import(input: &Input<'_>) -> Result<Found, ImportError> {
             .iter()
             .find(|format| format.name == name)
             .ok_or_else(|| ImportError::UnknownFormat(name.clone()))?,
-        None => recognise(bytes)?,
+        None => recognise(head)?,
     };
-    let mut found = Found { format: format.name, ..Found::default() };
-    (format.parse)(&Input { bytes, ..*input }, &mut found)?;
-    found.counts.indicators = found.reports.iter().map(|report| report.indicators.len() as u64).sum();
-    Ok(found)
+    let found = Found { format: format.name, ..Found::default() };
+    let mut reading = Reading { found, take, stopped: false };
+    (format.parse)(&mut pieces, input, &mut reading)?;
+    Ok(reading.found)
 }
 
-/// The format that bytes look like.
+/// What was found in a file so far, and who takes its reports.
+pub(crate) struct Reading<'t> {
+    found: Found,
+    take: &'t mut dyn FnMut(Imported, &PartialMarking) -> ControlFlow<()>,
+    stopped: bool,
+}
+
+impl Reading<'_> {
+    /// Hands a report over. After a break nothing is.
+    pub(crate) fn give(&mut self, report: Imported) -> ControlFlow<()> {
+        if self.stopped {
+            return ControlFlow::Break(());
+        }
+        self.found.counts.reports += 1;
+        self.found.counts.indicators += report.indicators.len() as u64;
+        let taken = (self.take)(report, &self.found.marking);
+        self.stopped = taken.is_break();
+        taken
+    }
+}
+
+impl Deref for Reading<'_> {
+    type Target = Found;
+
+    fn deref(&self) -> &Found {
+        &self.found
+    }
+}
+
+impl DerefMut for Reading<'_> {
+    fn deref_mut(&mut self) -> &mut Found {
+        &mut self.found
+    }
+}
+
+/// The format that the beginning of a file looks like, of which 64 KiB are enough.
 ///
 /// # Errors
 /// For JSON that is of no format here.

@@ -10,7 +10,9 @@ use tocsin_record::observable::{Observable, detect};
 
 use crate::fault::Fault;
 use crate::gather::Draft;
-use crate::{Format, Found, ImportError, Input, PartialMarking, json, names};
+use crate::packed::Packed;
+use crate::pieces::Pieces;
+use crate::{Format, ImportError, Input, PartialMarking, Reading, json, names};
 
 /// The row of the table of formats; it takes any text that is no JSON.
 pub const FORMAT: Format = Format { name: "list", sniff: |bytes| !json::is_json(bytes), parse };
@@ -18,39 +20,46 @@ pub const FORMAT: Format = Format { name: "list", sniff: |bytes| !json::is_json(
 /// Addresses to which a hosts file sends what it blocks.
 const SINKS: &[&str] = &["0.0.0.0", "127.0.0.1", "::", "::1"];
 
-fn parse(input: &Input<'_>, found: &mut Found) -> Result<(), ImportError> {
-    let mut draft = Draft::list(input, "");
-    for (line, bytes) in lines(input.bytes) {
-        let Ok(text) = std::str::from_utf8(bytes) else {
-            found.counts.seen += 1;
-            found.skip(Some(line), "", "it is not UTF-8 text");
-            continue;
+fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) -> Result<(), ImportError> {
+    let mut packed = Packed::default();
+    let mut number = 0;
+    while let Some(text) = pieces.line()? {
+        number += 1;
+        let line = Some(number);
+        let text = match text.map(std::str::from_utf8) {
+            Some(Ok(text)) => text,
+            unread => {
+                reading.counts.seen += 1;
+                let why = if unread.is_none() { names::LINE_TOO_LONG } else { names::NOT_TEXT };
+                reading.skip(line, "", why);
+                continue;
+            }
         };
         let (text, comment) = split_comment(text);
-        if draft.indicators.is_empty() {
-            mark(&mut found.marking, comment);
+        if packed.is_empty() {
+            mark(&mut reading.marking, comment);
         }
         if text.is_empty() {
             continue;
         }
-        found.counts.seen += 1;
+        reading.counts.seen += 1;
         match value(input, text) {
-            Ok((what, rest)) => draft.indicators.push(Indicator {
+            Ok((what, rest)) => packed.push(Indicator {
                 kind: input.profile.kind.clone().unwrap_or_else(names::unknown_kind),
                 confidence: input.profile.confidence,
                 comment: names::comment([rest, comment], []),
                 ..names::plain_indicator(what)
-            }),
-            Err(why) => found.skip(Some(line), "", why),
+            })?,
+            Err(why) => reading.skip(line, "", why),
         }
     }
-    if !draft.indicators.is_empty() {
-        draft.finish(input, found);
+    if !packed.is_empty() {
+        Draft::list(input, "").finish_packed(packed, input, reading);
     }
     Ok(())
 }
 
-/// The lines with their numbers; a line may end in LF, CRLF or a lone CR.
+/// The lines of what is in memory, with their numbers; a line may end in LF, CRLF or a lone CR.
 pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     let mut rest = bytes;
     let mut line = 0;
@@ -128,13 +137,13 @@ fn value<'t>(input: &Input<'_>, text: &'t str) -> Result<(Observable, &'t str), 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Profile;
+    use crate::{Found, Profile};
     use tocsin_record::OrgId;
     use tocsin_record::marking::Tlp;
 
     pub(crate) fn import(bytes: &[u8], profile: &Profile) -> Found {
-        let input = Input { bytes, name: "list.txt", source: "feed", org: OrgId([7; 32]), profile };
-        crate::import(&input).unwrap_or_else(|error| panic!("{error}"))
+        let input = Input { name: "list.txt", source: "feed", org: OrgId([7; 32]), profile };
+        crate::import(bytes, &input).unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn shown(found: &Found) -> Vec<String> {

@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use crate::fault::Fault;
 use crate::gather::{Draft, Kept, OriginalForm, list_uuid};
-use crate::{Format, Found, ImportError, Input, PartialMarking, json, names, when};
+use crate::pieces::Pieces;
+use crate::{Format, Found, ImportError, Input, PartialMarking, Reading, json, names, when};
 
 /// The row of the table of formats.
 pub const FORMAT: Format = Format { name: "misp", sniff, parse };
@@ -43,8 +44,9 @@ fn sniff(bytes: &[u8]) -> bool {
     json::is_json(bytes) && json::has_field(bytes, ENVELOPES_MAX + 1, |name, _| NAMES.contains(&name))
 }
 
-fn parse(input: &Input<'_>, found: &mut Found) -> Result<(), ImportError> {
-    let documents = json::documents(input.bytes, found)?;
+fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, found: &mut Reading<'_>) -> Result<(), ImportError> {
+    let bytes = pieces.whole()?;
+    let documents = json::documents(&bytes, found)?;
     let mut events = 0;
     for (line, document) in documents {
         if let Err(why) = unfold(document, line, 0, input, found, &mut events) {
@@ -63,7 +65,7 @@ fn unfold(
     line: Option<u64>,
     depth: usize,
     input: &Input<'_>,
-    found: &mut Found,
+    found: &mut Reading<'_>,
     events: &mut u64,
 ) -> Result<(), String> {
     if depth > ENVELOPES_MAX {
@@ -93,9 +95,9 @@ fn unfold(
 }
 
 /// What is read of an event while its attributes are gone through.
-struct Event<'a, 'f> {
+struct Event<'a, 'f, 't> {
     input: &'f Input<'f>,
-    found: &'f mut Found,
+    found: &'f mut Reading<'t>,
     line: Option<u64>,
     draft: Draft<'a>,
 }
@@ -105,7 +107,7 @@ fn event(
     fields: &BTreeMap<String, &RawValue>,
     line: Option<u64>,
     input: &Input<'_>,
-    found: &mut Found,
+    found: &mut Reading<'_>,
 ) -> Result<(), String> {
     // Lists are read one by one below; of the head, small fields only.
     let mut head = Map::new();
@@ -173,7 +175,7 @@ fn elements<'r>(
     }
 }
 
-impl Event<'_, '_> {
+impl Event<'_, '_, '_> {
     /// The event's own reports become its description.
     fn reports(&mut self, fields: &BTreeMap<String, &RawValue>) {
         for raw in elements(fields, "EventReport", self.line, self.found) {
@@ -346,13 +348,12 @@ mod tests {
 
     fn import(json: &str) -> Found {
         let input = Input {
-            bytes: json.as_bytes(),
             name: "event.json",
             source: "partner",
             org: OrgId([7; 32]),
             profile: &Profile::default(),
         };
-        crate::import(&input).unwrap_or_else(|error| panic!("{error}"))
+        crate::import(json.as_bytes(), &input).unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn event(distribution: u8, tags: &[&str], attributes: &str) -> String {
@@ -502,19 +503,14 @@ mod tests {
     #[test]
     fn other_json_is_refused_with_a_reason() {
         let profile = Profile::default();
-        let input = |bytes| Input {
-            bytes,
-            name: "manifest.json",
-            source: "partner",
-            org: OrgId([7; 32]),
-            profile: &profile,
-        };
+        let input =
+            Input { name: "manifest.json", source: "partner", org: OrgId([7; 32]), profile: &profile };
         let manifest = br#"{"88391e76-0480-5c3e-a69e-44c22b13ebd0": {"title": "x", "Orgc": {"name": "y"}}}"#;
-        let error = crate::import(&input(manifest)).unwrap_err().to_string();
+        let error = crate::import(manifest, &input).unwrap_err().to_string();
         assert!(error.contains("manifest"), "{error}");
-        let error = crate::import(&input(br#"{"a": 1}"#)).unwrap_err().to_string();
+        let error = crate::import(br#"{"a": 1}"#, &input).unwrap_err().to_string();
         assert!(error.contains("of none of its formats"), "{error}");
-        let error = crate::import(&input(b"{\"info\": \"x\",\n \"Attribute\": [")).unwrap_err();
+        let error = crate::import(b"{\"info\": \"x\",\n \"Attribute\": [", &input).unwrap_err();
         assert!(matches!(error, ImportError::Json { line: 2, .. }), "{error}");
     }
 }

@@ -9,6 +9,10 @@ use crate::fault::Fault;
 /// Longest comment of an indicator, in bytes: enough for a line; originals keep the rest.
 pub(crate) const COMMENT_MAX: usize = 300;
 
+/// What is said of a line that is not read.
+pub(crate) const NOT_TEXT: &str = "it is not UTF-8 text";
+pub(crate) const LINE_TOO_LONG: &str = "the line has more than a MiB: break it up";
+
 /// Other words for indicator kinds, in lower case, as tags of public feeds have them.
 const KIND_WORDS: &[(&str, &str)] = &[
     ("c2", "command-and-control"),

@@ -108,8 +108,8 @@ fn damage(text: &str, random: &mut ChaCha8Rng) -> Vec<u8> {
 }
 
 fn take(bytes: &[u8], profile: &Profile, seed: u64) {
-    let input = Input { bytes, name: "damaged", source: "test", org: OrgId([5; 32]), profile };
-    let Ok(found) = import(&input) else { return };
+    let input = Input { name: "damaged", source: "test", org: OrgId([5; 32]), profile };
+    let Ok(found) = import(bytes, &input) else { return };
     assert!(found.skipped.len() <= SKIPPED_MAX, "seed {seed}");
     for report in &found.reports {
         assert!(report.indicators.len() <= INDICATORS_MAX, "seed {seed}");

@@ -129,8 +129,8 @@ pub fn profile(data: &[u8]) {
 
 fn file(data: &[u8], format: Option<&str>) {
     let profile = Profile { format: format.map(str::to_owned), ..Profile::default() };
-    let input = Input { bytes: data, name: "file", source: "fuzz", org: OrgId([5; 32]), profile: &profile };
-    let found = match import(&input) {
+    let input = Input { name: "file", source: "fuzz", org: OrgId([5; 32]), profile: &profile };
+    let found = match import(data, &input) {
         Ok(found) => found,
         Err(error) => {
             shown(&error.to_string());
@@ -156,7 +156,7 @@ fn file(data: &[u8], format: Option<&str>) {
         }
     }
     if data.len() < 4096 {
-        let again = import(&input).ok();
+        let again = import(data, &input).ok();
         assert!(again.as_ref() == Some(&found), "the same file was read in two ways");
     }
 }

@@ -17,9 +17,11 @@ use tocsin_record::observable::{Observable, detect, package};
 use crate::fault::Fault;
 use crate::gather::Draft;
 use crate::names::{self, Named, type_named};
-use crate::{Format, Found, ImportError, Input, PartialMarking, json, list, when};
+use crate::packed::Packed;
+use crate::pieces::Pieces;
+use crate::{Format, ImportError, Input, PartialMarking, Reading, json, list, when};
 use columns::Layout;
-use rows::rows;
+use rows::Rows;
 
 /// The row of the table of formats.
 pub const FORMAT: Format =
@@ -35,13 +37,14 @@ const EVEN_PERCENT: usize = 75;
 /// Most versions of one package in a row.
 const VERSIONS_MAX: usize = 1_000;
 
-fn parse(input: &Input<'_>, found: &mut Found) -> Result<(), ImportError> {
+fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) -> Result<(), ImportError> {
+    let head = pieces.ahead()?;
     let wanted = &input.profile.columns;
     let delimiter = wanted.delimiter.and_then(|c| u8::try_from(c).ok());
     // A file that is said to be CSV may have one column, or a layout that only the profile knows.
-    let (delimiter, layout, width) = read_layout(input.bytes, delimiter).unwrap_or_else(|| {
+    let (delimiter, layout, width) = read_layout(head, delimiter).unwrap_or_else(|| {
         let delimiter = delimiter.unwrap_or(DELIMITERS[0]);
-        let first = sample(input.bytes, delimiter).into_iter().next().unwrap_or_default();
+        let first = sample(head, delimiter).into_iter().next().unwrap_or_default();
         let width = first.len();
         let header = wanted
             .value
@@ -51,21 +54,28 @@ fn parse(input: &Input<'_>, found: &mut Found) -> Result<(), ImportError> {
         (delimiter, Layout { header, values, ..Layout::default() }, width)
     });
     let layout = layout.directed(wanted, width)?;
-    found.marking = list::marking_of_comments(input.bytes);
-    let mut table = Table {
-        ecosystem: ecosystem(input, &layout, delimiter),
-        layout,
-        input,
-        found,
-        drafts: BTreeMap::new(),
-    };
-    let header = usize::from(table.layout.header.is_some());
-    for (line, cells) in rows(input.bytes, delimiter).skip(header) {
-        table.row(line, &cells);
+    reading.marking = list::marking_of_comments(head);
+    let header = usize::from(layout.header.is_some());
+    let ecosystem = ecosystem(pieces, input, &layout, delimiter)?;
+    let mut table = Table { ecosystem, layout, input, reading, lists: BTreeMap::new() };
+    let mut rows = Rows::of(pieces, delimiter);
+    for _ in 0..header {
+        rows.next()?;
     }
-    let Table { drafts, found, .. } = table;
-    for draft in drafts.into_values() {
-        draft.finish(input, found);
+    while let Some((line, cells)) = rows.next()? {
+        match cells {
+            Some(cells) => table.row(line, &cells)?,
+            None => {
+                table.reading.counts.seen += 1;
+                table.reading.skip(Some(line), "", names::LINE_TOO_LONG);
+            }
+        }
+    }
+    let Table { lists, reading, .. } = table;
+    for (tlp, packed) in lists {
+        let mut draft = Draft::list(input, tlp.map_or("", Tlp::misp_tag));
+        draft.marking = tlp.map_or_else(PartialMarking::default, PartialMarking::stated);
+        draft.finish_packed(packed, input, reading);
     }
     Ok(())
 }
@@ -88,7 +98,7 @@ fn read_layout(bytes: &[u8], delimiter: Option<u8>) -> Option<(u8, Layout, usize
 
 fn sample(bytes: &[u8], delimiter: u8) -> Vec<Vec<String>> {
     let head = &bytes[..bytes.len().min(SAMPLE_BYTES)];
-    rows(head, delimiter)
+    rows::rows(head, delimiter)
         .take(SAMPLE_ROWS)
         .map(|(_, row)| row.iter().map(|cell| clean(&String::from_utf8_lossy(cell))).collect())
         .collect()
@@ -99,43 +109,55 @@ fn clean(cell: &str) -> String {
     names::one_line(cell.trim_start_matches('\u{feff}'), 8192)
 }
 
-/// The ecosystem of bare package names: the profile's, else npm if any has a scope, which no other has.
-fn ecosystem(input: &Input<'_>, layout: &Layout, delimiter: u8) -> Option<String> {
+/// The ecosystem of bare package names: the profile's, else npm if any has a scope, which no other has. For that the file
+/// is read once more.
+fn ecosystem(
+    pieces: &mut Pieces<'_>,
+    input: &Input<'_>,
+    layout: &Layout,
+    delimiter: u8,
+) -> Result<Option<String>, ImportError> {
     let said = input.profile.columns.ecosystem.clone();
-    said.or_else(|| {
-        let at = layout.package?;
-        let scoped = rows(input.bytes, delimiter)
-            .any(|(_, row)| row.get(at).is_some_and(|cell| cell.starts_with(b"@")));
-        scoped.then(|| "npm".to_owned())
-    })
+    let Some(at) = layout.package.filter(|_| said.is_none()) else { return Ok(said) };
+    let mut rows = Rows::of(pieces, delimiter);
+    let mut scoped = false;
+    while !scoped && let Some((_, cells)) = rows.next()? {
+        scoped = cells.is_some_and(|cells| cells.get(at).is_some_and(|cell| cell.starts_with(b"@")));
+    }
+    pieces.rewind()?;
+    Ok(scoped.then(|| "npm".to_owned()))
 }
 
-struct Table<'i, 'f> {
+struct Table<'i, 'f, 't> {
     layout: Layout,
     ecosystem: Option<String>,
     input: &'i Input<'i>,
-    found: &'f mut Found,
+    reading: &'f mut Reading<'t>,
     /// One list for each marking.
-    drafts: BTreeMap<Option<Tlp>, Draft<'i>>,
+    lists: BTreeMap<Option<Tlp>, Packed>,
 }
 
-impl Table<'_, '_> {
-    fn row(&mut self, line: u64, cells: &[Vec<u8>]) {
+impl Table<'_, '_, '_> {
+    /// Fails where the lists have no room.
+    fn row(&mut self, line: u64, cells: &[Vec<u8>]) -> Result<(), ImportError> {
         if cells.iter().all(|cell| cell.trim_ascii().is_empty()) {
-            return;
+            return Ok(());
         }
-        self.found.counts.seen += 1;
+        self.reading.counts.seen += 1;
         let mut texts = Vec::with_capacity(cells.len());
         for cell in cells {
             match std::str::from_utf8(cell) {
                 Ok(text) => texts.push(Cow::Borrowed(text)),
-                Err(_) => return self.found.skip(Some(line), "", "it is not UTF-8 text"),
+                Err(_) => {
+                    self.reading.skip(Some(line), "", names::NOT_TEXT);
+                    return Ok(());
+                }
             }
         }
         let cell = |at: usize| texts.get(at).map_or("", |text| text.trim());
         let values = self.values(line, &cell);
         if values.is_empty() {
-            return;
+            return Ok(());
         }
         let optional = |at: Option<usize>| at.map_or("", cell);
         let tags =
@@ -149,13 +171,13 @@ impl Table<'_, '_> {
         let confidence = sure.trim_end_matches('%').parse().ok().filter(|sure| *sure <= 100);
         if confidence.is_none() && !sure.is_empty() {
             let why = "a confidence is a number from 0 to 100: the value was imported without this one";
-            self.found.note(Some(line), "confidence", Fault::of(sure, why));
+            self.reading.note(Some(line), "confidence", Fault::of(sure, why));
         }
         let mut time = |field: &str, at: Option<usize>| {
             let text = optional(at);
             let read = when::millis(text);
             if read.is_none() && !text.is_empty() {
-                self.found.note(Some(line), field, Fault::of(text, when::UNREADABLE));
+                self.reading.note(Some(line), field, Fault::of(text, when::UNREADABLE));
             }
             read.unwrap_or(0)
         };
@@ -168,23 +190,22 @@ impl Table<'_, '_> {
             ..names::plain_indicator(values[0].clone())
         };
         if let Some(why) = names::odd_validity(model.valid_from, model.valid_until) {
-            return self.found.skip(Some(line), "valid_until", why);
+            self.reading.skip(Some(line), "valid_until", why);
+            return Ok(());
         }
         let tlp = match optional(self.layout.tlp) {
             "" => None,
             label => match label.parse::<Tlp>() {
                 Ok(tlp) => Some(tlp),
                 // A label that nobody knows is no licence to treat the row as unmarked.
-                Err(error) => return self.found.skip(Some(line), "tlp", error.to_string()),
+                Err(error) => {
+                    self.reading.skip(Some(line), "tlp", error.to_string());
+                    return Ok(());
+                }
             },
         };
-        let draft = self.drafts.entry(tlp).or_insert_with(|| {
-            let group = tlp.map_or("", Tlp::misp_tag);
-            let mut draft = Draft::list(self.input, group);
-            draft.marking = tlp.map_or_else(PartialMarking::default, PartialMarking::stated);
-            draft
-        });
-        draft.indicators.extend(values.into_iter().map(|what| Indicator { what, ..model.clone() }));
+        let list = self.lists.entry(tlp).or_default();
+        values.into_iter().try_for_each(|what| list.push(Indicator { what, ..model.clone() }))
     }
 
     /// The values of a row; what is wrong with its cells is left out with the reason.
@@ -238,11 +259,11 @@ impl Table<'_, '_> {
         }
         for (at, why) in errors {
             let column = self.column(at);
-            self.found.skip(Some(line), &column, why);
+            self.reading.skip(Some(line), &column, why);
         }
         for (at, why) in others {
             let column = self.column(at);
-            self.found.note(Some(line), &column, why);
+            self.reading.note(Some(line), &column, why);
         }
         values
     }

@@ -1,66 +1,102 @@
 //! The rows of a CSV (RFC 4180, leniently): any line end, quoted cells over several lines, and a quote without end
 //! that costs no more than its own line.
 
-use crate::list::lines;
+use std::collections::VecDeque;
+use std::io;
+
+use crate::pieces::{Pieces, line_of};
 
 /// How many lines one quoted cell may span, and how many bytes.
-const SPAN_LINES: usize = 40;
+const SPAN_LINES: u64 = 40;
 const SPAN_BYTES: usize = 32 << 10;
 
+/// The cells of a row.
+type Row = Vec<Vec<u8>>;
+
 /// The rows that are neither blank nor comments.
-pub(super) fn rows(bytes: &[u8], delimiter: u8) -> impl Iterator<Item = (u64, Vec<Vec<u8>>)> {
-    let mut rest = bytes;
-    let mut line = 0;
-    let mut ready: std::collections::VecDeque<(u64, Vec<Vec<u8>>)> = std::collections::VecDeque::new();
-    std::iter::from_fn(move || {
-        loop {
-            if let Some(row) = ready.pop_front() {
-                return Some(row);
-            }
-            let (chunk, after, count) = chunk(rest)?;
-            let first = line + 1;
-            line += count;
-            rest = after;
-            if chunk.iter().all(u8::is_ascii_whitespace) || chunk.trim_ascii_start().starts_with(b"#") {
-                continue;
-            }
-            if chunk.contains(&b'"') {
-                ready.extend(quoted(chunk, delimiter).map(|(offset, row)| (first + offset, row)));
-            } else {
-                let row = chunk.split(|b| *b == delimiter).map(|cell| cell.trim_ascii().to_vec()).collect();
-                return Some((first, row));
-            }
-        }
-    })
+pub(super) struct Rows<'p, 'f> {
+    pieces: &'p mut Pieces<'f>,
+    delimiter: u8,
+    /// How many lines were read.
+    lines: u64,
+    /// Those of one chunk that are still to be given.
+    ready: VecDeque<(u64, Row)>,
 }
 
-/// One line, or as many as its quotes hold together: the bytes, what follows, and how many lines they are.
-fn chunk(bytes: &[u8]) -> Option<(&[u8], &[u8], u64)> {
-    let mut open = false;
-    let mut end = 0;
-    let mut first = None;
-    for (number, line) in lines(bytes).take(SPAN_LINES) {
-        let quotes = line.iter().filter(|b| **b == b'"').count();
+impl<'p, 'f> Rows<'p, 'f> {
+    pub(super) fn of(pieces: &'p mut Pieces<'f>, delimiter: u8) -> Self {
+        Self { pieces, delimiter, lines: 0, ready: VecDeque::new() }
+    }
+
+    /// The next row and the line it begins in; without cells where that line is too long.
+    pub(super) fn next(&mut self) -> io::Result<Option<(u64, Option<Row>)>> {
+        loop {
+            if let Some((line, row)) = self.ready.pop_front() {
+                return Ok(Some((line, Some(row))));
+            }
+            let ahead = self.pieces.ahead()?;
+            if ahead.is_empty() {
+                return Ok(None);
+            }
+            let first = self.lines + 1;
+            let Some((chunk, length, count)) = chunk(ahead) else {
+                self.lines += 1;
+                self.pieces.pass_line()?;
+                return Ok(Some((first, None)));
+            };
+            self.ready.extend(rows_of(chunk, first, self.delimiter));
+            self.lines += count;
+            self.pieces.pass(length);
+        }
+    }
+}
+
+/// The rows of what is in memory.
+pub(super) fn rows(bytes: &[u8], delimiter: u8) -> impl Iterator<Item = (u64, Row)> {
+    let (mut rest, mut lines) = (bytes, 0);
+    std::iter::from_fn(move || {
+        let (chunk, length, count) = chunk(rest)?;
+        let first = lines + 1;
+        (rest, lines) = (&rest[length..], lines + count);
+        Some(rows_of(chunk, first, delimiter))
+    })
+    .flatten()
+}
+
+/// One line, or as many as its quotes hold together: its text, its length with the end, and how many lines it is.
+/// `None` if there is none, or it is too long.
+fn chunk(ahead: &[u8]) -> Option<(&[u8], usize, u64)> {
+    let (first, whole) = line_of(ahead).filter(|_| !ahead.is_empty())?;
+    let (mut text, mut end, mut open) = (first, whole, false);
+    let mut from = 0;
+    for number in 1..=SPAN_LINES {
+        let quotes = ahead[from..text].iter().filter(|b| **b == b'"').count();
         open ^= quotes % 2 == 1;
-        end += line.len();
-        let text_end = end;
-        if bytes[end..].starts_with(b"\r\n") {
-            end += 2;
-        } else if end < bytes.len() {
-            end += 1;
-        }
-        first = first.or(Some((text_end, end)));
         if !open {
-            return Some((&bytes[..text_end], &bytes[end..], number));
+            return Some((&ahead[..text], end, number));
         }
+        from = end;
+        let Some((next, whole)) = line_of(&ahead[from..]).filter(|_| from < ahead.len()) else { break };
+        (text, end) = (from + next, from + whole);
         if end > SPAN_BYTES {
             break;
         }
     }
-    first.map(|(text_end, end)| (&bytes[..text_end], &bytes[end..], 1))
+    Some((&ahead[..first], whole, 1))
 }
 
-fn quoted(chunk: &[u8], delimiter: u8) -> impl Iterator<Item = (u64, Vec<Vec<u8>>)> {
+/// The rows of a chunk, none if it is blank or a comment.
+fn rows_of(chunk: &[u8], first: u64, delimiter: u8) -> Vec<(u64, Row)> {
+    if chunk.iter().all(u8::is_ascii_whitespace) || chunk.trim_ascii_start().starts_with(b"#") {
+        Vec::new()
+    } else if chunk.contains(&b'"') {
+        quoted(chunk, delimiter).map(|(offset, row)| (first + offset, row)).collect()
+    } else {
+        vec![(first, chunk.split(|b| *b == delimiter).map(|cell| cell.trim_ascii().to_vec()).collect())]
+    }
+}
+
+fn quoted(chunk: &[u8], delimiter: u8) -> impl Iterator<Item = (u64, Row)> {
     let reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -79,12 +115,19 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Vec<String> {
-        rows(text.as_bytes(), b',')
-            .map(|(line, row)| {
-                let cells: Vec<_> = row.iter().map(|cell| String::from_utf8_lossy(cell)).collect();
-                format!("{line}:{}", cells.join("|"))
-            })
-            .collect()
+        let shown: Vec<(u64, Row)> = rows(text.as_bytes(), b',').collect();
+        let mut source = io::Cursor::new(text);
+        let mut pieces = Pieces::of(&mut source).unwrap();
+        let mut streamed = Rows::of(&mut pieces, b',');
+        for row in &shown {
+            assert_eq!(streamed.next().unwrap().map(|(line, row)| (line, row.unwrap())).as_ref(), Some(row));
+        }
+        assert!(streamed.next().unwrap().is_none());
+        let shown = shown.into_iter().map(|(line, row)| {
+            let cells: Vec<_> = row.iter().map(|cell| String::from_utf8_lossy(cell)).collect();
+            format!("{line}:{}", cells.join("|"))
+        });
+        shown.collect()
     }
 
     #[test]

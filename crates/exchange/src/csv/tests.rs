@@ -1,12 +1,11 @@
 use tocsin_record::OrgId;
 
 use super::*;
-use crate::Profile;
+use crate::{Found, Profile};
 
 fn import(text: &str, profile: &Profile) -> Found {
-    let input =
-        Input { bytes: text.as_bytes(), name: "iocs.csv", source: "vendor", org: OrgId([7; 32]), profile };
-    let found = crate::import(&input).unwrap_or_else(|error| panic!("{error}"));
+    let input = Input { name: "iocs.csv", source: "vendor", org: OrgId([7; 32]), profile };
+    let found = crate::import(text.as_bytes(), &input).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(found.format, "csv", "{text}");
     found
 }
@@ -125,9 +124,10 @@ fn a_profile_maps_columns() {
     assert_eq!((indicator.comment.as_str(), indicator.kind.kind), ("because", 7));
     assert!(indicator.valid_from > 0);
     let profile = Profile::parse("[columns]\nvalue = 'absent'").unwrap();
-    let input =
-        Input { bytes: text.as_bytes(), name: "x", source: "y", org: OrgId([7; 32]), profile: &profile };
-    assert!(matches!(crate::import(&input), Err(ImportError::Column(name)) if name == "absent"));
+    let input = Input { name: "x", source: "y", org: OrgId([7; 32]), profile: &profile };
+    assert!(
+        matches!(crate::import(text.as_bytes(), &input), Err(ImportError::Column(name)) if name == "absent")
+    );
 }
 
 #[test]

@@ -18,7 +18,8 @@ use tocsin_record::observable::Observable;
 
 use crate::fault::Fault;
 use crate::gather::{Draft, Kept, OriginalForm};
-use crate::{Format, Found, ImportError, Input, PartialMarking, json, names};
+use crate::pieces::Pieces;
+use crate::{Format, Found, ImportError, Input, PartialMarking, Reading, json, names};
 use object::{Body, Object, Sign, is_support};
 
 /// Most indicators that the reports of one file have from objects which an earlier report of it has already, so that a
@@ -40,8 +41,9 @@ fn sniff(bytes: &[u8]) -> bool {
         })
 }
 
-fn parse(input: &Input<'_>, found: &mut Found) -> Result<(), ImportError> {
-    let documents = json::documents(input.bytes, found)?;
+fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, found: &mut Reading<'_>) -> Result<(), ImportError> {
+    let bytes = pieces.whole()?;
+    let documents = json::documents(&bytes, found)?;
     let mut objects = Vec::new();
     for (line, document) in documents {
         if let Err(why) = unfold(document, line, &mut objects, found) {
@@ -206,7 +208,7 @@ impl<'a> Bundle<'a> {
         self.place.get(id).map(|at| &self.objects[*at])
     }
 
-    fn import(&self, input: &Input<'_>, found: &mut Found) {
+    fn import(&self, input: &Input<'_>, found: &mut Reading<'_>) {
         let links = self.links();
         let mut repeats = Repeats::new(self.objects.len());
         for (at, report) in self.objects.iter().enumerate() {
@@ -294,7 +296,7 @@ impl<'a> Bundle<'a> {
         members: &Members,
         repeats: &mut Repeats,
         input: &Input<'_>,
-        found: &mut Found,
+        found: &mut Reading<'_>,
     ) {
         let Some(uuid) = report.uuid else { return };
         let mut draft = Draft::report(input, uuid);
@@ -331,7 +333,7 @@ impl<'a> Bundle<'a> {
 
     /// What is in no report: a list for each marking, so that nothing is made stricter by its neighbours, and nothing
     /// unmarked leaves with what is marked.
-    fn rest(&self, repeats: &mut Repeats, input: &Input<'_>, found: &mut Found) {
+    fn rest(&self, repeats: &mut Repeats, input: &Input<'_>, found: &mut Reading<'_>) {
         let rest: Vec<usize> = (0..self.objects.len()).filter(|at| !repeats.taken[*at]).collect();
         let (support, content): (Vec<usize>, Vec<usize>) =
             rest.into_iter().partition(|at| is_support(&self.objects[*at].kind));
@@ -341,7 +343,7 @@ impl<'a> Bundle<'a> {
         }
         if let Some(largest) = groups.values_mut().max_by_key(|group| group.len()) {
             largest.extend(support);
-        } else if found.reports.is_empty() {
+        } else if found.counts.reports == 0 {
             found.skip(None, input.name, "it holds no indicator, observed value or report");
         }
         for (name, group) in groups {

@@ -4,14 +4,8 @@ use super::*;
 use crate::Profile;
 
 fn import_as(name: &str, text: &str) -> Found {
-    let input = Input {
-        bytes: text.as_bytes(),
-        name,
-        source: "partner",
-        org: OrgId([7; 32]),
-        profile: &Profile::default(),
-    };
-    let found = crate::import(&input).unwrap_or_else(|error| panic!("{error}"));
+    let input = Input { name, source: "partner", org: OrgId([7; 32]), profile: &Profile::default() };
+    let found = crate::import(text.as_bytes(), &input).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(found.format, "stix");
     found
 }
