@@ -51,7 +51,7 @@ pub enum DaemonError {
     Papers {
         /// Which home.
         home: String,
-        /// Why.
+        /// Which document, and what is wrong with it.
         source: PapersError,
     },
     /// The charter does not know this org.
@@ -65,7 +65,7 @@ pub enum DaemonError {
     Store {
         /// Which home.
         home: String,
-        /// Why.
+        /// What the store met with.
         source: StoreError,
     },
     /// The network.

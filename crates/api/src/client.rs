@@ -62,9 +62,9 @@ pub enum ClientError {
     Foreign {
         /// Which home.
         home: String,
-        /// Where.
+        /// Path of the socket.
         socket: String,
-        /// Who.
+        /// The user of the process that listens there.
         uid: u32,
     },
     /// The node ended in the middle.

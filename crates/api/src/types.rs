@@ -118,7 +118,7 @@ pub struct Asked {
 /// One record in a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// Its id.
+    /// The record's id, 64 hexadecimal digits.
     pub record: String,
     /// The org that wrote it.
     pub author: String,
@@ -196,7 +196,7 @@ pub struct Shown {
     pub origin: Option<Origin>,
     /// Description.
     pub description: String,
-    /// Labels.
+    /// Labels, sorted, none twice.
     pub labels: Vec<String>,
     /// Its marking, field by field.
     pub marking: Option<serde_json::Value>,
@@ -229,9 +229,9 @@ pub struct ShownIndicator {
     pub indicates: String,
     /// 0 to 100.
     pub confidence: Option<u8>,
-    /// Since when.
+    /// From when on it counts; `null` if nothing is said.
     pub since: Time,
-    /// Until when.
+    /// Until when it counts; `null` if nothing is said.
     pub until: Time,
     /// Words about it.
     pub comment: String,
@@ -300,7 +300,7 @@ pub struct PeerWhy {
 pub struct PolicyAnswer {
     /// Which file.
     pub file: String,
-    /// Rules.
+    /// Its rules, in the order of the file.
     pub rules: Vec<PolicyRule>,
     /// What the validator warns of.
     pub warnings: Vec<String>,
@@ -331,7 +331,7 @@ pub enum Event {
     Down(Peer),
     /// A person should see to something.
     Alarm {
-        /// What.
+        /// What is wrong and what mends it, for people.
         message: String,
     },
     /// What an alarm said is over.
@@ -341,7 +341,7 @@ pub enum Event {
     },
     /// The watcher was too slow, and lines were left out.
     Missed {
-        /// How many.
+        /// How many lines are missing here.
         events: u64,
     },
 }

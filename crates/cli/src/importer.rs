@@ -137,7 +137,7 @@ pub struct Reason {
 /// What was found in one file.
 #[derive(Debug, Default, Serialize)]
 pub struct FileSummary {
-    /// Which.
+    /// Its path, as it was named or found in a folder.
     pub file: String,
     /// As what it was read.
     pub format: String,

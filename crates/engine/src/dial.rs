@@ -34,7 +34,7 @@ const GIVE_UP_MS: u64 = 15_000;
 pub struct Target {
     /// Its transport key.
     pub peer: Peer,
-    /// Where.
+    /// Multiaddresses, tried in this order.
     pub addresses: Vec<String>,
     /// Whether this node is the one that dials first.
     pub first: bool,

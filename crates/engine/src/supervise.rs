@@ -28,7 +28,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub struct Failure {
     /// Which part, in words.
     pub part: &'static str,
-    /// Why.
+    /// What it was seen to do, or not to do.
     pub cause: Cause,
 }
 

@@ -5,7 +5,7 @@ use tocsin_record::observable::ParseError;
 
 use crate::names;
 
-/// Most bytes of a value that a message quotes.
+/// Most bytes of a value that a message quotes: a line of a terminal.
 pub(crate) const VALUE_MAX: usize = 80;
 /// Most bytes of a reason.
 const WHY_MAX: usize = 400;

@@ -21,9 +21,9 @@ use crate::{Imported, Input, PartialMarking, Reading, names};
 pub(crate) const BUCKET_MAX: usize = 1_500;
 /// Most bytes of a body that a draft fills, so that marking, salt and the rest always fit in 1 MiB.
 const BODY_BYTES_MAX: usize = 900 << 10;
-/// Most bytes of all labels, so that they never crowd out the rest.
+/// Most bytes of all labels together: with indicators and description they stay under [`BODY_BYTES_MAX`].
 const LABELS_BYTES_MAX: usize = 32 << 10;
-/// Most labels of one report (a bound of the body).
+/// Most labels of one report, which is the body's bound (`record::body::report`).
 const LABELS_MAX: usize = 256;
 
 /// Makes subjects of names; any fixed value would do, and it is the same for ever.

@@ -9,7 +9,7 @@ use crate::{Found, ImportError, names};
 const HEAD: usize = 64 << 10;
 /// Most bytes of the parser's words that are kept, of what it read and of what it expected.
 const SAID_MAX: usize = 100;
-/// How many lines tell whether a file has one document a line.
+/// How many lines tell whether a file has one document a line; half of them must look so, and more would tell no more.
 const LINES_SEEN: usize = 20;
 
 /// Whether bytes are meant to be JSON.

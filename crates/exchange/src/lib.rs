@@ -54,7 +54,7 @@ use pieces::Pieces;
 /// Largest file that is imported, in bytes.
 pub const FILE_MAX: u64 = 256 << 20;
 /// Largest file of a format that is read in one piece, in bytes: STIX and MISP. The largest bundle in public use (ATT&CK
-/// for enterprises) has 45 MiB; reading takes up to ten times as much memory as the file.
+/// for enterprises) has about 45 MB.
 pub const JSON_MAX: usize = 64 << 20;
 /// How many of what was left out, and of what was taken otherwise than it says, are told one by one; the rest is counted.
 pub const SKIPPED_MAX: usize = 1_000;
@@ -103,7 +103,7 @@ pub struct Found {
     pub noted: Vec<Skipped>,
     /// What is kept in an original and is no indicator, by type: free texts, links, ports. How many of each.
     pub context: BTreeMap<String, u64>,
-    /// Totals.
+    /// How much of each there is, without a bound.
     pub counts: Counts,
 }
 
@@ -340,6 +340,7 @@ impl Found {
     /// Notes something that stays in the original only.
     pub(crate) fn keep_as_context(&mut self, what: &str) {
         // The types come from outside: a bound keeps a hostile file from growing the map.
+        // MISP has some 190 types of attributes.
         const TYPES_MAX: usize = 200;
         let what = if self.context.len() < TYPES_MAX || self.context.contains_key(what) {
             names::one_line(what, 60)

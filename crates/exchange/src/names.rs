@@ -252,6 +252,7 @@ pub(crate) fn comment<'a>(
 
 /// The kind that tags tell, where the source says no more than "malicious".
 pub(crate) fn refined<'a>(said: Code, mut tags: impl Iterator<Item = &'a str>) -> Code {
+    /// `malicious-activity`: what feeds say where they say nothing of their own.
     const MALICIOUS: u16 = 1;
     if said.kind != MALICIOUS {
         return said;

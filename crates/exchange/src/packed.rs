@@ -15,8 +15,9 @@ use tocsin_record::observable::Observable;
 use crate::ImportError;
 use crate::split::{Load, Part, leaves, merged, place, split_below};
 
-/// Most bytes that the values of one file wait in, with what is said of them. A list of [`crate::FILE_MAX`] bytes takes
-/// at most as much where each line is a value; rows that say several values, or have long comments, may take more.
+/// Most bytes that the values of one file wait in, with what is said of them. A list of [`crate::FILE_MAX`] bytes
+/// takes about as much if it is one of names, and half of it if it is one of IPv4 addresses; rows that say several values, and
+/// repeat a long comment for each, may take more and are refused.
 pub(crate) const PACKED_MAX: usize = 384 << 20;
 /// The level of the tree of places whose leaves are bins: 1,024 of them, so that one bin of the largest list is a few MiB
 /// when it is unpacked.

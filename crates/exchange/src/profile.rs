@@ -35,16 +35,16 @@ pub struct Profile {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Columns {
-    /// The value.
+    /// The column of the values: its name in the header, or its number from 1.
     pub value: Option<String>,
-    /// Its type.
+    /// The column that names the type of the value beside it.
     #[serde(rename = "type")]
     pub value_type: Option<String>,
     /// A line for people.
     pub comment: Option<String>,
-    /// Tags.
+    /// The column of tags, separated by spaces, commas, semicolons or `#`.
     pub tags: Option<String>,
-    /// Since when.
+    /// The column of the time from which a value counts.
     pub valid_from: Option<String>,
     /// 0 to 100.
     pub confidence: Option<String>,

@@ -25,7 +25,7 @@ pub enum FileError {
         path: PathBuf,
         /// Its length.
         length: u64,
-        /// The bound.
+        /// The most that is read, in bytes.
         most: u64,
     },
     /// A secret that others can read.

@@ -67,7 +67,7 @@ pub enum HomeError {
     Card {
         /// Which file.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with it.
         source: CardError,
     },
     /// Keys and card do not belong together.
@@ -78,7 +78,7 @@ pub enum HomeError {
     Documents {
         /// Which file.
         path: PathBuf,
-        /// Why.
+        /// Where the decoder stopped.
         source: codec::CodecError,
     },
 }

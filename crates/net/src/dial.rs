@@ -35,7 +35,7 @@ pub enum DialFault {
     /// A node answered that holds another key.
     #[error("another node answered at {address}, with the peer id {found}")]
     WrongPeer {
-        /// Where.
+        /// The address that was dialled, as it was given.
         address: String,
         /// Which peer id it proved.
         found: String,
@@ -57,7 +57,7 @@ pub enum DialFault {
     "{address:?} is no address to dial: {reason}; write it like /dns4/node.example.org/tcp/7400 or /ip4/192.0.2.1/udp/7400/quic-v1"
 )]
 pub struct AddressError {
-    /// The text.
+    /// The text as it was given, of any length.
     pub address: String,
     /// What is wrong with it.
     pub reason: String,

@@ -7,11 +7,13 @@ use crate::facts::{Consumer, Cover, HeaderFacts, Home, Org, Origin, Person, Reco
 use tocsin_record::body;
 use tocsin_record::marking::{Code, Countries, CountryCode, Flags, Tlp};
 
+/// A day, in which rules count ages and expiries, in ms.
 const DAY_MS: u64 = 86_400_000;
 /// Ages and expiries beyond ten years are one value.
 const MAX_DAYS: i64 = 3_650;
 /// Retention beyond a hundred years is one value.
 const MAX_RETAIN_DAYS: i64 = 36_500;
+/// What rules see of the number of indicators at most; no body has as many.
 const MAX_INDICATORS: u32 = 1_000_000;
 /// What an unmarked record of the own circle counts as: for the own organisation only.
 const UNMARKED: Tlp = Tlp::AmberStrict;

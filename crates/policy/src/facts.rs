@@ -22,7 +22,7 @@ pub struct Home {
 pub struct Org<'a> {
     /// The id of the org.
     pub id: OrgId,
-    /// Its name.
+    /// Its name by the charter: one line, and not what it is told apart by.
     pub name: &'a str,
     /// What it is, by the name that the charter's table has; "other" for a kind newer than this node.
     pub kind: &'a str,

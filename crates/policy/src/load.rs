@@ -15,11 +15,11 @@ use crate::reads::{Reads, actions_of};
 /// The schema that every policy is checked against, with a comment for each attribute.
 pub const SCHEMA: &str = include_str!("policy.cedarschema");
 
-/// The longest policy text, in bytes.
+/// The longest policy text, in bytes: a thousand rules of a screen each.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
-/// The most rules of a policy.
+/// The most rules of a policy: Cedar asks each of them at every question that the cache does not know.
 pub const MAX_RULES: usize = 1_000;
-/// The longest `@id`, in bytes.
+/// The longest `@id`, in bytes: it stands in lines of `status` and `why`.
 const MAX_ID_BYTES: usize = 64;
 
 const DEFAULT_DENY: &str = "default-deny";

@@ -33,7 +33,7 @@ const BATCH_MAX: usize = 1 << 20;
 /// made for it, nor kept.
 const SHARE: usize = 2 * BATCH_MAX / SHARDS;
 
-/// The multimap.
+/// A multimap from fingerprints to postings, both of 64 bits.
 #[derive(Clone)]
 pub struct Table {
     shards: Vec<HashTable<(u64, Posting)>>,

@@ -32,19 +32,20 @@ pub struct Now {
 pub enum Input {
     /// A connection was made; both ends proved their transport keys.
     LinkUp {
-        /// Its number.
+        /// The number that the network side gives it: no two links of a process have the same, an ended one's
+        /// neither.
         link: LinkId,
         /// The other's transport key.
         peer: [u8; 32],
     },
     /// A connection ended.
     LinkDown {
-        /// Its number.
+        /// The number that it had since `LinkUp`.
         link: LinkId,
     },
     /// A frame came, decoded by [`crate::message::decode`].
     Received {
-        /// From where.
+        /// The link that it came over.
         link: LinkId,
         /// The frame.
         frame: Incoming,
@@ -56,7 +57,7 @@ pub enum Input {
     },
     /// An outbox that had been full is at most half full.
     Drained {
-        /// Which.
+        /// The link whose outbox it is.
         link: LinkId,
     },
     /// How long a round trip takes.
@@ -70,9 +71,9 @@ pub enum Input {
     Publish {
         /// Answered with [`Effect::Done`].
         ticket: Ticket,
-        /// Where to.
+        /// The circle in whose log of this node they are written.
         circle: CircleId,
-        /// What.
+        /// One record is made of each, in this order.
         bodies: Vec<Body>,
     },
     /// The people of this node take a report back, in every circle that it was shared to.
@@ -100,7 +101,7 @@ pub enum Input {
     },
     /// A policy that was loaded and checked takes force.
     Policy {
-        /// Which.
+        /// What answers every question from now on.
         policy: Arc<Policy>,
     },
     /// Time passed: at least every 50 ms while anything happens.
@@ -121,21 +122,21 @@ pub enum Effect {
     },
     /// The link left the lobby: it may send longer frames.
     Admitted {
-        /// Which.
+        /// The link, by its number of `LinkUp`.
         link: LinkId,
         /// Whose node it is.
         node: NodeKey,
     },
     /// End a link.
     Close {
-        /// Which.
+        /// The link, by its number of `LinkUp`.
         link: LinkId,
         /// Why, for people.
         reason: String,
     },
     /// A request is done, and durable.
     Done {
-        /// Which.
+        /// The ticket that the request came with.
         ticket: Ticket,
         /// What came of it.
         result: Result<Done, RequestError>,
@@ -199,7 +200,7 @@ pub enum Event {
     Judged {
         /// Where it lies.
         place: RecordRef,
-        /// Its id.
+        /// The hash of its header, by which other records and people name it.
         id: RecordId,
         /// Who wrote it.
         author: NodeKey,
@@ -221,9 +222,9 @@ pub enum Event {
     },
     /// A log's author said two different things.
     Forked {
-        /// Who.
+        /// The node that signed both.
         author: NodeKey,
-        /// Where.
+        /// The circle of the log in which it did.
         circle: CircleId,
         /// The lowest number said twice.
         seq: u64,
@@ -247,7 +248,7 @@ pub enum Event {
     },
     /// Documents took force.
     Documents {
-        /// How many.
+        /// How many were new here, of all forms together.
         count: usize,
     },
 }

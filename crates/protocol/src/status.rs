@@ -43,7 +43,7 @@ pub struct Status {
 /// One link.
 #[derive(Clone, Debug)]
 pub struct PeerStatus {
-    /// Its number.
+    /// The number that the network side gave it.
     pub link: LinkId,
     /// Whose it is, once it is in.
     pub node: Option<NodeKey>,
@@ -58,9 +58,9 @@ pub struct PeerStatus {
 /// What is known of one org.
 #[derive(Clone, Debug)]
 pub struct OrgStatus {
-    /// Which.
+    /// The org's root key.
     pub org: OrgId,
-    /// Its name.
+    /// Its name by the charter.
     pub name: String,
     /// When any of its nodes was last heard of, in ms; `None` if never: by its own signed word, or by agreeing
     /// with this node, on a quiet link of its own, on all headers that the two share.
@@ -84,7 +84,7 @@ pub struct OrgStatus {
 pub struct LogStatus {
     /// Its number here.
     pub no: LogNo,
-    /// Its name.
+    /// Circle, author and epoch, which name it between nodes.
     pub key: LogKey,
     /// The org that writes it.
     pub org: OrgId,

@@ -14,9 +14,9 @@ use crate::log::{LogKey, Tip};
 pub const VERSION: u8 = 1;
 /// Length of a header without its extension, in bytes.
 pub const FIXED_LEN: usize = 210;
-/// Longest extension, in bytes.
+/// Longest extension, in bytes: what later versions may add to each header, which everybody keeps for ever.
 pub const EXTENSION_MAX: usize = 256;
-/// Longest body, in bytes.
+/// Longest body, in bytes: who has more to say splits it.
 pub const BODY_MAX: usize = 1 << 20;
 
 /// What a record is for: decides who may withhold it and what is asked for first.

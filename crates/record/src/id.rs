@@ -63,7 +63,7 @@ macro_rules! ids {
                 u64::from_be_bytes([a, b, c, d, e, f, g, h])
             }
 
-            /// The bytes.
+            /// The 32 bytes, as they stand on the wire.
             #[must_use]
             pub fn as_bytes(&self) -> &[u8; 32] {
                 &self.0

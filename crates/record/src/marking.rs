@@ -16,11 +16,11 @@ use bincode::{Decode, Encode};
 pub use codes::{Code, Countries, CountryCode, Handling, InformationCode, Police, Reference, SourceCode};
 pub use labels::{Flags, Pap, Personal, Tlp};
 
-/// The longest set of purposes, references or codes.
+/// The longest set of purposes, references or codes, in entries: more than all purposes that have a number.
 pub const MAX_ENTRIES: usize = 32;
 /// The longest list of countries: more than ISO 3166 can assign in use.
 pub const MAX_COUNTRIES: usize = 256;
-/// The longest text or code value, in bytes.
+/// The longest text or code value, in bytes: a citation of a law with its article.
 pub const MAX_TEXT_BYTES: usize = 512;
 
 /// Why a marking, or a word of one, was refused.

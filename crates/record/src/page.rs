@@ -31,7 +31,7 @@ const PART_LEN: usize = 2;
 const PREFIXES: usize = 16;
 /// What a record takes in all other columns, without its extension.
 const COLUMNS: usize = 64;
-/// What decoding the columns of a page may take in memory.
+/// What decoding the columns of a page may take in memory, in bytes.
 const LIMIT: usize = 4 * PAGE_MAX;
 
 #[derive(Encode, BorrowDecode)]
@@ -86,6 +86,7 @@ impl<'a> Shape<'a> {
     }
 }
 
+// What stands in the column of parts for each record; on the wire, so appended to only.
 const HERE: u8 = 0;
 const ASK: u8 = 1;
 const WITHHELD: u8 = 2;

@@ -38,7 +38,7 @@ pub enum Part {
 pub struct Entry {
     /// The header.
     pub header: Header,
-    /// Its id.
+    /// The hash of the header as it was signed.
     pub id: RecordId,
     /// The body, or why it is not here. A body that is here has the length and hash that the header names.
     pub body: Part,

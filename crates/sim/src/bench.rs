@@ -40,7 +40,7 @@ const BURST: (usize, u32) = (20, 2_625);
 /// A line of the table.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// Its name.
+    /// Name of the row, with its unit at the end.
     pub name: String,
     /// What was measured.
     pub value: f64,

@@ -59,7 +59,7 @@ pub enum CircleKind {
 
 /// A set of orgs that records are addressed to.
 pub struct Circle {
-    /// Its id.
+    /// Its id, which stands in every header addressed to it.
     pub id: CircleId,
     /// What it is.
     pub kind: CircleKind,
@@ -75,7 +75,7 @@ pub struct Cast {
     pub mesh: MeshId,
     /// Agencies.
     pub orgs: Vec<Org>,
-    /// Machines.
+    /// Every node of every org, at the place by which all else names it.
     pub nodes: Vec<Member>,
     /// Circles: the mesh first, then the orgs' own in order, then those with rosters.
     pub circles: Vec<Circle>,

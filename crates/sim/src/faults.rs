@@ -24,7 +24,7 @@ pub enum Moment {
 pub enum Fault {
     /// A node loses power at its next work.
     Crash {
-        /// Which.
+        /// The node, by its place in the world.
         node: usize,
         /// When in its work.
         moment: Moment,
@@ -35,7 +35,7 @@ pub enum Fault {
     },
     /// A node's disk fails from its next write but so many on.
     Disk {
-        /// Which.
+        /// The node, by its place in the world.
         node: usize,
         /// Writes that still work.
         after: u32,

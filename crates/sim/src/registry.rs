@@ -16,11 +16,11 @@ use crate::rules::Facts;
 /// A record as its author wrote it.
 #[derive(Clone, Debug)]
 pub struct Truth {
-    /// Its log.
+    /// The log in which its author wrote it.
     pub log: LogKey,
-    /// Its number.
+    /// Its place in the log, from 1.
     pub seq: u64,
-    /// Its id.
+    /// The hash of its header.
     pub id: RecordId,
     /// The node that wrote it.
     pub author: usize,

@@ -15,7 +15,7 @@ use crate::world::{Event, Micros, World};
 /// A pair of nodes that keep a link.
 #[derive(Clone, Debug)]
 pub struct Pair {
-    /// The two.
+    /// Both nodes, by their places in the world.
     pub ends: [usize; 2],
     /// One way.
     pub latency_us: Micros,

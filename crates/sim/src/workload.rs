@@ -38,7 +38,7 @@ pub enum Work {
 /// A report that a node published.
 #[derive(Clone, Debug)]
 pub struct Published {
-    /// Which.
+    /// What its versions have in common.
     pub subject: Subject,
     /// Where to.
     pub circle: usize,

@@ -97,7 +97,7 @@ pub struct World {
     pub policies: Vec<Arc<Policy>>,
     /// Each node's.
     pub in_force: Vec<InForce>,
-    /// Machines.
+    /// Every node, at the place by which all else names it.
     pub nodes: Vec<Node>,
     /// Pairs that keep a link.
     pub pairs: Vec<Pair>,

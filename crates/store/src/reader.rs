@@ -42,7 +42,7 @@ impl<K, S> Clone for Reader<K, S> {
 pub struct LogInfo {
     /// Its number in this store.
     pub no: LogNo,
-    /// Its name.
+    /// Circle, author and epoch, which name it between nodes.
     pub key: LogKey,
     /// The org of its author.
     pub org: OrgId,
@@ -91,7 +91,7 @@ pub struct Evidence {
 pub struct Neighbours {
     /// The first of them.
     pub first: RecordRef,
-    /// How many.
+    /// How many they are with the first, at least 1.
     pub count: u64,
     /// What became of the first; the others have the same outcome.
     pub stamped: Stamped,

@@ -30,7 +30,7 @@ pub enum Standing {
     Cut {
         /// Number of the last record that counts.
         at: u64,
-        /// Its id.
+        /// The id of that record: with another at its place the log is none of the org's.
         id: RecordId,
     },
 }

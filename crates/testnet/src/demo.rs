@@ -74,7 +74,7 @@ pub struct Percentiles {
 /// How quick one partner was.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Partner {
-    /// Which.
+    /// Name of the partner's org.
     pub org: String,
     /// How quick.
     #[serde(flatten)]
@@ -84,7 +84,7 @@ pub struct Partner {
 /// One thing that had to hold.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
-    /// What.
+    /// What had to hold, in a few words.
     pub name: String,
     /// Whether it held.
     pub ok: bool,
@@ -104,9 +104,9 @@ pub enum DemoError {
     /// A node.
     #[error("{org}: {source}")]
     Client {
-        /// Whose.
+        /// Name of the org whose node it is.
         org: String,
-        /// Why.
+        /// What its client was told.
         source: ClientError,
     },
     /// The import.

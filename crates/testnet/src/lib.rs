@@ -45,7 +45,7 @@ pub enum TestnetError {
     Setup {
         /// Which org.
         org: String,
-        /// Why.
+        /// What stopped the making of its home.
         source: SetupError,
     },
     /// The documents.
@@ -92,7 +92,7 @@ pub enum TestnetError {
 /// One node of a testnet.
 #[derive(Clone, Debug, Serialize)]
 pub struct Member {
-    /// Its org.
+    /// Name of its org.
     pub org: String,
     /// Its home.
     pub home: String,

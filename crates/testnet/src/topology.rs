@@ -83,7 +83,7 @@ pub enum TopologyError {
     Value {
         /// Which file.
         file: String,
-        /// Why.
+        /// Which value, and what would make sense.
         why: String,
     },
 }

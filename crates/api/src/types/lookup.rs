@@ -34,7 +34,7 @@ pub struct LookupRequest {
 pub struct Lookup {
     /// The value in canonical form, or as it was written if it is none.
     pub value: String,
-    /// Its type.
+    /// Name of its observable type; `null` if it is of none.
     #[serde(rename = "type")]
     pub kind: Option<String>,
     /// Whether anybody says something about it.
@@ -75,7 +75,7 @@ pub struct Lookup {
 /// Records that this node's policy keeps from who asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hidden {
-    /// How many.
+    /// How many records, at least 1 where it is told.
     pub records: u64,
     /// By which rules, each once.
     pub rules: Vec<String>,
@@ -89,7 +89,7 @@ pub struct Hidden {
 pub struct Withheld {
     /// Who wrote them.
     pub author: String,
-    /// How many.
+    /// How many of its records that are known of by header.
     pub records: u64,
 }
 

@@ -29,7 +29,7 @@ pub struct PublishRequest {
     /// What happened.
     #[serde(default)]
     pub description: String,
-    /// Labels.
+    /// Labels, at most 256, a line each.
     #[serde(default)]
     pub labels: Vec<String>,
     /// The record of which this is the new version.
@@ -122,7 +122,7 @@ pub struct Advice {
 /// One record that was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewRecord {
-    /// Its id.
+    /// The record's id, 64 hexadecimal digits.
     pub record: String,
     /// The report.
     pub subject: String,
@@ -138,7 +138,7 @@ pub struct NewRecord {
 /// One thing that was not done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
-    /// Which.
+    /// What was left: a file, a record's id or a report's subject.
     pub what: String,
     /// Why, and what would help.
     pub why: String,

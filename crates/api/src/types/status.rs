@@ -96,7 +96,7 @@ pub struct ConfirmClock {
 /// An org that was not heard of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Silent {
-    /// Which.
+    /// The org's name by the charter.
     pub org: String,
     /// Since when; `null` if never heard.
     pub since: Time,
@@ -105,9 +105,9 @@ pub struct Silent {
 /// A partner's node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Peer {
-    /// Its org.
+    /// Name of the org that it belongs to.
     pub org: String,
-    /// Its name.
+    /// The node's name, by its org's certificate.
     pub node: String,
     /// Whether a link is up.
     pub connected: bool,
@@ -130,7 +130,7 @@ pub struct Peer {
 pub struct Log {
     /// Org of the author.
     pub author: String,
-    /// Its node.
+    /// Name of the node that writes it.
     pub node: String,
     /// The circle.
     pub circle: String,
@@ -155,9 +155,9 @@ pub struct Log {
 /// What a partner acknowledged of an own log: headers; whose bodies it gets is this node's policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiptOf {
-    /// Its org.
+    /// Name of the partner's org.
     pub org: String,
-    /// Its node.
+    /// Name of the partner's node that signed the receipt.
     pub node: String,
     /// The circle.
     pub circle: String,
@@ -221,7 +221,7 @@ pub struct PolicyStatus {
 /// What became of a partner's records here, and what this node's people think of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partner {
-    /// Its org.
+    /// The partner's name by the charter.
     pub org: String,
     /// Its records that were accepted.
     pub accepted: u64,

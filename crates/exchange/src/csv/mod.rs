@@ -29,12 +29,13 @@ pub const FORMAT: Format =
 
 /// What may separate cells, most usual first.
 const DELIMITERS: &[u8] = b",;\t";
-/// How much of a file shows its layout: rows, and bytes.
+/// How much of a file shows its layout, in rows: enough for shares of a few percent.
 const SAMPLE_ROWS: usize = 60;
+/// The same in bytes: rows with long comments have a thousand.
 const SAMPLE_BYTES: usize = 64 << 10;
 /// Share of the rows, in percent, that must have as many cells as most have.
 const EVEN_PERCENT: usize = 75;
-/// Most versions of one package in a row.
+/// Most versions of one package that are read of a row: few packages ever had as many.
 const VERSIONS_MAX: usize = 1_000;
 
 fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) -> Result<(), ImportError> {

@@ -6,8 +6,9 @@ use std::io;
 
 use crate::pieces::{Pieces, line_of};
 
-/// How many lines one quoted cell may span, and how many bytes.
+/// How many lines one quoted cell may span: a paragraph of a description. A quote without end costs no more.
 const SPAN_LINES: u64 = 40;
+/// The same in bytes.
 const SPAN_BYTES: usize = 32 << 10;
 
 /// The cells of a row.

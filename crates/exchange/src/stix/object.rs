@@ -10,9 +10,9 @@ use super::pattern;
 use crate::fault::Fault;
 use crate::{json, when};
 
-/// Most references that one object is read to have.
+/// Most references that one object is read to have: five times what a report may have of indicators.
 const REFS_MAX: usize = 100_000;
-/// Most values of one observed object.
+/// Most values of one observed object: a file has its names and hashes, a certificate its fingerprints.
 const VALUES_MAX: usize = 1_000;
 
 /// A STIX object.

@@ -5,9 +5,9 @@
 
 use tocsin_record::observable::{self, Observable, Type, detect, kind};
 
-/// How deep brackets may be nested.
+/// How deep brackets may be nested: each level is one of recursion.
 const DEPTH_MAX: usize = 64;
-/// Most values that one pattern names.
+/// Most values that one pattern names: half of what a report may have.
 const VALUES_MAX: usize = 10_000;
 
 /// What a pattern names.

@@ -14,7 +14,7 @@ const LIMIT: usize = 256 << 20;
 /// An invitation for one org.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Invite {
-    /// For whom.
+    /// The org that may join by it; another's node refuses it.
     pub org: OrgId,
     /// The mesh's documents.
     pub papers: Papers,

@@ -44,7 +44,7 @@ pub enum BodyStatus {
 pub struct AtAnswer {
     /// As the asker named it.
     pub log: LinkNo,
-    /// The place.
+    /// The number of the record in the log, from 1.
     pub seq: u64,
     /// The record's id; `None` if nothing is held there.
     pub id: Option<RecordId>,

@@ -37,7 +37,7 @@ pub struct EntryOf {
     pub base: u64,
     /// Last verified header.
     pub height: u64,
-    /// Its id.
+    /// The id of the record at `height`, so that two nodes see whether they hold the same log.
     pub id: RecordId,
     /// Whether more is taken.
     pub state: LogState,

@@ -24,7 +24,8 @@ pub use report::Report;
 pub use retraction::Retraction;
 pub use sighting::Sighting;
 
-/// What decoding one body may take in memory, in bytes: structures are wider in memory than on the wire.
+/// What decoding one body may take in memory, in bytes: structures are wider in memory than on
+/// the wire, an indicator of 10 bytes there takes some 130 here.
 const LIMIT: usize = 24 * BODY_MAX;
 
 /// Salt of a body: random, erased with it.
@@ -100,7 +101,7 @@ fn read<'a, T: BorrowDecode<'a, ()> + Encode>(bytes: &'a [u8]) -> Result<T, Code
 /// A document as the body of a control record.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, bincode::Decode)]
 pub struct Carried {
-    /// Random.
+    /// 16 random bytes, so that no body can be guessed by its hash.
     pub salt: Salt,
     /// The document with its own signatures, valid from any hand.
     pub document: Signed,

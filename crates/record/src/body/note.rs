@@ -10,7 +10,7 @@ use crate::marking::Marking;
 /// Words about a report.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Note {
-    /// Random.
+    /// 16 random bytes, so that no body can be guessed by its hash.
     pub salt: Salt,
     /// Whose report.
     pub org: OrgId,

@@ -8,13 +8,14 @@ use crate::id::{OrgId, RecordId};
 use crate::marking::{Code, Marking, Tlp};
 use crate::observable::Observable;
 
-/// Most indicators in one report, new and withdrawn each.
+/// Most indicators in one report, new and withdrawn each: a reader holds them all at
+/// once, in some 3 MB. What writes a longer list splits it.
 pub const INDICATORS_MAX: usize = 20_000;
-/// Longest title, name or comment, in bytes.
+/// Longest title, name or comment, in bytes: a paragraph, of what people read as a line.
 pub const LINE_MAX: usize = 1024;
-/// Longest description, in bytes.
+/// Longest description, and longest rule, in bytes: a report of some thirty pages.
 pub const TEXT_MAX: usize = 64 << 10;
-/// Most originals of a report.
+/// Most originals of a report: a source's own objects are one array of STIX, or one event of MISP, for each format.
 pub const ORIGINALS_MAX: usize = 64;
 /// All originals of a report after decompression, in bytes together.
 pub const ORIGINAL_MAX: usize = 16 << 20;
@@ -49,7 +50,7 @@ impl std::str::FromStr for Subject {
 /// One version of a report.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Report {
-    /// Random.
+    /// 16 random bytes, new for each version and each circle, so that no body can be guessed by its hash.
     pub salt: Salt,
     /// Which report.
     pub subject: Subject,
@@ -215,6 +216,7 @@ impl Report {
 /// The strictest TLP named in the text of an object: a `tlp:` tag as MISP writes it, a `TLP:` label, or the id of a
 /// STIX marking definition.
 pub(super) fn strictest_in(bytes: &[u8]) -> Option<Tlp> {
+    /// Longest label behind `tlp:`, in bytes, and its end: `AMBER+STRICT`.
     const WINDOW: usize = 12;
     let label = |at: usize| {
         let end = bytes.len().min(at + 4 + WINDOW);

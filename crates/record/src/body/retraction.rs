@@ -8,13 +8,13 @@ use super::Salt;
 use super::report::Subject;
 use crate::id::{NodeKey, RecordId};
 
-/// Most versions that one retraction names.
+/// Most versions that one retraction names, of up to 82 bytes each; a report with more is taken back by several.
 pub const VERSIONS_MAX: usize = 4096;
 
 /// Takes back all versions of one report of the author's org in the circle it is written to.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Retraction {
-    /// Random.
+    /// 16 random bytes, so that no body can be guessed by its hash.
     pub salt: Salt,
     /// Which report of the author's org.
     pub subject: Subject,
@@ -35,7 +35,7 @@ pub struct Version {
     pub epoch: u64,
     /// Its place in the log.
     pub seq: u64,
-    /// Its id.
+    /// The hash of its header: what holds it for another is no version of the subject.
     pub id: RecordId,
 }
 

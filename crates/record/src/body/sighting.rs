@@ -10,7 +10,8 @@ use crate::observable::Observable;
 /// One statement about an observable or a report.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Sighting {
-    /// Random.
+    /// 16 random bytes: without them, who holds a header could guess its body and see by the hash that it guessed
+    /// right.
     pub salt: Salt,
     /// What was met, if it was a value.
     pub what: Option<Observable>,

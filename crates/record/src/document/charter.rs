@@ -8,9 +8,11 @@ use super::{Document, DocumentError, Form, Signed};
 use crate::id::{DocHash, MeshId, OrgId};
 use crate::marking::Code;
 
-/// Most orgs in a mesh.
+/// Most orgs in a mesh: eight times the 500 that a mesh is made for.
 pub const ORGS_MAX: usize = 4096;
+/// Longest name of a mesh or org, and longest kind, role or regime of one, in bytes.
 const NAME_MAX: usize = 128;
+/// Most networks, suffixes or AS numbers of what an org looks after.
 const LIST_MAX: usize = 1024;
 
 /// One version of the charter.

@@ -23,10 +23,11 @@ use crate::codec::{self, CodecError};
 use crate::id::{self, DocHash};
 use crate::keys::{Public, Secret, Signature};
 
-/// Longest document, in bytes.
+/// Longest document, in bytes: 256 for each org of the largest charter.
 pub const DOCUMENT_MAX: usize = 1 << 20;
-/// Most signatures under a document.
+/// Most signatures under a document, each verified: 50 ms of work.
 pub const SIGNATURES_MAX: usize = 1024;
+/// What decoding a document may take in memory, in bytes: texts and lists are wider there than on the wire.
 const LIMIT: usize = 8 * DOCUMENT_MAX;
 
 /// What a document is. Appended to, never reordered.
@@ -97,7 +98,7 @@ pub enum DocumentError {
 
 /// A kind of document: what every one of them can say of itself.
 pub trait Document: Encode + for<'a> BorrowDecode<'a, ()> {
-    /// Which.
+    /// The kind's number, which stands before each document and in what is signed.
     const FORM: Form;
 
     /// Bounds that its encoding alone does not keep.

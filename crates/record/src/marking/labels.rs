@@ -291,6 +291,8 @@ impl FromStr for Personal {
     }
 }
 
+// The word of flags in a header, from its lowest bit: exercise (1 bit), personal (2), PAP (3); what is above is of a later
+// version. Signed, so these never move.
 const EXERCISE_BIT: u16 = 1;
 const PERSONAL_SHIFT: u16 = 1;
 const PERSONAL_MASK: u16 = 0b11;
@@ -352,6 +354,7 @@ fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
 
 /// What an error message quotes of a text from outside.
 pub(super) fn shorten(text: &str) -> String {
+    /// Enough to find a label in a file, in characters: no label has half as many.
     const QUOTED_CHARS: usize = 40;
     text.chars().take(QUOTED_CHARS).flat_map(char::escape_debug).collect()
 }

@@ -4,9 +4,10 @@ use psl::Type as Section;
 
 use super::{ObservableRef, Visit, kind};
 
-/// Shortest prefix of an IPv4 network that is matched.
+/// Shortest prefix of an IPv4 network that is matched: no registry gives more than a /8 to one holder.
 const WIDEST_V4: u8 = 8;
-/// Shortest prefix of an IPv6 network that is matched.
+/// Shortest prefix of an IPv6 network that is matched: shorter ones are whole registries, and a hit
+/// in one says nothing.
 const WIDEST_V6: u8 = 16;
 
 /// Most parent domains of one name: those nearest to the registrable domain, under which feeds list.

@@ -125,7 +125,7 @@ pub enum ParseError {
     /// A control character, such as a line break or an escape sequence, inside the value.
     #[error("`{value}` has a control character at byte {at}; remove it")]
     Control {
-        /// The value.
+        /// The beginning of the text, fit for a terminal.
         value: String,
         /// Offset of the character in bytes.
         at: usize,
@@ -133,7 +133,7 @@ pub enum ParseError {
     /// The value does not fit its type.
     #[error("`{value}` is no {kind}: {why}")]
     Malformed {
-        /// The value.
+        /// The beginning of the text, fit for a terminal.
         value: String,
         /// Name of the type.
         kind: &'static str,
@@ -143,7 +143,7 @@ pub enum ParseError {
     /// No type fits.
     #[error("`{value}` is of no type that tocsin recognises by itself: {why}")]
     Undetected {
-        /// The value.
+        /// The beginning of the text, fit for a terminal.
         value: String,
         /// What was tried.
         why: &'static str,

@@ -10,6 +10,7 @@ use super::{Observable, Parsed, kind, refang};
 
 /// RFC 1035 2.3.4: 255 octets on the wire are 253 characters.
 const MAX_NAME: usize = 253;
+/// RFC 1035 2.3.1, in octets.
 const MAX_LABEL: usize = 63;
 /// RFC 5321 4.5.3.1.1.
 const MAX_LOCAL: usize = 64;

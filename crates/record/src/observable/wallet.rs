@@ -130,6 +130,7 @@ struct CashAddr;
 
 impl Checksum for CashAddr {
     type MidstateRepr = u64;
+    // Digits of the longest address of its specification, of a hash of 64 bytes, with its checksum.
     const CODE_LENGTH: usize = 112;
     const CHECKSUM_LENGTH: usize = 8;
     const GENERATOR_SH: [u64; 5] =

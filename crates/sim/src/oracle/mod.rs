@@ -28,7 +28,7 @@ pub struct Violation {
     pub oracle: &'static str,
     /// When, in virtual microseconds.
     pub at_us: u64,
-    /// What.
+    /// Which node did what, with the record or log that it did it to.
     pub what: String,
 }
 

@@ -17,9 +17,9 @@ pub enum Said {
     Log(LogKey),
     /// A body was given.
     Body {
-        /// Its log.
+        /// The log of its record.
         log: LogKey,
-        /// Its number.
+        /// The record's place in the log, from 1.
         seq: u64,
         /// Its record's id, where the frame shows the header as well.
         id: Option<RecordId>,
