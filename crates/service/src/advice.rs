@@ -15,12 +15,12 @@ const SHOWN: usize = 60;
 
 /// Reasons, each with its values.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct AdviceList {
     unmatched: BTreeMap<&'static str, Advice>,
     well_known: BTreeMap<&'static str, Advice>,
 }
 
-impl Told {
+impl AdviceList {
     /// Looks at the indicators that a report brings.
     pub(super) fn look(&mut self, report: &Report) {
         for indicator in &report.indicators {

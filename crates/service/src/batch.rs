@@ -8,8 +8,8 @@ use tocsin_exchange::marking::personal_default;
 use tocsin_record::body::report::{Extent, Report};
 use tocsin_record::marking::{Marking, Pap, Tlp};
 
-use super::advice::Told;
-use super::desk::{NotFor, Piece, salt, same_content, successor};
+use super::advice::AdviceList;
+use super::publish::{ReportDraft, Unshareable, salt, same_content, successor};
 use super::{Node, NodeError};
 
 impl Node {
@@ -18,23 +18,26 @@ impl Node {
     /// # Errors
     /// When nothing could be done at all; what was left is told in the answer.
     pub async fn import(self: &Arc<Self>, batch: ImportBatch) -> Result<Imported, NodeError> {
-        let (pieces, shared, mut done) = self.apart(move |node| node.imported(batch)).await?;
+        let (drafts, shared, mut done) = self.apart(move |node| node.imported(batch)).await?;
         // Nothing is left to write of a dry run.
-        done.records = self.write(pieces).await?;
+        done.records = self.write(drafts).await?;
         done.records.extend(self.write(shared).await?);
         Ok(done)
     }
 
     /// What a batch has written in the own circle, what in another, and what is to be told of it. Reads the disk.
-    fn imported(&self, batch: ImportBatch) -> Result<(Vec<Piece>, Vec<Piece>, Imported), NodeError> {
+    fn imported(
+        &self,
+        batch: ImportBatch,
+    ) -> Result<(Vec<ReportDraft>, Vec<ReportDraft>, Imported), NodeError> {
         if batch.reports.len() > BATCH_REPORTS_MAX {
             return Err(NodeError::Request(format!("a batch has at most {BATCH_REPORTS_MAX} reports")));
         }
         let share = batch.share.as_deref().map(|name| self.circle(name)).transpose()?;
         let own = self.own_circle();
         let mut done = Imported::default();
-        let mut told = Told::default();
-        let mut pieces = Vec::new();
+        let mut advice = AdviceList::default();
+        let mut drafts = Vec::new();
         let mut copies = Vec::new();
         let mut subjects = BTreeSet::new();
         // A batch without floors has none.
@@ -70,14 +73,15 @@ impl Node {
                     let next = report.indicators.clone();
                     let version = successor(Report { salt: salt(), ..report.clone() }, next, &standing);
                     done.indicators += version.indicators.len() as u64;
-                    told.look(&version);
-                    pieces.push(Piece { circle: own, report: version });
+                    advice.look(&version);
+                    drafts.push(ReportDraft { circle: own, report: version });
                 }
                 None => {
                     done.new += 1;
                     done.indicators += report.indicators.len() as u64;
-                    told.look(&report);
-                    pieces.push(Piece { circle: own, report: Report { salt: salt(), ..report.clone() } });
+                    advice.look(&report);
+                    drafts
+                        .push(ReportDraft { circle: own, report: Report { salt: salt(), ..report.clone() } });
                 }
             }
             if let Some(circle) = share.filter(|circle| *circle != own) {
@@ -89,7 +93,7 @@ impl Node {
             match self.for_circle(circle, report.marking.clone()) {
                 Ok(_) => shared.extend(self.copy_to(circle, report)?),
                 // What carries no marking is told by its own count.
-                Err(NotFor::Unmarked) => {}
+                Err(Unshareable::Unmarked) => {}
                 Err(why) => done.skipped.push(Skipped {
                     what: report.subject.to_string(),
                     why: format!("not shared: {}", why.of_import()),
@@ -97,11 +101,11 @@ impl Node {
             }
         }
         done.shared = shared.len() as u64;
-        (done.unmatched, done.well_known) = told.done();
+        (done.unmatched, done.well_known) = advice.done();
         if batch.dry_run {
             return Ok((Vec::new(), Vec::new(), done));
         }
-        Ok((pieces, shared, done))
+        Ok((drafts, shared, done))
     }
 }
 

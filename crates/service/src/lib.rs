@@ -2,17 +2,17 @@
 
 mod advice;
 mod batch;
-mod books;
-mod desk;
 mod keep;
 mod lookup;
 mod marking;
 pub mod policy;
+mod publish;
 mod refill;
+mod reports;
 mod share;
 mod show;
-mod sight;
 mod status;
+mod visibility;
 mod why;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -35,7 +35,7 @@ use policy::{PolicyError, PolicyLoad};
 
 pub use keep::{Health, Kept, Seen, follow_held, index_held, look, save_documents};
 pub use refill::Aside;
-pub use sight::PURPOSES;
+pub use visibility::PURPOSES;
 
 /// Reads what is committed.
 pub type Reader = tocsin_store::Reader<DiskKv, KeyFile>;

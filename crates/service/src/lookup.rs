@@ -11,9 +11,9 @@ use tocsin_record::observable::{Observable, ParseError, TYPES, Type, detect, kin
 use tocsin_record::{CircleId, OrgId, RecordId};
 use tocsin_store::{LogNo, RecordRef, Verdict, Version, report_subject};
 
-use super::books::Saying;
-use super::sight::Sight;
+use super::reports::Statement;
 use super::status::stall;
+use super::visibility::Visibility;
 use super::{Node, NodeError, marking, read};
 
 /// What is said of an answer on a network: the matcher finds what contains a value, not what a value contains.
@@ -29,33 +29,33 @@ const LOOKED_MAX: usize = 10_000;
 /// What is said where that was not enough.
 const MORE: &str = "more records list it than are looked at: these are the newest of each org";
 
-/// One word on a value, before it is told.
-struct Word {
+/// One statement on a value, and how the value matches it.
+struct Match {
     how: How,
     listed: Observable,
-    said: Saying,
+    statement: Statement,
 }
 
-/// What was found of a value, before it is told: each report once.
+/// What matches a value: each report once.
 #[derive(Default)]
-struct Words {
+struct Matches {
     /// What the answer is made of.
-    told: Found,
+    statements: Found,
     /// What held records say, to be counted where they are not asked for.
     held: Found,
-    /// Reports that were asked already: all versions of one say together what it says.
-    asked: BTreeSet<(OrgId, CircleId, Subject, Observable)>,
+    /// Reports that were read already: all versions of one say together what it says.
+    seen: BTreeSet<(OrgId, CircleId, Subject, Observable)>,
     /// Whether there is more than was looked at.
     more: bool,
 }
 
-type Found = BTreeMap<(OrgId, Subject, Observable), Word>;
+type Found = BTreeMap<(OrgId, Subject, Observable), Match>;
 /// Where a value is listed, by how near that is, and as what.
 type Postings = BTreeMap<(usize, u64), (How, Observable)>;
 
-/// What is asked of the reports that list a value.
+/// What is wanted of the reports that list a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum Wanted {
     /// What accepted records say.
     Accepted,
     /// That, and what held ones say, to be counted.
@@ -66,9 +66,9 @@ enum Asked {
     Both,
 }
 
-impl Word {
-    fn is_seen(&self, sight: &mut Sight<'_>) -> bool {
-        self.said.with_view(|view| sight.sees(&self.said.standing, view)).unwrap_or(false)
+impl Match {
+    fn is_seen(&self, visibility: &mut Visibility<'_>) -> bool {
+        self.statement.with_view(|view| visibility.sees(&self.statement.standing, view)).unwrap_or(false)
     }
 }
 
@@ -125,11 +125,12 @@ impl Node {
         let max_age = request.max_age_ms.unwrap_or_else(|| self.config.max_age_ms());
         let base = self.completeness(&directory, max_age);
         let row = request.value_type.as_deref().map(type_named).transpose()?;
-        let sight = Sight::new(self, &directory, request.purpose.as_deref());
+        let visibility = Visibility::new(self, &directory, request.purpose.as_deref());
         let answered = |values: &[String]| {
-            let mut sight = sight.another();
-            let answer =
-                |value: &String| self.answer(base.clone(), &directory, value, row, request.held, &mut sight);
+            let mut visibility = visibility.another();
+            let answer = |value: &String| {
+                self.answer(base.clone(), &directory, value, row, request.held, &mut visibility)
+            };
             values.iter().map(answer).collect::<Result<Vec<_>, _>>()
         };
         let answered = thread::scope(|scope| {
@@ -167,7 +168,7 @@ impl Node {
         value: &str,
         row: Option<&'static Type>,
         held: bool,
-        sight: &mut Sight<'_>,
+        visibility: &mut Visibility<'_>,
     ) -> Result<(Lookup, Vec<RecordId>), NodeError> {
         let what = match observable(value, row) {
             Ok(what) => what,
@@ -183,23 +184,23 @@ impl Node {
             note(&mut answer, NOT_INSIDE);
         }
         let mut shown = Vec::new();
-        let words = self.words(&what, held)?;
-        if words.more {
+        let matches = self.matches(&what, held)?;
+        if matches.more {
             answer.complete = false;
             note(&mut answer, MORE);
         }
-        let mut told: Vec<Word> = words.told.into_values().collect();
-        told.sort_by_key(|word| (word.how, word.said.standing.org, word.said.report.subject));
-        for word in told {
-            if word.is_seen(sight) {
-                shown.push(word.said.standing.entry.id);
-                answer.hits.push(self.hit(directory, word));
+        let mut statements: Vec<Match> = matches.statements.into_values().collect();
+        statements.sort_by_key(|one| (one.how, one.statement.standing.org, one.statement.report.subject));
+        for one in statements {
+            if one.is_seen(visibility) {
+                shown.push(one.statement.standing.entry.id);
+                answer.hits.push(self.hit(directory, one));
             }
         }
-        for word in words.held.values() {
-            answer.held += u64::from(word.is_seen(sight));
+        for one in matches.held.values() {
+            answer.held += u64::from(one.is_seen(visibility));
         }
-        answer.hidden = std::mem::take(&mut sight.hidden);
+        answer.hidden = std::mem::take(&mut visibility.hidden);
         answer.known = !answer.hits.is_empty();
         // Somebody says something that this answer does not.
         answer.complete &= answer.hidden.records == 0;
@@ -232,8 +233,8 @@ impl Node {
     }
 
     /// Who says what of it: each report once, in its standing version.
-    fn words(&self, what: &Observable, held: bool) -> Result<Words, NodeError> {
-        let gather = |index: &tocsin_matcher::Matcher, postings: &mut Postings| {
+    fn matches(&self, what: &Observable, held: bool) -> Result<Matches, NodeError> {
+        let look_up = |index: &tocsin_matcher::Matcher, postings: &mut Postings| {
             for (order, hit) in index.lookup(what.borrowed()).into_iter().enumerate() {
                 for posting in hit.postings {
                     postings.insert((order, posting), (hit.how, hit.observable.clone()));
@@ -241,29 +242,29 @@ impl Node {
             }
         };
         let (mut accepted, mut kept) = (Postings::new(), Postings::new());
-        gather(&read(&self.index), &mut accepted);
+        look_up(&read(&self.index), &mut accepted);
         let index = read(&self.held);
         if held || index.knows(what.borrowed()) {
-            gather(&index, if held { &mut accepted } else { &mut kept });
+            look_up(&index, if held { &mut accepted } else { &mut kept });
         }
         drop(index);
-        let asked = match held {
-            true => Asked::Both,
-            false if kept.is_empty() => Asked::Accepted,
-            false => Asked::AcceptedAndCounted,
+        let wanted = match held {
+            true => Wanted::Both,
+            false if kept.is_empty() => Wanted::Accepted,
+            false => Wanted::AcceptedAndCounted,
         };
-        let mut words = Words { more: accepted.len() > LOOKED_MAX, ..Words::default() };
-        words.more |= !self.look_at(accepted, asked, &mut words)?;
+        let mut matches = Matches { more: accepted.len() > LOOKED_MAX, ..Matches::default() };
+        matches.more |= !self.gather(accepted, wanted, &mut matches)?;
         // After the others and apart from them, so that what is held never crowds out what is accepted.
-        self.look_at(kept, Asked::Counted, &mut words)?;
-        Ok(words)
+        self.gather(kept, Wanted::Counted, &mut matches)?;
+        Ok(matches)
     }
 
-    /// Asks the reports that list a value. False where there was no room for what they say.
-    fn look_at(&self, postings: Postings, asked: Asked, words: &mut Words) -> Result<bool, NodeError> {
+    /// Reads the reports that list a value. False where there was no room for what they say.
+    fn gather(&self, postings: Postings, wanted: Wanted, matches: &mut Matches) -> Result<bool, NodeError> {
         let org_of = |log| self.reader.log(log).map(|log| log.org);
         for (place, (how, listed)) in in_turns(postings, org_of).into_iter().take(LOOKED_MAX) {
-            let found = if asked == Asked::Counted { &words.held } else { &words.told };
+            let found = if wanted == Wanted::Counted { &matches.held } else { &matches.statements };
             if found.len() >= HITS_MAX {
                 return Ok(false);
             }
@@ -271,41 +272,41 @@ impl Node {
             let (org, header) = (stored.org, &stored.entry.header);
             let subject = stored.entry.body().and_then(|body| report_subject(header, body));
             let Some(subject) = subject else { continue };
-            if !words.asked.insert((org, header.circle, subject, listed.clone())) {
+            if !matches.seen.insert((org, header.circle, subject, listed.clone())) {
                 continue;
             }
             let versions = self.reader.versions(org, header.circle, subject)?;
             // A fingerprint may be another observable's: then nothing is said of this one.
-            if asked != Asked::Counted
-                && let Some(said) = self.saying(&versions, &listed, asked == Asked::Both)?
+            if wanted != Wanted::Counted
+                && let Some(statement) = self.statement(&versions, &listed, wanted == Wanted::Both)?
             {
-                self.add(&mut words.told, Word { how, listed: listed.clone(), said });
+                self.add(&mut matches.statements, Match { how, listed: listed.clone(), statement });
             }
             let is_held = |version: &Version| version.outcome.verdict == Verdict::Held;
-            if matches!(asked, Asked::AcceptedAndCounted | Asked::Counted)
-                && words.held.len() < HITS_MAX
+            if matches!(wanted, Wanted::AcceptedAndCounted | Wanted::Counted)
+                && matches.held.len() < HITS_MAX
                 && versions.iter().any(is_held)
-                && let Some(said) = self.saying(&versions, &listed, true)?
-                && said.standing.stamped.outcome.verdict == Verdict::Held
+                && let Some(statement) = self.statement(&versions, &listed, true)?
+                && statement.standing.stamped.outcome.verdict == Verdict::Held
             {
-                self.add(&mut words.held, Word { how, listed, said });
+                self.add(&mut matches.held, Match { how, listed, statement });
             }
         }
         Ok(true)
     }
 
     /// The copies of one report count once; the one in a wider circle tells more of what others know.
-    fn add(&self, found: &mut Found, word: Word) {
-        let own = |word: &Word| word.said.standing.entry.header.circle == self.own_circle();
-        let key = (word.said.standing.org, word.said.report.subject, word.listed.clone());
+    fn add(&self, found: &mut Found, one: Match) {
+        let own = |one: &Match| one.statement.standing.entry.header.circle == self.own_circle();
+        let key = (one.statement.standing.org, one.statement.report.subject, one.listed.clone());
         match found.get(&key) {
-            Some(known) if !own(known) || own(&word) => {}
-            _ => _ = found.insert(key, word),
+            Some(known) if !own(known) || own(&one) => {}
+            _ => _ = found.insert(key, one),
         }
     }
 
-    fn hit(&self, directory: &Directory, word: Word) -> Hit {
-        let Word { how, listed, said: Saying { standing: stored, report, indicator, .. } } = word;
+    fn hit(&self, directory: &Directory, one: Match) -> Hit {
+        let Match { how, listed, statement: Statement { standing: stored, report, indicator, .. } } = one;
         let outcome = stored.stamped.outcome;
         let since = [indicator.valid_from, report.created, stored.entry.header.time];
         Hit {

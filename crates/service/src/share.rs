@@ -11,7 +11,7 @@ use tocsin_record::{CircleId, OrgId};
 use tocsin_store::{RecordRef, Verdict};
 use uuid::Uuid;
 
-use super::desk::Piece;
+use super::publish::ReportDraft;
 use super::{Node, NodeError, marking};
 
 /// Namespace of the subjects under which other orgs' reports are passed on.
@@ -20,7 +20,7 @@ const DERIVED: Uuid = Uuid::from_u128(0x7c1f_53b2_8e0d_4c55_9c6a_2b1d_7a40_e3f1)
 /// What becomes of a report that is to be shared in a circle; the texts say why it is not written.
 enum Sharing {
     /// It is written there.
-    Write(Box<Piece>),
+    Write(Box<ReportDraft>),
     /// It stands there as it is.
     Stands(String),
     /// It does not go there.
@@ -33,17 +33,17 @@ impl Node {
     /// # Errors
     /// When nothing could be done at all; what was left is told in the answer.
     pub async fn share(self: &Arc<Self>, request: ShareRequest) -> Result<Published, NodeError> {
-        let (pieces, published) = self.apart(move |node| node.copies(&request)).await?;
+        let (drafts, published) = self.apart(move |node| node.copies(&request)).await?;
         // Nothing is left to write of a dry run.
-        let records = self.write(pieces).await?;
+        let records = self.write(drafts).await?;
         Ok(Published { records: published.records.into_iter().chain(records).collect(), ..published })
     }
 
     /// The records that share others in another circle, and what is to be told of the rest. Reads the disk.
-    fn copies(&self, request: &ShareRequest) -> Result<(Vec<Piece>, Published), NodeError> {
+    fn copies(&self, request: &ShareRequest) -> Result<(Vec<ReportDraft>, Published), NodeError> {
         let circle = self.circle(&request.to)?;
         let mut published = Published::default();
-        let mut pieces = Vec::new();
+        let mut drafts = Vec::new();
         let mut seen = BTreeSet::new();
         for word in &request.ids {
             let place = self.find(word)?;
@@ -51,7 +51,7 @@ impl Node {
                 continue;
             }
             match self.shared_copy(place, circle, &request.marking)? {
-                Sharing::Write(piece) => pieces.push(*piece),
+                Sharing::Write(draft) => drafts.push(*draft),
                 Sharing::Refused(why) if request.ids.len() == 1 => {
                     return Err(NodeError::Request(format!("{word} was not shared: {why}")));
                 }
@@ -61,9 +61,9 @@ impl Node {
             }
         }
         if request.dry_run {
-            published.records = pieces.drain(..).map(|piece| self.would_write(&piece)).collect();
+            published.records = drafts.drain(..).map(|draft| self.would_write(&draft)).collect();
         }
-        Ok((pieces, published))
+        Ok((drafts, published))
     }
 
     /// The new record that shares a report in a circle, or why there is none.
@@ -120,7 +120,7 @@ impl Node {
                 let name = self.circle_name(circle);
                 Sharing::Stands(format!("it is shared in circle `{name}` already, as it is"))
             },
-            |piece| Sharing::Write(Box::new(piece)),
+            |draft| Sharing::Write(Box::new(draft)),
         ))
     }
 }

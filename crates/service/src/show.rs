@@ -12,7 +12,7 @@ use tocsin_record::observable::Breadth;
 use tocsin_record::{Class, Header};
 use tocsin_store::{BodyState, RecordRef, Stored, Verdict};
 
-use super::sight::Sight;
+use super::visibility::Visibility;
 use super::{Node, NodeError, lookup, marking};
 
 /// Most records in one answer.
@@ -157,7 +157,7 @@ impl Node {
         let text = request.text.as_ref().map(|text| text.to_lowercase());
         let limit = request.limit.unwrap_or(100).min(RECORDS_MAX);
         let purpose = request.purpose.as_deref();
-        let mut sight = Sight::new(self, &directory, purpose);
+        let mut visibility = Visibility::new(self, &directory, purpose);
         // What is gone says nothing any more; it is listed where everything is asked for.
         let with_gone = request.all_versions || verdict.is_none();
         let ranges = self.reader.newest(|outcome| {
@@ -194,12 +194,12 @@ impl Node {
             if !request.all_versions && !self.stands(&stored, body.as_ref())? {
                 continue;
             }
-            if body.as_ref().is_none_or(|body| sight.sees(&stored, &body_view(body))) {
+            if body.as_ref().is_none_or(|body| visibility.sees(&stored, &body_view(body))) {
                 shown.push(stored.entry.id);
                 found.records.push(self.list_entry(&directory, &stored, body.as_ref()));
             }
         }
-        found.hidden = sight.hidden;
+        found.hidden = visibility.hidden;
         self.note_purpose("query", purpose, request.reference.as_deref(), &shown);
         Ok(found)
     }
@@ -226,11 +226,11 @@ impl Node {
         let directory = self.directory();
         let stored = self.record(self.find(word)?)?;
         let body = self.body(&stored);
-        let mut sight = Sight::new(self, &directory, purpose);
+        let mut visibility = Visibility::new(self, &directory, purpose);
         if let Some(view) = body.as_ref().map(body_view)
-            && let Some(rule) = sight.keeps(&stored, &view)
+            && let Some(rule) = visibility.keeps(&stored, &view)
         {
-            return Err(NodeError::Denied { rule, help: sight.help(&stored, &view) });
+            return Err(NodeError::Denied { rule, help: visibility.help(&stored, &view) });
         }
         self.note_purpose("show", purpose, asked.reference.as_deref(), &[stored.entry.id]);
         let mut shown = Shown {

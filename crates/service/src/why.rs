@@ -8,7 +8,7 @@ use tocsin_protocol::{Directory, Why as CoreWhy};
 use tocsin_store::BodyState;
 
 use super::show::body_name;
-use super::sight::Sight;
+use super::visibility::Visibility;
 use super::{Node, NodeError};
 
 impl Node {
@@ -38,8 +38,8 @@ impl Node {
             },
         };
         // The title is the body's: it is told to those only who may see that.
-        let mut sight = Sight::new(self, &directory, purpose);
-        let body = self.body(stored).filter(|body| sight.sees(stored, &body_view(body)));
+        let mut visibility = Visibility::new(self, &directory, purpose);
+        let body = self.body(stored).filter(|body| visibility.sees(stored, &body_view(body)));
         self.note_purpose("why", purpose, asked.reference.as_deref(), &[stored.entry.id]);
         let record = Record {
             taken_back: self.taken_back(&directory, stored)?.map(Box::new),
@@ -59,7 +59,7 @@ impl Node {
                 (now.determining, errors)
             },
         );
-        Ok(Why { record, hidden: sight.hidden, saw: saw.into(), rules, errors, came_by, peers })
+        Ok(Why { record, hidden: visibility.hidden, saw: saw.into(), rules, errors, came_by, peers })
     }
 
     async fn core_why(self: &Arc<Self>, word: &str) -> Result<CoreWhy, NodeError> {

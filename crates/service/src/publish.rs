@@ -20,14 +20,14 @@ use tocsin_record::marking::{Code, Countries, Marking, Tlp};
 use tocsin_record::{CircleId, RecordId};
 use uuid::Uuid;
 
-use super::advice::Told;
-use super::books::Whole;
+use super::advice::AdviceList;
+use super::reports::Whole;
 use super::{Node, NodeError, lookup, marking};
 
 /// Most bodies that go to the core in one request.
 const TOGETHER: usize = 64;
 /// Why a report may not go to a circle.
-pub(super) enum NotFor {
+pub(super) enum Unshareable {
     /// It carries no marking.
     Unmarked,
     /// Its TLP is too strict while nothing is sealed.
@@ -36,7 +36,7 @@ pub(super) enum NotFor {
     Lacks(Vec<&'static str>),
 }
 
-impl NotFor {
+impl Unshareable {
     /// In words of which the mending is a command's flags.
     pub(super) fn with_flags(&self) -> String {
         match self {
@@ -81,8 +81,8 @@ impl NotFor {
     }
 }
 
-/// A body to be written, and what is told of it.
-pub(super) struct Piece {
+/// A report that is to be written in a circle.
+pub(super) struct ReportDraft {
     pub(super) circle: CircleId,
     pub(super) report: Report,
 }
@@ -94,16 +94,16 @@ impl Node {
     /// When a value is none, the marking does not hold, or the core refuses.
     pub async fn publish(self: &Arc<Self>, request: PublishRequest) -> Result<Published, NodeError> {
         // Only what replaces a report reads the disk. For all else the way to another thread takes longer than the work.
-        let (piece, published) = if request.replaces.is_some() {
+        let (draft, published) = if request.replaces.is_some() {
             self.apart(move |node| node.draft(request)).await?
         } else {
             self.draft(request)?
         };
-        Ok(Published { records: self.write(vec![piece]).await?, ..published })
+        Ok(Published { records: self.write(vec![draft]).await?, ..published })
     }
 
     /// The report of a publish request, and what is to be told of it. Reads the disk if it replaces another.
-    fn draft(&self, request: PublishRequest) -> Result<(Piece, Published), NodeError> {
+    fn draft(&self, request: PublishRequest) -> Result<(ReportDraft, Published), NodeError> {
         let circle = self.circle(&request.circle)?;
         check_texts(&request)?;
         let indicators = indicators(&request)?;
@@ -111,7 +111,7 @@ impl Node {
             Some(word) => Some(self.replaced(word, circle)?),
             None => None,
         };
-        let mut told = Told::default();
+        let mut advice = AdviceList::default();
         let personal = personal_default(&indicators);
         let standing = replaced.as_ref().and_then(|whole| whole.report.marking.as_ref());
         let marking = match (marking::from_words(&request.marking, personal)?, standing) {
@@ -119,7 +119,7 @@ impl Node {
             (None, Some(standing)) => Some(standing.clone()),
             (None, None) => None,
         };
-        let marking = self.for_circle(circle, marking).map_err(NotFor::request)?;
+        let marking = self.for_circle(circle, marking).map_err(Unshareable::request)?;
         let warnings = self.nobody_there(circle, marking.as_ref());
         let mut labels = request.labels.clone();
         labels.sort();
@@ -141,7 +141,7 @@ impl Node {
             originals: Vec::new(),
             extension: Vec::new(),
         };
-        told.look(&report);
+        advice.look(&report);
         if let Some(whole) = replaced {
             report.subject = whole.report.subject;
             report.origin = whole.report.origin.clone();
@@ -152,9 +152,9 @@ impl Node {
             let next = std::mem::take(&mut report.indicators);
             report = successor(report, next, &whole);
         }
-        let (unmatched, well_known) = told.done();
+        let (unmatched, well_known) = advice.done();
         let published = Published { unmatched, well_known, warnings, ..Published::default() };
-        Ok((Piece { circle, report }, published))
+        Ok((ReportDraft { circle, report }, published))
     }
 
     /// The own report that a new version replaces, in the circle.
@@ -185,18 +185,18 @@ impl Node {
         &self,
         circle: CircleId,
         marking: Option<Marking>,
-    ) -> Result<Option<Marking>, NotFor> {
+    ) -> Result<Option<Marking>, Unshareable> {
         if circle == self.own_circle() {
             return Ok(marking);
         }
         let Some(marking) = marking else {
-            return Err(NotFor::Unmarked);
+            return Err(Unshareable::Unmarked);
         };
         if marking.tlp > Tlp::Green {
-            return Err(NotFor::Strict(marking.tlp));
+            return Err(Unshareable::Strict(marking.tlp));
         }
         let lacks = tocsin_exchange::marking::lacks(&marking);
-        if lacks.is_empty() { Ok(Some(marking)) } else { Err(NotFor::Lacks(lacks)) }
+        if lacks.is_empty() { Ok(Some(marking)) } else { Err(Unshareable::Lacks(lacks)) }
     }
 
     /// Warns where a marking names countries of which nobody is in the circle.
@@ -220,17 +220,21 @@ impl Node {
     }
 
     /// A whole report as the next record of its subject in a circle; `None` if it stands there as it is.
-    pub(super) fn copy_to(&self, circle: CircleId, mut report: Report) -> Result<Option<Piece>, NodeError> {
+    pub(super) fn copy_to(
+        &self,
+        circle: CircleId,
+        mut report: Report,
+    ) -> Result<Option<ReportDraft>, NodeError> {
         report.salt = salt();
         report.supersedes = None;
         let Some(standing) = self.whole(self.org(), circle, report.subject)? else {
-            return Ok(Some(Piece { circle, report }));
+            return Ok(Some(ReportDraft { circle, report }));
         };
         if same_content(&report, &standing.report) {
             return Ok(None);
         }
         let next = std::mem::take(&mut report.indicators);
-        Ok(Some(Piece { circle, report: successor(report, next, &standing) }))
+        Ok(Some(ReportDraft { circle, report: successor(report, next, &standing) }))
     }
 
     /// Takes reports of this org back, in every circle.
@@ -243,7 +247,7 @@ impl Node {
         for subject in subjects {
             let done = self.core.ask(move |ticket| Input::Retract { ticket, subject, reason }).await?;
             let told =
-                self.apart(move |node| done.ids.into_iter().map(|id| node.told(id, subject)).collect());
+                self.apart(move |node| done.ids.into_iter().map(|id| node.new_record(id, subject)).collect());
             let told: Vec<_> = told.await?;
             published.records.extend(told);
         }
@@ -286,14 +290,17 @@ impl Node {
     }
 
     /// Writes reports, a few to a request, and says where they stand.
-    pub(super) async fn write(self: &Arc<Self>, pieces: Vec<Piece>) -> Result<Vec<NewRecord>, NodeError> {
-        let mut written = Vec::with_capacity(pieces.len());
-        let mut pieces = pieces.into_iter().peekable();
-        while let Some(first) = pieces.next() {
+    pub(super) async fn write(
+        self: &Arc<Self>,
+        drafts: Vec<ReportDraft>,
+    ) -> Result<Vec<NewRecord>, NodeError> {
+        let mut written = Vec::with_capacity(drafts.len());
+        let mut drafts = drafts.into_iter().peekable();
+        while let Some(first) = drafts.next() {
             let circle = first.circle;
             let mut reports = vec![first.report];
             while reports.len() < TOGETHER
-                && let Some(next) = pieces.next_if(|piece| piece.circle == circle)
+                && let Some(next) = drafts.next_if(|draft| draft.circle == circle)
             {
                 reports.push(next.report);
             }
@@ -302,13 +309,13 @@ impl Node {
             let done = self.core.ask(move |ticket| Input::Publish { ticket, circle, bodies }).await?;
             // What was written a moment ago is in memory.
             for (id, subject) in done.ids.into_iter().zip(subjects) {
-                written.push(self.told(id, subject)?);
+                written.push(self.new_record(id, subject)?);
             }
         }
         Ok(written)
     }
 
-    fn told(&self, id: RecordId, subject: Subject) -> Result<NewRecord, NodeError> {
+    fn new_record(&self, id: RecordId, subject: Subject) -> Result<NewRecord, NodeError> {
         let place = self.reader.find(&id)?;
         let circle = place.and_then(|place| self.reader.log(place.log)).map(|log| log.key.circle);
         let _record = tracing::debug_span!("record", %id).entered();
@@ -323,18 +330,18 @@ impl Node {
     }
 
     /// What sharing would do: who would get it, by this node's policy.
-    pub(super) fn would_write(&self, piece: &Piece) -> NewRecord {
+    pub(super) fn would_write(&self, draft: &ReportDraft) -> NewRecord {
         let directory = self.directory();
         let decisions = self.decisions(&directory);
-        let body = Body::Report(piece.report.clone());
+        let body = Body::Report(draft.report.clone());
         let partners = directory
             .charter()
             .orgs
             .iter()
-            .filter(|org| org.root != self.org() && directory.is_member(org.root, piece.circle))
+            .filter(|org| org.root != self.org() && directory.is_member(org.root, draft.circle))
             .filter(|org| {
                 let peer = org_facts(&directory, org.root);
-                super::show::with_draft(&directory, self.identity.node(), piece.circle, &body, |facts| {
+                super::show::with_draft(&directory, self.identity.node(), draft.circle, &body, |facts| {
                     decisions.explain(&Question::Forward(facts, &peer)).verdict
                         == tocsin_policy::Verdict::Accept
                 })
@@ -343,8 +350,8 @@ impl Node {
             .collect();
         NewRecord {
             record: String::new(),
-            subject: piece.report.subject.to_string(),
-            circle: self.circle_name(piece.circle),
+            subject: draft.report.subject.to_string(),
+            circle: self.circle_name(draft.circle),
             seq: 0,
             partners,
         }

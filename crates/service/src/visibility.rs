@@ -16,7 +16,7 @@ use super::{Node, NodeError, read};
 pub const PURPOSES: &str = "tocsin::purposes";
 
 /// One question's view of the records.
-pub(super) struct Sight<'a> {
+pub(super) struct Visibility<'a> {
     node: &'a Node,
     directory: &'a Directory,
     /// Made when the first record is looked at: most questions hit none.
@@ -27,7 +27,7 @@ pub(super) struct Sight<'a> {
     pub hidden: Hidden,
 }
 
-impl<'a> Sight<'a> {
+impl<'a> Visibility<'a> {
     pub fn new(node: &'a Node, directory: &'a Directory, purpose: Option<&'a str>) -> Self {
         let policy = read(&node.policy).clone();
         Self { node, directory, decisions: None, policy, purpose, hidden: Hidden::default() }
@@ -68,9 +68,9 @@ impl<'a> Sight<'a> {
     pub fn help(&mut self, stored: &Stored, body: &BodyView<'_>) -> String {
         let own = &self.node.config.person;
         let known: Vec<String> = Code::purpose_names().map(str::to_owned).collect();
-        let shows = |sight: &mut Self, may: &[String], purpose: &str| {
-            let person = Person { purposes: may, purpose: Some(purpose), ..sight.node.person() };
-            sight.rule(stored, body, &person).is_none()
+        let shows = |visibility: &mut Self, may: &[String], purpose: &str| {
+            let person = Person { purposes: may, purpose: Some(purpose), ..visibility.node.person() };
+            visibility.rule(stored, body, &person).is_none()
         };
         let stated = own.purposes.iter().find(|purpose| shows(self, &own.purposes, purpose));
         if let Some(purpose) = stated {

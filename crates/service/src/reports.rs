@@ -29,7 +29,7 @@ pub(super) struct Whole {
 }
 
 /// What a report says of one observable.
-pub(super) struct Saying {
+pub(super) struct Statement {
     /// Its standing version, which tells how it may be handled.
     pub standing: Stored,
     /// The version that lists the observable, where that is an earlier one.
@@ -40,7 +40,7 @@ pub(super) struct Saying {
     pub indicator: Indicator,
 }
 
-impl Saying {
+impl Statement {
     /// What policy sees of it: the standing version, with the indicators among which the observable stands.
     pub fn with_view<T>(&self, ask: impl FnOnce(&BodyView<'_>) -> T) -> Option<T> {
         let mut report = report_in(&self.standing)?;
@@ -119,12 +119,12 @@ impl Node {
 
     /// What a report, of these versions, says of one observable in its standing one, if it still counts there; `None` if
     /// it was withdrawn or replaced. Cheaper than [`Self::whole`], and right for rivals, too.
-    pub(super) fn saying(
+    pub(super) fn statement(
         &self,
         versions: &[Version],
         what: &Observable,
         held: bool,
-    ) -> Result<Option<Saying>, NodeError> {
+    ) -> Result<Option<Statement>, NodeError> {
         let counts = |version: &Version| {
             version.outcome.verdict == Verdict::Accepted || (held && version.outcome.verdict == Verdict::Held)
         };
@@ -145,9 +145,9 @@ impl Node {
                 let head = report.head();
                 return Ok(Some(match newest {
                     Some((standing, report)) => {
-                        Saying { standing, listing: Some(listing), report, indicator }
+                        Statement { standing, listing: Some(listing), report, indicator }
                     }
-                    None => Saying { standing: listing, listing: None, report: head, indicator },
+                    None => Statement { standing: listing, listing: None, report: head, indicator },
                 }));
             }
             if report.extent == Extent::Whole || report.withdrawn.contains(&what.borrowed()) {
