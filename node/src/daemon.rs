@@ -450,6 +450,8 @@ async fn until_told(node: &Arc<Node>, stop: &Notify) -> Result<(), DaemonError> 
 #[cfg(test)]
 mod keep_tests;
 #[cfg(test)]
+mod lookup_tests;
+#[cfg(test)]
 mod sharing_tests;
 
 #[cfg(test)]

@@ -81,6 +81,9 @@ pub enum ClientError {
     /// The answer is not HTTP as this program speaks it.
     #[error("the node's answer is not understood ({0}): are command and node of one version?")]
     Answer(&'static str),
+    /// The answer is longer than is read into memory.
+    #[error("the node's answer is longer than {} MiB: ask for less at once", ANSWER_MAX >> 20)]
+    Long,
     /// The answer is not the JSON that was expected.
     #[error("the node's answer is not understood: {0}")]
     Json(#[from] serde_json::Error),
@@ -274,6 +277,9 @@ fn answer(mut from: BufReader<UnixStream>) -> Result<Stream, ClientError> {
             chunked = value.trim().eq_ignore_ascii_case("chunked");
         }
     }
+    if length.is_some_and(|length| length > ANSWER_MAX) {
+        return Err(ClientError::Long);
+    }
     let body = if chunked {
         Body::Chunked(Chunks { from, left: 0, ended: false })
     } else {
@@ -291,7 +297,10 @@ fn answer(mut from: BufReader<UnixStream>) -> Result<Stream, ClientError> {
 
 fn read_json<T: DeserializeOwned>(mut stream: Stream) -> Result<T, ClientError> {
     let mut bytes = Vec::new();
-    (&mut stream).take(ANSWER_MAX).read_to_end(&mut bytes)?;
+    (&mut stream).take(ANSWER_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > ANSWER_MAX {
+        return Err(ClientError::Long);
+    }
     if let Body::Sized(body) = &stream.body
         && body.limit() > 0
         && serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err()

@@ -1,0 +1,318 @@
+//! What the records say that list a value: each report once, in its standing version, bounded for a request as a whole.
+//!
+//! A request has so many hits and so many records to look at, which its values share: one popular value gets a thousand
+//! hits, a thousand names under a popular domain get twenty each. Within a value the orgs take turns, nearest match and
+//! newest record first, so that nobody who lists much crowds out what others say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use tocsin_matcher::{How, Matcher};
+use tocsin_record::body::report::Subject;
+use tocsin_record::observable::Observable;
+use tocsin_record::{CircleId, OrgId};
+use tocsin_store::{LogNo, RecordRef, Verdict, Version, report_subject};
+
+use crate::reports::Statement;
+use crate::visibility::Visibility;
+use crate::{Node, NodeError, read};
+
+/// Hits that the values of a request share, at about 750 bytes of answer each.
+const HITS: usize = 20_000;
+/// Fewest and most hits of one value.
+const HITS_EACH: (usize, usize) = (4, 1_000);
+/// Records that the values of a request share to be looked at, at some 20 us each.
+const LOOKED: usize = 200_000;
+/// Fewest and most records that are looked at for one value.
+const LOOKED_EACH: (usize, usize) = (20, 10_000);
+/// Statements that are remembered while a request is answered, by each of its threads.
+const REMEMBERED: usize = 4_096;
+
+/// What one value may take of what its request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Share {
+    hits: usize,
+    looked: usize,
+}
+
+/// One statement on a value, and how the value matches it.
+pub(super) struct Match {
+    /// How.
+    pub how: How,
+    /// What the record lists.
+    pub listed: Observable,
+    /// What it says of that.
+    pub statement: Statement,
+}
+
+/// What matches a value.
+#[derive(Default)]
+pub(super) struct Matches {
+    /// What the answer is made of, the nearest matches first, then by org and report.
+    pub statements: Vec<Match>,
+    /// What held records say, to be counted where they are not asked for.
+    pub held: Vec<Match>,
+    /// Whether there is more than was looked at.
+    pub more: bool,
+}
+
+/// What a request's values match that were answered already: names under one listed domain all match the same.
+#[derive(Default)]
+pub(super) struct Memo {
+    known: BTreeMap<Vec<Listed>, Rc<Matches>>,
+    statements: usize,
+}
+
+/// An observable under which a value is listed, how near that is, and in which index.
+type Listed = (Observable, How, Index);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Index {
+    Accepted,
+    Held,
+}
+
+/// What is wanted of the reports that list a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// What accepted records say.
+    Accepted,
+    /// That, and what held ones say, to be counted.
+    AcceptedAndCounted,
+    /// What held ones say, to be counted.
+    Counted,
+    /// What both say, as one answer.
+    Both,
+}
+
+/// Where a value is listed: its hits, the nearest first, with their postings.
+#[derive(Default)]
+struct Places {
+    hits: Vec<(How, Observable)>,
+    /// The number of a hit, and a place.
+    places: Vec<(usize, RecordRef)>,
+}
+
+/// What is gathered, each report once.
+#[derive(Default)]
+struct Gathered {
+    statements: Found,
+    held: Found,
+    /// Reports that were read already: all versions of one say together what it says.
+    seen: BTreeSet<(OrgId, CircleId, Subject, Observable)>,
+}
+
+type Found = BTreeMap<(OrgId, Subject, Observable), Match>;
+
+impl Share {
+    /// The share of each of so many values.
+    pub fn of(values: usize) -> Self {
+        let each = |all: usize, (least, most): (usize, usize)| (all / values.max(1)).clamp(least, most);
+        Self { hits: each(HITS, HITS_EACH), looked: each(LOOKED, LOOKED_EACH) }
+    }
+}
+
+impl Match {
+    /// Whether the policy shows it to who asks.
+    pub fn is_seen(&self, visibility: &mut Visibility<'_>) -> bool {
+        self.statement.with_view(|view| visibility.sees(&self.statement.standing, view)).unwrap_or(false)
+    }
+}
+
+impl Memo {
+    fn keep(&mut self, key: Vec<Listed>, matches: &Rc<Matches>) {
+        let more = 1 + matches.statements.len() + matches.held.len();
+        if self.statements + more > REMEMBERED {
+            self.known.clear();
+            self.statements = 0;
+        }
+        self.statements += more;
+        self.known.insert(key, Rc::clone(matches));
+    }
+}
+
+impl Places {
+    fn of(index: &Matcher, what: &Observable) -> Self {
+        let mut found = Self::default();
+        for hit in index.lookup(what.borrowed()) {
+            let number = found.hits.len();
+            found.places.extend(hit.postings.into_iter().rev().map(|one| (number, RecordRef::unpack(one))));
+            found.hits.push((hit.how, hit.observable));
+        }
+        found
+    }
+
+    fn join(&mut self, other: Self) {
+        let offset = self.hits.len();
+        self.hits.extend(other.hits);
+        self.places.extend(other.places.into_iter().map(|(number, place)| (number + offset, place)));
+    }
+
+    fn listed(&self, index: Index) -> impl Iterator<Item = Listed> {
+        self.hits.iter().map(move |(how, observable)| (observable.clone(), *how, index))
+    }
+
+    /// The first `most` places to look at: of each org one in turn, its nearest match and the end of a log first.
+    fn in_turns(self, most: usize, org_of: impl Fn(LogNo) -> Option<OrgId>) -> Vec<(usize, RecordRef)> {
+        let mut orgs: BTreeMap<LogNo, Option<OrgId>> = BTreeMap::new();
+        let mut turns: BTreeMap<Option<OrgId>, usize> = BTreeMap::new();
+        let mut places = Vec::with_capacity(self.places.len().min(2 * most));
+        for (number, place) in self.places {
+            let org = orgs.entry(place.log).or_insert_with(|| org_of(place.log));
+            let turn = turns.entry(*org).or_default();
+            *turn += 1;
+            // None of an org has a later turn than there are places to look at.
+            if *turn <= most {
+                places.push((*turn, number, place));
+            }
+        }
+        places.sort_by_key(|(turn, number, _)| (*turn, *number));
+        places.truncate(most);
+        places.into_iter().map(|(_, number, place)| (number, place)).collect()
+    }
+}
+
+impl Node {
+    /// Who says what of a value.
+    pub(super) fn matches(
+        &self,
+        what: &Observable,
+        held: bool,
+        share: Share,
+        memo: &mut Memo,
+    ) -> Result<Rc<Matches>, NodeError> {
+        let mut accepted = Places::of(&read(&self.index), what);
+        let mut kept = Places::default();
+        let index = read(&self.held);
+        if held || index.knows(what.borrowed()) {
+            kept = Places::of(&index, what);
+        }
+        drop(index);
+        let key: Vec<Listed> = accepted.listed(Index::Accepted).chain(kept.listed(Index::Held)).collect();
+        if let Some(known) = memo.known.get(&key) {
+            return Ok(Rc::clone(known));
+        }
+        if held {
+            accepted.join(std::mem::take(&mut kept));
+        }
+        let wanted = match held {
+            true => Wanted::Both,
+            false if kept.places.is_empty() => Wanted::Accepted,
+            false => Wanted::AcceptedAndCounted,
+        };
+        let mut gathered = Gathered::default();
+        let mut more = !self.gather(accepted, wanted, share, &mut gathered)?;
+        // After the others and apart from them, so that what is held never crowds out what is accepted.
+        more |= !self.gather(kept, Wanted::Counted, share, &mut gathered)?;
+        let mut statements: Vec<Match> = gathered.statements.into_values().collect();
+        statements.sort_by_key(|one| (one.how, one.statement.standing.org, one.statement.report.subject));
+        let matches = Rc::new(Matches { statements, held: gathered.held.into_values().collect(), more });
+        memo.keep(key, &matches);
+        Ok(matches)
+    }
+
+    /// Reads the reports that list a value. False where its share did not let all of them be read.
+    fn gather(
+        &self,
+        places: Places,
+        wanted: Wanted,
+        share: Share,
+        gathered: &mut Gathered,
+    ) -> Result<bool, NodeError> {
+        let all = places.places.len() <= share.looked;
+        let hits = places.hits.clone();
+        let org_of = |log| self.reader.log(log).map(|log| log.org);
+        for (number, place) in places.in_turns(share.looked, org_of) {
+            let found = if wanted == Wanted::Counted { &gathered.held } else { &gathered.statements };
+            if found.len() >= share.hits {
+                return Ok(false);
+            }
+            let (how, listed) = &hits[number];
+            let Some(stored) = self.reader.record(place)? else { continue };
+            let (org, header) = (stored.org, &stored.entry.header);
+            let subject = stored.entry.body().and_then(|body| report_subject(header, body));
+            let Some(subject) = subject else { continue };
+            if !gathered.seen.insert((org, header.circle, subject, listed.clone())) {
+                continue;
+            }
+            let versions = self.reader.versions(org, header.circle, subject)?;
+            let one = |statement| Match { how: *how, listed: listed.clone(), statement };
+            // A fingerprint may be another observable's: then nothing is said of this one.
+            if wanted != Wanted::Counted
+                && let Some(statement) = self.statement(&versions, listed, wanted == Wanted::Both)?
+            {
+                self.add(&mut gathered.statements, one(statement));
+            }
+            let is_held = |version: &Version| version.outcome.verdict == Verdict::Held;
+            if matches!(wanted, Wanted::AcceptedAndCounted | Wanted::Counted)
+                && gathered.held.len() < share.hits
+                && versions.iter().any(is_held)
+                && let Some(statement) = self.statement(&versions, listed, true)?
+                && statement.standing.stamped.outcome.verdict == Verdict::Held
+            {
+                self.add(&mut gathered.held, one(statement));
+            }
+        }
+        Ok(all)
+    }
+
+    /// The copies of one report count once; the one in a wider circle tells more of what others know.
+    fn add(&self, found: &mut Found, one: Match) {
+        let own = |one: &Match| one.statement.standing.entry.header.circle == self.own_circle();
+        let key = (one.statement.standing.org, one.statement.report.subject, one.listed.clone());
+        match found.get(&key) {
+            Some(known) if !own(known) || own(&one) => {}
+            _ => _ = found.insert(key, one),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(log: u32, seq: u64) -> RecordRef {
+        RecordRef { log: LogNo(log), seq }
+    }
+
+    /// Log 1 is org 1's, the others org 0's.
+    fn org_of(log: LogNo) -> Option<OrgId> {
+        Some(OrgId([u8::from(log.0 == 1); 32]))
+    }
+
+    #[test]
+    fn who_says_much_does_not_crowd_the_others_out() {
+        // Logs 0 and 2 are of one org, which lists a value in a thousand records; log 1 is another's, with two.
+        let many = (1..=500).flat_map(|seq| [place(0, seq), place(2, seq)]);
+        let mut postings: Vec<u64> = many.chain([place(1, 7), place(1, 9)]).map(RecordRef::pack).collect();
+        postings.sort_unstable();
+        let places = postings.iter().rev().map(|one| (0, RecordRef::unpack(*one))).collect();
+        let turns = Places { hits: Vec::new(), places }.in_turns(1_000, org_of);
+        let places: Vec<RecordRef> = turns.iter().map(|(_, place)| *place).collect();
+        assert_eq!(places.len(), 1_000);
+        assert_eq!(places[..5], [place(2, 500), place(1, 9), place(2, 499), place(1, 7), place(2, 498)]);
+    }
+
+    #[test]
+    fn what_lists_the_very_value_is_looked_at_before_what_lists_its_domain() {
+        // One org lists the value once and its domain five hundred times, another only the domain.
+        let exact = [(0, place(0, 1))];
+        let domain = (1..=500).rev().map(|seq| (1, place(2, seq)));
+        let others = [(1, place(1, 5))];
+        let places = exact.into_iter().chain(domain).chain(others).collect();
+        let turns = Places { hits: Vec::new(), places }.in_turns(10, org_of);
+        assert_eq!(turns[..3], [(0, place(0, 1)), (1, place(1, 5)), (1, place(2, 500))]);
+        assert_eq!(turns.len(), 10);
+    }
+
+    #[test]
+    fn a_request_is_bounded_as_a_whole() {
+        assert_eq!(Share::of(1), Share { hits: 1_000, looked: 10_000 });
+        assert_eq!(Share::of(1_000), Share { hits: 20, looked: 200 });
+        for values in [1, 7, 500, 5_000, tocsin_api::types::VALUES_MAX] {
+            let share = Share::of(values);
+            assert!(values * share.hits <= 2 * HITS, "{values}: {share:?}");
+            assert!(values * share.looked <= LOOKED, "{values}: {share:?}");
+        }
+    }
+}
