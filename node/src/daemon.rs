@@ -15,7 +15,7 @@ use tocsin_home::{Home, HomeError, Identity, SocketPlace, keys};
 use tocsin_matcher::{Loader, Matcher};
 use tocsin_net as net;
 use tocsin_policy::Policy;
-use tocsin_protocol::{Directory, index_found};
+use tocsin_protocol::{Directory, Meter, index_found};
 use tocsin_serve::socket as server;
 use tocsin_service::policy::{self, PolicyError};
 use tocsin_service::{self as service, Aside, Kept, Node};
@@ -207,7 +207,7 @@ fn open(home: &Home, config: &Config) -> Result<Opened, DaemonError> {
         boot: boot_id(),
         seed: u64::from_be_bytes(std::array::from_fn(|at| seed[at])),
         index_key,
-        meter: tocsin_protocol::Meter::Model,
+        meter: Meter::Thread { nanos: clock::thread_nanos },
     };
     let certificate = identity
         .card

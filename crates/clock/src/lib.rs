@@ -42,6 +42,19 @@ fn awake_and_asleep_ms() -> u64 {
     running_ms()
 }
 
+/// Processor time that the calling thread has used, in nanoseconds; 0 where the system does not say.
+#[must_use]
+pub fn thread_nanos() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::time::{ClockId, clock_gettime};
+        let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+        time.map_or(0, |time| u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX))
+    }
+    #[cfg(not(target_os = "linux"))]
+    0
+}
+
 /// Milliseconds since the first call.
 fn running_ms() -> u64 {
     static FIRST: OnceLock<Instant> = OnceLock::new();
