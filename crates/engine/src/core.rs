@@ -507,7 +507,7 @@ mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
-    use tocsin_protocol::message::Message;
+    use tocsin_protocol::message::{self, Message};
     use tocsin_record::document::{Form, Signed};
 
     use super::*;
@@ -535,7 +535,9 @@ mod tests {
             .with_writer(move || writer.clone())
             .with_ansi(false)
             .finish();
-        let frame = Incoming { messages: vec![Message::Credit(77_001)], runs: Vec::new(), bytes: 12 };
+        let mesh = tocsin_record::MeshId([1; 32]);
+        let frame = message::decode(mesh, &message::encode(&vec![Message::Credit(77_001)])).unwrap();
+        let length = format!("length={}", frame.bytes);
         let form = Form::Charter;
         let documents = vec![Signed { form, bytes: b"hush".to_vec(), signatures: Vec::new() }];
         tracing::subscriber::with_default(logger, || {
@@ -543,7 +545,7 @@ mod tests {
             trace_input(&Input::Documents { ticket: 1, documents });
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        assert!(text.contains("Received") && text.contains("length=12"), "{text}");
+        assert!(text.contains("Received") && text.contains(&length), "{text}");
         assert!(text.contains("Documents") && text.contains("length=1"), "{text}");
         assert!(!text.contains("77001") && !text.contains("104, 117") && !text.contains("hush"), "{text}");
     }

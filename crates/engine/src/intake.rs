@@ -4,12 +4,12 @@
 //! before an alarm, nor a full queue of pages. What is full upstream slows these threads; frames that wait for them
 //! hold the credit of their links, and links without credit are not read, which slows the peers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, mpsc as threads};
 
 use bytes::Bytes;
-use tocsin_protocol::Input;
-use tocsin_protocol::message::{self, LOBBY_DOCUMENT_MAX};
+use tocsin_protocol::message::LOBBY_DOCUMENT_MAX;
+use tocsin_protocol::{Input, Room, Session};
 use tocsin_record::MeshId;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
@@ -18,6 +18,14 @@ use crate::core::{Core, Item};
 use crate::net::{self, Credit, Inbound, Net};
 use crate::peers::{LinkState, Peers};
 use crate::supervise::Supervisor;
+
+/// What is known of links beside the core.
+struct Links {
+    mesh: MeshId,
+    /// Those that sent nothing yet.
+    lobby: BTreeSet<u64>,
+    sessions: BTreeMap<u64, Session>,
+}
 
 struct Frame {
     link: u64,
@@ -43,7 +51,9 @@ pub fn start(
     let (bulk_core, bulk_net) = (core.clone(), net.clone());
     supervisor.thread("tocsin-bulk", "decoder of pages", move || {
         while let Ok(frame) = bulk_frames.recv() {
-            if let Some(item) = decode(mesh, frame, &bulk_net)
+            // What is on this lane names its logs in full, or by numbers of this side.
+            let mut session = Session::new(mesh, Room::default());
+            if let Some(item) = hear(&mut session, frame, &bulk_net)
                 && !bulk_core.send_bulk_blocking(item)
             {
                 break;
@@ -52,9 +62,9 @@ pub fn start(
         Ok(())
     })?;
     supervisor.thread("tocsin-live", "decoder of frames", move || {
-        let mut lobby = BTreeSet::new();
+        let mut links = Links { mesh, lobby: BTreeSet::new(), sessions: BTreeMap::new() };
         while let Some(event) = inbound.blocking_recv() {
-            if !one(mesh, event, &core, &net, &peers, &bulk, &mut lobby) {
+            if !one(&mut links, event, &core, &net, &peers, &bulk) {
                 break;
             }
         }
@@ -65,13 +75,12 @@ pub fn start(
 
 /// Handles one event. False when the core has ended.
 fn one(
-    mesh: MeshId,
+    links: &mut Links,
     event: Inbound,
     core: &Core,
     net: &Net,
     peers: &Peers,
     bulk: &threads::Sender<Frame>,
-    lobby: &mut BTreeSet<u64>,
 ) -> bool {
     match event {
         Inbound::Listening(address) => {
@@ -85,20 +94,29 @@ fn one(
         }
         Inbound::Up { link, peer, remote, direction } => {
             debug!(link, %remote, ?direction, "a link is up");
-            lobby.insert(link);
+            links.lobby.insert(link);
+            let room = Room::default();
+            links.sessions.insert(link, Session::new(links.mesh, room.clone()));
             peers.up(link, LinkState { peer, remote: remote.to_string(), direction, rtt: None, node: None });
-            core.send_blocking(Item::Input(Input::LinkUp { link, peer }))
+            core.send_blocking(Item::Input(Input::LinkUp { link, peer, room }))
         }
         Inbound::Frame { link, lane, bytes, credit } => {
             let frame = Frame { link, bytes, credit };
             if lane == net::Lane::Bulk {
                 return bulk.send(frame).is_ok();
             }
-            if lobby.remove(&link) {
+            if links.lobby.remove(&link) {
                 // After the first frame documents may follow, which are longer.
                 net.set_limit(link, u32::try_from(LOBBY_DOCUMENT_MAX).unwrap_or(u32::MAX));
             }
-            decode(mesh, frame, net).is_none_or(|item| core.send_blocking(item))
+            let Some(session) = links.sessions.get_mut(&link) else { return true };
+            match hear(session, frame, net) {
+                Some(item) => core.send_blocking(item),
+                None => {
+                    links.sessions.remove(&link);
+                    true
+                }
+            }
         }
         Inbound::Drained { link, .. } => core.send_blocking(Item::Input(Input::Drained { link })),
         Inbound::Rtt { link, rtt } => {
@@ -107,7 +125,8 @@ fn one(
             core.send_blocking(Item::Input(Input::Rtt { link, ms }))
         }
         Inbound::Down { link, reason } => {
-            lobby.remove(&link);
+            links.lobby.remove(&link);
+            links.sessions.remove(&link);
             debug!(link, %reason, "a link is down");
             peers.down(link, reason.to_string());
             core.send_blocking(Item::Input(Input::LinkDown { link }))
@@ -120,9 +139,9 @@ fn one(
     }
 }
 
-/// A frame that does not decode is the peer's fault, and ends its link.
-fn decode(mesh: MeshId, frame: Frame, net: &Net) -> Option<Item> {
-    match message::decode(mesh, &frame.bytes) {
+/// A frame that does not read is the peer's fault, and ends its link.
+fn hear(session: &mut Session, frame: Frame, net: &Net) -> Option<Item> {
+    match session.hear(&frame.bytes) {
         Ok(incoming) => Some(Item::Frame { link: frame.link, frame: incoming, credit: frame.credit }),
         Err(error) => {
             warn!(link = frame.link, %error, "a frame was refused, and its link is ended");
@@ -136,7 +155,7 @@ fn decode(mesh: MeshId, frame: Frame, net: &Net) -> Option<Item> {
 mod tests {
     use std::time::Duration;
 
-    use tocsin_protocol::message::Message;
+    use tocsin_protocol::message::{self, Message};
     use zeroize::Zeroizing;
 
     use super::*;

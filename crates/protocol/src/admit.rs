@@ -1,7 +1,7 @@
 //! The one door: every record passes here, whether it came live, by catch-up or import, or was written at this node.
 //!
 //! ```text
-//! take_run -> place in its log -> verify -> take_verified -> admit: judge each record -> store -> offer to peers
+//! session: verify -> take_verified: place in its log -> admit: judge each record -> store -> offer to peers
 //! ```
 
 use std::sync::Arc;
@@ -65,38 +65,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let theirs = run.entries().get(offset).map(|entry| entry.id);
         let mine = self.id_at(log, shared)?;
         Ok(theirs.is_some() && mine.is_some() && theirs != mine)
-    }
-
-    /// A run from a peer, not verified yet, that reaches or follows what is held.
-    pub(crate) fn take_run(
-        &mut self,
-        link: LinkId,
-        log: LogNo,
-        run: Run,
-        packed: Option<&[u8]>,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
-        if self.disagrees(log, &run)? {
-            return self.conflict(link, log, run, out);
-        }
-        let lone = run.entries().len() == 1;
-        let last = run.tip().seq;
-        match run.verify() {
-            Ok(run) => self.take_verified(link, log, run, packed, out),
-            Err(_) if lone => {
-                // Nothing of it is remembered; if there is such a record, its run says so.
-                self.catchup.ahead(log, link, last);
-                Ok(())
-            }
-            Err(error) => {
-                self.close(
-                    link,
-                    format!("it sent a run that does not end in its author's signature: {error}"),
-                    out,
-                );
-                Ok(())
-            }
-        }
     }
 
     /// A verified run from a peer.

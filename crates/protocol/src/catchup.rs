@@ -41,7 +41,7 @@ struct Asked {
 #[derive(Debug)]
 struct Serving {
     id: u32,
-    ranges: VecDeque<Range>,
+    ranges: VecDeque<(LogNo, Range)>,
     /// Bytes that may still be sent. Below zero where a page was longer than what was left, so that what is under way
     /// does not grow from page to page.
     credit: i64,
@@ -276,7 +276,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     pub(crate) fn heard_want(&mut self, link: LinkId, want: Want) -> Result<(), StoreError> {
-        let ranges: VecDeque<Range> = want.ranges.into_iter().take(RANGES_MAX).collect();
+        let mut ranges = VecDeque::new();
+        for range in want.ranges.into_iter().take(RANGES_MAX) {
+            if let Some(log) = self.log_meant(link, range.log)? {
+                ranges.push_back((log, range));
+            }
+        }
         let credit = want.credit.min(CREDIT_MAX);
         self.catchup.serving.insert(link, Serving { id: want.id, ranges, credit: credit.into() });
         self.serve(link)
@@ -314,11 +319,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 self.catchup.serving.remove(&link);
                 return Ok(());
             };
-            let (sent, last) = self.serve_range(link, id, range, credit)?;
+            let (log, range) = range;
+            let (sent, last) = self.serve_range(link, id, log, range, credit)?;
             if let Some(serving) = self.catchup.serving.get_mut(&link) {
                 serving.credit -= i64::from(sent);
                 match last {
-                    Some(last) if last < range.to => serving.ranges[0].from = last + 1,
+                    Some(last) if last < range.to => serving.ranges[0].1.from = last + 1,
                     _ => drop(serving.ranges.pop_front()),
                 }
             }
@@ -331,12 +337,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         &mut self,
         link: LinkId,
         want: u32,
+        log: LogNo,
         range: Range,
         credit: u32,
     ) -> Result<(u32, Option<u64>), StoreError> {
-        let Some(log) = self.log_meant(link, range.log)? else {
-            return Ok((0, None));
-        };
         let Some(key) = self.reader.log(log).map(|info| info.key) else {
             return Ok((0, None));
         };

@@ -7,8 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
-use tocsin_record::{CircleId, LogKey, NodeKey, Run, codec, page};
+use tocsin_record::{CircleId, NodeKey, Run, Verified, codec, page};
 use tocsin_store::{Bodies, Kv, LogNo, Slots, Standing, StoreError};
 
 use crate::budget::cost;
@@ -251,26 +250,22 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         &mut self,
         link: LinkId,
         proof: &[Push; 2],
+        runs: Option<(Verified, Verified)>,
         out: &mut Output,
     ) -> Result<(), StoreError> {
         let [one, other] = proof;
         let Some(log) = self.log_meant(link, one.log)? else {
             return Ok(());
         };
+        self.did(cost::decoded(one.page.len() + other.page.len(), 0));
         if one.log != other.log {
             self.close(link, "it sent a fork proof of two logs", out);
             return Ok(());
         }
-        let Some(key) = self.store.key(log) else {
+        let Some((one, other)) = runs.map(|(one, other)| (one.into_run(), other.into_run())) else {
             return Ok(());
         };
-        self.did(cost::decoded(one.page.len() + other.page.len(), 0));
-        let branches = (read(key, &one.page), read(key, &other.page));
-        let (Some(one), Some(other)) = branches else {
-            self.close(link, "it sent a fork proof that does not read", out);
-            return Ok(());
-        };
-        self.did(cost::decoded(0, one.entries().len() + other.entries().len()));
+        self.did(2 * cost::SIGNATURE + cost::decoded(0, one.entries().len() + other.entries().len()));
         if self.is_known_fork(log, one.first_seq()) {
             return Ok(());
         }
@@ -283,10 +278,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
     }
-}
-
-fn read(key: LogKey, page: &[u8]) -> Option<Run> {
-    page::decode(key, &Bytes::copy_from_slice(page)).ok()
 }
 
 fn without_bodies(mut run: Run) -> Run {

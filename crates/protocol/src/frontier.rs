@@ -200,10 +200,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if !self.pays(cost::THING) {
                 return Ok(());
             }
-            let named = self.links.get_mut(&link).map_or(Ok(()), |link| link.named(entry.no, entry.log));
-            if let Err(reason) = named {
-                self.close(link, reason, out);
-                return Ok(());
+            if let Some(link) = self.links.get_mut(&link) {
+                link.named(entry.no);
             }
             if !self.shares(peer.org, entry.log.circle) {
                 continue;

@@ -12,6 +12,7 @@ use tocsin_store::{RecordRef, Verdict};
 
 use crate::clock::Reading;
 use crate::message::{Incoming, Lane};
+use crate::session::Room;
 
 /// A link of the network layer: one connection to one peer.
 pub type LinkId = u64;
@@ -37,13 +38,15 @@ pub enum Input {
         link: LinkId,
         /// The other's transport key.
         peer: [u8; 32],
+        /// What its session may keep.
+        room: Room,
     },
     /// A connection ended.
     LinkDown {
         /// The number that it had since `LinkUp`.
         link: LinkId,
     },
-    /// A frame came, decoded by [`crate::message::decode`].
+    /// A frame came, read by the link's [`crate::Session`].
     Received {
         /// The link that it came over.
         link: LinkId,

@@ -1,5 +1,6 @@
 //! One link: whose it is, the numbers given to logs on it, and what waits to be sent.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -12,9 +13,10 @@ use crate::io::{Effect, Event, LinkId, Output};
 use crate::mesh::Mesh;
 use crate::message::lobby::OLDEST_PROTOCOL;
 use crate::message::{self, Incoming, Lane, LinkNo, LogName, Message};
+use crate::session::{NAMES_LEAST, Room};
 
-/// Most names that a peer may give on one link.
-const NAMES_MAX: usize = 1 << 18;
+/// The names of so many nodes an org may have here: those of further nodes share them.
+const NODES_OF_ORG: usize = 4;
 /// Most logs without a record that one peer may talk of.
 const EMPTY_MAX: usize = 1024;
 /// Longest frame that messages are gathered into, in bytes: several messages of one commit share it.
@@ -83,10 +85,16 @@ pub(crate) struct Link {
     pub proofs_told: BTreeSet<LogNo>,
     pub holes_due: bool,
     pub holes_from: Option<RecordRef>,
-    names_out: BTreeMap<LogName, LinkNo>,
-    /// By number: what was given stays known, even where the frame that told it was lost.
+    /// What its session may keep.
+    room: Room,
+    /// Numbers given to logs, each with the [`Self::losses`] before which it was told.
+    names_out: BTreeMap<LogName, (LinkNo, u32)>,
+    /// By number.
     numbers: Vec<LogName>,
-    names_in: BTreeMap<LinkNo, LogName>,
+    /// How often frames to the peer were lost: what was told before may be unknown to it.
+    losses: u32,
+    /// What the numbers of the frame mean that is heard.
+    meant: BTreeMap<LinkNo, LogName>,
     unnamed: BTreeSet<LinkNo>,
     pending: Vec<Message>,
     bulk: Vec<Message>,
@@ -95,7 +103,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    fn new(key: [u8; 32], since: u64, known_logs: u32) -> Self {
+    fn new(key: [u8; 32], since: u64, known_logs: u32, room: Room) -> Self {
         Self {
             key,
             stage: Stage::Lobby(Waiting { since, peer: None, charter: 0, revocations: 0, told: false }),
@@ -114,7 +122,9 @@ impl Link {
             holes_from: None,
             names_out: BTreeMap::new(),
             numbers: Vec::new(),
-            names_in: BTreeMap::new(),
+            losses: 0,
+            room,
+            meant: BTreeMap::new(),
             unnamed: BTreeSet::new(),
             pending: Vec::new(),
             bulk: Vec::new(),
@@ -128,14 +138,17 @@ impl Link {
 
     /// The number of a log on this link, named to the peer before its first use.
     pub fn name(&mut self, log: LogName) -> LinkNo {
-        if let Some(no) = self.names_out.get(&log) {
-            return *no;
+        let next = LinkNo::try_from(self.numbers.len()).unwrap_or(LinkNo::MAX);
+        let entry = self.names_out.entry(log);
+        if let Entry::Vacant(_) = &entry {
+            self.numbers.push(log);
         }
-        let no = LinkNo::try_from(self.numbers.len()).unwrap_or(LinkNo::MAX);
-        self.numbers.push(log);
-        self.names_out.insert(log, no);
-        self.pending.push(Message::Name(no, log));
-        no
+        let (no, told) = entry.or_insert((next, u32::MAX));
+        if *told != self.losses {
+            *told = self.losses;
+            self.pending.push(Message::Name(*no, log));
+        }
+        *no
     }
 
     /// The peer does not know this number: it is named again.
@@ -145,22 +158,19 @@ impl Link {
         }
     }
 
-    pub fn named(&mut self, no: LinkNo, log: LogName) -> Result<(), &'static str> {
-        if self.names_in.len() >= NAMES_MAX && !self.names_in.contains_key(&no) {
-            return Err("it named too many logs");
-        }
-        match self.names_in.insert(no, log) {
-            Some(other) if other != log => Err("it gave one number to two logs"),
-            _ => {
-                self.unnamed.remove(&no);
-                Ok(())
-            }
-        }
+    /// A frame to the peer was lost, and names may be.
+    fn lost(&mut self) {
+        self.losses = self.losses.wrapping_add(1) % u32::MAX;
+    }
+
+    /// The peer said what a number means.
+    pub fn named(&mut self, no: LinkNo) {
+        self.unnamed.remove(&no);
     }
 
     /// The log that the peer means; asks for its name if it was never given.
     pub fn meant(&mut self, no: LinkNo) -> Option<LogName> {
-        let found = self.names_in.get(&no).copied();
+        let found = self.meant.get(&no).copied();
         if found.is_none() && self.unnamed.len() < 1024 && self.unnamed.insert(no) {
             self.pending.push(Message::Unnamed(no));
         }
@@ -231,9 +241,9 @@ fn send(link: LinkId, lane: Lane, messages: &Vec<Message>) -> Effect {
 }
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
-    pub(crate) fn link_up(&mut self, id: LinkId, key: [u8; 32]) {
+    pub(crate) fn link_up(&mut self, id: LinkId, key: [u8; 32], room: Room) {
         let known_logs = u32::try_from(self.reader.log_count()).unwrap_or(u32::MAX);
-        self.links.insert(id, Link::new(key, self.now.mono, known_logs));
+        self.links.insert(id, Link::new(key, self.now.mono, known_logs, room));
         self.enter_lobby(id);
     }
 
@@ -256,7 +266,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn link_dropped(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(&id) {
             link.behind = true;
-            link.names_out.clear();
+            link.lost();
             link.haves.clear();
         }
         self.trees.forget(id);
@@ -269,6 +279,23 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             && std::mem::take(&mut link.behind)
         {
             link.hello_due = true;
+        }
+    }
+
+    /// Grants each link its part of the names that its node and its org may have here.
+    pub(crate) fn share_rooms(&mut self) {
+        let mut nodes: BTreeMap<NodeKey, usize> = BTreeMap::new();
+        let mut orgs: BTreeMap<OrgId, usize> = BTreeMap::new();
+        for peer in self.links.values().filter_map(Link::peer) {
+            *nodes.entry(peer.node).or_default() += 1;
+            *orgs.entry(peer.org).or_default() += 1;
+        }
+        let of_node = NAMES_LEAST + 2 * self.reader.log_count();
+        for link in self.links.values() {
+            let Some(peer) = link.peer() else { continue };
+            let links = |count: Option<&usize>| count.copied().unwrap_or(1).max(1);
+            let (by_node, by_org) = (links(nodes.get(&peer.node)), links(orgs.get(&peer.org)));
+            link.room.grant((of_node / by_node).min(NODES_OF_ORG * of_node / by_org));
         }
     }
 
@@ -349,8 +376,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         frame: Incoming,
         out: &mut Output,
     ) -> Result<(), StoreError> {
-        let Incoming { messages, runs, .. } = frame;
+        let Incoming { messages, runs, meant, .. } = frame;
         let mut runs = runs.into_iter();
+        if let Some(link) = self.links.get_mut(&id) {
+            link.meant = meant;
+        }
         for message in messages {
             let Some(link) = self.links.get_mut(&id) else {
                 return Ok(());
@@ -359,15 +389,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if peer.is_some() && !message.is_routine() {
                 link.last_frame = self.now.mono;
             }
-            let with_run = matches!(&message, Message::Page(page) if !page.packed.is_empty());
-            let run = if with_run { runs.next() } else { None };
+            let runs: Vec<Option<Verified>> = runs.by_ref().take(message.runs()).collect();
             let has_left = self.budgets.open(id, peer, self.now.mono);
             let bytes = if message.brings_news() { 0 } else { codec::size(&message) };
             self.did(cost::message(bytes));
             if peer.is_none() {
                 self.heard_in_lobby(id, message, out)?;
             } else if has_left || message.is_read_unpaid() {
-                self.heard(id, message, run, out)?;
+                self.heard(id, message, runs, out)?;
             }
             if !self.budgets.close() && self.links.contains_key(&id) {
                 self.close(id, "it made this node do more than its share, and went on", out);
@@ -380,16 +409,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         &mut self,
         id: LinkId,
         message: Message,
-        run: Option<Verified>,
+        runs: Vec<Option<Verified>>,
         out: &mut Output,
     ) -> Result<(), StoreError> {
+        let mut runs = runs.into_iter().flatten();
         match message {
             Message::Lobby(_) => {}
             Message::Documents(documents) => self.heard_documents(id, &documents, out)?,
-            Message::Name(no, log) => {
-                let named = self.links.get_mut(&id).map_or(Ok(()), |link| link.named(no, log));
-                if let Err(reason) = named {
-                    self.close(id, reason, out);
+            Message::Name(no, _) => {
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.named(no);
                 }
             }
             Message::Unnamed(no) => {
@@ -403,20 +432,20 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             Message::Hello(hello) => self.heard_hello(id, hello),
             Message::Buckets(buckets) => self.heard_buckets(id, &buckets, out),
             Message::Entries(entries) => self.heard_entries(id, entries, out)?,
-            Message::Push(push) => self.heard_push(id, push, out)?,
+            Message::Push(push) => self.heard_push(id, &push, runs.next(), out)?,
             Message::Have(haves) => self.heard_haves(id, haves)?,
             Message::Graft(no, from) => self.heard_graft(id, no, from)?,
             Message::Prune(no) => self.heard_prune(id, no)?,
             Message::Want(want) => self.heard_want(id, want)?,
             Message::Credit(bytes) => self.heard_credit(id, bytes)?,
-            Message::Page(page) => self.heard_page(id, page, run, out)?,
+            Message::Page(page) => self.heard_page(id, page, runs.next(), out)?,
             Message::WantBodies(refs) => self.heard_want_bodies(id, &refs)?,
             Message::Bodies(bodies) => self.heard_bodies(id, bodies, out)?,
             Message::HaveBodies(refs) => self.heard_have_bodies(id, &refs)?,
             Message::Holes(refs) => self.heard_holes(id, &refs)?,
             Message::At(no, seq) => self.heard_at(id, no, seq)?,
             Message::AtAnswer(answer) => self.heard_at_answer(id, &answer)?,
-            Message::Fork(proof) => self.heard_fork(id, &proof, out)?,
+            Message::Fork(proof) => self.heard_fork(id, &proof, runs.next().zip(runs.next()), out)?,
             Message::Heads(heads) => self.heard_heads(id, heads)?,
             Message::Receipts(receipts) => self.heard_receipts(id, receipts)?,
         }
@@ -439,8 +468,29 @@ mod tests {
     }
 
     #[test]
+    fn numbers_stay_when_names_are_told_anew() {
+        let room = Room::default();
+        let mut link = Link::new([1; 32], 0, 0, room.clone());
+        let mut far = crate::session::Session::new(MeshId([1; 32]), room);
+        let log =
+            |n: u64| LogName { author: NodeKey([1; 32]), circle: tocsin_record::CircleId([2; 32]), epoch: n };
+        for _ in 0..60 {
+            let numbers: Vec<LinkNo> = (0..1000).map(|n| link.name(log(n))).collect();
+            assert!(numbers.iter().copied().eq(0..1000));
+            assert_eq!(link.name(log(7)), 7);
+            let told = link.pending.iter().filter(|message| matches!(message, Message::Name(..))).count();
+            assert_eq!(told, 1000, "each is told once after every loss");
+            for frame in frames(&mut link) {
+                far.hear(&frame).unwrap();
+            }
+            link.lost();
+        }
+        assert_eq!((link.numbers.len(), far.names()), (1000, 1000));
+    }
+
+    #[test]
     fn gathered_frames_stay_small() {
-        let mut link = Link::new([1; 32], 0, 0);
+        let mut link = Link::new([1; 32], 0, 0, Room::default());
         for _ in 0..200 {
             link.send(Message::Buckets(message::Buckets(vec![[0; 16]; 256])));
         }
@@ -456,7 +506,7 @@ mod tests {
         let newest = all.iter().map(Message::since).max();
         assert_eq!(newest, Some(PROTOCOL), "no message of the newest protocol is tried");
         for protocol in OLDEST_PROTOCOL - 1..=PROTOCOL {
-            let mut link = Link::new([1; 32], 0, 0);
+            let mut link = Link::new([1; 32], 0, 0, Room::default());
             link.protocol = protocol;
             for message in &all {
                 link.send(message.clone());
@@ -476,7 +526,7 @@ mod tests {
             link.pending.clear();
             asked
         };
-        let mut link = Link::new([1; 32], 0, 0);
+        let mut link = Link::new([1; 32], 0, 0, Room::default());
         assert!(link.meant(7).is_none() && link.meant(7).is_none());
         assert_eq!(asked(&mut link), 1, "once, not for every message");
         link.ask_names_again();

@@ -174,6 +174,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             link.holes_due = true;
             link.next_hello = patience;
         }
+        self.share_rooms();
         out.push(Effect::Admitted { link: id, node: peer.node });
         out.push(Effect::Event(Event::PeerIn { node: peer.node, org: peer.org }));
         self.say_hello(id);

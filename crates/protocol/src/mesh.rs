@@ -192,8 +192,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Output) -> Result<(), StoreError> {
         self.pass_time(now, out);
         match input {
-            Input::LinkUp { link, peer } => {
-                self.link_up(link, peer);
+            Input::LinkUp { link, peer, room } => {
+                self.link_up(link, peer, room);
                 Ok(())
             }
             Input::LinkDown { link } => {
@@ -314,6 +314,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if mono >= self.next_second {
             self.next_second = mono + 1000;
             self.check_lobby(out);
+            self.share_rooms();
             self.catchup_timeouts();
             self.bodies_timeouts();
             self.expiring = true;

@@ -6,9 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tocsin_policy::BodyView;
-use tocsin_record::{Entry, NodeKey, OrgId, Run, page};
+use tocsin_record::{Entry, NodeKey, OrgId, Run, Verified, page};
 use tocsin_store::{BodyState, Kv, LogNo, RecordRef, SEQ_MAX, Slots, StoreError, Verdict};
 
 use crate::admit::Decided;
@@ -204,24 +203,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn heard_push(
         &mut self,
         link: LinkId,
-        push: Push,
+        push: &Push,
+        run: Option<Verified>,
         out: &mut Output,
     ) -> Result<(), StoreError> {
-        let Some(log) = self.log_meant(link, push.log)? else {
-            return Ok(());
-        };
-        let Some(key) = self.reader.log(log).map(|info| info.key) else {
+        // Without a name there is no run, and it is asked for.
+        let (Some(log), Some(run)) = (self.log_meant(link, push.log)?, run) else {
             return Ok(());
         };
         let since = self.budgets.free();
         let bytes = push.page.len();
-        let run = match page::decode(key, &Bytes::from(push.page)) {
-            Ok(run) => run,
-            Err(error) => {
-                self.close(link, format!("it pushed a {error}"), out);
-                return Ok(());
-            }
-        };
         let (first, last) = (run.first_seq(), run.tip().seq);
         let begin = self.lazy_by_default(link, log);
         let spoke = self.trees.spoke(log, link, begin);
@@ -232,7 +223,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         }
         if first > height + 1 {
-            self.did(cost::decoded(bytes, run.entries().len()));
+            self.did(cost::SIGNATURE + cost::decoded(bytes, run.entries().len()));
             self.trees.keep_orphan(log, link, run, bytes);
             if !self.catchup.is_ahead(log) {
                 self.catchup.ahead(log, link, last);
@@ -240,9 +231,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         }
         self.trees.count_copy(log, last);
-        let price = cost::decoded(bytes, run.entries().len());
+        let price = cost::SIGNATURE + cost::decoded(bytes, run.entries().len());
         let known = usize::try_from((height + 1).saturating_sub(first)).unwrap_or(usize::MAX);
-        self.take_run(link, log, run, None, out)?;
+        self.take_verified(link, log, run, None, out)?;
         if self.height(log) == height {
             // Nothing is taken of an author that is stopped, or may not write any more.
             self.did(price);
@@ -266,7 +257,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     ) -> Result<(), StoreError> {
         let tip = run.tip();
         // It was read already, and is compared with what is held.
-        self.did(cost::decoded(bytes, run.entries().len()));
+        self.did(cost::SIGNATURE + cost::decoded(bytes, run.entries().len()));
         if !self.pays(self.reading(log, tip.seq)) {
             return Ok(());
         }
@@ -294,7 +285,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn take_orphans(&mut self, log: LogNo, out: &mut Output) -> Result<(), StoreError> {
         while let Some((link, run)) = self.trees.next_orphan(log, self.height(log)) {
             let before = self.height(log);
-            self.take_run(link, log, run, None, out)?;
+            self.take_verified(link, log, run, None, out)?;
             if self.height(log) == before {
                 break;
             }

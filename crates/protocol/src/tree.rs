@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use tocsin_record::Run;
+use tocsin_record::{Run, Verified};
 use tocsin_store::LogNo;
 
 use crate::io::LinkId;
@@ -51,7 +51,7 @@ pub(crate) struct Missing {
 struct Orphan {
     link: LinkId,
     bytes: usize,
-    run: Run,
+    run: Verified,
 }
 
 /// The trees of all logs that are active.
@@ -125,7 +125,7 @@ impl Trees {
     }
 
     /// Keeps a run that came in a page of so many bytes, if there is room.
-    pub fn keep_orphan(&mut self, log: LogNo, link: LinkId, run: Run, page: usize) {
+    pub fn keep_orphan(&mut self, log: LogNo, link: LinkId, run: Verified, page: usize) {
         let bytes = page + in_memory(&run);
         let of_link: usize = self
             .trees
@@ -145,7 +145,7 @@ impl Trees {
     }
 
     /// An orphan that follows `height` or overlaps it; those that are known by now are dropped.
-    pub fn next_orphan(&mut self, log: LogNo, height: u64) -> Option<(LinkId, Run)> {
+    pub fn next_orphan(&mut self, log: LogNo, height: u64) -> Option<(LinkId, Verified)> {
         let tree = self.trees.get_mut(&log)?;
         let freed: usize = tree
             .orphans

@@ -52,7 +52,7 @@ fn who_missed_many_charters_gets_in() {
     // What is sent to one that is in the lobby is never longer than it takes there.
     let link = 900;
     let peer = world.transport(1);
-    world.feed(0, Input::LinkUp { link, peer });
+    world.link_up(0, link, peer);
     let lobby = world.lobby_of(1, world.transport(0));
     let frame = message::decode(world.mesh(), &lobby).unwrap();
     let mut frames = 0;
@@ -76,7 +76,7 @@ fn newer_peers_are_welcome_and_too_old_ones_are_not() {
     for (protocol, welcome) in [(PROTOCOL, true), (PROTOCOL + 7, true), (OLDEST_PROTOCOL - 1, false)] {
         let mut world = World::new(2, CLOSED);
         let peer = world.transport(1);
-        world.feed(0, Input::LinkUp { link: 900, peer });
+        world.link_up(0, 900, peer);
         let lobby = world.lobby_of(1, world.transport(0));
         let mut messages = message::decode(world.mesh(), &lobby).unwrap().messages;
         let Some(Message::Lobby(said)) = messages.first_mut() else { panic!("{messages:?}") };

@@ -216,7 +216,7 @@ fn an_author_that_says_two_things_is_stopped_everywhere() {
 /// What a node answers on a link whose log 0 was named, when it is asked for a body.
 fn body_of(world: &mut World, node: usize, link: u64, seq: u64) -> BodyStatus {
     let ask = message::encode(&vec![Message::WantBodies(vec![BodyRef { log: 0, seq }])]);
-    let frame = message::decode(world.mesh(), &ask).unwrap();
+    let frame = world.hear(node, link, &ask).unwrap();
     let effects = world.feed(node, Input::Received { link, frame });
     let frames = effects.iter().filter_map(|effect| match effect {
         Effect::Send { frame, .. } => Some(message::decode(world.mesh(), frame).unwrap().messages),
@@ -281,7 +281,7 @@ fn a_forged_run_ends_the_link() {
 fn strangers_and_other_meshes_stay_out() {
     let mut world = World::new(2, OPEN);
     let mut other = World::with_seed(2, OPEN, 77);
-    let effects = world.feed(0, Input::LinkUp { link: 500, peer: other.transport(1) });
+    let effects = world.link_up(0, 500, other.transport(1));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Send { .. })), "the lobby begins at once");
     let lobby = other.lobby_of(1, world.transport(0));
     world.receive(0, 500, lobby);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tocsin_matcher::{Loader, Matcher};
 use tocsin_policy::Policy;
-use tocsin_protocol::{Config as MeshConfig, Identity, Input, LinkId, Mesh, Meter, Now, Ticket, index_found};
+use tocsin_protocol::{
+    Config as MeshConfig, Identity, Input, LinkId, Mesh, Meter, Now, Session, Ticket, index_found,
+};
 use tocsin_record::keys::Secret;
 use tocsin_store::faulty::{FaultyKv, FaultySlots, KvSnapshot, SlotSnapshot};
 use tocsin_store::{Store, StoreError};
@@ -61,6 +63,8 @@ pub struct Node {
     pub kv: FaultyKv,
     /// The key file.
     pub slots: FaultySlots,
+    /// What is known of its links beside the core.
+    pub sessions: BTreeMap<LinkId, Session>,
     /// What waits.
     pub inbox: VecDeque<Item>,
     /// A wake-up is on its way.
@@ -111,6 +115,7 @@ impl Node {
             sight: None,
             kv: FaultyKv::new(dice.roll()),
             slots: FaultySlots::new(dice.roll()),
+            sessions: BTreeMap::new(),
             inbox: VecDeque::new(),
             waking: false,
             free_at: 0,
@@ -155,6 +160,7 @@ impl Node {
         now_us: u64,
     ) -> Result<(), StoreError> {
         self.life += 1;
+        self.sessions.clear();
         self.inbox.clear();
         self.asked.clear();
         let member = &cast.nodes[self.at];
@@ -189,6 +195,7 @@ impl Node {
     pub fn stop(&mut self, power: bool) {
         self.mesh = None;
         self.sight = None;
+        self.sessions.clear();
         self.inbox.clear();
         self.doom = None;
         if power {

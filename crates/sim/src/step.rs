@@ -1,7 +1,6 @@
 //! What one node does with its inbox, what then leaves it, and what the oracles say to that.
 
 use bytes::Bytes;
-use tocsin_protocol::message;
 use tocsin_protocol::{Done, Effect, Input, LinkId, Output};
 use tocsin_record::body::Body;
 use tocsin_store::{RecordRef, StoreError, Verdict};
@@ -57,14 +56,24 @@ impl World {
             let last = policy(&item);
             only_ticks &= matches!(item, Item::Input(Input::Tick));
             let input = match item {
-                Item::Input(input) => input,
-                Item::Frame(link, bytes) => match message::decode(self.cast.mesh, &bytes) {
-                    Ok(frame) => Input::Received { link, frame },
-                    Err(_) => {
-                        faulty.push(link);
-                        continue;
+                Item::Input(input) => {
+                    if let Input::LinkDown { link } = &input {
+                        machine.sessions.remove(link);
                     }
-                },
+                    input
+                }
+                Item::Frame(link, bytes) => {
+                    match machine.sessions.get_mut(&link).map(|link| link.hear(&bytes)) {
+                        None => continue,
+                        Some(Ok(frame)) => Input::Received { link, frame },
+                        Some(Err(_)) => {
+                            // Nothing more is heard of it.
+                            machine.sessions.remove(&link);
+                            faulty.push(link);
+                            continue;
+                        }
+                    }
+                }
             };
             mesh.handle(now, input, &mut out)?;
             if last {

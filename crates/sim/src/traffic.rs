@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use tocsin_protocol::message::{FRAME_MAX, LOBBY_DOCUMENT_MAX, LOBBY_FRAME_MAX, Lane};
-use tocsin_protocol::{Input, LinkId};
+use tocsin_protocol::{Input, LinkId, Room, Session};
 
 use crate::config::Config;
 use crate::dice::Dice;
@@ -149,7 +149,9 @@ impl World {
         self.count("links");
         for end in 0..2 {
             let peer = self.cast.nodes[ends[1 - end]].transport;
-            self.give(ends[end], Item::Input(Input::LinkUp { link, peer }));
+            let room = Room::default();
+            self.nodes[ends[end]].sessions.insert(link, Session::new(self.cast.mesh, room.clone()));
+            self.give(ends[end], Item::Input(Input::LinkUp { link, peer, room }));
             self.give(ends[end], Item::Input(Input::Rtt { link, ms }));
         }
     }

@@ -15,12 +15,16 @@ pub mod lobby;
 pub mod tree;
 pub mod want;
 
+use std::collections::BTreeMap;
+
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 use tocsin_record::codec::{self, CodecError};
 use tocsin_record::keys::VerifyError;
-use tocsin_record::page::{self, PageError};
+use tocsin_record::page::PageError;
 use tocsin_record::{CircleId, LogKey, MeshId, NodeKey, Verified};
+
+use crate::session::{Room, Session};
 
 pub use body::{AtAnswer, BodyData, BodyRef, BodyStatus};
 pub use documents::{DocumentList, Documents};
@@ -158,6 +162,47 @@ impl Message {
         self.row().2
     }
 
+    /// How many runs it has in [`Incoming::runs`].
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        match self {
+            Self::Page(_) | Self::Push(_) => 1,
+            Self::Fork(_) => 2,
+            _ => 0,
+        }
+    }
+
+    /// The numbers in it that its sender gave to logs.
+    pub(crate) fn numbers(&self) -> Vec<LinkNo> {
+        match self {
+            Self::Push(push) => vec![push.log],
+            Self::Have(haves) => haves.iter().map(|have| have.log).collect(),
+            Self::Graft(no, _) | Self::Prune(no) | Self::At(no, _) => vec![*no],
+            Self::Want(want) => want.ranges.iter().map(|range| range.log).collect(),
+            Self::WantBodies(refs) | Self::HaveBodies(refs) | Self::Holes(refs) => {
+                refs.iter().map(|what| what.log).collect()
+            }
+            Self::Fork(proof) => proof.iter().map(|push| push.log).collect(),
+            Self::Heads(heads) => heads.iter().map(|head| head.log).collect(),
+            Self::Receipts(receipts) => {
+                receipts.iter().flat_map(|receipt| [receipt.log, receipt.holder]).collect()
+            }
+            // Those that name a log in full, and those that echo a number of this side.
+            Self::Lobby(_)
+            | Self::Documents(_)
+            | Self::Name(..)
+            | Self::DocumentList(_)
+            | Self::Hello(_)
+            | Self::Buckets(_)
+            | Self::Entries(_)
+            | Self::Credit(_)
+            | Self::Page(_)
+            | Self::Bodies(_)
+            | Self::AtAnswer(_)
+            | Self::Unnamed(_) => Vec::new(),
+        }
+    }
+
     /// Whether most of it is records, bodies or documents, whose bytes are paid for only where they are not new.
     #[must_use]
     pub fn brings_news(&self) -> bool {
@@ -191,22 +236,30 @@ pub fn encode(messages: &Vec<Message>) -> Bytes {
 }
 
 /// A frame that was read and, as far as that needs no state, checked: bounds, forms, chains and signatures of pages.
-/// All of it is done before a frame reaches the core thread.
+/// A session does it before a frame reaches the core thread.
 #[derive(Debug)]
 pub struct Incoming {
     /// Its messages.
     pub messages: Vec<Message>,
-    /// The runs of its [`Message::Page`]s that are not empty, in order, each with its signature checked.
-    pub runs: Vec<Verified>,
+    /// The runs of its pages, pushes and fork proofs, [`Message::runs`] of each in order, with their signatures checked.
+    /// `None` for an empty page, and where the log's number means nothing.
+    pub runs: Vec<Option<Verified>>,
+    /// What the numbers in it mean, as far as they were named.
+    pub meant: BTreeMap<LinkNo, LogName>,
     /// How long the frame was.
     pub bytes: usize,
 }
 
-/// Reads a frame: all of it, in its one form, within bounds.
+/// Reads a frame that stands alone, as [`Session::hear`] does one of a link: only what it names itself is known.
 ///
 /// # Errors
 /// [`FrameError`]: the peer's fault.
 pub fn decode(mesh: MeshId, frame: &[u8]) -> Result<Incoming, FrameError> {
+    Session::new(mesh, Room::default()).hear(frame)
+}
+
+/// The messages of a frame, within bounds.
+pub(crate) fn read(frame: &[u8]) -> Result<Vec<Message>, FrameError> {
     if frame.len() > FRAME_MAX {
         return Err(FrameError::Long(frame.len()));
     }
@@ -219,16 +272,7 @@ pub fn decode(mesh: MeshId, frame: &[u8]) -> Result<Incoming, FrameError> {
     if pages > 1 {
         return Err(FrameError::Pages(pages));
     }
-    let mut runs = Vec::new();
-    for message in &messages {
-        if let Message::Page(sent) = message
-            && !sent.packed.is_empty()
-        {
-            let run = page::decode(sent.log.key(mesh), &page::unpack(&sent.packed)?)?;
-            runs.push(run.verify()?);
-        }
-    }
-    Ok(Incoming { messages, runs, bytes: frame.len() })
+    Ok(messages)
 }
 
 impl LogName {
@@ -257,6 +301,9 @@ pub enum FrameError {
     /// More than one page.
     #[error("a frame of {0} pages, at most one is taken")]
     Pages(usize),
+    /// One number for two logs.
+    #[error("a frame in which number {0} means another log than before")]
+    Renamed(LinkNo),
     /// It does not parse.
     #[error("a frame {0}")]
     Codec(#[from] CodecError),

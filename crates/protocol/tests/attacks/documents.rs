@@ -37,7 +37,7 @@ fn a_stranger_is_told_nothing_and_once_is_enough() {
         extension: vec![],
     };
     let link = 77_000;
-    world.feed(0, Input::LinkUp { link, peer: transport.public() });
+    world.link_up(0, link, transport.public());
     let frame =
         message::decode(world.mesh(), &message::encode(&vec![Message::Lobby(lobby.clone())])).unwrap();
     for effect in world.feed(0, Input::Received { link, frame }) {
@@ -56,11 +56,11 @@ fn a_stranger_is_told_nothing_and_once_is_enough() {
     };
     let link = 78_000;
     let key = world.transport(1);
-    world.feed(0, Input::LinkUp { link, peer: key });
+    world.link_up(0, link, key);
     let once = answered(&mut world, 0, link, &vec![Message::Lobby(behind.clone())]);
     assert!(once > 300, "{once}");
     world.feed(0, Input::LinkDown { link });
-    world.feed(0, Input::LinkUp { link, peer: key });
+    world.link_up(0, link, key);
     let messages: Vec<Message> = (0..1000).map(|_| Message::Lobby(behind.clone())).collect();
     let often = answered(&mut world, 0, link, &messages);
     assert!(often < 5 * once, "{often}");

@@ -54,7 +54,7 @@ fn foe_run(world: &World, tip: Tip, drafts: Vec<Draft>) -> (LogKey, Run) {
 
 /// Bytes that a node sends for one frame of a peer.
 fn answered(world: &mut World, node: usize, link: u64, messages: &Vec<Message>) -> usize {
-    let frame = message::decode(world.mesh(), &message::encode(messages)).unwrap();
+    let frame = world.hear(node, link, &message::encode(messages)).unwrap();
     let effects = world.feed(node, Input::Received { link, frame });
     let len = |effect: &Effect| if let Effect::Send { frame, .. } = effect { frame.len() } else { 0 };
     effects.iter().map(len).sum()
@@ -136,7 +136,7 @@ fn try_further_link(world: &mut World, n: u8) -> Option<u64> {
     let [Message::Lobby(lobby)] = honest.messages.as_slice() else { panic!() };
     let lobby = Lobby { certificate, ..lobby.clone() };
     let link = 50_000 + u64::from(n);
-    world.feed(0, Input::LinkUp { link, peer: transport.public() });
+    world.link_up(0, link, transport.public());
     world.receive(0, link, message::encode(&vec![Message::Lobby(lobby)]));
     (!world.closed(0, link)).then_some(link)
 }

@@ -150,7 +150,7 @@ fn a_new_link_is_no_new_budget() {
     for _ in 0..20 {
         let link = world.come_back(0, FOE);
         let ask = std::iter::once(Message::Name(0, log.into())).chain((0..1000).map(|_| Message::At(0, 1)));
-        let frame = message::decode(world.mesh(), &message::encode(&ask.collect())).unwrap();
+        let frame = world.hear(0, link, &message::encode(&ask.collect())).unwrap();
         for effect in world.feed(0, Input::Received { link, frame }) {
             if let Effect::Send { frame, .. } = effect {
                 let told = message::decode(world.mesh(), &frame).unwrap().messages;

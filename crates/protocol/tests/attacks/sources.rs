@@ -70,7 +70,7 @@ fn a_want_that_had_to_wait_is_served_in_the_end() {
 
 /// The wants that a node sends for one frame of a peer.
 fn wants(world: &mut World, node: usize, link: u64, messages: &Vec<Message>) -> Vec<Want> {
-    let frame = message::decode(world.mesh(), &message::encode(messages)).unwrap();
+    let frame = world.hear(node, link, &message::encode(messages)).unwrap();
     let mut wants = Vec::new();
     for effect in world.feed(node, Input::Received { link, frame }) {
         if let Effect::Send { frame, .. } = effect {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use tocsin_matcher::Matcher;
 use tocsin_policy::Policy;
-use tocsin_protocol::message::{self, Message, Push};
+use tocsin_protocol::message::{self, FrameError, Incoming, Message, Push};
 use tocsin_protocol::{
-    Config, Directory, Done, Effect, Event, Identity, Input, Mesh, Meter, Now, Output, RequestError,
+    Config, Directory, Done, Effect, Event, Identity, Input, Mesh, Meter, Now, Output, RequestError, Room,
+    Session,
 };
 use tocsin_record::body::{Body, Report, report};
 use tocsin_record::document::{
@@ -45,6 +46,7 @@ pub struct World {
     next_link: u64,
     next_ticket: u64,
     flying: VecDeque<(usize, u64, Bytes)>,
+    sessions: BTreeMap<(usize, u64), Session>,
 }
 
 pub fn report(number: u32, tlp: u8, address: &str) -> Body {
@@ -149,8 +151,18 @@ impl World {
         let now = Now { wall: 1_800_000_000_000, mono: 1_000_000 };
         let policy = Arc::new(Policy::load(policy).unwrap_or_else(|error| panic!("{error}")));
         let (wires, flying) = (BTreeMap::new(), VecDeque::new());
-        let mut world =
-            Self { nodes: vec![], now, seed, documents, policy, wires, next_link: 1, next_ticket: 1, flying };
+        let mut world = Self {
+            nodes: vec![],
+            now,
+            seed,
+            documents,
+            policy,
+            wires,
+            next_link: 1,
+            next_ticket: 1,
+            flying,
+            sessions: BTreeMap::new(),
+        };
         for n in 0..count {
             let (kv, slots) = (FaultyKv::new(u64::from(n)), FaultySlots::new(u64::from(n)));
             let node = world.open(n, n, Arc::new(kv), Arc::new(slots), now);
@@ -259,8 +271,27 @@ impl World {
         self.wires.insert((a, la), (b, lb));
         self.wires.insert((b, lb), (a, la));
         let (ka, kb) = (self.transport(a as u8), self.transport(b as u8));
-        self.feed(a, Input::LinkUp { link: la, peer: kb });
-        self.feed(b, Input::LinkUp { link: lb, peer: ka });
+        self.link_up(a, la, kb);
+        self.link_up(b, lb, ka);
+    }
+
+    /// A link begins, with its session.
+    pub fn link_up(&mut self, node: usize, link: u64, peer: [u8; 32]) -> Vec<Effect> {
+        let room = Room::default();
+        self.sessions.insert((node, link), Session::new(self.mesh(), room.clone()));
+        self.feed(node, Input::LinkUp { link, peer, room })
+    }
+
+    /// What the session of a link makes of a frame.
+    pub fn hear(&mut self, node: usize, link: u64, frame: &[u8]) -> Result<Incoming, FrameError> {
+        let mesh = self.mesh();
+        let fresh = || Session::new(mesh, Room::default());
+        self.sessions.entry((node, link)).or_insert_with(fresh).hear(frame)
+    }
+
+    /// How many names the sessions of a node keep.
+    pub fn names(&self, node: usize) -> usize {
+        self.sessions.iter().filter(|((at, _), _)| *at == node).map(|(_, session)| session.names()).sum()
     }
 
     /// A link to `node` that the test itself speaks on, in the name of `peer`, already through the lobby.
@@ -275,7 +306,7 @@ impl World {
         let link = self.next_link;
         self.next_link += 1;
         let key = self.transport(peer);
-        self.feed(node, Input::LinkUp { link, peer: key });
+        self.link_up(node, link, key);
         let lobby = self.lobby_of(usize::from(peer), self.transport(node as u8));
         self.receive(node, link, lobby);
         link
@@ -285,7 +316,7 @@ impl World {
     pub fn lobby_of(&mut self, node: usize, peer: [u8; 32]) -> Bytes {
         let link = self.next_link + 10_000;
         self.next_link += 1;
-        let effects = self.feed(node, Input::LinkUp { link, peer });
+        let effects = self.link_up(node, link, peer);
         self.feed(node, Input::LinkDown { link });
         let frame = effects.into_iter().find_map(|effect| match effect {
             Effect::Send { frame, .. } => Some(frame),
@@ -301,7 +332,7 @@ impl World {
     }
 
     pub fn receive(&mut self, node: usize, link: u64, frame: Bytes) {
-        match message::decode(self.nodes[node].mesh.mesh(), &frame) {
+        match self.hear(node, link, &frame) {
             Ok(frame) => {
                 self.feed(node, Input::Received { link, frame });
             }
@@ -311,6 +342,9 @@ impl World {
 
     /// One input, its commit, and the frames that leave.
     pub fn feed(&mut self, at: usize, input: Input) -> Vec<Effect> {
+        if let Input::LinkDown { link } = &input {
+            self.sessions.remove(&(at, *link));
+        }
         let now = self.now_of(at);
         let node = &mut self.nodes[at];
         node.mesh.handle(now, input, &mut node.out).unwrap();
@@ -338,7 +372,7 @@ impl World {
             let mut any = false;
             while let Some((node, link, frame)) = self.flying.pop_front() {
                 any = true;
-                let frame = message::decode(self.nodes[node].mesh.mesh(), &frame).unwrap();
+                let frame = self.hear(node, link, &frame).unwrap();
                 self.feed(node, Input::Received { link, frame });
             }
             quiet = if any { 0 } else { quiet + 1 };
@@ -358,7 +392,7 @@ impl World {
     pub fn pass(&mut self, ms: u64) {
         for _ in 0..ms / 50 {
             while let Some((node, link, frame)) = self.flying.pop_front() {
-                let frame = message::decode(self.nodes[node].mesh.mesh(), &frame).unwrap();
+                let frame = self.hear(node, link, &frame).unwrap();
                 self.feed(node, Input::Received { link, frame });
             }
             self.now.wall += 50;
