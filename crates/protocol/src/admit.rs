@@ -1,7 +1,8 @@
 //! The one door: every record passes here, whether it came live, by catch-up or import, or was written at this node.
 //!
 //! ```text
-//! session: verify -> take_verified: place in its log -> admit: judge each record -> store -> offer to peers
+//! session: verify -> take_verified: place in its log -> admit: judge each record -> stage: store -> offer to peers
+//!                                                   write: judge each draft -> sign -----^
 //! ```
 
 use std::sync::Arc;
@@ -103,7 +104,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if key.author == self.node {
             self.lost_own_records(log);
         }
-        self.admit(log, &run, packed, Some(link), out)?;
+        self.admit(log, &run, packed, link, out)?;
         self.arrived(log, link);
         if key.author != self.node {
             self.owe_receipt(log);
@@ -111,13 +112,42 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
-    /// Judges and stages the records of a run that follows its log's tip, and hands them on.
-    pub(crate) fn admit(
+    /// Judges and stages the records of a run of a peer that follows its log's tip, and hands them on.
+    fn admit(
+        &mut self,
+        log: LogNo,
+        run: &Verified,
+        packed: Option<&[u8]>,
+        from: LinkId,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        let limit = self.takes_up_to(log);
+        let directory = Arc::clone(&self.directory);
+        let facts = LogFacts::of(&directory, run.log().author, run.log().circle);
+        let mut decided = Vec::with_capacity(run.entries().len());
+        for entry in run.entries() {
+            let mut one = if entry.header.seq > limit {
+                self.undecided(rule::DISPUTED, Verdict::Refused, BodyState::NotHeld)?
+            } else {
+                self.decide(&facts, entry)?
+            };
+            if entry.body == Part::Withheld && one.body == BodyState::Wanted {
+                one.body = BodyState::Withheld;
+            }
+            decided.push(one);
+        }
+        self.stage(log, run, packed, Some(from), &decided, out)
+    }
+
+    /// Stages the records of a run about which was decided, and hands them on. `from` is the link that they came by; this
+    /// node's own come by none.
+    pub(crate) fn stage(
         &mut self,
         log: LogNo,
         run: &Verified,
         packed: Option<&[u8]>,
         from: Option<LinkId>,
+        decided: &[Decided<'_>],
         out: &mut Output,
     ) -> Result<(), StoreError> {
         let peer = match from {
@@ -127,39 +157,24 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
             None => 0,
         };
-        let limit = self.takes_up_to(log);
-        let directory = Arc::clone(&self.directory);
-        let facts = LogFacts::of(&directory, run.log().author, run.log().circle);
-        let mut outcomes = Vec::with_capacity(run.entries().len());
-        let mut decided = Vec::with_capacity(run.entries().len());
-        for entry in run.entries() {
-            let mut one = if entry.header.seq > limit {
-                self.undecided(rule::DISPUTED, Verdict::Refused, BodyState::NotHeld)?
-            } else {
-                self.decide(&facts, entry)?
-            };
-            if from.is_some() && entry.body == Part::Withheld && one.body == BodyState::Wanted {
-                one.body = BodyState::Withheld;
-            }
-            let received = self.clock.time(self.now);
-            outcomes.push(Outcome {
-                verdict: one.verdict,
-                body: one.body,
-                rule: one.rule,
-                from: peer,
-                received,
-            });
-            decided.push(one);
-        }
+        let received = self.clock.time(self.now);
+        let outcome = |one: &Decided<'_>| Outcome {
+            verdict: one.verdict,
+            body: one.body,
+            rule: one.rule,
+            from: peer,
+            received,
+        };
+        let outcomes: Vec<Outcome> = decided.iter().map(outcome).collect();
         self.store.append(log, run, packed, &outcomes)?;
-        for (entry, one) in run.entries().iter().zip(&decided) {
+        for (entry, one) in run.entries().iter().zip(decided) {
             let place = RecordRef { log, seq: entry.header.seq };
             self.settle(place, entry, one, false, out)?;
             if let (Part::Ask, Some(link)) = (&entry.body, from) {
                 self.announced_body(link, place)?;
             }
         }
-        self.offer(log, run, &decided, from)
+        self.offer(log, run, decided, from)
     }
 
     /// Decides about a record whose header is verified: by its header alone where the body is not here.

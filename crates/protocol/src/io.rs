@@ -151,10 +151,21 @@ pub enum Effect {
 /// What came of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Done {
-    /// Ids of the records written, in order.
-    pub ids: Vec<RecordId>,
+    /// The records written, in order.
+    pub written: Vec<Written>,
     /// Documents that are in force now and were not.
     pub documents: usize,
+}
+
+/// A record that this node wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its id.
+    pub id: RecordId,
+    /// Where it lies.
+    pub place: RecordRef,
+    /// The circle it is addressed to.
+    pub circle: CircleId,
 }
 
 /// Why a request was refused. Nothing was written.

@@ -36,7 +36,7 @@ pub use budget::Meter;
 pub use clock::Reading;
 pub use directory::Directory;
 pub use heads::{HeadState, ReceiptState};
-pub use io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
+pub use io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket, Written};
 pub use mesh::{Config, Identity, Mesh, index_found, read};
 pub use session::{Room, Session};
 pub use status::{LogStatus, OrgStatus, PeerStatus, Status, WantedBodies, Why};

@@ -224,7 +224,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 let (new, error) = self.take_documents(&documents, None, true, out)?;
                 let result = match error {
                     Some(error) if new == 0 => Err(RequestError::Document(error)),
-                    _ => Ok(Done { ids: Vec::new(), documents: new }),
+                    _ => Ok(Done { written: Vec::new(), documents: new }),
                 };
                 out.push(Effect::Done { ticket, result });
                 Ok(())

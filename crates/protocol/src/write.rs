@@ -1,4 +1,5 @@
-//! What this node writes itself: drafts gather until the commit, which signs them in runs and admits them like any other.
+//! What this node writes itself: drafts gather until the commit, which judges them as the door does, signs in runs those of
+//! requests that are not refused, and stages them like any other record.
 //!
 //! A node's own log goes on only where that is safe: on the same boot of the machine with a sign of life under ten
 //! minutes old. Otherwise its next record opens a new epoch, so that a restored disk does not make it contradict itself.
@@ -7,17 +8,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rand_chacha::rand_core::Rng as _;
-use tocsin_policy::Verdict as PolicyVerdict;
 use tocsin_record::body::report::Subject;
 use tocsin_record::body::retraction::{Retraction, VERSIONS_MAX, Version};
 use tocsin_record::body::{Body, BodyRef};
 use tocsin_record::run::{Draft, SIGN_EVERY};
-use tocsin_record::{CircleId, Entry, Header, LogKey, NodeKey, Part, Run, Tip, Verified, codec};
-use tocsin_store::{Kv, LogInfo, LogNo, Slots, Standing, StoreError};
+use tocsin_record::{CircleId, Entry, Header, LogKey, NodeKey, Part, Tip, Verified, codec};
+use tocsin_store::{Kv, LogInfo, LogNo, RecordRef, Slots, Standing, StoreError, Verdict};
 
+use crate::admit::Decided;
 use crate::clock::Alive;
-use crate::io::{Done, Output, RequestError, Ticket};
-use crate::judge::{LogFacts, new_body_view};
+use crate::io::{Done, Output, RequestError, Ticket, Written};
+use crate::judge::LogFacts;
 use crate::mesh::{Mesh, meta};
 
 /// Most bodies that wait for the next commit.
@@ -46,11 +47,12 @@ struct OwnEnd {
     tip: Tip,
 }
 
-/// A run that waits to be admitted, with the ticket of each of its records.
+/// A run that waits to be staged.
 struct Signed {
     end: OwnEnd,
     run: Verified,
-    tickets: Vec<Ticket>,
+    /// For each of its records, which draft it is: of which entry of the queue, and which of its drafts.
+    drafts: Vec<(usize, usize)>,
 }
 
 /// This node's own logs and what waits to be written.
@@ -174,7 +176,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
     }
 
-    fn drafts(&mut self, circle: CircleId, bodies: &[Body]) -> Result<Vec<Draft>, RequestError> {
+    fn drafts(&self, circle: CircleId, bodies: &[Body]) -> Result<Vec<Draft>, RequestError> {
         if self.writer.queued + bodies.len() > QUEUE_MAX {
             return Err(RequestError::Busy);
         }
@@ -182,16 +184,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Err(RequestError::NotMember(circle));
         }
         let roster = self.directory.roster_version(circle);
-        bodies.iter().map(|body| self.draft(circle, roster, body)).collect()
+        bodies.iter().map(|body| self.draft(roster, body)).collect()
     }
 
-    fn draft(&mut self, circle: CircleId, roster: u32, body: &Body) -> Result<Draft, RequestError> {
+    fn draft(&self, roster: u32, body: &Body) -> Result<Draft, RequestError> {
         let kind =
             body.kind().ok_or_else(|| RequestError::Draft("this node cannot write such a body".into()))?;
         let (tlp, flags) =
             body.marking().map_or((0, 0), |marking| (marking.tlp.code(), marking.flags().word()));
         let expires = body.marking().and_then(|marking| marking.retain_until).unwrap_or(0);
-        let draft = Draft {
+        Ok(Draft {
             kind,
             tlp,
             flags,
@@ -200,19 +202,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             roster,
             extension: Vec::new(),
             body: body.encode().into(),
-        };
-        // The same door judges it again when it is written; here the author is told in time.
-        let log = LogKey { mesh: self.directory.mesh(), author: self.node, circle, epoch: self.now.wall };
-        let entry = trial(&log, &draft)?;
-        BodyRef::read(&entry.header, &draft.body).map_err(|error| RequestError::Draft(error.to_string()))?;
-        let directory = Arc::clone(&self.directory);
-        let facts = LogFacts::of(&directory, self.node, circle);
-        let judgement = self.judge(&facts, &entry.header, &new_body_view(body));
-        if judgement.verdict == PolicyVerdict::Refuse {
-            let rule = self.decisions.rule_name(judgement.rule).to_owned();
-            return Err(RequestError::Guardrail(rule));
-        }
-        Ok(draft)
+        })
     }
 
     /// Takes a report of this org back in every circle that it was shared to.
@@ -258,8 +248,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
-    /// Signs and admits what waits; called by the commit. What one ticket asks for is written whole or not at all: all is
-    /// signed before anything is admitted, and a ticket of which one part cannot be is left out of every log.
+    /// Judges, signs and stages what waits; called by the commit. What one ticket asks for is written whole or not at all:
+    /// all is judged and signed before anything is staged, and a ticket of which one part cannot be is left out of every
+    /// log.
     pub(crate) fn write_queued(&mut self, out: &mut Output) -> Result<(), StoreError> {
         // Someone set the machine's clock, or it is another machine that goes on.
         if self.clock.was_set(self.now) {
@@ -278,6 +269,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 *answer = Err(error.clone());
             }
         }
+        let mut decided = Vec::with_capacity(queue.len());
+        for queued in &queue {
+            let goes_on = answers.get(&queued.ticket).is_some_and(Result::is_ok);
+            let judged = if goes_on { self.judge_drafts(queued)? } else { Ok(Vec::new()) };
+            decided.push(judged.unwrap_or_else(|error| {
+                answers.insert(queued.ticket, Err(error));
+                Vec::new()
+            }));
+        }
         let runs = loop {
             match self.sign_queued(&queue, &ends, &answers) {
                 Ok(runs) => break runs,
@@ -289,15 +289,18 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 }
             }
         };
-        for Signed { end, run, tickets } in runs {
+        for Signed { end, run, drafts } in runs {
             let log = match end.log {
                 Some(log) => log,
                 None => self.open_own_log(&end.key)?,
             };
-            self.admit(log, &run, None, None, out)?;
-            for (ticket, entry) in tickets.iter().zip(run.entries()) {
-                if let Some(Ok(done)) = answers.get_mut(ticket) {
-                    done.ids.push(entry.id);
+            let of_run: Vec<Decided<'_>> =
+                drafts.iter().filter_map(|(queued, draft)| decided[*queued][*draft].take()).collect();
+            self.stage(log, &run, None, None, &of_run, out)?;
+            for ((queued, _), entry) in drafts.iter().zip(run.entries()) {
+                if let Some(Ok(done)) = answers.get_mut(&queue[*queued].ticket) {
+                    let place = RecordRef { log, seq: entry.header.seq };
+                    done.written.push(Written { id: entry.id, place, circle: end.key.circle });
                 }
             }
         }
@@ -305,6 +308,34 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             Self::answer(out, ticket, result);
         }
         Ok(())
+    }
+
+    /// What the door decides about drafts, before anything is signed: what it would refuse is not written.
+    fn judge_drafts<'q>(
+        &mut self,
+        queued: &'q Queued,
+    ) -> Result<Result<Vec<Option<Decided<'q>>>, RequestError>, StoreError> {
+        let directory = Arc::clone(&self.directory);
+        let facts = LogFacts::of(&directory, self.node, queued.circle);
+        let circle = queued.circle;
+        let log = LogKey { mesh: directory.mesh(), author: self.node, circle, epoch: self.now.wall };
+        let mut all = Vec::with_capacity(queued.drafts.len());
+        for draft in &queued.drafts {
+            let entry = match trial(&log, draft) {
+                Ok(entry) => entry,
+                Err(error) => return Ok(Err(error)),
+            };
+            let decided = self.decide_with_body(&facts, &entry, &draft.body)?;
+            if decided.verdict == Verdict::Refused {
+                let malformed = BodyRef::read(&entry.header, &draft.body).err();
+                return Ok(Err(malformed.map_or_else(
+                    || RequestError::Guardrail(self.reader.rule(decided.rule).unwrap_or_default()),
+                    |error| RequestError::Draft(error.to_string()),
+                )));
+            }
+            all.push(Some(decided));
+        }
+        Ok(Ok(all))
     }
 
     /// Signs what waits of tickets that were not refused, in runs, each log from its end on.
@@ -320,37 +351,36 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut signed = Vec::new();
         for (circle, end) in ends {
             let Ok(end) = end else { continue };
-            let goes_on = |queued: &&Queued| {
+            let goes_on = |queued: &Queued| {
                 queued.circle == *circle && answers.get(&queued.ticket).is_some_and(Result::is_ok)
             };
-            let of_ticket = |queued: &'_ Queued| {
-                let ticket = queued.ticket;
-                queued.drafts.clone().into_iter().map(move |draft| (ticket, draft))
+            let drafts_of = |(at, queued): (usize, &'_ Queued)| {
+                let drafts = queued.drafts.clone().into_iter().enumerate();
+                drafts.map(move |(draft_at, draft)| ((at, draft_at), draft))
             };
-            let mut drafts = queue.iter().filter(goes_on).flat_map(of_ticket).peekable();
+            let going_on = queue.iter().enumerate().filter(|(_, queued)| goes_on(queued));
+            let mut drafts = going_on.flat_map(drafts_of).peekable();
             let mut tip = end.tip;
-            while let Some((ticket, first)) = drafts.next() {
+            while let Some((at, first)) = drafts.next() {
                 let mut bytes = first.body.len();
-                let (mut tickets, mut some) = (vec![ticket], vec![first]);
+                let (mut places, mut some) = (vec![at], vec![first]);
                 while some.len() < SIGN_EVERY
-                    && let Some((ticket, next)) =
+                    && let Some((at, next)) =
                         drafts.next_if(|(_, next)| bytes + next.body.len() <= SIGN_BYTES)
                 {
                     bytes += next.body.len();
-                    tickets.push(ticket);
+                    places.push(at);
                     some.push(next);
                 }
-                let run = Run::sign(&self.identity.secret, end.key, tip, some)
-                    .map_err(|error| error.to_string())
-                    .and_then(|run| {
-                        run.verify().map_err(|error| format!("its own signature does not verify: {error}"))
-                    });
-                match run {
+                match Verified::sign(&self.identity.secret, end.key, tip, some) {
                     Ok(run) => {
                         tip = run.tip();
-                        signed.push(Signed { end: *end, run, tickets });
+                        signed.push(Signed { end: *end, run, drafts: places });
                     }
-                    Err(error) => return Err((tickets, RequestError::Draft(error))),
+                    Err(error) => {
+                        let tickets = places.iter().map(|(at, _)| queue[*at].ticket).collect();
+                        return Err((tickets, RequestError::Draft(error.to_string())));
+                    }
                 }
             }
         }

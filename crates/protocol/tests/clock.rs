@@ -32,7 +32,7 @@ fn is_here(world: &World, node: usize, id: &RecordId) -> bool {
 fn publish(world: &mut World, node: usize, number: u32) -> Result<RecordId, RequestError> {
     let circle = CircleId::mesh(world.mesh());
     let bodies = vec![report(number, 1, "192.0.2.99")];
-    world.request(node, |ticket| Input::Publish { ticket, circle, bodies }).map(|done| done.ids[0])
+    world.request(node, |ticket| Input::Publish { ticket, circle, bodies }).map(|done| done.written[0].id)
 }
 
 fn confirm(world: &mut World, node: usize, against_peers: bool) -> Result<(), RequestError> {

@@ -8,7 +8,7 @@ mod world;
 use tocsin_policy::CircleKind;
 use tocsin_protocol::judge::LogFacts;
 use tocsin_protocol::message::{BodyRef, BodyStatus, Message};
-use tocsin_protocol::{Effect, Event, Input, message};
+use tocsin_protocol::{Effect, Event, Input, RequestError, message};
 use tocsin_record::body::Body;
 use tocsin_record::body::report::Subject;
 use tocsin_record::keys::Secret;
@@ -74,8 +74,8 @@ fn large_bodies_written_together_are_signed_apart_and_arrive() {
     let circle = CircleId::mesh(world.mesh());
     let done = world.request(0, |ticket| Input::Publish { ticket, circle, bodies }).unwrap();
     world.settle();
-    for id in &done.ids {
-        assert!(world.stored(1, id).is_some_and(|stored| stored.entry.body().is_some()));
+    for written in &done.written {
+        assert!(world.stored(1, &written.id).is_some_and(|stored| stored.entry.body().is_some()));
     }
     let reader = world.nodes[0].mesh.reader();
     let log = reader.logs()[0].no;
@@ -84,6 +84,27 @@ fn large_bodies_written_together_are_signed_apart_and_arrive() {
         first.last < 10,
         "40 bodies of 60 KiB stand in one run, which is more than a page or a frame holds"
     );
+}
+
+#[test]
+fn a_request_is_written_whole_or_not_at_all() {
+    let mut world = World::new(1, OPEN);
+    let circle = CircleId::mesh(world.mesh());
+    let unmarked = |n| match report(n, 1, "192.0.2.8") {
+        Body::Report(report) => Body::Report(tocsin_record::body::report::Report { marking: None, ..report }),
+        other => other,
+    };
+    let bodies = vec![report(1, 1, "192.0.2.7"), unmarked(2)];
+    let refused = world.request(0, |ticket| Input::Publish { ticket, circle, bodies }).unwrap_err();
+    assert!(matches!(&refused, RequestError::Guardrail(rule) if rule == "guardrail:unmarked"), "{refused}");
+    assert_eq!(world.nodes[0].mesh.reader().counts().records, 0);
+    let bodies = vec![report(1, 1, "192.0.2.7"), report(2, 1, "192.0.2.8")];
+    let done = world.request(0, |ticket| Input::Publish { ticket, circle, bodies }).unwrap();
+    let reader = world.nodes[0].mesh.reader();
+    for (written, seq) in done.written.iter().zip(1..) {
+        assert_eq!((written.place.seq, written.circle), (seq, circle));
+        assert_eq!(reader.find(&written.id).unwrap(), Some(written.place));
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ const OPEN: &str = r#"
 "#;
 
 fn publish(world: &mut World, circle: CircleId, bodies: Vec<Body>) -> Result<usize, RequestError> {
-    world.request(0, |ticket| Input::Publish { ticket, circle, bodies }).map(|done| done.ids.len())
+    world.request(0, |ticket| Input::Publish { ticket, circle, bodies }).map(|done| done.written.len())
 }
 
 /// How many records a node holds.
@@ -59,7 +59,7 @@ fn one_circle_that_is_refused_leaves_nothing_in_the_other() {
         // A day later it is done, in both.
         world.pass_off(24 * 3_600_000);
         world.pass(1_000);
-        assert_eq!(retract(&mut world).unwrap().ids.len(), 2);
+        assert_eq!(retract(&mut world).unwrap().written.len(), 2);
         assert_eq!(records(&world), before + 2);
     }
 }

@@ -1,7 +1,8 @@
 //! Runs: headers of one log, each following the one before, that end in their author's signature.
 //!
 //! A valid signature over any header of a log vouches for it and for all before it. That is the only definition
-//! of validity, however a record arrived, and [`Run::verify`] is the only way to a [`Verified`].
+//! of validity, however a record arrived, and [`Run::verify`] is the only way to a [`Verified`], but for the author itself,
+//! who need not ask whether it signed what it signs ([`Verified::sign`]).
 
 use std::ops::Deref;
 
@@ -53,7 +54,7 @@ pub struct Run {
     pub(crate) signature: Signature,
 }
 
-/// A run whose signature was checked: it is what its author said.
+/// A run whose signature was checked, or made here with the author's key: it is what its author said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified(Run);
 
@@ -93,6 +94,9 @@ pub enum DraftError {
     /// There is nothing to sign, or more than one run holds.
     #[error("a run has 1 to {SIGN_EVERY} records when it is signed, this one {0}")]
     Count(usize),
+    /// The key is another's than that of the log's author.
+    #[error("the key that signs is not that of the log's author")]
+    Author,
 }
 
 impl Run {
@@ -210,6 +214,17 @@ impl Run {
 }
 
 impl Verified {
+    /// As [`Run::sign`], by the author of the log: its own signature over what it wrote this moment needs no check.
+    ///
+    /// # Errors
+    /// [`DraftError`]; also when the key is not that of the log's author. Nothing was signed then.
+    pub fn sign(secret: &Secret, log: LogKey, tip: Tip, drafts: Vec<Draft>) -> Result<Self, DraftError> {
+        if secret.public() != log.author.0 {
+            return Err(DraftError::Author);
+        }
+        Run::sign(secret, log, tip, drafts).map(Self)
+    }
+
     /// The run, when what follows needs no proof that it was verified.
     #[must_use]
     pub fn into_run(self) -> Run {

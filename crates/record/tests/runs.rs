@@ -9,7 +9,7 @@ use tocsin_record::keys::Secret;
 use tocsin_record::marking::{Marking, Tlp};
 use tocsin_record::observable::Observable;
 use tocsin_record::run::{Draft, DraftError, SIGN_EVERY};
-use tocsin_record::{Bytes, Entry, LogKey, Part, Run, Tip, page};
+use tocsin_record::{Bytes, Entry, LogKey, Part, Run, Tip, Verified, page};
 
 fn log(secret: &Secret) -> LogKey {
     LogKey {
@@ -139,6 +139,16 @@ fn drafts_are_bounded() {
     assert_eq!(sign(vec![draft(1); SIGN_EVERY + 1]).unwrap_err(), DraftError::Count(SIGN_EVERY + 1));
     let large = Draft { body: vec![0; (1 << 20) + 1].into(), ..draft(1) };
     assert_eq!(sign(vec![large]).unwrap_err(), DraftError::Body((1 << 20) + 1));
+}
+
+#[test]
+fn an_author_vouches_for_its_own_log_alone() {
+    let secret = Secret::from_seed(&[3; 32]);
+    let own = Verified::sign(&secret, log(&secret), Tip::default(), vec![draft(1)]).unwrap();
+    assert_eq!(own.into_run().verify().unwrap().entries().len(), 1, "what it signs verifies");
+    let other = log(&Secret::from_seed(&[4; 32]));
+    let refused = Verified::sign(&secret, other, Tip::default(), vec![draft(1)]);
+    assert_eq!(refused.unwrap_err(), DraftError::Author);
 }
 
 #[test]

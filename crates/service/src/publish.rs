@@ -9,15 +9,15 @@ use tocsin_clock as clock;
 use tocsin_exchange::changes;
 use tocsin_exchange::marking::personal_default;
 use tocsin_policy::Question;
-use tocsin_protocol::Input;
 use tocsin_protocol::judge::org_facts;
+use tocsin_protocol::{Input, Written};
+use tocsin_record::CircleId;
 use tocsin_record::body::Body;
 use tocsin_record::body::report::{
     Extent, INDICATOR_KINDS, INDICATORS_MAX, Indicator, LINE_MAX, Origin, Report, Subject, TEXT_MAX,
 };
 use tocsin_record::body::retraction::REASONS;
 use tocsin_record::marking::{Code, Countries, Marking, Tlp};
-use tocsin_record::{CircleId, RecordId};
 use uuid::Uuid;
 
 use super::advice::AdviceList;
@@ -246,10 +246,7 @@ impl Node {
         let mut published = Published::default();
         for subject in subjects {
             let done = self.core.ask(move |ticket| Input::Retract { ticket, subject, reason }).await?;
-            let told =
-                self.apart(move |node| done.ids.into_iter().map(|id| node.new_record(id, subject)).collect());
-            let told: Vec<_> = told.await?;
-            published.records.extend(told);
+            published.records.extend(done.written.iter().map(|written| self.new_record(written, subject)));
         }
         Ok(published)
     }
@@ -307,26 +304,22 @@ impl Node {
             let subjects: Vec<Subject> = reports.iter().map(|report| report.subject).collect();
             let bodies: Vec<Body> = reports.into_iter().map(Body::Report).collect();
             let done = self.core.ask(move |ticket| Input::Publish { ticket, circle, bodies }).await?;
-            // What was written a moment ago is in memory.
-            for (id, subject) in done.ids.into_iter().zip(subjects) {
-                written.push(self.new_record(id, subject)?);
-            }
+            let records = done.written.iter().zip(subjects);
+            written.extend(records.map(|(record, subject)| self.new_record(record, subject)));
         }
         Ok(written)
     }
 
-    fn new_record(&self, id: RecordId, subject: Subject) -> Result<NewRecord, NodeError> {
-        let place = self.reader.find(&id)?;
-        let circle = place.and_then(|place| self.reader.log(place.log)).map(|log| log.key.circle);
-        let _record = tracing::debug_span!("record", %id).entered();
-        tracing::debug!(seq = place.map(|place| place.seq), "written");
-        Ok(NewRecord {
-            record: id.to_string(),
+    fn new_record(&self, written: &Written, subject: Subject) -> NewRecord {
+        let _record = tracing::debug_span!("record", id = %written.id).entered();
+        tracing::debug!(seq = written.place.seq, "written");
+        NewRecord {
+            record: written.id.to_string(),
             subject: subject.to_string(),
-            circle: circle.map(|circle| self.circle_name(circle)).unwrap_or_default(),
-            seq: place.map_or(0, |place| place.seq),
+            circle: self.circle_name(written.circle),
+            seq: written.place.seq,
             partners: Vec::new(),
-        })
+        }
     }
 
     /// What sharing would do: who would get it, by this node's policy.

@@ -234,7 +234,7 @@ impl World {
     }
 
     fn answered(&mut self, node: usize, asked: Asked, done: &Done) {
-        for id in &done.ids {
+        for id in done.written.iter().map(|written| &written.id) {
             let Some(truth) = self.registry.get(id) else {
                 self.broken(
                     "authentic",
@@ -247,7 +247,7 @@ impl World {
             self.count("published");
         }
         if let Asked::Publish { circle, subjects } = asked {
-            for (subject, id) in subjects.into_iter().zip(&done.ids) {
+            for (subject, id) in subjects.into_iter().zip(done.written.iter().map(|written| &written.id)) {
                 let Some(subject) = subject else { continue };
                 let published = &mut self.nodes[node].published;
                 match published.iter_mut().find(|known| known.subject == subject && known.circle == circle) {

@@ -440,7 +440,8 @@ impl World {
 
     pub fn publish(&mut self, node: usize, body: Body) -> RecordId {
         let circle = CircleId::mesh(self.mesh());
-        self.request(node, |ticket| Input::Publish { ticket, circle, bodies: vec![body] }).unwrap().ids[0]
+        self.request(node, |ticket| Input::Publish { ticket, circle, bodies: vec![body] }).unwrap().written[0]
+            .id
     }
 
     pub fn policy(&mut self, node: usize, text: &str) {
