@@ -253,7 +253,7 @@ fn store_error(home: &Home, source: StoreError) -> DaemonError {
     DaemonError::Store { home: home.path().display().to_string(), source }
 }
 
-/// Opens the store; a damaged one is set aside, and a new one refills from the peers.
+/// Opens the store; a damaged log is set aside, or all of a damaged store, and refills from the peers.
 fn open_store(
     home: &Home,
     mesh: tocsin_record::MeshId,
@@ -291,7 +291,18 @@ fn open_store(
             *held = Matcher::new(index_key);
             open(index, held).map_err(|source| store_error(home, source))
         }
-        opened => opened.map_err(|source| store_error(home, source)),
+        opened => {
+            let store = opened.map_err(|source| store_error(home, source))?;
+            for damaged in store.damaged() {
+                error!(
+                    author = %damaged.log.author, circle = %damaged.log.circle, epoch = damaged.log.epoch,
+                    from = damaged.from, what = %damaged.what,
+                    "a log in the store is damaged: what stands in it from this record on was set aside beside the store, \
+                     and comes back from the partners that have it"
+                );
+            }
+            Ok(store)
+        }
     }
 }
 

@@ -55,7 +55,7 @@ impl Aside {
             more => format!(" {more} bodies did not come back yet;"),
         };
         format!(
-            "a damaged store was set aside in {} at {}, and this node refills from its partners;{waits} it is destroyed \
+            "a damaged store, or what was damaged in it, was set aside in {} at {}, and this node refills from its partners;{waits} it is destroyed \
              when every partner was heard and nothing is missing, not before {}. What only this node held (its own \
              circle, what it kept from every partner) does not come back: import its sources again, or copy that folder \
              before it goes and have it looked at. To end this by hand, remove the folder",

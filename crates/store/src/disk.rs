@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -24,7 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::journal::{JOURNAL_LEN, Journal};
-use crate::kv::{Batch, Fault, Kv, MAX_KEY, MAX_VALUE};
+use crate::kv::{Batch, Fault, Kv, Look, MAX_KEY, MAX_VALUE};
 use crate::values::{self, POINTER_LEN, Pointer, Values};
 
 /// Values longer than this rest in value files, shorter ones in the database.
@@ -394,12 +394,7 @@ impl Kv for DiskKv {
         Err(Fault::Damaged("a value that keeps moving".into()))
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        visit: &mut dyn FnMut(&[u8], Bytes) -> ControlFlow<()>,
-    ) -> Result<(), Fault> {
+    fn range(&self, from: &[u8], to: &[u8], visit: Look<'_>) -> Result<(), Fault> {
         // Only keys are collected under the lock, a bounded number at a time.
         let mut from = from.to_vec();
         while from.as_slice() < to {
@@ -431,11 +426,16 @@ impl Kv for DiskKv {
                 if horizon.as_ref().is_some_and(|horizon| &key > horizon) {
                     break;
                 }
-                if present
-                    && key != GENERATION
-                    && let Some(value) = self.get(&key)?
-                    && visit(&key, value).is_break()
-                {
+                if !present || key == GENERATION {
+                    continue;
+                }
+                let value = match self.get(&key) {
+                    Ok(Some(value)) => Ok(value),
+                    Ok(None) => continue,
+                    Err(damage @ Fault::Damaged(_)) => Err(damage),
+                    Err(fault) => return Err(fault),
+                };
+                if visit(&key, value).is_break() {
                     return Ok(());
                 }
             }

@@ -5,13 +5,12 @@
 //! [`FaultySlots::crash`] keeps, loses or tears each overwrite that was not synced.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
-use crate::kv::{Batch, Fault, Kv};
+use crate::kv::{Batch, Fault, Kv, Look};
 use crate::slots::{SLOT_LEN, Slots};
 
 type Map = BTreeMap<Box<[u8]>, Bytes>;
@@ -148,12 +147,7 @@ impl Kv for FaultyKv {
         Ok(self.disk().map.get(key).cloned())
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        visit: &mut dyn FnMut(&[u8], Bytes) -> ControlFlow<()>,
-    ) -> Result<(), Fault> {
+    fn range(&self, from: &[u8], to: &[u8], visit: Look<'_>) -> Result<(), Fault> {
         // Chunks are copied out so that `visit` may use the disk.
         const CHUNK: usize = 256;
         let mut from = from.to_vec();
@@ -169,7 +163,7 @@ impl Kv for FaultyKv {
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect();
             for (key, value) in &chunk {
-                if visit(key, value.clone()).is_break() {
+                if visit(key, Ok(value.clone())).is_break() {
                     return Ok(());
                 }
             }

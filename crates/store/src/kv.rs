@@ -103,6 +103,9 @@ impl Batch {
     }
 }
 
+/// Sees a key and its value, which may be damaged, until it breaks.
+pub type Look<'a> = &'a mut dyn FnMut(&[u8], Result<Bytes, Fault>) -> ControlFlow<()>;
+
 /// A sorted map of bytes with one writer and many readers.
 ///
 /// `prepare` does what is slow about a batch; `publish` makes it visible to readers; `flush` makes all published batches
@@ -118,16 +121,12 @@ pub trait Kv: Send + Sync + 'static {
     /// On a disk fault or damage.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fault>;
 
-    /// Visits the keys in `from..to` in order, until `visit` breaks. Concurrent batches may or may not be seen.
+    /// Visits the keys in `from..to` in order, until `visit` breaks. Concurrent batches may or may not be seen. A value that
+    /// is damaged, or is not all there, is an error of its own: the others are read.
     ///
     /// # Errors
-    /// On a disk fault or damage.
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        visit: &mut dyn FnMut(&[u8], Bytes) -> ControlFlow<()>,
-    ) -> Result<(), Fault>;
+    /// On a disk fault, or damage that is not of one value.
+    fn range(&self, from: &[u8], to: &[u8], visit: Look<'_>) -> Result<(), Fault>;
 
     /// Does what of writing a batch takes its time. Nobody sees anything of it yet.
     ///

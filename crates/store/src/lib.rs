@@ -12,6 +12,7 @@
 //! what was erased cannot be brought back from the disk (I4).
 
 mod append;
+mod aside;
 mod change;
 mod commit;
 mod compact;
@@ -27,6 +28,7 @@ mod open;
 mod outcome;
 mod pages;
 mod reader;
+mod scan;
 pub mod slots;
 mod state;
 mod store;
@@ -37,12 +39,13 @@ mod vault;
 mod wire;
 
 pub use append::Appended;
+pub use aside::{DamagedLog, aside, destroy_aside, set_aside};
 pub use disk::DiskKv;
 pub use error::StoreError;
 pub use expiry::Expired;
 pub use keyfile::KeyFile;
 pub use kv::{Fault, Kv};
-pub use open::{Found, Visit, aside, destroy_aside, open_dir, set_aside};
+pub use open::{Found, Visit, open_dir};
 pub use outcome::{BodyState, LOGS_MAX, LogNo, Outcome, RecordRef, SEQ_MAX, Stamped, Verdict};
 pub use reader::{Evidence, LogInfo, Neighbours, Reader, Stored, Version};
 pub use slots::Slots;

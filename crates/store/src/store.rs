@@ -17,6 +17,7 @@ use tocsin_record::body::{self, Body};
 use tocsin_record::run::{Entry, Part};
 use tocsin_record::{CircleId, Header, LogKey, NodeKey, OrgId, RecordId, Run, Tip, codec};
 
+use crate::aside::DamagedLog;
 use crate::error::StoreError;
 use crate::expiry::Expiry;
 use crate::keys::{Keys, Kind};
@@ -104,6 +105,7 @@ pub struct Store<K, S> {
     pub(crate) expiry: Expiry,
     /// Empty but while a run is entered.
     pub(crate) load: Load,
+    pub(crate) damaged: Vec<DamagedLog>,
     pub(crate) poisoned: bool,
 }
 

@@ -285,7 +285,12 @@ pub fn missing(pointer: Pointer) -> Fault {
 /// If it cannot be read, or is not what was written.
 pub fn read(file: &File, pointer: Pointer) -> Result<Bytes, Fault> {
     let mut value = vec![0; pointer.len as usize];
-    file.read_exact_at(&mut value, pointer.at).map_err(Fault::io("reading values"))?;
+    match file.read_exact_at(&mut value, pointer.at) {
+        Err(end) if end.kind() == std::io::ErrorKind::UnexpectedEof => {
+            return Err(Fault::Damaged(format!("value file {:08} was cut short", pointer.file)));
+        }
+        read => read.map_err(Fault::io("reading values"))?,
+    }
     if check(&value) != pointer.check {
         return Err(Fault::Damaged(format!("value at byte {} of file {:08}", pointer.at, pointer.file)));
     }

@@ -17,7 +17,7 @@ type Plain = BTreeMap<Vec<u8>, Bytes>;
 fn same(kv: &DiskKv, plain: &Plain, seed: u64) {
     let mut all = Vec::new();
     kv.range(&[0], &[255], &mut |key, value| {
-        all.push((key.to_vec(), value));
+        all.push((key.to_vec(), value.unwrap()));
         ControlFlow::Continue(())
     })
     .unwrap();
