@@ -34,6 +34,8 @@ pub(crate) mod meta {
     pub const DOCUMENTS: &str = "documents";
     /// Boot, wall and monotonic time of the last sign of life.
     pub const ALIVE: &str = "alive";
+    /// Own logs of lower epochs than this do not go on.
+    pub const GO_ON_FROM: &str = "go-on-from";
     /// What was known of the time then.
     pub const CLOCK: &str = "clock";
     /// Under which policy and documents everything was judged.

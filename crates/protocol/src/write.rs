@@ -64,12 +64,23 @@ pub(crate) struct Writer {
     newest: BTreeMap<CircleId, (u64, LogNo)>,
     queue: Vec<Queued>,
     queued: usize,
+    /// Logs of lower epochs do not go on, at this start or a later one: it turned out that they may not.
+    from: u64,
+    /// The same, as the store keeps it.
+    kept_from: u64,
 }
 
 impl Writer {
     /// The newest log of a circle.
     pub fn newest(&self, circle: CircleId) -> Option<LogNo> {
         self.newest.get(&circle).map(|(_, log)| *log)
+    }
+
+    /// No log that there is goes on.
+    fn give_up(&mut self) {
+        self.logs.clear();
+        let behind = self.newest.values().map(|(epoch, _)| epoch.saturating_add(1)).max();
+        self.from = self.from.max(behind.unwrap_or(0));
     }
 
     fn note(&mut self, key: &LogKey, log: LogNo) {
@@ -93,8 +104,28 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         let alive = self.store.get_meta(meta::ALIVE)?;
         let alive = alive.and_then(|bytes| codec::decode::<Alive, 256>(&bytes).ok());
-        if alive.is_some_and(|alive| alive.is_fresh(self.config.boot, self.now)) {
-            self.writer.logs = self.writer.newest.iter().map(|(circle, (_, log))| (*circle, *log)).collect();
+        let from = self.store.get_meta(meta::GO_ON_FROM)?;
+        let from = from.and_then(|bytes| codec::decode::<u64, 16>(&bytes).ok()).unwrap_or(0);
+        (self.writer.from, self.writer.kept_from) = (from, from);
+        // What is damaged leaves the store with the next commit, and with it what says that this log may not go on.
+        if self.store.damaged().is_empty()
+            && alive.is_some_and(|alive| alive.is_fresh(self.config.boot, self.now))
+        {
+            let may = self.writer.newest.iter().filter(|(_, (epoch, _))| *epoch >= from);
+            self.writer.logs = may.map(|(circle, (_, log))| (*circle, *log)).collect();
+        } else {
+            // The signs of life that follow do not speak for what was written before them.
+            self.writer.give_up();
+        }
+        self.keep_from()
+    }
+
+    /// Stages from which epoch on logs may go on, where that changed.
+    fn keep_from(&mut self) -> Result<(), StoreError> {
+        let from = self.writer.from;
+        if self.writer.kept_from != from {
+            self.store.put_meta(meta::GO_ON_FROM, codec::encode(&from).into())?;
+            self.writer.kept_from = from;
         }
         Ok(())
     }
@@ -113,6 +144,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let current = self.writer.logs.get(&key.circle).and_then(|log| self.store.key(*log));
             if current.is_some_and(|current| current.epoch <= key.epoch) {
                 self.writer.logs.remove(&key.circle);
+                self.writer.from = self.writer.from.max(key.epoch.saturating_add(1));
             }
             self.writer.note(&key, log);
         }
@@ -254,8 +286,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn write_queued(&mut self, out: &mut Output) -> Result<(), StoreError> {
         // Someone set the machine's clock, or it is another machine that goes on.
         if self.clock.was_set(self.now) {
-            self.writer.logs.clear();
+            self.writer.give_up();
         }
+        self.keep_from()?;
         if self.writer.queue.is_empty() {
             return Ok(());
         }

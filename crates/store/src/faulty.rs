@@ -127,6 +127,18 @@ impl FaultyKv {
         disk.unflushed.clear();
     }
 
+    /// Flips a bit in the last sealed value of the store, which is of a page: what a disk does that grows old.
+    pub fn rot(&self) {
+        let mut disk = self.disk();
+        if let Some(mut last) = disk.map.last_entry() {
+            let mut bytes = last.get().to_vec();
+            if let Some(byte) = bytes.last_mut() {
+                *byte ^= 1;
+            }
+            last.insert(bytes.into());
+        }
+    }
+
     /// Flushes that were asked for so far.
     #[must_use]
     pub fn flushes(&self) -> u64 {

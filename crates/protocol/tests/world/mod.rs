@@ -201,6 +201,19 @@ impl World {
         self.reopen(at, Arc::clone(kv), Arc::clone(slots));
     }
 
+    /// As [`Self::restart`], on the same boot.
+    pub fn go_on(&mut self, at: usize) {
+        let Node { kv, slots, identity, boot, skew, .. } = &self.nodes[at];
+        let (identity, boot, skew) = (*identity, *boot, *skew);
+        let node = self.open(identity, boot, Arc::clone(kv), Arc::clone(slots), self.now_of(at));
+        self.nodes[at] = Node { skew, ..node };
+    }
+
+    /// A bit of the last page on a node's disk flips.
+    pub fn rot(&mut self, at: usize) {
+        self.nodes[at].kv.rot();
+    }
+
     /// As [`Self::restart`], with empty disks.
     pub fn restart_empty(&mut self, at: usize) {
         self.reopen(at, Arc::new(FaultyKv::new(99)), Arc::new(FaultySlots::new(99)));
