@@ -148,6 +148,12 @@ impl Decisions {
         rule == Policy::guardrail(Guardrail::Newer)
     }
 
+    /// The name of that rule, as it is kept with what was judged.
+    #[must_use]
+    pub fn newer_hold() -> &'static str {
+        Guardrail::Newer.name()
+    }
+
     /// Decides anew and tells all reasons. Costs tens of microseconds; nothing is counted or cached.
     #[must_use]
     pub fn explain(&self, question: &Question) -> Explanation {

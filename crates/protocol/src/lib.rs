@@ -30,6 +30,7 @@ pub mod session;
 mod spread;
 mod status;
 mod tree;
+mod why;
 mod write;
 
 pub use budget::Meter;
@@ -39,4 +40,5 @@ pub use heads::{HeadState, ReceiptState};
 pub use io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket, Written};
 pub use mesh::{Config, Identity, Mesh, index_found, read};
 pub use session::{Room, Session};
-pub use status::{LogStatus, OrgStatus, PeerStatus, Status, WantedBodies, Why};
+pub use status::{LogStatus, OrgStatus, PeerStatus, Status, WantedBodies};
+pub use why::Why;

@@ -1,16 +1,12 @@
-//! What a node knows of itself and of the mesh: peers, heights, what is missing, who is silent, who has what; and why a
-//! record was judged as it was.
+//! What a node knows of itself and of the mesh: peers, heights, what is missing, who is silent, who has what.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tocsin_policy::{Explanation, Question, RecordFacts};
-use tocsin_record::body::Body;
-use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, RecordId};
-use tocsin_store::{Counts, Kv, LogInfo, LogNo, Slots, Standing, StoreError, Stored, Verdict};
+use tocsin_record::{CircleId, LogKey, NodeKey, OrgId};
+use tocsin_store::{Counts, Kv, LogInfo, LogNo, RecordRef, Slots, Standing};
 
 use crate::clock::Reading;
 use crate::io::LinkId;
-use crate::judge::{LogFacts, new_body_view, org_facts};
 use crate::mesh::Mesh;
 
 /// The state of a node at one moment.
@@ -107,23 +103,6 @@ pub struct WantedBodies {
     pub announced: u64,
     /// Announced by nobody: no answer misses them that this node could have had.
     pub withheld: u64,
-}
-
-/// Why a record was judged as it was, and who may have it.
-#[derive(Clone, Debug)]
-pub struct Why {
-    /// The record with its outcome.
-    pub stored: Stored,
-    /// The rule that decided when it was judged.
-    pub rule: String,
-    /// The node that it came from; `None` if it was written here.
-    pub from: Option<NodeKey>,
-    /// The judgement as it would be now, with what the rules saw; `None` while the body is not here.
-    pub now: Option<Explanation>,
-    /// For each other org of the record's circle, whether its body may go there, and why.
-    pub forward: Vec<(OrgId, Explanation)>,
-    /// Which nodes signed that they hold its header, and when they had it or a later one of its log, in ms.
-    pub held_by: Vec<(NodeKey, u64)>,
 }
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
@@ -305,48 +284,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         heights
     }
 
-    /// Why a record was judged as it was, and who may have it. `None` if there is no such record.
-    ///
-    /// # Errors
-    /// On a disk fault.
-    pub fn why(&self, id: &RecordId) -> Result<Option<Why>, StoreError> {
-        let Some(place) = self.reader.find(id)? else {
-            return Ok(None);
-        };
-        let Some(stored) = self.reader.record(place)? else {
-            return Ok(None);
-        };
-        let header = &stored.entry.header;
-        let log = LogFacts::of(&self.directory, header.author, header.circle);
-        let body = stored.entry.body().and_then(|body| Body::read(header, body).ok());
-        let view = body.as_ref().map(new_body_view);
-        let facts = RecordFacts {
-            header: log.header(header, self.clock.passed(self.now)),
-            body: view.as_ref().map(tocsin_policy::BodyView::facts),
-            disputed: stored.disputed,
-        };
-        let now = view.is_some().then(|| self.decisions.explain(&Question::Judge(&facts)));
-        let mut forward = Vec::new();
-        let outcome = stored.stamped.outcome;
-        if outcome.verdict == Verdict::Accepted || self.is_newer_hold(outcome.rule) {
-            for entry in &self.directory.charter().orgs {
-                let other = entry.root != self.identity.org && entry.root != stored.org;
-                if other && self.directory.is_member(entry.root, header.circle) {
-                    let peer = org_facts(&self.directory, entry.root);
-                    forward.push((entry.root, self.decisions.explain(&Question::Forward(&facts, &peer))));
-                }
-            }
-        }
+    /// Which nodes signed that they hold a header, and when they had it or a later one of its log, in ms.
+    #[must_use]
+    pub fn held_by(&self, place: RecordRef) -> Vec<(NodeKey, u64)> {
         let of_log = (place.log, NodeKey([0; 32]))..=(place.log, NodeKey([255; 32]));
         let holds = self.heads.receipts.range(of_log).filter(|(_, receipt)| receipt.height >= place.seq);
-        let held_by = holds.map(|((_, node), receipt)| (*node, receipt.time)).collect();
-        Ok(Some(Why {
-            rule: self.reader.rule(outcome.rule).unwrap_or_default(),
-            from: if outcome.from == 0 { None } else { self.reader.peer(outcome.from) },
-            stored,
-            now,
-            forward,
-            held_by,
-        }))
+        holds.map(|((_, node), receipt)| (*node, receipt.time)).collect()
     }
 }

@@ -8,6 +8,7 @@
 mod world;
 
 use bincode::Encode;
+use tocsin_protocol::Why;
 use tocsin_protocol::message::{self, Message, Push};
 use tocsin_record::body::{self, Body};
 use tocsin_record::header::body_hash;
@@ -183,6 +184,10 @@ fn what_is_newer_is_carried_and_held() {
         );
     }
     // Asked why, the carrier says that it passes on what it holds.
-    let why = world.nodes[2].mesh.why(&ids[0]).unwrap().unwrap();
+    let carrier = &world.nodes[2].mesh;
+    let reader = carrier.reader();
+    let place = reader.find(&ids[0]).unwrap().unwrap();
+    let (directory, decisions) = (carrier.directory(), carrier.decisions());
+    let why = Why::of(&reader, directory, decisions, carrier.org(), world.now.wall, place).unwrap().unwrap();
     assert!(why.forward.iter().any(|(_, said)| said.rule == "forward-all"), "{:?}", why.forward);
 }

@@ -1,32 +1,36 @@
-//! `why`: the judgement of a record as the core gave it, who may have its body, and who acknowledged its header.
+//! `why`: the judgement of a record, who may have its body, and who acknowledged its header.
 
 use std::sync::Arc;
 
 use tocsin_api::types::{Acknowledged, Asked, PeerWhy, Record, Time, Why};
 use tocsin_protocol::judge::body_view;
 use tocsin_protocol::{Directory, Why as CoreWhy};
+use tocsin_record::NodeKey;
 use tocsin_store::BodyState;
 
 use super::show::body_name;
 use super::visibility::Visibility;
 use super::{Node, NodeError};
 
+/// Which nodes signed that they hold a record's header, and when they had it, in ms.
+type HeldBy = Vec<(NodeKey, u64)>;
+
 impl Node {
-    /// Why a record is as it is, and who may have it: as the core decided it.
+    /// Why a record is as it is, and who may have it, by the policy in force.
     ///
     /// # Errors
     /// When there is no such record, or the core has ended.
     pub async fn why(self: &Arc<Self>, word: &str, asked: Asked) -> Result<Why, NodeError> {
         self.check_purpose(asked.purpose.as_deref())?;
-        let why = self.core_why(word).await?;
-        self.apart(move |node| node.told_why(why, &asked)).await
+        let (why, held_by) = self.core_why(word).await?;
+        self.apart(move |node| node.told_why(why, &held_by, &asked)).await
     }
 
-    /// What the core said, for people. Reads the disk.
-    fn told_why(&self, why: CoreWhy, asked: &Asked) -> Result<Why, NodeError> {
+    /// What the protocol says, for people. Reads the disk.
+    fn told_why(&self, why: CoreWhy, held_by: &HeldBy, asked: &Asked) -> Result<Why, NodeError> {
         let purpose = asked.purpose.as_deref();
         let directory = self.directory();
-        let peers = self.peers_why(&directory, &why);
+        let peers = self.peers_why(&directory, &why, held_by);
         let stored = &why.stored;
         let came_by = match why.from {
             None => "self".to_owned(),
@@ -62,15 +66,25 @@ impl Node {
         Ok(Why { record, hidden: visibility.hidden, saw: saw.into(), rules, errors, came_by, peers })
     }
 
-    async fn core_why(self: &Arc<Self>, word: &str) -> Result<CoreWhy, NodeError> {
+    /// Why a record is as it is, asked beside the core, and who holds it, which only the core knows.
+    async fn core_why(self: &Arc<Self>, word: &str) -> Result<(CoreWhy, HeldBy), NodeError> {
         let word = word.to_owned();
-        let id = self.apart(move |node| Ok(node.record(node.find(&word)?)?.entry.id)).await?;
-        let why = self.core.look(move |mesh| mesh.why(&id)).await??;
-        why.ok_or_else(|| NodeError::NotFound("the record is gone".to_owned()))
+        let (place, why) = self
+            .apart(move |node| {
+                let place = node.find(&word)?;
+                let directory = node.directory();
+                let decisions = node.decisions(&directory);
+                let now = node.passed_ms();
+                let why = CoreWhy::of(&node.reader, &directory, &decisions, node.org(), now, place)?;
+                Ok((place, why.ok_or_else(|| NodeError::NotFound("the record is gone".to_owned()))?))
+            })
+            .await?;
+        let held_by = self.core.look(move |mesh| mesh.held_by(place)).await?;
+        Ok((why, held_by))
     }
 
     /// What each other node of the record's circle may have of it, and acknowledged of it.
-    fn peers_why(&self, directory: &Directory, why: &CoreWhy) -> Vec<PeerWhy> {
+    fn peers_why(&self, directory: &Directory, why: &CoreWhy, held_by: &HeldBy) -> Vec<PeerWhy> {
         let stored = &why.stored;
         let body = stored.stamped.outcome.body;
         directory
@@ -89,7 +103,7 @@ impl Node {
                     None if certificate.org == stored.org => (false, "its-author".to_owned()),
                     None => (false, "not-accepted-here".to_owned()),
                 };
-                let since = why.held_by.iter().find(|(holder, _)| *holder == node).map(|(_, time)| *time);
+                let since = held_by.iter().find(|(holder, _)| *holder == node).map(|(_, time)| *time);
                 PeerWhy {
                     org: self.org_name(directory, certificate.org),
                     node: certificate.node.clone(),
@@ -107,11 +121,11 @@ impl Node {
     /// # Errors
     /// When there is no such record, or the core has ended.
     pub async fn acknowledged_by(self: &Arc<Self>, word: &str) -> Result<Vec<Acknowledged>, NodeError> {
-        let why = self.core_why(word).await?;
+        let (why, held_by) = self.core_why(word).await?;
         if why.stored.entry.header.author != self.identity.node() {
             return Ok(Vec::new());
         }
-        let peers = self.peers_why(&self.directory(), &why);
+        let peers = self.peers_why(&self.directory(), &why, &held_by);
         Ok(peers
             .into_iter()
             .map(|peer| Acknowledged {
