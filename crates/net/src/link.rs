@@ -11,6 +11,7 @@ use libp2p::swarm::ConnectionId;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
+use super::descriptors;
 use super::handshakes::{Handshakes, Room};
 use super::outbox::Outbox;
 use super::{Direction, Lane, Peer, Refused};
@@ -18,6 +19,11 @@ use super::{Direction, Lane, Peer, Refused};
 /// How many disallowed keys are remembered. They come from signed revocations, so this is only a
 /// guard against a mistake of the owner.
 const MAX_DISALLOWED: usize = 65_536;
+
+/// Handshakes of strangers take at most this part of the descriptors that connections may use.
+const STRANGERS_PART: usize = 4;
+/// Those of members' hosts, and those of one host, take at most this part.
+const MEMBERS_PART: usize = 8;
 
 /// Why a link ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -263,10 +269,13 @@ pub(super) enum Standing {
 
 impl Shared {
     pub(super) fn new(config: &super::Config) -> Self {
+        let ceiling = descriptors::ceiling();
+        let at_most = |part: usize| ceiling.map_or(usize::MAX, |ceiling| (ceiling as usize / part).max(4));
         let room = Room {
-            strangers: config.max_handshakes,
-            members: config.max_member_handshakes,
-            host: config.max_handshakes_per_host,
+            // What strangers hold must leave enough to partners where a process may open little.
+            strangers: config.max_handshakes.min(at_most(STRANGERS_PART)),
+            members: config.max_member_handshakes.min(at_most(MEMBERS_PART)),
+            host: config.max_handshakes_per_host.min(at_most(MEMBERS_PART)),
         };
         Self {
             links: Links::default(),

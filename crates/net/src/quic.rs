@@ -413,3 +413,72 @@ fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
 fn multiaddr(ip: IpAddr, port: u16) -> Multiaddr {
     Multiaddr::from(ip).with(Protocol::Udp(port)).with(Protocol::QuicV1)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use libp2p::core::transport::PortUse;
+
+    use super::super::handshakes::Room;
+    use super::*;
+
+    fn quic() -> Quic {
+        let room = Room { strangers: 8, members: 8, host: 8 };
+        let handshakes = Arc::new(Handshakes::new(room));
+        Quic::new(&Keypair::generate_ed25519(), handshakes, None).unwrap()
+    }
+
+    async fn event(quic: &mut Quic) -> TransportEvent<Upgrade, io::Error> {
+        let event = poll_fn(|cx| Pin::new(&mut *quic).poll(cx));
+        let event = tokio::time::timeout(Duration::from_secs(15), event).await;
+        event.unwrap_or_else(|_| panic!("nothing came in time: {:?}", quic.handshakes.pressure()))
+    }
+
+    /// Whether a dial to this address and what comes of it at the listener meet.
+    async fn meet(listener: &mut Quic, at: &Multiaddr) {
+        let options = DialOpts { role: Role::Dialer, port_use: PortUse::New };
+        let dialled = tokio::spawn(quic().dial(at.clone(), options).unwrap());
+        let TransportEvent::Incoming { upgrade, .. } = event(listener).await else { panic!("a dial") };
+        let served = tokio::spawn(upgrade);
+        // The one who dials is told first, and waits for nothing.
+        let (_, muxer) = dialled.await.unwrap().unwrap();
+        served.await.unwrap().unwrap();
+        drop(muxer);
+    }
+
+    /// As after an error of the socket, which ends quinn's driver for good.
+    #[tokio::test]
+    async fn a_socket_that_fails_is_opened_anew() {
+        let mut listener = quic();
+        listener.listen_on(ListenerId::next(), "/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap()).unwrap();
+        let TransportEvent::NewAddress { listen_addr: at, .. } = event(&mut listener).await else {
+            panic!("an address")
+        };
+        meet(&mut listener, &at).await;
+        let failing =
+            listener.listeners.iter().next().and_then(|listener| listener.endpoint.clone()).unwrap();
+        failing.close(0u32.into(), &[]);
+        drop(failing);
+        // Until it is opened anew nobody answers there.
+        let quiet = tokio::time::timeout(MEND_AFTER * 2, poll_fn(|cx| Pin::new(&mut listener).poll(cx)));
+        assert!(quiet.await.is_err(), "nothing is told of it");
+        meet(&mut listener, &at).await;
+        assert!(listener.handshakes.pressure().listener_errors >= 1);
+    }
+
+    #[test]
+    fn only_quic_addresses_are_read() {
+        let read = |text: &str| socket_address(&text.parse().unwrap());
+        assert_eq!(read("/ip4/192.0.2.1/udp/7400/quic-v1"), Some("192.0.2.1:7400".parse().unwrap()));
+        assert_eq!(read("/ip6/2001:db8::1/udp/1/quic-v1"), Some("[2001:db8::1]:1".parse().unwrap()));
+        for other in [
+            "/ip4/192.0.2.1/tcp/1",
+            "/ip4/192.0.2.1/udp/1",
+            "/dns4/localhost/udp/1/quic-v1",
+            "/ip4/192.0.2.1/udp/1/quic-v1/tcp/1",
+        ] {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
+}

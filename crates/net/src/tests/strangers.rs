@@ -230,6 +230,72 @@ async fn a_partner_links_by_quic_while_first_packets_come_from_forged_addresses(
     assert_eq!(pressure.of_late().worst_host, None, "nobody is blamed for what others forge");
 }
 
+/// Each byte that trickles in shows life; the whole has to be over in time all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_that_trickles_is_over_in_time() {
+    let mut b = listening_on_both().await;
+    let tcp = b.at.iter().find(|at| at.to_string().contains("tcp")).map(port).unwrap();
+    let mut sockets: Vec<_> = (1..=100)
+        .filter_map(|last| silent_socket(Ipv4Addr::new(127, 0, 5, last), tcp))
+        .map(|socket| (socket, None))
+        .collect();
+    let begun = Instant::now();
+    let trickle = tokio::task::spawn_blocking(move || {
+        // The length of a first message, and ever more of it.
+        for byte in std::iter::once(0x13).chain(*b"/multistream/1.0.0\n").chain([0xff, 0x7f]).cycle() {
+            for (socket, closed) in sockets.iter_mut().filter(|(_, closed)| closed.is_none()) {
+                let sent = socket.send(&[byte]);
+                if sent.is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock) {
+                    *closed = Some(begun.elapsed());
+                }
+            }
+            if begun.elapsed() > LASTING || sockets.iter().all(|(_, closed)| closed.is_some()) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(150));
+        }
+        sockets.into_iter().map(|(_, closed)| closed).collect::<Vec<_>>()
+    });
+    links_meanwhile(&mut b, "tcp", Duration::from_secs(2)).await;
+    let closed = trickle.await.unwrap();
+    assert!(closed.iter().all(Option::is_some), "after {LASTING:?} some still trickle");
+    let slowest = closed.into_iter().flatten().max().unwrap();
+    println!("the last that trickled was closed after {slowest:?}; {:?}", b.net.pressure().tcp);
+}
+
+/// A token proves an address to the server that gave it out; another one at the same address must not mind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_a_server_that_is_gone_keep_nobody_out() {
+    let mut a = Node::start(config(1)).await;
+    let mut b = Node::listening(2, QUIC).await;
+    let at = b.at[0].clone();
+    for round in 0..3 {
+        // More than one link, as tokens come in twos and each is used once.
+        for _ in 0..2 {
+            a.dial(&b);
+            let (link, ..) = a.up().await;
+            b.up().await;
+            a.send(link, Lane::Live, b"here");
+            assert_eq!(b.frame(Lane::Live).await, &b"here"[..], "round {round}");
+            a.net.close(link, "and again");
+            b.down().await;
+            a.down().await;
+        }
+        b.net.stop();
+        b.task.await.unwrap();
+        // Its last connections have the socket for a little longer.
+        let begun = Instant::now();
+        while let Err(error) = UdpSocket::bind(("127.0.0.1", port(&at))) {
+            assert!(begun.elapsed() < PATIENCE, "{error}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let mut again = config(2);
+        again.listen = vec![at.clone()];
+        b = Node::start(again).await;
+    }
+    assert_eq!(b.at[0], at);
+}
+
 /// What is logged, kept.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
