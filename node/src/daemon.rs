@@ -3,6 +3,7 @@
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tocsin_clock as clock;
 use tocsin_engine::core::{self, Core, Item, Mesh};
 use tocsin_engine::peers::Peers;
@@ -23,6 +24,8 @@ use tocsin_store::{DiskKv, KeyFile, Store, StoreError, Verdict};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
+
+use crate::logs;
 
 /// Events of the network that may wait to be decoded.
 const INBOUND: usize = 1024;
@@ -99,20 +102,7 @@ fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> DaemonError {
 /// # Errors
 /// [`DaemonError::Log`].
 pub fn log_to_stderr(filter: &str, json: bool) -> Result<(), DaemonError> {
-    use std::io::IsTerminal as _;
-    let filter_read = tracing_subscriber::EnvFilter::builder()
-        .parse(filter)
-        .map_err(|_| DaemonError::Log(filter.to_owned()))?;
-    let purposes = format!("{}=info", tocsin_service::PURPOSES);
-    let filter_read =
-        purposes.parse().map_or(filter_read.clone(), |always| filter_read.add_directive(always));
-    let colour =
-        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let logger =
-        tracing_subscriber::fmt().with_env_filter(filter_read).with_writer(std::io::stderr).with_ansi(colour);
-    // A second call, in tests, changes nothing.
-    let _ = if json { logger.json().try_init() } else { logger.try_init() };
-    Ok(())
+    logs::to_stderr(filter, json).map_err(DaemonError::Log)
 }
 
 /// Runs the node of a home until it is told to stop, or until something fails that it cannot do without.
@@ -126,6 +116,9 @@ pub fn run(home: &Home, config: Config) -> Result<(), DaemonError> {
         .thread_name("tocsin-io")
         .build()
         .map_err(system("cannot start the runtime"))?;
+    raise_descriptor_limit();
+    // Ends with the runtime.
+    runtime.spawn(logs::tell_left_out());
     let result = runtime.block_on(async {
         let running = Running::start(home, config).await?;
         let supervisor = running.supervisor.clone();
@@ -144,6 +137,20 @@ pub fn run(home: &Home, config: Config) -> Result<(), DaemonError> {
         _ => runtime.shutdown_timeout(Duration::from_secs(1)),
     }
     result
+}
+
+/// Most file descriptors that this process asks for: far beyond what its links and files can use.
+const DESCRIPTORS: u64 = 65_536;
+
+/// Takes what the system lets this process have: the usual limit of 1,024 is a courtesy to programs that use `select`.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS));
+    if limit.current.is_some_and(|current| current < wanted)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit })
+    {
+        warn!(%error, "the limit of file descriptors stays as it was");
+    }
 }
 
 /// A node that runs in this process: `tocsin run` is one that waits for signals.

@@ -4,6 +4,7 @@
 pub mod cli;
 mod commands;
 pub mod daemon;
+mod logs;
 
 /// Runs the command line.
 #[must_use]

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path as UrlPath, Query, Request, State};
@@ -41,6 +41,9 @@ const REQUEST_MAX: usize = 16 << 20;
 const BATCH_MAX: usize = 64 << 20;
 /// What decoding a batch may take in memory, in bytes.
 const BATCH_LIMIT: usize = 1 << 30;
+
+/// How often it is logged that nothing can be accepted.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 type App = Arc<Node>;
 type Answer<T> = Result<Json<T>, Refusal>;
@@ -114,6 +117,7 @@ impl Listener for OwnUser {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (UnixStream, SocketAddr) {
+        let mut told: Option<Instant> = None;
         loop {
             match self.listener.accept().await {
                 Ok((stream, address)) => match stream.peer_cred() {
@@ -123,8 +127,11 @@ impl Listener for OwnUser {
                     Err(error) => warn!(%error, "a connection without credentials was refused"),
                 },
                 Err(error) => {
-                    warn!(%error, "cannot accept");
-                    // Out of descriptors, most likely: not in a tight loop.
+                    if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+                        told = Some(Instant::now());
+                        warn!(%error, "cannot accept a connection on the node's socket; it is tried again");
+                    }
+                    // Out of descriptors, most likely, although links leave some free: not in a tight loop.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
