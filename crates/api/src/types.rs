@@ -3,6 +3,7 @@
 
 mod import;
 mod lookup;
+mod network;
 mod requests;
 mod status;
 
@@ -13,6 +14,7 @@ use tocsin_clock as clock;
 
 pub use import::{BATCH_REPORTS_MAX, Floor, ImportBatch};
 pub use lookup::{Contact, Hidden, Hit, Lookup, LookupRequest, Origin, VALUES_MAX, Withheld};
+pub use network::{Handshakes, Network, OfLate};
 pub use requests::{
     Advice, Imported, MarkingWords, NewRecord, PublishRequest, Published, RetractRequest, ShareRequest,
     Skipped,

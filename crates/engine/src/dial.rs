@@ -29,6 +29,9 @@ const BACKOFF_MS: (u64, u64) = (500, 10_000);
 /// A dial that brought neither a link nor a fault is given up after this, in ms: a little later than the transports do.
 const GIVE_UP_MS: u64 = 15_000;
 
+/// How often the names of members' hosts are looked up anew, in ms.
+const HOSTS_EVERY_MS: u64 = 600_000;
+
 /// A peer that can be dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -76,6 +79,11 @@ pub fn targets(directory: &Directory, node: NodeKey, listens: bool) -> Vec<Targe
         }
     }
     found.into_iter().map(|(_, target)| target).collect()
+}
+
+/// Where members are reached by the charter; dials from there are theirs most likely.
+fn addresses(directory: &Directory) -> Vec<String> {
+    directory.charter().orgs.iter().flat_map(|entry| entry.addresses.iter().cloned()).collect()
 }
 
 /// What is known of the dials to one peer.
@@ -138,6 +146,7 @@ pub async fn run(
     let mut every = tokio::time::interval(EVERY);
     let mut seen: Option<Arc<Directory>> = None;
     let mut wanted = Vec::new();
+    let mut next_hosts = 0;
     loop {
         every.tick().await;
         let current = directory.borrow().clone();
@@ -147,10 +156,15 @@ pub async fn run(
                 current.nodes().map(|(_, certificate)| certificate.transport_key()).collect();
             peers.keep(|peer| members.contains(peer));
             net.allow(members);
+            next_hosts = 0;
             attempts.retain(|peer, _| wanted.iter().any(|target| target.peer == *peer));
             seen = Some(current);
         }
         let now = clock::monotonic_ms();
+        if now >= next_hosts {
+            next_hosts = now + HOSTS_EVERY_MS;
+            net.know_hosts(addresses(&directory.borrow()));
+        }
         for target in &wanted {
             let attempt = attempts.entry(target.peer).or_insert_with(|| Attempt::new(target.first, now));
             let link = if peers.is_linked(&target.peer) {

@@ -5,6 +5,7 @@ mod batch;
 mod keep;
 mod lookup;
 mod marking;
+mod network;
 pub mod policy;
 mod publish;
 mod refill;

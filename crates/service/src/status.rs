@@ -16,7 +16,7 @@ use tocsin_record::id::fingerprint;
 use tocsin_store::{RecordRef, Standing};
 
 use super::keep::{Gap, Health, Seen};
-use super::{Node, NodeError, read};
+use super::{Node, NodeError, network, read};
 
 /// How long the core may take to say how it is, before what it said last is told instead.
 const CORE_WAIT: Duration = Duration::from_millis(500);
@@ -116,8 +116,13 @@ impl Node {
             listening: self.peers.listens(),
             ..Status::default()
         };
+        let pressure = self.net.pressure();
+        status.network = self.network(&pressure);
         status.queues.inbox = self.core.waiting() as u64;
-        let Some(seen) = seen else { return status };
+        let Some(seen) = seen else {
+            status.alarms = network::alarms(&pressure, 0);
+            return status;
+        };
         let (look, health, age) = (&seen.status, &seen.health, seen.age());
         let max_age = self.config.max_age_ms();
         let name = |org| self.org_name(&directory, org);
@@ -145,6 +150,8 @@ impl Node {
         status.peers = self.peer_rows(&directory, look);
         status.queues.outbox_bytes = status.peers.iter().map(|peer| peer.queued).sum();
         status.alarms = self.alarms(look, health.not_back);
+        let down = status.peers.iter().filter(|peer| !peer.connected).count();
+        status.alarms.extend(network::alarms(&pressure, down));
         status
     }
 

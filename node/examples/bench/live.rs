@@ -52,21 +52,24 @@ pub fn rows(bench: &mut Bench, table: &mut Table) -> Result<()> {
 }
 
 /// A node of this process.
-struct Local {
+pub struct Local {
     runtime: Runtime,
     running: Option<Running>,
-    node: Arc<Node>,
+    /// What is asked of it.
+    pub node: Arc<Node>,
 }
 
 impl Local {
-    fn start(home: &Home) -> Result<Self> {
+    /// Starts the node of a home.
+    pub fn start(home: &Home) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
         let running = runtime.block_on(Running::start(home, home.config()?))?;
         let node = Arc::clone(&running.node);
         Ok(Self { runtime, running: Some(running), node })
     }
 
-    fn stop(mut self) -> Result<()> {
+    /// Ends it gracefully.
+    pub fn stop(mut self) -> Result<()> {
         if let Some(running) = self.running.take() {
             self.runtime.block_on(running.stop())?;
         }

@@ -12,6 +12,7 @@ mod measure;
 mod process;
 mod ring;
 mod simulated;
+mod strangers;
 mod table;
 
 use std::path::PathBuf;
@@ -92,6 +93,7 @@ fn run(args: &Args) -> Result<bool> {
     bench.machine.note();
     catchup::rows(&mut bench, &mut table).context("catch-up")?;
     live::rows(&mut bench, &mut table).context("live")?;
+    strangers::rows(&bench, &mut table).context("strangers")?;
     ring::rows(&bench, &mut table).context("testnet")?;
     build::rows(&bench, &mut table).context("clean build")?;
     simulated::rows(&bench, &mut table).context("simulated rows")?;

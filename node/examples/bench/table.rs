@@ -30,6 +30,7 @@ const ROWS: &[(&str, Bound, f64)] = &[
     ("lookup_process_p50_ms", Bound::AtMost(1.5), 0.9),
     ("import_to_partners_s", Bound::AtMost(1.0), 0.5),
     ("idle_cpu_percent", Bound::AtMost(0.3), 0.1),
+    ("link_under_silent_sockets_s", Bound::AtMost(5.0), 1.0),
     ("clean_build_s", Bound::AtMost(240.0), 180.0),
 ];
 

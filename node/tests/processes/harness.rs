@@ -111,6 +111,22 @@ impl Node {
         until("the node answers", || self.tell(&["status"]).status.success());
     }
 
+    /// Starts the node as a process that may open so many file descriptors.
+    pub fn run_with_descriptors(&mut self, descriptors: usize) {
+        let log = File::options().create(true).append(true).open(self.log_file()).expect("a log file");
+        let limited = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        let process = Command::new("sh")
+            .args(["-c", &limited, PROGRAM, "--home"])
+            .arg(&self.home)
+            .args(["run", "--log", "info"])
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("a shell is there");
+        self.process = Some(process);
+        until("the node answers", || self.tell(&["status"]).status.success());
+    }
+
     fn log_file(&self) -> PathBuf {
         self.home.with_extension("log")
     }

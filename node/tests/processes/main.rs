@@ -9,4 +9,5 @@ mod harness;
 mod importing;
 mod reload;
 mod status;
+mod strangers;
 mod truth;

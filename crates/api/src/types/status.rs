@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Time, Withheld};
+use super::{Network, Time, Withheld};
 
 /// How the node is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -56,6 +56,9 @@ pub struct Status {
     pub partners: Vec<Partner>,
     /// Where it listens.
     pub listening: Vec<String>,
+    /// What strangers do to its way in, and what it lacks to let others in.
+    #[serde(default)]
+    pub network: Network,
     /// What a person should see to.
     pub alarms: Vec<String>,
 }

@@ -86,6 +86,14 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
         text::bytes(status.queues.outbox_bytes),
         status.queues.wanted
     ));
+    let (network, late) = (&status.network, &status.network.of_late);
+    let under_way = network.tcp.under_way + network.quic.under_way;
+    if under_way + late.in_vain > 0 {
+        out.push_str(&format!(
+            "handshakes of others: {under_way} under way; in the last two minutes {} went well, {} came to nothing\n",
+            late.proven, late.in_vain
+        ));
+    }
     let policy = &status.policy;
     out.push_str(&format!(
         "policy: {} rules, in force since {}{}\n\n",
