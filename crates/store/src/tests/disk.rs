@@ -118,9 +118,9 @@ fn a_second_process_is_told_so() {
     assert!(matches!(DiskKv::open(dir.path()), Err(crate::Fault::InUse(_))));
 }
 
-type RealStore = crate::Store<DiskKv, KeyFile>;
+pub type RealStore = crate::Store<DiskKv, KeyFile>;
 
-fn open(dir: &Path, seed: u64) -> Result<RealStore, crate::StoreError> {
+pub fn open(dir: &Path, seed: u64) -> Result<RealStore, crate::StoreError> {
     open_dir(&dir.join("store"), MESH, random(seed), &mut |_| {})
 }
 
@@ -235,7 +235,7 @@ fn child() {
     }
 }
 
-fn child_command(program: &str, arguments: &[&str], dir: &Path, runs: u64) -> Command {
+pub fn child_command(program: &str, arguments: &[&str], dir: &Path, runs: u64) -> Command {
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -247,7 +247,7 @@ fn child_command(program: &str, arguments: &[&str], dir: &Path, runs: u64) -> Co
     command
 }
 
-fn this_program() -> String {
+pub fn this_program() -> String {
     std::env::current_exe().unwrap().into_os_string().into_string().unwrap()
 }
 

@@ -5,6 +5,7 @@ mod crashes;
 mod damage;
 mod disk;
 mod erasure;
+mod power;
 
 use std::sync::Arc;
 
