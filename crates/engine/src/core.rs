@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tocsin_clock as clock;
+use tocsin_net::{self as net, Credit, Net, SendError};
 use tocsin_protocol::message::{Incoming, Lane};
 use tocsin_protocol::{Directory, Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
 use tocsin_record::body;
@@ -25,9 +27,7 @@ use tocsin_store::{DiskKv, KeyFile, RecordRef, StoreError, Verdict};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tracing::{debug, debug_span, error, info, trace, warn};
 
-use crate::clock;
-use crate::net::{self, Credit, Net, SendError};
-use crate::peers::Peers;
+use crate::links::Links;
 
 /// Most inputs in one commit.
 const INPUTS: usize = 256;
@@ -283,7 +283,7 @@ pub fn run(
     core: &Core,
     mut inboxes: Inboxes,
     net: &Net,
-    peers: &Peers,
+    links: &Links,
     directory: &watch::Sender<Arc<Directory>>,
     runtime: &tokio::runtime::Handle,
 ) -> Result<(), StoreError> {
@@ -316,7 +316,7 @@ pub fn run(
             directory.send_replace(Arc::clone(mesh.shared_directory()));
         }
         for effect in effects.drain(..) {
-            turn.release(effect, mesh.directory(), core, net, peers);
+            turn.release(effect, mesh.directory(), core, net, links);
         }
         out.reuse(effects);
         turn.rejudged(core);
@@ -430,7 +430,7 @@ impl Turn {
     }
 
     /// Lets an effect out, now that what it rests on is durable.
-    fn release(&mut self, effect: Effect, directory: &Directory, core: &Core, net: &Net, peers: &Peers) {
+    fn release(&mut self, effect: Effect, directory: &Directory, core: &Core, net: &Net, links: &Links) {
         match effect {
             Effect::Send { link, lane, frame } => {
                 let lane = match lane {
@@ -447,7 +447,7 @@ impl Turn {
             }
             Effect::Admitted { link, node } => {
                 net.admit(link);
-                peers.admitted(link, node);
+                links.admitted(link, node);
                 debug!(link, %node, "a peer is in");
             }
             Effect::Close { link, reason } => {

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tocsin_clock as clock;
+use tocsin_home::identity::peer_id;
+use tocsin_net::{Net, Peer};
 use tocsin_protocol::Directory;
 use tocsin_record::NodeKey;
 use tokio::sync::watch;
 use tracing::debug;
 
-use crate::clock;
-use crate::identity::peer_id;
-use crate::net::{Net, Peer};
-use crate::peers::Peers;
+use crate::links::Links;
 
 /// Up to so many nodes, all are dialled.
 const FULL_MESH: usize = 20;
@@ -137,7 +137,7 @@ impl Attempt {
 /// Dials for as long as the node runs.
 pub async fn run(
     net: Net,
-    peers: Arc<Peers>,
+    links: Arc<Links>,
     directory: watch::Receiver<Arc<Directory>>,
     node: NodeKey,
     listens: bool,
@@ -154,7 +154,7 @@ pub async fn run(
             wanted = targets(&current, node, listens);
             let members: Vec<Peer> =
                 current.nodes().map(|(_, certificate)| certificate.transport_key()).collect();
-            peers.keep(|peer| members.contains(peer));
+            links.keep(|peer| members.contains(peer));
             net.allow(members);
             next_hosts = 0;
             attempts.retain(|peer, _| wanted.iter().any(|target| target.peer == *peer));
@@ -167,18 +167,18 @@ pub async fn run(
         }
         for target in &wanted {
             let attempt = attempts.entry(target.peer).or_insert_with(|| Attempt::new(target.first, now));
-            let link = if peers.is_linked(&target.peer) {
+            let link = if links.is_linked(&target.peer) {
                 Link::Up
-            } else if peers.fault(&target.peer).is_some() {
+            } else if links.fault(&target.peer).is_some() {
                 Link::Failed
             } else {
                 Link::Down
             };
             if attempt.look(target, link, now) {
                 debug!(addresses = ?target.addresses, "dial");
-                peers.failed_clear(&target.peer);
+                links.failed_clear(&target.peer);
                 if let Err(error) = net.dial(target.peer, target.addresses.clone()) {
-                    peers.failed(target.peer, error.to_string());
+                    links.failed(target.peer, error.to_string());
                 }
             }
         }

@@ -245,8 +245,12 @@ async fn documents(State(node): State<App>, body: Bytes) -> Answer<serde_json::V
         .map_err(|error| NodeError::Request(format!("the documents {error}")))?;
     let documents: Vec<_> =
         papers.charters.into_iter().chain(papers.certificates).chain(papers.revocations).collect();
-    let done =
-        node.core.ask(move |ticket| Input::Documents { ticket, documents }).await.map_err(NodeError::from)?;
+    let done = node
+        .engine
+        .core
+        .ask(move |ticket| Input::Documents { ticket, documents })
+        .await
+        .map_err(NodeError::from)?;
     Ok(Json(serde_json::json!({ "new": done.documents })))
 }
 
@@ -280,7 +284,7 @@ async fn watch(State(node): State<App>) -> Result<Response, Refusal> {
     let permit = Arc::clone(&node.watchers).try_acquire_owned().map_err(|_| {
         NodeError::Request("too many watch already: raise limits.watchers in the configuration".to_owned())
     })?;
-    let events = node.core.watch();
+    let events = node.engine.core.watch();
     let watching = Watching { node, decisions: None, events, _permit: permit };
     let lines = stream::unfold(watching, |mut watching| async move {
         loop {
@@ -309,7 +313,7 @@ impl Watching {
     /// An event of the core as watchers have it; `None` for what is nobody's business, or kept from them by the policy.
     fn told(&mut self, event: CoreEvent) -> Option<Event> {
         let node = Arc::clone(&self.node);
-        let directory = node.directory();
+        let directory = node.engine.directory();
         let peer = |key: tocsin_record::NodeKey| Peer {
             org: directory.org_of(key).map(|org| node.org_name(&directory, org)).unwrap_or_default(),
             node: node.node_name(&directory, key),
@@ -317,10 +321,10 @@ impl Watching {
         };
         match event {
             CoreEvent::Judged { place, .. } => {
-                let stored = node.reader.record(place).ok()??;
+                let stored = node.engine.reader.record(place).ok()??;
                 let body = node.body(&stored);
                 if let Some(body) = &body {
-                    let policy = tocsin_service::read(&node.policy).clone();
+                    let policy = node.policy.get();
                     if self.decisions.as_ref().is_none_or(|(of, _)| !Arc::ptr_eq(of, &policy)) {
                         self.decisions = Some((policy, node.decisions(&directory)));
                     }

@@ -34,7 +34,7 @@ impl Node {
             return Err(NodeError::Request(format!("a batch has at most {BATCH_REPORTS_MAX} reports")));
         }
         let share = batch.share.as_deref().map(|name| self.circle(name)).transpose()?;
-        let own = self.own_circle();
+        let own = self.engine.own_circle();
         let mut done = Imported::default();
         let mut advice = AdviceList::default();
         let mut drafts = Vec::new();
@@ -50,7 +50,7 @@ impl Node {
                 });
                 continue;
             }
-            if self.reader.withdrawn(self.org(), own, report.subject).is_some() {
+            if self.engine.reader.withdrawn(self.engine.org(), own, report.subject).is_some() {
                 done.skipped.push(Skipped {
                     what: report.subject.to_string(),
                     why: "it was taken back, which is for ever".to_owned(),
@@ -59,7 +59,7 @@ impl Node {
             }
             let mut report =
                 Report { supersedes: None, extent: Extent::Whole, withdrawn: Vec::new(), ..report };
-            let standing = self.whole(self.org(), own, report.subject)?;
+            let standing = self.whole(self.engine.org(), own, report.subject)?;
             if let Some(standing) = &standing {
                 keep_marking(&mut report, floor, &standing.report);
                 // A retention is counted from the import, so that the same file would differ each time.

@@ -2,13 +2,11 @@
 
 mod advice;
 mod batch;
-mod keep;
 mod lookup;
 mod marking;
 mod network;
 pub mod policy;
 mod publish;
-mod refill;
 mod reports;
 mod share;
 mod show;
@@ -16,69 +14,35 @@ mod status;
 mod visibility;
 mod why;
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
+use policy::{PolicyError, PolicyInForce};
 use tocsin_api::types::PolicyAnswer;
-use tocsin_clock as clock;
-use tocsin_engine::core::{AskError, Core, Item};
-use tocsin_engine::peers::Peers;
-use tocsin_home::config::Config;
-use tocsin_home::{Home, Identity};
-use tocsin_matcher::Matcher;
-use tocsin_net::Net;
+use tocsin_engine::Engine;
+use tocsin_engine::core::AskError;
 use tocsin_policy::Policy;
-use tocsin_protocol::{Directory, Input};
-use tocsin_record::{CircleId, MeshId, NodeKey, OrgId, RecordId};
-use tocsin_store::{DiskKv, KeyFile, RecordRef, StoreError};
-use tokio::sync::{Notify, Semaphore, watch};
+use tocsin_protocol::Directory;
+use tocsin_record::{CircleId, NodeKey, OrgId, RecordId};
+use tocsin_store::{RecordRef, StoreError};
+use tokio::sync::{Notify, Semaphore};
 
-use policy::{PolicyError, PolicyLoad};
-
-pub use keep::{Health, Kept, Seen, follow_held, index_held, look, save_documents};
-pub use refill::Aside;
 pub use visibility::PURPOSES;
 
-/// Reads what is committed.
-pub type Reader = tocsin_store::Reader<DiskKv, KeyFile>;
+/// Most readings of the store for `status` at one time: where the disk hangs, more would only wait beside them.
+const READINGS: usize = 2;
 
-/// A running node.
+/// A running node as its people's requests see it.
 pub struct Node {
-    /// Where it lies.
-    pub home: Home,
-    /// Who it is.
-    pub identity: Identity,
-    /// Its mesh.
-    pub mesh_id: MeshId,
-    /// The way to the core.
-    pub core: Core,
-    /// The network.
-    pub net: Net,
-    /// Its links.
-    pub peers: Arc<Peers>,
-    /// What is committed.
-    pub reader: Reader,
-    /// Observables of accepted records.
-    pub index: Arc<RwLock<Matcher>>,
-    /// Observables of held records, for `lookup --include held`.
-    pub held: RwLock<Matcher>,
-    /// Who is who, as last committed.
-    pub directory: watch::Receiver<Arc<Directory>>,
-    /// The policy in force.
-    pub policy: RwLock<Arc<Policy>>,
-    /// What became of the tries to load it.
-    pub policy_load: RwLock<PolicyLoad>,
-    /// One reload at a time, so that the last file read is the one in force.
-    pub reloading: tokio::sync::Mutex<()>,
-    /// What is kept in step with the core.
-    pub kept: Kept,
-    /// The damaged store that was set aside, until it is destroyed.
-    pub aside: RwLock<Option<Aside>>,
+    /// Its mesh, running.
+    pub engine: Arc<Engine>,
+    /// Its policy.
+    pub policy: PolicyInForce,
     /// Room for watchers.
     pub watchers: Arc<Semaphore>,
     /// Tells the node to stop.
     pub stop: Arc<Notify>,
-    /// What the operator set.
-    pub config: Config,
+    /// Room for readings of the store for `status`.
+    readings: Arc<Semaphore>,
 }
 
 /// A request was not done. Each says what was wrong, and what would help.
@@ -118,17 +82,6 @@ pub enum NodeError {
     Panicked,
 }
 
-/// A lock for reading.
-pub fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    // Nothing half done is left behind a panic in this program's short critical sections.
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A lock for writing.
-pub fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Runs what reads the disk where it may block, and logs in the span of who asked.
 ///
 /// # Errors
@@ -142,6 +95,19 @@ pub async fn blocking<T: Send + 'static>(
 }
 
 impl Node {
+    /// A node over an engine, under the policy that the engine was opened with.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, policy: Arc<Policy>) -> Self {
+        let watchers = engine.config.limits.watchers;
+        Self {
+            engine,
+            policy: PolicyInForce::new(policy),
+            watchers: Arc::new(Semaphore::new(watchers)),
+            stop: Arc::default(),
+            readings: Arc::new(Semaphore::new(READINGS)),
+        }
+    }
+
     /// Runs what reads this node's disk where it may block, so that a request never holds up the network.
     ///
     /// # Errors
@@ -154,36 +120,18 @@ impl Node {
         blocking(move || work(&node)).await
     }
 
-    /// Who is who.
-    #[must_use]
-    pub fn directory(&self) -> Arc<Directory> {
-        self.directory.borrow().clone()
-    }
-
-    /// The own org.
-    #[must_use]
-    pub fn org(&self) -> OrgId {
-        self.identity.org()
-    }
-
-    /// The own org's circle.
-    #[must_use]
-    pub fn own_circle(&self) -> CircleId {
-        CircleId::own(self.mesh_id, self.org())
-    }
-
     /// The circle of a name: `own`, `mesh`, or an id.
     ///
     /// # Errors
     /// When there is no such circle.
     pub fn circle(&self, name: &str) -> Result<CircleId, NodeError> {
         match name {
-            "own" => Ok(self.own_circle()),
-            "mesh" => Ok(CircleId::mesh(self.mesh_id)),
+            "own" => Ok(self.engine.own_circle()),
+            "mesh" => Ok(CircleId::mesh(self.engine.mesh_id)),
             other => other
                 .parse::<CircleId>()
                 .ok()
-                .filter(|circle| self.directory().is_member(self.org(), *circle))
+                .filter(|circle| self.engine.directory().is_member(self.engine.org(), *circle))
                 .ok_or_else(|| {
                     NodeError::Request(format!(
                         "there is no circle `{}` that this org is in: use own or mesh",
@@ -196,9 +144,9 @@ impl Node {
     /// The name of a circle.
     #[must_use]
     pub fn circle_name(&self, circle: CircleId) -> String {
-        if circle == CircleId::mesh(self.mesh_id) {
+        if circle == CircleId::mesh(self.engine.mesh_id) {
             "mesh".to_owned()
-        } else if circle == self.own_circle() {
+        } else if circle == self.engine.own_circle() {
             "own".to_owned()
         } else {
             circle.to_string()
@@ -229,7 +177,7 @@ impl Node {
             ))
         };
         if let Ok(id) = word.parse::<RecordId>() {
-            return self.reader.find(&id)?.ok_or_else(missing);
+            return self.engine.reader.find(&id)?.ok_or_else(missing);
         }
         if let Ok(subject) = word.parse() {
             return self.find_subject(subject)?.ok_or_else(missing);
@@ -250,26 +198,6 @@ impl Node {
     /// # Errors
     /// [`NodeError::Policy`].
     pub async fn reload_policy(&self) -> Result<PolicyAnswer, NodeError> {
-        let _one_at_a_time = self.reloading.lock().await;
-        let file = self.home.policy_file();
-        let policy = match policy::load(&file) {
-            Ok(policy) => policy,
-            Err(error) => {
-                write(&self.policy_load).refused = Some((clock::now_ms(), error.to_string()));
-                return Err(error.into());
-            }
-        };
-        let answer = policy::answer(&policy, &file, true);
-        if !put_policy(&self.core, Arc::clone(&policy)).await {
-            return Err(AskError::Stopped.into());
-        }
-        *write(&self.policy) = policy;
-        *write(&self.policy_load) = PolicyLoad::now();
-        Ok(answer)
+        self.policy.reload(&self.engine.core, &self.engine.home.policy_file()).await
     }
-}
-
-/// Puts a policy in force.
-async fn put_policy(core: &Core, policy: Arc<Policy>) -> bool {
-    core.send(Item::Input(Input::Policy { policy })).await
 }

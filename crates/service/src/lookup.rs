@@ -4,7 +4,9 @@ mod matches;
 
 use std::thread;
 
+use matches::{Match, Matches, Memo, Share};
 use tocsin_api::types::{Contact, Hit, Lookup, LookupRequest, Origin, Time, VALUES_MAX, Withheld};
+use tocsin_engine::read;
 use tocsin_matcher::How;
 use tocsin_protocol::Directory;
 use tocsin_record::body::report::{INDICATOR_KINDS, Indicator, Report};
@@ -12,10 +14,9 @@ use tocsin_record::observable::{Observable, ParseError, TYPES, Type, detect, kin
 use tocsin_record::{OrgId, RecordId};
 
 use super::reports::Statement;
-use super::status::stall;
+use super::status::{stall, told_gap};
 use super::visibility::Visibility;
-use super::{Node, NodeError, marking, read};
-use matches::{Match, Matches, Memo, Share};
+use super::{Node, NodeError, marking};
 
 /// What is said of an answer on a network: the matcher finds what contains a value, not what a value contains.
 const NOT_INSIDE: &str = "addresses and networks inside it are not searched: look them up one by one";
@@ -76,8 +77,8 @@ impl Node {
             )));
         }
         self.check_purpose(request.purpose.as_deref())?;
-        let directory = self.directory();
-        let max_age = request.max_age_ms.unwrap_or_else(|| self.config.max_age_ms());
+        let directory = self.engine.directory();
+        let max_age = request.max_age_ms.unwrap_or_else(|| self.engine.config.max_age_ms());
         let base = self.completeness(&directory, max_age);
         let row = request.value_type.as_deref().map(type_named).transpose()?;
         let visibility = Visibility::new(self, &directory, request.purpose.as_deref());
@@ -162,7 +163,7 @@ impl Node {
 
     /// How complete any answer is now. Nothing was looked at yet just after a start.
     fn completeness(&self, directory: &Directory, max_age: u64) -> Lookup {
-        let Some(seen) = read(&self.kept.seen).clone() else { return Lookup::default() };
+        let Some(seen) = read(&self.engine.seen).clone() else { return Lookup::default() };
         let (health, age) = (&seen.health, seen.age());
         let stale: Vec<String> =
             health.silent(max_age, age).map(|(org, _)| self.org_name(directory, org)).collect();
@@ -176,11 +177,11 @@ impl Node {
         Lookup {
             as_of: Time(health.as_of()),
             complete: gaps.is_empty(),
-            gaps: gaps.into_iter().map(|gap| gap.told(|org| self.org_name(directory, org))).collect(),
+            gaps: gaps.into_iter().map(|gap| told_gap(gap, |org| self.org_name(directory, org))).collect(),
             stale,
             missing,
             withheld,
-            note: self.core.stalled().map(stall),
+            note: self.engine.core.stalled().map(stall),
             ..Lookup::default()
         }
     }
@@ -216,7 +217,7 @@ impl Node {
             exercise: report.marking.as_ref().is_some_and(|marking| marking.exercise),
             contact: contact(directory, stored.org),
             verdict: super::show::verdict_name(outcome.verdict).to_owned(),
-            rule: self.reader.rule(outcome.rule).unwrap_or_default(),
+            rule: self.engine.reader.rule(outcome.rule).unwrap_or_default(),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::Node;
 impl Node {
     pub(super) fn network(&self, pressure: &Pressure) -> Network {
         let late = pressure.of_late();
-        let refused = self.net.refused();
+        let refused = self.engine.net.refused();
         let (worst_host, of_worst_host) = late.worst_host.unzip();
         Network {
             tcp: handshakes(&pressure.tcp),

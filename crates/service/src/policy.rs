@@ -1,12 +1,18 @@
 //! The node's policy file: read, checked, and told about.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use tocsin_api::types::{PolicyAnswer, PolicyRule};
 use tocsin_clock as clock;
+use tocsin_engine::core::{AskError, Core, Item};
+use tocsin_engine::{read, write};
 use tocsin_home::files::{self, FileError};
 use tocsin_policy::{LoadError, Policy, Preset, RuleEffect};
+use tocsin_protocol::Input;
+use tokio::sync::Mutex;
+
+use super::NodeError;
 
 /// Longest policy file, in bytes.
 pub const FILE_MAX: u64 = tocsin_policy::MAX_TEXT_BYTES as u64;
@@ -44,6 +50,56 @@ impl PolicyLoad {
     #[must_use]
     pub fn now() -> Self {
         Self { loaded: clock::now_ms(), refused: None }
+    }
+}
+
+/// The policy in force.
+pub struct PolicyInForce {
+    /// Which.
+    pub policy: RwLock<Arc<Policy>>,
+    load: RwLock<PolicyLoad>,
+    /// One reload at a time, so that the last file read is the one in force.
+    reloading: Mutex<()>,
+}
+
+impl PolicyInForce {
+    /// The one that the node was started with.
+    #[must_use]
+    pub fn new(policy: Arc<Policy>) -> Self {
+        let load = RwLock::new(PolicyLoad::now());
+        Self { policy: RwLock::new(policy), load, reloading: Mutex::default() }
+    }
+
+    /// The policy.
+    #[must_use]
+    pub fn get(&self) -> Arc<Policy> {
+        read(&self.policy).clone()
+    }
+
+    /// What became of the tries to load it.
+    #[must_use]
+    pub fn load(&self) -> PolicyLoad {
+        read(&self.load).clone()
+    }
+
+    /// Loads the file anew, and puts it in force here and in the core.
+    pub(crate) async fn reload(&self, core: &Core, file: &Path) -> Result<PolicyAnswer, NodeError> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let policy = match load(file) {
+            Ok(policy) => policy,
+            Err(error) => {
+                write(&self.load).refused = Some((clock::now_ms(), error.to_string()));
+                return Err(error.into());
+            }
+        };
+        let answer = answer(&policy, file, true);
+        let input = Input::Policy { policy: Arc::clone(&policy) };
+        if !core.send(Item::Input(input)).await {
+            return Err(AskError::Stopped.into());
+        }
+        *write(&self.policy) = policy;
+        *write(&self.load) = PolicyLoad::now();
+        Ok(answer)
     }
 }
 

@@ -160,7 +160,7 @@ impl Node {
     /// The own report that a new version replaces, in the circle.
     fn replaced(&self, word: &str, circle: CircleId) -> Result<Whole, NodeError> {
         let stored = self.record(self.find(word)?)?;
-        if stored.org != self.org() {
+        if stored.org != self.engine.org() {
             return Err(NodeError::Request(
                 "only the org that wrote a report can write its next version: use `share` to pass it on"
                     .to_owned(),
@@ -172,7 +172,7 @@ impl Node {
         let Some(Body::Report(report)) = self.body(&stored) else {
             return Err(NodeError::Request("only reports have versions".to_owned()));
         };
-        self.whole(self.org(), circle, report.subject)?.ok_or_else(|| {
+        self.whole(self.engine.org(), circle, report.subject)?.ok_or_else(|| {
             NodeError::Request(format!(
                 "the report has no version in circle `{}`: share it there first",
                 self.circle_name(circle)
@@ -186,7 +186,7 @@ impl Node {
         circle: CircleId,
         marking: Option<Marking>,
     ) -> Result<Option<Marking>, Unshareable> {
-        if circle == self.own_circle() {
+        if circle == self.engine.own_circle() {
             return Ok(marking);
         }
         let Some(marking) = marking else {
@@ -205,7 +205,7 @@ impl Node {
             Some(Countries::Only(list) | Countries::Except(list)) => list.as_slice(),
             Some(Countries::Any) | None => &[],
         };
-        let directory = self.directory();
+        let directory = self.engine.directory();
         let is_there = |letters: [u8; 2]| {
             let mut orgs = directory.charter().orgs.iter();
             orgs.any(|org| org.country == letters && directory.is_member(org.root, circle))
@@ -227,7 +227,7 @@ impl Node {
     ) -> Result<Option<ReportDraft>, NodeError> {
         report.salt = salt();
         report.supersedes = None;
-        let Some(standing) = self.whole(self.org(), circle, report.subject)? else {
+        let Some(standing) = self.whole(self.engine.org(), circle, report.subject)? else {
             return Ok(Some(ReportDraft { circle, report }));
         };
         if same_content(&report, &standing.report) {
@@ -245,7 +245,7 @@ impl Node {
         let (subjects, reason) = self.apart(move |node| node.to_retract(&request)).await?;
         let mut published = Published::default();
         for subject in subjects {
-            let done = self.core.ask(move |ticket| Input::Retract { ticket, subject, reason }).await?;
+            let done = self.engine.core.ask(move |ticket| Input::Retract { ticket, subject, reason }).await?;
             published.records.extend(done.written.iter().map(|written| self.new_record(written, subject)));
         }
         Ok(published)
@@ -271,11 +271,13 @@ impl Node {
                 return Err(NodeError::Request(format!("{word} is not taken back again: {over}")));
             }
             match self.body(&stored) {
-                Some(Body::Report(report)) if stored.org == self.org() => _ = subjects.insert(report.subject),
+                Some(Body::Report(report)) if stored.org == self.engine.org() => {
+                    _ = subjects.insert(report.subject)
+                }
                 Some(Body::Report(_)) => {
                     return Err(NodeError::Request(format!(
                         "{word} is a report of {}: only its author can take it back",
-                        self.org_name(&self.directory(), stored.org)
+                        self.org_name(&self.engine.directory(), stored.org)
                     )));
                 }
                 _ => {
@@ -303,7 +305,7 @@ impl Node {
             }
             let subjects: Vec<Subject> = reports.iter().map(|report| report.subject).collect();
             let bodies: Vec<Body> = reports.into_iter().map(Body::Report).collect();
-            let done = self.core.ask(move |ticket| Input::Publish { ticket, circle, bodies }).await?;
+            let done = self.engine.core.ask(move |ticket| Input::Publish { ticket, circle, bodies }).await?;
             let records = done.written.iter().zip(subjects);
             written.extend(records.map(|(record, subject)| self.new_record(record, subject)));
         }
@@ -324,20 +326,26 @@ impl Node {
 
     /// What sharing would do: who would get it, by this node's policy.
     pub(super) fn would_write(&self, draft: &ReportDraft) -> NewRecord {
-        let directory = self.directory();
+        let directory = self.engine.directory();
         let decisions = self.decisions(&directory);
         let body = Body::Report(draft.report.clone());
         let partners = directory
             .charter()
             .orgs
             .iter()
-            .filter(|org| org.root != self.org() && directory.is_member(org.root, draft.circle))
+            .filter(|org| org.root != self.engine.org() && directory.is_member(org.root, draft.circle))
             .filter(|org| {
                 let peer = org_facts(&directory, org.root);
-                super::show::with_draft(&directory, self.identity.node(), draft.circle, &body, |facts| {
-                    decisions.explain(&Question::Forward(facts, &peer)).verdict
-                        == tocsin_policy::Verdict::Accept
-                })
+                super::show::with_draft(
+                    &directory,
+                    self.engine.identity.node(),
+                    draft.circle,
+                    &body,
+                    |facts| {
+                        decisions.explain(&Question::Forward(facts, &peer)).verdict
+                            == tocsin_policy::Verdict::Accept
+                    },
+                )
             })
             .map(|org| org.name.clone())
             .collect();

@@ -64,11 +64,11 @@ impl Node {
 
     /// A record that must be there.
     pub(super) fn record(&self, place: RecordRef) -> Result<Stored, NodeError> {
-        self.reader.record(place)?.ok_or_else(|| NodeError::NotFound("the record is gone".to_owned()))
+        self.engine.reader.record(place)?.ok_or_else(|| NodeError::NotFound("the record is gone".to_owned()))
     }
 
     pub(super) fn report_at(&self, place: RecordRef) -> Result<Option<Report>, NodeError> {
-        let Some(stored) = self.reader.record(place)? else {
+        let Some(stored) = self.engine.reader.record(place)? else {
             return Ok(None);
         };
         Ok(match self.body(&stored) {
@@ -84,10 +84,10 @@ impl Node {
         circle: CircleId,
         subject: Subject,
     ) -> Result<Option<Whole>, NodeError> {
-        let Some(version) = self.reader.standing(org, circle, subject)? else {
+        let Some(version) = self.engine.reader.standing(org, circle, subject)? else {
             return Ok(None);
         };
-        let versions = self.reader.versions(org, circle, subject)?;
+        let versions = self.engine.reader.versions(org, circle, subject)?;
         let Some(mut report) = self.report_at(version.place)? else {
             return Ok(None);
         };
@@ -137,7 +137,7 @@ impl Node {
         let Some(mut at) = standing.copied() else { return Ok(None) };
         let mut newest: Option<(Stored, Report)> = None;
         for _ in 0..VERSIONS_MAX {
-            let Some(listing) = self.reader.record(at.place)? else { return Ok(None) };
+            let Some(listing) = self.engine.reader.record(at.place)? else { return Ok(None) };
             let Some(report) = report_in(&listing) else { return Ok(None) };
             if let Some(found) = report.indicators.iter().find(|indicator| indicator.what == what.borrowed())
             {
@@ -175,8 +175,8 @@ impl Node {
         };
         let reason = retraction::reason_name(reason.into()).to_owned();
         let by = self.org_name(directory, stored.org);
-        for withdrawal in self.reader.withdrawals(stored.org, stored.entry.header.circle) {
-            let Some(said) = self.reader.record(withdrawal.record)? else { continue };
+        for withdrawal in self.engine.reader.withdrawals(stored.org, stored.entry.header.circle) {
+            let Some(said) = self.engine.reader.record(withdrawal.record)? else { continue };
             if let Some(Body::Retraction(retraction)) = self.body(&said)
                 && retraction.versions.iter().any(|version| version.id == stored.entry.id)
             {
@@ -189,18 +189,18 @@ impl Node {
 
     /// Why nothing more can be done with a report, if it was taken back.
     pub(super) fn over(&self, stored: &Stored) -> Result<Option<String>, NodeError> {
-        let taken_back = self.taken_back(&self.directory(), stored)?;
+        let taken_back = self.taken_back(&self.engine.directory(), stored)?;
         Ok(taken_back.map(|taken_back| format!("it was {taken_back}, which is for ever")))
     }
 
     /// The last version that a retraction of the subject names, else the retraction.
     fn find_taken_back(&self, org: OrgId, subject: Subject) -> Result<Option<RecordRef>, NodeError> {
-        for circle in [CircleId::mesh(self.mesh_id), self.own_circle()] {
-            let Some(withdrawal) = self.reader.withdrawn(org, circle, subject) else { continue };
-            if let Some(said) = self.reader.record(withdrawal.record)?
+        for circle in [CircleId::mesh(self.engine.mesh_id), self.engine.own_circle()] {
+            let Some(withdrawal) = self.engine.reader.withdrawn(org, circle, subject) else { continue };
+            if let Some(said) = self.engine.reader.record(withdrawal.record)?
                 && let Some(Body::Retraction(retraction)) = self.body(&said)
                 && let Some(last) = retraction.versions.last()
-                && let Some(place) = self.reader.find(&last.id)?
+                && let Some(place) = self.engine.reader.find(&last.id)?
             {
                 return Ok(Some(place));
             }
@@ -211,24 +211,27 @@ impl Node {
 
     /// The standing version of a subject: own first, then by org; the mesh's before the own circle's.
     pub(super) fn find_subject(&self, subject: Subject) -> Result<Option<RecordRef>, NodeError> {
-        let directory = self.directory();
+        let directory = self.engine.directory();
         let mut orgs: Vec<OrgId> = directory.charter().orgs.iter().map(|org| org.root).collect();
-        orgs.sort_by_key(|org| *org != self.org());
+        orgs.sort_by_key(|org| *org != self.engine.org());
         for org in &orgs {
             let org = *org;
-            let mut places = self.reader.copies(org, subject);
+            let mut places = self.engine.reader.copies(org, subject);
             places.sort_by_key(|place| {
-                self.reader.log(*place_log(place)).map(|log| log.key.circle == self.own_circle())
+                self.engine
+                    .reader
+                    .log(*place_log(place))
+                    .map(|log| log.key.circle == self.engine.own_circle())
             });
             for place in places {
-                let Some(stored) = self.reader.record(place)? else {
+                let Some(stored) = self.engine.reader.record(place)? else {
                     continue;
                 };
                 let circle = stored.entry.header.circle;
-                if let Some(version) = self.reader.standing(org, circle, subject)? {
+                if let Some(version) = self.engine.reader.standing(org, circle, subject)? {
                     return Ok(Some(version.place));
                 }
-                if let Some(version) = self.reader.versions(org, circle, subject)?.last() {
+                if let Some(version) = self.engine.reader.versions(org, circle, subject)?.last() {
                     return Ok(Some(version.place));
                 }
             }
@@ -244,15 +247,15 @@ impl Node {
     /// The one record whose id begins so.
     pub(super) fn find_beginning(&self, digits: &str) -> Result<Option<RecordRef>, NodeError> {
         let mut found = None;
-        let mut next = self.reader.next_arrival();
+        let mut next = self.engine.reader.next_arrival();
         let mut looked = 0;
         // Newest first, in slices.
         while next > 0 && looked < SCAN_MAX {
             let from = next.saturating_sub(4096);
-            let slice = self.reader.since(from, usize::try_from(next - from).unwrap_or(0));
+            let slice = self.engine.reader.since(from, usize::try_from(next - from).unwrap_or(0));
             for (_, place) in slice.into_iter().rev().filter(|(arrival, _)| *arrival < next) {
                 looked += 1;
-                let Some(stored) = self.reader.record(place)? else {
+                let Some(stored) = self.engine.reader.record(place)? else {
                     continue;
                 };
                 if !stored.entry.id.to_string().starts_with(digits) {

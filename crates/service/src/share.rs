@@ -103,8 +103,8 @@ impl Node {
         };
         let mut report = whole.report.clone();
         report.marking = marking;
-        if stored.org != self.org() {
-            let directory = self.directory();
+        if stored.org != self.engine.org() {
+            let directory = self.engine.directory();
             report.origin = Origin {
                 source: Some(Source {
                     name: self.org_name(&directory, stored.org),
@@ -113,7 +113,7 @@ impl Node {
                     record: Some(whole.version.id),
                 }),
             };
-            report.subject = derived_subject(self.org(), stored.org, found.subject);
+            report.subject = derived_subject(self.engine.org(), stored.org, found.subject);
         }
         Ok(self.copy_to(circle, report)?.map_or_else(
             || {

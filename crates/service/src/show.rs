@@ -84,7 +84,7 @@ impl Node {
             expires: Time(header.expires),
             body: body_name(outcome.body).to_owned(),
             verdict: verdict_name(outcome.verdict).to_owned(),
-            rule: self.reader.rule(outcome.rule).unwrap_or_default(),
+            rule: self.engine.reader.rule(outcome.rule).unwrap_or_default(),
             exercise: Flags::from_word(header.flags).is_ok_and(|flags| flags.exercise),
             disputed: stored.disputed,
             ..Record::default()
@@ -119,10 +119,10 @@ impl Node {
     /// When a word of the request means nothing, or the disk fails.
     pub fn query(&self, request: &QueryRequest) -> Result<Records, NodeError> {
         self.check_purpose(request.purpose.as_deref())?;
-        let directory = self.directory();
+        let directory = self.engine.directory();
         let author = match request.author.as_deref() {
             None => None,
-            Some("") => Some(self.org()),
+            Some("") => Some(self.engine.org()),
             Some(name) => Some(directory.charter().org_named(name).map(|org| org.root).ok_or_else(|| {
                 NodeError::Request(format!(
                     "there is no org `{}` in the mesh: `tocsin mesh show` lists them",
@@ -160,7 +160,7 @@ impl Node {
         let mut visibility = Visibility::new(self, &directory, purpose);
         // What is gone says nothing any more; it is listed where everything is asked for.
         let with_gone = request.all_versions || verdict.is_none();
-        let ranges = self.reader.newest(|outcome| {
+        let ranges = self.engine.reader.newest(|outcome| {
             verdict.is_none_or(|verdict| outcome.verdict == verdict)
                 && outcome.received >= request.since_ms
                 && (with_gone || !matches!(outcome.body, BodyState::Gone(_)))
@@ -175,7 +175,7 @@ impl Node {
                 found.more = true;
                 break;
             }
-            let Some(stored) = self.reader.record(place)? else {
+            let Some(stored) = self.engine.reader.record(place)? else {
                 continue;
             };
             let header = &stored.entry.header;
@@ -212,7 +212,7 @@ impl Node {
         if stored.stamped.outcome.verdict != Verdict::Accepted {
             return Ok(true);
         }
-        let standing = self.reader.standing(stored.org, stored.entry.header.circle, report.subject)?;
+        let standing = self.engine.reader.standing(stored.org, stored.entry.header.circle, report.subject)?;
         Ok(standing.is_none_or(|version| version.place == stored.place))
     }
 
@@ -223,7 +223,7 @@ impl Node {
     pub fn show(&self, word: &str, asked: &Asked) -> Result<Shown, NodeError> {
         let purpose = asked.purpose.as_deref();
         self.check_purpose(purpose)?;
-        let directory = self.directory();
+        let directory = self.engine.directory();
         let stored = self.record(self.find(word)?)?;
         let body = self.body(&stored);
         let mut visibility = Visibility::new(self, &directory, purpose);
@@ -276,13 +276,13 @@ impl Node {
         };
         shown.record.indicator_count = indicators.len() as u64;
         shown.indicators = indicators.iter().take(INDICATORS_SHOWN).map(show_indicator).collect();
-        if stored.org == self.org() {
+        if stored.org == self.engine.org() {
             let mut circles: Vec<String> = Vec::new();
-            for place in self.reader.copies(stored.org, report.subject) {
-                let Some(log) = self.reader.log(place.log) else {
+            for place in self.engine.reader.copies(stored.org, report.subject) {
+                let Some(log) = self.engine.reader.log(place.log) else {
                     continue;
                 };
-                if log.key.circle != self.own_circle() {
+                if log.key.circle != self.engine.own_circle() {
                     circles.push(self.circle_name(log.key.circle));
                 }
             }

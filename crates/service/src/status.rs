@@ -3,20 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tocsin_api::types::Gap as ToldGap;
 use tocsin_api::types::{
     ClockStatus, Log, Partner, Peer, PolicyStatus, ReceiptOf, Silent, Status, StoreStatus, Time, Withheld,
 };
 use tocsin_clock as clock;
 use tocsin_engine::core::Mesh;
-use tocsin_engine::peers;
+use tocsin_engine::health::{Gap, Health, Seen};
+use tocsin_engine::links;
+use tocsin_engine::read;
 use tocsin_net::{Direction, Lane};
 use tocsin_protocol::{Directory, Input, LogStatus, Reading};
 use tocsin_record::NodeKey;
+use tocsin_record::OrgId;
 use tocsin_record::id::fingerprint;
 use tocsin_store::{RecordRef, Standing};
 
-use super::keep::{Gap, Health, Seen};
-use super::{Node, NodeError, network, read};
+use super::{Node, NodeError, network};
 
 /// How long the core may take to say how it is, before what it said last is told instead.
 const CORE_WAIT: Duration = Duration::from_millis(500);
@@ -38,7 +41,7 @@ impl Node {
     /// How the node is. Always answers, and soon: where the core or the store does not, it says so, with what was known
     /// before.
     pub async fn status(self: &Arc<Self>, partners: bool) -> Status {
-        let mut alarms: Vec<String> = self.core.stalled().map(stall).into_iter().collect();
+        let mut alarms: Vec<String> = self.engine.core.stalled().map(stall).into_iter().collect();
         let Some(seen) = self.seen().await else {
             alarms.push("the core has not said yet how it is: ask again".to_owned());
             return Status { alarms, ..self.status_of(None) };
@@ -57,40 +60,40 @@ impl Node {
 
     /// The state of the mesh: now, or when the core last told it.
     async fn seen(&self) -> Option<Arc<Seen>> {
-        if self.core.stalled().is_none()
-            && let Ok(Ok(status)) = tokio::time::timeout(CORE_WAIT, self.core.look(Mesh::status)).await
+        if self.engine.core.stalled().is_none()
+            && let Ok(Ok(status)) = tokio::time::timeout(CORE_WAIT, self.engine.core.look(Mesh::status)).await
         {
-            return Some(Arc::new(Seen::now(status, self.org())));
+            return Some(Arc::new(Seen::now(status, self.engine.org())));
         }
-        read(&self.kept.seen).clone()
+        read(&self.engine.seen).clone()
     }
 
     /// Whether what the core said is new enough to call anything complete.
     pub(super) fn is_current(&self, seen: &Seen, max_age: u64) -> bool {
-        self.core.stalled().is_none() && seen.age() <= max_age
+        self.engine.core.stalled().is_none() && seen.age() <= max_age
     }
 
     /// What the store adds, or why it does not.
     async fn stored(self: &Arc<Self>, seen: &Arc<Seen>, partners: bool) -> Result<Stored, String> {
         let no_answer =
             || format!("the store gives no answer within {STORE_WAIT:?}, a disk that hangs most likely");
-        let room = Arc::clone(&self.kept.readings).try_acquire_owned().map_err(|_| no_answer())?;
+        let room = Arc::clone(&self.readings).try_acquire_owned().map_err(|_| no_answer())?;
         let seen = Arc::clone(seen);
         let read = self.apart(move |node| {
             let _room = room;
-            let (directory, look) = (node.directory(), &seen.status);
-            let counts = node.reader.counts();
+            let (directory, look) = (node.engine.directory(), &seen.status);
+            let counts = node.engine.reader.counts();
             Ok(Stored {
                 logs: node.log_rows(&directory, &look.logs),
                 receipts: node.receipt_rows(&directory, look)?,
                 store: StoreStatus {
                     records: counts.records,
                     bodies: counts.bodies,
-                    observables: read(&node.index).len() as u64,
+                    observables: read(&node.engine.index.accepted).len() as u64,
                     accepted: counts.accepted,
                     held: counts.held,
                     refused: counts.refused,
-                    disk_bytes: node.reader.disk_size()?,
+                    disk_bytes: node.engine.reader.disk_size()?,
                 },
                 wanted: counts.wanted,
                 partners: if partners { node.partner_rows(&directory) } else { Vec::new() },
@@ -103,28 +106,28 @@ impl Node {
 
     /// What is known without the store; without the core, only who this is.
     fn status_of(&self, seen: Option<&Seen>) -> Status {
-        let directory = self.directory();
+        let directory = self.engine.directory();
         let mut status = Status {
-            org: self.identity.card.entry.name.clone(),
-            node: self.identity.node().to_string(),
+            org: self.engine.identity.card.entry.name.clone(),
+            node: self.engine.identity.node().to_string(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             mesh: directory.charter().name.clone(),
-            mesh_fingerprint: fingerprint(&self.mesh_id.0),
+            mesh_fingerprint: fingerprint(&self.engine.mesh_id.0),
             charter: directory.charter().version,
             policy: self.policy_status(seen.is_some_and(|seen| seen.status.rejudging)),
-            listening: self.peers.listens(),
+            listening: self.engine.links.listens(),
             ..Status::default()
         };
-        let pressure = self.net.pressure();
+        let pressure = self.engine.net.pressure();
         status.network = self.network(&pressure);
-        status.queues.inbox = self.core.waiting() as u64;
+        status.queues.inbox = self.engine.core.waiting() as u64;
         let Some(seen) = seen else {
             status.alarms = network::alarms(&pressure, 0);
             return status;
         };
         let (look, health, age) = (&seen.status, &seen.health, seen.age());
-        let max_age = self.config.max_age_ms();
+        let max_age = self.engine.config.max_age_ms();
         let name = |org| self.org_name(&directory, org);
         status.silent = health
             .silent(max_age, age)
@@ -140,7 +143,7 @@ impl Node {
         status.as_of = Time(health.as_of());
         let gaps = self.gaps(seen, max_age);
         status.complete = gaps.is_empty();
-        status.gaps = gaps.into_iter().map(|gap| gap.told(name)).collect();
+        status.gaps = gaps.into_iter().map(|gap| told_gap(gap, name)).collect();
         status.clock = clock_status(look);
         status.summary = summary(health, &health.gaps(max_age, age), &name);
         if !current {
@@ -169,7 +172,7 @@ impl Node {
     /// # Errors
     /// When the core has ended.
     pub async fn clock(&self) -> Result<ClockStatus, NodeError> {
-        Ok(self.core.look(|mesh: &Mesh| clock_status(&mesh.status())).await?)
+        Ok(self.engine.core.look(|mesh: &Mesh| clock_status(&mesh.status())).await?)
     }
 
     /// The people of this node say that its clock is right.
@@ -177,23 +180,26 @@ impl Node {
     /// # Errors
     /// When partners' clocks say otherwise and `against_partners` is not set, or the core has ended.
     pub async fn confirm_clock(&self, against_partners: bool) -> Result<ClockStatus, NodeError> {
-        self.core.ask(move |ticket| Input::ConfirmClock { ticket, against_peers: against_partners }).await?;
+        self.engine
+            .core
+            .ask(move |ticket| Input::ConfirmClock { ticket, against_peers: against_partners })
+            .await?;
         self.clock().await
     }
 
     /// The latest time that has come beyond doubt, in ms: by it answers lapse.
     pub(super) fn passed_ms(&self) -> u64 {
-        let lag = read(&self.kept.seen).as_ref().map_or(0, |seen| seen.health.lag);
+        let lag = read(&self.engine.seen).as_ref().map_or(0, |seen| seen.health.lag);
         clock::now_ms().saturating_sub(lag)
     }
 
     fn partner_rows(&self, directory: &Directory) -> Vec<Partner> {
-        let evidence = self.reader.evidence();
+        let evidence = self.engine.reader.evidence();
         let mut rows: Vec<Partner> = directory
             .charter()
             .orgs
             .iter()
-            .filter(|entry| entry.root != self.org())
+            .filter(|entry| entry.root != self.engine.org())
             .map(|entry| {
                 let seen = evidence.get(&entry.root).copied().unwrap_or_default();
                 Partner {
@@ -212,24 +218,25 @@ impl Node {
     }
 
     fn peer_rows(&self, directory: &Directory, look: &tocsin_protocol::Status) -> Vec<Peer> {
-        let links = self.peers.links();
+        let links = self.engine.links.links();
         let mut rows = Vec::new();
-        for (node, certificate) in directory.nodes().filter(|(node, _)| *node != self.identity.node()) {
+        for (node, certificate) in directory.nodes().filter(|(node, _)| *node != self.engine.identity.node())
+        {
             let key = certificate.transport_key();
             let link = links.iter().find(|(_, link)| link.peer == key && link.node == Some(node));
             rows.push(Peer {
                 org: self.org_name(directory, certificate.org),
                 node: certificate.node.clone(),
                 slow: link.is_some_and(|(no, _)| look.peers.iter().any(|peer| peer.link == *no && peer.slow)),
-                fault: if link.is_some() { None } else { self.peers.fault(&key) },
+                fault: if link.is_some() { None } else { self.engine.links.fault(&key) },
                 ..link.map(|(no, link)| self.link_row(*no, link)).unwrap_or_default()
             });
         }
         rows
     }
 
-    fn link_row(&self, no: u64, link: &peers::LinkState) -> Peer {
-        let queued = |lane| self.net.queued(no, lane).bytes as u64;
+    fn link_row(&self, no: u64, link: &links::LinkState) -> Peer {
+        let queued = |lane| self.engine.net.queued(no, lane).bytes as u64;
         Peer {
             connected: true,
             address: Some(link.remote.clone()),
@@ -253,7 +260,7 @@ impl Node {
                 node: self.node_name(directory, log.key.author),
                 circle: self.circle_name(log.key.circle),
                 epoch: log.key.epoch,
-                base: self.reader.log(log.no).map_or(0, |info| info.base.seq),
+                base: self.engine.reader.log(log.no).map_or(0, |info| info.base.seq),
                 height: log.height,
                 announced: log.head.map(|(seq, _)| seq),
                 announced_at: Time(log.head.map_or(0, |(_, time)| time)),
@@ -277,7 +284,8 @@ impl Node {
         look: &tocsin_protocol::Status,
     ) -> Result<Vec<ReceiptOf>, NodeError> {
         let mut rows = Vec::new();
-        let own = || look.logs.iter().filter(|log| log.key.author == self.identity.node() && log.height > 0);
+        let own =
+            || look.logs.iter().filter(|log| log.key.author == self.engine.identity.node() && log.height > 0);
         for log in own() {
             for (holder, height, time) in &log.receipts {
                 rows.push(self.receipt_row(directory, look, log, *holder, Some((*height, *time)))?);
@@ -288,7 +296,7 @@ impl Node {
             for (node, certificate) in directory.nodes().filter(|_| newest) {
                 let member = directory.is_member(certificate.org, log.key.circle);
                 let said = log.receipts.iter().any(|(holder, _, _)| *holder == node);
-                if member && !said && node != self.identity.node() {
+                if member && !said && node != self.engine.identity.node() {
                     rows.push(self.receipt_row(directory, look, log, node, None)?);
                 }
             }
@@ -314,7 +322,7 @@ impl Node {
             ..ReceiptOf::default()
         };
         let Some((height, time)) = said else { return Ok(row) };
-        let written = self.reader.record(RecordRef { log: log.no, seq: height })?;
+        let written = self.engine.reader.record(RecordRef { log: log.no, seq: height })?;
         let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         let delays = look.orgs.iter().find(|known| Some(known.org) == org).map(|known| &known.delays_ms);
         let at = |per_cent: usize| {
@@ -330,9 +338,9 @@ impl Node {
     }
 
     fn policy_status(&self, rejudging: bool) -> PolicyStatus {
-        let load = read(&self.policy_load);
+        let load = self.policy.load();
         PolicyStatus {
-            rules: read(&self.policy).rules().len() as u64,
+            rules: self.policy.get().rules().len() as u64,
             loaded: Time(load.loaded),
             rejudging,
             fault: load.refused.as_ref().map(|(_, why)| why.clone()),
@@ -348,9 +356,11 @@ impl Node {
             format!("the policy's rule `{rule}` could not be evaluated {count} times: those records are held")
         }));
         alarms.extend(
-            read(&self.aside).as_ref().map(|aside| aside.alarm(self.config.keep_damaged_ms(), waits)),
+            read(&self.engine.damaged)
+                .as_ref()
+                .map(|aside| aside.alarm(self.engine.config.keep_damaged_ms(), waits)),
         );
-        let load = read(&self.policy_load);
+        let load = self.policy.load();
         if let Some((when, why)) = &load.refused {
             // One line, as all alarms are.
             let why = why.split('\n').map(str::trim).collect::<Vec<_>>().join("; ");
@@ -361,7 +371,7 @@ impl Node {
                 clock::show_time(load.loaded),
             ));
         }
-        alarms.extend(read(&self.kept.unsaved).as_ref().map(|why| {
+        alarms.extend(read(&self.engine.unsaved).as_ref().map(|why| {
             format!(
                 "the mesh's documents could not be written to the home ({why}): the store has them, and it is tried again"
             )
@@ -371,7 +381,7 @@ impl Node {
 
     /// Who said two different things.
     fn forks(&self, directory: &Directory) -> Vec<String> {
-        let forks = self.reader.logs().into_iter().filter_map(|log| {
+        let forks = self.engine.reader.logs().into_iter().filter_map(|log| {
             let Standing::Forked { at } = log.standing else { return None };
             Some(format!(
                 "{} said two different things at number {at} of circle {}: nothing more is taken of that node \
@@ -404,9 +414,34 @@ fn clock_status(look: &tocsin_protocol::Status) -> ClockStatus {
     ClockStatus { state: state.to_owned(), by_ms, time: Time(look.passed), text: look.clock.alarm() }
 }
 
+/// A gap as answers tell it.
+pub(super) fn told_gap(gap: Gap, name: impl Fn(OrgId) -> String) -> ToldGap {
+    let told =
+        |org: Option<String>, reason: &str, text: String| ToldGap { org, reason: reason.to_owned(), text };
+    match gap {
+        Gap::Stale(at) => {
+            told(None, "stale", format!("the node does not know how it is since {}", clock::show_time(at)))
+        }
+        Gap::Clock(reading) => told(None, "clock", reading.to_string()),
+        Gap::Missing(org, count) => {
+            let org = name(org);
+            let text = format!("missing {count} of {org}");
+            told(Some(org), "missing", text)
+        }
+        Gap::Silent(org, since) => {
+            let org = name(org);
+            let text = match since {
+                0 => format!("{org} not heard yet"),
+                since => format!("{org} silent since {}", clock::show_time(since)),
+            };
+            told(Some(org), "silent", text)
+        }
+    }
+}
+
 /// In words: what is missing, and as of when nothing is.
 fn summary(health: &Health, gaps: &[Gap], name: &dyn Fn(tocsin_record::OrgId) -> String) -> String {
-    let mut parts: Vec<String> = gaps.iter().map(|gap| gap.told(name).text).collect();
+    let mut parts: Vec<String> = gaps.iter().map(|gap| told_gap(*gap, name).text).collect();
     if parts.is_empty() {
         parts.push(format!("missing nothing as of {}", clock::show_time(health.as_of())));
     }

@@ -10,7 +10,7 @@ use tocsin_record::marking::Code;
 use tocsin_store::Stored;
 use tracing::info;
 
-use super::{Node, NodeError, read};
+use super::{Node, NodeError};
 
 /// Where purposes are logged: whatever else is left out of the log, these are not.
 pub const PURPOSES: &str = "tocsin::purposes";
@@ -29,7 +29,7 @@ pub(super) struct Visibility<'a> {
 
 impl<'a> Visibility<'a> {
     pub fn new(node: &'a Node, directory: &'a Directory, purpose: Option<&'a str>) -> Self {
-        let policy = read(&node.policy).clone();
+        let policy = node.policy.get();
         Self { node, directory, decisions: None, policy, purpose, hidden: Hidden::default() }
     }
 
@@ -66,7 +66,7 @@ impl<'a> Visibility<'a> {
 
     /// Which purpose, if it were stated, would show a record; empty if none would.
     pub fn help(&mut self, stored: &Stored, body: &BodyView<'_>) -> String {
-        let own = &self.node.config.person;
+        let own = &self.node.engine.config.person;
         let known: Vec<String> = Code::purpose_names().map(str::to_owned).collect();
         let shows = |visibility: &mut Self, may: &[String], purpose: &str| {
             let person = Person { purposes: may, purpose: Some(purpose), ..visibility.node.person() };
@@ -96,17 +96,17 @@ impl<'a> Visibility<'a> {
 impl Node {
     /// The policy's decisions for a reader's thread.
     pub fn decisions(&self, directory: &Directory) -> Decisions {
-        Decisions::new(read(&self.policy).clone(), self.home_facts(directory))
+        Decisions::new(self.policy.get(), self.home_facts(directory))
     }
 
     fn home_facts(&self, directory: &Directory) -> tocsin_policy::Home {
-        let country = directory.org(self.org()).map_or(*b"??", |org| org.country);
-        tocsin_policy::Home { org: self.org(), country }
+        let country = directory.org(self.engine.org()).map_or(*b"??", |org| org.country);
+        tocsin_policy::Home { org: self.engine.org(), country }
     }
 
     /// Who asks, without a purpose.
     fn person(&self) -> Person<'_> {
-        let person = &self.config.person;
+        let person = &self.engine.config.person;
         Person { name: &person.name, roles: &person.roles, purposes: &person.purposes, purpose: None }
     }
 
@@ -140,7 +140,7 @@ impl Node {
     /// Refuses a purpose that nobody knows: a slip of the pen would hide records, and stand in the log.
     pub(super) fn check_purpose(&self, purpose: Option<&str>) -> Result<(), NodeError> {
         let Some(purpose) = purpose else { return Ok(()) };
-        let own = &self.config.person.purposes;
+        let own = &self.engine.config.person.purposes;
         if own.iter().any(|known| known == purpose) || Code::purpose_names().any(|known| known == purpose) {
             return Ok(());
         }
@@ -169,6 +169,6 @@ impl Node {
         }
         let (purpose, reference) = (purpose.unwrap_or("-"), reference.unwrap_or("-"));
         let records: Vec<String> = shown.iter().map(ToString::to_string).collect();
-        info!(target: PURPOSES, verb, person = self.config.person.name, purpose, reference, ?records, "asked");
+        info!(target: PURPOSES, verb, person = self.engine.config.person.name, purpose, reference, ?records, "asked");
     }
 }

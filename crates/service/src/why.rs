@@ -29,7 +29,7 @@ impl Node {
     /// What the protocol says, for people. Reads the disk.
     fn told_why(&self, why: CoreWhy, held_by: &HeldBy, asked: &Asked) -> Result<Why, NodeError> {
         let purpose = asked.purpose.as_deref();
-        let directory = self.directory();
+        let directory = self.engine.directory();
         let peers = self.peers_why(&directory, &why, held_by);
         let stored = &why.stored;
         let came_by = match why.from {
@@ -72,14 +72,15 @@ impl Node {
         let (place, why) = self
             .apart(move |node| {
                 let place = node.find(&word)?;
-                let directory = node.directory();
+                let directory = node.engine.directory();
                 let decisions = node.decisions(&directory);
                 let now = node.passed_ms();
-                let why = CoreWhy::of(&node.reader, &directory, &decisions, node.org(), now, place)?;
+                let why =
+                    CoreWhy::of(&node.engine.reader, &directory, &decisions, node.engine.org(), now, place)?;
                 Ok((place, why.ok_or_else(|| NodeError::NotFound("the record is gone".to_owned()))?))
             })
             .await?;
-        let held_by = self.core.look(move |mesh| mesh.held_by(place)).await?;
+        let held_by = self.engine.core.look(move |mesh| mesh.held_by(place)).await?;
         Ok((why, held_by))
     }
 
@@ -90,7 +91,7 @@ impl Node {
         directory
             .nodes()
             .filter(|(node, certificate)| {
-                *node != self.identity.node()
+                *node != self.engine.identity.node()
                     && directory.is_member(certificate.org, stored.entry.header.circle)
             })
             .map(|(node, certificate)| {
@@ -99,7 +100,7 @@ impl Node {
                     // Whatever the policy would say: there is nothing to pass on.
                     _ if body != BodyState::Here => (false, format!("body-{}", body_name(body))),
                     Some((_, said)) => (said.verdict == tocsin_policy::Verdict::Accept, said.rule.clone()),
-                    None if certificate.org == self.org() => (true, "own-org".to_owned()),
+                    None if certificate.org == self.engine.org() => (true, "own-org".to_owned()),
                     None if certificate.org == stored.org => (false, "its-author".to_owned()),
                     None => (false, "not-accepted-here".to_owned()),
                 };
@@ -109,7 +110,7 @@ impl Node {
                     node: certificate.node.clone(),
                     allowed,
                     rule,
-                    connected: self.peers.is_linked(&certificate.transport_key()),
+                    connected: self.engine.links.is_linked(&certificate.transport_key()),
                     acknowledged: Time(since.unwrap_or(0)),
                 }
             })
@@ -122,10 +123,10 @@ impl Node {
     /// When there is no such record, or the core has ended.
     pub async fn acknowledged_by(self: &Arc<Self>, word: &str) -> Result<Vec<Acknowledged>, NodeError> {
         let (why, held_by) = self.core_why(word).await?;
-        if why.stored.entry.header.author != self.identity.node() {
+        if why.stored.entry.header.author != self.engine.identity.node() {
             return Ok(Vec::new());
         }
-        let peers = self.peers_why(&self.directory(), &why, &held_by);
+        let peers = self.peers_why(&self.engine.directory(), &why, &held_by);
         Ok(peers
             .into_iter()
             .map(|peer| Acknowledged {

@@ -78,7 +78,7 @@ impl Local {
     }
 
     fn found(&self) -> usize {
-        self.node.index.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.node.engine.index.accepted.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 
@@ -95,7 +95,7 @@ impl Pair {
         let (author, partner) = (Local::start(&mesh.sender)?, Local::start(&mesh.receiver)?);
         let begin = Instant::now();
         // In when the lobby is over, so that what follows is live.
-        while partner.node.peers.links().iter().all(|(_, link)| link.node.is_none()) {
+        while partner.node.engine.links.links().iter().all(|(_, link)| link.node.is_none()) {
             if begin.elapsed() > Duration::from_secs(30) {
                 bail!("the nodes do not link");
             }
@@ -130,7 +130,7 @@ impl Pair {
 
     /// How many of the first `count` values the partner does not find.
     fn lost(&self, count: usize) -> Result<usize> {
-        let index = self.partner.node.index.read().unwrap_or_else(PoisonError::into_inner);
+        let index = self.partner.node.engine.index.accepted.read().unwrap_or_else(PoisonError::into_inner);
         let mut lost = 0;
         for n in 0..count {
             let what = observable::detect(&value(n as u64))?.observable;
@@ -276,7 +276,7 @@ fn paced(pair: &Pair, asked: &Moments, next: &mut usize, count: usize) {
 
 /// Notes when the partner has judged and indexed a record: its event leaves the core right after.
 fn watch(pair: &Pair, found: &Moments) {
-    let mut events = pair.partner.node.core.watch();
+    let mut events = pair.partner.node.engine.core.watch();
     let found = Arc::clone(found);
     thread::spawn(move || {
         // Ends when the node does, or when it was too slow, which the number of delays then shows.
@@ -324,7 +324,7 @@ fn bare_appends(bench: &Bench) -> Result<(Bare, Arc<AtomicBool>)> {
 fn live_disk(pair: &Pair) -> Result<f64> {
     let mut greatest: f64 = 0.0;
     for (local, home) in [(&pair.author, &pair.mesh.sender), (&pair.partner, &pair.mesh.receiver)] {
-        let reader = &local.node.reader;
+        let reader = &local.node.engine.reader;
         let mut bytes = 0;
         let mut records = 0;
         for (_, place) in reader.since(0, usize::MAX) {

@@ -39,9 +39,9 @@ pub fn rows(bench: &Bench, table: &mut Table) -> Result<()> {
     for _ in 0..bench.count(LINKS, 2) {
         let partner = Local::start(&mesh.receiver)?;
         let begin = Instant::now();
-        while partner.node.peers.links().iter().all(|(_, link)| link.node.is_none()) {
+        while partner.node.engine.links.links().iter().all(|(_, link)| link.node.is_none()) {
             if begin.elapsed() > PATIENCE {
-                bail!("the partner does not link: {:?}", listener.node.net.pressure().of_late());
+                bail!("the partner does not link: {:?}", listener.node.engine.net.pressure().of_late());
             }
             thread::sleep(Duration::from_millis(1));
         }
@@ -50,7 +50,7 @@ pub fn rows(bench: &Bench, table: &mut Table) -> Result<()> {
         thread::sleep(Duration::from_millis(300));
     }
     let made = strangers.stop();
-    println!("strangers: {made} silent sockets, {:?}", listener.node.net.pressure().tcp);
+    println!("strangers: {made} silent sockets, {:?}", listener.node.engine.net.pressure().tcp);
     table.put("link_under_silent_sockets_s", slowest.as_secs_f64());
     listener.stop()
 }
@@ -59,7 +59,7 @@ pub fn rows(bench: &Bench, table: &mut Table) -> Result<()> {
 fn port(listener: &Local) -> Result<u16> {
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {
-        let listens = listener.node.peers.listens();
+        let listens = listener.node.engine.links.listens();
         if let Some((_, port)) = listens.iter().find_map(|address| address.split_once("/tcp/")) {
             return Ok(port.parse()?);
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tocsin_api::types::{ImportBatch, MarkingWords, PublishRequest};
 use tocsin_clock as clock;
+use tocsin_engine::read;
 use tocsin_home::identity::{Papers, entry};
 use tocsin_home::keys;
 use tocsin_protocol::Input;
@@ -12,7 +13,7 @@ use tocsin_record::body::Body;
 use tocsin_record::body::report::{Report, Subject};
 use tocsin_record::keys::Secret;
 use tocsin_record::observable::detect;
-use tocsin_service::{Node, read};
+use tocsin_service::Node;
 
 use super::Running;
 use super::tests::{founded, pair, until};
@@ -27,7 +28,7 @@ async fn import_many(node: &Arc<Node>) -> usize {
     };
     let record = node.publish(request).await.unwrap().records[0].record.clone();
     let place = node.find(&record).unwrap();
-    let stored = node.reader.record(place).unwrap().unwrap();
+    let stored = node.engine.reader.record(place).unwrap().unwrap();
     let bytes = stored.entry.body().unwrap();
     let Ok(Body::Report(model)) = Body::read(&stored.entry.header, bytes) else { panic!("a report") };
     let reports = (0..4096_u32).map(|at| {
@@ -52,7 +53,7 @@ async fn the_index_of_held_records_misses_nothing_however_slow_it_follows() {
     let partner = Running::start(&other, other.config().unwrap()).await.unwrap();
     let node = Arc::clone(&running.node);
     let count = import_many(&partner.node).await as u64;
-    let counts = || node.reader.counts();
+    let counts = || node.engine.reader.counts();
     until("the partner's records are here", async || counts().accepted >= count).await;
     let policy = std::fs::read_to_string(home.policy_file()).unwrap();
     let hold = "\n@id(\"hold-all\") permit (principal, action == Action::\"hold\", resource);\n";
@@ -63,7 +64,7 @@ async fn the_index_of_held_records_misses_nothing_however_slow_it_follows() {
         let holder = std::thread::spawn({
             let node = Arc::clone(&node);
             move || {
-                let _index = read(&node.held);
+                let _index = read(&node.engine.index.held);
                 let _ = released.recv();
             }
         });
@@ -71,7 +72,7 @@ async fn the_index_of_held_records_misses_nothing_however_slow_it_follows() {
         until("all is judged anew", async || counts().held == held_now).await;
         release.send(()).unwrap();
         holder.join().unwrap();
-        until("the index has it", async || read(&node.held).len() as u64 == held_now).await;
+        until("the index has it", async || read(&node.engine.index.held).len() as u64 == held_now).await;
     }
     partner.stop().await.unwrap();
     running.stop().await.unwrap();
@@ -94,9 +95,9 @@ async fn documents_come_to_the_home_once_it_can_be_written() {
         let entry = entry(OrgId(org), &format!("org-{at}"));
         papers = papers.add(entry, &[], &root, clock::now_ms()).unwrap();
         let documents = vec![papers.charters.last().unwrap().clone()];
-        let done = node.core.ask(move |ticket| Input::Documents { ticket, documents }).await.unwrap();
+        let done = node.engine.core.ask(move |ticket| Input::Documents { ticket, documents }).await.unwrap();
         assert_eq!(done.documents, 1);
-        assert_eq!(node.directory().charter().version, u32::from(at) + 2, "readers have it at once");
+        assert_eq!(node.engine.directory().charter().version, u32::from(at) + 2, "readers have it at once");
     }
     until("it is told", async || {
         node.status(false).await.alarms.iter().any(|alarm| alarm.contains("documents could not be written"))

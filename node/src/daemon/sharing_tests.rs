@@ -37,7 +37,7 @@ async fn a_request_that_waits_holds_up_nobody() {
     let holder = std::thread::spawn({
         let node = Arc::clone(&node);
         move || {
-            let _policy = tocsin_service::write(&node.policy);
+            let _policy = tocsin_engine::write(&node.policy.policy);
             holds.send(()).unwrap();
             let _ = released.recv_timeout(Duration::from_secs(3));
         }

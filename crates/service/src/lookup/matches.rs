@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use tocsin_engine::read;
 use tocsin_matcher::{How, Matcher};
 use tocsin_record::body::report::Subject;
 use tocsin_record::observable::Observable;
@@ -15,7 +16,7 @@ use tocsin_store::{LogNo, RecordRef, Verdict, Version, report_subject};
 
 use crate::reports::Statement;
 use crate::visibility::Visibility;
-use crate::{Node, NodeError, read};
+use crate::{Node, NodeError};
 
 /// Hits that the values of a request share, at about 750 bytes of answer each.
 const HITS: usize = 20_000;
@@ -181,9 +182,9 @@ impl Node {
         share: Share,
         memo: &mut Memo,
     ) -> Result<Rc<Matches>, NodeError> {
-        let mut accepted = Places::of(&read(&self.index), what);
+        let mut accepted = Places::of(&read(&self.engine.index.accepted), what);
         let mut kept = Places::default();
-        let index = read(&self.held);
+        let index = read(&self.engine.index.held);
         if held || index.knows(what.borrowed()) {
             kept = Places::of(&index, what);
         }
@@ -221,21 +222,21 @@ impl Node {
     ) -> Result<bool, NodeError> {
         let all = places.places.len() <= share.looked;
         let hits = places.hits.clone();
-        let org_of = |log| self.reader.log(log).map(|log| log.org);
+        let org_of = |log| self.engine.reader.log(log).map(|log| log.org);
         for (number, place) in places.in_turns(share.looked, org_of) {
             let found = if wanted == Wanted::Counted { &gathered.held } else { &gathered.statements };
             if found.len() >= share.hits {
                 return Ok(false);
             }
             let (how, listed) = &hits[number];
-            let Some(stored) = self.reader.record(place)? else { continue };
+            let Some(stored) = self.engine.reader.record(place)? else { continue };
             let (org, header) = (stored.org, &stored.entry.header);
             let subject = stored.entry.body().and_then(|body| report_subject(header, body));
             let Some(subject) = subject else { continue };
             if !gathered.seen.insert((org, header.circle, subject, listed.clone())) {
                 continue;
             }
-            let versions = self.reader.versions(org, header.circle, subject)?;
+            let versions = self.engine.reader.versions(org, header.circle, subject)?;
             let one = |statement| Match { how: *how, listed: listed.clone(), statement };
             // A fingerprint may be another observable's: then nothing is said of this one.
             if wanted != Wanted::Counted
@@ -258,7 +259,7 @@ impl Node {
 
     /// The copies of one report count once; the one in a wider circle tells more of what others know.
     fn add(&self, found: &mut Found, one: Match) {
-        let own = |one: &Match| one.statement.standing.entry.header.circle == self.own_circle();
+        let own = |one: &Match| one.statement.standing.entry.header.circle == self.engine.own_circle();
         let key = (one.statement.standing.org, one.statement.report.subject, one.listed.clone());
         match found.get(&key) {
             Some(known) if !own(known) || own(&one) => {}

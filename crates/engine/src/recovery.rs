@@ -3,14 +3,13 @@
 //! anything.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tocsin_clock as clock;
 use tocsin_home::files;
 use tracing::{error, info, warn};
 
-use super::keep::Health;
-use super::{Node, read, write};
+use crate::health::Health;
+use crate::{Engine, read, write};
 
 /// Nothing may be missing for so long before the refill counts as complete, in ms: partners are still coming in.
 const QUIET_MS: u64 = 5_000;
@@ -19,14 +18,14 @@ const SINCE: &str = "set-aside";
 
 /// A damaged store that was set aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Aside {
+pub struct DamagedStore {
     /// Where it lies.
     pub path: PathBuf,
     /// Since when, in ms by the wall clock.
     pub since: u64,
 }
 
-impl Aside {
+impl DamagedStore {
     /// A store that is set aside now.
     pub fn new(path: PathBuf) -> Self {
         let since = clock::now_ms();
@@ -68,12 +67,12 @@ impl Aside {
 
 /// Watches one refill.
 #[derive(Debug, Default)]
-pub(super) struct Refill {
+pub(crate) struct Recovery {
     /// Since when nothing is missing, in ms.
     since: Option<u64>,
 }
 
-impl Refill {
+impl Recovery {
     /// True once everything that partners hold has been here for a while. A node without partners never refills.
     fn is_complete(&mut self, health: &Health, max_age: u64) -> bool {
         let whole = !health.heard.is_empty()
@@ -88,19 +87,19 @@ impl Refill {
     }
 
     /// Destroys the store that was set aside, if there is one, its time is over and the refill is complete.
-    pub async fn look(&mut self, node: &Arc<Node>, health: &Health) {
-        let Some(aside) = read(&node.aside).clone() else { return };
-        if !aside.path.exists() {
-            info!(aside = %aside.path.display(), "the damaged store was removed by hand");
-            *write(&node.aside) = None;
+    pub async fn look(&mut self, engine: &Engine, health: &Health) {
+        let Some(damaged) = read(&engine.damaged).clone() else { return };
+        if !damaged.path.exists() {
+            info!(aside = %damaged.path.display(), "the damaged store was removed by hand");
+            *write(&engine.damaged) = None;
             return;
         }
-        let complete = self.is_complete(health, node.config.max_age_ms());
-        if !complete || health.at < aside.since.saturating_add(node.config.keep_damaged_ms()) {
+        let complete = self.is_complete(health, engine.config.max_age_ms());
+        if !complete || health.at < damaged.since.saturating_add(engine.config.keep_damaged_ms()) {
             return;
         }
-        let folder = node.home.store_folder();
-        let aside = aside.path;
+        let folder = engine.home.store_folder();
+        let aside = damaged.path;
         match tokio::task::spawn_blocking(move || tocsin_store::destroy_aside(&folder)).await {
             Ok(Ok(_)) => {
                 info!(aside = %aside.display(), "the refill is complete: the damaged store was destroyed");
@@ -111,7 +110,7 @@ impl Refill {
             // Told where it happened; the next start tries again.
             Err(_) => {}
         }
-        *write(&node.aside) = None;
+        *write(&engine.damaged) = None;
     }
 }
 
@@ -134,7 +133,7 @@ mod tests {
             ..Health::default()
         };
         let now = 1_800_000_000_000;
-        let mut refill = Refill::default();
+        let mut refill = Recovery::default();
         assert!(
             !refill.is_complete(&Health { at: now, ..Health::default() }, max_age),
             "nobody to refill from"
@@ -160,12 +159,12 @@ mod tests {
     fn a_store_set_aside_keeps_its_date() {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("store");
-        assert_eq!(Aside::of(&store), None);
+        assert_eq!(DamagedStore::of(&store), None);
         let path = folder.path().join("store.damaged");
         std::fs::create_dir(&path).unwrap();
-        let aside = Aside::new(path);
+        let aside = DamagedStore::new(path);
         std::thread::sleep(std::time::Duration::from_millis(5));
-        assert_eq!(Aside::of(&store).unwrap(), aside);
+        assert_eq!(DamagedStore::of(&store).unwrap(), aside);
         let alarm = aside.alarm(86_400_000, 2);
         assert!(
             alarm.contains(&clock::show(aside.since + 86_400_000)) && alarm.contains("2 bodies"),

@@ -2,24 +2,23 @@
 //! known of completeness.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tocsin_api::types::Gap as ToldGap;
 use tocsin_clock as clock;
-use tocsin_engine::core::Mesh;
 use tocsin_home::identity::Papers;
 use tocsin_matcher::Matcher;
 use tocsin_protocol::{Directory, Reading, Status};
 use tocsin_record::OrgId;
 use tocsin_record::body::Body;
 use tocsin_record::document::{Form, Signed};
-use tocsin_store::{Found, RecordRef, Verdict};
-use tokio::sync::{Semaphore, watch};
+use tocsin_store::{Found, RecordRef, StoreError, Verdict};
+use tokio::sync::watch;
 use tracing::warn;
 
-use super::refill::Refill;
-use super::{Node, NodeError, read, write};
+use crate::core::Mesh;
+use crate::recovery::Recovery;
+use crate::{Engine, read, write};
 
 /// How often completeness is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -29,8 +28,6 @@ const LAG_MS: u64 = 10_000;
 const LOOK_SHARE: u64 = 50;
 /// How long until something that the disk did not let happen is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
-/// Most readings of the store for `status` at one time: where the disk hangs, more would only wait beside them.
-const READINGS: usize = 2;
 
 /// What the core last said of itself.
 #[derive(Debug)]
@@ -55,27 +52,6 @@ impl Seen {
     #[must_use]
     pub fn age(&self) -> u64 {
         clock::monotonic_ms().saturating_sub(self.mono)
-    }
-}
-
-/// What is kept in step, for readers on any thread.
-#[derive(Debug)]
-pub struct Kept {
-    /// What the core said last; `None` until it said something.
-    pub seen: RwLock<Option<Arc<Seen>>>,
-    /// Why the mesh's documents could not be written to the home, while they are not.
-    pub unsaved: RwLock<Option<String>>,
-    /// Room for readings of the store for `status`.
-    pub readings: Arc<Semaphore>,
-}
-
-impl Default for Kept {
-    fn default() -> Self {
-        Self {
-            seen: RwLock::default(),
-            unsaved: RwLock::default(),
-            readings: Arc::new(Semaphore::new(READINGS)),
-        }
     }
 }
 
@@ -177,39 +153,6 @@ pub enum Gap {
     Silent(OrgId, u64),
 }
 
-impl Gap {
-    /// As answers tell it.
-    #[must_use]
-    pub fn told(self, name: impl Fn(OrgId) -> String) -> ToldGap {
-        let told = |org: Option<String>, reason: &str, text: String| ToldGap {
-            org,
-            reason: reason.to_owned(),
-            text,
-        };
-        match self {
-            Self::Stale(at) => told(
-                None,
-                "stale",
-                format!("the node does not know how it is since {}", clock::show_time(at)),
-            ),
-            Self::Clock(reading) => told(None, "clock", reading.to_string()),
-            Self::Missing(org, count) => {
-                let org = name(org);
-                let text = format!("missing {count} of {org}");
-                told(Some(org), "missing", text)
-            }
-            Self::Silent(org, since) => {
-                let org = name(org);
-                let text = match since {
-                    0 => format!("{org} not heard yet"),
-                    since => format!("{org} silent since {}", clock::show_time(since)),
-                };
-                told(Some(org), "silent", text)
-            }
-        }
-    }
-}
-
 /// Adds a held record that was found while the store was opened.
 pub fn index_held(held: &mut Matcher, found: &Found<'_>) {
     let Some(bytes) = found.body else { return };
@@ -221,27 +164,27 @@ pub fn index_held(held: &mut Matcher, found: &Found<'_>) {
 }
 
 /// Looks at completeness, for as long as the core runs. Its end is told by its own thread.
-pub async fn look(node: Arc<Node>) {
-    let own = node.org();
-    let mut refill = Refill::default();
+pub async fn look(engine: Arc<Engine>) {
+    let own = engine.org();
+    let mut recovery = Recovery::default();
     loop {
-        let looked = node.core.look(|mesh: &Mesh| {
+        let looked = engine.core.look(|mesh: &Mesh| {
             let began = clock::monotonic_ms();
             (mesh.status(), clock::monotonic_ms() - began)
         });
         let Ok((status, took)) = looked.await else { return std::future::pending().await };
         let seen = Arc::new(Seen::now(status, own));
-        *write(&node.kept.seen) = Some(Arc::clone(&seen));
-        refill.look(&node, &seen.health).await;
+        *write(&engine.seen) = Some(Arc::clone(&seen));
+        recovery.look(&engine, &seen.health).await;
         tokio::time::sleep(LOOK_EVERY.max(Duration::from_millis(took * LOOK_SHARE))).await;
     }
 }
 
 /// Writes the mesh's documents to the home whenever they are others than those that are there.
-pub async fn save_documents(node: Arc<Node>, mut directory: watch::Receiver<Arc<Directory>>) {
+pub async fn save_documents(engine: Arc<Engine>, mut directory: watch::Receiver<Arc<Directory>>) {
     loop {
         let current = directory.borrow_and_update().clone();
-        let home = node.home.clone();
+        let home = engine.home.clone();
         let written = tokio::task::spawn_blocking(move || {
             let papers = papers(&current.all());
             // What is there and does not parse is written anew, too.
@@ -256,7 +199,7 @@ pub async fn save_documents(node: Arc<Node>, mut directory: watch::Receiver<Arc<
             Ok(Err(fault)) => Some(fault.to_string()),
             Err(fault) => Some(fault.to_string()),
         };
-        let before = std::mem::replace(&mut *write(&node.kept.unsaved), fault.clone());
+        let before = std::mem::replace(&mut *write(&engine.unsaved), fault.clone());
         match fault {
             None if directory.changed().await.is_ok() => {}
             // The core ended.
@@ -272,20 +215,25 @@ pub async fn save_documents(node: Arc<Node>, mut directory: watch::Receiver<Arc<
 }
 
 /// Keeps the index of held records in step with what is committed.
-pub async fn follow_held(node: Arc<Node>) {
+pub async fn follow_held(engine: Arc<Engine>) {
     loop {
-        let places = node.core.rejudged().next().await;
+        let places = engine.core.rejudged().next().await;
         let mut left = places.clone();
-        let read = node.apart(move |node| places.iter().try_for_each(|place| node.index_anew(*place))).await;
-        let Err(fault) = read else { continue };
+        let of = Arc::clone(&engine);
+        let read = move || places.iter().try_for_each(|place| index_anew(&of, *place));
+        let fault = match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(())) => continue,
+            Ok(Err(fault)) => fault.to_string(),
+            Err(fault) => fault.to_string(),
+        };
         warn!(%fault, count = left.len(), "records that were judged anew could not be read: it is tried again");
-        node.core.rejudged().add(std::mem::take(&mut left));
+        engine.core.rejudged().add(std::mem::take(&mut left));
         tokio::time::sleep(AGAIN).await;
     }
 }
 
 /// Documents as they rest in a home.
-pub(super) fn papers(all: &[Signed]) -> Papers {
+fn papers(all: &[Signed]) -> Papers {
     let of = |form: Form| all.iter().filter(|signed| signed.form == form).cloned().collect();
     Papers {
         charters: of(Form::Charter),
@@ -294,23 +242,22 @@ pub(super) fn papers(all: &[Signed]) -> Papers {
     }
 }
 
-impl Node {
-    /// Lists the observables of a report among those of held records, or takes them off, as it is now.
-    fn index_anew(&self, place: RecordRef) -> Result<(), NodeError> {
-        let Some(stored) = self.reader.record(place)? else { return Ok(()) };
-        let is_held = stored.stamped.outcome.verdict == Verdict::Held;
-        if !is_held && read(&self.held).is_empty() {
-            return Ok(());
-        }
-        let Some(Body::Report(report)) = self.body(&stored) else { return Ok(()) };
-        let mut held = write(&self.held);
-        for indicator in report.indicators.iter().filter(|indicator| !indicator.is_pattern()) {
-            if is_held {
-                held.insert(indicator.what.borrowed(), place.pack());
-            } else {
-                held.remove(indicator.what.borrowed(), place.pack());
-            }
-        }
-        Ok(())
+/// Lists the observables of a report among those of held records, or takes them off, as it is now.
+fn index_anew(engine: &Engine, place: RecordRef) -> Result<(), StoreError> {
+    let Some(stored) = engine.reader.record(place)? else { return Ok(()) };
+    let is_held = stored.stamped.outcome.verdict == Verdict::Held;
+    if !is_held && read(&engine.index.held).is_empty() {
+        return Ok(());
     }
+    let body = stored.entry.body().and_then(|body| Body::read(&stored.entry.header, body).ok());
+    let Some(Body::Report(report)) = body else { return Ok(()) };
+    let mut held = write(&engine.index.held);
+    for indicator in report.indicators.iter().filter(|indicator| !indicator.is_pattern()) {
+        if is_held {
+            held.insert(indicator.what.borrowed(), place.pack());
+        } else {
+            held.remove(indicator.what.borrowed(), place.pack());
+        }
+    }
+    Ok(())
 }

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tocsin_net::{Direction, Peer};
 use tocsin_record::NodeKey;
-
-use crate::net::{Direction, Peer};
 
 /// One link.
 #[derive(Clone, Debug)]
@@ -32,9 +31,9 @@ struct State {
 
 /// The table of links. Bounded by the network layer's own limits.
 #[derive(Debug, Default)]
-pub struct Peers(Mutex<State>);
+pub struct Links(Mutex<State>);
 
-impl Peers {
+impl Links {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, mpsc as threads};
 
 use bytes::Bytes;
+use tocsin_net::{self as net, Credit, Inbound, Net};
 use tocsin_protocol::message::LOBBY_DOCUMENT_MAX;
 use tocsin_protocol::{Input, Room, Session};
 use tocsin_record::MeshId;
@@ -15,16 +16,15 @@ use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use crate::core::{Core, Item};
-use crate::net::{self, Credit, Inbound, Net};
-use crate::peers::{LinkState, Peers};
+use crate::links::{LinkState, Links};
 use crate::supervise::Supervisor;
 
-/// What is known of links beside the core.
-struct Links {
+/// What is known of each link beside the core.
+struct Sessions {
     mesh: MeshId,
     /// Those that sent nothing yet.
     lobby: BTreeSet<u64>,
-    sessions: BTreeMap<u64, Session>,
+    by_link: BTreeMap<u64, Session>,
 }
 
 struct Frame {
@@ -43,7 +43,7 @@ pub fn start(
     mut inbound: mpsc::Receiver<Inbound>,
     core: Core,
     net: Net,
-    peers: Arc<Peers>,
+    links: Arc<Links>,
 ) -> std::io::Result<()> {
     // Without a bound of its own, so that the live thread never waits here: each frame in it holds its link's credit,
     // which bounds their bytes and, as an empty frame costs some too, their number.
@@ -62,9 +62,9 @@ pub fn start(
         Ok(())
     })?;
     supervisor.thread("tocsin-live", "decoder of frames", move || {
-        let mut links = Links { mesh, lobby: BTreeSet::new(), sessions: BTreeMap::new() };
+        let mut sessions = Sessions { mesh, lobby: BTreeSet::new(), by_link: BTreeMap::new() };
         while let Some(event) = inbound.blocking_recv() {
-            if !one(&mut links, event, &core, &net, &peers, &bulk) {
+            if !one(&mut sessions, event, &core, &net, &links, &bulk) {
                 break;
             }
         }
@@ -75,17 +75,17 @@ pub fn start(
 
 /// Handles one event. False when the core has ended.
 fn one(
-    links: &mut Links,
+    sessions: &mut Sessions,
     event: Inbound,
     core: &Core,
     net: &Net,
-    peers: &Peers,
+    links: &Links,
     bulk: &threads::Sender<Frame>,
 ) -> bool {
     match event {
         Inbound::Listening(address) => {
             info!(%address, "listening");
-            peers.listening(address.to_string());
+            links.listening(address.to_string());
             true
         }
         Inbound::NotListening { reason } => {
@@ -94,10 +94,10 @@ fn one(
         }
         Inbound::Up { link, peer, remote, direction } => {
             debug!(link, %remote, ?direction, "a link is up");
-            links.lobby.insert(link);
+            sessions.lobby.insert(link);
             let room = Room::default();
-            links.sessions.insert(link, Session::new(links.mesh, room.clone()));
-            peers.up(link, LinkState { peer, remote: remote.to_string(), direction, rtt: None, node: None });
+            sessions.by_link.insert(link, Session::new(sessions.mesh, room.clone()));
+            links.up(link, LinkState { peer, remote: remote.to_string(), direction, rtt: None, node: None });
             core.send_blocking(Item::Input(Input::LinkUp { link, peer, room }))
         }
         Inbound::Frame { link, lane, bytes, credit } => {
@@ -105,35 +105,35 @@ fn one(
             if lane == net::Lane::Bulk {
                 return bulk.send(frame).is_ok();
             }
-            if links.lobby.remove(&link) {
+            if sessions.lobby.remove(&link) {
                 // After the first frame documents may follow, which are longer.
                 net.set_limit(link, u32::try_from(LOBBY_DOCUMENT_MAX).unwrap_or(u32::MAX));
             }
-            let Some(session) = links.sessions.get_mut(&link) else { return true };
+            let Some(session) = sessions.by_link.get_mut(&link) else { return true };
             match hear(session, frame, net) {
                 Some(item) => core.send_blocking(item),
                 None => {
-                    links.sessions.remove(&link);
+                    sessions.by_link.remove(&link);
                     true
                 }
             }
         }
         Inbound::Drained { link, .. } => core.send_blocking(Item::Input(Input::Drained { link })),
         Inbound::Rtt { link, rtt } => {
-            peers.measured(link, rtt);
+            links.measured(link, rtt);
             let ms = u64::try_from(rtt.as_millis()).unwrap_or(u64::MAX).max(1);
             core.send_blocking(Item::Input(Input::Rtt { link, ms }))
         }
         Inbound::Down { link, reason } => {
-            links.lobby.remove(&link);
-            links.sessions.remove(&link);
+            sessions.lobby.remove(&link);
+            sessions.by_link.remove(&link);
             debug!(link, %reason, "a link is down");
-            peers.down(link, reason.to_string());
+            links.down(link, reason.to_string());
             core.send_blocking(Item::Input(Input::LinkDown { link }))
         }
         Inbound::DialFailed { peer, fault } => {
             debug!(%fault, "a dial failed");
-            peers.failed(peer, fault.to_string());
+            links.failed(peer, fault.to_string());
             true
         }
     }
@@ -159,7 +159,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::net::{Config, Lane, SendError};
+    use tocsin_net::{Config, Lane, SendError};
 
     /// The core does not take a single page, and the peer sends more of them than all queues on the way have room for.
     #[tokio::test(flavor = "multi_thread")]
@@ -170,15 +170,15 @@ mod tests {
         let mut config = Config::new(Zeroizing::new([2; 32]));
         config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
         let (net, _task) = net::start(config, inbound).unwrap();
-        let peers = Arc::new(Peers::default());
-        start(&Supervisor::new(), mesh, inbound_out, core, net.clone(), Arc::clone(&peers)).unwrap();
-        while peers.listens().is_empty() {
+        let links = Arc::new(Links::default());
+        start(&Supervisor::new(), mesh, inbound_out, core, net.clone(), Arc::clone(&links)).unwrap();
+        while links.listens().is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
 
         let (inbound, mut far) = mpsc::channel(1024);
         let (far_net, _task) = net::start(Config::new(Zeroizing::new([1; 32])), inbound).unwrap();
-        far_net.dial(net.local(), peers.listens()).unwrap();
+        far_net.dial(net.local(), links.listens()).unwrap();
         let at_far = loop {
             match far.recv().await.unwrap() {
                 Inbound::Up { link, .. } => break link,
