@@ -13,6 +13,7 @@ use tocsin_record::codec;
 use tocsin_record::header::BODY_MAX;
 use tocsin_record::marking::{Marking, Tlp};
 use tocsin_record::observable::{TYPES, Type};
+use tocsin_record::testing;
 
 fn data() -> Option<PathBuf> {
     std::env::var_os("TOCSIN_DATA").map(PathBuf::from)
@@ -54,17 +55,13 @@ fn checked(path: &Path) -> Found {
     assert_eq!(subjects.len(), found.reports.len(), "{}", path.display());
     for report in &found.reports {
         assert!(report.indicators.is_sorted_by(|a, b| a.what < b.what), "{}", path.display());
-        let body = Body::Report(report.whole([1; 16], Some(Marking::new(Tlp::Green)))).encode();
-        assert!(body.len() <= BODY_MAX, "{}: {} bytes", path.display(), body.len());
+        let body = Body::Report(report.whole([1; 16], Some(Marking::new(Tlp::Green))));
+        let bytes = body.encode();
+        assert!(bytes.len() <= BODY_MAX, "{}: {} bytes", path.display(), bytes.len());
         assert!(!report.originals.is_empty() || matches!(found.format, "csv" | "list"));
         // What is stored must be what a reader takes.
-        let header = tocsin_record::Header {
-            kind: tocsin_record::body::REPORT,
-            tlp: Tlp::Green as u8,
-            flags: 0,
-            ..blank_header()
-        };
-        assert!(matches!(Body::read(&header, &body), Ok(Body::Report(_))), "{}", path.display());
+        let read = Body::read(&testing::header(&body, &bytes), &bytes);
+        assert!(matches!(read, Ok(Body::Report(_))), "{}", path.display());
         assert!(codec::size(&report.indicators) <= 720 << 10);
     }
     found
@@ -224,27 +221,4 @@ fn a_profile_names_the_type_of_bare_names() {
     let input = Input { name: "processes.txt", source: "real", org: OrgId([3; 32]), profile: &profile };
     let counts = import(&bytes, &input).unwrap().counts;
     assert_eq!((counts.indicators, counts.skipped), (81, 0));
-}
-
-fn blank_header() -> tocsin_record::Header {
-    use tocsin_record::{BodyHash, CircleId, Class, MeshId, NodeKey, RecordId};
-    tocsin_record::Header {
-        suite: 0,
-        class: Class::Content,
-        kind: 0,
-        tlp: 0,
-        flags: 0,
-        mesh: MeshId::ZERO,
-        author: NodeKey::ZERO,
-        circle: CircleId::ZERO,
-        epoch: 0,
-        seq: 1,
-        prev: RecordId::ZERO,
-        time: 0,
-        expires: 0,
-        roster: 0,
-        extension: Vec::new(),
-        body_len: 0,
-        body_hash: BodyHash::ZERO,
-    }
 }

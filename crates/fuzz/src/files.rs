@@ -2,11 +2,11 @@
 
 use tocsin_exchange::marking::{Terms, resolve_marking};
 use tocsin_exchange::{Input, Profile, SKIPPED_MAX, import};
-use tocsin_record::body::{self, Body, report::INDICATORS_MAX};
-use tocsin_record::header::{BODY_MAX, body_hash};
-use tocsin_record::id::{CircleId, MeshId, NodeKey, OrgId, RecordId};
+use tocsin_record::body::{Body, report::INDICATORS_MAX};
+use tocsin_record::header::BODY_MAX;
+use tocsin_record::id::{OrgId, RecordId};
 use tocsin_record::marking::Tlp;
-use tocsin_record::{Class, Header};
+use tocsin_record::testing;
 
 /// What patterns and bundles are made of.
 pub(crate) const STIX_WORDS: &[&str] = &[
@@ -165,25 +165,7 @@ fn file(data: &[u8], format: Option<&str>) {
 fn written(body: Body) {
     let bytes = body.encode();
     assert!(bytes.len() <= BODY_MAX, "a report of {} bytes fits in no record", bytes.len());
-    let header = Header {
-        suite: 0,
-        class: Class::Content,
-        kind: body::REPORT,
-        tlp: body.marking().map_or(0, |marking| marking.tlp.code()),
-        flags: body.marking().map_or(0, |marking| marking.flags().word()),
-        mesh: MeshId([1; 32]),
-        author: NodeKey([2; 32]),
-        circle: CircleId([3; 32]),
-        epoch: 1,
-        seq: 1,
-        prev: RecordId::ZERO,
-        time: 1,
-        expires: 0,
-        roster: 1,
-        extension: vec![],
-        body_len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-        body_hash: body_hash(&bytes),
-    };
+    let header = testing::header(&body, &bytes);
     match Body::read(&header, &bytes) {
         Ok(read) => {
             assert_eq!(read, body);

@@ -8,32 +8,23 @@ use tocsin_protocol::message::{
     EntryOf, Have, Head, Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, Want,
 };
 use tocsin_record::body::{Body, Carried, Note, Report, Retraction, Sighting, report, retraction};
-use tocsin_record::document::{
-    Carry, Certificate, CertifiedKey, Charter, Constituency, Contact, OrgEntry, OrgKind, Purpose,
-    Revocations, Roster, Signed, encode_all,
-};
-use tocsin_record::id::{CircleId, DocHash, MeshId, NodeKey, OrgId, RecordId};
+use tocsin_record::document::{Certificate, Charter, Purpose, Revocations, Roster, Signed, encode_all};
+use tocsin_record::id::{DocHash, MeshId, NodeKey, OrgId, RecordId};
 use tocsin_record::keys::Secret;
 use tocsin_record::marking::{Code, Countries, CountryCode, Marking, Pap, Personal, Tlp};
 use tocsin_record::observable::{Observable, TYPES, Type};
 use tocsin_record::run::Draft;
+use tocsin_record::testing::{self, START_MS};
 use tocsin_record::{LogKey, Part, Run, Tip, page};
 
-const START_MS: u64 = 1_700_000_000_000;
-
 fn secret() -> Secret {
-    Secret::from_seed(&[42; 32])
+    testing::secret(42)
 }
 
 /// The log that all pages are of.
 #[must_use]
 pub fn log() -> LogKey {
-    LogKey {
-        mesh: MeshId([1; 32]),
-        author: NodeKey(secret().public()),
-        circle: CircleId([2; 32]),
-        epoch: START_MS,
-    }
+    testing::log(&secret())
 }
 
 /// Whether the log's author signed this record: the ends of the runs that the pages are made of.
@@ -96,15 +87,11 @@ fn drafts() -> Vec<Draft> {
         .into_iter()
         .zip(START_MS..)
         .filter_map(|(body, time)| {
+            body.kind()?;
             Some(Draft {
-                kind: body.kind()?,
-                tlp: body.marking().map_or(0, |marking| marking.tlp.code()),
-                flags: body.marking().map_or(0, |marking| marking.flags().word()),
-                time,
                 expires: if time.is_multiple_of(2) { 0 } else { time + 86_400_000 },
-                roster: 1,
                 extension: if time.is_multiple_of(3) { vec![1, 2, 3] } else { vec![] },
-                body: body.encode().into(),
+                ..testing::draft(&body, time)
             })
         })
         .collect()
@@ -248,69 +235,19 @@ pub fn documents() -> Vec<Vec<u8>> {
 }
 
 fn charter() -> Charter {
-    Charter {
-        version: 1,
-        prev: DocHash::ZERO,
-        nonce: [7; 32],
-        name: "Example mesh".to_owned(),
-        time: START_MS,
-        expires: 0,
-        history: 0,
-        orgs: vec![OrgEntry {
-            root: OrgId(secret().public()),
-            name: "cert-a.example".to_owned(),
-            kind: OrgKind::Csirt.code(),
-            country: *b"XA",
-            regimes: vec!["gdpr".to_owned()],
-            constituency: Constituency {
-                networks: vec!["192.0.2.0/24".to_owned()],
-                asns: vec![64_496],
-                suffixes: vec!["example".to_owned()],
-            },
-            contact: Contact::default(),
-            addresses: vec!["/ip4/192.0.2.1/tcp/443".to_owned()],
-            quota: 600,
-            roles: vec!["steward".to_owned()],
-        }],
-        extension: vec![],
-    }
+    testing::charter(vec![testing::steward(&secret(), "cert-a.example")])
 }
 
 fn roster() -> Roster {
-    Roster {
-        mesh: MeshId([1; 32]),
-        version: 1,
-        prev: DocHash::ZERO,
-        nonce: [8; 32],
-        name: "Task force".to_owned(),
-        time: START_MS,
-        expires: 0,
-        carry: Carry::Members,
-        orgs: vec![OrgId(secret().public())],
-        carriers: vec![],
-        stewards: vec![secret().public()],
-        cuts: vec![],
-        extension: vec![],
-    }
+    testing::roster(vec![OrgId(secret().public())], vec![secret().public()])
 }
 
 fn certificate() -> Certificate {
-    let key = |purpose: Purpose| CertifiedKey {
-        purpose: purpose as u16,
-        suite: 0,
-        bytes: secret().public().to_vec(),
-        from: START_MS,
-        until: 0,
-    };
-    Certificate {
-        org: OrgId(secret().public()),
-        node: "node-1".to_owned(),
-        version: 1,
-        time: START_MS,
-        keys: vec![key(Purpose::Record), key(Purpose::Transport), key(Purpose::Steward)],
-        branches: vec![],
-        extension: vec![],
-    }
+    let key = |purpose| testing::key(purpose, &secret().public());
+    testing::certificate(
+        &secret(),
+        vec![key(Purpose::Record), key(Purpose::Transport), key(Purpose::Steward)],
+    )
 }
 
 const VALUES: &str = include_str!("../seeds/observable/values.txt");

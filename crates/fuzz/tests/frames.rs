@@ -5,6 +5,7 @@ use tocsin_fuzz::seeds;
 use tocsin_protocol::message::lobby::PROTOCOL;
 use tocsin_protocol::message::{self, Message};
 use tocsin_record::id::{CircleId, LogId, MeshId, NodeKey, RecordId};
+use tocsin_record::testing::hex;
 
 #[test]
 fn every_message_is_pinned() {
@@ -96,8 +97,4 @@ fn every_message_has_a_seed() {
     let next = u8::try_from(seeds.len()).unwrap();
     let error = message::decode(MeshId([1; 32]), &[1, next]).unwrap_err();
     assert!(format!("{error:?}").contains("UnexpectedVariant"), "message {next} has no seed: {error}");
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -23,6 +23,8 @@ pub mod observable;
 pub mod page;
 pub mod planted;
 pub mod run;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use bytes::Bytes;
 pub use header::{Class, Header};

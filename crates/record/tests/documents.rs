@@ -3,30 +3,19 @@
 use std::collections::BTreeSet;
 
 use tocsin_record::document::{
-    Carry, Certificate, CertifiedKey, Charter, Constituency, Contact, DocumentError, Form, OrgEntry, OrgKind,
-    Purpose, Revocations, Revoked, Roster, SIGNATURES_MAX, Signed, decode_all, encode_all,
+    Carry, Certificate, Charter, DocumentError, Form, OrgEntry, Purpose, Revocations, Revoked, Roster,
+    SIGNATURES_MAX, Signed, decode_all, encode_all,
 };
 use tocsin_record::id::{CircleId, DocHash, MeshId, NodeKey, OrgId};
 use tocsin_record::keys::{Secret, Signature};
+use tocsin_record::testing::{self, START_MS, key, secret};
 
-const NOW_MS: u64 = 1_700_000_000_000;
-
-fn secret(number: u8) -> Secret {
-    Secret::from_seed(&[number; 32])
-}
+const NOW_MS: u64 = START_MS;
 
 fn org(number: u8, steward: bool) -> OrgEntry {
     OrgEntry {
-        root: OrgId(secret(number).public()),
-        name: format!("org-{number}.example"),
-        kind: OrgKind::Csirt.code(),
-        country: *b"XA",
-        regimes: vec![],
-        constituency: Constituency::default(),
-        contact: Contact::default(),
-        addresses: vec![],
-        quota: 0,
         roles: if steward { vec!["steward".to_owned()] } else { vec![] },
+        ..testing::org(&secret(number), &format!("org-{number}.example"))
     }
 }
 
@@ -35,17 +24,20 @@ fn charter(stewards: &[u8]) -> Charter {
     let mut orgs: Vec<OrgEntry> = stewards.iter().map(|number| org(*number, true)).collect();
     orgs.push(org(100, false));
     orgs.sort_by_key(|org| org.root);
-    Charter {
-        version: 1,
-        prev: DocHash::ZERO,
-        nonce: [7; 32],
-        name: "Example mesh".to_owned(),
-        time: NOW_MS,
-        expires: 0,
-        history: 0,
-        orgs,
-        extension: vec![],
-    }
+    testing::charter(orgs)
+}
+
+fn roster(mesh: MeshId, stewards: &[u8], orgs: &[u8]) -> Roster {
+    let keys =
+        |numbers: &[u8]| -> BTreeSet<[u8; 32]> { numbers.iter().map(|n| secret(*n).public()).collect() };
+    let orgs = keys(orgs).into_iter().map(OrgId).collect();
+    Roster { mesh, ..testing::roster(orgs, keys(stewards).into_iter().collect()) }
+}
+
+fn certificate() -> Certificate {
+    let key = |purpose, number| key(purpose, &secret(number).public());
+    let keys = vec![key(Purpose::Record, 10), key(Purpose::Transport, 11), key(Purpose::Steward, 12)];
+    testing::certificate(&secret(1), keys)
 }
 
 /// The charter after `known`, with these stewards.
@@ -203,26 +195,6 @@ fn a_charter_is_bounded() {
     assert!(matches!(result, Err(DocumentError::Bounds(_, "signatures"))), "{result:?}");
 }
 
-fn roster(mesh: MeshId, stewards: &[u8], orgs: &[u8]) -> Roster {
-    let keys =
-        |numbers: &[u8]| -> BTreeSet<[u8; 32]> { numbers.iter().map(|n| secret(*n).public()).collect() };
-    Roster {
-        mesh,
-        version: 1,
-        prev: DocHash::ZERO,
-        nonce: [8; 32],
-        name: "Task force".to_owned(),
-        time: NOW_MS,
-        expires: 0,
-        carry: Carry::Members,
-        orgs: keys(orgs).into_iter().map(OrgId).collect(),
-        carriers: vec![],
-        stewards: keys(stewards).into_iter().collect(),
-        cuts: vec![],
-        extension: vec![],
-    }
-}
-
 #[test]
 fn rosters_chain_as_charters_do() {
     let mesh = MeshId([1; 32]);
@@ -285,29 +257,6 @@ fn named_carriers_carry_only_where_the_roster_says_so() {
     assert!(!roster.carries(carrier));
     roster.carry = Carry::Named;
     assert!(roster.carries(carrier) && !roster.has(carrier));
-}
-
-fn certificate() -> Certificate {
-    let key = |purpose: Purpose, bytes: [u8; 32]| CertifiedKey {
-        purpose: purpose as u16,
-        suite: 0,
-        bytes: bytes.to_vec(),
-        from: NOW_MS,
-        until: 0,
-    };
-    Certificate {
-        org: OrgId(secret(1).public()),
-        node: "node-1".to_owned(),
-        version: 1,
-        time: NOW_MS,
-        keys: vec![
-            key(Purpose::Record, secret(10).public()),
-            key(Purpose::Transport, secret(11).public()),
-            key(Purpose::Steward, secret(12).public()),
-        ],
-        branches: vec![],
-        extension: vec![],
-    }
 }
 
 #[test]

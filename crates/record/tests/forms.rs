@@ -6,14 +6,14 @@
 
 use tocsin_record::body::{self, Body, Carried, Note, Report, Retraction, Sighting, report, retraction};
 use tocsin_record::document::{
-    Branch, Carry, Certificate, CertifiedKey, Charter, Constituency, Contact, Cut, Document, OrgEntry,
-    OrgKind, Purpose, Revocations, Revoked, Roster, Signed, encode_all,
+    Branch, Carry, Certificate, CertifiedKey, Charter, Contact, Cut, Document, OrgEntry, OrgKind, Purpose,
+    Revocations, Revoked, Roster, Signed, encode_all,
 };
 use tocsin_record::header::body_hash;
 use tocsin_record::id::{self, CircleId, DocHash, LogId, MeshId, NodeKey, OrgId, RecordId};
-use tocsin_record::keys::Secret;
 use tocsin_record::marking::{Code, Countries, CountryCode, Marking, Pap, Personal, Police, Reference, Tlp};
 use tocsin_record::observable::Observable;
+use tocsin_record::testing::{self, hex, key, secret, steward};
 use tocsin_record::{Class, Header, codec};
 
 #[test]
@@ -35,10 +35,6 @@ fn every_form_is_pinned() {
         "forms without a pinned line, or lines without a form:\n{}",
         lines[pinned.len().min(lines.len())..].join("\n")
     );
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn code(kind: u16, value: &[u8]) -> Code {
@@ -236,113 +232,49 @@ fn bodies(lines: &mut Vec<String>) {
     ];
     for (name, body) in bodies {
         let bytes = body.encode();
-        let header = header_for(&body, &bytes);
+        let header = testing::header(&body, &bytes);
         assert_eq!(Body::read(&header, &bytes).unwrap(), body, "{name}");
         lines.push(format!("body {name}: {}", hex(&bytes)));
         lines.push(format!("body {name} hash: {}", body_hash(&bytes)));
     }
 }
 
-fn header_for(body: &Body, bytes: &[u8]) -> Header {
-    let kind = body.kind().unwrap();
-    Header {
-        suite: 0,
-        class: body::class_of(kind).unwrap(),
-        kind,
-        tlp: body.marking().map_or(0, |marking| marking.tlp.code()),
-        flags: body.marking().map_or(0, |marking| marking.flags().word()),
-        mesh: MeshId([1; 32]),
-        author: NodeKey([2; 32]),
-        circle: CircleId([3; 32]),
-        epoch: 1,
-        seq: 1,
-        prev: RecordId::ZERO,
-        time: 1,
-        expires: body.marking().and_then(|marking| marking.retain_until).unwrap_or(0),
-        roster: 1,
-        extension: vec![],
-        body_len: u32::try_from(bytes.len()).unwrap(),
-        body_hash: body_hash(bytes),
-    }
-}
-
-fn secret(number: u8) -> Secret {
-    Secret::from_seed(&[number; 32])
-}
-
 fn charter() -> Charter {
+    let contact = Contact {
+        desk: "Desk".to_owned(),
+        phone: "+15550100".to_owned(),
+        email: "desk@cert-a.example".to_owned(),
+        notes: "24/7".to_owned(),
+    };
     Charter {
-        version: 1,
-        prev: DocHash::ZERO,
         nonce: [0x77; 32],
-        name: "Example mesh".to_owned(),
-        time: 1_700_000_000_000,
         expires: 1_800_000_000_000,
         history: 86_400_000,
-        orgs: vec![OrgEntry {
-            root: OrgId(secret(1).public()),
-            name: "cert-a.example".to_owned(),
-            kind: OrgKind::Csirt.code(),
-            country: *b"XA",
-            regimes: vec!["gdpr".to_owned()],
-            constituency: Constituency {
-                networks: vec!["192.0.2.0/24".to_owned()],
-                asns: vec![64_496],
-                suffixes: vec!["example".to_owned()],
-            },
-            contact: Contact {
-                desk: "Desk".to_owned(),
-                phone: "+15550100".to_owned(),
-                email: "desk@cert-a.example".to_owned(),
-                notes: "24/7".to_owned(),
-            },
-            addresses: vec!["/ip4/192.0.2.1/tcp/443".to_owned()],
-            quota: 600,
-            roles: vec!["steward".to_owned()],
-        }],
-        extension: vec![],
+        ..testing::charter(vec![OrgEntry { contact, ..steward(&secret(1), "cert-a.example") }])
     }
 }
 
 fn roster() -> Roster {
     Roster {
-        mesh: MeshId([1; 32]),
-        version: 1,
-        prev: DocHash::ZERO,
         nonce: [0x78; 32],
-        name: "Task force".to_owned(),
-        time: 1_700_000_000_000,
-        expires: 0,
         carry: Carry::Named,
-        orgs: vec![OrgId(secret(1).public())],
         carriers: vec![OrgId([3; 32])],
-        stewards: vec![secret(1).public()],
         cuts: vec![Cut { log: LogId([4; 32]), seq: 5, id: RecordId([6; 32]) }],
-        extension: vec![],
+        ..testing::roster(vec![OrgId(secret(1).public())], vec![secret(1).public()])
     }
 }
 
 fn certificate() -> Certificate {
-    let key = |purpose: Purpose, bytes: Vec<u8>| CertifiedKey {
-        purpose: purpose as u16,
-        suite: u8::from(purpose == Purpose::Sealing),
-        bytes,
-        from: 1_700_000_000_000,
-        until: 0,
-    };
+    let keys = vec![
+        key(Purpose::Record, &secret(2).public()),
+        key(Purpose::Transport, &secret(3).public()),
+        CertifiedKey { suite: 1, ..key(Purpose::Sealing, &[0x5e; 40]) },
+        key(Purpose::Steward, &secret(4).public()),
+    ];
     Certificate {
-        org: OrgId(secret(1).public()),
-        node: "node-1".to_owned(),
         version: 2,
-        time: 1_700_000_000_000,
-        keys: vec![
-            key(Purpose::Record, secret(2).public().to_vec()),
-            key(Purpose::Transport, secret(3).public().to_vec()),
-            key(Purpose::Sealing, vec![0x5e; 40]),
-            key(Purpose::Steward, secret(4).public().to_vec()),
-        ],
         branches: vec![Branch { log: LogId([4; 32]), seq: 5, id: RecordId([6; 32]), epoch: 7 }],
-        extension: vec![],
+        ..testing::certificate(&secret(1), keys)
     }
 }
 

@@ -8,16 +8,16 @@ use bincode::Encode;
 use tocsin_record::body::{self, Body, Carried, Note, Report, Retraction, Sighting, report};
 use tocsin_record::document::{Form, Signed};
 use tocsin_record::header::body_hash;
-use tocsin_record::id::{BodyHash, CircleId, MeshId, NodeKey, OrgId, RecordId};
-use tocsin_record::keys::{Secret, Signature};
+use tocsin_record::id::{BodyHash, OrgId, RecordId};
+use tocsin_record::keys::Signature;
 use tocsin_record::marking::{Code, Marking, Tlp};
 use tocsin_record::observable::{Observable, TYPES};
 use tocsin_record::run::{Draft, DraftError};
-use tocsin_record::{Bytes, Class, Header, LogKey, Run, Tip, codec, page};
+use tocsin_record::testing::{START_MS, log, report, secret};
+use tocsin_record::{Bytes, Class, Header, Run, Tip, codec, page};
 
 /// A kind, an observable type and a code that no version of this project has given out.
 const UNKNOWN: u16 = 0x3ffe;
-const START_MS: u64 = 1_700_000_000_000;
 
 #[derive(Encode)]
 struct Page {
@@ -46,19 +46,6 @@ struct Shape {
     extension: Vec<u8>,
 }
 
-fn secret() -> Secret {
-    Secret::from_seed(&[3; 32])
-}
-
-fn log() -> LogKey {
-    LogKey {
-        mesh: MeshId([1; 32]),
-        author: NodeKey(secret().public()),
-        circle: CircleId([2; 32]),
-        epoch: START_MS,
-    }
-}
-
 /// A page of one record that ends in its author's signature.
 fn page_of(suite: u8, class: Class, kind: u16, tlp: u8, flags: u16, extension: &[u8], bytes: &[u8]) -> Bytes {
     let header = Header {
@@ -67,10 +54,10 @@ fn page_of(suite: u8, class: Class, kind: u16, tlp: u8, flags: u16, extension: &
         kind,
         tlp,
         flags,
-        mesh: log().mesh,
-        author: log().author,
-        circle: log().circle,
-        epoch: log().epoch,
+        mesh: log(&secret(3)).mesh,
+        author: log(&secret(3)).author,
+        circle: log(&secret(3)).circle,
+        epoch: log(&secret(3)).epoch,
         seq: 1,
         prev: RecordId::ZERO,
         time: START_MS,
@@ -99,7 +86,7 @@ fn page_of(suite: u8, class: Class, kind: u16, tlp: u8, flags: u16, extension: &
         lengths: vec![header.body_len],
         parts: vec![(1, 0)],
         hashes: vec![],
-        signature: secret().sign(&header.id().0),
+        signature: secret(3).sign(&header.id().0),
         bodies: bytes.to_vec(),
     })
     .into()
@@ -107,7 +94,7 @@ fn page_of(suite: u8, class: Class, kind: u16, tlp: u8, flags: u16, extension: &
 
 /// Takes the page as a relay does: read, verify, read the body, write it again.
 fn relay(page: &Bytes) -> Body {
-    let run = page::decode(log(), page).unwrap().verify().unwrap();
+    let run = page::decode(log(&secret(3)), page).unwrap().verify().unwrap();
     let entry = &run.entries()[0];
     let body = Body::read(&entry.header, entry.body().unwrap()).unwrap();
     assert_eq!(page::encode(&run), **page, "what is passed on is what came");
@@ -136,15 +123,15 @@ fn an_unknown_suite_is_carried_and_held() {
 
 #[test]
 fn a_header_extension_is_kept_and_changes_nothing_else() {
-    let bytes = Body::Report(report()).encode();
+    let bytes = Body::Report(report(5)).encode();
     let page = page_of(0, Class::Content, body::REPORT, 2, 0, b"later", &bytes);
-    assert_eq!(relay(&page), Body::Report(report()));
+    assert_eq!(relay(&page), Body::Report(report(5)));
 }
 
 #[test]
 fn what_a_report_says_in_newer_words_is_held() {
     let hold = |name: &str, change: &dyn Fn(&mut Report)| {
-        let mut report = report();
+        let mut report = report(5);
         assert!(!Body::Report(report.clone()).is_newer());
         change(&mut report);
         let bytes = Body::Report(report.clone()).encode();
@@ -229,12 +216,12 @@ fn other_bodies_in_newer_words_are_held() {
 
 #[test]
 fn newer_words_are_no_licence_for_broken_ones() {
-    let mut report = report();
+    let mut report = report(5);
     report.extension = vec![1];
     report.indicators[0].confidence = Some(101);
     let bytes = Body::Report(report).encode();
     let page = page_of(0, Class::Content, body::REPORT, 2, 0, &[], &bytes);
-    let run = page::decode(log(), &page).unwrap();
+    let run = page::decode(log(&secret(3)), &page).unwrap();
     let entry = &run.entries()[0];
     let refused = Body::read(&entry.header, entry.body().unwrap()).unwrap_err();
     assert!(refused.to_string().contains("confidence"), "{refused}");
@@ -252,7 +239,7 @@ fn a_node_does_not_write_a_kind_that_it_does_not_know() {
         extension: vec![],
         body: Bytes::from_static(b"body"),
     };
-    let refused = Run::sign(&secret(), log(), Tip::default(), vec![draft]).unwrap_err();
+    let refused = Run::sign(&secret(3), log(&secret(3)), Tip::default(), vec![draft]).unwrap_err();
     assert_eq!(refused, DraftError::Kind(UNKNOWN));
 }
 
@@ -266,32 +253,4 @@ fn unknown() -> Observable {
 
 fn marking_of(report: &mut Report) -> &mut Marking {
     report.marking.as_mut().unwrap()
-}
-
-fn report() -> Report {
-    Report {
-        salt: [5; 16],
-        subject: report::Subject([5; 16]),
-        supersedes: None,
-        extent: report::Extent::Whole,
-        origin: report::Origin::default(),
-        marking: Some(Marking::new(Tlp::Green)),
-        title: "title".to_owned(),
-        description: String::new(),
-        created: 0,
-        modified: 0,
-        labels: vec![],
-        indicators: vec![report::Indicator {
-            what: Observable::parse("ipv4", "192.0.2.1").unwrap(),
-            kind: Code { kind: 1, value: vec![] },
-            confidence: None,
-            valid_from: 0,
-            valid_until: 0,
-            id: None,
-            comment: String::new(),
-        }],
-        withdrawn: vec![],
-        originals: vec![],
-        extension: vec![],
-    }
 }

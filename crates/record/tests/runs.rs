@@ -4,61 +4,18 @@
 use std::ops::ControlFlow;
 
 use tocsin_record::body::{self, Body, BodyRef, Report, report};
-use tocsin_record::id::{CircleId, MeshId, NodeKey};
+use tocsin_record::id::MeshId;
 use tocsin_record::keys::Secret;
-use tocsin_record::marking::{Marking, Tlp};
-use tocsin_record::observable::Observable;
+use tocsin_record::marking::Tlp;
 use tocsin_record::run::{Draft, DraftError, SIGN_EVERY};
+use tocsin_record::testing::{self, START_MS, hex, log, report};
 use tocsin_record::{Bytes, Entry, LogKey, Part, Run, Tip, Verified, page};
 
-fn log(secret: &Secret) -> LogKey {
-    LogKey {
-        mesh: MeshId([1; 32]),
-        author: NodeKey(secret.public()),
-        circle: CircleId([2; 32]),
-        epoch: 1_700_000_000_000,
-    }
-}
-
-fn report(number: u8) -> Report {
-    Report {
-        salt: [number; 16],
-        subject: report::Subject([number; 16]),
-        supersedes: None,
-        extent: report::Extent::Whole,
-        origin: report::Origin::default(),
-        marking: Some(Marking::new(Tlp::Green)),
-        title: format!("report {number}"),
-        description: String::new(),
-        created: 0,
-        modified: 0,
-        labels: vec![],
-        indicators: vec![report::Indicator {
-            what: Observable::parse("ipv4", &format!("192.0.2.{number}")).unwrap(),
-            kind: tocsin_record::marking::Code { kind: 1, value: vec![] },
-            confidence: Some(80),
-            valid_from: 0,
-            valid_until: 0,
-            id: None,
-            comment: String::new(),
-        }],
-        withdrawn: vec![],
-        originals: vec![],
-        extension: vec![],
-    }
-}
-
+/// Every third ends.
 fn draft(number: u8) -> Draft {
-    let body = Body::Report(report(number));
     Draft {
-        kind: body::REPORT,
-        tlp: 2,
-        flags: 0,
-        time: 1_700_000_000_000 + u64::from(number),
         expires: if number.is_multiple_of(3) { 1_800_000_000_000 } else { 0 },
-        roster: 1,
-        extension: vec![],
-        body: body.encode().into(),
+        ..testing::draft(&Body::Report(report(number)), START_MS + u64::from(number))
     }
 }
 
@@ -74,10 +31,6 @@ fn golden_bytes() {
     assert_eq!(hex(&Body::Report(report(7)).encode()), include_str!("golden/report.hex").trim());
     assert_eq!(hex(&page::encode(&run)), include_str!("golden/page.hex").trim());
     assert_eq!(run.log().id().to_string(), include_str!("golden/log-id.hex").trim());
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

@@ -1,45 +1,22 @@
-use tocsin_record::body::report::{Extent, Indicator, Origin as Source, Report, Subject};
+use tocsin_record::body::report::{Indicator, Origin as Source, Report};
 use tocsin_record::body::{self, Body};
 use tocsin_record::document::OrgKind;
 use tocsin_record::header::{Class, Header};
-use tocsin_record::id::{BodyHash, CircleId, MeshId, NodeKey, OrgId, RecordId};
-use tocsin_record::marking::{Code, MarkingError, Tlp};
-use tocsin_record::observable::Observable;
+use tocsin_record::id::OrgId;
+use tocsin_record::marking::{MarkingError, Tlp};
+
+use tocsin_record::testing;
 
 use super::facts::*;
 use crate::*;
 
 fn indicator(type_name: &str, value: &str, confidence: Option<u8>) -> Indicator {
-    Indicator {
-        what: Observable::parse(type_name, value).unwrap(),
-        kind: Code { kind: 0, value: vec![] },
-        confidence,
-        valid_from: 0,
-        valid_until: 0,
-        id: None,
-        comment: String::new(),
-    }
+    Indicator { confidence, ..testing::indicator(type_name, value) }
 }
 
 fn report(indicators: Vec<Indicator>) -> Body {
     let source = body::report::Source { name: "feed".into(), org: None, id: String::new(), record: None };
-    Body::Report(Report {
-        salt: [0; 16],
-        subject: Subject([0; 16]),
-        supersedes: None,
-        extent: Extent::Whole,
-        origin: Source { source: Some(source) },
-        marking: Some(marking(Tlp::Green)),
-        title: String::new(),
-        description: String::new(),
-        created: 0,
-        modified: 0,
-        labels: vec![],
-        indicators,
-        withdrawn: vec![],
-        originals: vec![],
-        extension: vec![],
-    })
+    Body::Report(Report { origin: Source { source: Some(source) }, indicators, ..testing::report(0) })
 }
 
 #[test]
@@ -63,25 +40,7 @@ fn a_report_is_counted_and_bounded() {
 }
 
 fn header(tlp: u8, flags: u16) -> Header {
-    Header {
-        suite: 0,
-        class: Class::Content,
-        kind: body::REPORT,
-        tlp,
-        flags,
-        mesh: MeshId([0; 32]),
-        author: NodeKey([0; 32]),
-        circle: CircleId([0; 32]),
-        epoch: 1,
-        seq: 1,
-        prev: RecordId([0; 32]),
-        time: NOW_MS - DAY_MS,
-        expires: 0,
-        roster: 1,
-        extension: vec![],
-        body_len: 16,
-        body_hash: BodyHash([0; 32]),
-    }
+    Header { tlp, flags, time: NOW_MS - DAY_MS, ..testing::header(&report(vec![]), b"") }
 }
 
 #[test]
