@@ -13,8 +13,9 @@ use super::handshakes::Handshakes;
 
 /// Descriptors that connections leave free; a quarter of all where that is less.
 const KEPT_BACK: u32 = 32;
-/// `EMFILE` and `ENFILE`, as Linux and the BSDs number them: the process, or the machine, has no descriptor left.
-const NONE_LEFT: [i32; 2] = [24, 23];
+/// How `EMFILE` and `ENFILE` are shown, which Linux and the BSDs number alike: the process, or the machine, has no
+/// descriptor left.
+const NONE_LEFT: [&str; 2] = ["(os error 24)", "(os error 23)"];
 
 /// The first number that connections leave free; `None` where the limit is not known.
 pub(super) fn ceiling() -> Option<u32> {
@@ -41,32 +42,21 @@ pub(super) fn check(socket: &impl AsRawFd, ceiling: Option<u32>, handshakes: &Ha
 
 /// Counts a listener's error.
 pub(super) fn note(handshakes: &Handshakes, error: &(dyn Error + 'static)) {
-    if os_error(error).is_some_and(|code| NONE_LEFT.contains(&code)) {
-        handshakes.lack(chain(error));
+    // By its text: some of the layers that libp2p wraps it in do not give what they hold as its source.
+    let what = chain(error);
+    if NONE_LEFT.iter().any(|code| what.contains(code)) {
+        handshakes.lack(what);
     } else {
-        handshakes.fault(chain(error));
+        handshakes.fault(what);
     }
-}
-
-/// What the system said, below all that libp2p wrapped it in.
-fn os_error(error: &(dyn Error + 'static)) -> Option<i32> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        next = match error.downcast_ref::<io::Error>() {
-            Some(error) if error.raw_os_error().is_some() => return error.raw_os_error(),
-            // `source` of such an error is that of what it holds, not what it holds.
-            Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
-            None => error.source(),
-        };
-    }
-    None
 }
 
 #[cfg(test)]
 mod tests {
-    use libp2p::TransportError;
     use libp2p::core::transport::timeout::TransportTimeoutError;
+    use libp2p::swarm::derive_prelude::Either;
 
+    use super::super::handshakes::Room;
     use super::*;
 
     #[test]
@@ -84,11 +74,18 @@ mod tests {
 
     #[test]
     fn the_systems_word_is_found_below_what_wraps_it() {
+        let handshakes = Handshakes::new(Room { strangers: 1, members: 1, host: 1 });
         let system = || io::Error::from_raw_os_error(24);
-        assert_eq!(os_error(&system()), Some(24));
-        assert_eq!(os_error(&io::Error::other(system())), Some(24));
-        assert_eq!(os_error(&io::Error::other(TransportTimeoutError::Other(system()))), Some(24));
-        assert_eq!(os_error(&TransportError::Other(io::Error::other(io::Error::other(system())))), Some(24));
-        assert_eq!(os_error(&io::Error::other("no code")), None);
+        // As libp2p-tcp's error comes through the layers above it.
+        let either = Either::<io::Error, io::Error>::Left(system());
+        let wrapped = io::Error::other(TransportTimeoutError::Other(either));
+        let all: [&(dyn Error + 'static); 4] =
+            [&system(), &io::Error::other(system()), &wrapped, &io::Error::from_raw_os_error(23)];
+        for error in all {
+            note(&handshakes, error);
+        }
+        assert_eq!(handshakes.pressure().no_descriptor, 4, "{:?}", handshakes.pressure());
+        note(&handshakes, &io::Error::other("something else"));
+        assert_eq!(handshakes.pressure().listener_errors, 1);
     }
 }
