@@ -17,7 +17,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -80,7 +80,6 @@ pub struct Prepared {
 /// sled, a journal and value files in one directory.
 #[derive(Debug)]
 pub struct DiskKv {
-    dir: PathBuf,
     db: sled::Db,
     /// A second descriptor of sled's own file: `sync_data` on it is the disk sync that sled leaves out.
     file: File,
@@ -145,7 +144,6 @@ impl DiskKv {
         }
         let replayed = !overlay.is_empty();
         let kv = Self {
-            dir: dir.to_path_buf(),
             db,
             file,
             writer: Mutex::new(Writer { journal, generation, pending: Pending::default() }),
@@ -272,12 +270,6 @@ impl DiskKv {
             }
         }
         self.checkpoint(writer)
-    }
-
-    /// sled's folder of values that it thinks too large for its log. Stays empty: it never syncs them.
-    #[must_use]
-    pub fn blobs_dir(&self) -> PathBuf {
-        self.dir.join("sled").join("blobs")
     }
 }
 

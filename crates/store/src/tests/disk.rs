@@ -1,4 +1,4 @@
-//! The real disk: the map over sled, journal and value files; kill -9; the order of system calls.
+//! The real disk: the map over sled, journal and value files, and the second one; kill -9; the order of system calls.
 #![expect(clippy::disallowed_methods, reason = "the test starts and kills processes of its own")]
 
 use std::collections::BTreeMap;
@@ -8,13 +8,14 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::second::{RealKv, RedbKv};
 use super::*;
 use crate::kv::{Batch, Kv};
 use crate::{DiskKv, KeyFile, LogNo, RecordRef, open_dir, set_aside};
 
 type Plain = BTreeMap<Vec<u8>, Bytes>;
 
-fn same(kv: &DiskKv, plain: &Plain, seed: u64) {
+fn same<K: Kv>(kv: &K, plain: &Plain, seed: u64) {
     let mut all = Vec::new();
     kv.range(&[0], &[255], &mut |key, value| {
         all.push((key.to_vec(), value.unwrap()));
@@ -26,18 +27,31 @@ fn same(kv: &DiskKv, plain: &Plain, seed: u64) {
     for (key, value) in plain {
         assert_eq!(kv.get(key).unwrap().as_ref(), Some(value), "seed {seed}");
     }
-    let blobs = std::fs::read_dir(kv.blobs_dir()).unwrap().count();
-    assert_eq!(blobs, 0, "seed {seed}: sled never syncs what is in blobs/");
+}
+
+/// sled never syncs what it puts there.
+fn no_blobs(dir: &Path) {
+    let blobs = std::fs::read_dir(dir.join("sled").join("blobs"));
+    assert_eq!(blobs.map_or(0, Iterator::count), 0);
 }
 
 /// Against a plain map: small and large batches, small and large values, removals, reopening, copying forward.
 #[test]
 fn behaves_like_a_map() {
+    like_a_map::<DiskKv>();
+}
+
+#[test]
+fn the_second_behaves_like_a_map() {
+    like_a_map::<RedbKv>();
+}
+
+fn like_a_map<K: RealKv>() {
     for seed in 0..4 {
         let dir = tempfile::tempdir().unwrap();
         let mut dice = Dice(seed);
         let mut plain = Plain::new();
-        let mut kv = DiskKv::open(dir.path()).unwrap();
+        let mut kv = K::open_in(dir.path()).unwrap();
         for round in 0..300 {
             let mut batch = Batch::default();
             let writes = if dice.below(20) == 0 { 600 } else { 1 + dice.below(6) };
@@ -65,7 +79,8 @@ fn behaves_like_a_map() {
             if round % 60 == 59 {
                 same(&kv, &plain, seed);
                 drop(kv);
-                kv = DiskKv::open(dir.path()).unwrap();
+                no_blobs(dir.path());
+                kv = K::open_in(dir.path()).unwrap();
                 same(&kv, &plain, seed);
             }
         }
@@ -199,6 +214,8 @@ fn a_damaged_store_is_set_aside() {
 const CHILD_DIR: &str = "TOCSIN_TEST_STORE_CHILD";
 /// Set in the child: how many runs to append.
 const CHILD_RUNS: &str = "TOCSIN_TEST_STORE_RUNS";
+/// Set in the child: the map that it works on.
+const CHILD_KV: &str = "TOCSIN_TEST_STORE_KV";
 
 /// Not a test: what the two tests below start as a process. Appends and writes down what was acknowledged.
 #[test]
@@ -206,9 +223,16 @@ fn child() {
     let Some(dir) = std::env::var_os(CHILD_DIR).map(PathBuf::from) else {
         return;
     };
+    match std::env::var(CHILD_KV).as_deref() {
+        Ok(RedbKv::NAME) => work::<RedbKv>(&dir),
+        _ => work::<DiskKv>(&dir),
+    }
+}
+
+fn work<K: RealKv>(dir: &Path) {
     let runs: u64 = std::env::var(CHILD_RUNS).unwrap().parse().unwrap();
     let seed = dir.join("acks").metadata().map_or(0, |acks| acks.len());
-    let mut store = open(&dir, 77 + seed).unwrap();
+    let mut store = second::open::<K>(dir, 77 + seed).unwrap();
     let mut author = Author::new(1);
     let log = store.open_log(&author.log, author.org).unwrap();
     store.commit().unwrap();
@@ -235,12 +259,13 @@ fn child() {
     }
 }
 
-pub fn child_command(program: &str, arguments: &[&str], dir: &Path, runs: u64) -> Command {
+pub fn child_command(program: &str, arguments: &[&str], dir: &Path, kv: &str, runs: u64) -> Command {
     let mut command = Command::new(program);
     command
         .args(arguments)
         .args(["tests::disk::child", "--exact", "--nocapture", "--test-threads=1"])
         .env(CHILD_DIR, dir)
+        .env(CHILD_KV, kv)
         .env(CHILD_RUNS, runs.to_string())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
@@ -253,11 +278,20 @@ pub fn this_program() -> String {
 
 #[test]
 fn every_acknowledged_record_survives_kill_9() {
+    survives_kill_9::<DiskKv>(8);
+}
+
+#[test]
+fn and_on_the_second() {
+    survives_kill_9::<RedbKv>(3);
+}
+
+fn survives_kill_9<K: RealKv>(rounds: u64) {
     let dir = tempfile::tempdir().unwrap();
     let mut last_seen = 0;
-    for round in 0..8u64 {
+    for round in 0..rounds {
         let before = std::fs::read(dir.path().join("acks")).unwrap_or_default().len();
-        let mut child = child_command(&this_program(), &[], dir.path(), 1_000_000).spawn().unwrap();
+        let mut child = child_command(&this_program(), &[], dir.path(), K::NAME, 1_000_000).spawn().unwrap();
         // Killed at some moment after it has begun to acknowledge.
         let mut dice = Dice(round);
         let more = before + 50 + dice.below(40_000) as usize;
@@ -279,11 +313,11 @@ fn every_acknowledged_record_survives_kill_9() {
         let id: tocsin_record::RecordId = fields.next().unwrap().parse().unwrap();
         assert!(seq > last_seen, "round {round}: nothing was acknowledged");
         last_seen = seq;
-        let store = open(dir.path(), 1).unwrap();
+        let store = second::open::<K>(dir.path(), 1).unwrap();
         let reader = store.reader();
         assert_eq!(reader.find(&id).unwrap(), Some(RecordRef { log: LogNo(0), seq }), "round {round}");
         assert!(reader.log(LogNo(0)).unwrap().tip.seq >= seq);
-        assert_eq!(std::fs::read_dir(dir.path().join("store/sled/blobs")).unwrap().count(), 0);
+        no_blobs(&dir.path().join("store"));
     }
 }
 
@@ -305,7 +339,7 @@ fn nothing_is_acknowledged_before_it_is_synced() {
         trace.to_str().unwrap(),
         &this_program(),
     ];
-    let status = child_command("strace", &arguments, dir.path(), 60).status().unwrap();
+    let status = child_command("strace", &arguments, dir.path(), DiskKv::NAME, 60).status().unwrap();
     assert!(status.success(), "strace: {status}");
     let trace = std::fs::read_to_string(trace).unwrap();
     let (mut acks, mut erasures) = (0, 0);

@@ -6,6 +6,7 @@ mod damage;
 mod disk;
 mod erasure;
 mod power;
+mod second;
 
 use std::sync::Arc;
 
