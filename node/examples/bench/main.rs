@@ -12,6 +12,8 @@ mod measure;
 mod process;
 mod ring;
 mod simulated;
+
+mod soak;
 mod strangers;
 mod table;
 
@@ -95,6 +97,7 @@ fn run(args: &Args) -> Result<bool> {
     live::rows(&mut bench, &mut table).context("live")?;
     strangers::rows(&bench, &mut table).context("strangers")?;
     ring::rows(&bench, &mut table).context("testnet")?;
+    soak::rows(&bench, &mut table).context("soak")?;
     build::rows(&bench, &mut table).context("clean build")?;
     simulated::rows(&bench, &mut table).context("simulated rows")?;
     bench.machine.note();

@@ -41,15 +41,16 @@ pub fn rows(bench: &Bench, table: &mut Table) -> Result<()> {
 }
 
 /// A testnet that runs, taken down when it is dropped.
-struct Ring {
+pub struct Ring {
     program: PathBuf,
     folder: PathBuf,
     /// The author first.
-    orgs: Vec<String>,
+    pub orgs: Vec<String>,
 }
 
 impl Ring {
-    fn up(programs: &Path, folder: PathBuf) -> Result<Self> {
+    /// Makes one in a folder, of the programs that were built with this one.
+    pub fn up(programs: &Path, folder: PathBuf) -> Result<Self> {
         let program = programs.join("tocsin");
         let up = Command::new(&program)
             .args(["--json", "testnet", "up", "--dir"])
@@ -72,13 +73,21 @@ impl Ring {
         Ok(ring)
     }
 
-    fn client(&self, org: &str) -> Client {
+    /// Speaks to an org's node.
+    pub fn client(&self, org: &str) -> Client {
         let home = Home::at(&self.folder.join(org));
         Client::of_home(home.path(), home.socket(), home.own_card())
     }
 
-    fn status(&self, org: &str) -> Result<Status> {
+    /// How an org's node is.
+    pub fn status(&self, org: &str) -> Result<Status> {
         Ok(self.client(org).get("/v1/status")?)
+    }
+
+    /// Starts what does not run.
+    pub fn start_again(&self) {
+        // What does not come up is missed where it is asked.
+        let _ = Command::new(&self.program).args(["testnet", "up", "--dir"]).arg(&self.folder).output();
     }
 
     /// Per cent of one processor that the busiest node takes while nothing happens.

@@ -31,6 +31,9 @@ const ROWS: &[(&str, Bound, f64)] = &[
     ("import_to_partners_s", Bound::AtMost(1.0), 0.5),
     ("idle_cpu_percent", Bound::AtMost(0.3), 0.1),
     ("link_under_silent_sockets_s", Bound::AtMost(5.0), 1.0),
+    ("soak_memory_per_record", Bound::AtMost(600.0), 300.0),
+    ("soak_more_descriptors", Bound::AtMost(8.0), 0.0),
+    ("soak_p99_growth", Bound::AtMost(2.0), 1.2),
     ("clean_build_s", Bound::AtMost(240.0), 180.0),
 ];
 
