@@ -11,6 +11,7 @@
 //!                \--- after healing: convergent, authentic
 //! ```
 
+mod agenda;
 pub mod bench;
 pub mod cast;
 pub mod config;

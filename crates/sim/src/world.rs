@@ -1,18 +1,17 @@
-//! One virtual clock over all machines and links: events in order of time, ties in the order in which they were made.
+//! One virtual clock over all machines and links, and all that a run is made of.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tocsin_policy::Policy;
-use tocsin_protocol::message::Lane;
-use tocsin_protocol::{Effect, Input, LinkId};
+use tocsin_protocol::{Input, LinkId};
 
+use crate::agenda::Agenda;
+pub use crate::agenda::Event;
 use crate::cast::Cast;
 use crate::config::Config;
 use crate::dice::Dice;
-use crate::faults::{self, Fault, Moment};
+use crate::faults::{self, Fault};
 use crate::measure::Measure;
 use crate::node::{Item, Node};
 use crate::oracle::deterministic::Trace;
@@ -28,60 +27,6 @@ pub type Micros = u64;
 
 /// Policies in a run.
 const TABLES: usize = 6;
-/// While a node judges anew after a policy change, what it accepted before may still leave, for so long.
-const REJUDGE_US: Micros = 10_000_000;
-
-/// What happens at a moment.
-#[derive(Debug)]
-pub enum Event {
-    /// A node looks into its inbox.
-    Wake(usize),
-    /// Time passes at a node.
-    Tick(usize, u32),
-    /// Effects leave a node.
-    Depart(usize, u32, Vec<Effect>),
-    /// A frame reaches an end of a link.
-    Arrive(LinkId, usize, Lane, Bytes),
-    /// A pair may try to connect.
-    Dial(usize),
-    /// A connection is made.
-    Up(LinkId),
-    /// An end of a link notices that it ended.
-    Down(LinkId, usize),
-    /// A fault of the list.
-    Fault(usize),
-    /// A partition ends.
-    Mended(usize),
-    /// A clock is set right.
-    ClockRight(usize, i64),
-    /// A machine starts.
-    Start(usize),
-    /// People do something.
-    Work(usize),
-}
-
-struct Entry {
-    at: Micros,
-    no: u64,
-    event: Event,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.no) == (other.at, other.no)
-    }
-}
-impl Eq for Entry {}
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.no).cmp(&(other.at, other.no))
-    }
-}
 
 /// A run.
 pub struct World {
@@ -125,8 +70,7 @@ pub struct World {
     pub dice: Dice,
     pub(crate) next_link: LinkId,
     pub(crate) next_ticket: u64,
-    heap: BinaryHeap<Reverse<Entry>>,
-    next_no: u64,
+    agenda: Agenda,
     faults: Vec<(Micros, Fault)>,
     works: Vec<(Micros, Work)>,
 }
@@ -189,8 +133,7 @@ impl World {
             dice,
             next_link: 1,
             next_ticket: 1,
-            heap: BinaryHeap::new(),
-            next_no: 0,
+            agenda: Agenda::default(),
             faults,
             works,
             config,
@@ -218,8 +161,7 @@ impl World {
 
     /// Something is to happen at a moment, or now if that has passed.
     pub fn schedule(&mut self, at: Micros, event: Event) {
-        self.next_no += 1;
-        self.heap.push(Reverse(Entry { at: at.max(self.now), no: self.next_no, event }));
+        self.agenda.add(at.max(self.now), event);
     }
 
     /// Counts something.
@@ -229,16 +171,11 @@ impl World {
 
     /// Lets the clock run up to a moment, or until something is broken.
     pub fn run_until(&mut self, until: Micros) {
-        while self.violation.is_none() {
-            match self.heap.peek() {
-                Some(Reverse(next)) if next.at <= until => {}
-                _ => break,
-            }
-            let Some(Reverse(entry)) = self.heap.pop() else {
-                break;
-            };
-            self.now = entry.at;
-            self.happen(entry.event);
+        while self.violation.is_none()
+            && let Some((at, event)) = self.agenda.next(until)
+        {
+            self.now = at;
+            self.happen(event);
         }
         self.now = self.now.max(until);
     }
@@ -296,12 +233,7 @@ impl World {
             if machine.awake_until <= now {
                 let life = machine.life;
                 machine.awake_until = now + 3_000_000;
-                self.next_no += 1;
-                self.heap.push(Reverse(Entry {
-                    at: now + 50_000,
-                    no: self.next_no,
-                    event: Event::Tick(node, life),
-                }));
+                self.agenda.add(now + 50_000, Event::Tick(node, life));
             }
             self.nodes[node].awake_until = now + 3_000_000;
         }
@@ -310,152 +242,6 @@ impl World {
         if !std::mem::replace(&mut machine.waking, true) {
             let at = machine.free_at.max(now);
             self.schedule(at, Event::Wake(node));
-        }
-    }
-
-    fn start(&mut self, node: usize) {
-        if self.nodes[node].mesh.is_some() {
-            return;
-        }
-        let policy = Arc::clone(&self.policies[self.in_force[node].now]);
-        let (sparse, now) = (self.config.sparse, self.now);
-        if let Err(error) = self.nodes[node].start(&self.cast, sparse, policy, now) {
-            self.broken("durable", format!("n{node} does not start over its own disk: {error}"));
-            return;
-        }
-        self.trace.add(now, b's', node, &[]);
-        self.nodes[node].waking = false;
-        self.nodes[node].free_at = now;
-        self.nodes[node].last_depart = now;
-        let restored = std::mem::take(&mut self.nodes[node].restored);
-        if restored {
-            self.nodes[node].registered.clear();
-        }
-        self.register(node);
-        let mut promises = std::mem::take(&mut self.nodes[node].promises);
-        let mut checked = Ok(());
-        if let Some(sight) = &self.nodes[node].sight {
-            if restored {
-                promises.restored(sight);
-            }
-            if !self.cast.nodes[node].liar {
-                checked = promises.check(&self.scene(), node, sight);
-            }
-        }
-        self.nodes[node].promises = promises;
-        self.note(checked);
-        let life = self.nodes[node].life;
-        let first = now + self.dice.below(50_000);
-        self.schedule(first, Event::Tick(node, life));
-    }
-
-    /// A node stops, for a while or until the end of the faults.
-    pub fn stop(&mut self, node: usize, power: bool, down_ms: u64, reboot: bool) {
-        self.count(if power { "crashes" } else { "stops" });
-        self.trace.add(self.now, b'x', node, &[]);
-        self.nodes[node].stop(power);
-        self.nodes[node].waking = false;
-        if reboot {
-            let now = self.now;
-            self.nodes[node].reboot(now);
-        }
-        self.links_end(node);
-        let at = self.now + down_ms * 1000;
-        self.schedule(at, Event::Start(node));
-    }
-
-    fn fault(&mut self, at: usize, fault: Fault) {
-        match fault {
-            Fault::Crash { node, moment, down_ms, reboot } => {
-                if self.nodes[node].mesh.is_none() {
-                    return;
-                }
-                if moment == Moment::Idle {
-                    self.stop(node, true, down_ms, reboot);
-                } else {
-                    self.nodes[node].doom = Some((moment, down_ms, reboot));
-                }
-            }
-            Fault::Disk { node, after, keys, down_ms } => {
-                if self.nodes[node].mesh.is_none() || self.nodes[node].doom.is_some() {
-                    return;
-                }
-                self.nodes[node].doom = Some((Moment::InCommit(u32::MAX), down_ms, false));
-                if keys {
-                    self.nodes[node].slots.fail_next(after);
-                } else {
-                    self.nodes[node].kv.fail_next(after);
-                }
-            }
-            Fault::Snapshot { node } => {
-                let machine = &mut self.nodes[node];
-                // A backup of a running node is a copy of what is committed.
-                machine.snapshot = Some((machine.kv.snapshot(), machine.slots.snapshot()));
-            }
-            Fault::Restore { node, down_ms } => self.restore(node, down_ms),
-            Fault::Partition { side, dark, for_ms } => {
-                self.count("partitions");
-                self.darks.insert(at, Dark { side, dark });
-                let until = self.now + for_ms * 1000;
-                self.schedule(until, Event::Mended(at));
-                self.cut_dark();
-            }
-            Fault::Break { pair } => {
-                if let Some(link) = self.pairs[pair].link {
-                    self.count("breaks");
-                    self.end_link(link, None);
-                }
-            }
-            Fault::Clock { node, by_ms, for_ms } => {
-                self.count("clock jumps");
-                self.nodes[node].jump_ms += by_ms;
-                let until = self.now + for_ms * 1000;
-                self.schedule(until, Event::ClockRight(node, by_ms));
-            }
-            Fault::Reload { node, table } => {
-                self.count("reloads");
-                let before = self.in_force[node].now;
-                self.in_force[node] = InForce { now: table, before: Some((before, self.now + REJUDGE_US)) };
-                let policy = Arc::clone(&self.policies[table]);
-                self.give(node, Item::Input(Input::Policy { policy }));
-            }
-        }
-    }
-
-    fn restore(&mut self, node: usize, down_ms: u64) {
-        let Some(snapshot) = self.nodes[node].snapshot.take() else {
-            return;
-        };
-        self.count("restores");
-        self.trace.add(self.now, b'r', node, &[]);
-        let now = self.now;
-        let machine = &mut self.nodes[node];
-        machine.stop(false);
-        machine.waking = false;
-        machine.kv.restore(&snapshot.0);
-        machine.slots.restore(&snapshot.1);
-        machine.reboot(now);
-        self.restored.insert(node);
-        self.links_end(node);
-        self.nodes[node].restored = true;
-        self.schedule(now + down_ms * 1000, Event::Start(node));
-    }
-
-    /// Faults are over: everything is up, reaches everything, and has the right time.
-    pub fn heal(&mut self) {
-        self.healed = true;
-        self.darks.clear();
-        for node in 0..self.nodes.len() {
-            self.nodes[node].doom = None;
-            self.nodes[node].kv.heal();
-            self.nodes[node].slots.heal();
-        }
-        for pair in 0..self.pairs.len() {
-            self.pairs[pair].backoff_ms = 0;
-            if self.pairs[pair].link.is_none() {
-                let at = self.now + self.dice.below(1_000_000);
-                self.schedule(at, Event::Dial(pair));
-            }
         }
     }
 

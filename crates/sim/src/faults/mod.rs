@@ -1,5 +1,7 @@
 //! What goes wrong, and when.
 
+mod inject;
+
 use std::collections::BTreeSet;
 
 use crate::cast::Cast;

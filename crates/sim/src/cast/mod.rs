@@ -1,17 +1,19 @@
 //! Who takes part: orgs, their nodes and keys, the circles with their signed rosters, and who is linked to whom.
 
+mod links;
+mod papers;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_protocol::Directory;
-use tocsin_record::document::{
-    Carry, Certificate, CertifiedKey, Charter, Constituency, Contact, OrgEntry, OrgKind, Purpose, Roster,
-    Signed,
-};
+use tocsin_record::document::{OrgEntry, Signed};
 use tocsin_record::keys::Secret;
-use tocsin_record::{CircleId, DocHash, MeshId, NodeKey, OrgId};
+use tocsin_record::{CircleId, MeshId, NodeKey, OrgId};
 
 use crate::config::Config;
 use crate::dice::Dice;
+
+use papers::{charter, entry, member};
 
 /// The wall time at which every run begins, in ms since 1970.
 pub const BEGIN_MS: u64 = 1_800_000_000_000;
@@ -93,9 +95,6 @@ pub struct Cast {
     pub pairs: Vec<(usize, usize)>,
 }
 
-const COUNTRIES: [[u8; 2]; 6] = [*b"FR", *b"DE", *b"PL", *b"GR", *b"NO", *b"CA"];
-const KINDS: [OrgKind; 4] = [OrgKind::Csirt, OrgKind::Police, OrgKind::Border, OrgKind::Private];
-
 impl Cast {
     /// Draws the mesh of a run.
     #[must_use]
@@ -155,97 +154,6 @@ impl Cast {
         directory
     }
 
-    fn add_force(&mut self, at: usize, sizes: (usize, usize), steward: &Secret, dice: &mut Dice) {
-        let count = self.orgs.len();
-        let size = dice.range(sizes.0.min(count) as u64, sizes.1.min(count) as u64) as usize;
-        let mut all: Vec<usize> = (0..count).collect();
-        dice.shuffle(&mut all);
-        let orgs: BTreeSet<usize> = all.into_iter().take(size).collect();
-        let mut ids: Vec<OrgId> = orgs.iter().map(|org| self.orgs[*org].id).collect();
-        ids.sort();
-        let roster = Roster {
-            mesh: self.mesh,
-            version: 1,
-            prev: DocHash::ZERO,
-            nonce: dice.bytes(),
-            name: format!("force-{at}"),
-            time: BEGIN_MS - 3_600_000,
-            expires: 0,
-            carry: Carry::Members,
-            orgs: ids,
-            carriers: Vec::new(),
-            stewards: vec![steward.public()],
-            cuts: Vec::new(),
-            extension: Vec::new(),
-        };
-        let signed = Signed::sign(&roster, &[steward]);
-        let id = CircleId(signed.hash().0);
-        let nodes = orgs.iter().flat_map(|org| self.orgs[*org].nodes.clone()).collect();
-        self.circles.push(Circle { id, kind: CircleKind::Force, orgs, nodes });
-        self.rosters.push(signed);
-    }
-
-    /// Half of the nodes only dial out, but every circle that has an honest pair has an honest listener.
-    fn choose_listeners(&mut self, config: &Config, dice: &mut Dice) {
-        for node in &mut self.nodes {
-            node.listens = !dice.percent(config.dial_out);
-        }
-        for circle in &self.circles {
-            let honest: Vec<usize> =
-                circle.nodes.iter().copied().filter(|at| !self.nodes[*at].liar).collect();
-            if honest.len() > 1 && !honest.iter().any(|at| self.nodes[*at].listens) {
-                let chosen = *dice.pick(&honest);
-                self.nodes[chosen].listens = true;
-            }
-        }
-    }
-
-    /// Whether two nodes can be linked: one of them can be dialled.
-    #[must_use]
-    pub fn can_link(&self, a: usize, b: usize) -> bool {
-        a != b && (self.nodes[a].listens || self.nodes[b].listens)
-    }
-
-    /// Every node dials three members of each of its circles, and each circle's honest nodes hang together.
-    fn choose_pairs(&mut self, config: &Config, dice: &mut Dice) {
-        let mut pairs: BTreeSet<(usize, usize)> = BTreeSet::new();
-        let add = |pairs: &mut BTreeSet<_>, a: usize, b: usize| pairs.insert((a.min(b), a.max(b)));
-        for circle in &self.circles {
-            let members: Vec<usize> = circle.nodes.iter().copied().collect();
-            for &node in &members {
-                let mut others: Vec<usize> =
-                    members.iter().copied().filter(|other| self.can_link(node, *other)).collect();
-                dice.shuffle(&mut others);
-                let extra =
-                    if circle.kind == CircleKind::Mesh { dice.index(config.extra_links + 1) } else { 0 };
-                for other in others.into_iter().take(DIALLED + extra) {
-                    add(&mut pairs, node, other);
-                }
-            }
-            let honest: Vec<usize> = members.iter().copied().filter(|at| !self.nodes[*at].liar).collect();
-            let parts = parts_of(&honest, &pairs);
-            // A part that stands apart is joined through a listener, which every circle has.
-            for part in parts.iter().skip(1) {
-                let link = part
-                    .iter()
-                    .flat_map(|a| parts[0].iter().map(move |b| (*a, *b)))
-                    .find(|(a, b)| self.can_link(*a, *b));
-                if let Some((a, b)) = link {
-                    add(&mut pairs, a, b);
-                }
-            }
-            // Two parts that only dial out are both joined to the listener's part, wherever that came in the list.
-            if let Some(&hub) = honest.iter().find(|at| self.nodes[**at].listens) {
-                for part in parts_of(&honest, &pairs) {
-                    if !part.contains(&hub) {
-                        add(&mut pairs, hub, part[0]);
-                    }
-                }
-            }
-        }
-        self.pairs = pairs.into_iter().collect();
-    }
-
     /// The country of a node's org.
     #[must_use]
     pub fn country(&self, node: usize) -> [u8; 2] {
@@ -288,31 +196,6 @@ fn open(charter: &Signed) -> Directory {
     }
 }
 
-/// Connected parts of a set of nodes.
-fn parts_of(nodes: &[usize], pairs: &BTreeSet<(usize, usize)>) -> Vec<Vec<usize>> {
-    let mut left: BTreeSet<usize> = nodes.iter().copied().collect();
-    let mut near: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for &(a, b) in pairs {
-        near.entry(a).or_default().push(b);
-        near.entry(b).or_default().push(a);
-    }
-    let mut parts = Vec::new();
-    while let Some(first) = left.pop_first() {
-        let mut part = vec![first];
-        let mut at = 0;
-        while at < part.len() {
-            for next in near.get(&part[at]).into_iter().flatten() {
-                if left.remove(next) {
-                    part.push(*next);
-                }
-            }
-            at += 1;
-        }
-        parts.push(part);
-    }
-    parts
-}
-
 /// Nodes of each org: one, seldom two or three.
 fn share_out(config: &Config, dice: &mut Dice) -> Vec<Vec<usize>> {
     let mut orgs: Vec<Vec<usize>> = Vec::new();
@@ -352,82 +235,9 @@ fn own_and_mesh(mesh: MeshId, orgs: &[Org]) -> Vec<Circle> {
     std::iter::once(all).chain(own).collect()
 }
 
-fn entry(at: usize, root: OrgId, dice: &mut Dice) -> OrgEntry {
-    let regimes = if dice.percent(60) { vec!["gdpr".to_owned()] } else { Vec::new() };
-    OrgEntry {
-        root,
-        name: format!("org{at}"),
-        kind: dice.pick(&KINDS).code(),
-        country: *dice.pick(&COUNTRIES),
-        regimes,
-        constituency: Constituency::default(),
-        contact: Contact::default(),
-        addresses: Vec::new(),
-        quota: 0,
-        roles: if at == 0 { vec!["steward".to_owned()] } else { Vec::new() },
-    }
-}
-
-fn charter(entries: &[OrgEntry], roots: &[Secret], dice: &mut Dice) -> Signed {
-    let mut orgs = entries.to_vec();
-    orgs.sort_by_key(|org| org.root);
-    let charter = Charter {
-        version: 1,
-        prev: DocHash::ZERO,
-        nonce: dice.bytes(),
-        name: "simulated".to_owned(),
-        time: BEGIN_MS - 86_400_000,
-        expires: 0,
-        history: 0,
-        orgs,
-        extension: Vec::new(),
-    };
-    Signed::sign(&charter, &[&roots[0]])
-}
-
-fn member(org: usize, at: usize, root: &Secret, steward: Option<&Secret>, dice: &mut Dice) -> Member {
-    let secret: [u8; 32] = dice.bytes();
-    let record = Secret::from_seed(&secret).public();
-    let transport_secret = Secret::from_seed(&dice.bytes());
-    let transport = transport_secret.public();
-    let key = |purpose: Purpose, suite: u8, bytes: [u8; 32]| CertifiedKey {
-        purpose: purpose as u16,
-        suite,
-        bytes: bytes.to_vec(),
-        from: 0,
-        until: 0,
-    };
-    let mut keys = vec![
-        key(Purpose::Record, 0, record),
-        key(Purpose::Transport, 0, transport),
-        key(Purpose::Sealing, 1, dice.bytes()),
-    ];
-    keys.extend(steward.map(|steward| key(Purpose::Steward, 0, steward.public())));
-    let certificate = Certificate {
-        org: OrgId(root.public()),
-        node: format!("n{at}"),
-        version: 1,
-        time: BEGIN_MS - 3_600_000,
-        keys,
-        branches: Vec::new(),
-        extension: Vec::new(),
-    };
-    let record_secret = Secret::from_seed(&secret);
-    let mut signers = vec![root, &record_secret, &transport_secret];
-    signers.extend(steward);
-    Member {
-        org,
-        secret,
-        key: NodeKey(record),
-        transport,
-        certificate: Signed::sign(&certificate, &signers),
-        listens: true,
-        liar: false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::links::parts_of;
     use super::*;
     use crate::config::Scale;
 

@@ -1,0 +1,128 @@
+//! The signed documents of a run: charter, certificates, rosters.
+
+use std::collections::BTreeSet;
+
+use tocsin_record::document::{
+    Carry, Certificate, CertifiedKey, Charter, Constituency, Contact, OrgEntry, OrgKind, Purpose, Roster,
+    Signed,
+};
+use tocsin_record::keys::Secret;
+use tocsin_record::{CircleId, DocHash, NodeKey, OrgId};
+
+use super::{BEGIN_MS, Cast, Circle, CircleKind, Member};
+use crate::dice::Dice;
+
+const COUNTRIES: [[u8; 2]; 6] = [*b"FR", *b"DE", *b"PL", *b"GR", *b"NO", *b"CA"];
+const KINDS: [OrgKind; 4] = [OrgKind::Csirt, OrgKind::Police, OrgKind::Border, OrgKind::Private];
+
+impl Cast {
+    pub(super) fn add_force(&mut self, at: usize, sizes: (usize, usize), steward: &Secret, dice: &mut Dice) {
+        let count = self.orgs.len();
+        let size = dice.range(sizes.0.min(count) as u64, sizes.1.min(count) as u64) as usize;
+        let mut all: Vec<usize> = (0..count).collect();
+        dice.shuffle(&mut all);
+        let orgs: BTreeSet<usize> = all.into_iter().take(size).collect();
+        let mut ids: Vec<OrgId> = orgs.iter().map(|org| self.orgs[*org].id).collect();
+        ids.sort();
+        let roster = Roster {
+            mesh: self.mesh,
+            version: 1,
+            prev: DocHash::ZERO,
+            nonce: dice.bytes(),
+            name: format!("force-{at}"),
+            time: BEGIN_MS - 3_600_000,
+            expires: 0,
+            carry: Carry::Members,
+            orgs: ids,
+            carriers: Vec::new(),
+            stewards: vec![steward.public()],
+            cuts: Vec::new(),
+            extension: Vec::new(),
+        };
+        let signed = Signed::sign(&roster, &[steward]);
+        let id = CircleId(signed.hash().0);
+        let nodes = orgs.iter().flat_map(|org| self.orgs[*org].nodes.clone()).collect();
+        self.circles.push(Circle { id, kind: CircleKind::Force, orgs, nodes });
+        self.rosters.push(signed);
+    }
+}
+
+pub(super) fn entry(at: usize, root: OrgId, dice: &mut Dice) -> OrgEntry {
+    let regimes = if dice.percent(60) { vec!["gdpr".to_owned()] } else { Vec::new() };
+    OrgEntry {
+        root,
+        name: format!("org{at}"),
+        kind: dice.pick(&KINDS).code(),
+        country: *dice.pick(&COUNTRIES),
+        regimes,
+        constituency: Constituency::default(),
+        contact: Contact::default(),
+        addresses: Vec::new(),
+        quota: 0,
+        roles: if at == 0 { vec!["steward".to_owned()] } else { Vec::new() },
+    }
+}
+
+pub(super) fn charter(entries: &[OrgEntry], roots: &[Secret], dice: &mut Dice) -> Signed {
+    let mut orgs = entries.to_vec();
+    orgs.sort_by_key(|org| org.root);
+    let charter = Charter {
+        version: 1,
+        prev: DocHash::ZERO,
+        nonce: dice.bytes(),
+        name: "simulated".to_owned(),
+        time: BEGIN_MS - 86_400_000,
+        expires: 0,
+        history: 0,
+        orgs,
+        extension: Vec::new(),
+    };
+    Signed::sign(&charter, &[&roots[0]])
+}
+
+pub(super) fn member(
+    org: usize,
+    at: usize,
+    root: &Secret,
+    steward: Option<&Secret>,
+    dice: &mut Dice,
+) -> Member {
+    let secret: [u8; 32] = dice.bytes();
+    let record = Secret::from_seed(&secret).public();
+    let transport_secret = Secret::from_seed(&dice.bytes());
+    let transport = transport_secret.public();
+    let key = |purpose: Purpose, suite: u8, bytes: [u8; 32]| CertifiedKey {
+        purpose: purpose as u16,
+        suite,
+        bytes: bytes.to_vec(),
+        from: 0,
+        until: 0,
+    };
+    let mut keys = vec![
+        key(Purpose::Record, 0, record),
+        key(Purpose::Transport, 0, transport),
+        key(Purpose::Sealing, 1, dice.bytes()),
+    ];
+    keys.extend(steward.map(|steward| key(Purpose::Steward, 0, steward.public())));
+    let certificate = Certificate {
+        org: OrgId(root.public()),
+        node: format!("n{at}"),
+        version: 1,
+        time: BEGIN_MS - 3_600_000,
+        keys,
+        branches: Vec::new(),
+        extension: Vec::new(),
+    };
+    let record_secret = Secret::from_seed(&secret);
+    let mut signers = vec![root, &record_secret, &transport_secret];
+    signers.extend(steward);
+    Member {
+        org,
+        secret,
+        key: NodeKey(record),
+        transport,
+        certificate: Signed::sign(&certificate, &signers),
+        listens: true,
+        liar: false,
+    }
+}
