@@ -116,7 +116,6 @@ impl<K: Kv, S: Slots> Store<K, S> {
         }
         if old.body == BodyState::Here {
             self.drop_body(place)?;
-            self.staged.destroy = true;
         }
         self.mark_gone(place, old, reason);
         Ok(true)
@@ -132,12 +131,13 @@ impl<K: Kv, S: Slots> Store<K, S> {
     ) -> Result<(), StoreError> {
         self.leave_indices(place, entry)?;
         self.leave_disk(place);
-        self.staged.destroy = true;
         self.mark_gone(place, old, reason);
         Ok(())
     }
 
     fn mark_gone(&mut self, place: RecordRef, old: Outcome, reason: u8) {
+        // Also where the body was dropped before: the keys of what held it may not be overwritten yet.
+        self.staged.destroy = true;
         self.change(place, Outcome { body: BodyState::Gone(reason), ..old });
         self.settle_page(place);
         self.staged.erased.push(place);
