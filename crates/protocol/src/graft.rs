@@ -80,18 +80,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if missing.due > mono {
                 continue;
             }
-            let nearest = missing
-                .announcers
-                .iter()
-                .enumerate()
-                .filter_map(|(at, id)| Some((self.links.get(id)?.rtt_ms, at)))
-                .min();
-            let Some((rtt, at)) = nearest else {
+            let links = missing.announcers.iter().enumerate();
+            let mut links = links.filter_map(|(at, id)| Some((self.links.get(id)?.rtt_ms, at)));
+            // The nearest first; then whoever was not asked for longest, so that a peer that gives nothing is one of many.
+            let anew = missing.tries == 0;
+            let Some((rtt, at)) = (if anew { links.min() } else { links.next() }) else {
                 tree.missing = None;
                 self.trees.waiting.remove(&log);
                 continue;
             };
-            // The next retry asks another, if there is one.
             let link = missing.announcers.remove(at);
             missing.announcers.push(link);
             missing.due = mono + ((rtt * 3 / 2 + RETRY_MS) << missing.tries.min(6));
