@@ -25,7 +25,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// A run was admitted: whoever waits for it need not.
     pub(crate) fn arrived(&mut self, log: LogNo, from: LinkId) {
         let height = self.height(log);
-        self.empty.remove(&log);
+        self.empty.remove(log);
         let tree = self.trees.trees.entry(log).or_default();
         tree.parent = Some(from);
         if tree.missing.as_ref().is_some_and(|missing| missing.to <= height) {

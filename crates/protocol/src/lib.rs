@@ -15,6 +15,7 @@ mod budget;
 mod catchup;
 mod clock;
 pub mod directory;
+mod empty;
 mod fork;
 mod frontier;
 mod graft;

@@ -330,8 +330,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(org) = self.directory.org_of(name.author) else {
             return Ok(None);
         };
-        let talked = self.empty.values().filter(|node| **node == by).count();
-        if talked >= EMPTY_MAX || !self.directory.is_member(org, name.circle) || !self.may_open(&key) {
+        if self.empty.of(&by) >= EMPTY_MAX || !self.directory.is_member(org, name.circle) || !self.may_open(&key) {
             return Ok(None);
         }
         self.did(cost::LOG);

@@ -20,6 +20,7 @@ use crate::budget::{Budgets, Meter, cost};
 use crate::catchup::CatchUp;
 use crate::clock::{Alive, Clock, Kept};
 use crate::directory::{Directory, Taken};
+use crate::empty::EmptyLogs;
 use crate::fork::Searches;
 use crate::heads::Heads;
 use crate::io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
@@ -96,7 +97,7 @@ pub struct Mesh<K, S> {
     index_changes: Vec<Change>,
     printer: Printer,
     /// Logs that were opened on a peer's word and have no record yet, with that peer.
-    pub(crate) empty: BTreeMap<LogNo, NodeKey>,
+    pub(crate) empty: EmptyLogs,
     /// What each org may still change in its documents, and when that was counted.
     changes: BTreeMap<OrgId, (u64, u64)>,
     pub(crate) next_flush: u64,
@@ -174,7 +175,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             rejudge: Rejudge::default(),
             expiring: false,
             index_changes: Vec::new(),
-            empty: BTreeMap::new(),
+            empty: EmptyLogs::default(),
             changes: BTreeMap::new(),
             next_flush: now.mono,
             next_second: now.mono,
