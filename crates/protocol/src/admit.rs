@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tocsin_matcher::Change;
 use tocsin_policy::{Decisions, RuleId};
 use tocsin_record::body::{Body, BodyRef};
-use tocsin_record::{Bytes, Class, Entry, Part, Run, Verified};
+use tocsin_record::{Bytes, Class, Entry, Part, Run, Verified, planted};
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, SEQ_MAX, Slots, Standing, StoreError, Verdict};
 
 use crate::io::{Effect, Event, LinkId, Output};
@@ -246,6 +246,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let (verdict, state) = match judgement.verdict {
             tocsin_policy::Verdict::Accept => (Verdict::Accepted, BodyState::Here),
             tocsin_policy::Verdict::Hold => (Verdict::Held, BodyState::Here),
+            tocsin_policy::Verdict::Refuse if planted::is(planted::Bug::ForgetRefusal) => {
+                (Verdict::Refused, BodyState::Wanted)
+            }
             tocsin_policy::Verdict::Refuse => (Verdict::Refused, BodyState::Refused),
         };
         if verdict == Verdict::Accepted && self.lacks_ancestor(&body)? {
@@ -311,8 +314,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         out: &mut Output,
     ) -> Result<(), StoreError> {
         let here = self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
+        let unanswered = anew && planted::is(planted::Bug::AnewUnanswered);
         if decided.verdict == Verdict::Accepted
             && here
+            && !unanswered
             && let Some(read) = &decided.read
         {
             self.index_soon(place, read, Change::Add);

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tocsin_record::{CircleId, NodeKey, Run, Verified, codec, page};
+use tocsin_record::{CircleId, NodeKey, Run, Verified, codec, page, planted};
 use tocsin_store::{Bodies, Kv, LogNo, Slots, Standing, StoreError};
 
 use crate::budget::cost;
@@ -37,13 +37,18 @@ impl Searches {
         self.searches.retain(|(_, with), _| *with != link);
     }
 
+    /// Searches under way.
+    pub fn count(&self) -> usize {
+        self.searches.len()
+    }
+
     /// Nothing more is taken of an author in a circle, in any epoch.
     pub fn stop(&mut self, author: NodeKey, circle: CircleId) {
         self.stopped.insert((author, circle));
     }
 
     pub fn is_stopped(&self, author: NodeKey, circle: CircleId) -> bool {
-        self.stopped.contains(&(author, circle))
+        self.stopped.contains(&(author, circle)) && !planted::is(planted::Bug::TakeForked)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Repairing a tree: a record that was announced and not pushed is asked of its nearest announcer, which pushes from then on.
 
-use tocsin_record::page;
+use tocsin_record::{page, planted};
 use tocsin_store::{Kv, LogNo, Slots, StoreError};
 
 use crate::budget::cost;
@@ -83,7 +83,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let links = missing.announcers.iter().enumerate();
             let mut links = links.filter_map(|(at, id)| Some((self.links.get(id)?.rtt_ms, at)));
             // The nearest first; then whoever was not asked for longest, so that a peer that gives nothing is one of many.
-            let anew = missing.tries == 0;
+            let anew = missing.tries == 0 || planted::is(planted::Bug::AskTheSame);
             let Some((rtt, at)) = (if anew { links.min() } else { links.next() }) else {
                 tree.missing = None;
                 self.trees.waiting.remove(&log);

@@ -124,6 +124,11 @@ impl Trees {
         1
     }
 
+    /// Bytes of runs that wait for the ones before them.
+    pub fn orphan_bytes(&self) -> usize {
+        self.orphan_bytes
+    }
+
     /// Keeps a run that came in a page of so many bytes, if there is room.
     pub fn keep_orphan(&mut self, log: LogNo, link: LinkId, run: Verified, page: usize) {
         let bytes = page + in_memory(&run);

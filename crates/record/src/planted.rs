@@ -19,12 +19,38 @@ pub enum Bug {
     AckBeforeFlush,
     /// Links are gone through in an order that differs from run to run.
     IterateRandom,
+    /// What is accepted only when it is judged anew does not enter the index.
+    AnewUnanswered,
+    /// Keys of what was erased are not overwritten.
+    KeepKeys,
+    /// Records end a day early.
+    ExpireEarly,
+    /// A peer may talk of any number of logs that hold nothing.
+    EmptyUnbounded,
+    /// Whoever did not give what it announced is asked again before all others.
+    AskTheSame,
+    /// An author that said two things is listened to all the same.
+    TakeForked,
+    /// What was refused for its body counts as not seen.
+    ForgetRefusal,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::SkipVerify, Self::ForwardUnasked, Self::NoHoles, Self::AckBeforeFlush, Self::IterateRandom];
+    pub const ALL: [Self; 12] = [
+        Self::SkipVerify,
+        Self::ForwardUnasked,
+        Self::NoHoles,
+        Self::AckBeforeFlush,
+        Self::IterateRandom,
+        Self::AnewUnanswered,
+        Self::KeepKeys,
+        Self::ExpireEarly,
+        Self::EmptyUnbounded,
+        Self::AskTheSame,
+        Self::TakeForked,
+        Self::ForgetRefusal,
+    ];
 }
 
 static PLANTED: AtomicU8 = AtomicU8::new(0);

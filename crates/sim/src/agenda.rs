@@ -34,6 +34,8 @@ pub enum Event {
     ClockRight(usize, i64),
     /// A machine starts.
     Start(usize),
+    /// The oracles look at a node.
+    LookIn(usize),
     /// People do something.
     Work(usize),
 }

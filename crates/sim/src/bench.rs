@@ -114,6 +114,7 @@ pub struct Spread {
 
 fn quiet(seed: u64, nodes: usize) -> Config {
     Config {
+        calm: false,
         seed,
         nodes,
         forces: 0,

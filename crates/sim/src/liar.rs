@@ -2,20 +2,23 @@
 //! Each liar has its own habits, so that some runs show one lie alone.
 
 use bytes::Bytes;
-use tocsin_protocol::message::{self, BodyRef, BodyStatus, LogName, Message, Push};
+use tocsin_protocol::message::{self, BodyRef, BodyStatus, Have, LogName, Message, Push};
 use tocsin_record::body::{self, Body};
 use tocsin_record::header::Header;
 use tocsin_record::keys::Secret;
 use tocsin_record::run::Draft;
 use tocsin_record::{LogKey, RecordId, Run, Tip, page};
 
-use crate::cast::{Cast, CircleKind};
+use crate::cast::{BEGIN_MS, Cast, CircleKind};
 use crate::dice::Dice;
 use crate::oracle::Sight;
 use crate::workload;
 
 /// What a liar may do.
-const HABITS: [Habit; 9] = [
+const HABITS: [Habit; 11] = [
+    Habit::Mute,
+    Habit::Fork,
+    Habit::Flood,
     Habit::Forge,
     Habit::Mix,
     Habit::Flip,
@@ -24,7 +27,6 @@ const HABITS: [Habit; 9] = [
     Habit::Trail,
     Habit::Withhold,
     Habit::Boast,
-    Habit::Fork,
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +45,24 @@ enum Habit {
     Trail,
     /// Keeps back what it was asked for, and what it should push.
     Withhold,
+    /// Behaves for a while; then it announces what it has, and says nothing when it is asked.
+    Mute,
     /// Says that it holds more than it does.
     Boast,
     /// Writes two different records with one number.
     Fork,
+    /// Talks of more logs, records and bodies than anybody has.
+    Flood,
 }
+
+/// A mute liar behaves for so long, in ms: until trees of logs lead through it.
+const MUTE_FROM_MS: u64 = 20_000;
+/// Logs that a flood names in one frame.
+const FLOOD: u64 = 200;
+/// And that a liar names in a run: more to each of its peers than one may talk of.
+const FLOOD_ALL: u32 = 15_000;
+/// The first number that a liar gives to a log by itself.
+const FIRST_NO: u32 = 1_000_000;
 
 /// A liar's state.
 pub struct Liar {
@@ -58,6 +73,15 @@ pub struct Liar {
     rate: u32,
     forked: bool,
     next_no: u32,
+}
+
+/// Which habits a liar has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lies {
+    /// Some, by chance.
+    Some,
+    /// One: that with this number, counted round.
+    One(usize),
 }
 
 /// What becomes of a frame.
@@ -88,18 +112,26 @@ pub struct Chance<'a> {
 impl Liar {
     /// The liar at a node.
     #[must_use]
-    pub fn new(seed: u64, node: usize) -> Self {
+    pub fn new(seed: u64, node: usize, lies: Lies) -> Self {
         let mut dice = Dice::new(seed ^ (node as u64) << 32, "liar");
+        if let Lies::One(no) = lies {
+            let habits = vec![HABITS[no % HABITS.len()]];
+            let rate = *dice.pick(&[10, 40, 100]);
+            return Self { node, dice, habits, rate, forked: false, next_no: FIRST_NO };
+        }
         let mut habits: Vec<Habit> = HABITS.into_iter().filter(|_| dice.percent(40)).collect();
         if habits.is_empty() {
             habits.push(*dice.pick(&HABITS));
         }
         let rate = *dice.pick(&[2, 10, 40]);
-        Self { node, dice, habits, rate, forked: false, next_no: 1_000_000 }
+        Self { node, dice, habits, rate, forked: false, next_no: FIRST_NO }
     }
 
     /// Twists a frame. Records that it forked are handed to `signed`, since they are truly its own.
     pub fn twist(&mut self, frame: &Bytes, chance: &Chance<'_>, signed: &mut Vec<Signed>) -> Twisted {
+        if self.habits == [Habit::Mute] {
+            self.rate = if chance.now_ms < BEGIN_MS + MUTE_FROM_MS { 0 } else { 100 };
+        }
         if !self.dice.percent(self.rate) {
             return Twisted::Send(vec![frame.clone()]);
         }
@@ -122,6 +154,10 @@ impl Liar {
                 };
                 Twisted::Send(vec![frame.clone(), encode(&fork)])
             }
+            Habit::Flood => {
+                let flood = self.flood(chance);
+                Twisted::Send(vec![frame.clone(), encode(&flood)])
+            }
             Habit::Mix => {
                 self.mix(&mut messages, chance);
                 Twisted::Send(vec![encode(&messages)])
@@ -141,6 +177,7 @@ impl Liar {
                 Twisted::Send(vec![longer.into()])
             }
             Habit::Withhold => withhold(messages),
+            Habit::Mute => mute(messages, chance),
             Habit::Boast => {
                 self.boast(&mut messages);
                 Twisted::Send(vec![encode(&messages)])
@@ -198,6 +235,31 @@ impl Liar {
         let no = self.number(log.key, chance, &mut messages);
         messages.push(Message::Push(Push { log: no, reply: false, page }));
         Some(messages)
+    }
+
+    /// Logs of others that nobody opened, with records and bodies in them, and bodies of logs that there are.
+    fn flood(&mut self, chance: &Chance<'_>) -> Vec<Message> {
+        let cast = chance.cast;
+        let shared = |at: &usize| cast.is_member(self.node, *at) && cast.is_member(chance.to, *at);
+        let circles: Vec<usize> = (0..cast.circles.len()).filter(shared).collect();
+        let circle = &cast.circles[*self.dice.pick(&circles)];
+        let authors: Vec<usize> = circle.nodes.iter().copied().collect();
+        let mut messages = Vec::new();
+        let floods = self.next_no < FIRST_NO + FLOOD_ALL;
+        for _ in 0..if floods { FLOOD } else { 0 } {
+            let author = cast.nodes[*self.dice.pick(&authors)].key;
+            let epoch = chance.now_ms - self.dice.below(3_600_000);
+            let log = LogKey { mesh: cast.mesh, author, circle: circle.id, epoch };
+            let no = self.number(log, chance, &mut messages);
+            let more = self.dice.below(1_000) as u32;
+            messages.push(Message::Have(vec![Have { log: no, from: 1, more, age: 0, except: Vec::new() }]));
+        }
+        for (no, _) in &chance.names {
+            let refs = (0..16).map(|_| BodyRef { log: *no, seq: self.dice.range(1, 100) }).collect();
+            messages.push(Message::HaveBodies(refs));
+        }
+        messages.truncate(message::MESSAGES_MAX);
+        messages
     }
 
     /// The liar's number for a log, named first if it was not.
@@ -298,6 +360,27 @@ impl Liar {
             }
         }
     }
+}
+
+/// Announces what it would push, and gives nothing.
+fn mute(messages: Vec<Message>, chance: &Chance<'_>) -> Twisted {
+    let mut left = Vec::new();
+    for message in messages {
+        match message {
+            Message::Push(push) => left.extend(announced(&push, chance)),
+            Message::Page(_) | Message::AtAnswer(_) | Message::Bodies(_) => {}
+            other => left.push(other),
+        }
+    }
+    if left.is_empty() { Twisted::Nothing } else { Twisted::Send(vec![message::encode(&left)]) }
+}
+
+/// A run as an announcement. Answers to grafts are nothing.
+fn announced(push: &Push, chance: &Chance<'_>) -> Option<Message> {
+    let (no, name) = chance.names.iter().find(|(no, _)| *no == push.log && !push.reply)?;
+    let run = page::decode(name.key(chance.cast.mesh), &Bytes::copy_from_slice(&push.page)).ok()?;
+    let (from, more) = (run.first_seq(), (run.tip().seq - run.first_seq()) as u32);
+    Some(Message::Have(vec![Have { log: *no, from, more, age: 0, except: Vec::new() }]))
 }
 
 /// Answers that there is nothing, or nothing at all.

@@ -7,9 +7,13 @@
 //!                |
 //!              World: event heap --> Node (Mesh, FaultyKv, FaultySlots) --> links --> Node ...
 //!                |                        |                                  |
-//!              oracles: deterministic   durable, authentic               confined, durable
-//!                \--- after healing: convergent, authentic
+//!              oracles: deterministic   durable, authentic               confined, durable, erased, contained, refused
+//!                |--- at chance moments, between two commits: answers, kept, erased, contained, bounded
+//!                |--- in calm runs, where nothing goes wrong but a liar beside everybody: alive
+//!                \--- after healing: convergent, authentic, erased
 //! ```
+//!
+//! For each oracle a bug can be planted that it has to notice (`tocsin_record::planted`, `scripts/planted`).
 
 mod agenda;
 pub mod bench;
@@ -26,5 +30,6 @@ pub mod rules;
 pub mod run;
 mod step;
 pub mod traffic;
+mod witness;
 pub mod workload;
 pub mod world;

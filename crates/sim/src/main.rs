@@ -45,8 +45,11 @@ enum Verb {
     /// Plant each bug on purpose and see that its oracle notices; needs the feature `planted`.
     Planted {
         /// Seeds that are tried for each bug.
-        #[arg(long, default_value_t = 60)]
-        seeds: u64,
+        #[arg(long, value_name = "FROM..TO", default_value = "0..60", value_parser = seeds)]
+        seeds: RangeInclusive<u64>,
+        /// Only these bugs.
+        #[arg(long, num_args = 1..)]
+        only: Vec<String>,
     },
     /// Measure a mesh of 200 nodes without faults, and two equal nodes.
     Bench {
@@ -84,7 +87,7 @@ fn main() -> ExitCode {
             }
             return ExitCode::SUCCESS;
         }
-        Some(Verb::Planted { seeds }) => return code(planted(*seeds)),
+        Some(Verb::Planted { seeds, only }) => return code(planted(seeds, only)),
         None => {}
     }
     let scale = args.nodes.map_or(Scale::Small, Scale::Nodes);
@@ -138,20 +141,32 @@ fn oracle_for(bug: Bug) -> &'static str {
         Bug::NoHoles => "convergent",
         Bug::AckBeforeFlush => "durable",
         Bug::IterateRandom => "deterministic",
+        Bug::AnewUnanswered => "answers",
+        Bug::KeepKeys => "erased",
+        Bug::ExpireEarly => "kept",
+        Bug::EmptyUnbounded => "bounded",
+        Bug::AskTheSame => "alive",
+        Bug::TakeForked => "contained",
+        Bug::ForgetRefusal => "refused",
     }
 }
 
 /// Plants one bug after the other. True if each was noticed by its oracle.
-fn planted(seeds: u64) -> bool {
+fn planted(seeds: &RangeInclusive<u64>, only: &[String]) -> bool {
     if !cfg!(feature = "planted") {
         eprintln!("no bug can be planted in this program: build it with `--features planted`");
         return false;
     }
+    let wanted = |bug: &Bug| only.is_empty() || only.iter().any(|name| *name == format!("{bug:?}"));
+    if Bug::ALL.iter().filter(|bug| wanted(bug)).count() < only.len() {
+        eprintln!("there is no such bug: they are {:?}", Bug::ALL);
+        return false;
+    }
     let mut all = true;
-    for bug in Bug::ALL {
+    for bug in Bug::ALL.into_iter().filter(wanted) {
         plant(Some(bug));
         let oracle = oracle_for(bug);
-        let found = (0..seeds).find_map(|seed| {
+        let found = seeds.clone().find_map(|seed| {
             let report = if bug == Bug::IterateRandom {
                 run_twice(seed, Scale::Small)
             } else {
@@ -163,7 +178,7 @@ fn planted(seeds: u64) -> bool {
             Some((seed, violation)) => println!("{bug:?}: seed {seed}, {violation}"),
             None => {
                 all = false;
-                println!("{bug:?}: NOT NOTICED by {oracle} in {seeds} seeds");
+                println!("{bug:?}: NOT NOTICED by {oracle} in seeds {seeds:?}");
             }
         }
     }

@@ -16,7 +16,7 @@ use tocsin_store::{Store, StoreError};
 use crate::cast::{BEGIN_MS, Cast};
 use crate::dice::Dice;
 use crate::faults::Moment;
-use crate::liar::Liar;
+use crate::liar::{Liar, Lies};
 use crate::oracle::Sight;
 use crate::oracle::durable::Promises;
 use crate::workload::Published;
@@ -77,6 +77,10 @@ pub struct Node {
     pub skew_ms: i64,
     /// And was set so much further by mistake.
     pub jump_ms: i64,
+    /// When it was last set, in virtual microseconds.
+    pub right_since: u64,
+    /// When the process started, in virtual microseconds.
+    pub started_us: u64,
     /// This boot of the machine.
     pub boot: [u8; 16],
     /// When the machine booted, in virtual microseconds.
@@ -105,7 +109,7 @@ pub struct Node {
 impl Node {
     /// A machine that is switched off.
     #[must_use]
-    pub fn new(seed: u64, at: usize, skew_ms: u64, liar: bool) -> Self {
+    pub fn new(seed: u64, at: usize, skew_ms: u64, lies: Option<Lies>) -> Self {
         let mut dice = Dice::new(seed ^ (at as u64) << 32, "node");
         let skew = dice.below(2 * skew_ms + 1) as i64 - skew_ms as i64;
         Self {
@@ -122,6 +126,8 @@ impl Node {
             last_depart: 0,
             skew_ms: skew,
             jump_ms: 0,
+            right_since: 0,
+            started_us: 0,
             boot: dice.bytes(),
             booted_us: 0,
             doom: None,
@@ -130,7 +136,7 @@ impl Node {
             published: Vec::new(),
             promises: Promises::default(),
             restored: false,
-            liar: liar.then(|| Liar::new(seed, at)),
+            liar: lies.map(|lies| Liar::new(seed, at, lies)),
             awake_until: 0,
             registered: BTreeMap::new(),
             dice,
@@ -161,6 +167,7 @@ impl Node {
     ) -> Result<(), StoreError> {
         self.life += 1;
         self.sessions.clear();
+        self.started_us = now_us;
         self.inbox.clear();
         self.asked.clear();
         let member = &cast.nodes[self.at];

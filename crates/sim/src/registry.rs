@@ -8,6 +8,7 @@ use tocsin_record::body::report::Subject;
 use tocsin_record::body::{self, Body};
 use tocsin_record::header::{Class, Header};
 use tocsin_record::marking::Countries;
+use tocsin_record::observable::Observable;
 use tocsin_record::{LogKey, RecordId};
 
 use crate::cast::Cast;
@@ -32,6 +33,10 @@ pub struct Truth {
     pub body: Bytes,
     /// For reports: which.
     pub subject: Option<Subject>,
+    /// For reports: the version that it replaces.
+    pub supersedes: Option<RecordId>,
+    /// For reports: what it lists.
+    pub observables: Vec<Observable>,
     /// For retractions: of which report.
     pub retracts: Option<Subject>,
     /// When it was written, by its author's clock, in ms.
@@ -42,6 +47,14 @@ pub struct Truth {
     pub retain: u64,
     /// When it was first seen, in virtual microseconds.
     pub at_us: u64,
+}
+
+impl Truth {
+    /// When it ends, by its header or its marking, in ms.
+    #[must_use]
+    pub fn lapses(&self) -> Option<u64> {
+        [self.expires, self.retain].into_iter().filter(|time| *time != 0).min()
+    }
 }
 
 /// All that was written.
@@ -86,6 +99,25 @@ impl Registry {
         Some(self.all[*found].id)
     }
 
+    /// The record of a place where only one was written.
+    #[must_use]
+    pub fn only_at(&self, log: &LogKey, seq: u64) -> Option<RecordId> {
+        match self.by_place.get(&(*log, seq))?.as_slice() {
+            [only] => Some(self.all[*only].id),
+            _ => None,
+        }
+    }
+
+    /// Whether the org of a report took it back in its circle.
+    #[must_use]
+    pub fn is_taken_back(&self, report: &Truth, subject: Subject) -> bool {
+        let same = |truth: &&Truth| {
+            (truth.facts.author, truth.circle, truth.retracts)
+                == (report.facts.author, report.circle, Some(subject))
+        };
+        self.all.iter().any(|truth| same(&truth))
+    }
+
     /// All records, in the order in which they were written.
     #[must_use]
     pub fn all(&self) -> &[Truth] {
@@ -121,7 +153,10 @@ fn truth(
     let body = Body::read(header, &bytes).unwrap_or(Body::Newer);
     let marking = body.marking();
     let (mut confidence, mut indicators) = (None, 0);
+    let (mut supersedes, mut observables) = (None, Vec::new());
     if let Body::Report(report) = &body {
+        supersedes = report.supersedes;
+        observables = report.indicators.iter().map(|indicator| indicator.what.clone()).collect();
         confidence = report.indicators.iter().filter_map(|indicator| indicator.confidence).max();
         indicators = u32::try_from(report.indicators.len()).unwrap_or(u32::MAX);
     }
@@ -152,6 +187,8 @@ fn truth(
         circle,
         facts,
         subject: if let Body::Report(report) = &body { Some(report.subject) } else { None },
+        supersedes,
+        observables,
         retracts: if let Body::Retraction(retraction) = &body { Some(retraction.subject) } else { None },
         time: header.time,
         expires: header.expires,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::config::{Config, Scale};
 use crate::oracle::convergent::Look;
-use crate::oracle::{Links, Violation, authentic};
+use crate::oracle::{Violation, authentic};
 use crate::world::{Micros, World};
 
 /// How often the mesh is looked at while it settles, in microseconds.
@@ -112,16 +112,14 @@ pub fn look(world: &World) -> Result<(), Violation> {
     {
         return Err(scene.broken("convergent", format!("n{node} is down")));
     }
-    let mut links = Links::new();
-    for pair in &world.pairs {
-        let conn = pair.link.and_then(|link| world.conns.get(&link));
-        let open = conn.is_some_and(|conn| conn.seen == [true; 2] && conn.admitted == [true; 2]);
-        if open {
-            links.insert((pair.ends[0], pair.ends[1]));
-        } else if pair.ends.iter().all(|node| honest(*node)) {
-            let what = format!("n{} and n{} are not linked", pair.ends[0], pair.ends[1]);
-            return Err(scene.broken("convergent", what));
-        }
+    let links = world.open_links();
+    let apart = world
+        .pairs
+        .iter()
+        .map(|pair| pair.ends)
+        .find(|ends| ends.iter().all(|node| honest(*node)) && !links.contains(&(ends[0], ends[1])));
+    if let Some([one, other]) = apart {
+        return Err(scene.broken("convergent", format!("n{one} and n{other} are not linked")));
     }
     let unanswered = world.nodes.iter().find(|node| honest(node.at) && !node.asked.is_empty());
     if let Some(node) = unanswered {
@@ -133,8 +131,11 @@ pub fn look(world: &World) -> Result<(), Violation> {
     Look { scene: &scene, sights: &sights, links: &links, restored: &world.restored, wall }.check()
 }
 
-/// Whole stores are read, body for body.
+/// Whole stores are read, body for body, and what was ever on a disk is tried with the keys that are there now.
 fn last_look(world: &mut World) {
+    for node in 0..world.nodes.len() {
+        world.look_at(node);
+    }
     if world.violation.is_some() {
         return;
     }
@@ -145,7 +146,11 @@ fn last_look(world: &mut World) {
             continue;
         }
         if let Some(sight) = &world.nodes[node].sight {
-            result = result.and_then(|()| authentic::held(&world.scene(), node, sight));
+            let scene = world.scene();
+            let slots = &world.nodes[node].slots;
+            result = result
+                .and_then(|()| authentic::held(&scene, node, sight))
+                .and_then(|()| world.judges.erased.dig(&scene, node, sight, slots));
         }
     }
     world.note(result);

@@ -1,14 +1,11 @@
-//! What one node does with its inbox, what then leaves it, and what the oracles say to that.
+//! What one node does with its inbox, and what then leaves it.
 
-use bytes::Bytes;
 use tocsin_protocol::{Done, Effect, Input, LinkId, Output};
 use tocsin_record::body::Body;
-use tocsin_store::{RecordRef, StoreError, Verdict};
+use tocsin_store::{RecordRef, StoreError};
 
 use crate::faults::Moment;
 use crate::node::{Asked, Item};
-use crate::oracle::wire::{Peek, Said};
-use crate::oracle::{authentic, confined};
 use crate::workload::{self, Published, Work};
 use crate::world::{Event, World};
 
@@ -137,15 +134,7 @@ impl World {
                         conn.admitted[end] = true;
                     }
                 }
-                Effect::Event(tocsin_protocol::Event::Judged { id, author, circle, verdict, .. }) => {
-                    if !self.cast.nodes[node].liar {
-                        let judged = authentic::judged(&self.scene(), node, id, author, circle);
-                        self.note(judged);
-                    }
-                    if *verdict == Verdict::Accepted {
-                        self.count("accepted");
-                    }
-                }
+                Effect::Event(event) => self.tell_event(node, event),
                 _ => {}
             }
         }
@@ -244,6 +233,10 @@ impl World {
             };
             let (log, seq) = (truth.log, truth.seq);
             self.nodes[node].promises.acked(*id, log, seq);
+            if self.config.calm && !self.cast.nodes[node].liar {
+                let now = self.now;
+                self.judges.alive.published(*id, now);
+            }
             self.count("published");
         }
         if let Asked::Publish { circle, subjects } = asked {
@@ -256,53 +249,6 @@ impl World {
                 }
             }
         }
-    }
-
-    /// A frame passes: what does it tell, and may it?
-    pub(crate) fn tell_oracles(&mut self, link: LinkId, end: usize, frame: &Bytes) {
-        let Some(conn) = self.conns.get(&link) else { return };
-        let (from, to) = (conn.ends[end], conn.ends[1 - end]);
-        let Some(messages) = Peek::messages(frame) else {
-            return;
-        };
-        if let Some(measure) = &mut self.measure {
-            measure.frame(&messages, frame.len());
-        }
-        let said = self.peek.read(link, end, &messages);
-        if self.cast.nodes[from].liar {
-            return;
-        }
-        let mut promises = std::mem::take(&mut self.nodes[from].promises);
-        let mut result = Ok(());
-        let scene = self.scene();
-        for said in said {
-            result = match said {
-                Said::Log(log) => confined::log(&scene, from, to, &log),
-                Said::Body { log, seq, id, bytes } => {
-                    // A body alone is named by its place; behind a fork that is more than one record.
-                    let id = id.or_else(|| self.registry.at(&log, seq, &bytes));
-                    match id {
-                        Some(id) => authentic::passed_on(&scene, from, &id, &bytes)
-                            .and_then(|()| confined::body(&scene, from, to, &id)),
-                        None => Err(scene.broken(
-                            "authentic",
-                            format!("{} gives a body for record {seq} that nobody wrote", scene.name(from)),
-                        )),
-                    }
-                }
-                Said::Height { by, log, height } => match &self.nodes[from].sight {
-                    Some(sight) if by.is_none_or(|by| by == self.cast.nodes[from].key) => {
-                        promises.told(&scene, from, sight, log, height)
-                    }
-                    _ => Ok(()),
-                },
-            };
-            if result.is_err() {
-                break;
-            }
-        }
-        self.nodes[from].promises = promises;
-        self.note(result);
     }
 
     pub(crate) fn work(&mut self, work: &Work) {

@@ -11,6 +11,11 @@ use crate::cast::{BEGIN_MS, Cast, CircleKind};
 use crate::config::Config;
 use crate::dice::Dice;
 
+/// For how long something may be kept, in ms: some lapses while the simulation runs, some minutes, hours and days later, so
+/// that a clock that is ahead finds something to erase however far that is.
+const RETAINED_MS: [(u64, u64); 4] =
+    [(5_000, 40_000), (60_000, 3_600_000), (3_600_000, 86_400_000), (86_400_000, 30 * 86_400_000)];
+
 /// Something that people do.
 #[derive(Clone, Debug)]
 pub enum Work {
@@ -53,9 +58,12 @@ pub fn schedule(config: &Config, cast: &Cast) -> Vec<(u64, Work)> {
     let mut works = Vec::new();
     // A few seconds to find each other; some records come before that.
     let end_us = config.active_ms * 1000;
+    let liars: Vec<usize> = (0..config.nodes).filter(|node| cast.nodes[*node].liar).collect();
     for _ in 0..config.publishes {
         let at = dice.range(500_000, end_us);
-        let node = dice.index(config.nodes);
+        // Liars have much to say.
+        let lies = !liars.is_empty() && dice.percent(25);
+        let node = if lies { *dice.pick(&liars) } else { dice.index(config.nodes) };
         let work = match dice.below(20) {
             0..=2 => Work::Correct { node },
             3 => Work::Retract { node },
@@ -181,9 +189,9 @@ fn marking(dice: &mut Dice, circle: CircleKind, now_ms: u64) -> Option<Marking> 
         marking.purposes = Code::purpose("network-defence").into_iter().collect();
         marking.retain_until = Some(now_ms + 30 * 86_400_000);
     }
-    if dice.percent(10) {
-        // Some of it lapses while the simulation runs.
-        marking.retain_until = Some(now_ms + dice.range(5_000, 40_000));
+    if dice.percent(20) {
+        let (from, to) = *dice.pick(&RETAINED_MS);
+        marking.retain_until = Some(now_ms + dice.range(from, to));
     }
     let countries: Vec<CountryCode> = [*b"FR", *b"DE", *b"PL"]
         .into_iter()

@@ -16,7 +16,7 @@ use crate::measure::Measure;
 use crate::node::{Item, Node};
 use crate::oracle::deterministic::Trace;
 use crate::oracle::wire::Peek;
-use crate::oracle::{InForce, Scene, Violation};
+use crate::oracle::{InForce, Judges, Scene, Violation};
 use crate::registry::Registry;
 use crate::rules::Table;
 use crate::traffic::{Conn, Dark, Pair};
@@ -58,6 +58,8 @@ pub struct World {
     pub trace: Trace,
     /// Nodes whose old disks were put back.
     pub restored: BTreeSet<usize>,
+    /// What the oracles remember.
+    pub judges: Judges,
     /// What went wrong first.
     pub violation: Option<Violation>,
     /// What happened how often.
@@ -68,6 +70,8 @@ pub struct World {
     pub healed: bool,
     /// Chance on links and in people.
     pub dice: Dice,
+    /// Chance in when nodes are looked at.
+    pub(crate) look_dice: Dice,
     pub(crate) next_link: LinkId,
     pub(crate) next_ticket: u64,
     agenda: Agenda,
@@ -83,7 +87,8 @@ impl World {
         let mut dice = Dice::new(config.seed, "rules");
         let mut tables = vec![Table::open()];
         tables.extend((1..TABLES).map(|_| Table::draw(&mut dice)));
-        let in_force = (0..config.nodes).map(|_| if dice.percent(40) { 0 } else { dice.index(TABLES) });
+        let open = if config.calm { 100 } else { 40 };
+        let in_force = (0..config.nodes).map(|_| if dice.percent(open) { 0 } else { dice.index(TABLES) });
         let in_force: Vec<usize> = in_force.collect();
         let faults = faults::schedule(&config, &cast, tables.len());
         let works = workload::schedule(&config, &cast);
@@ -108,10 +113,17 @@ impl World {
             Err(error) => panic!("a table of the simulation is no policy: {error}"),
         };
         let policies = tables.iter().map(load).collect();
-        let nodes =
-            (0..config.nodes).map(|at| Node::new(config.seed, at, config.skew_ms, cast.nodes[at].liar));
+        let lies = config.lies();
+        let lies = |at: usize| cast.nodes[at].liar.then_some(lies);
+        let nodes = (0..config.nodes).map(|at| Node::new(config.seed, at, config.skew_ms, lies(at)));
         let mut dice = Dice::new(config.seed, "world");
-        let pairs = cast.pairs.iter().map(|ends| Pair::draw(*ends, &config, &mut dice)).collect();
+        let mut pairs: Vec<Pair> =
+            cast.pairs.iter().map(|ends| Pair::draw(*ends, &config, &mut dice)).collect();
+        if config.calm {
+            // A liar is nearest to everybody: it is asked first.
+            let lies = |pair: &&mut Pair| pair.ends.iter().any(|at| cast.nodes[*at].liar);
+            pairs.iter_mut().filter(lies).for_each(|pair| pair.latency_us = config.latency_ms.0 * 1000);
+        }
         let mut world = Self {
             nodes: nodes.collect(),
             pairs,
@@ -126,10 +138,12 @@ impl World {
             registry: Registry::default(),
             trace: Trace::default(),
             restored: BTreeSet::new(),
+            judges: Judges::default(),
             violation: None,
             counts: BTreeMap::new(),
             measure: None,
             healed: false,
+            look_dice: Dice::new(config.seed, "looks"),
             dice,
             next_link: 1,
             next_ticket: 1,
@@ -146,6 +160,8 @@ impl World {
         for node in 0..self.nodes.len() {
             let at = self.dice.below(200_000);
             self.schedule(at, Event::Start(node));
+            let at = 1_000_000 + self.look_dice.below(5_000_000);
+            self.schedule(at, Event::LookIn(node));
         }
         for pair in 0..self.pairs.len() {
             let at = 200_000 + self.dice.below(500_000);
@@ -200,8 +216,9 @@ impl World {
                 }
             }
             Event::Mended(at) => drop(self.darks.remove(&at)),
-            Event::ClockRight(node, by_ms) => self.nodes[node].jump_ms -= by_ms,
+            Event::ClockRight(node, by_ms) => self.set_clock(node, -by_ms),
             Event::Start(node) => self.start(node),
+            Event::LookIn(node) => self.look_in(node),
             Event::Work(at) => {
                 let work = self.works[at].1.clone();
                 self.work(&work);

@@ -13,6 +13,7 @@
 
 mod append;
 mod aside;
+pub mod attic;
 mod change;
 mod commit;
 mod compact;

@@ -9,6 +9,7 @@
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit, Nonce, Tag};
 use bytes::Bytes;
 use std::sync::Arc;
+use tocsin_record::planted;
 use zeroize::Zeroizing;
 
 use crate::kv::Fault;
@@ -205,7 +206,7 @@ impl<S: Slots> Vault<S> {
 
     /// Overwrites every slot that nothing points to any more, and returns when that is on the disk.
     pub fn destroy(&mut self) -> Result<(), Fault> {
-        if self.freed.is_empty() {
+        if self.freed.is_empty() || planted::is(planted::Bug::KeepKeys) {
             return Ok(());
         }
         let mut fresh = Vec::with_capacity(self.freed.len());

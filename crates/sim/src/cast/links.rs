@@ -10,7 +10,8 @@ impl Cast {
     /// Half of the nodes only dial out, but every circle that has an honest pair has an honest listener.
     pub(super) fn choose_listeners(&mut self, config: &Config, dice: &mut Dice) {
         for node in &mut self.nodes {
-            node.listens = !dice.percent(config.dial_out);
+            // A liar that is to be linked to everybody can be dialled.
+            node.listens = !dice.percent(config.dial_out) || (config.calm && node.liar);
         }
         for circle in &self.circles {
             let honest: Vec<usize> =
@@ -63,6 +64,14 @@ impl Cast {
                         add(&mut pairs, hub, part[0]);
                     }
                 }
+            }
+        }
+        if config.calm {
+            let all = 0..self.nodes.len();
+            for liar in all.clone().filter(|at| self.nodes[*at].liar) {
+                all.clone().filter(|at| self.can_link(liar, *at)).for_each(|at| {
+                    add(&mut pairs, liar, at);
+                });
             }
         }
         self.pairs = pairs.into_iter().collect();

@@ -45,6 +45,11 @@ impl World {
         }
         self.nodes[node].promises = promises;
         self.note(checked);
+        if restored && let Some(sight) = &self.nodes[node].sight {
+            let mut judges = std::mem::take(&mut self.judges);
+            judges.restored(&self.scene(), node, sight);
+            self.judges = judges;
+        }
         let life = self.nodes[node].life;
         let first = now + self.dice.below(50_000);
         self.schedule(first, Event::Tick(node, life));
@@ -107,20 +112,29 @@ impl World {
                     self.end_link(link, None);
                 }
             }
-            Fault::Clock { node, by_ms, for_ms } => {
+            Fault::Clock { nodes, by_ms, for_ms } => {
                 self.count("clock jumps");
-                self.nodes[node].jump_ms += by_ms;
                 let until = self.now + for_ms * 1000;
-                self.schedule(until, Event::ClockRight(node, by_ms));
+                for node in nodes {
+                    self.set_clock(node, by_ms);
+                    self.schedule(until, Event::ClockRight(node, by_ms));
+                }
             }
             Fault::Reload { node, table } => {
                 self.count("reloads");
+                self.judges.refused.forget(node);
                 let before = self.in_force[node].now;
                 self.in_force[node] = InForce { now: table, before: Some((before, self.now + REJUDGE_US)) };
                 let policy = Arc::clone(&self.policies[table]);
                 self.give(node, Item::Input(Input::Policy { policy }));
             }
         }
+    }
+
+    /// A clock is set, by so many ms further than it was.
+    pub(crate) fn set_clock(&mut self, node: usize, by_ms: i64) {
+        self.nodes[node].jump_ms += by_ms;
+        self.nodes[node].right_since = self.now;
     }
 
     fn restore(&mut self, node: usize, down_ms: u64) {

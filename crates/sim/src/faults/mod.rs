@@ -8,6 +8,10 @@ use crate::cast::Cast;
 use crate::config::Config;
 use crate::dice::Dice;
 
+/// How far a clock is set wrong, in ms: what nobody notices, hours, and years.
+const JUMPS_MS: [(u64, u64); 3] =
+    [(1_000, 500_000), (600_000, 7_200_000), (30 * 86_400_000, 40 * 365 * 86_400_000)];
+
 /// Where in its work a node dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
@@ -74,8 +78,8 @@ pub enum Fault {
     },
     /// A clock is set wrong.
     Clock {
-        /// Of which node.
-        node: usize,
+        /// Of which nodes.
+        nodes: Vec<usize>,
         /// By so many ms.
         by_ms: i64,
         /// For how long.
@@ -128,9 +132,11 @@ pub fn schedule(config: &Config, cast: &Cast, tables: usize) -> Vec<(u64, Fault)
         faults.push((dice.below(end), Fault::Break { pair: dice.index(cast.pairs.len()) }));
     }
     for _ in 0..config.clock_jumps {
-        let by = dice.range(1_000, 7_200_000) as i64;
+        let (from, to) = *dice.pick(&JUMPS_MS);
+        let by = dice.range(from, to) as i64;
         let by_ms = if dice.percent(50) { by } else { -by };
-        let fault = Fault::Clock { node: *dice.pick(&honest), by_ms, for_ms: dice.range(1_000, 20_000) };
+        let nodes = if dice.percent(25) { (0..config.nodes).collect() } else { vec![*dice.pick(&honest)] };
+        let fault = Fault::Clock { nodes, by_ms, for_ms: dice.range(1_000, 20_000) };
         faults.push((dice.below(end), fault));
     }
     for _ in 0..config.reloads {

@@ -157,13 +157,9 @@ impl Look<'_> {
             && registry.fork_of(&truth.log).is_none_or(|fork| truth.seq + 1 >= fork)
     }
 
-    fn lapses(truth: &Truth) -> Option<u64> {
-        [truth.expires, truth.retain].into_iter().filter(|time| *time != 0).min()
-    }
-
     /// It lapses, or its time comes, so near to the moment of the look that either state is right.
     fn is_about_to_change(&self, truth: &Truth) -> bool {
-        Self::lapses(truth).is_some_and(|time| time.abs_diff(self.wall) < MARGIN_MS)
+        truth.lapses().is_some_and(|time| time.abs_diff(self.wall) < MARGIN_MS)
             || truth.time.abs_diff(self.wall + AHEAD_MS) < MARGIN_MS
     }
 
@@ -186,7 +182,7 @@ impl Look<'_> {
         let gone = truth
             .subject
             .is_some_and(|subject| withdrawn.contains(&(truth.facts.author, truth.circle, subject)))
-            || Self::lapses(truth).is_some_and(|time| time < self.wall);
+            || truth.lapses().is_some_and(|time| time < self.wall);
         let members = self.honest(&self.scene.cast.circles[truth.circle].nodes);
         let all: BTreeMap<usize, Held> =
             members.iter().map(|(node, sight)| (*node, held(sight, truth))).collect();

@@ -1,21 +1,28 @@
 //! Judges of a run, a file each. They know what was written, the policy tables, who is in which circle and who is linked
 //! to whom; they read frames and stores; they never ask the protocol or the policy crate what it thinks.
 
+pub mod alive;
+pub mod answers;
 pub mod authentic;
+pub mod bounded;
 pub mod confined;
+pub mod contained;
 pub mod convergent;
 pub mod deterministic;
 pub mod durable;
+pub mod erased;
+pub mod kept;
+pub mod refused;
 pub mod wire;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use tocsin_store::Reader;
 use tocsin_store::faulty::{FaultyKv, FaultySlots};
+use tocsin_store::{Outcome, Reader, RecordRef};
 
-use crate::cast::Cast;
-use crate::registry::Registry;
+use crate::cast::{BEGIN_MS, Cast};
+use crate::registry::{Registry, Truth};
 use crate::rules::Table;
 
 /// A reader of a simulated node's store.
@@ -69,6 +76,12 @@ impl Scene<'_> {
         Violation { oracle, at_us: self.now_us, what }
     }
 
+    /// The true wall time, in ms.
+    #[must_use]
+    pub fn wall(&self) -> u64 {
+        BEGIN_MS + self.now_us / 1000
+    }
+
     /// The table in force at a node.
     #[must_use]
     pub fn table(&self, node: usize) -> &Table {
@@ -83,5 +96,48 @@ impl Scene<'_> {
     }
 }
 
-/// A link at the end of a run.
+/// Links that are open at both ends.
 pub type Links = BTreeSet<(usize, usize)>;
+
+/// What oracles remember of a run.
+#[derive(Debug, Default)]
+pub struct Judges {
+    /// Nothing erased early.
+    pub kept: kept::Kept,
+    /// Erased is gone.
+    pub erased: erased::Erased,
+    /// Forks are contained.
+    pub contained: contained::Contained,
+    /// Refusals are remembered.
+    pub refused: refused::Refused,
+    /// Liars stop nobody.
+    pub alive: alive::Alive,
+}
+
+impl Judges {
+    /// An old disk was put back, and the node was started over it.
+    pub fn restored(&mut self, scene: &Scene<'_>, node: usize, sight: &Sight) {
+        self.kept.restored(node);
+        self.erased.restored(scene, node, sight);
+        self.contained.restored(node, sight, scene.now_us);
+        self.refused.forget(node);
+    }
+}
+
+/// A node as it is between two commits.
+pub struct Glance<'a> {
+    /// Its store.
+    pub sight: &'a Sight,
+    /// Its clock has been right for a while.
+    pub is_right: bool,
+}
+
+/// Where a record stands at a node, and what became of it there; `None` if it is not known, or another stands in its
+/// place.
+#[must_use]
+pub fn stands_at(scene: &Scene<'_>, sight: &Sight, truth: &Truth) -> Option<(RecordRef, Outcome)> {
+    let place = RecordRef { log: sight.log_no(&truth.log)?, seq: truth.seq };
+    let outcome = sight.outcome(place)?.outcome;
+    let is_it = || sight.record(place).ok().flatten().is_some_and(|stored| stored.entry.id == truth.id);
+    (scene.registry.only_at(&truth.log, truth.seq).is_some() || is_it()).then_some((place, outcome))
+}

@@ -26,6 +26,13 @@ pub enum Said {
         /// The body.
         bytes: Bytes,
     },
+    /// A body is asked for, or asked about.
+    Asks {
+        /// Its log.
+        log: LogKey,
+        /// Its number.
+        seq: u64,
+    },
     /// Somebody says that a log is held up to a height.
     Height {
         /// By its record key, if it is not the sender.
@@ -125,6 +132,14 @@ impl Peek {
                     {
                         let bytes = Bytes::copy_from_slice(bytes);
                         said.push(Said::Body { log, seq: body.what.seq, id: None, bytes });
+                    }
+                }
+            }
+            Message::WantBodies(refs) | Message::Holes(refs) => {
+                for what in refs {
+                    // A number that the asker gave.
+                    if let Some(log) = self.named(from, what.log) {
+                        said.push(Said::Asks { log, seq: what.seq });
                     }
                 }
             }
