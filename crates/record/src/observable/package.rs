@@ -101,3 +101,20 @@ pub(super) fn parents(value: &[u8], visit: &mut Visit<'_>) {
         visit(ObservableRef { kind: kind::PACKAGE, value: name.as_bytes() });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broken_escapes_are_no_names() {
+        for broken in
+            ["pkg:npm/a%", "pkg:npm/a%4", "pkg:npm/a%zz", "pkg:npm/a@1%2", "pkg:npm/a%0a", "pkg:npm/a%ff"]
+        {
+            assert!(parse(broken).is_err(), "{broken}");
+            assert!(!check(broken.as_bytes()), "{broken}");
+        }
+        let scoped = parse("pkg:npm/%40s/x%2b@1%2b2").unwrap().value;
+        assert_eq!(str::from_utf8(&scoped), Ok("pkg:npm/%40s/x%2B@1%2B2"));
+    }
+}
