@@ -12,7 +12,6 @@ mod measure;
 mod process;
 mod ring;
 mod simulated;
-
 mod soak;
 mod strangers;
 mod table;
