@@ -325,7 +325,12 @@ mod tests {
             ..Default::default()
         };
         let node = Arc::clone(node);
-        let mut answers = tokio::task::spawn_blocking(move || node.lookup(&request)).await.unwrap().unwrap();
+        let mut answers = tokio::task::spawn_blocking(move || {
+            node.lookup(&tocsin_service::Caller::new(&node.engine.config.person), &request)
+        })
+        .await
+        .unwrap()
+        .unwrap();
         answers.remove(0)
     }
 

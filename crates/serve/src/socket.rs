@@ -28,7 +28,7 @@ use tocsin_policy::{Decisions, Policy};
 use tocsin_protocol::judge::body_view;
 use tocsin_protocol::{Event as CoreEvent, Input};
 use tocsin_record::codec;
-use tocsin_service::{Node, NodeError};
+use tocsin_service::{Caller, Node, NodeError};
 use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
@@ -190,15 +190,22 @@ async fn status(
     Ok(Json(node.status(asked.partners).await))
 }
 
+/// Who is at the other end: the socket is the node's own user's, whom the configuration describes.
+fn caller(node: &Node, purpose: Option<&str>, reference: Option<&str>) -> Caller {
+    Caller::new(&node.engine.config.person).stating(purpose, reference)
+}
+
 async fn lookup(State(node): State<App>, Json(request): Json<LookupRequest>) -> Answer<Vec<Lookup>> {
-    blocking(move || node.lookup(&request)).await
+    let caller = caller(&node, request.purpose.as_deref(), request.reference.as_deref());
+    blocking(move || node.lookup(&caller, &request)).await
 }
 
 async fn query(
     State(node): State<App>,
     Json(request): Json<QueryRequest>,
 ) -> Answer<tocsin_api::types::Records> {
-    blocking(move || node.query(&request)).await
+    let caller = caller(&node, request.purpose.as_deref(), request.reference.as_deref());
+    blocking(move || node.query(&caller, &request)).await
 }
 
 async fn show(
@@ -206,9 +213,10 @@ async fn show(
     UrlPath(id): UrlPath<String>,
     Query(asked): Query<Asked>,
 ) -> Answer<tocsin_api::types::Shown> {
+    let caller = caller(&node, asked.purpose.as_deref(), asked.reference.as_deref());
     let acknowledged_by = node.acknowledged_by(&id).await?;
     blocking(move || {
-        let shown = node.show(&id, &asked)?;
+        let shown = node.show(&caller, &id)?;
         Ok(tocsin_api::types::Shown { acknowledged_by, ..shown })
     })
     .await
@@ -219,7 +227,8 @@ async fn why(
     UrlPath(id): UrlPath<String>,
     Query(asked): Query<Asked>,
 ) -> Answer<tocsin_api::types::Why> {
-    Ok(Json(node.why(&id, asked).await?))
+    let caller = caller(&node, asked.purpose.as_deref(), asked.reference.as_deref());
+    Ok(Json(node.why(caller, &id).await?))
 }
 
 async fn publish(State(node): State<App>, Json(request): Json<PublishRequest>) -> Answer<Published> {
@@ -329,7 +338,9 @@ impl Watching {
                         self.decisions = Some((policy, node.decisions(&directory)));
                     }
                     let (_, decisions) = self.decisions.as_mut()?;
-                    if node.may_see_body(decisions, &directory, &stored, &body_view(body), None).is_some() {
+                    let caller = Caller::new(&node.engine.config.person);
+                    if node.may_see_body(decisions, &directory, &stored, &body_view(body), &caller).is_some()
+                    {
                         return None;
                     }
                 }

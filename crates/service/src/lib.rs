@@ -2,6 +2,7 @@
 
 mod advice;
 mod batch;
+mod caller;
 mod lookup;
 mod marking;
 mod network;
@@ -26,7 +27,7 @@ use tocsin_record::{CircleId, NodeKey, OrgId, RecordId};
 use tocsin_store::{RecordRef, StoreError};
 use tokio::sync::{Notify, Semaphore};
 
-pub use visibility::PURPOSES;
+pub use caller::{Caller, PURPOSES};
 
 /// Most readings of the store for `status` at one time: where the disk hangs, more would only wait beside them.
 const READINGS: usize = 2;

@@ -16,7 +16,7 @@ use tocsin_record::{OrgId, RecordId};
 use super::reports::Statement;
 use super::status::{stall, told_gap};
 use super::visibility::Visibility;
-use super::{Node, NodeError, marking};
+use super::{Caller, Node, NodeError, marking};
 
 /// What is said of an answer on a network: the matcher finds what contains a value, not what a value contains.
 const NOT_INSIDE: &str = "addresses and networks inside it are not searched: look them up one by one";
@@ -69,19 +69,19 @@ impl Node {
     ///
     /// # Errors
     /// When there are too many values, or the disk fails.
-    pub fn lookup(&self, request: &LookupRequest) -> Result<Vec<Lookup>, NodeError> {
+    pub fn lookup(&self, caller: &Caller, request: &LookupRequest) -> Result<Vec<Lookup>, NodeError> {
         if request.values.len() > VALUES_MAX {
             return Err(NodeError::Request(format!(
                 "{} values in one request, at most {VALUES_MAX} are answered",
                 request.values.len()
             )));
         }
-        self.check_purpose(request.purpose.as_deref())?;
+        caller.check()?;
         let directory = self.engine.directory();
         let max_age = request.max_age_ms.unwrap_or_else(|| self.engine.config.max_age_ms());
         let base = self.completeness(&directory, max_age);
         let row = request.value_type.as_deref().map(type_named).transpose()?;
-        let visibility = Visibility::new(self, &directory, request.purpose.as_deref());
+        let visibility = Visibility::new(self, &directory, caller);
         let share = Share::of(request.values.len());
         let answered = |values: &[String]| {
             let mut visibility = visibility.another();
@@ -122,7 +122,7 @@ impl Node {
             answers.push(answer);
             shown.extend(records);
         }
-        self.note_purpose("lookup", request.purpose.as_deref(), request.reference.as_deref(), &shown);
+        caller.note("lookup", &shown);
         Ok(answers)
     }
 

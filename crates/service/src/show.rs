@@ -1,6 +1,6 @@
 //! `query` and `show`: records as people read them.
 
-use tocsin_api::types::{Asked, QueryRequest, Record, Records, Shown, ShownIndicator, Time};
+use tocsin_api::types::{QueryRequest, Record, Records, Shown, ShownIndicator, Time};
 use tocsin_clock as clock;
 use tocsin_policy::{BodyView, RecordFacts};
 use tocsin_protocol::Directory;
@@ -13,7 +13,7 @@ use tocsin_record::{Class, Header};
 use tocsin_store::{BodyState, RecordRef, Stored, Verdict};
 
 use super::visibility::Visibility;
-use super::{Node, NodeError, lookup, marking};
+use super::{Caller, Node, NodeError, lookup, marking};
 
 /// Most records in one answer.
 const RECORDS_MAX: usize = 10_000;
@@ -117,8 +117,8 @@ impl Node {
     ///
     /// # Errors
     /// When a word of the request means nothing, or the disk fails.
-    pub fn query(&self, request: &QueryRequest) -> Result<Records, NodeError> {
-        self.check_purpose(request.purpose.as_deref())?;
+    pub fn query(&self, caller: &Caller, request: &QueryRequest) -> Result<Records, NodeError> {
+        caller.check()?;
         let directory = self.engine.directory();
         let author = match request.author.as_deref() {
             None => None,
@@ -156,8 +156,7 @@ impl Node {
             .transpose()?;
         let text = request.text.as_ref().map(|text| text.to_lowercase());
         let limit = request.limit.unwrap_or(100).min(RECORDS_MAX);
-        let purpose = request.purpose.as_deref();
-        let mut visibility = Visibility::new(self, &directory, purpose);
+        let mut visibility = Visibility::new(self, &directory, caller);
         // What is gone says nothing any more; it is listed where everything is asked for.
         let with_gone = request.all_versions || verdict.is_none();
         let ranges = self.engine.reader.newest(|outcome| {
@@ -200,7 +199,7 @@ impl Node {
             }
         }
         found.hidden = visibility.hidden;
-        self.note_purpose("query", purpose, request.reference.as_deref(), &shown);
+        caller.note("query", &shown);
         Ok(found)
     }
 
@@ -220,19 +219,18 @@ impl Node {
     ///
     /// # Errors
     /// When there is no such record, or the policy keeps it.
-    pub fn show(&self, word: &str, asked: &Asked) -> Result<Shown, NodeError> {
-        let purpose = asked.purpose.as_deref();
-        self.check_purpose(purpose)?;
+    pub fn show(&self, caller: &Caller, word: &str) -> Result<Shown, NodeError> {
+        caller.check()?;
         let directory = self.engine.directory();
         let stored = self.record(self.find(word)?)?;
         let body = self.body(&stored);
-        let mut visibility = Visibility::new(self, &directory, purpose);
+        let mut visibility = Visibility::new(self, &directory, caller);
         if let Some(view) = body.as_ref().map(body_view)
             && let Some(rule) = visibility.keeps(&stored, &view)
         {
             return Err(NodeError::Denied { rule, help: visibility.help(&stored, &view) });
         }
-        self.note_purpose("show", purpose, asked.reference.as_deref(), &[stored.entry.id]);
+        caller.note("show", &[stored.entry.id]);
         let mut shown = Shown {
             record: Record {
                 taken_back: self.taken_back(&directory, &stored)?.map(Box::new),

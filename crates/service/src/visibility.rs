@@ -5,15 +5,10 @@ use std::sync::Arc;
 use tocsin_api::types::Hidden;
 use tocsin_policy::{BodyView, Decisions, Person, Policy};
 use tocsin_protocol::Directory;
-use tocsin_record::RecordId;
 use tocsin_record::marking::Code;
 use tocsin_store::Stored;
-use tracing::info;
 
-use super::{Node, NodeError};
-
-/// Where purposes are logged: whatever else is left out of the log, these are not.
-pub const PURPOSES: &str = "tocsin::purposes";
+use super::{Caller, Node};
 
 /// One question's view of the records.
 pub(super) struct Visibility<'a> {
@@ -22,15 +17,15 @@ pub(super) struct Visibility<'a> {
     /// Made when the first record is looked at: most questions hit none.
     decisions: Option<Decisions>,
     policy: Arc<Policy>,
-    purpose: Option<&'a str>,
+    caller: &'a Caller,
     /// What was kept from it so far.
     pub hidden: Hidden,
 }
 
 impl<'a> Visibility<'a> {
-    pub fn new(node: &'a Node, directory: &'a Directory, purpose: Option<&'a str>) -> Self {
+    pub fn new(node: &'a Node, directory: &'a Directory, caller: &'a Caller) -> Self {
         let policy = node.policy.get();
-        Self { node, directory, decisions: None, policy, purpose, hidden: Hidden::default() }
+        Self { node, directory, decisions: None, policy, caller, hidden: Hidden::default() }
     }
 
     /// The same question's view for another thread: under the same policy, whatever is put in force meanwhile.
@@ -53,7 +48,7 @@ impl<'a> Visibility<'a> {
 
     /// The rule that keeps a record from who asks, if one does.
     pub fn keeps(&mut self, stored: &Stored, body: &BodyView<'_>) -> Option<String> {
-        self.rule(stored, body, &Person { purpose: self.purpose, ..self.node.person() })
+        self.rule(stored, body, &self.caller.person())
     }
 
     fn rule(&mut self, stored: &Stored, body: &BodyView<'_>, person: &Person<'_>) -> Option<String> {
@@ -66,10 +61,10 @@ impl<'a> Visibility<'a> {
 
     /// Which purpose, if it were stated, would show a record; empty if none would.
     pub fn help(&mut self, stored: &Stored, body: &BodyView<'_>) -> String {
-        let own = &self.node.engine.config.person;
+        let own = &self.caller.principal;
         let known: Vec<String> = Code::purpose_names().map(str::to_owned).collect();
         let shows = |visibility: &mut Self, may: &[String], purpose: &str| {
-            let person = Person { purposes: may, purpose: Some(purpose), ..visibility.node.person() };
+            let person = Person { purposes: may, purpose: Some(purpose), ..visibility.caller.person() };
             visibility.rule(stored, body, &person).is_none()
         };
         let stated = own.purposes.iter().find(|purpose| shows(self, &own.purposes, purpose));
@@ -81,7 +76,7 @@ impl<'a> Visibility<'a> {
         };
         let list = if own.purposes.is_empty() { "none".to_owned() } else { own.purposes.join(", ") };
         // One that was stated and would do, if it were this person's.
-        let begin = match self.purpose.filter(|stated| shows(self, &known, stated)) {
+        let begin = match self.caller.purpose.as_deref().filter(|stated| shows(self, &known, stated)) {
             Some(stated) => format!("`{stated}` is not among the `purposes` of [person] in config.toml"),
             None => {
                 format!(
@@ -104,22 +99,16 @@ impl Node {
         tocsin_policy::Home { org: self.engine.org(), country }
     }
 
-    /// Who asks, without a purpose.
-    fn person(&self) -> Person<'_> {
-        let person = &self.engine.config.person;
-        Person { name: &person.name, roles: &person.roles, purposes: &person.purposes, purpose: None }
-    }
-
-    /// The rule that keeps a record from this node's people, if one does.
+    /// The rule that keeps a record from who asks, if one does.
     pub fn may_see_body(
         &self,
         decisions: &mut Decisions,
         directory: &Directory,
         stored: &Stored,
         body: &BodyView<'_>,
-        purpose: Option<&str>,
+        caller: &Caller,
     ) -> Option<String> {
-        self.query_rule(decisions, directory, stored, body, &Person { purpose, ..self.person() })
+        self.query_rule(decisions, directory, stored, body, &caller.person())
     }
 
     fn query_rule(
@@ -135,40 +124,5 @@ impl Node {
             decisions.query(facts, person)
         });
         (!decision.allow).then(|| decisions.rule_name(decision.rule).to_owned())
-    }
-
-    /// Refuses a purpose that nobody knows: a slip of the pen would hide records, and stand in the log.
-    pub(super) fn check_purpose(&self, purpose: Option<&str>) -> Result<(), NodeError> {
-        let Some(purpose) = purpose else { return Ok(()) };
-        let own = &self.engine.config.person.purposes;
-        if own.iter().any(|known| known == purpose) || Code::purpose_names().any(|known| known == purpose) {
-            return Ok(());
-        }
-        let mut known: Vec<&str> = Code::purpose_names().collect();
-        known.extend(
-            own.iter().map(String::as_str).filter(|name| Code::purpose_names().all(|known| known != *name)),
-        );
-        Err(NodeError::Request(format!(
-            "`{}` is no purpose that this node knows: use one of {}, or add yours to `purposes` of [person] in \
-             config.toml",
-            tocsin_text::cut(purpose, 80),
-            known.join(", ")
-        )))
-    }
-
-    /// Notes in the log who asked, what for, and which records were shown; never what was asked.
-    pub(super) fn note_purpose(
-        &self,
-        verb: &str,
-        purpose: Option<&str>,
-        reference: Option<&str>,
-        shown: &[RecordId],
-    ) {
-        if purpose.is_none() && reference.is_none() {
-            return;
-        }
-        let (purpose, reference) = (purpose.unwrap_or("-"), reference.unwrap_or("-"));
-        let records: Vec<String> = shown.iter().map(ToString::to_string).collect();
-        info!(target: PURPOSES, verb, person = self.engine.config.person.name, purpose, reference, ?records, "asked");
     }
 }

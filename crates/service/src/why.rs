@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tocsin_api::types::{Acknowledged, Asked, PeerWhy, Record, Time, Why};
+use tocsin_api::types::{Acknowledged, PeerWhy, Record, Time, Why};
 use tocsin_protocol::judge::body_view;
 use tocsin_protocol::{Directory, Why as CoreWhy};
 use tocsin_record::NodeKey;
@@ -10,7 +10,7 @@ use tocsin_store::BodyState;
 
 use super::show::body_name;
 use super::visibility::Visibility;
-use super::{Node, NodeError};
+use super::{Caller, Node, NodeError};
 
 /// Which nodes signed that they hold a record's header, and when they had it, in ms.
 type HeldBy = Vec<(NodeKey, u64)>;
@@ -20,15 +20,14 @@ impl Node {
     ///
     /// # Errors
     /// When there is no such record, or the core has ended.
-    pub async fn why(self: &Arc<Self>, word: &str, asked: Asked) -> Result<Why, NodeError> {
-        self.check_purpose(asked.purpose.as_deref())?;
+    pub async fn why(self: &Arc<Self>, caller: Caller, word: &str) -> Result<Why, NodeError> {
+        caller.check()?;
         let (why, held_by) = self.core_why(word).await?;
-        self.apart(move |node| node.told_why(why, &held_by, &asked)).await
+        self.apart(move |node| node.told_why(why, &held_by, &caller)).await
     }
 
     /// What the protocol says, for people. Reads the disk.
-    fn told_why(&self, why: CoreWhy, held_by: &HeldBy, asked: &Asked) -> Result<Why, NodeError> {
-        let purpose = asked.purpose.as_deref();
+    fn told_why(&self, why: CoreWhy, held_by: &HeldBy, caller: &Caller) -> Result<Why, NodeError> {
         let directory = self.engine.directory();
         let peers = self.peers_why(&directory, &why, held_by);
         let stored = &why.stored;
@@ -42,9 +41,9 @@ impl Node {
             },
         };
         // The title is the body's: it is told to those only who may see that.
-        let mut visibility = Visibility::new(self, &directory, purpose);
+        let mut visibility = Visibility::new(self, &directory, caller);
         let body = self.body(stored).filter(|body| visibility.sees(stored, &body_view(body)));
-        self.note_purpose("why", purpose, asked.reference.as_deref(), &[stored.entry.id]);
+        caller.note("why", &[stored.entry.id]);
         let record = Record {
             taken_back: self.taken_back(&directory, stored)?.map(Box::new),
             ..self.list_entry(&directory, stored, body.as_ref())

@@ -1,0 +1,72 @@
+//! Who asks, and what for: what the policy's `query` is told, and what stands in the log of purposes.
+
+use tocsin_home::config::Person;
+use tocsin_record::RecordId;
+use tocsin_record::marking::Code;
+use tracing::info;
+
+use super::NodeError;
+
+/// Where purposes are logged: whatever else is left out of the log, these are not.
+pub const PURPOSES: &str = "tocsin::purposes";
+
+/// Who asks one thing of a node. Each listener makes it of what it knows of the other end.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The person or program: name, roles, and the purposes that it may state.
+    pub principal: Person,
+    /// What the answer is for.
+    pub purpose: Option<String>,
+    /// The asker's reference, for the log.
+    pub reference: Option<String>,
+}
+
+impl Caller {
+    /// Somebody who states no purpose.
+    #[must_use]
+    pub fn new(principal: &Person) -> Self {
+        Self { principal: principal.clone(), purpose: None, reference: None }
+    }
+
+    /// With a purpose and a reference, as a request has them.
+    #[must_use]
+    pub fn stating(self, purpose: Option<&str>, reference: Option<&str>) -> Self {
+        Self { purpose: purpose.map(str::to_owned), reference: reference.map(str::to_owned), ..self }
+    }
+
+    /// As the policy sees it.
+    pub(crate) fn person(&self) -> tocsin_policy::Person<'_> {
+        let Person { name, roles, purposes } = &self.principal;
+        tocsin_policy::Person { name, roles, purposes, purpose: self.purpose.as_deref() }
+    }
+
+    /// Refuses a purpose that nobody knows: a slip of the pen would hide records, and stand in the log.
+    pub(crate) fn check(&self) -> Result<(), NodeError> {
+        let Some(purpose) = self.purpose.as_deref() else { return Ok(()) };
+        let own = &self.principal.purposes;
+        if own.iter().any(|known| known == purpose) || Code::purpose_names().any(|known| known == purpose) {
+            return Ok(());
+        }
+        let mut known: Vec<&str> = Code::purpose_names().collect();
+        known.extend(
+            own.iter().map(String::as_str).filter(|name| Code::purpose_names().all(|known| known != *name)),
+        );
+        Err(NodeError::Request(format!(
+            "`{}` is no purpose that this node knows: use one of {}, or add yours to `purposes` of [person] in \
+             config.toml",
+            tocsin_text::cut(purpose, 80),
+            known.join(", ")
+        )))
+    }
+
+    /// Notes in the log who asked, what for, and which records were shown; never what was asked.
+    pub(crate) fn note(&self, verb: &str, shown: &[RecordId]) {
+        if self.purpose.is_none() && self.reference.is_none() {
+            return;
+        }
+        let (purpose, reference) =
+            (self.purpose.as_deref().unwrap_or("-"), self.reference.as_deref().unwrap_or("-"));
+        let records: Vec<String> = shown.iter().map(ToString::to_string).collect();
+        info!(target: PURPOSES, verb, person = self.principal.name, purpose, reference, ?records, "asked");
+    }
+}
