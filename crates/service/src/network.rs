@@ -57,7 +57,9 @@ pub(super) fn alarms(pressure: &Pressure, down: usize) -> Vec<String> {
     if late.in_vain > 0 {
         let worst = late.worst_host.map_or_else(
             || ", from addresses that are not proven".to_owned(),
-            |(host, count)| format!(", most from {host} ({count}), which a firewall can keep out"),
+            |(host, count)| {
+                format!("; the busiest host is {host} ({count} of them), which a firewall can keep out")
+            },
         );
         alarms.push(format!(
             "{} handshakes that others began came to nothing in the last two minutes{worst}{}",

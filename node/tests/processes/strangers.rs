@@ -61,7 +61,7 @@ fn a_partner_links_beside_silent_sockets_and_status_names_who_holds_them() {
     sockets.extend(silent_sockets(to, 2, 100));
     until("it is told", || alarms(&nodes[0].json(&["status"])).contains("handshakes that others began"));
     let status = nodes[0].json(&["status"]);
-    assert!(alarms(&status).contains("most from 127.0.4."), "{}", alarms(&status));
+    assert!(alarms(&status).contains("the busiest host is 127.0.4."), "{}", alarms(&status));
     let late = &status["network"]["of_late"];
     assert!(late["worst_host"].as_str().is_some_and(|host| host.starts_with("127.0.4.")), "{late}");
     assert!(status["network"]["tcp"]["gave_way"].as_u64() > Some(0), "{}", status["network"]);
