@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use futures::FutureExt as _;
 use futures::future::{self, BoxFuture};
 use futures::stream::{SelectAll, Stream, StreamExt as _};
@@ -27,6 +28,7 @@ use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId, Transport, tls};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::crypto::{CryptoError, HmacKey};
 use quinn::rustls::pki_types::CertificateDer;
 use socket2::{Domain, Socket, Type};
 use tokio::time::{Instant, Sleep};
@@ -112,7 +114,7 @@ impl Quic {
         let secret = keypair
             .derive_secret(b"tocsin: QUIC stateless reset")
             .ok_or_else(|| StartError::Key("no secret can be derived from it".to_owned()))?;
-        let reset = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret);
+        let reset = ResetKey(hmac::Key::new(hmac::HMAC_SHA256, &secret));
         let mut endpoint = quinn::EndpointConfig::new(Arc::new(reset));
         endpoint.supported_versions(vec![1]);
         Ok(Self { endpoint, server, client, listeners: SelectAll::new(), handshakes, ceiling })
@@ -177,6 +179,24 @@ impl Transport for Quic {
             Poll::Ready(Some(event)) => Poll::Ready(event),
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
+    }
+}
+
+/// The key of stateless resets. quinn takes those of one cryptographic library or of another, by the features that any crate
+/// of the build asks of it; this does not depend on them.
+struct ResetKey(hmac::Key);
+
+impl HmacKey for ResetKey {
+    fn sign(&self, data: &[u8], signature: &mut [u8]) {
+        signature.copy_from_slice(hmac::sign(&self.0, data).as_ref());
+    }
+
+    fn signature_len(&self) -> usize {
+        hmac::HMAC_SHA256.digest_algorithm().output_len()
+    }
+
+    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        hmac::verify(&self.0, data, signature).map_err(|_| CryptoError)
     }
 }
 
@@ -443,6 +463,52 @@ mod tests {
         let served = tokio::spawn(upgrade);
         // The one who dials is told first, and waits for nothing.
         let (_, muxer) = dialled.await.unwrap().unwrap();
+        served.await.unwrap().unwrap();
+        drop(muxer);
+    }
+
+    /// Older nodes speak by libp2p's own transport, and are spoken to; also where they have to prove their address.
+    #[tokio::test]
+    async fn it_is_the_protocol_of_libp2ps_own_transport() {
+        let any: Multiaddr = "/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap();
+        let keypair = Keypair::generate_ed25519();
+        let theirs = || libp2p_quic::tokio::Transport::new(libp2p_quic::Config::new(&keypair));
+        let options = DialOpts { role: Role::Dialer, port_use: PortUse::New };
+
+        let mut ours = quic();
+        ours.listen_on(ListenerId::next(), any.clone()).unwrap();
+        let TransportEvent::NewAddress { listen_addr, .. } = event(&mut ours).await else {
+            panic!("an address")
+        };
+        let source = Host::from(IpAddr::from(Ipv4Addr::LOCALHOST));
+        let mut unproven = Vec::new();
+        for must_prove in [false, true] {
+            if must_prove {
+                // As many as wait before addresses have to be proven.
+                unproven.extend(std::iter::from_fn(|| ours.handshakes.enter_unproven(source, Via::Quic)));
+            }
+            let dialled = tokio::spawn(theirs().dial(listen_addr.clone(), options).unwrap());
+            let TransportEvent::Incoming { upgrade, .. } = event(&mut ours).await else { panic!("a dial") };
+            let served = tokio::spawn(upgrade);
+            let connection = dialled.await.unwrap().unwrap();
+            assert_eq!(served.await.unwrap().unwrap().0, keypair.public().to_peer_id());
+            drop(connection);
+        }
+        assert_eq!(
+            ours.handshakes.pressure().quic.asked_to_prove,
+            2,
+            "one of the dials, and the loop's last"
+        );
+
+        let mut theirs = theirs();
+        theirs.listen_on(ListenerId::next(), any).unwrap();
+        let mut next = async || poll_fn(|cx| Pin::new(&mut theirs).poll(cx)).await;
+        let TransportEvent::NewAddress { listen_addr, .. } = next().await else { panic!("an address") };
+        let dialled = tokio::spawn(quic().dial(listen_addr, options).unwrap());
+        let TransportEvent::Incoming { upgrade, .. } = next().await else { panic!("a dial") };
+        let served = tokio::spawn(upgrade);
+        let (peer, muxer) = dialled.await.unwrap().unwrap();
+        assert_eq!(peer, keypair.public().to_peer_id());
         served.await.unwrap().unwrap();
         drop(muxer);
     }
