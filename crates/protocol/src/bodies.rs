@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rand_chacha::rand_core::Rng as _;
 use tocsin_record::run::body_fits;
-use tocsin_record::{Class, OrgId, Part, Run, planted};
+use tocsin_record::{Class, NodeKey, OrgId, Part, Run, planted};
 use tocsin_store::{BodyState, Kv, LogNo, RecordRef, Slots, StoreError, Verdict};
 
 use crate::budget::cost;
@@ -18,6 +19,7 @@ use crate::mesh::Mesh;
 use crate::message::body::REFS_MAX;
 use crate::message::tree::PUSH_BODY_MAX;
 use crate::message::{BodyData, BodyRef, BodyStatus, Message};
+use crate::sources::{Candidate, draw};
 
 /// Most bodies whose announcers are remembered; the others are found by `Holes` later.
 const SOURCES_MAX: usize = 100_000;
@@ -33,6 +35,8 @@ const NEIGHBOURS: u64 = 64;
 const ASKED_MAX: usize = 256;
 /// An answer is waited for so long, in ms.
 const PATIENCE_MS: u64 = 5_000;
+/// A peer at this round trip is asked half as often as one beside it, in ms.
+const NEAR_MS: u64 = 100;
 /// Bytes of bodies in one live frame.
 const LIVE_BYTES: usize = 64 << 10;
 
@@ -112,9 +116,10 @@ impl Bodies {
         (nobody, withheld)
     }
 
-    /// Wanted bodies that a peer announced and that have not come.
-    pub fn announced(&self) -> impl Iterator<Item = RecordRef> {
-        self.sources.keys().copied()
+    /// Wanted bodies that have not come and that a peer announced of whom `is_believed`.
+    pub fn announced(&self, is_believed: impl Fn(LinkId) -> bool) -> impl Iterator<Item = RecordRef> {
+        let believed = move |source: &Source| source.links.iter().any(|(link, _)| is_believed(*link));
+        self.sources.iter().filter(move |(_, source)| believed(source)).map(|(place, _)| *place)
     }
 }
 
@@ -147,6 +152,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let order = (entry.header.class, Reverse(entry.header.time));
             self.bodies.sources.insert(place, Source { order, links: Vec::new(), withheld: false });
         }
+        self.make_room(place, peer.node);
         if let Some(source) = self.bodies.sources.get_mut(&place)
             && source.links.len() < LINKS_MAX
             && source.links.iter().filter(|(_, org)| *org == peer.org).count() < LINKS_OF_ORG_MAX
@@ -158,6 +164,27 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             *self.bodies.by_org.entry(peer.org).or_default() += 1;
         }
         Ok(())
+    }
+
+    /// Where as many announce a body as are remembered, the one whose claims failed most gives way to one of whom better is
+    /// known.
+    fn make_room(&mut self, place: RecordRef, newcomer: NodeKey) {
+        let Some(source) =
+            self.bodies.sources.get_mut(&place).filter(|source| source.links.len() >= LINKS_MAX)
+        else {
+            return;
+        };
+        let weight = |link: &LinkId| {
+            let peer = self.links.get(link).and_then(|link| link.peer());
+            peer.map_or(0, |peer| self.sources.weight(peer.node))
+        };
+        let least = source.links.iter().enumerate().min_by_key(|(_, (link, _))| weight(link));
+        if let Some((at, (link, _))) = least
+            && weight(link) < self.sources.weight(newcomer)
+        {
+            let announcer = source.links.remove(at);
+            self.bodies.count_less(announcer);
+        }
     }
 
     /// A peer announced some of a log, as far as its headers are here: what comes later is announced by its own run.
@@ -270,15 +297,22 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             .collect();
         open.sort_unstable();
         let mut asks: BTreeMap<LinkId, Vec<RecordRef>> = BTreeMap::new();
+        let random = &mut self.random;
         for (_, place) in open {
             let Some(source) = self.bodies.sources.get(&place) else {
                 continue;
             };
             let free = |link: &&LinkId| busy.get(*link).copied().unwrap_or(0) < ASKED_MAX;
-            let nearest = |link: &&LinkId| self.links.get(*link).map_or(u64::MAX, |link| link.rtt_ms);
-            if let Some(link) =
-                source.links.iter().map(|(link, _)| link).filter(free).min_by_key(nearest).copied()
-            {
+            // The nearer, the likelier, as far as it gave what it announced.
+            let candidate = |id: &LinkId| {
+                let link = self.links.get(id)?;
+                let peer = link.peer()?;
+                let weight = self.sources.weight(peer.node).saturating_mul(NEAR_MS) / (NEAR_MS + link.rtt_ms);
+                Some(Candidate { link: *id, org: peer.org, weight })
+            };
+            let announcers = source.links.iter().map(|(link, _)| link);
+            let candidates: Vec<Candidate> = announcers.filter(free).filter_map(candidate).collect();
+            if let Some(link) = draw(&candidates, |below| random.next_u64() % below) {
                 *busy.entry(link).or_default() += 1;
                 asks.entry(link).or_default().push(place);
             }
@@ -307,6 +341,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             .filter(|(_, (_, due))| *due < mono)
             .map(|(place, (link, _))| (*place, *link))
             .collect();
+        let failed: BTreeSet<LinkId> = late.iter().map(|(_, link)| *link).collect();
+        for link in failed {
+            self.did_not_give(link);
+        }
         for (place, link) in late {
             // Asked again from another announcer, or when `Holes` finds it.
             self.bodies.asked.remove(&place);
@@ -382,6 +420,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         bodies: Vec<BodyData>,
         out: &mut Output,
     ) -> Result<(), StoreError> {
+        let mut not_held = false;
         for data in bodies {
             let Some(log) = self.log_mine(link, data.what.log) else {
                 continue;
@@ -407,14 +446,30 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                         return Ok(());
                     }
                     if self.is_missing(place) {
+                        let node = self.node_of(link);
+                        self.sources.gave(node, bytes.len());
                         self.take_body(place, Bytes::from(bytes), link, out)?;
                     }
                 }
                 BodyStatus::Withheld => self.refused(link, place, true)?,
-                BodyStatus::NotHeld | BodyStatus::Gone(_) => self.refused(link, place, false)?,
+                BodyStatus::NotHeld => {
+                    not_held = true;
+                    self.refused(link, place, false)?;
+                }
+                BodyStatus::Gone(_) => self.refused(link, place, false)?,
             }
         }
+        if not_held {
+            self.did_not_give(link);
+        }
         Ok(())
+    }
+
+    /// A peer announced bodies that it then did not give.
+    fn did_not_give(&mut self, link: LinkId) {
+        if let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) {
+            self.sources.failed(peer.node, self.now.mono);
+        }
     }
 
     /// A body is available that was not when its header was told: every permitted link that may lack it hears of it.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use rand_chacha::rand_core::Rng as _;
 use tocsin_record::{Entry, Verified};
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError, WireRun};
 
@@ -14,6 +15,7 @@ use crate::io::{LinkId, Output};
 use crate::mesh::Mesh;
 use crate::message::want::{CREDIT_MAX, PAGE_WIRE_MAX, RANGES_MAX};
 use crate::message::{LinkNo, Message, Page, Range, Want};
+use crate::sources::{Candidate, draw};
 
 /// Credit given with a want, in bytes: what one commit takes, and what is sent while it does. Below a link's outbox.
 const CREDIT: u32 = 3 << 20;
@@ -23,8 +25,9 @@ const CREDIT_PORTION: u32 = 256 << 10;
 const PATIENCE_MS: u64 = 3_000;
 /// A log that others have as well is not left to one peer for longer, in ms: it may give as little as it can.
 const TURN_MS: u64 = 60_000;
-/// And its peer is not asked again for so long, in ms.
-const PENALTY_MS: u64 = 2_000;
+/// Nor for longer than this if it gives less than so many bytes meanwhile.
+const SLOW_MS: u64 = 10_000;
+const SLOW_BYTES: usize = 64 << 10;
 
 #[derive(Debug)]
 struct Asked {
@@ -34,6 +37,9 @@ struct Asked {
     since: u64,
     /// When it last brought something.
     heard: u64,
+    /// Bytes that it brought, and whether one of its logs ended below what was claimed.
+    gained: usize,
+    short: bool,
     taken: u32,
 }
 
@@ -55,7 +61,6 @@ pub(crate) struct CatchUp {
     asked: BTreeMap<LinkId, Asked>,
     /// Logs that are asked of someone.
     under_way: BTreeSet<LogNo>,
-    penalty: BTreeMap<LinkId, u64>,
     serving: BTreeMap<LinkId, Serving>,
     next_id: u32,
 }
@@ -98,7 +103,6 @@ impl CatchUp {
         if let Some(asked) = self.asked.remove(&link) {
             self.under_way.retain(|log| !asked.logs.contains(log));
         }
-        self.penalty.remove(&link);
         self.serving.remove(&link);
     }
 
@@ -112,40 +116,46 @@ impl CatchUp {
         }
     }
 
-    fn end(&mut self, link: LinkId, log: LogNo) {
+    /// Whether a link was asked and brought nothing yet.
+    pub fn owes(&self, link: LinkId) -> bool {
+        self.asked.get(&link).is_some_and(|asked| asked.gained == 0)
+    }
+
+    /// A log of a want ended, below what was claimed or not. Gives back the want if that was its last.
+    fn end(&mut self, link: LinkId, log: LogNo, short: bool) -> Option<Asked> {
         self.under_way.remove(&log);
-        if let Some(asked) = self.asked.get_mut(&link) {
-            asked.logs.remove(&log);
-            if asked.logs.is_empty() {
-                self.asked.remove(&link);
-            }
-        }
+        let asked = self.asked.get_mut(&link)?;
+        asked.logs.remove(&log);
+        asked.short |= short;
+        if asked.logs.is_empty() { self.asked.remove(&link) } else { None }
     }
 }
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
-    /// Gives every idle link that is ahead a want.
+    /// Gives idle links that are ahead wants: for each log one of them is drawn.
     pub(crate) fn schedule_wants(&mut self) {
         let mono = self.now.mono;
         let mut free: BTreeMap<LinkId, Vec<(LogNo, u64)>> = BTreeMap::new();
+        let random = &mut self.random;
         for (log, links) in &self.catchup.ahead {
             if self.catchup.under_way.contains(log) {
                 continue;
             }
-            let idle = |id: &LinkId| {
-                !self.catchup.asked.contains_key(id)
-                    && self.links.contains_key(id)
-                    && self.catchup.penalty.get(id).is_none_or(|until| *until <= mono)
+            let candidate = |id: &LinkId| {
+                let peer = self.links.get(id)?.peer()?;
+                let has = free.get(id).map_or(0, Vec::len);
+                let idle = !self.catchup.asked.contains_key(id)
+                    && has < self.sources.share(peer.node, RANGES_MAX)
+                    && self.sources.is_free(peer.node, mono);
+                // The less it has to do, the likelier.
+                let weight = self.sources.weight(peer.node) / (1 + has as u64);
+                idle.then_some(Candidate { link: *id, org: peer.org, weight })
             };
-            // The idle link with the least to do.
-            let best = links
-                .iter()
-                .filter(|(id, _)| idle(id))
-                .min_by_key(|(id, _)| free.get(id).map_or(0, Vec::len));
-            if let Some((id, to)) = best
-                && free.get(id).map_or(0, Vec::len) < RANGES_MAX
+            let candidates: Vec<Candidate> = links.keys().filter_map(candidate).collect();
+            if let Some(id) = draw(&candidates, |below| random.next_u64() % below)
+                && let Some(to) = links.get(&id)
             {
-                free.entry(*id).or_default().push((*log, *to));
+                free.entry(id).or_default().push((*log, *to));
             }
         }
         for (link, logs) in free {
@@ -175,9 +185,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.catchup.next_id += 1;
         let id = self.catchup.next_id;
         self.catchup.under_way.extend(asked.iter().copied());
-        self.catchup
-            .asked
-            .insert(link, Asked { id, logs: asked, since: self.now.mono, heard: self.now.mono, taken: 0 });
+        let now = self.now.mono;
+        let asked = Asked { id, logs: asked, since: now, heard: now, gained: 0, short: false, taken: 0 };
+        self.catchup.asked.insert(link, asked);
         self.tell(link, Message::Want(Want { id, ranges, credit: CREDIT }));
     }
 
@@ -191,16 +201,20 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             .iter()
             .filter(|(id, asked)| {
                 let others = |log| self.catchup.ahead.get(log).is_some_and(|links| links.len() > 1);
-                asked.heard + patience(self.links.get(id)) < mono
-                    || (asked.since + TURN_MS < mono && asked.logs.iter().any(others))
+                let took = mono.saturating_sub(asked.since);
+                let long = took > TURN_MS || (took > SLOW_MS && asked.gained < SLOW_BYTES);
+                asked.heard + patience(self.links.get(id)) < mono || (long && asked.logs.iter().any(others))
             })
             .map(|(id, _)| *id)
             .collect();
         for link in late {
-            if let Some(asked) = self.catchup.asked.remove(&link) {
-                self.catchup.under_way.retain(|log| !asked.logs.contains(log));
+            let Some(asked) = self.catchup.asked.remove(&link) else { continue };
+            self.catchup.under_way.retain(|log| !asked.logs.contains(log));
+            if asked.gained < SLOW_BYTES
+                && let Some(peer) = self.links.get(&link).and_then(|link| link.peer())
+            {
+                self.sources.failed(peer.node, mono);
             }
-            self.catchup.penalty.insert(link, mono + PENALTY_MS);
         }
     }
 
@@ -232,9 +246,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         }
         asked.taken += u32::try_from(page.packed.len()).unwrap_or(u32::MAX);
-        if page.last {
-            asked.heard = self.now.mono;
-        }
         if asked.taken >= CREDIT_PORTION {
             let taken = std::mem::take(&mut asked.taken);
             self.tell(link, Message::Credit(taken));
@@ -255,14 +266,26 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 self.catchup.reached(log, height);
                 if let Some(asked) = self.catchup.asked.get_mut(&link) {
                     asked.heard = self.now.mono;
+                    asked.gained += page.packed.len();
                 }
+                self.sources.gave(peer.node, page.packed.len());
                 self.take_orphans(log, out)?;
                 self.budgets.paid_again(since);
             }
         }
-        if page.last {
-            self.catchup.end(link, log);
+        if page.last && self.catchup.asked.get(&link).is_some_and(|asked| asked.logs.contains(&log)) {
             let height = self.height(log);
+            let claimed =
+                self.catchup.ahead.get(&log).and_then(|links| links.get(&link)).copied().unwrap_or(0);
+            let short = height < claimed.min(self.takes_up_to(log));
+            if let Some(asked) = self.catchup.asked.get_mut(&link) {
+                asked.heard = self.now.mono;
+            }
+            match self.catchup.end(link, log, short) {
+                Some(asked) if !asked.short => self.sources.kept_word(peer.node),
+                Some(asked) if asked.gained == 0 => self.sources.failed(peer.node, self.now.mono),
+                _ => {}
+            }
             // It had said that it holds more than it gave: it may be right, but not now.
             if let Some(links) = self.catchup.ahead.get_mut(&log) {
                 links.remove(&link);

@@ -29,6 +29,7 @@ pub mod message;
 mod rejudge;
 pub mod session;
 mod sizes;
+mod sources;
 mod spread;
 mod status;
 mod tree;

@@ -256,6 +256,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(link) = self.links.remove(&id) else {
             return;
         };
+        // Who leaves instead of giving what it claimed comes back no better.
+        if let Some(peer) = link.peer()
+            && self.catchup.owes(id)
+        {
+            self.sources.failed(peer.node, self.now.mono);
+        }
         self.trees.forget(id);
         self.catchup.forget(id);
         self.bodies.forget(id);

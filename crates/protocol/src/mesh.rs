@@ -26,6 +26,7 @@ use crate::heads::Heads;
 use crate::io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
 use crate::link::Link;
 use crate::rejudge::Rejudge;
+use crate::sources::Sources;
 use crate::tree::Trees;
 use crate::write::Writer;
 
@@ -86,6 +87,7 @@ pub struct Mesh<K, S> {
     pub(crate) budgets: Budgets,
     pub(crate) trees: Trees,
     pub(crate) catchup: CatchUp,
+    pub(crate) sources: Sources,
     pub(crate) bodies: Bodies,
     pub(crate) heads: Heads,
     pub(crate) searches: Searches,
@@ -167,6 +169,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             links: BTreeMap::new(),
             trees: Trees::default(),
             catchup: CatchUp::default(),
+            sources: Sources::default(),
             bodies: Bodies::default(),
             heads: Heads::default(),
             searches: Searches::default(),
@@ -497,6 +500,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Links of nodes that no longer count end; the frontiers of the others are compared anew.
     fn membership_changed(&mut self, out: &mut Output) {
+        let directory = Arc::clone(&self.directory);
+        self.sources.retain(|node| directory.certificate(node).is_some());
         let mut ended = Vec::new();
         for (id, link) in &mut self.links {
             let Some(peer) = link.peer() else { continue };

@@ -34,7 +34,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut sizes = Sizes {
             links: self.links.len(),
             empty_logs: self.empty.len(),
-            announced: self.bodies.announced().count(),
+            announced: self.bodies.announced(|_| true).count(),
             behind: self.catchup.behind(),
             orphan_bytes: self.trees.orphan_bytes(),
             searches: self.searches.count(),

@@ -159,7 +159,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             orgs,
             logs: rows,
             counts: self.reader.counts(),
-            announced: self.bodies.announced().count(),
+            announced: self.bodies.announced(|link| self.is_believed(link)).count(),
             behind: self.catchup.behind(),
             rejudging: self.rejudge.is_busy(),
             policy_errors: self.decisions.errors().map(|(rule, count)| (rule.to_owned(), count)).collect(),
@@ -247,7 +247,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// What each log wants, from counts: what is wanted may be as much as a catch-up.
     fn wanted_bodies(&self, logs: &[LogInfo]) -> BTreeMap<LogNo, WantedBodies> {
         let mut announced: BTreeMap<LogNo, u64> = BTreeMap::new();
-        for place in self.bodies.announced() {
+        for place in self.bodies.announced(|link| self.is_believed(link)) {
             *announced.entry(place.log).or_default() += 1;
         }
         let of_log = |info: &LogInfo| {
@@ -256,6 +256,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             (info.no, WantedBodies { announced, withheld: wanted - announced })
         };
         logs.iter().map(of_log).filter(|(_, bodies)| *bodies != WantedBodies::default()).collect()
+    }
+
+    /// Whether what a link announces is taken for more than words.
+    fn is_believed(&self, link: LinkId) -> bool {
+        let peer = self.links.get(&link).and_then(|link| link.peer());
+        peer.is_some_and(|peer| self.sources.is_believed(peer.node))
     }
 
     /// When a node last agreed with this one on a link of its own, by the wall clock and the monotonic one.
