@@ -497,6 +497,10 @@ fn tell(event: &Event, directory: &Directory) {
         Event::PeerIn { node, org } => info!(org = named(*org), %node, "a partner's node is linked"),
         Event::PeerOut { node } => info!(org = org_of(*node), %node, "a partner's node is gone"),
         Event::Documents { count } => info!(count, "documents took force"),
+        Event::NotGiven { node, records } => {
+            let org = org_of(*node);
+            warn!(org, %node, "{org} announces {records} records that it does not give");
+        }
         Event::Clock { reading } if reading.is_trusted() => info!("{}", reading.alarm()),
         Event::Clock { reading } => warn!("{}", reading.alarm()),
     }

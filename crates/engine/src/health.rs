@@ -41,10 +41,10 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// From the state of the mesh, seen this moment.
+    /// From the state of the mesh, seen this moment; orgs that are not counted, by name.
     #[must_use]
-    pub fn now(status: Status, own: OrgId) -> Self {
-        let health = Health::of(&status, own, clock::now_ms());
+    pub fn now(status: Status, own: OrgId, not_counted: &[String]) -> Self {
+        let health = Health::of(&status, own, not_counted, clock::now_ms());
         Self { status, health, mono: clock::monotonic_ms() }
     }
 
@@ -68,6 +68,10 @@ pub struct Health {
     pub heard: BTreeMap<OrgId, u64>,
     /// Headers and wanted bodies known to exist and not here, by author's org.
     pub missing: BTreeMap<OrgId, u64>,
+    /// Of the missing, headers that nodes of the org announced and on a live link did not give, in ten minutes.
+    pub not_given: BTreeMap<OrgId, u64>,
+    /// Orgs that the operator does not count.
+    pub not_counted: Vec<OrgId>,
     /// Bodies that are wanted and that nobody gives to this node, by author's org.
     pub withheld: BTreeMap<OrgId, u64>,
     /// Logs of which some peer holds more than this node.
@@ -80,7 +84,7 @@ pub struct Health {
 impl Health {
     /// From the state of the mesh at `now`, by the wall clock.
     #[must_use]
-    pub fn of(status: &Status, own: OrgId, now: u64) -> Self {
+    pub fn of(status: &Status, own: OrgId, not_counted: &[String], now: u64) -> Self {
         let behind = status.behind as u64;
         // The core looked a moment ago.
         let lag = Some(now.saturating_sub(status.passed)).filter(|lag| *lag > LAG_MS).unwrap_or(0);
@@ -93,6 +97,14 @@ impl Health {
             ..Self::default()
         };
         for org in status.orgs.iter().filter(|org| org.org != own) {
+            let not_given = org.not_given.iter().fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
+            if not_given > 0 {
+                health.not_given.insert(org.org, not_given);
+            }
+            if not_counted.contains(&org.name) {
+                health.not_counted.push(org.org);
+                continue;
+            }
             health.heard.insert(org.org, org.heard.unwrap_or(0));
             let missing = org.missing_headers.saturating_add(org.missing_bodies);
             if missing > 0 {
@@ -121,7 +133,15 @@ impl Health {
         if !self.clock.is_trusted() {
             gaps.push(Gap::Clock(self.clock));
         }
-        gaps.extend(self.missing.iter().map(|(org, count)| Gap::Missing(*org, *count)));
+        for (org, count) in &self.missing {
+            let not_given = self.not_given.get(org).copied().unwrap_or(0).min(*count);
+            if not_given > 0 {
+                gaps.push(Gap::NotGiven(*org, not_given));
+            }
+            if *count > not_given {
+                gaps.push(Gap::Missing(*org, *count - not_given));
+            }
+        }
         gaps.extend(self.silent(max_age, age).map(|(org, since)| Gap::Silent(org, since)));
         gaps
     }
@@ -149,6 +169,8 @@ pub enum Gap {
     Clock(Reading),
     /// So many headers or wanted bodies of an org exist and are not here.
     Missing(OrgId, u64),
+    /// Nodes of an org announce so many records and do not give them.
+    NotGiven(OrgId, u64),
     /// An org was last heard then, in ms; 0 if it never was.
     Silent(OrgId, u64),
 }
@@ -173,7 +195,7 @@ pub async fn look(engine: Arc<Engine>) {
             (mesh.status(), clock::monotonic_ms() - began)
         });
         let Ok((status, took)) = looked.await else { return std::future::pending().await };
-        let seen = Arc::new(Seen::now(status, own));
+        let seen = Arc::new(Seen::now(status, own, &engine.config.not_counted));
         *write(&engine.seen) = Some(Arc::clone(&seen));
         recovery.look(&engine, &seen.health).await;
         tokio::time::sleep(LOOK_EVERY.max(Duration::from_millis(took * LOOK_SHARE))).await;

@@ -74,6 +74,9 @@ pub fn open(home: &Home, config: &Config, policy: Arc<Policy>) -> Result<Opened,
     let documents: Vec<_> =
         papers.charters.iter().chain(&papers.certificates).chain(&papers.revocations).cloned().collect();
     let mut directory = Directory::load(&documents).map_err(|source| no_mesh(source.into()))?;
+    for name in config.not_counted.iter().filter(|name| directory.charter().org_named(name).is_none()) {
+        warn!(name, "`not_counted` names an org that is not in the mesh: `tocsin mesh show` lists them");
+    }
     for name in config.trust.keys().filter(|name| directory.charter().org_named(name).is_none()) {
         warn!(name, "`[trust]` names an org that is not in the mesh: `tocsin mesh show` lists them");
     }

@@ -28,6 +28,8 @@ pub struct Config {
     pub max_age: String,
     /// Who asks, for the policy's `query`.
     pub person: Person,
+    /// Orgs whose records and silence make no answer incomplete, by name.
+    pub not_counted: Vec<String>,
     /// What the node's people think of partners, 0 to 100, by name: `principal.trust` of the policy.
     pub trust: BTreeMap<String, u8>,
     /// What rests on the disk.
@@ -75,6 +77,7 @@ impl Default for Config {
             announce: Vec::new(),
             log: "info".to_owned(),
             max_age: "10min".to_owned(),
+            not_counted: Vec::new(),
             person: Person::default(),
             trust: BTreeMap::new(),
             store: StoreRules::default(),

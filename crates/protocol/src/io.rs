@@ -255,6 +255,13 @@ pub enum Event {
         /// Which node.
         node: NodeKey,
     },
+    /// A node claimed records of its own and did not give them on a live link, in ten minutes.
+    NotGiven {
+        /// Which.
+        node: NodeKey,
+        /// How many.
+        records: u64,
+    },
     /// The verdict on this machine's clock is another.
     Clock {
         /// What is to be thought of it now.

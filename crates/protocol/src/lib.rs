@@ -13,6 +13,7 @@ mod admit;
 mod bodies;
 mod budget;
 mod catchup;
+mod claims;
 mod clock;
 pub mod directory;
 mod empty;

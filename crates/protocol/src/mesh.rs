@@ -18,6 +18,7 @@ use tocsin_store::{Fault, Found, Kv, LogNo, Reader, RecordRef, Slots, Store, Sto
 use crate::bodies::Bodies;
 use crate::budget::{Budgets, Meter, cost};
 use crate::catchup::CatchUp;
+use crate::claims::Claims;
 use crate::clock::{Alive, Clock, Kept};
 use crate::directory::{Directory, Taken};
 use crate::empty::EmptyLogs;
@@ -88,6 +89,7 @@ pub struct Mesh<K, S> {
     pub(crate) trees: Trees,
     pub(crate) catchup: CatchUp,
     pub(crate) sources: Sources,
+    pub(crate) claims: Claims,
     pub(crate) bodies: Bodies,
     pub(crate) heads: Heads,
     pub(crate) searches: Searches,
@@ -170,6 +172,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             trees: Trees::default(),
             catchup: CatchUp::default(),
             sources: Sources::default(),
+            claims: Claims::default(),
             bodies: Bodies::default(),
             heads: Heads::default(),
             searches: Searches::default(),
@@ -326,6 +329,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.expiring = true;
             self.say_hello_again();
             self.say_heads();
+            self.watch_claims(out);
         }
         if self.expiring {
             self.expiring = match self.clock.erases_up_to(self.now) {

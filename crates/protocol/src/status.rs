@@ -65,6 +65,8 @@ pub struct OrgStatus {
     pub silent_ms: Option<u64>,
     /// Headers that exist by its own word and that this node lacks.
     pub missing_headers: u64,
+    /// Of them, those of nodes that on a live link did not give them in ten minutes.
+    pub not_given: Vec<(NodeKey, u64)>,
     /// Its bodies that are wanted and announced by somebody.
     pub missing_bodies: u64,
     /// Its bodies that are wanted and that nobody announced: kept from this node, or from all that it is linked to.
@@ -132,13 +134,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 bodies: wanted.get(&info.no).copied().unwrap_or_default(),
             });
         }
-        let announced = self.announced_heights();
+        let claimed = self.claimed();
         let mut orgs: Vec<OrgStatus> = self
             .directory
             .charter()
             .orgs
             .iter()
-            .map(|org| self.org_status(org.root, &org.name, &wanted, &announced))
+            .map(|org| self.org_status(org.root, &org.name, &wanted, &claimed))
             .collect();
         orgs.sort_by(|a, b| a.name.cmp(&b.name));
         Status {
@@ -171,7 +173,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         org: OrgId,
         name: &str,
         wanted: &BTreeMap<LogNo, WantedBodies>,
-        announced: &BTreeMap<LogNo, u64>,
+        claimed: &BTreeMap<NodeKey, u64>,
     ) -> OrgStatus {
         let mut status = OrgStatus {
             org,
@@ -179,6 +181,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             heard: None,
             silent_ms: None,
             missing_headers: 0,
+            not_given: Vec::new(),
             missing_bodies: 0,
             withheld: 0,
             complete_as_of: None,
@@ -188,12 +191,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut complete = true;
         let mut as_of = u64::MAX;
         for (node, _) in self.directory.nodes_of(org) {
-            // Logs that a newer one of the same node has followed, or that no head speaks of yet, are in here only.
-            let mut announced: BTreeMap<LogNo, u64> = announced
-                .iter()
-                .filter(|(log, _)| self.reader.log(**log).is_some_and(|info| info.key.author == node))
-                .map(|(log, height)| (*log, *height))
-                .collect();
             status.delays_ms.extend(self.heads.delays.get(&node).into_iter().flatten());
             if node == self.node {
                 continue;
@@ -203,21 +200,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let mut heard = None;
             for ((_, circle), head) in self.heads.heads.range(of_node) {
                 heard = heard.max(Some((head.time, head.heard)));
-                let key = LogKey { mesh: self.mesh(), author: node, circle: *circle, epoch: head.epoch };
-                let log = self.store.log_no(&key);
-                let held = log.map_or(0, |log| self.height(log).min(head.seq));
-                let mut missing = head.seq - held;
-                if let Some(announced) = log.and_then(|log| announced.remove(&log)) {
-                    missing = missing.max(announced.saturating_sub(held));
-                }
-                status.missing_headers = status.missing_headers.saturating_add(missing);
                 if *circle == CircleId::mesh(self.mesh()) {
                     as_of = as_of.min(head.time.max(linked.map_or(0, |(time, _)| time)));
                 }
             }
-            for (log, height) in announced {
-                let missing = height.saturating_sub(self.height(log));
-                status.missing_headers = status.missing_headers.saturating_add(missing);
+            let missing = claimed.get(&node).copied().unwrap_or(0);
+            status.missing_headers = status.missing_headers.saturating_add(missing);
+            if missing > 0 && self.claims.is_fault(node) {
+                status.not_given.push((node, missing));
             }
             // A node that never said what it wrote was not heard: that would be no answer to what is missing.
             heard = heard.map(|head| linked.map_or(head, |link| (link.0.max(head.0), link.1.max(head.1))));
@@ -272,7 +262,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// How far logs go beyond what is held, by what their authors' nodes announced on links of their own. What others say
     /// of them is no evidence: anybody could make everybody's answers incomplete.
-    fn announced_heights(&self) -> BTreeMap<LogNo, u64> {
+    pub(crate) fn announced_heights(&self) -> BTreeMap<LogNo, u64> {
         let logs: BTreeSet<LogNo> = self.catchup.logs().chain(self.trees.waiting.iter().copied()).collect();
         let mut heights = BTreeMap::new();
         for info in logs.into_iter().filter_map(|log| self.reader.log(log)) {

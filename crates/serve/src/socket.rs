@@ -355,6 +355,9 @@ impl Watching {
                     node.circle_name(circle)
                 ),
             }),
+            CoreEvent::NotGiven { node: key, records } => Some(Event::Alarm {
+                message: format!("{} announces {records} records that it does not give", peer(key).org),
+            }),
             CoreEvent::Clock { reading } if reading.is_trusted() => {
                 Some(Event::Over { message: reading.to_string() })
             }

@@ -177,6 +177,7 @@ impl Node {
         Lookup {
             as_of: Time(health.as_of()),
             complete: gaps.is_empty(),
+            not_counted: health.not_counted.iter().map(|org| self.org_name(directory, *org)).collect(),
             gaps: gaps.into_iter().map(|gap| told_gap(gap, |org| self.org_name(directory, org))).collect(),
             stale,
             missing,

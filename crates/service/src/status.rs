@@ -63,7 +63,7 @@ impl Node {
         if self.engine.core.stalled().is_none()
             && let Ok(Ok(status)) = tokio::time::timeout(CORE_WAIT, self.engine.core.look(Mesh::status)).await
         {
-            return Some(Arc::new(Seen::now(status, self.engine.org())));
+            return Some(Arc::new(Seen::now(status, self.engine.org(), &self.engine.config.not_counted)));
         }
         read(&self.engine.seen).clone()
     }
@@ -152,9 +152,19 @@ impl Node {
         }
         status.peers = self.peer_rows(&directory, look);
         status.queues.outbox_bytes = status.peers.iter().map(|peer| peer.queued).sum();
+        status.not_counted = health.not_counted.iter().map(|org| name(*org)).collect();
         status.alarms = self.alarms(look, health.not_back);
         let down = status.peers.iter().filter(|peer| !peer.connected).count();
         status.alarms.extend(network::alarms(&pressure, down));
+        status.alarms.extend(health.not_given.iter().filter(|(org, _)| !health.not_counted.contains(org)).map(
+            |(org, count)| {
+                let org = name(*org);
+                format!(
+                    "{org} announces {count} records that it does not give, so no answer is complete: ask {org}, or leave \
+                     it out with `not_counted = [\"{org}\"]` in config.toml and start the node anew"
+                )
+            },
+        ));
         status
     }
 
@@ -428,6 +438,11 @@ pub(super) fn told_gap(gap: Gap, name: impl Fn(OrgId) -> String) -> ToldGap {
             let text = format!("missing {count} of {org}");
             told(Some(org), "missing", text)
         }
+        Gap::NotGiven(org, count) => {
+            let org = name(org);
+            let text = format!("{org} announces {count} records that it does not give");
+            told(Some(org), "not-given", text)
+        }
         Gap::Silent(org, since) => {
             let org = name(org);
             let text = match since {
@@ -448,5 +463,6 @@ fn summary(health: &Health, gaps: &[Gap], name: &dyn Fn(tocsin_record::OrgId) ->
     for (org, count) in &health.withheld {
         parts.push(format!("{count} of {} not given to this node", name(*org)));
     }
+    parts.extend(health.not_counted.iter().map(|org| format!("{} not counted", name(*org))));
     parts.join(", ")
 }

@@ -44,6 +44,9 @@ pub struct Lookup {
     pub as_of: Time,
     /// Whether nothing is missing and nobody silent.
     pub complete: bool,
+    /// Orgs that the operator does not count: whatever is missing of them, it is told apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_counted: Vec<String>,
     /// Why it is not complete, by org.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<super::Gap>,

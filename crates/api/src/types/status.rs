@@ -25,6 +25,9 @@ pub struct Status {
     pub as_of: Time,
     /// Whether nothing is missing, nobody silent, and the clock trusted.
     pub complete: bool,
+    /// Orgs that the operator does not count: they make nothing incomplete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_counted: Vec<String>,
     /// Why it is not complete, by org.
     #[serde(default)]
     pub gaps: Vec<Gap>,
@@ -68,7 +71,7 @@ pub struct Status {
 pub struct Gap {
     /// Whose records it is about; `null` if all are.
     pub org: Option<String>,
-    /// `missing`, `silent`, `clock`, or `stale`: the core does not answer.
+    /// `missing`, `not-given` (announced on a live link, and not given in ten minutes), `silent`, `clock`, or `stale`: the core does not answer.
     pub reason: String,
     /// In words.
     pub text: String,
