@@ -40,10 +40,12 @@ const NEAR_MS: u64 = 100;
 /// Bytes of bodies in one live frame.
 const LIVE_BYTES: usize = 64 << 10;
 
+/// What is asked for first: by class, then the newest.
+type Order = (Class, Reverse<u64>);
+
 #[derive(Debug)]
 struct Source {
-    /// What is asked for first: by class, then the newest.
-    order: (Class, Reverse<u64>),
+    order: Order,
     links: Vec<(LinkId, OrgId)>,
     withheld: bool,
 }
@@ -52,6 +54,8 @@ struct Source {
 #[derive(Debug, Default)]
 pub(crate) struct Bodies {
     sources: BTreeMap<RecordRef, Source>,
+    /// The same in the order in which they are asked for.
+    turns: BTreeSet<(Order, RecordRef)>,
     /// How many bodies each link is remembered to have announced.
     by_link: BTreeMap<LinkId, usize>,
     /// And how many the links of each org.
@@ -69,7 +73,14 @@ impl Bodies {
         for source in self.sources.values_mut() {
             fewer.extend(source.links.extract_if(.., |(announcer, _)| *announcer == link));
         }
-        self.sources.retain(|_, source| !source.links.is_empty());
+        let turns = &mut self.turns;
+        self.sources.retain(|place, source| {
+            let stays = !source.links.is_empty();
+            if !stays {
+                turns.remove(&(source.order, *place));
+            }
+            stays
+        });
         for announcer in fewer {
             self.count_less(announcer);
         }
@@ -78,6 +89,7 @@ impl Bodies {
 
     pub fn settled(&mut self, place: RecordRef) {
         if let Some(source) = self.sources.remove(&place) {
+            self.turns.remove(&(source.order, place));
             for announcer in source.links {
                 self.count_less(announcer);
             }
@@ -108,12 +120,30 @@ impl Bodies {
         let withheld = source.withheld;
         let nobody = source.links.is_empty();
         if nobody {
+            self.turns.remove(&(source.order, place));
             self.sources.remove(&place);
         }
         if let Some(announcer) = fewer {
             self.count_less(announcer);
         }
         (nobody, withheld)
+    }
+
+    /// A body that is to be asked for, of whoever announces it.
+    fn enter(&mut self, place: RecordRef, order: Order) -> &mut Source {
+        let source = Source { order, links: Vec::new(), withheld: false };
+        self.turns.insert((order, place));
+        self.sources.entry(place).or_insert(source)
+    }
+
+    /// How many bodies the links may be asked for by now that they have not been asked for, all together, at most: as many
+    /// as they announced, and as one link may owe.
+    fn room(&self, busy: &BTreeMap<LinkId, usize>) -> usize {
+        let of_link = |(link, announced): (&LinkId, &usize)| {
+            let busy = busy.get(link).copied().unwrap_or(0);
+            (*announced).min(ASKED_MAX).saturating_sub(busy)
+        };
+        self.by_link.iter().map(of_link).sum()
     }
 
     /// Wanted bodies that have not come and that a peer announced of whom `is_believed`.
@@ -150,7 +180,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 return Ok(());
             };
             let order = (entry.header.class, Reverse(entry.header.time));
-            self.bodies.sources.insert(place, Source { order, links: Vec::new(), withheld: false });
+            self.bodies.enter(place, order);
         }
         self.make_room(place, peer.node);
         if let Some(source) = self.bodies.sources.get_mut(&place)
@@ -288,18 +318,18 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         for (link, _) in self.bodies.asked.values() {
             *busy.entry(*link).or_default() += 1;
         }
-        let mut open: Vec<((Class, Reverse<u64>), RecordRef)> = self
-            .bodies
-            .sources
-            .iter()
-            .filter(|(place, _)| !self.bodies.asked.contains_key(*place))
-            .map(|(place, source)| (source.order, *place))
-            .collect();
-        open.sort_unstable();
         let mut asks: BTreeMap<LinkId, Vec<RecordRef>> = BTreeMap::new();
         let random = &mut self.random;
-        for (_, place) in open {
-            let Some(source) = self.bodies.sources.get(&place) else {
+        let mut room = self.bodies.room(&busy);
+        for (_, place) in &self.bodies.turns {
+            // There may be 100,000, and this is looked at with every commit: no further than somebody can be asked.
+            if room == 0 {
+                break;
+            }
+            if self.bodies.asked.contains_key(place) {
+                continue;
+            }
+            let Some(source) = self.bodies.sources.get(place) else {
                 continue;
             };
             let free = |link: &&LinkId| busy.get(*link).copied().unwrap_or(0) < ASKED_MAX;
@@ -314,7 +344,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let candidates: Vec<Candidate> = announcers.filter(free).filter_map(candidate).collect();
             if let Some(link) = draw(&candidates, |below| random.next_u64() % below) {
                 *busy.entry(link).or_default() += 1;
-                asks.entry(link).or_default().push(place);
+                asks.entry(link).or_default().push(*place);
+                room -= 1;
             }
         }
         let due = self.now.mono + PATIENCE_MS;
@@ -596,8 +627,7 @@ mod tests {
             for seq in 0..SOURCES_OF_LINK_MAX as u64 {
                 let place = RecordRef { log: LogNo(0), seq };
                 let order = (Class::Content, Reverse(0));
-                let source = Source { order, links: Vec::new(), withheld: false };
-                bodies.sources.entry(place).or_insert(source).links.push((link, one));
+                bodies.enter(place, order).links.push((link, one));
                 *bodies.by_link.entry(link).or_default() += 1;
                 *bodies.by_org.entry(one).or_default() += 1;
             }
@@ -606,8 +636,15 @@ mod tests {
         assert!(!bodies.has_room(99, one) && bodies.has_room(99, other));
         bodies.settled(RecordRef { log: LogNo(0), seq: 1 });
         assert!(bodies.has_room(99, one));
+        assert_eq!(bodies.turns.len(), bodies.sources.len());
+        // Who owes all that may be asked of it leaves nothing to look for.
+        let owes = |count: usize| (0..links as LinkId).map(|link| (link, count)).collect();
+        assert_eq!(bodies.room(&owes(0)), links * ASKED_MAX);
+        assert_eq!(bodies.room(&owes(ASKED_MAX - 1)), links);
+        assert_eq!(bodies.room(&owes(ASKED_MAX)), 0);
         bodies.forget(0);
         bodies.forget(1);
         assert!(bodies.sources.is_empty() && bodies.by_link.is_empty() && bodies.by_org.is_empty());
+        assert!(bodies.turns.is_empty());
     }
 }
