@@ -9,7 +9,7 @@ use tocsin_protocol::judge::body_ref_view;
 use tocsin_record::body::report::{Extent, Indicator, Report, Subject};
 use tocsin_record::body::{Body, BodyRef, ReportRef, retraction};
 use tocsin_record::observable::Observable;
-use tocsin_record::{CircleId, OrgId};
+use tocsin_record::{CircleId, OrgId, RecordId};
 use tocsin_store::{BodyState, RecordRef, Stored, Verdict, Version};
 
 use super::{Node, NodeError};
@@ -253,12 +253,12 @@ impl Node {
         while next > 0 && looked < SCAN_MAX {
             let from = next.saturating_sub(4096);
             let slice = self.engine.reader.since(from, usize::try_from(next - from).unwrap_or(0));
-            for (_, place) in slice.into_iter().rev().filter(|(arrival, _)| *arrival < next) {
-                looked += 1;
-                let Some(stored) = self.engine.reader.record(place)? else {
-                    continue;
-                };
-                if !stored.entry.id.to_string().starts_with(digits) {
+            let places = slice.into_iter().filter(|(arrival, _)| *arrival < next).map(|(_, place)| place);
+            let places: Vec<RecordRef> = places.collect();
+            looked += places.len();
+            // Page by page: record by record, an id that is not here would have every page read for each of its records.
+            for (place, id) in self.engine.reader.ids(places)? {
+                if !begins(&id, digits) {
                     continue;
                 }
                 if found.is_some_and(|other| other != place) {
@@ -277,6 +277,32 @@ impl Node {
     }
 }
 
+/// Whether an id begins with these hexadecimal digits.
+fn begins(id: &RecordId, digits: &str) -> bool {
+    let nibbles = id.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let mut digits = digits.chars().map(|digit| digit.to_digit(16));
+    nibbles.zip(&mut digits).all(|(nibble, digit)| digit == Some(u32::from(nibble)))
+        && digits.next().is_none()
+}
+
 fn place_log(place: &RecordRef) -> &tocsin_store::LogNo {
     &place.log
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_known_by_their_first_digits() {
+        let mut id = RecordId([0xab; 32]);
+        id.0[3] = 0x0f;
+        let text = id.to_string();
+        for len in 0..=text.len() {
+            assert!(begins(&id, &text[..len]));
+        }
+        for other in ["abab1b0f", "ababab0e", "xbabab0f", &format!("{text}a")] {
+            assert!(!begins(&id, other), "{other}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -252,6 +253,34 @@ impl<K: Kv, S: Slots> Reader<K, S> {
             _ => entry.body = Part::NotHeld,
         }
         Ok(Some(Stored { place, org, entry, stamped, disputed }))
+    }
+
+    /// The ids of records, in order of log and number, each page read once. What is not here is left out.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn ids(&self, mut places: Vec<RecordRef>) -> Result<Vec<(RecordRef, RecordId)>, StoreError> {
+        places.sort_unstable();
+        places.dedup();
+        let mut ids = Vec::with_capacity(places.len());
+        let mut left = places.as_slice();
+        while let Some((place, behind)) = left.split_first() {
+            left = behind;
+            let Some((page, found)) = self.outline(*place)? else { continue };
+            let (in_page, behind) = behind
+                .split_at(behind.partition_point(|next| next.log == place.log && next.seq <= found.last));
+            left = behind;
+            let mut asked = std::iter::once(place).chain(in_page).peekable();
+            page.each(|entry| {
+                let at = RecordRef { seq: entry.header.seq, ..*place };
+                if asked.next_if(|next| **next == at).is_some() {
+                    ids.push((at, entry.id));
+                }
+                if asked.peek().is_some() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
+            .map_err(|source| StoreError::Page { log: place.log.0, seq: place.seq, source })?;
+        }
+        Ok(ids)
     }
 
     /// A record's body, whatever the verdict.

@@ -50,6 +50,10 @@ fn what_is_committed_is_read_back_and_survives_reopening() {
     check(&reader);
     let pages = reader.shared.state().logs[0].pages.len();
     assert!(pages < 60, "700 single records and one run of 400 rest in {pages} pages");
+    // Each once, whatever is asked twice, is not here, or stands in what order.
+    let asked = (690..=1101).chain([3, 3, 1, 900]).rev().map(at).collect();
+    let expected = [1, 3].into_iter().chain(690..=1100).map(|seq| (at(seq), ids[seq as usize - 1].id));
+    assert!(reader.ids(asked).unwrap().into_iter().eq(expected));
     // The run that came packed goes out as it came, byte for byte.
     let runs = reader.runs(LogNo(0), 701, 1, &mut Bodies::All).unwrap();
     assert_eq!(runs[0].packed, packed);
