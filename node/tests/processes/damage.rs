@@ -83,14 +83,17 @@ fn a_damaged_store_is_refilled_from_partners() {
         ("keys", Damage::CutAt(0.0)),
         ("sled/db", Damage::CutAt(0.0)),
     ];
+    let mut told = 0;
     for (round, (file, how)) in damages.iter().enumerate() {
         let before = mesh_logs(&aa);
         bb.kill();
         damage(&store.join(file), how);
         bb.run();
         let said = bb.log();
-        let told = said.matches("it was set aside").count();
-        assert_eq!(told, round + 1, "{file}: {said}");
+        // The store as a whole, or each damaged log of it.
+        let all_told = said.matches("was set aside").count();
+        assert!(all_told > told, "{file}: {said}");
+        told = all_told;
         assert!(said.contains(aside.to_str().expect("UTF-8")), "the message names the folder: {said}");
         // It writes before it has learned what it wrote before: in a new epoch, so that nothing is said twice.
         let value = format!("203.0.113.{}", round + 1);
