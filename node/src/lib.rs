@@ -1,5 +1,5 @@
-//! The tocsin node: one binary that is daemon and command line. All network and clock I/O of the
-//! project is here; the crates below it are pure.
+//! The one binary: the verbs put together into a command line, and the start and end of a node. What a node does is in
+//! the crates below.
 
 pub mod cli;
 mod commands;

@@ -162,7 +162,7 @@ mod tests {
             for packet in 0..39_000 {
                 warn!(target: "quinn_proto::connection", packet, "illegal packet");
                 if packet % 10 == 0 {
-                    warn!(target: "tocsin_engine::intake", packet, "a frame was refused");
+                    warn!(target: "tocsin_engine::inbound", packet, "a frame was refused");
                 }
                 if packet < 500 {
                     tracing::info!(target: tocsin_service::PURPOSES, packet, "looked at");

@@ -65,7 +65,7 @@ impl DamagedStore {
     }
 }
 
-/// Watches one refill.
+/// Watches one recovery: the refill of a new store from the partners.
 #[derive(Debug, Default)]
 pub(crate) struct Recovery {
     /// Since when nothing is missing, in ms.
@@ -133,26 +133,26 @@ mod tests {
             ..Health::default()
         };
         let now = 1_800_000_000_000;
-        let mut refill = Recovery::default();
+        let mut recovery = Recovery::default();
         assert!(
-            !refill.is_complete(&Health { at: now, ..Health::default() }, max_age),
+            !recovery.is_complete(&Health { at: now, ..Health::default() }, max_age),
             "nobody to refill from"
         );
         for (heard, behind, missing, not_back) in
             [(0, 0, 0, 0), (now, 1, 0, 0), (now, 0, 7, 0), (now, 0, 0, 1)]
         {
             for later in [0, QUIET_MS, 2 * QUIET_MS] {
-                assert!(!refill.is_complete(&at(now + later, heard, behind, missing, not_back), max_age));
+                assert!(!recovery.is_complete(&at(now + later, heard, behind, missing, not_back), max_age));
             }
         }
-        assert!(!refill.is_complete(&at(now, now, 0, 0, 0), max_age), "not at the first look");
-        assert!(!refill.is_complete(&at(now + 1, now, 0, 7, 0), max_age), "something came up");
-        assert!(!refill.is_complete(&at(now + QUIET_MS, now, 0, 0, 0), max_age), "it begins anew");
+        assert!(!recovery.is_complete(&at(now, now, 0, 0, 0), max_age), "not at the first look");
+        assert!(!recovery.is_complete(&at(now + 1, now, 0, 7, 0), max_age), "something came up");
+        assert!(!recovery.is_complete(&at(now + QUIET_MS, now, 0, 0, 0), max_age), "it begins anew");
         let ahead = Reading::Ahead { by_ms: 3_600_000 };
         let wrong = Health { clock: ahead, ..at(now + 2 * QUIET_MS, now, 0, 0, 0) };
-        assert!(!refill.is_complete(&wrong, max_age), "by a clock that is wrong");
-        assert!(!refill.is_complete(&at(now + 2 * QUIET_MS, now, 0, 0, 0), max_age), "it begins anew");
-        assert!(refill.is_complete(&at(now + 3 * QUIET_MS, now, 0, 0, 0), max_age));
+        assert!(!recovery.is_complete(&wrong, max_age), "by a clock that is wrong");
+        assert!(!recovery.is_complete(&at(now + 2 * QUIET_MS, now, 0, 0, 0), max_age), "it begins anew");
+        assert!(recovery.is_complete(&at(now + 3 * QUIET_MS, now, 0, 0, 0), max_age));
     }
 
     #[test]
@@ -162,12 +162,12 @@ mod tests {
         assert_eq!(DamagedStore::of(&store), None);
         let path = folder.path().join("store.damaged");
         std::fs::create_dir(&path).unwrap();
-        let aside = DamagedStore::new(path);
+        let damaged = DamagedStore::new(path);
         std::thread::sleep(std::time::Duration::from_millis(5));
-        assert_eq!(DamagedStore::of(&store).unwrap(), aside);
-        let alarm = aside.alarm(86_400_000, 2);
+        assert_eq!(DamagedStore::of(&store).unwrap(), damaged);
+        let alarm = damaged.alarm(86_400_000, 2);
         assert!(
-            alarm.contains(&clock::show(aside.since + 86_400_000)) && alarm.contains("2 bodies"),
+            alarm.contains(&clock::show(damaged.since + 86_400_000)) && alarm.contains("2 bodies"),
             "{alarm}"
         );
     }
