@@ -76,7 +76,7 @@ pub(crate) mod cost {
 
     /// Sending so many bytes.
     pub fn sent(bytes: usize) -> u64 {
-        bytes as u64 / 1000
+        bytes as u64 / 200
     }
 
     /// A page that came and brought nothing new, by the bytes and records that were read.

@@ -106,6 +106,16 @@ impl CatchUp {
         self.serving.remove(&link);
     }
 
+    /// The log's number is another's from now on: nothing is wanted or served by it.
+    pub fn forget_log(&mut self, log: LogNo) {
+        self.ahead.remove(&log);
+        self.under_way.remove(&log);
+        self.asked.retain(|_, asked| !asked.logs.remove(&log) || !asked.logs.is_empty());
+        for serving in self.serving.values_mut() {
+            serving.ranges.retain(|(of, _)| *of != log);
+        }
+    }
+
     /// The log reached a height: links that have no more of it are no longer ahead.
     pub fn reached(&mut self, log: LogNo, height: u64) {
         if let Some(links) = self.ahead.get_mut(&log) {

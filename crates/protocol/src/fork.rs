@@ -42,6 +42,10 @@ impl Searches {
         self.searches.len()
     }
 
+    pub fn forget_log(&mut self, log: LogNo) {
+        self.searches.retain(|(of, _), _| *of != log);
+    }
+
     /// Nothing more is taken of an author in a circle, in any epoch.
     pub fn stop(&mut self, author: NodeKey, circle: CircleId) {
         self.stopped.insert((author, circle));

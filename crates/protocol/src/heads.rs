@@ -3,12 +3,13 @@
 //! A head spreads along its log's tree; a receipt goes hop by hop back over the link that its log comes by. Of each only
 //! the newest is kept, and both leave together with what else is to be sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_record::keys::{self, Signature};
 use tocsin_record::{CircleId, NodeKey, OrgId, RecordId};
 use tocsin_store::{Kv, LogNo, RecordRef, SEQ_MAX, Slots, StoreError};
 
+use crate::bounds::{HEADS_OF_ORG, RECEIPTS_OF_ORG};
 use crate::budget::cost;
 use crate::clock::{self, TOLERANCE_MS};
 use crate::io::LinkId;
@@ -58,8 +59,12 @@ pub struct ReceiptState {
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
     pub heads: BTreeMap<(NodeKey, CircleId), HeadState>,
+    /// How many of them are of the nodes of each org.
+    heads_of: BTreeMap<OrgId, usize>,
     /// By log and holder.
     pub receipts: BTreeMap<(LogNo, NodeKey), ReceiptState>,
+    /// Those for logs of other nodes than this one, by the org of their holder.
+    receipts_of: BTreeMap<OrgId, BTreeSet<(LogNo, NodeKey)>>,
     /// Delay in ms of records of this node's own, by holder, newest last.
     pub delays: BTreeMap<NodeKey, Vec<u32>>,
     said: BTreeMap<CircleId, Said>,
@@ -91,6 +96,60 @@ impl Heads {
         !self.passing.is_empty() || self.due.keys().any(|log| rested(log) && has_parent(*log))
     }
 }
+
+impl Heads {
+    /// Keeps the newest head of a node, if its org has room for one more. Returns what it said before.
+    fn keep_head(
+        &mut self,
+        key: (NodeKey, CircleId),
+        org: OrgId,
+        head: HeadState,
+    ) -> Result<Option<HeadState>, Full> {
+        if let Some(known) = self.heads.get_mut(&key) {
+            return Ok(Some(std::mem::replace(known, head)));
+        }
+        let count = self.heads_of.entry(org).or_default();
+        if *count >= HEADS_OF_ORG {
+            return Err(Full);
+        }
+        *count += 1;
+        self.heads.insert(key, head);
+        Ok(None)
+    }
+
+    /// Keeps a receipt for a log of another node: the one for the log that was known first gives way.
+    fn keep_receipt(&mut self, key: (LogNo, NodeKey), org: OrgId, receipt: ReceiptState) {
+        self.receipts.insert(key, receipt);
+        let of_org = self.receipts_of.entry(org).or_default();
+        of_org.insert(key);
+        while of_org.len() > RECEIPTS_OF_ORG {
+            if let Some(first) = of_org.pop_first() {
+                self.receipts.remove(&first);
+            }
+        }
+    }
+
+    /// Keeps what nodes said that are still in the mesh.
+    pub fn retain(&mut self, org_of: impl Fn(&NodeKey) -> Option<OrgId>) {
+        let is_in = |node: &NodeKey| org_of(node).is_some();
+        let gone = |(_, holder): &(LogNo, NodeKey)| !is_in(holder);
+        self.heads.retain(|(node, _), _| is_in(node));
+        self.heads_of.clear();
+        for org in self.heads.keys().filter_map(|(node, _)| org_of(node)) {
+            *self.heads_of.entry(org).or_default() += 1;
+        }
+        self.receipts.retain(|key, _| !gone(key));
+        self.delays.retain(|node, _| is_in(node));
+        for of_org in self.receipts_of.values_mut() {
+            of_org.retain(|key| !gone(key));
+        }
+        self.receipts_of.retain(|_, of_org| !of_org.is_empty());
+    }
+}
+
+/// An org has as many heads here as it may.
+#[derive(Debug)]
+struct Full;
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Circles in which this node speaks of itself.
@@ -218,7 +277,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 heard: self.now.mono,
                 signature: head.signature,
             };
-            let before = self.heads.heads.insert(key, state);
+            let Ok(before) = self.heads.keep_head(key, org, state) else {
+                continue;
+            };
             let grown = before.is_none_or(|before| before.releases < head.releases);
             if grown
                 && peer.node == node
@@ -339,10 +400,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
             let state =
                 ReceiptState { height: receipt.height, time: receipt.time, signature: receipt.signature };
-            self.heads.receipts.insert((log, holder), state);
             if key.author == self.node {
+                self.heads.receipts.insert((log, holder), state);
                 self.measure(log, holder, state)?;
-            } else if let Some(parent) = self.trees.parent(log)
+                continue;
+            }
+            self.heads.keep_receipt((log, holder), org, state);
+            if let Some(parent) = self.trees.parent(log)
                 && parent != link
             {
                 self.heads.passing.entry(parent).or_default().receipts.insert((log, holder), state);

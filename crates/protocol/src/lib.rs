@@ -11,6 +11,7 @@
 
 mod admit;
 mod bodies;
+mod bounds;
 mod budget;
 mod catchup;
 mod claims;

@@ -5,20 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use tocsin_record::document::Signed;
-use tocsin_record::{LogKey, NodeKey, OrgId, Verified, codec, planted};
+use tocsin_record::{LogKey, NodeKey, OrgId, Verified, codec};
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError};
 
+use crate::bounds::{NAMES_LEAST, NODES_OF_ORG};
 use crate::budget::{ANSWERS_MAX, cost};
 use crate::io::{Effect, Event, LinkId, Output};
 use crate::mesh::Mesh;
 use crate::message::lobby::OLDEST_PROTOCOL;
 use crate::message::{self, Incoming, Lane, LinkNo, LogName, Message};
-use crate::session::{NAMES_LEAST, Room};
+use crate::session::Room;
 
-/// The names of so many nodes an org may have here: those of further nodes share them.
-const NODES_OF_ORG: usize = 4;
-/// Most logs without a record that one peer may talk of.
-const EMPTY_MAX: usize = 1024;
 /// Longest frame that messages are gathered into, in bytes: several messages of one commit share it.
 const GATHER: usize = 64 << 10;
 /// Round trip assumed before one was measured, in ms.
@@ -268,6 +265,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.searches.forget(id);
         self.budgets.forget(id);
         if let Some(peer) = link.peer() {
+            if !self.links.values().filter_map(Link::peer).any(|other| other.org == peer.org) {
+                self.empty.left(peer.org);
+            }
             out.push(Effect::Event(Event::PeerOut { node: peer.node }));
         }
     }
@@ -301,7 +301,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             *nodes.entry(peer.node).or_default() += 1;
             *orgs.entry(peer.org).or_default() += 1;
         }
-        let of_node = NAMES_LEAST + 2 * self.reader.log_count();
+        let of_node = NAMES_LEAST + 2 * self.reader.log_count().saturating_sub(self.empty.all());
         for link in self.links.values() {
             let Some(peer) = link.peer() else { continue };
             let links = |count: Option<&usize>| count.copied().unwrap_or(1).max(1);
@@ -329,26 +329,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(None);
         }
         self.log_for(link_node, name)
-    }
-
-    /// The number of a log here, opened on a peer's word if its author may write to its circle. Such a log is empty until
-    /// a signed run comes; a peer may talk of so many empty ones, and they count for nothing else.
-    pub(crate) fn log_for(&mut self, by: NodeKey, name: LogName) -> Result<Option<LogNo>, StoreError> {
-        let key = name.key(self.directory.mesh());
-        if let Some(no) = self.store.log_no(&key) {
-            return Ok(Some(no));
-        }
-        let Some(org) = self.directory.org_of(name.author) else {
-            return Ok(None);
-        };
-        let talks_too_much = self.empty.of(&by) >= EMPTY_MAX && !planted::is(planted::Bug::EmptyUnbounded);
-        if talks_too_much || !self.directory.is_member(org, name.circle) || !self.may_open(&key) {
-            return Ok(None);
-        }
-        self.did(cost::LOG);
-        let log = self.store.open_log(&key, org)?;
-        self.empty.insert(log, by);
-        Ok(Some(log))
     }
 
     /// This node's number for a log on a link.

@@ -100,7 +100,6 @@ pub struct Mesh<K, S> {
     /// For the index, once what they rest on is durable.
     index_changes: Vec<Change>,
     printer: Printer,
-    /// Logs that were opened on a peer's word and have no record yet, with that peer.
     pub(crate) empty: EmptyLogs,
     /// What each org may still change in its documents, and when that was counted.
     changes: BTreeMap<OrgId, (u64, u64)>,
@@ -189,6 +188,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             store,
             reader,
         };
+        mesh.find_empty();
         mesh.resume_own_logs()?;
         mesh.resume_judging()?;
         Ok(mesh)
@@ -525,6 +525,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let directory = &self.directory;
         let is_in = |node: &NodeKey| directory.org_of(*node).is_some();
         self.budgets.retain(is_in, |org| directory.org(*org).is_some());
+        self.heads.retain(|node| directory.org_of(*node));
         self.rejudge_all();
     }
 

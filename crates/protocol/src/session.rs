@@ -15,11 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use tocsin_record::{LogKey, MeshId, Verified, page};
 
+use crate::bounds::NAMES_LEAST;
 use crate::message::{self, FrameError, Incoming, LinkNo, LogName, Message};
-
-/// Names that every link may give, however little is known here: a link in the lobby has so many, for a peer names logs as
-/// soon as it has let this node in.
-pub const NAMES_LEAST: usize = 4096;
 
 /// How many names the peer of a link may have here. The core grants it, the session of the link keeps within it.
 #[derive(Clone, Debug)]
@@ -27,6 +24,7 @@ pub struct Room(Arc<AtomicUsize>);
 
 impl Default for Room {
     fn default() -> Self {
+        // A peer names logs as soon as it has let this node in, which is before it is in here.
         Self(Arc::new(AtomicUsize::new(NAMES_LEAST)))
     }
 }

@@ -30,7 +30,8 @@ const SMALL: usize = 4 << 10;
 impl<K: Kv, S: Slots> Mesh<K, S> {
     /// A link begins eager for logs that were not known when it came up, and lazy for the others.
     pub(crate) fn lazy_by_default(&self, link: LinkId, log: LogNo) -> Begin {
-        let known = self.links.get(&link).is_none_or(|link| log.0 < link.known_logs);
+        let numbered = self.links.get(&link).is_none_or(|link| log.0 < link.known_logs);
+        let known = numbered && !self.empty.is_renamed(log);
         if known { Begin::Lazy } else { Begin::Eager }
     }
 

@@ -104,6 +104,14 @@ impl Trees {
         }
     }
 
+    /// The log's number is another's from now on.
+    pub fn forget_log(&mut self, log: LogNo) {
+        if let Some(tree) = self.trees.remove(&log) {
+            self.orphan_bytes -= tree.orphans.iter().map(|orphan| orphan.bytes).sum::<usize>();
+        }
+        self.waiting.remove(&log);
+    }
+
     /// How far a log goes by announcements that were not followed by its records yet, and who made them.
     pub fn announced(&self, log: LogNo) -> Option<(u64, &[LinkId])> {
         let missing = self.trees.get(&log)?.missing.as_ref()?;

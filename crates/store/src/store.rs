@@ -159,6 +159,29 @@ impl<K: Kv, S: Slots> Store<K, S> {
         Ok(no)
     }
 
+    /// Gives the number of a log that holds nothing to another, so that logs which were only spoken of do not fill the store.
+    /// `org` is the org that certified its author.
+    ///
+    /// # Errors
+    /// [`StoreError::Misuse`] if the log holds anything, or the other has a number.
+    pub fn rename_log(&mut self, log: LogNo, key: &LogKey, org: OrgId) -> Result<(), StoreError> {
+        self.alive()?;
+        {
+            let mut state = self.shared.state_mut();
+            let known = state.by_key.contains_key(key);
+            let named = state.log_mut(log).ok_or(StoreError::Misuse("no such log"))?;
+            let (tip, base) = (named.tip.seq, named.base.seq);
+            if known || tip > 0 || base > 0 || !named.pages.is_empty() || named.standing != Standing::Open {
+                return Err(StoreError::Misuse("only an empty log gives its number to one that has none"));
+            }
+            let before = std::mem::replace(named, LogState::new(*key, org)).key;
+            state.by_key.remove(&before);
+            state.by_key.insert(*key, log);
+        }
+        self.stage_log(log);
+        Ok(())
+    }
+
     /// Begins an empty log above its first record: what is before `base` is not kept by this node.
     ///
     /// # Errors

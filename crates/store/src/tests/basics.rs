@@ -135,6 +135,29 @@ fn only_what_follows_is_taken() {
 }
 
 #[test]
+fn an_empty_log_gives_its_number_to_another() {
+    let mut disk = Disk::new(4);
+    let mut store = disk.open();
+    let (spoken, other) = (Author::new(1), Author::new(2));
+    let mut author = Author::new(3);
+    let log = store.open_log(&spoken.log, spoken.org).unwrap();
+    store.open_log(&other.log, other.org).unwrap();
+    store.commit().unwrap();
+    let misuse = |result: Result<(), StoreError>| assert!(matches!(result, Err(StoreError::Misuse(_))));
+    misuse(store.rename_log(log, &other.log, other.org));
+    store.rename_log(log, &author.log, author.org).unwrap();
+    let run = author.report(1, "one");
+    store.append(log, &run, None, &[accepted(1)]).unwrap();
+    store.commit().unwrap();
+    misuse(store.rename_log(log, &spoken.log, spoken.org));
+    drop(store);
+    let store = disk.open();
+    assert_eq!((store.log_no(&spoken.log), store.log_no(&author.log)), (None, Some(log)));
+    let info = store.reader().log(log).unwrap();
+    assert_eq!((info.org, info.tip.seq, store.reader().log_count()), (author.org, 1, 2));
+}
+
+#[test]
 fn bodies_that_come_later_and_bodies_that_may_not_leave() {
     let mut disk = Disk::new(5);
     let mut store = disk.open();
