@@ -38,7 +38,7 @@ pub(crate) const ANSWERS_MAX: usize = 8 << 20;
 /// How work is measured.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Meter {
-    /// By the prices of [`cost`] alone: the same in every run.
+    /// By the prices of the cost model alone: the same in every run.
     #[default]
     Model,
     /// By the time that the core's thread took, or by the prices where those are higher: they count what waits for a

@@ -21,7 +21,7 @@ const LINE_MAX: u64 = 8192;
 ///
 /// An answer is incomplete when an org was not heard for --max-age, when a record that is known to exist and on its
 /// way is missing, or when the policy keeps a record on the value from you: state what you ask for with --purpose, one
-/// of those that `purposes` of [person] in config.toml lists. Records that partners do not give to this node are listed
+/// of those that `purposes` of `[person]` in config.toml lists. Records that partners do not give to this node are listed
 /// apart and make no answer incomplete.
 ///
 /// --purpose and --ref are logged with the ids of the records shown, never with the value.
