@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use tocsin_record::{CircleId, LogKey, NodeKey};
-use tocsin_store::{RecordRef, Standing};
+use tocsin_store::{BodyState, RecordRef, Standing, Verdict};
 
 use super::{Scene, Sight, Violation};
 use crate::world::Micros;
@@ -70,9 +70,19 @@ impl Contained {
                     format!("{} has {author}'s log {}, who forked: {why}", scene.name(node), log.key.epoch);
                 Err(scene.broken(NAME, what))
             };
-            if log.tip.seq > known.max(below) {
-                let before = known.max(below);
-                return says(format!("it goes up to {}, and {before} is all that counts", log.tip.seq));
+            // What stands below a fork may come late, and is signed where its run ends, which may be behind the fork: of
+            // what stands there only the header is kept, refused.
+            let crossed = |seq| {
+                let stored = sight.record(RecordRef { log: log.no, seq }).ok().flatten();
+                stored.is_some_and(|stored| {
+                    let outcome = stored.stamped.outcome;
+                    outcome.verdict == Verdict::Refused && outcome.body == BodyState::NotHeld
+                })
+            };
+            let counts = known.max(below);
+            let may_cross = known < below && stopped.forks.contains_key(&log.key);
+            if log.tip.seq > counts && !(may_cross && (counts + 1..=log.tip.seq).all(crossed)) {
+                return says(format!("it goes up to {}, and {counts} is all that counts", log.tip.seq));
             }
             let Some((at, _)) = stopped.forks.get(&log.key) else { continue };
             for seq in *at..=log.tip.seq {
