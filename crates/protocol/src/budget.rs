@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use tocsin_record::{NodeKey, OrgId};
-use tocsin_store::{Kv, Slots};
+use tocsin_store::{Kv, Slots, StoreError};
 
 use crate::io::LinkId;
 use crate::link::Peer;
@@ -30,6 +30,9 @@ struct Share {
 const OF_NODE: Share = Share { full: 300_000, per_ms: 150 };
 /// All nodes of one org together: a quarter, and half a second.
 const OF_ORG: Share = Share { full: 500_000, per_ms: 250 };
+/// Pages for one node, and for all of an org together, apart from all else: nobody waits behind more than a page, a node
+/// that joins asks for everything at once, and half of the core's thread is what that takes at full speed.
+const PAGES: Share = Share { full: 500_000, per_ms: 500 };
 /// A link in the lobby, whoever it may be: documents of the stewards that it hands over are verified on this.
 const OF_STRANGER: Share = Share { full: 100_000, per_ms: 50 };
 /// Most bytes of answers that wait for one link in one commit; pages wait for the next one beyond it.
@@ -123,11 +126,21 @@ impl Budget {
     }
 }
 
+/// Which budgets pay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Hearing what a peer says, and answering it.
+    Talk,
+    /// Reading and sending the pages that it wants.
+    Pages,
+}
+
 /// Whose work is under way.
 #[derive(Clone, Copy, Debug)]
 struct Account {
     link: LinkId,
     peer: Option<Peer>,
+    work: Work,
     /// What was left to it when it was opened: the lower of its two budgets.
     left: i64,
     /// By the cost model, in microseconds.
@@ -144,6 +157,9 @@ pub(crate) struct Budgets {
     /// Of certified nodes, and of orgs in the charter: bounded as those are.
     nodes: BTreeMap<NodeKey, Budget>,
     orgs: BTreeMap<OrgId, Budget>,
+    /// The same for pages.
+    pages_of_nodes: BTreeMap<NodeKey, Budget>,
+    pages_of_orgs: BTreeMap<OrgId, Budget>,
     open: Option<Account>,
 }
 
@@ -162,7 +178,21 @@ impl Budgets {
     /// From now on work is done for a link. Whether anything is left to pay for it.
     pub fn open(&mut self, link: LinkId, peer: Option<Peer>, mono: u64) -> bool {
         let left = self.left(link, peer, mono);
-        self.open = Some(Account { link, peer, left, model: 0, begun: self.nanos() });
+        self.open = Some(Account { link, peer, work: Work::Talk, left, model: 0, begun: self.nanos() });
+        left > 0
+    }
+
+    /// As [`Self::open`], for pages that a peer wants.
+    pub fn open_pages(&mut self, link: LinkId, peer: Peer, mono: u64) -> bool {
+        let of = |budget: &mut Budget| {
+            budget.fill(PAGES, mono);
+            budget.left
+        };
+        let node = of(self.pages_of_nodes.entry(peer.node).or_insert(Budget::new(PAGES, mono)));
+        let org = of(self.pages_of_orgs.entry(peer.org).or_insert(Budget::new(PAGES, mono)));
+        let left = node.min(org);
+        let begun = self.nanos();
+        self.open = Some(Account { link, peer: Some(peer), work: Work::Pages, left, model: 0, begun });
         left > 0
     }
 
@@ -195,6 +225,14 @@ impl Budgets {
             budget.pay(used);
             return budget.left >= -OF_STRANGER.full;
         };
+        if account.work == Work::Pages {
+            let node = self.pages_of_nodes.get_mut(&peer.node);
+            for budget in [node, self.pages_of_orgs.get_mut(&peer.org)].into_iter().flatten() {
+                budget.pay(used);
+            }
+            // What was served was asked for: nobody owes more than one page.
+            return true;
+        }
         let mut bears = true;
         if let Some(node) = self.nodes.get_mut(&peer.node) {
             node.pay(used);
@@ -259,15 +297,21 @@ impl Budgets {
     pub fn retain(&mut self, is_in: impl Fn(&NodeKey) -> bool, is_org: impl Fn(&OrgId) -> bool) {
         self.nodes.retain(|node, _| is_in(node));
         self.orgs.retain(|org, _| is_org(org));
+        self.pages_of_nodes.retain(|node, _| is_in(node));
+        self.pages_of_orgs.retain(|org, _| is_org(org));
     }
 }
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
-    /// Does something on a link's account. `None` if nothing is left to it and it is only done for who can pay.
-    pub(crate) fn on_account<T>(&mut self, link: LinkId, work: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        let peer = self.links.get(&link).and_then(|link| link.peer());
-        let has_left = self.budgets.open(link, peer, self.now.mono);
-        let done = has_left.then(|| work(self));
+    /// Serves pages on a link's account, if anything is left to it.
+    pub(crate) fn on_pages_account(
+        &mut self,
+        link: LinkId,
+        work: impl FnOnce(&mut Self) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else { return Ok(()) };
+        let has_left = self.budgets.open_pages(link, peer, self.now.mono);
+        let done = if has_left { work(self) } else { Ok(()) };
         self.budgets.close();
         done
     }

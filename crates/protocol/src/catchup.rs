@@ -317,22 +317,21 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         let credit = want.credit.min(CREDIT_MAX);
         self.catchup.serving.insert(link, Serving { id: want.id, ranges, credit: credit.into() });
-        self.serve(link)
+        Ok(())
     }
 
-    pub(crate) fn heard_credit(&mut self, link: LinkId, bytes: u32) -> Result<(), StoreError> {
+    pub(crate) fn heard_credit(&mut self, link: LinkId, bytes: u32) {
         if let Some(serving) = self.catchup.serving.get_mut(&link) {
             serving.credit = serving.credit.saturating_add(bytes.into()).min(CREDIT_MAX.into());
         }
-        self.serve(link)
     }
 
-    /// Goes on with wants that had to wait for room.
+    /// Goes on with what peers want as pages, with each commit: on an account of its own, which what they say does not use up.
     pub(crate) fn serve_all(&mut self) -> Result<(), StoreError> {
         let waiting = self.catchup.serving.iter().filter(|(_, serving)| serving.credit > 0);
         let waiting: Vec<LinkId> = waiting.map(|(link, _)| *link).collect();
         for link in waiting {
-            self.on_account(link, |mesh| mesh.serve(link)).transpose()?;
+            self.on_pages_account(link, |mesh| mesh.serve(link))?;
         }
         Ok(())
     }

@@ -428,7 +428,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             Message::Graft(no, from) => self.heard_graft(id, no, from)?,
             Message::Prune(no) => self.heard_prune(id, no)?,
             Message::Want(want) => self.heard_want(id, want)?,
-            Message::Credit(bytes) => self.heard_credit(id, bytes)?,
+            Message::Credit(bytes) => self.heard_credit(id, bytes),
             Message::Page(page) => self.heard_page(id, page, runs.next(), out)?,
             Message::WantBodies(refs) => self.heard_want_bodies(id, &refs)?,
             Message::Bodies(bodies) => self.heard_bodies(id, bodies, out)?,

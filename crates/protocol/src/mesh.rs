@@ -259,6 +259,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub fn commit(&mut self, now: Now, out: &mut Output) -> Result<Vec<Effect>, StoreError> {
         self.pass_time(now, out);
         self.write_queued(out)?;
+        self.serve_all()?;
         self.want_bodies();
         self.schedule_wants();
         let committed = self.store.commit()?;
@@ -317,7 +318,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.next_flush = mono + FLUSH_MS;
             self.flush_haves();
             self.graft_due();
-            self.serve_all()?;
             self.flush_statements();
         }
         if mono >= self.next_second {
