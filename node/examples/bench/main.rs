@@ -7,6 +7,7 @@
 mod build;
 mod catchup;
 mod fixture;
+mod hostile;
 mod live;
 mod measure;
 mod process;

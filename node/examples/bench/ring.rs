@@ -1,7 +1,7 @@
 //! What is measured of the testnet of five agencies, as five real processes.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -29,7 +29,7 @@ pub fn rows(bench: &Bench, table: &mut Table) -> Result<()> {
     if !table.wants("idle_cpu_percent") && !table.wants("import_to_partners_s") {
         return Ok(());
     }
-    let ring = Ring::up(&bench.programs, bench.folder.join("ring"))?;
+    let ring = Ring::up(&bench.programs, bench.folder.join("ring"), None)?;
     if table.wants("idle_cpu_percent") {
         table.put("idle_cpu_percent", ring.rest()?);
     }
@@ -49,12 +49,16 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Makes one in a folder, of the programs that were built with this one.
-    pub fn up(programs: &Path, folder: PathBuf) -> Result<Self> {
+    /// Makes one in a folder, of the programs that were built with this one, and of a topology other than the five
+    /// agencies if a file is named.
+    pub fn up(programs: &Path, folder: PathBuf, topology: Option<&Path>) -> Result<Self> {
         let program = programs.join("tocsin");
-        let up = Command::new(&program)
-            .args(["--json", "testnet", "up", "--dir"])
-            .arg(&folder)
+        let mut up = Command::new(&program);
+        up.args(["--json", "testnet", "up", "--dir"]).arg(&folder);
+        if let Some(file) = topology {
+            up.arg("--file").arg(file);
+        }
+        let up = up
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()
@@ -73,9 +77,14 @@ impl Ring {
         Ok(ring)
     }
 
+    /// The home of an org.
+    pub fn home(&self, org: &str) -> Home {
+        Home::at(&self.folder.join(org))
+    }
+
     /// Speaks to an org's node.
     pub fn client(&self, org: &str) -> Client {
-        let home = Home::at(&self.folder.join(org));
+        let home = self.home(org);
         Client::of_home(home.path(), home.socket(), home.own_card())
     }
 
@@ -84,10 +93,33 @@ impl Ring {
         Ok(self.client(org).get("/v1/status")?)
     }
 
-    /// Starts what does not run.
-    pub fn start_again(&self) {
-        // What does not come up is missed where it is asked.
-        let _ = Command::new(&self.program).args(["testnet", "up", "--dir"]).arg(&self.folder).output();
+    /// `kill -9` of an org's node, which is waited for.
+    pub fn kill(&self, org: &str) -> Result<()> {
+        if let Some(pid) = self.home(org).running() {
+            // It may have ended by itself: then it is not there below.
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
+        }
+        let begin = Instant::now();
+        while self.home(org).running().is_some() {
+            if begin.elapsed() > SETTLE {
+                bail!("the node of {org} lives on after kill -9");
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// Starts an org's node again. The caller waits for the process in the end.
+    pub fn start(&self, org: &str) -> Result<Child> {
+        let node = Command::new(&self.program)
+            .arg("--home")
+            .arg(self.folder.join(org))
+            .arg("run")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(node)
     }
 
     /// Per cent of one processor that the busiest node takes while nothing happens.

@@ -1,8 +1,11 @@
-//! A soak: the testnet under load for ten minutes, while one node is killed again and again and strangers hold sockets
-//! that say nothing. What is measured is whether a node is at the end as it was at the beginning.
+//! A soak: five nodes under load for ten minutes, while one of them is killed again and again, a sixth member means harm,
+//! and strangers hold sockets that say nothing. What is measured is whether a node is at the end as it was at the
+//! beginning, and whether all that was acknowledged is found at all five.
 
+use std::fmt::Write as _;
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::Path;
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,12 +15,15 @@ use tocsin_api::client::Client;
 use tocsin_api::types::{LookupRequest, MarkingWords, PublishRequest, Published};
 
 use crate::Bench;
+use crate::hostile;
 use crate::measure::percentile;
 use crate::ring::Ring;
 use crate::table::Table;
 
 /// How long it takes, in seconds.
 const SECONDS: usize = 600;
+/// The members; the last but one is killed, the last means harm.
+const ORGS: [&str; 6] = ["cert-qm", "police-xb", "border-xc", "cert-xd", "isac-xe", "hostile-zz"];
 /// Publishes a second, of all nodes that are not killed together.
 const A_SECOND: u64 = 200;
 /// A node is killed so often, and started again after this.
@@ -27,15 +33,17 @@ const DOWN: Duration = Duration::from_secs(3);
 const SILENT: usize = 96;
 const HELD: Duration = Duration::from_secs(10);
 /// Between two looks at memory, descriptors and delays.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Memory that caches and pools fill once, in bytes: it is no growth.
 const CACHES: f64 = 16.0 * 1_048_576.0;
 /// How long a record may take to be found at a partner before the soak gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Values looked up in one request.
+const ASKED: usize = 1_000;
 
 /// Measures the rows.
 pub fn rows(bench: &Bench, table: &mut Table) -> Result<()> {
-    if ["soak_memory_per_record", "soak_more_descriptors", "soak_p99_growth"]
+    if ["soak_memory_per_record", "soak_more_descriptors", "soak_p99_growth", "soak_lost"]
         .iter()
         .any(|row| table.wants(row))
     {
@@ -56,32 +64,94 @@ struct Look {
 }
 
 fn soak(programs: &Path, folder: &Path, length: Duration, table: &mut Table) -> Result<()> {
-    let ring = Ring::up(programs, folder.to_owned())?;
-    let (killed, lasting) = ring.orgs.split_last().context("no node")?;
+    let topology = folder.with_extension("toml");
+    std::fs::write(&topology, members())?;
+    let ring = Ring::up(programs, folder.to_owned(), Some(&topology))?;
+    let [lasting @ .., killed, hostile] = ORGS;
+    // Its keys are in other hands from now on.
+    ring.kill(hostile)?;
     let stop = AtomicBool::new(false);
-    let (published, refused) = (AtomicU64::new(0), AtomicU64::new(0));
-    let looks = thread::scope(|scope| {
-        for (number, org) in lasting.iter().enumerate() {
-            let client = ring.client(org);
-            let every = Duration::from_micros(1_000_000 * lasting.len() as u64 / A_SECOND);
-            let (stop, published, refused) = (&stop, &published, &refused);
-            scope.spawn(move || publish(&client, number, every, stop, published, refused));
-        }
-        scope.spawn(|| kill(&ring, killed, &stop));
-        scope.spawn(|| hold_sockets(&ring, &stop));
-        let looks = look(&ring, lasting, length);
+    let harm = AtomicU64::new(0);
+    let (looks, published) = thread::scope(|scope| {
+        let publishers: Vec<_> = (0..lasting.len())
+            .map(|number| {
+                let client = ring.client(lasting[number]);
+                let every = Duration::from_micros(1_000_000 * lasting.len() as u64 / A_SECOND);
+                let stop = &stop;
+                scope.spawn(move || publish(&client, number, every, stop))
+            })
+            .collect();
+        let killer = scope.spawn(|| kill(&ring, killed, &stop));
+        let harmer = scope.spawn(|| hostile::run(&ring.home(hostile), &stop, &harm));
+        scope.spawn(|| hold_sockets(&ring, &lasting, &stop));
+        let looks = look(&ring, &lasting, length);
         stop.store(true, Ordering::Relaxed);
-        looks
+        let published: Vec<Acknowledged> =
+            publishers.into_iter().filter_map(|thread| thread.join().ok()).collect();
+        ended(killer.join(), "the killer")?;
+        ended(harmer.join(), "the hostile member")?;
+        anyhow::Ok((looks?, published))
     })?;
-    let records = published.load(Ordering::Relaxed);
-    let refused = refused.load(Ordering::Relaxed);
-    if records == 0 || refused > records / 100 {
-        bail!("{refused} of {} publish requests were refused", records + refused);
+    let values: Vec<&String> = published.iter().flat_map(|one| &one.values).collect();
+    let refused: usize = published.iter().map(|one| one.refused).sum();
+    if values.is_empty() || refused > values.len() / 100 {
+        bail!("{refused} of {} publish requests were refused", values.len() + refused);
     }
-    report(&looks, length, records, table)
+    let harm = harm.load(Ordering::Relaxed);
+    if harm == 0 {
+        bail!("the hostile member could say nothing");
+    }
+    eprintln!("bench: soak: {harm} hostile frames");
+    report(&looks, length, values.len(), table)?;
+    table.put("soak_lost", lost(&ring, &ORGS[..ORGS.len() - 1], &values)?);
+    Ok(())
 }
 
-fn report(looks: &[Look], length: Duration, records: u64, table: &mut Table) -> Result<()> {
+fn ended<T>(joined: thread::Result<Result<T>>, who: &'static str) -> Result<T> {
+    joined.map_err(|_| anyhow::anyhow!("{who} panicked"))?.context(who)
+}
+
+/// The topology file of the members, who all listen.
+fn members() -> String {
+    let mut text = "mesh = \"soak\"\n".to_owned();
+    for name in ORGS {
+        // Writing to a text does not fail.
+        let _ = write!(
+            text,
+            "[[org]]\nname = \"{name}\"\nkind = \"csirt\"\ncountry = \"ZZ\"\nregimes = [\"gdpr\"]\npolicy = \"national-cert\"\n"
+        );
+    }
+    text
+}
+
+/// How many of these values are not found at some node, after a while.
+fn lost(ring: &Ring, orgs: &[&str], values: &[&String]) -> Result<f64> {
+    let begin = Instant::now();
+    let mut lost = 0_u32;
+    for org in orgs {
+        let client = ring.client(org);
+        for some in values.chunks(ASKED) {
+            let mut left: Vec<String> = some.iter().map(|value| (*value).clone()).collect();
+            loop {
+                let asked = LookupRequest { values: left, ..LookupRequest::default() };
+                let answers: Vec<tocsin_api::types::Lookup> = client.post("/v1/lookup", &asked)?;
+                let unknown = answers.iter().filter(|answer| !answer.known);
+                left = unknown.map(|answer| answer.value.clone()).collect();
+                if left.is_empty() || begin.elapsed() > PATIENCE * 2 {
+                    break;
+                }
+                thread::sleep(LOOK_EVERY);
+            }
+            lost += u32::try_from(left.len())?;
+            if let Some(value) = left.first() {
+                eprintln!("bench: soak: {org} does not find {value} and {} others", left.len() - 1);
+            }
+        }
+    }
+    Ok(f64::from(lost))
+}
+
+fn report(looks: &[Look], length: Duration, records: usize, table: &mut Table) -> Result<()> {
     let third = |from: u32| {
         let (begin, end) = (length / 3 * from, length / 3 * (from + 1));
         looks.iter().filter(move |look| look.at >= begin && look.at < end)
@@ -122,38 +192,56 @@ fn request(value: String) -> PublishRequest {
     }
 }
 
-fn publish(
-    client: &Client,
-    number: usize,
-    every: Duration,
-    stop: &AtomicBool,
-    published: &AtomicU64,
-    refused: &AtomicU64,
-) {
+/// What one publisher did.
+struct Acknowledged {
+    values: Vec<String>,
+    refused: usize,
+}
+
+fn publish(client: &Client, number: usize, every: Duration, stop: &AtomicBool) -> Acknowledged {
+    let mut done = Acknowledged { values: Vec::new(), refused: 0 };
     let begin = Instant::now();
     for count in 0.. {
         let due = begin + every * count;
         thread::sleep(due.saturating_duration_since(Instant::now()));
         if stop.load(Ordering::Relaxed) {
-            return;
+            break;
         }
-        let answer =
-            client.post::<Published>("/v1/publish", &request(format!("n{count}.p{number}.soak.example")));
-        if answer.is_ok() { published } else { refused }.fetch_add(1, Ordering::Relaxed);
+        let value = format!("n{count}.p{number}.soak.example");
+        match client.post::<Published>("/v1/publish", &request(value.clone())) {
+            Ok(_) => done.values.push(value),
+            Err(error) => {
+                if done.refused == 0 {
+                    eprintln!("bench: soak: {value} is refused: {error}");
+                }
+                done.refused += 1;
+            }
+        }
     }
+    done
 }
 
-/// `kill -9` of one node, and its next start.
-fn kill(ring: &Ring, org: &str, stop: &AtomicBool) {
+/// `kill -9` of one node, and its next start; it runs when this ends.
+fn kill(ring: &Ring, org: &str, stop: &AtomicBool) -> Result<()> {
+    let mut child: Option<Child> = None;
     while !stop.load(Ordering::Relaxed) {
         pause(KILL_EVERY, stop);
-        if let Ok(status) = ring.status(org) {
-            // It may have ended by itself, which the next start shows.
-            let _ = std::process::Command::new("kill").args(["-9", &status.pid.to_string()]).status();
+        ring.kill(org)?;
+        if let Some(mut child) = child.take() {
+            child.wait()?;
         }
         pause(DOWN, stop);
-        ring.start_again();
+        child = Some(ring.start(org)?);
     }
+    // Who asks it next may come before it listens.
+    let begin = Instant::now();
+    while ring.status(org).is_err() {
+        if begin.elapsed() > PATIENCE {
+            bail!("{org} does not come up again");
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    Ok(())
 }
 
 fn pause(time: Duration, stop: &AtomicBool) {
@@ -163,11 +251,10 @@ fn pause(time: Duration, stop: &AtomicBool) {
     }
 }
 
-/// Opens sockets to every node that listens, says nothing, and opens others after a while.
-fn hold_sockets(ring: &Ring, stop: &AtomicBool) {
+/// Opens sockets to these nodes, says nothing, and opens others after a while.
+fn hold_sockets(ring: &Ring, orgs: &[&str], stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
-        let ports = ring
-            .orgs
+        let ports = orgs
             .iter()
             .filter_map(|org| ring.status(org).ok())
             .flat_map(|status| tcp_ports(&status.listening));
@@ -187,7 +274,7 @@ fn tcp_ports(listening: &[String]) -> Vec<u16> {
 }
 
 /// Looks at the nodes that are not killed until the time is up.
-fn look(ring: &Ring, orgs: &[String], length: Duration) -> Result<Vec<Look>> {
+fn look(ring: &Ring, orgs: &[&str], length: Duration) -> Result<Vec<Look>> {
     let pids = orgs.iter().map(|org| Ok(ring.status(org)?.pid)).collect::<Result<Vec<_>>>()?;
     let clients: Vec<Client> = orgs.iter().map(|org| ring.client(org)).collect();
     let begin = Instant::now();

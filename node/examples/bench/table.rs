@@ -34,6 +34,7 @@ const ROWS: &[(&str, Bound, f64)] = &[
     ("soak_memory_per_record", Bound::AtMost(600.0), 300.0),
     ("soak_more_descriptors", Bound::AtMost(8.0), 0.0),
     ("soak_p99_growth", Bound::AtMost(2.0), 1.2),
+    ("soak_lost", Bound::AtMost(0.0), 0.0),
     ("clean_build_s", Bound::AtMost(240.0), 180.0),
 ];
 
