@@ -248,6 +248,7 @@ impl Event<'_, '_, '_> {
     ) -> Result<(), Fault> {
         let name = json::text(attribute, "type").ok_or("it has no `type`")?;
         let value = json::scalar(attribute, "value").ok_or("it has no `value`")?;
+        let mut refused = Vec::new();
         let values = match names::pattern_language(name) {
             Some(language) if value.len() <= TEXT_MAX => {
                 vec![Observable { kind: language, value: value.as_bytes().to_vec() }]
@@ -258,7 +259,10 @@ impl Event<'_, '_, '_> {
                 );
             }
             None => match observable::from_misp(name, &value) {
-                Ok(values) => values,
+                Ok(found) => {
+                    refused = found.refused;
+                    found.values
+                }
                 Err(ParseError::UnknownMisp(_)) => {
                     self.found.keep_as_context(name);
                     return Ok(());
@@ -267,6 +271,10 @@ impl Event<'_, '_, '_> {
             },
         };
         let at = json::text(attribute, "uuid").unwrap_or("Attribute without uuid");
+        // An empty part says nothing, and is no fault.
+        for error in refused.into_iter().filter(|error| *error != ParseError::Empty) {
+            self.found.note(self.line, at, Fault::from(error));
+        }
         if let [one] = values.as_slice()
             && names::pattern_language(name).is_none()
             && !names::misp_agrees(name, one)
@@ -287,10 +295,10 @@ impl Event<'_, '_, '_> {
         }
         let id = json::text(attribute, "uuid").and_then(|uuid| Uuid::parse_str(uuid).ok());
         let comment = json::text(attribute, "comment");
-        let several = values.len() > 1;
+        let composite = name.contains('|') || name == "malware-sample";
         self.draft.indicators.extend(values.into_iter().map(|what| Indicator {
             // Beside its hash a file name is a description: alone it would hit every file so called.
-            kind: if several && what.kind == kind::FILENAME { names::unknown_kind() } else { kind.clone() },
+            kind: if composite && what.kind == kind::FILENAME { names::unknown_kind() } else { kind.clone() },
             confidence: confidence(attribute).or(event_confidence),
             valid_from: since.flatten().unwrap_or(0),
             id: id.map(|id| id.into_bytes()),

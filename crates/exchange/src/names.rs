@@ -182,7 +182,7 @@ impl Named {
     /// type, is taken as what it is.
     pub(crate) fn read(self, value: &str) -> Result<Vec<Observable>, Fault> {
         let typed = match self {
-            Self::Misp(name) => observable::from_misp(name, value),
+            Self::Misp(name) => observable::from_misp(name, value).map(|found| found.values),
             Self::Own(name) => Observable::parse(name, value).map(|one| vec![one]),
             Self::Package(ecosystem) => observable::package(ecosystem, value, "").map(|one| vec![one]),
             Self::Hash => {

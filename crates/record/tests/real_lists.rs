@@ -73,7 +73,7 @@ fn misp_attributes_are_observables() {
         };
         attributes(&event, &mut |kind, value| match observable::from_misp(kind, value) {
             Ok(all) => {
-                assert!(all.iter().all(observable::Observable::is_canonical), "{kind} {value}");
+                assert!(all.values.iter().all(observable::Observable::is_canonical), "{kind} {value}");
                 found.entry(kind.to_owned()).or_default().0 += 1;
             }
             Err(ParseError::UnknownMisp(_)) => {}

@@ -1,5 +1,6 @@
 //! Finding the type of a value by itself: for lookups and for lists that name no types.
 
+use super::refang::bare;
 use super::{Observable, ParseError, TYPES, Type, bounded, breadth, excerpt, kind, name, net, refang};
 
 /// What [`detect`] found.
@@ -54,6 +55,9 @@ const FILE_ENDINGS: &[&str] = &[
 
 const PORT: &str = "the port was dropped";
 const SCHEME: &str = "it has no scheme: http is assumed";
+const SLASH: &str = "the slash behind the host was dropped";
+const SENDER: &str = "the name beside the address was dropped";
+const LABEL: &str = "its label was dropped";
 const WILDCARD: &str = "the wildcard was dropped: a domain covers its subdomains";
 
 /// The observable that a text means, plain or defanged, without being told its type.
@@ -62,9 +66,23 @@ const WILDCARD: &str = "the wildcard was dropped: a domain covers its subdomains
 /// ending that exists, so `evil.exe` is none), e-mail addresses, and what a row of the table claims by `begins` or
 /// `sure`. A CVE in a sentence, a bare name or a path are not.
 pub fn detect(text: &str) -> Result<Detected, ParseError> {
-    let text = unquoted(bounded(text)?);
+    let text = bare(bounded(text)?);
+    if let Some((types, rest)) = labelled(text)
+        && let Ok(found) = bounded(rest).and_then(|rest| unlabelled(bare(rest)))
+        && types.contains(&found.observable.kind)
+    {
+        return Ok(Detected { note: Some(LABEL), ..found });
+    }
+    unlabelled(text)
+}
+
+fn unlabelled(text: &str) -> Result<Detected, ParseError> {
     let plain = |observable| Detected { observable, note: None };
     if let Some(row) = marked(text) {
+        // What a prose line says after its URL would be of the URL.
+        if row.id == kind::URL && refang(text).contains(char::is_whitespace) {
+            return Err(ParseError::Undetected { value: excerpt(text), why: "a URL has no spaces" });
+        }
         return row.parse(text).map(plain);
     }
     let refanged = refang(text);
@@ -74,22 +92,72 @@ pub fn detect(text: &str) -> Result<Detected, ParseError> {
     if let Some(found) = host(&refanged).or_else(|| address_like(&refanged)) {
         return Ok(found);
     }
-    match TYPES.iter().find(|row| (row.sure)(text)) {
-        Some(row) => row.parse(text).map(plain),
-        None => Err(ParseError::Undetected {
-            value: excerpt(text),
-            why: "it is no address, network, URL, e-mail address or domain with a known ending, and has no form that \
-                  only one type has",
-        }),
+    if let Some(row) = TYPES.iter().find(|row| (row.sure)(text)) {
+        return row.parse(text).map(plain);
     }
+    let why = match net::range(&refanged) {
+        Some(_) => net::NOT_ONE_NET,
+        None => {
+            "it is no address, network, URL, e-mail address or domain with a known ending, and has no form that only one \
+             type has"
+        }
+    };
+    Err(ParseError::Undetected { value: excerpt(text), why })
 }
 
-/// Without quotes or angle brackets around it, or the comma of a list after it.
-fn unquoted(text: &str) -> &str {
-    let text = text.trim_end_matches([',', ';']).trim_end();
-    let pairs = [('"', '"'), ('\'', '\''), ('<', '>'), ('`', '`')];
-    let inner = |(open, close)| text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
-    pairs.into_iter().find_map(inner).map_or(text, str::trim)
+const ADDRESS: &[u16] = &[kind::IPV4, kind::IPV6, kind::IPV4_NET, kind::IPV6_NET];
+const HOST: &[u16] = &[kind::IPV4, kind::IPV6, kind::IPV4_NET, kind::IPV6_NET, kind::DOMAIN, kind::URL];
+const HASH: &[u16] = &[kind::MD5, kind::SHA1, kind::SHA256, kind::SHA512];
+
+/// What people write before a value, in lower case without signs, and the types that it then has.
+const LABELS: &[(&str, &[u16])] = &[
+    ("md5", &[kind::MD5]),
+    ("sha1", &[kind::SHA1]),
+    ("sha256", &[kind::SHA256]),
+    ("sha512", &[kind::SHA512]),
+    ("hash", HASH),
+    ("filehash", HASH),
+    ("ip", ADDRESS),
+    ("ips", ADDRESS),
+    ("ipv4", ADDRESS),
+    ("ipv6", ADDRESS),
+    ("ipaddress", ADDRESS),
+    ("cidr", ADDRESS),
+    ("domain", HOST),
+    ("domainname", HOST),
+    ("hostname", HOST),
+    ("host", HOST),
+    ("fqdn", HOST),
+    ("c2", HOST),
+    ("url", HOST),
+    ("uri", HOST),
+    ("email", &[kind::EMAIL]),
+    ("emailaddress", &[kind::EMAIL]),
+    ("mail", &[kind::EMAIL]),
+    ("from", &[kind::EMAIL]),
+    ("sender", &[kind::EMAIL]),
+    ("filename", &[kind::FILENAME]),
+    ("cve", &[kind::CVE]),
+    ("asn", &[kind::ASN]),
+];
+
+/// The types that a value's label says, and the value: of `MD5: d41d...`, `sha-256=e3b0...`.
+fn labelled(text: &str) -> Option<(&'static [u16], &str)> {
+    /// The longest of the table, with signs.
+    const LONGEST: usize = 16;
+    let (label, rest) = text.split_once([':', '='])?;
+    if label.len() > LONGEST || rest.trim().is_empty() {
+        return None;
+    }
+    let letters = label.chars().filter(|c| !matches!(c, ' ' | '-' | '_' | '*'));
+    let label: String = letters.map(|c| c.to_ascii_lowercase()).collect();
+    let (_, types) = LABELS.iter().find(|(word, _)| *word == label)?;
+    Some((types, rest.trim()))
+}
+
+/// What stands behind a label that says this type.
+pub(super) fn behind_label(text: &str, kind: u16) -> Option<&str> {
+    labelled(text).filter(|(types, _)| types.contains(&kind)).map(|(_, rest)| rest)
 }
 
 /// The type that a beginning gives away, or a scheme.
@@ -107,6 +175,12 @@ fn nearly_network(text: &str) -> Option<&'static str> {
         None => (text, None),
     };
     let is_length = |rest: &str| (1..=3).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_digit());
+    let is_mask = |rest: &str| rest.parse::<std::net::Ipv4Addr>().is_ok();
+    if rest.is_some_and(is_mask) && net::address(address).is_some() {
+        let fits = net::network(text).is_some();
+        return (!fits)
+            .then_some("its mask is none: its ones stand together at the beginning, as in 255.255.255.0");
+    }
     if rest.is_some_and(|rest| !is_length(rest)) {
         return None;
     }
@@ -127,14 +201,12 @@ fn host(text: &str) -> Option<Detected> {
     if let Some(observable) = net::network(text) {
         return Some(Detected { observable, note: None });
     }
-    if let Some((server, port)) = text.rsplit_once(':') {
-        let is_port =
-            !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
-        let is_server = !server.contains(':') || server.starts_with('[');
-        if is_port && is_server {
-            let observable = net::address(server).map(net::of_address).or_else(|| domain(server))?;
-            return Some(Detected { observable, note: Some(PORT) });
-        }
+    if let Some(ip) = text.strip_suffix('.').and_then(net::address) {
+        return Some(Detected { observable: net::of_address(ip), note: None });
+    }
+    if let Some(server) = net::without_port(text) {
+        let observable = net::address(server).map(net::of_address).or_else(|| domain(server))?;
+        return Some(Detected { observable, note: Some(PORT) });
     }
     let (name, note) = match text.strip_prefix("*.").or_else(|| text.strip_prefix('.')) {
         Some(name) => (name, Some(WILDCARD)),
@@ -153,10 +225,18 @@ fn domain(text: &str) -> Option<Observable> {
 
 /// E-mail addresses, and URLs without a scheme.
 fn address_like(text: &str) -> Option<Detected> {
+    let by_type = |id| Type::by_id(id).and_then(|row| row.parse(text).ok());
+    if text.ends_with(['>', ')']) && text.contains('@') {
+        let observable = by_type(kind::EMAIL)?;
+        let (_, host) = str::from_utf8(&observable.value).ok()?.rsplit_once('@')?;
+        return domain(host).map(|_| Detected { observable, note: Some(SENDER) });
+    }
     if text.contains(char::is_whitespace) {
         return None;
     }
-    let by_type = |id| Type::by_id(id).and_then(|row| row.parse(text).ok());
+    if let Some(found) = text.strip_suffix('/').and_then(host) {
+        return Some(Detected { note: Some(SLASH), ..found });
+    }
     if let Some(slash) = text.find(['/', '?']) {
         // The host decides: `and/or` is no URL.
         host(&text[..slash]).filter(|found| found.note != Some(WILDCARD))?;
@@ -173,5 +253,9 @@ fn address_like(text: &str) -> Option<Detected> {
 /// A name with an ending that files have and domains have not. What stands behind a `?` is a parameter.
 pub(super) fn is_file_name(text: &str) -> bool {
     let ending = text.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
-    ending.is_some_and(|ending| FILE_ENDINGS.contains(&&*ending)) && !text.contains(['/', '?'])
+    // `HASH  NAME` is a line of md5sum.
+    let sum = text.split_once(' ').is_some_and(|(first, _)| {
+        matches!(first.len(), 32 | 40 | 56 | 64 | 96 | 128) && first.bytes().all(|b| b.is_ascii_hexdigit())
+    });
+    ending.is_some_and(|ending| FILE_ENDINGS.contains(&&*ending)) && !text.contains(['/', '?']) && !sum
 }

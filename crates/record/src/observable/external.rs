@@ -1,6 +1,6 @@
 //! Observables by the names that STIX and MISP give them.
 
-use super::{Observable, ObservableRef, ParseError, TYPES, Type, excerpt, kind};
+use super::{Observable, ObservableRef, ParseError, TYPES, Type, excerpt, kind, several};
 
 impl Type {
     /// The types that a STIX object path may hold, in order of the table. Quotes, case, the dashes of hash names
@@ -46,30 +46,59 @@ pub fn from_stix_path(path: &str, value: &str) -> Result<Observable, ParseError>
     first_fit(Type::by_stix_path(path), value).unwrap_or_else(|| Err(ParseError::UnknownStix(excerpt(path))))
 }
 
-/// The observables of a MISP attribute: several for a composite type such as `domain|ip` or
-/// `filename|sha256`. Parts that are no observable, such as a port, are left out.
-pub fn from_misp(misp: &str, value: &str) -> Result<Vec<Observable>, ParseError> {
+/// What a MISP attribute holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Composite {
+    /// Its observables, at least one.
+    pub values: Vec<Observable>,
+    /// What is wrong with parts that are none and should be.
+    pub refused: Vec<ParseError>,
+}
+
+/// The observables of a MISP attribute: several for a composite type such as `domain|ip` or `filename|sha256`. Parts
+/// that are no observable, such as a port, are left out; a part that is empty or no value loses no other.
+pub fn from_misp(misp: &str, value: &str) -> Result<Composite, ParseError> {
+    let unknown = || ParseError::UnknownMisp(excerpt(misp));
     let misp = if misp == "malware-sample" { "filename|md5" } else { misp };
     let names: Vec<&str> = misp.split('|').collect();
     if names.len() == 1 {
-        return one_of_misp(misp, value)
-            .unwrap_or_else(|| Err(ParseError::UnknownMisp(excerpt(misp))))
-            .map(|found| vec![found]);
+        let values = all_of_misp(misp, value).ok_or_else(unknown)??;
+        return Ok(Composite { values, refused: Vec::new() });
     }
     // From the right: a file name may contain a bar, the other parts do not.
     let mut parts: Vec<&str> = value.rsplitn(names.len(), '|').collect();
     parts.reverse();
     if parts.len() != names.len() {
-        let why = "it has fewer parts, separated by `|`, than its MISP type";
-        return Err(ParseError::Malformed { value: excerpt(value), kind: "composite attribute", why });
+        // The half of it, or both in another form (`192.0.2.7:443`). What is told apart by its form is tried first.
+        let mut first_error = None;
+        for name in names.iter().rev() {
+            match all_of_misp(name, value) {
+                Some(Ok(values)) => return Ok(Composite { values, refused: Vec::new() }),
+                Some(Err(error)) => first_error = first_error.or(Some(error)),
+                None => {}
+            }
+        }
+        return Err(first_error.unwrap_or_else(unknown));
     }
-    let mut found = Vec::new();
+    let mut found = Composite::default();
     for (name, part) in names.iter().zip(parts) {
-        if let Some(one) = one_of_misp(name, part) {
-            found.push(one?);
+        match all_of_misp(name, part) {
+            Some(Ok(values)) => found.values.extend(values),
+            Some(Err(error)) => found.refused.push(error),
+            None => {}
         }
     }
-    if found.is_empty() { Err(ParseError::UnknownMisp(excerpt(misp))) } else { Ok(found) }
+    if found.values.is_empty() {
+        return Err(if found.refused.is_empty() { unknown() } else { found.refused.swap_remove(0) });
+    }
+    Ok(found)
+}
+
+fn all_of_misp(misp: &str, value: &str) -> Option<Result<Vec<Observable>, ParseError>> {
+    let one = |value: &str| one_of_misp(misp, value).map(|found| found.map(|found| vec![found]));
+    Some(
+        one(value)?.or_else(|error| several(value, |part| one(part).ok_or(())?.map_err(|_| ())).ok_or(error)),
+    )
 }
 
 fn one_of_misp(misp: &str, value: &str) -> Option<Result<Observable, ParseError>> {

@@ -2,6 +2,7 @@
 
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 
+use super::refang::bare;
 use super::{Observable, Parsed, kind};
 
 /// Lower-case hexadecimal.
@@ -21,7 +22,7 @@ pub(super) fn is_hex(text: &str, digits: usize) -> bool {
 
 fn sized(kind: u16, length: usize, text: &str, why: &'static str) -> Parsed {
     // Certificate fingerprints are often written in pairs: AB:CD:...
-    let joined: String = text.chars().filter(|c| !matches!(c, ':' | ' ')).collect();
+    let joined: String = bare(text).chars().filter(|c| !matches!(c, ':' | ' ')).collect();
     let value = unhex(&joined).filter(|bytes| bytes.len() == length).ok_or(why)?;
     Ok(Observable { kind, value })
 }

@@ -25,6 +25,7 @@ mod name;
 mod net;
 mod package;
 mod refang;
+mod several;
 mod table;
 mod text;
 mod url;
@@ -37,10 +38,11 @@ use bincode::{BorrowDecode, Decode, Encode};
 pub use crate::marking::Personal;
 pub use breadth::Breadth;
 pub use detect::{Detected, detect};
-pub use external::{from_misp, from_stix_path};
+pub use external::{Composite, from_misp, from_stix_path};
 pub use identity::{account, travel_document};
 pub use package::package;
 pub use refang::refang;
+pub use several::{detect_all, several};
 pub use table::{TYPES, kind};
 
 /// Most bytes that a canonical value has, and that a text may have before it is parsed. The longest values
@@ -208,7 +210,11 @@ impl Type {
     /// /32 network is an address, an IPv4-mapped IPv6 address is an IPv4 address.
     pub fn parse(&self, text: &str) -> Result<Observable, ParseError> {
         let text = bounded(text)?;
-        let mut parsed = self.parse_once(text)?;
+        let mut parsed = self.parse_once(text).or_else(|refused| {
+            // `MD5: d41d...` in a column of MD5 hashes.
+            let rest = detect::behind_label(text, self.id).ok_or_else(|| refused.clone())?;
+            self.parse_once(bounded(rest)?).map_err(|_| refused)
+        })?;
         // What was disarmed or prefixed twice reads differently again: what is signed must read as itself.
         for _ in 0..NESTED_MAX {
             let row = Type::by_id(parsed.kind).unwrap_or(self);

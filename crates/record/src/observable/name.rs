@@ -4,9 +4,12 @@
 //! its local part with ASCII letters lower case (mail systems in use do not tell them apart), `@` and
 //! its domain.
 
+use std::borrow::Cow;
+
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 
-use super::{Observable, Parsed, kind, refang};
+use super::refang::bare;
+use super::{Observable, Parsed, kind, net, refang};
 
 /// RFC 1035 2.3.4: 255 octets on the wire are 253 characters.
 const MAX_NAME: usize = 253;
@@ -26,12 +29,35 @@ pub(super) fn check_domain(name: &[u8]) -> bool {
     name.len() <= MAX_NAME && !last.iter().all(u8::is_ascii_digit) && name.split(|b| *b == b'.').all(label)
 }
 
+/// The ASCII form of a name by UTS 46. Any label of letters, digits and hyphens can stand in the DNS: one that begins with
+/// `xn--` and does not decode stays as it is, and hinders no other.
+fn to_ascii(text: &str) -> Result<Cow<'_, str>, &'static str> {
+    const WHY: &str = "it has characters that no domain name has";
+    let mapped = |text: &str| {
+        let ascii =
+            Uts46::new().to_ascii(text.as_bytes(), AsciiDenyList::URL, Hyphens::Allow, DnsLength::Ignore);
+        ascii.map(Cow::into_owned).map_err(|_| WHY)
+    };
+    match mapped(text) {
+        Ok(ascii) => Ok(Cow::Owned(ascii)),
+        Err(_) if text.to_ascii_lowercase().contains("xn--") => {
+            // The full stops of UTS 46.
+            let labels = text.split(['.', '\u{3002}', '\u{ff0e}', '\u{ff61}']);
+            let plain =
+                |label: &str| label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+            let labels = labels
+                .map(|label| if plain(label) { Ok(label.to_ascii_lowercase()) } else { mapped(label) })
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(Cow::Owned(labels.join(".")))
+        }
+        Err(why) => Err(why),
+    }
+}
+
 /// The canonical form of a domain name.
 pub(super) fn canonical(text: &str) -> Result<String, &'static str> {
     let text = refang(text);
-    let ascii = Uts46::new()
-        .to_ascii(text.as_bytes(), AsciiDenyList::URL, Hyphens::Allow, DnsLength::Ignore)
-        .map_err(|_| "it has characters that no domain name has")?;
+    let ascii = to_ascii(&text)?;
     // After the mapping, since there are other full stops than the ASCII one.
     let name = ascii.strip_suffix('.').unwrap_or(&ascii);
     if check_domain(name.as_bytes()) {
@@ -40,8 +66,6 @@ pub(super) fn canonical(text: &str) -> Result<String, &'static str> {
         Err("a domain name has at most 253 characters")
     } else if name.split('.').any(|label| label.len() > MAX_LABEL) {
         Err("a part of a domain name has at most 63 characters")
-    } else if name.starts_with("*.") {
-        Err("a domain already covers its subdomains; write it without `*.`")
     } else if name.split('.').any(str::is_empty) {
         Err("a part between its dots is empty")
     } else {
@@ -49,7 +73,12 @@ pub(super) fn canonical(text: &str) -> Result<String, &'static str> {
     }
 }
 
+/// A domain covers its subdomains, so a wildcard before it says nothing; a port or slash behind it is of a URL.
 pub(super) fn parse_domain(text: &str) -> Parsed {
+    let text = refang(bare(text));
+    let text = text.strip_suffix('/').unwrap_or(&text);
+    let text = net::without_port(text).unwrap_or(text);
+    let text = text.strip_prefix("*.").or_else(|| text.strip_prefix('.')).unwrap_or(text);
     Ok(Observable { kind: kind::DOMAIN, value: canonical(text)?.into_bytes() })
 }
 
@@ -61,9 +90,18 @@ fn is_local(local: &str) -> bool {
     !local.is_empty() && local.len() <= MAX_LOCAL && !local.contains(forbidden)
 }
 
+/// The address in `Name <address>`, `address (Name)` and `mailto:address?subject=...`.
+pub(super) fn mailbox(text: &str) -> &str {
+    let text = text.trim_end_matches([',', ';']).trim_end();
+    let inner = text.strip_suffix('>').and_then(|rest| Some(rest.rsplit_once('<')?.1));
+    let text = inner.or_else(|| Some(text.strip_suffix(')')?.split_once(" (")?.0)).unwrap_or(text).trim();
+    let link = text.get(..7).filter(|head| head.eq_ignore_ascii_case("mailto:")).map(|_| &text[7..]);
+    link.map_or(text, |link| &link[..link.find('?').unwrap_or(link.len())])
+}
+
 pub(super) fn parse_email(text: &str) -> Parsed {
-    let text = refang(text);
-    let text = text.strip_prefix("mailto:").unwrap_or(&text);
+    let text = refang(bare(mailbox(text)));
+    let text = mailbox(&text);
     let (local, domain) = text.rsplit_once('@').ok_or("an e-mail address has an `@`")?;
     let local = local.to_ascii_lowercase();
     if !is_local(&local) {

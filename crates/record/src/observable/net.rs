@@ -7,7 +7,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Observable, Parsed, kind, refang};
+use crate::observable::refang::bare;
 
+/// Most networks that a range of addresses is read as: a range of IPv4 has at most 62.
+const RANGE_NETWORKS_MAX: usize = 128;
 /// Length of the prefix ::ffff:0:0/96 under which IPv6 writes IPv4 addresses.
 const MAPPED: u8 = 96;
 
@@ -74,44 +77,155 @@ pub(super) const NOT_V4: &str =
 const NOT_V6: &str = "an IPv6 address is written as in 2001:db8::7";
 const ZONE: &str = "an address with a zone (%...) is valid on one machine only; drop the zone";
 const NOT_NET: &str = "a network is an address and a prefix length, as in 192.0.2.0/24 or 2001:db8::/32";
+pub(super) const NOT_ONE_NET: &str =
+    "it is a range of addresses that is no single network: write it as networks, as in 192.0.2.0/24";
+
+/// What of `HOST:PORT` is the host; `None` without a port. The sign before a port may be the `|` of MISP, and behind it
+/// may stand the protocol. IPv6 needs its brackets.
+pub(super) fn without_port(text: &str) -> Option<&str> {
+    let text = ["/tcp", "/udp"].iter().find_map(|protocol| text.strip_suffix(protocol)).unwrap_or(text);
+    let (host, port) = text.rsplit_once([':', '|'])?;
+    let is_port = (1..=5).contains(&port.len())
+        && port.bytes().all(|b| b.is_ascii_digit())
+        && port.parse::<u16>().is_ok();
+    let is_host = !host.is_empty() && (!host.contains(':') || host.starts_with('[') && host.ends_with(']'));
+    (is_port && is_host).then_some(host)
+}
+
+/// The address that a text writes, with or without a port, the slash of a URL or the full stop of a sentence behind it.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let text = text.strip_suffix(['/', '.']).unwrap_or(text);
+    address(text).or_else(|| without_port(text).and_then(address))
+}
 
 pub(super) fn parse_v4(text: &str) -> Parsed {
-    match address(&refang(text)) {
-        Some(ip @ IpAddr::V4(_)) => Ok(of_address(ip)),
+    let text = refang(bare(text));
+    // A network of one address is that address.
+    match address_of(&text).map(of_address).or_else(|| network(&text)) {
+        Some(found) if found.kind == kind::IPV4 => Ok(found),
         _ => Err(NOT_V4),
     }
 }
 
 pub(super) fn parse_v6(text: &str) -> Parsed {
-    let text = refang(text);
-    match address(&text) {
-        Some(ip) if text.contains(':') => Ok(of_address(ip)),
+    let text = refang(bare(text));
+    match address_of(&text).map(of_address).or_else(|| network(&text)) {
+        Some(found) if without_port(&text).unwrap_or(&text).contains(':') && found.value.len() != 17 => {
+            Ok(found)
+        }
         _ if text.contains('%') => Err(ZONE),
         _ => Err(NOT_V6),
     }
 }
 
 pub(super) fn parse_v4_net(text: &str) -> Parsed {
-    let found = network(&refang(text)).ok_or(NOT_NET)?;
+    let text = refang(bare(text));
+    let found = network(&text).ok_or_else(|| if range(&text).is_some() { NOT_ONE_NET } else { NOT_NET })?;
     let is_v4 = matches!(found.kind, kind::IPV4 | kind::IPV4_NET);
     is_v4.then_some(found).ok_or("it is an IPv6 network; its type is ipv6-net")
 }
 
 pub(super) fn parse_v6_net(text: &str) -> Parsed {
-    let text = refang(text);
+    let text = refang(bare(text));
     if text.contains('%') {
         return Err(ZONE);
     }
-    let found = network(&text).ok_or(NOT_NET)?;
+    let found = network(&text).ok_or_else(|| if range(&text).is_some() { NOT_ONE_NET } else { NOT_NET })?;
     text.contains(':').then_some(found).ok_or("it is an IPv4 network; its type is ipv4-net")
 }
 
-/// The network that a text writes as ADDRESS/LENGTH.
+/// The network that a text writes as ADDRESS/LENGTH, ADDRESS/MASK, `ADDRESS MASK`, with a `*` for its last numbers, or as
+/// its first and last address.
 pub(super) fn network(text: &str) -> Option<Observable> {
-    let (ip, prefix) = text.split_once('/')?;
-    let ip: IpAddr = ip.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
-    let digits = prefix.len() <= 3 && prefix.bytes().all(|b| b.is_ascii_digit());
+    if let Some((first, last)) = range(text) {
+        let networks = networks_of(first, last);
+        return <[Observable; 1]>::try_from(networks).ok().map(|[one]| one);
+    }
+    if let Some(found) = starred(text) {
+        return Some(found);
+    }
+    let (ip, prefix) = text.split_once('/').or_else(|| text.split_once(' '))?;
+    let ip: IpAddr = ip.trim().trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+    let prefix = prefix.trim();
+    if let Ok(mask) = prefix.parse::<Ipv4Addr>() {
+        return ip.is_ipv4().then(|| of_network(ip, mask_length(mask)?)).flatten();
+    }
+    let digits = text.contains('/') && prefix.len() <= 3 && prefix.bytes().all(|b| b.is_ascii_digit());
     of_network(ip, prefix.parse().ok().filter(|_| digits)?)
+}
+
+/// The length of a mask, or of the inverted mask of routers' access lists; `None` if its ones do not stand together.
+fn mask_length(mask: Ipv4Addr) -> Option<u8> {
+    let bits = u32::from(mask);
+    let mask = if bits.leading_ones() + bits.trailing_zeros() >= 32 { bits } else { !bits };
+    let length = mask.leading_ones();
+    (length + mask.trailing_zeros() >= 32).then(|| u8::try_from(length).ok()).flatten()
+}
+
+/// `192.0.2.*`, `198.51.*.*`
+fn starred(text: &str) -> Option<Observable> {
+    let fixed = text.split('.').take_while(|part| *part != "*").count();
+    let numbers: Vec<&str> = text.split('.').collect();
+    let rest_is_stars =
+        numbers.len() == 4 && (1..4).contains(&fixed) && numbers[fixed..].iter().all(|part| *part == "*");
+    if !rest_is_stars {
+        return None;
+    }
+    let ip: Ipv4Addr = text.replace('*', "0").parse().ok()?;
+    of_network(ip.into(), u8::try_from(fixed * 8).ok()?)
+}
+
+/// The first and last address of `192.0.2.0-192.0.2.255`, `192.0.2.0 - 192.0.2.255` or `192.0.2.0-255`.
+pub(super) fn range(text: &str) -> Option<(IpAddr, IpAddr)> {
+    let (first, last) = text.split_once(['-', '\u{2013}'])?;
+    let (first, last) = (first.trim().parse::<IpAddr>().ok()?, last.trim());
+    let last = match (first, last.parse::<IpAddr>()) {
+        (_, Ok(last)) => last,
+        (IpAddr::V4(first), Err(_)) => {
+            let [a, b, c, _] = first.octets();
+            IpAddr::from([
+                a,
+                b,
+                c,
+                last.parse::<u8>().ok().filter(|_| last.bytes().all(|b| b.is_ascii_digit()))?,
+            ])
+        }
+        (IpAddr::V6(_), Err(_)) => return None,
+    };
+    (first.is_ipv4() == last.is_ipv4() && first <= last).then_some((first, last))
+}
+
+/// The fewest networks that hold a range of addresses and nothing else; none if they were too many.
+pub(super) fn networks_of(first: IpAddr, last: IpAddr) -> Vec<Observable> {
+    let (bits, mut from, to) = match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => {
+            (32, u128::from(u32::from(first)), u128::from(u32::from(last)))
+        }
+        (IpAddr::V6(first), IpAddr::V6(last)) => (128, u128::from(first), u128::from(last)),
+        _ => return Vec::new(),
+    };
+    let mut networks = Vec::new();
+    loop {
+        // As large as its first address and what is left allow.
+        let mut size = if from == 0 { bits } else { from.trailing_zeros().min(bits) };
+        let end = |size: u32| from | if size == 128 { u128::MAX } else { (1 << size) - 1 };
+        while end(size) > to {
+            size -= 1;
+        }
+        let ip = match first {
+            IpAddr::V4(_) => u32::try_from(from).map(|from| IpAddr::V4(from.into())).ok(),
+            IpAddr::V6(_) => Some(IpAddr::V6(from.into())),
+        };
+        let network = ip.and_then(|ip| of_network(ip, u8::try_from(bits - size).ok()?));
+        let Some(network) = network.filter(|_| networks.len() < RANGE_NETWORKS_MAX) else {
+            return Vec::new();
+        };
+        networks.push(network);
+        match end(size).checked_add(1).filter(|next| *next <= to) {
+            Some(next) => from = next,
+            None => return networks,
+        }
+    }
 }
 
 pub(super) fn check_v4(value: &[u8]) -> bool {

@@ -39,6 +39,8 @@ fn unknown_types_and_bad_bytes_are_kept_but_not_canonical() {
         (kind::URL, b"http://EVIL.example/"),
         (kind::URL, b"http://evil.example/#x"),
         (kind::URL, b"http://evil.example/%c3"),
+        (kind::URL, b"http://evil.example/%7E"),
+        (kind::URL, b"http://evil.example/?%41"),
         (kind::URL, b"http://evil.example:/"),
         (kind::URL, b"http:///x"),
         (kind::URL, "http://evil.example/é".as_bytes()),
@@ -90,7 +92,8 @@ fn refuses_with_a_reason() {
         ("ipv4-net", "192.0.2.0/+8"),
         ("ipv6-net", "fe80::%1/64"),
         ("domain", "192.0.2.7"),
-        ("domain", "*.evil.example"),
+        ("domain", "*."),
+        ("domain", "a.*.evil.example"),
         ("domain", "ev il.example"),
         ("domain", "a..b"),
         ("url", "javascript:alert(1)"),
@@ -180,9 +183,209 @@ fn url_normal_form() {
         ("http://evil.example\\a\\b", "http://evil.example/a/b"),
         ("http://_x.evil.example/%zz", "http://_x.evil.example/%zz"),
         ("http://0xc0.0.2.7/", "http://192.0.2.7/"),
+        ("http://evil.example/%7Ejoe/", "http://evil.example/~joe/"),
+        ("http://evil.example/%7ejoe/", "http://evil.example/~joe/"),
+        ("http://evil.example/~joe/", "http://evil.example/~joe/"),
+        ("http://evil.example/%41%2d%2E%5f?%7a#%41", "http://evil.example/A-._?z"),
+        ("http://evil.example/%25%37%45", "http://evil.example/%257E"),
+        ("http://evil.example/%%37%45", "http://evil.example/~"),
+        ("http://evil.example/a/%2e%2E/b", "http://evil.example/b"),
+        ("http://%65vil.example/", "http://evil.example/"),
+        ("tcp://%75@evil.example/%7e", "tcp://u@evil.example/~"),
+        ("http://xn--ZZZZZZ99.evil.example:8080/a?b", "http://xn--zzzzzz99.evil.example:8080/a?b"),
+        ("http://u@xn--zzzzzz99.evil.example/%7e#f", "http://u@xn--zzzzzz99.evil.example/~"),
+        ("tcp://xn--zzzzzz99.evil.example:4444", "tcp://xn--zzzzzz99.evil.example:4444"),
+        ("evil.example/", "http://evil.example/"),
     ] {
         assert_eq!(Observable::parse("url", text).unwrap().show(), normal);
     }
+}
+
+/// One reading for one value, whatever stands around it and whatever door it comes through.
+const READINGS: &[(&str, &str, &[&str])] = &[
+    (
+        "ipv4",
+        "192.0.2.7",
+        &[
+            "192.0.2.7:443",
+            "192.0.2.7|443",
+            "192.0.2.7:443/tcp",
+            "192.0.2.7/",
+            "192.0.2.7.",
+            "192.0.2.7,",
+            "\"192.0.2.7\"",
+            "IP: 192.0.2.7",
+            "ipv4:192.0.2.7",
+            "192[.]0[.]2[.]7",
+            "192[.]0[.]2[.]7[:]443",
+            "192.0.2.7/32",
+            "::ffff:192.0.2.7",
+            "192.0.2.7\u{200b}",
+            "\u{201c}192.0.2.7\u{201d}",
+            "192 . 0 . 2 . 7",
+            "192.0.2.7/255.255.255.255",
+        ],
+    ),
+    (
+        "ipv6",
+        "2001:db8::7",
+        &[
+            "[2001:db8::7]",
+            "[2001:db8::7]:443",
+            "2001:DB8:0::7",
+            "IPv6: 2001:db8::7",
+            "2001[:]db8::7",
+            "2001:db8::7/128",
+        ],
+    ),
+    (
+        "ipv4-net",
+        "192.0.2.0/24",
+        &[
+            "192.0.2.0/255.255.255.0",
+            "192.0.2.0/0.0.0.255",
+            "192.0.2.0 255.255.255.0",
+            "192.0.2.0-192.0.2.255",
+            "192.0.2.0 - 192.0.2.255",
+            "192.0.2.0 \u{2013} 192.0.2.255",
+            "192.0.2.0-255",
+            "192.0.2.*",
+            "192[.]0[.]2[.]0/24",
+            "CIDR: 192.0.2.0/24",
+            "192.0.2.9/24",
+        ],
+    ),
+    ("ipv6-net", "2001:db8::/32", &["2001:db8::/32,", "2001:db8::-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"]),
+    (
+        "domain",
+        "evil.example",
+        &[
+            "*.evil.example",
+            ".evil.example",
+            "evil.example:8080",
+            "evil.example|443",
+            "evil.example/",
+            "evil.example.",
+            "EVIL.example",
+            "evil[.]example",
+            "evil(.)example",
+            "evil{.}example",
+            "evil<.>example",
+            "evil[dot]example",
+            "evil dot example",
+            "evil\\.example",
+            "evil[.example",
+            "\u{201c}evil.example\u{201d}",
+            "\u{ab}evil.example\u{bb}",
+            "'evil.example'",
+            "`evil.example`",
+            "Domain: evil.example",
+            "host=evil.example",
+            "evil.example;",
+            "evil\u{ad}.example",
+            "evil\u{3002}example",
+            "evil_dot_example",
+        ],
+    ),
+    ("domain", "xn--29s7inly9ib.evil.example", &["XN--29S7INLY9IB.evil.example"]),
+    ("domain", "xn--bcher-kva.xn--zzzzzz99.example", &["b\u{fc}cher.xn--zzzzzz99.example"]),
+    (
+        "url",
+        "http://evil.example/~a?b",
+        &[
+            "hxxp://evil.example/~a?b",
+            "hxxp://evil[.]example/%7Ea?b#c",
+            "h00p://evil.example/~a?b",
+            "hxxx://evil.example/~a?b",
+            "hxxp:\\\\evil.example\\~a?b",
+            "http[:]//evil.example/~a?b",
+            "hxxp[://]evil.example[/]~a?b",
+            "<http://evil.example/~a?b>",
+            "URL: http://evil.example/~a?b",
+            "evil.example/~a?b",
+            "http//evil.example/~a?b",
+            "\"http://evil.example:80/~a?b\"",
+        ],
+    ),
+    (
+        "url",
+        "https://evil.example/",
+        &[
+            "hxxp[s]://evil.example/",
+            "hxxps://evil.example",
+            "https:/evil.example/",
+            "HXXPS[:]//EVIL[.]EXAMPLE/",
+        ],
+    ),
+    (
+        "email",
+        "me@evil.example",
+        &[
+            "A B <me@evil.example>",
+            "\"B, A\" <Me@Evil.example>",
+            "me@evil.example (A B)",
+            "mailto:me@evil.example",
+            "<me@evil.example>",
+            "mailto:me@evil.example?subject=x",
+            "me[at]evil[.]example",
+            "me(at)evil(dot)example",
+            "me at evil dot example",
+            "E-Mail: me@evil.example",
+            "From: A B <me@evil.example>",
+            "me@evil.example,",
+            "A B <me[@]evil[.]example>",
+        ],
+    ),
+    (
+        "md5",
+        "d41d8cd98f00b204e9800998ecf8427e",
+        &[
+            "MD5: d41d8cd98f00b204e9800998ecf8427e",
+            "md5:d41d8cd98f00b204e9800998ecf8427e",
+            "MD5=D41D8CD98F00B204E9800998ECF8427E",
+            "\"d41d8cd98f00b204e9800998ecf8427e\"",
+            "d41d8cd98f00b204e9800998ecf8427e;",
+        ],
+    ),
+    (
+        "sha1",
+        "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        &["SHA-1: da39a3ee5e6b4b0d3255bfef95601890afd80709"],
+    ),
+    (
+        "sha256",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        &[
+            "SHA-256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ],
+    ),
+];
+
+#[test]
+fn every_writing_of_a_value_reads_alike() {
+    let mut wrong = Vec::new();
+    for (name, canonical, writings) in READINGS {
+        let value = Observable::parse(name, canonical).unwrap();
+        assert_eq!(value.show(), *canonical);
+        let row = Type::by_name(name).unwrap();
+        for text in writings.iter().chain([canonical]) {
+            let mut check = |door: &str, found: Result<Observable, ParseError>| {
+                if found.as_ref() != Ok(&value) {
+                    wrong.push(format!("{text} as {door}: {found:?}"));
+                }
+            };
+            check("itself", detect(text).map(|found| found.observable));
+            check(name, row.parse(text));
+            for misp in row.misp {
+                check(misp, from_misp(misp, text).map(|mut found| found.values.remove(0)));
+            }
+            for path in row.stix {
+                check(path, from_stix_path(path, text));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
@@ -218,7 +421,7 @@ fn detects_by_itself() {
             false,
         ),
         (
-            "0xDE0B295669a9FD93d5F28D9Ec85E40f4cb697BAe",
+            "0xde0B295669a9FD93d5F28D9Ec85E40f4cb697BAe",
             "crypto-address",
             "0xde0b295669a9fd93d5f28d9ec85e40f4cb697bae",
             false,
@@ -340,8 +543,8 @@ fn parents_lead_to_the_registrable_domain() {
 
 #[test]
 fn misp_and_stix_names() {
-    let shown = |found: Result<Vec<Observable>, ParseError>| {
-        found.unwrap().iter().map(|o| format!("{} {o}", o.type_name())).collect::<Vec<_>>()
+    let shown = |found: Result<Composite, ParseError>| {
+        found.unwrap().values.iter().map(|o| format!("{} {o}", o.type_name())).collect::<Vec<_>>()
     };
     assert_eq!(
         shown(from_misp("domain|ip", "evil.example|192.0.2.7")),
@@ -356,7 +559,31 @@ fn misp_and_stix_names() {
     );
     assert_eq!(shown(from_misp("twitter-id", "@Evil")), ["account twitter:evil"]);
     assert!(matches!(from_misp("port", "443"), Err(ParseError::UnknownMisp(_))));
-    assert!(matches!(from_misp("ip-dst|port", "192.0.2.7"), Err(ParseError::Malformed { .. })));
+    for (misp, value, values) in [
+        ("ip-dst|port", "192.0.2.7", vec!["ipv4 192.0.2.7"]),
+        ("ip-dst|port", "192.0.2.7:443", vec!["ipv4 192.0.2.7"]),
+        ("ip-dst", "192.0.2.7|443", vec!["ipv4 192.0.2.7"]),
+        ("hostname|port", "a.example:443", vec!["domain a.example"]),
+        ("domain|ip", "a.example|", vec!["domain a.example"]),
+        ("domain|ip", "a.example|n/a", vec!["domain a.example"]),
+        ("domain|ip", "|192.0.2.7", vec!["ipv4 192.0.2.7"]),
+        ("domain|ip", "a.example", vec!["domain a.example"]),
+        ("filename|md5", "|d41d8cd98f00b204e9800998ecf8427e", vec!["md5 d41d8cd98f00b204e9800998ecf8427e"]),
+        ("filename|md5", "a.exe|", vec!["filename a.exe"]),
+        ("filename|md5", "d41d8cd98f00b204e9800998ecf8427e", vec!["md5 d41d8cd98f00b204e9800998ecf8427e"]),
+        ("filename|imphash", "a.exe|d41d8cd98f00b204e9800998ecf8427e", vec!["filename a.exe"]),
+        ("ip-src", "192.0.2.0-192.0.2.2", vec!["ipv4-net 192.0.2.0/31", "ipv4 192.0.2.2"]),
+        ("domain", "a.example b.example", vec!["domain a.example", "domain b.example"]),
+    ] {
+        assert_eq!(shown(from_misp(misp, value)), values, "{misp} {value}");
+    }
+    for (misp, value) in
+        [("domain|ip", "|"), ("ip-dst|port", "|443"), ("filename|md5", "|zz"), ("port|port", "1|2")]
+    {
+        assert!(from_misp(misp, value).is_err(), "{misp} {value}");
+    }
+    let refused = from_misp("domain|ip", "a.example|n/a").unwrap().refused;
+    assert!(matches!(&refused[..], [ParseError::Malformed { .. }]), "{refused:?}");
     for (path, value, kind) in [
         ("ipv4-addr:value", "192.0.2.0/24", "ipv4-net"),
         ("file:hashes.'SHA-256'", &"a".repeat(64), "sha256"),

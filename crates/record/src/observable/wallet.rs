@@ -10,6 +10,7 @@ use bech32::primitives::decode::{SegwitHrpstring, UncheckedHrpstring};
 use bech32::{Bech32, Bech32m, Checksum, Fe32};
 use bs58::Alphabet;
 use sha2::{Digest, Sha256};
+use sha3::{Digest as _, Keccak256};
 
 use super::{Observable, Parsed, kind};
 
@@ -62,10 +63,10 @@ fn form(address: &str) -> Result<Form, &'static str> {
     let one_case = lower == address || address.to_ascii_uppercase() == address;
     if let Some(digits) = lower.strip_prefix("0x") {
         let fits = digits.len() == 40 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-        return if fits {
-            Ok(Form::Sure(lower))
-        } else {
-            Err("an Ethereum address has 40 hexadecimal digits")
+        return match fits {
+            true if is_eip55(address, digits) => Ok(Form::Sure(lower)),
+            true => Err(CHECKSUM),
+            false => Err("an Ethereum address has 40 hexadecimal digits"),
         };
     }
     if let Some((prefix, _)) = lower.rsplit_once('1').filter(|(prefix, _)| is_prefix(prefix)) {
@@ -98,6 +99,21 @@ fn form(address: &str) -> Result<Form, &'static str> {
         }
         _ => Err("an address has 20 to 128 letters and digits"),
     }
+}
+
+/// EIP-55: where the letters of an address are of both cases, those are capital whose digit of the Keccak-256 of all is 8 or
+/// more. An address in one case has no checksum.
+fn is_eip55(address: &str, lower: &str) -> bool {
+    let written = &address[2..];
+    let cased = |test: fn(&u8) -> bool| written.bytes().any(|b| test(&b));
+    if !(cased(u8::is_ascii_lowercase) && cased(u8::is_ascii_uppercase)) {
+        return true;
+    }
+    let sum = Keccak256::digest(lower.as_bytes());
+    written.bytes().enumerate().filter(|(_, b)| b.is_ascii_alphabetic()).all(|(at, b)| {
+        let digit = if at % 2 == 0 { sum[at / 2] >> 4 } else { sum[at / 2] & 15 };
+        b.is_ascii_uppercase() == (digit >= 8)
+    })
 }
 
 fn is_plain(b: u8) -> bool {
@@ -201,6 +217,26 @@ mod tests {
             "Bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4",
         ] {
             assert_eq!(read(mixed), Err(MIXED), "{mixed}");
+        }
+    }
+
+    #[test]
+    fn ethereum_addresses_of_both_cases_have_a_checksum() {
+        // The examples of EIP-55.
+        for valid in [
+            "0x52908400098527886E0F7030069857D2E4169EE7",
+            "0xde709f2102306220921060314715629080e2fb77",
+            "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+            "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359",
+            "0xdbF03B407c01E7cD3CBea99509d93f8DDDC8C6FB",
+            "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb",
+        ] {
+            assert_eq!(read(valid), Ok((valid.to_ascii_lowercase(), true)));
+            let letter = valid.rfind(|c: char| c.is_ascii_alphabetic()).unwrap();
+            let mut wrong = valid.as_bytes().to_vec();
+            wrong[letter] ^= 0x20;
+            let wrong = String::from_utf8(wrong).unwrap();
+            assert_eq!(read(&wrong), Err(CHECKSUM), "{wrong}");
         }
     }
 
