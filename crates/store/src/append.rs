@@ -67,6 +67,9 @@ impl<K: Kv, S: Slots> Store<K, S> {
         self.next_arrival += outcomes.len() as u64;
         let spans = spans_of(run.first_seq(), arrival, &outcomes);
         let page = self.stage_page(log, run, packed, &outcomes, &spans)?;
+        if outcomes.iter().any(|outcome| matches!(outcome.body, BodyState::Gone(_))) {
+            self.leave_found_tail(log);
+        }
         self.index_run(log, org, run, &outcomes, &spans, page);
         for ((entry, outcome), seq) in run.entries().iter().zip(outcomes.iter()).zip(run.first_seq()..) {
             let place = RecordRef { log, seq };
@@ -79,6 +82,15 @@ impl<K: Kv, S: Slots> Store<K, S> {
             }
         }
         Ok(Appended { tip: run.tip(), arrival, withdrawn })
+    }
+
+    /// A body of this log is gone before it came. It may have been here in a past that a crash or a restored disk took back,
+    /// and then the key of a tail from that time still opens it: the tail leaves its key.
+    fn leave_found_tail(&mut self, log: LogNo) {
+        if self.shared.state().log(log).is_some_and(|log| log.tail_found) {
+            self.staged.pack.insert(log);
+            self.staged.destroy = true;
+        }
     }
 
     /// Whether the run follows the log's tip and the outcomes fit it. Returns the author's org.

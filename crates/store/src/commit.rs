@@ -391,6 +391,7 @@ fn apply(state: &mut crate::state::State, turn: Turn) {
             if let Some(log) = state.log_mut(log) {
                 log.tail_slot = None;
                 log.tail_raw = 0;
+                log.tail_found = false;
             }
         }
         Turn::Folded(log, seqs) => {

@@ -302,6 +302,7 @@ impl<'a, S: Slots> Scan<'a, S> {
                     state.tail_first = first;
                 }
                 state.tail_slot = Some(slot);
+                state.tail_found = true;
                 state.tail_raw += raw;
             }
         }

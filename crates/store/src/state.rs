@@ -76,6 +76,9 @@ pub(crate) struct LogState {
     pub tail_first: u64,
     /// Bytes of the tail before compression.
     pub tail_raw: usize,
+    /// The tail was found when the store was opened: its key may open what was written in a past that a crash or a restored
+    /// disk took back, bodies that this store never had among it.
+    pub tail_found: bool,
 }
 
 impl LogState {
@@ -94,6 +97,7 @@ impl LogState {
             tail_slot: None,
             tail_first: 0,
             tail_raw: 0,
+            tail_found: false,
         }
     }
 

@@ -348,6 +348,38 @@ fn by_retraction_before_and_after() {
 
 /// A crash at every write of an erasure: either the body is still there, or it cannot be brought back.
 #[test]
+fn what_an_old_disk_never_had_and_hears_to_be_gone() {
+    let mut disk = Disk::new(11);
+    let mut attic = Attic::default();
+    let mut store = disk.open();
+    let (mut author, mut other) = (Author::new(1), Author::new(1));
+    other.log.epoch = 2;
+    let first = author.report(1, "first of all");
+    append(&mut store, &author, &first);
+    store.commit().unwrap();
+    let backup = (disk.kv.snapshot(), disk.slots.snapshot());
+    // It comes, and rests in the tail.
+    let needle = author.report(2, "needle in the future");
+    append(&mut store, &author, &needle);
+    store.commit().unwrap();
+    attic.gather(&disk);
+    assert_eq!(attic.opens_to(&disk, "needle"), 1);
+    // The disk is put back, and hears the retraction first.
+    drop(store);
+    disk.kv.restore(&backup.0);
+    disk.slots.restore(&backup.1);
+    let mut store = disk.open();
+    let taken_back = retraction(&mut other, 2, 1);
+    append(&mut store, &other, &taken_back);
+    store.commit().unwrap();
+    assert_eq!(append(&mut store, &author, &needle).withdrawn, 1);
+    store.commit().unwrap();
+    attic.gather(&disk);
+    assert_eq!(attic.opens_to(&disk, "needle"), 0);
+    assert!(store.entry(at(1)).unwrap().unwrap().body().is_some());
+}
+
+#[test]
 fn whatever_write_it_is_interrupted_at() {
     for seed in 0..40 {
         for after in 0..8 {
