@@ -85,6 +85,10 @@ enum Verb {
 /// Runs the command line and gives the process its exit code.
 #[must_use]
 pub fn run() -> ExitCode {
+    if let Err(error) = crate::guard::process() {
+        eprintln!("error: the system does not let this process keep its memory to itself: {error}");
+        return ExitCode::from(2);
+    }
     let cli = parse();
     let home = cli.home.unwrap_or_else(Home::default_path);
     let context = Context { home, json: cli.json, preset: |name| tocsin_service::policy::preset(name).ok() };

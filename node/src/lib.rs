@@ -4,6 +4,7 @@
 pub mod cli;
 mod commands;
 pub mod daemon;
+mod guard;
 mod logs;
 
 /// Runs the command line.
