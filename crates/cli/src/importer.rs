@@ -4,8 +4,6 @@
 //! reports like any other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +14,7 @@ use tocsin_clock as clock;
 use tocsin_exchange::marking::{Terms, resolve_marking};
 use tocsin_exchange::profile::ProfileError;
 use tocsin_exchange::{Input, PartialMarking, Profile, read};
-use tocsin_home::files::{self, FileError};
+use tocsin_home::files::{self, FileError, Reading};
 use tocsin_home::{Home, HomeError};
 use tocsin_record::body::report::Report;
 use tocsin_record::codec;
@@ -219,7 +217,7 @@ impl Importer {
         }
         let path = self.sources.join(format!("{source}.toml"));
         let profile = if is_name(source) && path.exists() {
-            let profile = Profile::parse(&files::read_text(&path, 1 << 20)?)
+            let profile = Profile::parse(&files::read_own_text(&path, 1 << 20)?)
                 .map_err(|source| ImportFault::Profile { file: path.display().to_string(), source })?;
             Some(profile)
         } else {
@@ -249,7 +247,8 @@ impl Importer {
 
     fn file(&mut self, path: &Path, total: &mut Imported) -> Result<FileSummary, ImportFault> {
         let mut file = FileSummary { file: path.display().to_string(), ..FileSummary::default() };
-        let mut content = match open(path) {
+        // A pipe could be read once only, and has no name by which the same list is known the next time.
+        let mut content = match Reading::of_named(path) {
             Ok(content) => content,
             Err(error) => {
                 file.error = Some(text::cut(&error.to_string(), WHY_MAX));
@@ -270,7 +269,7 @@ impl Importer {
         let now = clock::now_ms();
         let mut sent = Ok(());
         // Reports leave in batches while the file is read: it may be larger than the memory of this machine likes.
-        let found = read(&mut content, &input, &mut |imported, of_file| {
+        let found = read(&mut content.file, &input, &mut |imported, of_file| {
             sent = self.take(&imported, of_file, &profile, now, total);
             if sent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
@@ -282,6 +281,11 @@ impl Importer {
                 return Ok(file);
             }
         };
+        if !content.is_unchanged(path).is_ok_and(|same| same) {
+            // What was read of it is there by now, and comes again with what it became.
+            file.error =
+                Some(format!("{}: then import it again", FileError::Changing { path: path.to_owned() }));
+        }
         file.format = found.format.to_owned();
         file.seen = found.counts.seen;
         file.indicators = found.counts.indicators;
@@ -352,16 +356,6 @@ impl Importer {
         total.records.extend(done.records);
         Ok(())
     }
-}
-
-/// Opens a file to be read. What is no file, such as a pipe, could be read once only, and might never end.
-fn open(path: &Path) -> Result<File, FileError> {
-    let refused = |source| files::io("read", path)(source);
-    if !std::fs::metadata(path).map_err(refused)?.is_file() {
-        let what = "it is no file: write what it gives to one, and import that";
-        return Err(refused(io::Error::new(io::ErrorKind::InvalidInput, what)));
-    }
-    File::open(path).map_err(refused)
 }
 
 /// A source's name is a file's name in the home, and nothing that leads out of the folder.

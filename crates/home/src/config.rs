@@ -139,7 +139,7 @@ impl Config {
         if !path.exists() {
             return Ok(Self::default());
         }
-        Self::parse(&files::read_text(path, CONFIG_MAX)?, &path.display().to_string())
+        Self::parse(&files::read_own_text(path, CONFIG_MAX)?, &path.display().to_string())
     }
 
     /// Reads and checks a text; `path` is for messages.

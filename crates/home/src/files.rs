@@ -1,9 +1,30 @@
-//! Files of a home: small, bounded, written whole or not at all, secrets readable by their owner only.
+//! Files of a home, and files that people name: small, bounded, read as they were at one moment, written whole or not at
+//! all. What decides for a node is taken from nobody else's hand, and secrets are readable by their owner only.
+//!
+//! Symbolic links are followed to what is looked at, as configurations and keys that a machine's management puts in place
+//! are such. An access list shows in the bits of the group, and goes with them.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+
+/// How often a file that changes meanwhile is read, before it is given up.
+const READS: usize = 5;
+/// How long a file must have stayed as it is, in milliseconds. Its time of change is that of the beginning of a write, and
+/// many file systems count it in steps of up to ten: of one that was written just now it does not tell whether that is over.
+const SETTLED_MS: u64 = 30;
+/// Root's user id: it can read and write everything in any case.
+const ROOT: u32 = 0;
+/// The bit of a folder in which everybody may write, and nobody may move what is another's (`/tmp`).
+const STICKY: u32 = 0o1000;
+/// How a process names the descriptors that it was given, pipes of a shell (`<(...)`) among them.
+const DESCRIPTORS: [&str; 3] = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"];
 
 /// A file of the home could not be used. Each says which, and what mends it.
 #[derive(Debug, thiserror::Error)]
@@ -25,18 +46,80 @@ pub enum FileError {
         path: PathBuf,
         /// Its length.
         length: u64,
-        /// The most that is read, in bytes.
+        /// The bound.
         most: u64,
     },
     /// A secret that others can read.
     #[error(
-        "{path} can be read by others (mode {mode:03o}): chmod 600 {path}, and think of the key as known"
+        "{path} can be read or written by others (mode {mode:03o}): chmod go-rwx {path}, and think of what is in it as \
+         known"
     )]
     Open {
         /// Which file.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+    },
+    /// What decides for the node can be written by others.
+    #[error(
+        "{path} can be written by others (mode {mode:03o}): look whether it says what you want, then chmod go-w {path}"
+    )]
+    Writable {
+        /// Which file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A home that others can enter.
+    #[error(
+        "the home {path} is open to others (mode {mode:03o}): chmod go-rwx {path}. If they could write to it, look whether \
+         policy.cedar and config.toml say what you want"
+    )]
+    OpenHome {
+        /// Which folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A folder above the home in which everybody may move what is there.
+    #[error(
+        "{folder}, in which {path} lies, can be written by everybody (mode {mode:03o}), who could put another in its place: \
+         chmod o-w {folder}"
+    )]
+    OpenAbove {
+        /// What lies in it.
+        path: PathBuf,
+        /// The folder.
+        folder: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Somebody else's.
+    #[error(
+        "{path} belongs to user {owner}, and this is user {user}: run this as user {owner}, or, if it is yours to have, \
+         chown -R {user} {path}"
+    )]
+    Foreign {
+        /// Which file or folder.
+        path: PathBuf,
+        /// The number of the user whose it is.
+        owner: u32,
+        /// The number of the user that this process runs as.
+        user: u32,
+    },
+    /// A pipe, a device, a folder.
+    #[error("{path} is {kind}, where a regular file is wanted: write what it gives to a file, and name that")]
+    NotRegular {
+        /// Which file.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// Somebody writes it.
+    #[error("{path} changed each time that it was read: wait until it is written whole")]
+    Changing {
+        /// Which file.
+        path: PathBuf,
     },
     /// It is there and must not be replaced.
     #[error("{path} exists already: move it away first, nothing was changed")]
@@ -58,22 +141,23 @@ pub fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Fil
     move |source| FileError::Io { what, path, source }
 }
 
-/// Reads a whole file of at most `most` bytes.
+/// Who else may have had a hand in a file, or an eye on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hands {
+    /// Anyone: what is in it says itself whose it is.
+    Any,
+    /// Nobody else may write it.
+    Own,
+    /// Nobody else may read it either.
+    Secret,
+}
+
+/// Reads a whole file of at most `most` bytes, as it was at one moment.
 ///
 /// # Errors
 /// [`FileError`].
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
-    let file = File::open(path).map_err(io("read", path))?;
-    let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes).map_err(io("read", path))?;
-    if bytes.len() as u64 > most {
-        return Err(FileError::TooLong {
-            path: path.to_owned(),
-            length: fs::metadata(path).map_or(bytes.len() as u64, |meta| meta.len()),
-            most,
-        });
-    }
-    Ok(bytes)
+    read_from(path, most, Hands::Any)
 }
 
 /// As [`read`], for text.
@@ -84,16 +168,223 @@ pub fn read_text(path: &Path, most: u64) -> Result<String, FileError> {
     String::from_utf8(read(path, most)?).map_err(|_| FileError::NotText { path: path.to_owned() })
 }
 
-/// As [`read`], for a secret: refuses a file that others can read.
+/// As [`read`], for what decides for a node: refuses a file that others can write.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_own(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
+    read_from(path, most, Hands::Own)
+}
+
+/// As [`read_own`], for text.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_own_text(path: &Path, most: u64) -> Result<String, FileError> {
+    String::from_utf8(read_own(path, most)?).map_err(|_| FileError::NotText { path: path.to_owned() })
+}
+
+/// As [`read`], for a secret: refuses a file that others can read. One that root gave to this user's group alone is as well
+/// kept, as secrets are that a container is given.
 ///
 /// # Errors
 /// [`FileError`].
 pub fn read_secret(path: &Path, most: u64) -> Result<zeroize::Zeroizing<Vec<u8>>, FileError> {
-    let mode = fs::metadata(path).map_err(io("read", path))?.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(FileError::Open { path: path.to_owned(), mode });
+    read_from(path, most, Hands::Secret).map(zeroize::Zeroizing::new)
+}
+
+fn read_from(path: &Path, most: u64, hands: Hands) -> Result<Vec<u8>, FileError> {
+    read_while(path, most, hands, || {})
+}
+
+/// `meanwhile` is what others do between the reading of a file and the second look at it.
+fn read_while(
+    path: &Path,
+    most: u64,
+    hands: Hands,
+    mut meanwhile: impl FnMut(),
+) -> Result<Vec<u8>, FileError> {
+    for _ in 0..READS {
+        let reading = Reading::open(path, hands)?;
+        let mut bytes = Vec::new();
+        (&reading.file).take(most + 1).read_to_end(&mut bytes).map_err(io("read", path))?;
+        let length = bytes.len() as u64;
+        if length > most {
+            return Err(FileError::TooLong {
+                path: path.to_owned(),
+                length: reading.length().max(length),
+                most,
+            });
+        }
+        meanwhile();
+        if reading.is_unchanged(path)? {
+            return Ok(bytes);
+        }
     }
-    read(path, most).map(zeroize::Zeroizing::new)
+    Err(FileError::Changing { path: path.to_owned() })
+}
+
+/// A file that is being read, and how it was when that began.
+pub struct Reading {
+    /// Where its bytes come from.
+    pub file: File,
+    /// `None` of a pipe, which has no other state than what it gives.
+    before: Option<Metadata>,
+}
+
+impl Reading {
+    /// Opens a file that a person named, whoever wrote it, once nobody has written to it for a moment.
+    ///
+    /// # Errors
+    /// [`FileError`]; also of a pipe, which could be read once only.
+    pub fn of_named(path: &Path) -> Result<Self, FileError> {
+        let reading = Self::open(path, Hands::Any)?;
+        if reading.before.is_some() {
+            return Ok(reading);
+        }
+        Err(FileError::NotRegular { path: path.to_owned(), kind: "a pipe" })
+    }
+
+    fn open(path: &Path, hands: Hands) -> Result<Self, FileError> {
+        for _ in 0..READS {
+            let file = open(path, OpenOptions::new().read(true))?;
+            let before = file.metadata().map_err(io("read", path))?;
+            check(path, &before, hands)?;
+            if !before.is_file() {
+                return Ok(Self { file, before: None });
+            }
+            let age = tocsin_clock::now_ms().checked_sub(changed_ms(&before));
+            match age.map(|age| SETTLED_MS.saturating_sub(age)) {
+                // One that changes in the future says nothing of when it did.
+                None | Some(0) => return Ok(Self { file, before: Some(before) }),
+                Some(wait) => std::thread::sleep(Duration::from_millis(wait)),
+            }
+        }
+        Err(FileError::Changing { path: path.to_owned() })
+    }
+
+    /// How long it was, in bytes.
+    fn length(&self) -> u64 {
+        self.before.as_ref().map_or(0, Metadata::len)
+    }
+
+    /// Whether it is still the file under its name, as it was.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn is_unchanged(&self, path: &Path) -> Result<bool, FileError> {
+        let Some(before) = &self.before else { return Ok(true) };
+        let after = self.file.metadata().map_err(io("read", path))?;
+        let there = fs::metadata(path).map_err(io("read", path))?;
+        Ok(state(before) == state(&after) && state(&after) == state(&there))
+    }
+}
+
+/// What is another after each write.
+fn state(meta: &Metadata) -> [i64; 7] {
+    let [device, inode, length] = [meta.dev(), meta.ino(), meta.len()].map(u64::cast_signed);
+    [device, inode, length, meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()]
+}
+
+/// When its content was last written, in Unix milliseconds.
+fn changed_ms(meta: &Metadata) -> u64 {
+    let ms = meta.mtime().saturating_mul(1000).saturating_add(meta.mtime_nsec() / 1_000_000);
+    u64::try_from(ms).unwrap_or(0)
+}
+
+/// Opens a regular file and nothing else, or the pipe that the shell gave this process. Any other pipe without a writer would
+/// be waited for, and a device may act on being opened, so both are looked at before as well as after.
+pub(crate) fn open(path: &Path, how: &mut OpenOptions) -> Result<File, FileError> {
+    if let Ok(there) = fs::metadata(path) {
+        usable(path, &there)?;
+        if there.file_type().is_fifo() {
+            // Its writer may take its time.
+            return how.open(path).map_err(io("open", path));
+        }
+    }
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = how.custom_flags(flags.bits().cast_signed()).open(path).map_err(io("open", path))?;
+    usable(path, &file.metadata().map_err(io("read", path))?)?;
+    Ok(file)
+}
+
+fn usable(path: &Path, meta: &Metadata) -> Result<(), FileError> {
+    let kind = meta.file_type();
+    let kind = match () {
+        () if kind.is_file() => return Ok(()),
+        () if kind.is_fifo() && is_given(path) => return Ok(()),
+        () if kind.is_dir() => "a folder",
+        () if kind.is_fifo() => "a pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    };
+    Err(FileError::NotRegular { path: path.to_owned(), kind })
+}
+
+/// Whether a path names a descriptor of this process.
+fn is_given(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| DESCRIPTORS.iter().any(|start| path.starts_with(start)))
+}
+
+fn check(path: &Path, meta: &Metadata, hands: Hands) -> Result<(), FileError> {
+    // A pipe that this process was given is its giver's.
+    if hands == Hands::Any || !meta.is_file() {
+        return Ok(());
+    }
+    check_hands(path, user(), (meta.uid(), meta.mode() & 0o777), hands)?;
+    check_above(path)
+}
+
+fn check_hands(path: &Path, user: u32, (owner, mode): (u32, u32), hands: Hands) -> Result<(), FileError> {
+    if owner != user && owner != ROOT {
+        return Err(FileError::Foreign { path: path.to_owned(), owner, user });
+    }
+    // What root owns and its group may only read was given to that group.
+    let secret = if owner == ROOT && user != ROOT { 0o037 } else { 0o077 };
+    match hands {
+        Hands::Secret if mode & secret != 0 => Err(FileError::Open { path: path.to_owned(), mode }),
+        Hands::Own if mode & 0o022 != 0 => Err(FileError::Writable { path: path.to_owned(), mode }),
+        _ => Ok(()),
+    }
+}
+
+/// The user that this process runs as.
+fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Refuses a home that others can enter, one that is somebody else's, root's eyes being no exception, and one that
+/// everybody could put another in the place of.
+///
+/// # Errors
+/// [`FileError`].
+pub fn check_home(path: &Path) -> Result<(), FileError> {
+    let meta = fs::metadata(path).map_err(io("read", path))?;
+    let (user, owner, mode) = (user(), meta.uid(), meta.mode() & 0o777);
+    if owner != user {
+        return Err(FileError::Foreign { path: path.to_owned(), owner, user });
+    }
+    if mode & 0o077 != 0 {
+        return Err(FileError::OpenHome { path: path.to_owned(), mode });
+    }
+    check_above(path)
+}
+
+/// Refuses what lies in a folder in which everybody may move what is there, at any height.
+fn check_above(path: &Path) -> Result<(), FileError> {
+    let real = fs::canonicalize(path).map_err(io("find", path))?;
+    for folder in real.ancestors().skip(1) {
+        // What this user may not look at is not everybody's.
+        let mode = fs::metadata(folder).map_or(0, |meta| meta.mode());
+        if mode & 0o002 != 0 && mode & STICKY == 0 {
+            return Err(FileError::OpenAbove {
+                path: path.to_owned(),
+                folder: folder.to_owned(),
+                mode: mode & 0o777,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file whole: beside it, synced, then renamed over it. Mode 0600.
@@ -128,7 +419,11 @@ fn write_as(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     beside.push(".new");
     let beside = PathBuf::from(beside);
     let written = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside)?;
+        // Left by a process that was killed. What is made is new, so that it follows no link of anybody.
+        if fs::symlink_metadata(&beside).is_ok() {
+            fs::remove_file(&beside)?;
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -141,12 +436,19 @@ fn write_as(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     written().map_err(io("write", path))
 }
 
-/// Makes a folder, and those above it, that only its owner can enter. One that is there stays as it is.
+/// Makes a folder, and those above it, that only its owner can enter. One that is there and empty is closed to others;
+/// one with something in it stays as it is.
 ///
 /// # Errors
 /// [`FileError`].
 pub fn make_folder(path: &Path) -> Result<(), FileError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("make folder", path))
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("make folder", path))?;
+    let meta = fs::metadata(path).map_err(io("read", path))?;
+    let empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    if meta.mode() & 0o077 != 0 && meta.uid() == user() && empty() {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io("close", path))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -166,5 +468,184 @@ mod tests {
         assert_eq!(read_secret(&path, 3).unwrap().as_slice(), b"two");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(read_secret(&path, 3), Err(FileError::Open { mode: 0o640, .. })));
+    }
+
+    fn mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn what_others_can_write_decides_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.cedar");
+        write(&path, b"x").unwrap();
+        for open in [0o602, 0o620, 0o666] {
+            mode(&path, open);
+            let error = read_own(&path, 9).unwrap_err();
+            assert!(matches!(error, FileError::Writable { .. }));
+            assert!(error.to_string().contains(&format!("chmod go-w {}", path.display())), "{error}");
+            assert!(matches!(read_secret(&path, 9), Err(FileError::Open { .. })));
+            assert_eq!(read(&path, 9).unwrap(), b"x", "a file that a user names may be anyone's");
+        }
+        mode(&path, 0o644);
+        assert_eq!(read_own_text(&path, 9).unwrap(), "x", "in a closed home this opens nothing");
+        // Through a link the file itself is looked at, not the link, which always has every bit.
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert_eq!(read_own(&link, 9).unwrap(), b"x");
+        mode(&path, 0o666);
+        assert!(matches!(read_own(&link, 9), Err(FileError::Writable { .. })));
+    }
+
+    #[test]
+    fn what_belongs_to_another_user_decides_nothing() {
+        let path = Path::new("policy.cedar");
+        let check = |user, owner, mode, hands| check_hands(path, user, (owner, mode), hands);
+        for hands in [Hands::Own, Hands::Secret] {
+            check(1000, 1000, 0o600, hands).unwrap();
+            check(1000, ROOT, 0o600, hands).expect("root could write it in any case");
+            for user in [1000, ROOT] {
+                let error = check(user, 1001, 0o600, hands).unwrap_err();
+                assert!(error.to_string().contains(&format!("chown -R {user} policy.cedar")), "{error}");
+            }
+        }
+        check(1000, ROOT, 0o440, Hands::Secret).expect("a secret as containers are given it");
+        assert!(
+            check(1000, 1000, 0o440, Hands::Secret).is_err()
+                && check(1000, ROOT, 0o444, Hands::Secret).is_err()
+        );
+
+        // As root another's can be made.
+        let folder = tempfile::tempdir().unwrap();
+        if user() == ROOT {
+            std::os::unix::fs::chown(folder.path(), Some(1001), None).unwrap();
+            assert!(matches!(
+                check_home(folder.path()),
+                Err(FileError::Foreign { owner: 1001, user: ROOT, .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn a_home_that_is_open_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        mode(folder.path(), 0o700);
+        check_home(folder.path()).unwrap();
+        for open in [0o777, 0o755, 0o710, 0o701] {
+            mode(folder.path(), open);
+            let error = check_home(folder.path()).unwrap_err();
+            assert!(matches!(error, FileError::OpenHome { .. }));
+            assert!(
+                error.to_string().contains(&format!("chmod go-rwx {}", folder.path().display())),
+                "{error}"
+            );
+        }
+        make_folder(folder.path()).unwrap();
+        check_home(folder.path()).expect("nothing was in it, and it was closed");
+        mode(folder.path(), 0o777);
+        fs::write(folder.path().join("a"), "").unwrap();
+        make_folder(folder.path()).unwrap();
+        assert!(
+            check_home(folder.path()).is_err(),
+            "what others may have put there is for a person to look at"
+        );
+    }
+
+    #[test]
+    fn pipes_devices_and_folders_are_told_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+            .unwrap();
+        let socket = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&pipe, &link).unwrap();
+        for (path, said) in [
+            (pipe.as_path(), "a pipe"),
+            (&link, "a pipe"),
+            (&socket, "a socket"),
+            (folder.path(), "a folder"),
+            (Path::new("/dev/zero"), "a device"),
+        ] {
+            for error in [read(path, 9).unwrap_err(), read_own(path, 9).unwrap_err()] {
+                assert!(matches!(error, FileError::NotRegular { kind, .. } if kind == said), "{error}");
+            }
+            assert!(matches!(read_secret(path, 9), Err(FileError::NotRegular { .. })));
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_meanwhile_is_read_again_and_then_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list");
+        fs::write(&path, "one").unwrap();
+        let mut reads = 0;
+        let read = read_while(&path, 9, Hands::Any, || {
+            reads += 1;
+            // In place, of the same length: only its time says so.
+            if reads == 1 {
+                fs::write(&path, "two").unwrap();
+            }
+        });
+        assert_eq!((read.unwrap().as_slice(), reads), (b"two".as_slice(), 2));
+        // Replaced by another, as an editor does.
+        let read = read_while(&path, 9, Hands::Any, || {
+            if reads == 2 {
+                write(&path, b"three").unwrap();
+            }
+            reads += 1;
+        });
+        assert_eq!((read.unwrap().as_slice(), reads), (b"three".as_slice(), 4));
+        let mut writes = 0;
+        let always = read_while(&path, 99, Hands::Any, || {
+            writes += 1;
+            fs::write(&path, "x".repeat(writes)).unwrap();
+        });
+        assert!(matches!(always, Err(FileError::Changing { .. })), "{always:?}");
+        assert_eq!(writes, READS);
+    }
+
+    #[test]
+    fn a_file_that_was_written_just_now_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list");
+        fs::write(&path, "one").unwrap();
+        let reading = Reading::of_named(&path).unwrap();
+        let age = tocsin_clock::now_ms() - changed_ms(&reading.file.metadata().unwrap());
+        assert!(age >= SETTLED_MS, "{age} ms");
+        assert!(reading.is_unchanged(&path).unwrap());
+        fs::write(&path, "two").unwrap();
+        assert!(!reading.is_unchanged(&path).unwrap());
+    }
+
+    #[test]
+    fn the_pipe_that_a_shell_gives_is_read_and_is_no_file() {
+        let (ours, mut theirs) = std::io::pipe().unwrap();
+        let path = PathBuf::from(format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&ours)));
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            theirs.write_all(b"pass").unwrap();
+        });
+        assert_eq!(read_secret(&path, 9).unwrap().as_slice(), b"pass");
+        writer.join().unwrap();
+        assert!(matches!(Reading::of_named(&path), Err(FileError::NotRegular { kind: "a pipe", .. })));
+    }
+
+    #[test]
+    fn what_lies_where_everybody_moves_things_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (open, home) = (folder.path().join("open"), folder.path().join("open/above/home"));
+        make_folder(&home).unwrap();
+        let path = home.join("policy.cedar");
+        write(&path, b"x").unwrap();
+        mode(&open, 0o777);
+        for error in [check_home(&home).unwrap_err(), read_own(&path, 9).unwrap_err()] {
+            assert!(error.to_string().contains(&format!("chmod o-w {}", open.display())), "{error}");
+        }
+        assert!(matches!(read_secret(&path, 9), Err(FileError::OpenAbove { mode: 0o777, .. })));
+        mode(&open, 0o1777);
+        check_home(&home).expect("in such a folder nobody moves what is another's");
+        assert_eq!(read_own(&path, 9).unwrap(), b"x");
     }
 }

@@ -129,11 +129,14 @@ impl Home {
     /// A home in which a node was made.
     ///
     /// # Errors
-    /// [`HomeError::Missing`], or the system's, where it does not let this user look.
+    /// [`HomeError::Missing`], or the system's, where it does not let this user look. Also when others can enter the home.
     pub fn open(path: &Path) -> Result<Self, HomeError> {
         let home = Self::at(path);
         match home.own_card().try_exists() {
-            Ok(true) => Ok(home),
+            Ok(true) => {
+                files::check_home(&home.path)?;
+                Ok(home)
+            }
             Ok(false) => Err(HomeError::Missing(home.path)),
             // Another user's, most likely: that is no reason to make a new one.
             Err(source) => Err(files::io("read", &home.own_card())(source).into()),
@@ -220,7 +223,9 @@ impl Home {
         if self.own_card().exists() || self.key_file("record").exists() {
             return Err(HomeError::Exists(self.path.clone()));
         }
-        for folder in ["", "keys", "root", "documents", "sources", "invites"] {
+        files::make_folder(&self.path)?;
+        files::check_home(&self.path)?;
+        for folder in ["keys", "root", "documents", "sources", "invites"] {
             files::make_folder(&self.join(folder))?;
         }
         Ok(())
@@ -240,7 +245,7 @@ impl Home {
     /// [`HomeError::Card`].
     pub fn card(&self) -> Result<Card, HomeError> {
         let path = self.own_card();
-        let text = files::read_text(&path, DOCUMENTS_MAX)?;
+        let text = files::read_own_text(&path, DOCUMENTS_MAX)?;
         Card::read(&text).map_err(|source| HomeError::Card { path, source })
     }
 
@@ -271,7 +276,7 @@ impl Home {
         if !path.exists() {
             return Ok(None);
         }
-        let bytes = files::read(&path, DOCUMENTS_MAX)?;
+        let bytes = files::read_own(&path, DOCUMENTS_MAX)?;
         codec::decode::<Papers, { 256 << 20 }>(&bytes)
             .map(Some)
             .map_err(|source| HomeError::Documents { path, source })
@@ -311,7 +316,8 @@ impl Home {
         if path.as_os_str().len() <= SOCKET_PATH_MAX {
             return path;
         }
-        files::read_text(&self.socket_note(), NOTE_MAX).map_or(path, |text| PathBuf::from(text.trim_end()))
+        files::read_own_text(&self.socket_note(), NOTE_MAX)
+            .map_or(path, |text| PathBuf::from(text.trim_end()))
     }
 
     /// Chooses where the node will be spoken to, and makes its folder (0700). What is made goes with what is returned.

@@ -59,7 +59,7 @@ impl Lock {
     /// The process that holds the lock now, if one does.
     #[must_use]
     pub fn holder(path: &Path) -> Option<u32> {
-        let mut file = File::open(path).ok()?;
+        let mut file = files::open(path, OpenOptions::new().read(true)).ok()?;
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => read_pid(&mut file),
             _ => None,
@@ -68,14 +68,7 @@ impl Lock {
 }
 
 fn open(path: &Path) -> Result<File, FileError> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(files::io("open", path))
+    files::open(path, OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600))
 }
 
 fn read_pid(file: &mut File) -> Option<u32> {

@@ -116,7 +116,7 @@ pub fn preset(name: &str) -> Result<&'static str, PolicyError> {
 /// # Errors
 /// [`PolicyError`].
 pub fn load(file: &Path) -> Result<Arc<Policy>, PolicyError> {
-    parse(&files::read_text(file, FILE_MAX)?, file)
+    parse(&files::read_own_text(file, FILE_MAX)?, file)
 }
 
 fn parse(text: &str, file: &Path) -> Result<Arc<Policy>, PolicyError> {

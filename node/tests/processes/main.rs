@@ -7,6 +7,7 @@ mod damage;
 mod death;
 mod harness;
 mod importing;
+mod machine;
 mod reload;
 mod status;
 mod strangers;

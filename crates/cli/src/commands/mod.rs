@@ -94,7 +94,8 @@ impl Passphrase {
         let Some(path) = self.passphrase_file.clone().or(named) else {
             return Ok(None);
         };
-        let text = Zeroizing::new(files::read_text(&path, 4096)?);
+        let bytes = files::read_secret(&path, 4096)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| files::FileError::NotText { path })?;
         let line = text.lines().next().unwrap_or_default();
         Ok(Some(Zeroizing::new(line.to_owned())))
     }
