@@ -11,6 +11,7 @@ use tocsin_record::body::report::{
     INDICATORS_MAX, Indicator, LINE_MAX, ORIGINAL_MAX, Original, Source, Subject, TEXT_MAX,
 };
 use tocsin_record::codec;
+use tocsin_record::marking::words;
 use uuid::Uuid;
 
 use crate::packed::Packed;
@@ -30,6 +31,7 @@ const LABELS_MAX: usize = 256;
 const NAMESPACE: Uuid = Uuid::from_bytes(*b"tocsin-import-v1");
 
 /// What a parser found of one report, or of one list.
+#[derive(Clone)]
 pub(crate) struct Draft<'a> {
     pub shape: Shape,
     pub subject: Uuid,
@@ -55,6 +57,7 @@ pub(crate) enum Shape {
 }
 
 /// An object of the source.
+#[derive(Clone)]
 pub(crate) struct Kept<'a> {
     /// As given.
     pub raw: &'a str,
@@ -122,6 +125,32 @@ impl<'a> Draft<'a> {
     /// A report with an id of its own.
     pub(crate) fn report(input: &Input<'_>, id: Uuid) -> Self {
         Self { subject: id, origin: source_of(input, id.to_string()), ..Self::empty() }
+    }
+
+    /// A report of what goes apart under the marking of that name: as this one, without what is in it. The name is empty for
+    /// the report itself.
+    pub(crate) fn apart<'b>(&self, group: &str) -> Draft<'b> {
+        let named = |text: &str, open: &str, close: &str| {
+            if group.is_empty() { text.to_owned() } else { format!("{text}{open}{group}{close}") }
+        };
+        Draft {
+            shape: self.shape,
+            subject: if group.is_empty() {
+                self.subject
+            } else {
+                Uuid::new_v5(&self.subject, group.as_bytes())
+            },
+            title: named(&names::one_line(&self.title, LINE_MAX - 80), " (", ")"),
+            description: self.description.clone(),
+            created: self.created,
+            modified: self.modified,
+            labels: self.labels.clone(),
+            marking: self.marking,
+            indicators: Vec::new(),
+            originals: Vec::new(),
+            original_form: self.original_form,
+            origin: Source { id: named(&self.origin.id, "/", ""), ..self.origin.clone() },
+        }
     }
 
     fn empty() -> Self {
@@ -249,7 +278,16 @@ impl<'a> Draft<'a> {
             .and_then(Result::ok)
             .filter(|packed| packed.data.len() <= room);
         match packed {
-            Some(packed) => report.originals.push(packed),
+            Some(packed) => {
+                report.originals.push(packed);
+                // Whatever else a kept object names binds the report: its own author would not write it otherwise.
+                let inside = kept.iter().filter_map(|kept| words::strictest_in(kept.raw.as_bytes())).max();
+                if inside > report.marking.strictest() {
+                    let part = PartialMarking { floor: inside, ..PartialMarking::default() };
+                    report.marking = report.marking.raised_to(part);
+                    report.content_hash = content_hash(report);
+                }
+            }
             None => reading.counts.originals_dropped += 1,
         }
     }

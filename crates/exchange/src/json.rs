@@ -164,6 +164,14 @@ pub(crate) fn texts<'a>(map: &'a Map<String, Value>, field: &str) -> impl Iterat
     map.get(field).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
+/// The texts of a field that is a list, or the one that it is against the standard.
+pub(crate) fn texts_or_text<'a>(map: &'a Map<String, Value>, field: &str) -> Vec<&'a str> {
+    match map.get(field) {
+        Some(Value::String(text)) => vec![text],
+        _ => texts(map, field).collect(),
+    }
+}
+
 /// A field that is true, `"1"` or 1.
 pub(crate) fn flag(map: &Map<String, Value>, field: &str) -> Option<bool> {
     match map.get(field)? {

@@ -259,7 +259,10 @@ pub fn read(
             .ok_or_else(|| ImportError::UnknownFormat(name.clone()))?,
         None => recognise(head)?,
     };
-    let found = Found { format: format.name, ..Found::default() };
+    let mut found = Found { format: format.name, ..Found::default() };
+    let mut of_name = PartialMarking::default();
+    of_name.take_text(input.name, (None, "the file's name"), input, &mut found);
+    found.marking = of_name;
     let mut reading = Reading { found, take, stopped: false };
     (format.parse)(&mut pieces, input, &mut reading)?;
     Ok(reading.found)

@@ -1,15 +1,19 @@
 //! Plain lists: a value a line, with comments; also hosts files and the trails of Maltrail.
 //!
-//! The type of each value is found by itself, or is the profile's `type`. A port is dropped, defanging undone. A comment
-//! that is a TLP label (`# TLP:GREEN`) before the first value marks the whole file.
+//! The type of each value is found by itself, or is the profile's `type`. A port is dropped, defanging undone. A handling
+//! label in a comment before the first value or behind the last binds the whole file, one between values those that
+//! follow, one on a value's line that value.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use tocsin_record::body::report::Indicator;
+use tocsin_record::marking::words::{self, Handling};
 use tocsin_record::observable::{Observable, detect};
 
 use crate::fault::Fault;
 use crate::gather::Draft;
+use crate::marking::Sections;
 use crate::packed::Packed;
 use crate::pieces::Pieces;
 use crate::{Format, ImportError, Input, PartialMarking, Reading, json, names};
@@ -21,7 +25,8 @@ pub const FORMAT: Format = Format { name: "list", sniff: |bytes| !json::is_json(
 const SINKS: &[&str] = &["0.0.0.0", "127.0.0.1", "::", "::1"];
 
 fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) -> Result<(), ImportError> {
-    let mut packed = Packed::default();
+    let mut lists: BTreeMap<PartialMarking, Packed> = BTreeMap::new();
+    let mut sections = Sections::default();
     let mut number = 0;
     while let Some(text) = pieces.line()? {
         number += 1;
@@ -36,43 +41,41 @@ fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) 
             }
         };
         let (text, comment) = split_comment(text);
-        if packed.is_empty() {
-            mark(&mut reading.marking, comment);
-        }
         if text.is_empty() {
+            sections.comment(number, comment, input, reading);
             continue;
         }
-        reading.counts.seen += 1;
         match value(input, text) {
-            Ok((what, rest)) => packed.push(Indicator {
-                kind: input.profile.kind.clone().unwrap_or_else(names::unknown_kind),
-                confidence: input.profile.confidence,
-                comment: names::comment([rest, comment], []),
-                ..names::plain_indicator(what)
-            })?,
-            Err(why) => reading.skip(line, "", why),
+            Ok((what, rest)) => {
+                reading.counts.seen += 1;
+                let mut marking = sections.value();
+                for said in [rest, comment] {
+                    marking.take(words::comment(said), said, (line, ""), input, reading);
+                }
+                lists.entry(marking).or_default().push(Indicator {
+                    kind: input.profile.kind.clone().unwrap_or_else(names::unknown_kind),
+                    confidence: input.profile.confidence,
+                    comment: names::comment([rest, comment], []),
+                    ..names::plain_indicator(what)
+                })?;
+            }
+            // A label that stands without a sign of comments before it.
+            Err(_) if words::comment(text) != Handling::default() => {
+                sections.comment(number, text, input, reading);
+            }
+            Err(why) => {
+                reading.counts.seen += 1;
+                reading.skip(line, "", why);
+            }
         }
     }
-    if !packed.is_empty() {
-        Draft::list(input, "").finish_packed(packed, input, reading);
+    sections.end(reading);
+    for (marking, packed) in lists {
+        let mut draft = Draft::list(input, &marking.name());
+        draft.marking = marking;
+        draft.finish_packed(packed, input, reading);
     }
     Ok(())
-}
-
-/// The lines of what is in memory, with their numbers; a line may end in LF, CRLF or a lone CR.
-pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
-    let mut rest = bytes;
-    let mut line = 0;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        line += 1;
-        let end = rest.iter().position(|b| matches!(b, b'\n' | b'\r')).unwrap_or(rest.len());
-        let (text, after) = rest.split_at(end);
-        rest = after.strip_prefix(b"\r\n").unwrap_or(after.get(1..).unwrap_or_default());
-        Some((line, text))
-    })
 }
 
 /// A line without its comment, and the comment. `#` begins one at the start of a line or beside a space, since
@@ -86,27 +89,6 @@ fn split_comment(text: &str) -> (&str, &str) {
     match cut {
         Some(at) => (text[..at].trim(), text[at..].trim_start_matches([' ', '\t', '#', ';', '/']).trim()),
         None => (text, ""),
-    }
-}
-
-/// What the comments before the first line that is none say of the whole file.
-pub(crate) fn marking_of_comments(bytes: &[u8]) -> PartialMarking {
-    let mut marking = PartialMarking::default();
-    let comments = lines(bytes)
-        .map_while(|(_, line)| std::str::from_utf8(line).ok())
-        .map(split_comment)
-        .take_while(|(text, _)| text.is_empty());
-    for (_, comment) in comments {
-        mark(&mut marking, comment);
-    }
-    marking
-}
-
-/// Reads a label out of a comment, if it is the comment's first word.
-fn mark(marking: &mut PartialMarking, comment: &str) {
-    let comment = comment.replacen(": ", ":", 1);
-    if let Some(word) = comment.split_whitespace().next() {
-        marking.add_tag(word.trim_end_matches([',', '.', ';']));
     }
 }
 
@@ -192,8 +174,6 @@ mod tests {
     #[test]
     fn all_line_ends_count_alike() {
         let bytes = b"a.example\r\nb.example\rc.example\n\nd.example";
-        let lines: Vec<_> = lines(bytes).map(|(line, text)| (line, text.len())).collect();
-        assert_eq!(lines, [(1, 9), (2, 9), (3, 9), (4, 0), (5, 9)]);
         assert_eq!(import(bytes, &Profile::default()).counts.indicators, 4);
     }
 

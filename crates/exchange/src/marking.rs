@@ -2,12 +2,20 @@
 //! operator's flag. What has none stays local.
 
 use tocsin_record::body::report::Indicator;
+use tocsin_record::marking::words::{self, Handling};
 use tocsin_record::marking::{Code, Marking, Pap, Personal, Tlp};
 
-use crate::Profile;
+use crate::fault::Fault;
+use crate::{Found, Input, Profile};
+
+/// What is said of a label that nobody here understands.
+const UNCLEAR: &str = "a handling label that is not understood: what carries it stays in this org's own circle, whatever --tlp says; \
+     --override-marking 'LABEL=tlp:X' (or [override-marking] of the source's profile) says what it means";
+/// What is said where a text names a stricter label than its object carries.
+const NAMED: &str = "its text names a label: it is handled no looser than that says";
 
 /// What an object or a file says about its handling.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PartialMarking {
     /// The TLP of all of it; `None` if some of it carries none.
     pub tlp: Option<Tlp>,
@@ -46,11 +54,96 @@ impl PartialMarking {
         self.pap = self.pap.max(pap);
     }
 
-    /// Reads a tag such as `tlp:amber` or `PAP:RED`; `false` if it is another tag.
-    pub(crate) fn add_tag(&mut self, tag: &str) -> bool {
-        let (tlp, pap) = (Tlp::from_misp_tag(tag), Pap::from_misp_tag(tag));
-        self.add(tlp, pap);
-        tlp.is_some() || pap.is_some()
+    /// Takes what a text says, which may have several names. A label that is not understood means what the operator says of it,
+    /// by any of these names; where nobody says, its object does not leave the own circle, and it is `Err` with its name.
+    pub(crate) fn bind<'n>(
+        &mut self,
+        said: Handling,
+        names: &[&'n str],
+        profile: &Profile,
+    ) -> Result<(), &'n str> {
+        self.add(said.tlp, said.pap);
+        self.floor = self.floor.max(said.floor);
+        if !said.unclear {
+            return Ok(());
+        }
+        let meant = names.iter().find_map(|name| profile.meaning(name));
+        // Within this org only: nothing stricter is needed, and its own people still find it.
+        let kept = Some(Tlp::AmberStrict).max(self.floor);
+        self.add(meant.or(kept), None);
+        match meant {
+            Some(_) => Ok(()),
+            None => Err(names.first().copied().unwrap_or_default()),
+        }
+    }
+
+    /// As [`Self::bind`], of what stands on an object or a line, and tells what is not understood.
+    pub(crate) fn take(
+        &mut self,
+        said: Handling,
+        label: &str,
+        at: (Option<u64>, &str),
+        input: &Input<'_>,
+        found: &mut Found,
+    ) {
+        if let Err(label) = self.bind(said, &[label], input.profile) {
+            unclear(label, at, found);
+        }
+    }
+
+    /// Takes what a running text names, and tells where that is stricter than what its object says.
+    pub(crate) fn take_text(
+        &mut self,
+        text: &str,
+        at: (Option<u64>, &str),
+        input: &Input<'_>,
+        found: &mut Found,
+    ) {
+        let before = self.strictest();
+        let mut named = None;
+        words::mentions(text, |said, label| {
+            self.take(said, label, at, input, found);
+            named = named.max(said.floor);
+        });
+        if named > before {
+            found.note(at.0, at.1, Fault::of(named.map_or("", Tlp::label), NAMED));
+        }
+    }
+
+    /// As [`Self::take_text`], of an object as it is kept: no looser than what the kept object names in any way.
+    pub(crate) fn take_raw(
+        &mut self,
+        raw: &str,
+        at: (Option<u64>, &str),
+        input: &Input<'_>,
+        found: &mut Found,
+    ) {
+        let before = self.strictest();
+        words::mentions(raw, |said, label| self.take(said, label, at, input, found));
+        let named = words::strictest_in(raw.as_bytes());
+        self.floor = self.floor.max(named);
+        if named > before {
+            found.note(at.0, at.1, Fault::of(named.map_or("", Tlp::label), NAMED));
+        }
+    }
+
+    /// The strictest that it says of anything in it.
+    pub(crate) fn strictest(&self) -> Option<Tlp> {
+        self.tlp.max(self.floor)
+    }
+
+    /// Whether what carries this may stand in a group of that marking.
+    pub(crate) fn fits(&self, group: &Self) -> bool {
+        self.strictest() <= group.strictest() && self.pap <= group.pap
+    }
+
+    /// The name of a group of what is marked so, empty for what carries no marking.
+    pub(crate) fn name(&self) -> String {
+        let tlp = self.tlp.map(|tlp| tlp.misp_tag().to_owned());
+        let floor =
+            self.floor.filter(|_| self.floor > self.tlp).map(|tlp| format!("at-least-{}", tlp.misp_tag()));
+        let pap = self.pap.map(|pap| pap.label().to_ascii_lowercase());
+        tlp.into_iter().chain(floor).chain(pap).collect::<Vec<_>>().join(",")
     }
 
     /// The marking of a whole that has these parts: the strictest if every part is marked, else none, but with
@@ -76,6 +169,67 @@ impl PartialMarking {
             floor,
             pap: self.pap.max(part.pap),
         }
+    }
+}
+
+/// Whether a tag is a handling label that is understood: it became a marking, and is no label any more.
+pub(crate) fn is_understood(tag: &str) -> bool {
+    words::label(tag).is_some_and(|said| !said.unclear)
+}
+
+/// Tells of a label that is not understood.
+pub(crate) fn unclear(label: &str, at: (Option<u64>, &str), found: &mut Found) {
+    // Once for each object, though it stands in its tags and in their text.
+    let known = found.noted.last().is_some_and(|last| {
+        (last.line, last.path.as_str()) == at && words::key(&last.value) == words::key(label)
+    });
+    if known {
+        return;
+    }
+    found.counts.unknown_markings += 1;
+    found.note(at.0, at.1, Fault::of(label, UNCLEAR));
+}
+
+/// What the comments of a file say, line by line: before its first value and after its last, of all of it; between
+/// values, of those that follow.
+#[derive(Debug, Default)]
+pub(crate) struct Sections {
+    any: bool,
+    section: PartialMarking,
+    pending: Option<PartialMarking>,
+}
+
+impl Sections {
+    /// A comment, or a line that is no value and names a label.
+    pub(crate) fn comment(&mut self, line: u64, text: &str, input: &Input<'_>, found: &mut Found) {
+        let said = words::comment(text);
+        if said == Handling::default() {
+            return;
+        }
+        let at = (Some(line), "");
+        if self.any {
+            self.pending.get_or_insert_default().take(said, text, at, input, found);
+        } else {
+            let mut marking = found.marking;
+            marking.take(said, text, at, input, found);
+            found.marking = marking;
+        }
+    }
+
+    /// A value: what the comments before it say of it.
+    pub(crate) fn value(&mut self) -> PartialMarking {
+        self.any = true;
+        if let Some(section) = self.pending.take() {
+            self.section = section;
+        }
+        self.section
+    }
+
+    /// The end of the file.
+    pub(crate) fn end(self, found: &mut Found) {
+        let last = self.pending.unwrap_or_default();
+        found.marking.add(last.tlp, last.pap);
+        found.marking.floor = found.marking.floor.max(last.floor);
     }
 }
 

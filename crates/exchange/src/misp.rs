@@ -1,22 +1,28 @@
 //! MISP events: with and without the `Event` wrapper, arrays of them, and `response` envelopes; one a line too.
 //!
-//! An event is a report. Its marking is the strictest of its distribution, its tags, and those of every attribute and
-//! object in it: the event is kept whole as an original, so the strictest part binds it all.
+//! An event is a report. Its marking is the strictest of its distribution and its tags. What stands in it under a stricter one,
+//! an attribute, an object, a report, goes apart with the others of that marking (`parts`), and is not in the event that
+//! is kept with the rest.
 //! Attributes that are no observable (texts, links, ports) stay in the original and are counted.
 
-use std::borrow::Cow;
+mod parts;
+
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tocsin_record::body::report::{Indicator, LINE_MAX, TEXT_MAX};
 use tocsin_record::marking::Tlp;
+use tocsin_record::marking::words::{self, Handling};
 use tocsin_record::observable::{self, Observable, ParseError, kind};
 use uuid::Uuid;
 
 use crate::fault::Fault;
-use crate::gather::{Draft, Kept, OriginalForm, list_uuid};
+use crate::gather::{Draft, OriginalForm, list_uuid};
+use crate::marking::is_understood;
 use crate::pieces::Pieces;
+use parts::Parts;
+
 use crate::{Format, Found, ImportError, Input, PartialMarking, Reading, json, names, when};
 
 /// The row of the table of formats.
@@ -24,8 +30,8 @@ pub const FORMAT: Format = Format { name: "misp", sniff, parse };
 
 /// How deep envelopes may be nested in one another: `response` in an array in `response` is the worst in use.
 const ENVELOPES_MAX: usize = 4;
-/// Fields of an event that name a colleague of the source.
-const PERSONS: &[&str] = &["event_creator_email"];
+/// The lists of an event of which each element has a marking of its own.
+const LISTS: &[&str] = &["Attribute", "Object", "EventReport", "RelatedEvent", "ShadowAttribute"];
 /// `malicious-activity`, which is what `to_ids` means.
 const MALICIOUS: u16 = 1;
 
@@ -99,7 +105,9 @@ struct Event<'a, 'f, 't> {
     input: &'f Input<'f>,
     found: &'f mut Reading<'t>,
     line: Option<u64>,
+    /// Of the whole event; what has a marking of its own goes to its part.
     draft: Draft<'a>,
+    parts: Parts,
 }
 
 fn event(
@@ -117,7 +125,6 @@ fn event(
         }
     }
     let info = json::text(&head, "info").unwrap_or("event without a title").to_owned();
-    let kept = without_persons(raw, fields)?;
     let uuid = json::text(&head, "uuid").and_then(|uuid| Uuid::parse_str(uuid).ok());
     let uuid = uuid.unwrap_or_else(|| list_uuid(&input.org, input.source, input.name, &info));
     let mut draft = Draft::report(input, uuid);
@@ -127,35 +134,36 @@ fn event(
     draft.title = info;
     draft.created = json::text(&head, "date").and_then(when::millis).unwrap_or(0);
     draft.modified = json::scalar(&head, "timestamp").and_then(|text| when::millis(&text)).unwrap_or(0);
-    draft.labels = tags(&head).filter(|tag| !is_handling(tag)).map(str::to_owned).collect();
-    draft.marking = marking(&head);
+    draft.labels = tags(&head).filter(|tag| !is_understood(tag)).map(str::to_owned).collect();
+    let at = json::text(&head, "uuid").unwrap_or("Event");
+    draft.marking = marking(&head, Level::Event, (line, at), input, found);
+    for (name, raw) in fields.iter().filter(|(name, _)| !LISTS.contains(&name.as_str())) {
+        let text = format!("{name}: {}", raw.get());
+        draft.marking.take_raw(&text, (line, at), input, found);
+    }
     draft.original_form = OriginalForm::MispEvent;
     let confidence = confidence(&head).or(input.profile.confidence);
-    let mut event = Event { input, found, line, draft };
+    let parts = Parts::of(draft.marking);
+    let mut event = Event { input, found, line, draft, parts };
     event.reports(fields);
     for raw in elements(fields, "Attribute", line, event.found) {
-        event.attribute_of(raw, confidence);
+        let own = event.attribute_of(raw, event.draft.marking, confidence);
+        event.parts.keep("Attribute", raw, own);
     }
     for raw in elements(fields, "Object", line, event.found) {
         event.object(raw, confidence);
     }
-    let Event { mut draft, found, .. } = event;
-    draft.originals.push(Kept { raw: &kept, with: None, modified: 0 });
-    draft.finish(input, found);
-    Ok(())
-}
-
-/// The event as it is kept: as given, but for who of the source's staff entered it, which is nobody's business here.
-fn without_persons<'a>(
-    raw: &'a RawValue,
-    fields: &BTreeMap<String, &'a RawValue>,
-) -> Result<Cow<'a, str>, String> {
-    if !PERSONS.iter().any(|name| fields.contains_key(*name)) {
-        return Ok(Cow::Borrowed(raw.get()));
+    // Another event's title, which may be for fewer eyes than this one.
+    for raw in elements(fields, "RelatedEvent", line, event.found) {
+        let own = event.part_marking(raw, event.draft.marking, Level::Event);
+        event.parts.keep("RelatedEvent", raw, own);
     }
-    let kept: BTreeMap<&String, &&RawValue> =
-        fields.iter().filter(|(name, _)| !PERSONS.contains(&name.as_str())).collect();
-    serde_json::to_string(&kept).map(Cow::Owned).map_err(|error| error.to_string())
+    for raw in elements(fields, "ShadowAttribute", line, event.found) {
+        let own = event.part_marking(raw, event.draft.marking, Level::Part);
+        event.parts.keep("ShadowAttribute", raw, own);
+    }
+    let Event { draft, found, parts, .. } = event;
+    parts.finish(draft, raw, fields, input, found)
 }
 
 /// The elements of a list; one that is no list is left out.
@@ -177,17 +185,19 @@ fn elements<'r>(
 
 impl Event<'_, '_, '_> {
     /// The event's own reports become its description.
-    fn reports(&mut self, fields: &BTreeMap<String, &RawValue>) {
+    fn reports(&mut self, fields: &BTreeMap<String, &'_ RawValue>) {
         for raw in elements(fields, "EventReport", self.line, self.found) {
+            let own = self.part_marking(raw, self.draft.marking, Level::Part);
+            self.parts.keep("EventReport", raw, own);
             let Ok(report) = json::object(raw) else { continue };
-            if json::flag(&report, "deleted") == Some(true) || self.draft.description.len() > TEXT_MAX {
+            let part = self.parts.part(own);
+            if json::flag(&report, "deleted") == Some(true) || part.description.len() > TEXT_MAX {
                 continue;
             }
-            self.raise(&report);
             for field in ["name", "content"] {
                 if let Some(text) = json::text(&report, field) {
-                    self.draft.description.push_str(text);
-                    self.draft.description.push('\n');
+                    part.description.push_str(text);
+                    part.description.push('\n');
                 }
             }
         }
@@ -198,6 +208,8 @@ impl Event<'_, '_, '_> {
             Ok(fields) => fields,
             Err(why) => {
                 self.found.counts.seen += 1;
+                let own = self.part_marking(raw, self.draft.marking, Level::Part);
+                self.parts.keep("Object", raw, own);
                 return self.found.skip(self.line, "Object", why);
             }
         };
@@ -207,38 +219,68 @@ impl Event<'_, '_, '_> {
                 head.extend(json::value(raw).ok().map(|value| (name.clone(), value)));
             }
         }
+        let at = json::text(&head, "uuid").unwrap_or("Object without uuid");
+        let mut own = marking(&head, Level::Part, (self.line, at), self.input, self.found);
+        for (name, raw) in fields.iter().filter(|(name, _)| *name != "Attribute") {
+            let text = format!("{name}: {}", raw.get());
+            own.take_raw(&text, (self.line, at), self.input, self.found);
+        }
+        let own = self.draft.marking.raised_to(own);
         let attributes = elements(&fields, "Attribute", self.line, self.found);
-        if json::flag(&head, "deleted") == Some(true) {
-            self.found.counts.seen += attributes.len() as u64;
-            self.found.counts.withdrawn += attributes.len() as u64;
-            return;
-        }
-        self.raise(&head);
+        let deleted = json::flag(&head, "deleted") == Some(true);
+        let mut inside = Vec::with_capacity(attributes.len());
         for raw in attributes {
-            self.attribute_of(raw, confidence);
+            let of_attribute = if deleted {
+                self.found.counts.seen += 1;
+                self.found.counts.withdrawn += 1;
+                self.part_marking(raw, own, Level::Part)
+            } else {
+                self.attribute_of(raw, own, confidence)
+            };
+            inside.push((raw, of_attribute));
         }
+        self.parts.keep_object(raw, &fields, own, &inside);
     }
 
-    /// A stricter part raises the whole.
-    fn raise(&mut self, part: &Map<String, Value>) {
-        self.draft.marking = self.draft.marking.raised_to(marking(part));
+    /// The marking under which a part of the event goes: no looser than what it stands in.
+    fn part_marking(&mut self, raw: &RawValue, within: PartialMarking, level: Level) -> PartialMarking {
+        let map = json::object(raw).unwrap_or_default();
+        // A related event stands in an envelope of its own.
+        let map = map.get("Event").and_then(Value::as_object).unwrap_or(&map);
+        let at = json::text(map, "uuid").unwrap_or("a part without uuid");
+        let mut own = marking(map, level, (self.line, at), self.input, self.found);
+        own.take_raw(raw.get(), (self.line, at), self.input, self.found);
+        within.raised_to(own)
     }
 
-    fn attribute_of(&mut self, raw: &RawValue, confidence: Option<u8>) {
+    /// Reads an attribute that stands in what is marked so, into its part; the marking of that.
+    fn attribute_of(
+        &mut self,
+        raw: &RawValue,
+        within: PartialMarking,
+        confidence: Option<u8>,
+    ) -> PartialMarking {
         self.found.counts.seen += 1;
+        // What is deleted or does not read is kept in the original, and binds that.
+        let own = self.part_marking(raw, within, Level::Part);
         let attribute = match json::object(raw) {
             Ok(attribute) => attribute,
-            Err(why) => return self.found.skip(self.line, "Attribute", why),
+            Err(why) => {
+                self.found.skip(self.line, "Attribute", why);
+                return own;
+            }
         };
         if json::flag(&attribute, "deleted") == Some(true) {
             self.found.counts.withdrawn += 1;
-            return;
+            return own;
         }
-        self.raise(&attribute);
         if let Err(why) = self.attribute(&attribute, confidence) {
             let id = json::text(&attribute, "uuid").unwrap_or("Attribute without uuid");
             self.found.skip(self.line, id, why);
         }
+        let indicators = std::mem::take(&mut self.draft.indicators);
+        self.parts.part(own).indicators.extend(indicators);
+        own
     }
 
     fn attribute(
@@ -281,7 +323,7 @@ impl Event<'_, '_, '_> {
         {
             self.found.note(self.line, at, Fault::of(&value, names::other_type(name, one)));
         }
-        let own_tags = || tags(attribute).filter(|tag| !is_handling(tag));
+        let own_tags = || tags(attribute).filter(|tag| !is_understood(tag));
         // Without `to_ids` an attribute is context: known here, and not said to be malicious.
         let said = match json::flag(attribute, "to_ids") {
             Some(true) => self.input.profile.kind.clone().unwrap_or_else(|| names::kind_numbered(MALICIOUS)),
@@ -309,16 +351,18 @@ impl Event<'_, '_, '_> {
     }
 }
 
+/// The names of all tags, in every shape that exports have them.
 fn tags(map: &Map<String, Value>) -> impl Iterator<Item = &str> {
-    ["Tag", "EventTag", "AttributeTag"]
-        .into_iter()
-        .filter_map(|field| map.get(field).and_then(Value::as_array))
-        .flatten()
-        .filter_map(|tag| tag.get("name").or_else(|| tag.get("Tag")?.get("name")).and_then(Value::as_str))
-}
-
-fn is_handling(tag: &str) -> bool {
-    PartialMarking::default().add_tag(tag)
+    fn name(tag: &Value) -> Option<&str> {
+        tag.as_str().or_else(|| tag.get("name")?.as_str()).or_else(|| tag.get("Tag")?.get("name")?.as_str())
+    }
+    let lists =
+        ["Tag", "EventTag", "AttributeTag", "tag", "tags"].into_iter().filter_map(|field| map.get(field));
+    lists.flat_map(|list| match list {
+        Value::Array(list) => list.iter().filter_map(name).collect::<Vec<_>>(),
+        Value::String(list) => list.split(',').collect(),
+        one => name(one).into_iter().collect(),
+    })
 }
 
 fn confidence(map: &Map<String, Value>) -> Option<u8> {
@@ -328,23 +372,60 @@ fn confidence(map: &Map<String, Value>) -> Option<u8> {
         .map(|(_, confidence)| *confidence)
 }
 
-/// What distribution and tags of an event, object or attribute say. Distribution is a limit even without a tag: 0 is
-/// the own organisation, 1, 2 and sharing groups its community, 3 everyone who asks; 5 says nothing of its own. A
-/// stricter tag wins; a looser one counts only where the distribution is 3.
-fn marking(map: &Map<String, Value>) -> PartialMarking {
-    let mut tagged = PartialMarking::default();
+/// Whether something is an event or stands in one.
+#[derive(Clone, Copy, PartialEq)]
+enum Level {
+    Event,
+    Part,
+}
+
+/// What distribution, tags and fields of an event or of a part of one say. A stricter tag wins over the distribution; a looser
+/// one counts only where that has no limit, and there a part says nothing by it.
+fn marking(
+    map: &Map<String, Value>,
+    level: Level,
+    at: (Option<u64>, &str),
+    input: &Input<'_>,
+    found: &mut Found,
+) -> PartialMarking {
+    let mut marking = PartialMarking::default();
     for tag in tags(map) {
-        tagged.add_tag(tag);
+        if let Some(said) = words::label(tag) {
+            marking.take(said, tag, at, input, found);
+        }
     }
-    let distribution = json::scalar(map, "distribution").and_then(|text| text.parse::<u8>().ok());
-    let limit = match distribution {
-        Some(0) => Tlp::AmberStrict,
-        Some(1 | 2 | 4) => Tlp::Amber,
-        Some(3) => tagged.tlp.unwrap_or(Tlp::Green),
-        _ => return tagged,
+    for (name, value) in map {
+        if let (words::Field::Labels, Some(text)) = (words::field(name), value.as_str())
+            && let Some(said) = words::label_in_field(text)
+        {
+            marking.take(said, text, at, input, found);
+        }
+    }
+    let number = match map.get("distribution") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
     };
-    tagged.add(Some(limit), None);
-    tagged
+    let said = distribution(&number);
+    let unlimited = number.trim() == "3";
+    if !unlimited || level == Level::Event && marking.tlp.is_none() {
+        let label = format!("distribution: {number}");
+        marking.take(said, &label, at, input, found);
+    }
+    marking
+}
+
+/// What a distribution says, which is a limit even without a tag: 0 is the own organisation, 1, 2 and sharing groups its
+/// community, 3 everyone who asks; 5 says nothing of its own. What is none of these is not understood.
+pub(crate) fn distribution(text: &str) -> Handling {
+    let stated = |tlp| Handling { tlp: Some(tlp), floor: Some(tlp), ..Handling::default() };
+    match text.trim() {
+        "0" => stated(Tlp::AmberStrict),
+        "1" | "2" | "4" => stated(Tlp::Amber),
+        "3" => Handling { tlp: Some(Tlp::Green), ..Handling::default() },
+        "5" | "" => Handling::default(),
+        _ => Handling { unclear: true, ..Handling::default() },
+    }
 }
 
 #[cfg(test)]
@@ -432,17 +513,6 @@ mod tests {
         ] {
             let found = import(&event(distribution, &tags, DOMAIN));
             assert_eq!(found.reports[0].marking.tlp, tlp, "{distribution} {tags:?}");
-        }
-    }
-
-    #[test]
-    fn a_strict_attribute_raises_the_event() {
-        for (attribute, tlp) in [
-            (DOMAIN.replace(r#""5""#, r#""0""#), Tlp::AmberStrict),
-            (DOMAIN.replace(r#""5""#, r#""5","Tag":[{"name":"tlp:red"}]"#), Tlp::Red),
-        ] {
-            let found = import(&event(3, &["tlp:clear"], &attribute));
-            assert_eq!(found.reports[0].marking.tlp, Some(tlp));
         }
     }
 

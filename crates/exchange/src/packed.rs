@@ -44,10 +44,6 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bins.is_empty()
-    }
-
     /// Adds a value; fails where the list has no room.
     pub(crate) fn push(&mut self, indicator: Indicator) -> Result<(), ImportError> {
         let Indicator { what, kind, confidence, valid_from, valid_until, id, comment } = indicator;

@@ -1,7 +1,10 @@
 //! A source's profile: what the operator knows about a feed that the feed does not say itself
 //! (`sources/NAME.toml`).
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+use tocsin_record::marking::words;
 use tocsin_record::marking::{Code, Pap, Personal, Tlp};
 use tocsin_record::observable::Type;
 
@@ -29,6 +32,8 @@ pub struct Profile {
     pub format: Option<String>,
     /// Which columns of a CSV hold what.
     pub columns: Columns,
+    /// What handling labels mean that nobody else understands, by [`words::key`] of the label.
+    pub overrides: BTreeMap<String, Tlp>,
 }
 
 /// Which columns of a CSV hold what: a name of the header, or a number from 1.
@@ -91,6 +96,8 @@ struct File {
     format: Option<String>,
     #[serde(default)]
     columns: Columns,
+    #[serde(default)]
+    override_marking: BTreeMap<String, String>,
 }
 
 impl Profile {
@@ -144,7 +151,17 @@ impl Profile {
             value_type,
             format: file.format,
             columns: file.columns,
+            overrides: file
+                .override_marking
+                .iter()
+                .map(|(label, tlp)| override_of(label, tlp).map_err(|why| refused("override-marking", why)))
+                .collect::<Result<_, _>>()?,
         })
+    }
+
+    /// What the operator says that a handling label means.
+    pub(crate) fn meaning(&self, label: &str) -> Option<Tlp> {
+        if self.overrides.is_empty() { None } else { self.overrides.get(&words::key(label)).copied() }
     }
 }
 
@@ -158,6 +175,18 @@ fn parsed<T, E: ToString>(
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> Result<Option<T>, ProfileError> {
     text.map(|text| parse(&text).map_err(|error| refused(field, error))).transpose()
+}
+
+/// What a handling label means, as it is kept in [`Profile::overrides`].
+///
+/// # Errors
+/// A sentence, where either means nothing.
+pub fn override_of(label: &str, tlp: &str) -> Result<(String, Tlp), String> {
+    let key = words::key(label);
+    if key.is_empty() {
+        return Err(format!("`{}` is no label", names::one_line(label, 40)));
+    }
+    Ok((key, tlp.parse::<Tlp>().map_err(|error| error.to_string())?))
 }
 
 /// A duration such as `90d`, `12h`, `2w` or `1y` (365 days), in ms.
@@ -214,6 +243,8 @@ mod tests {
             ("format = 'xml'", "`format`"),
             ("purposes = ['A B']", "`purposes`"),
             ("[columns]\nvalu = 'x'", "valu"),
+            ("[override-marking]\n'tlp:ex:chr' = 'blue'", "`override-marking`"),
+            ("[override-marking]\n':' = 'red'", "`override-marking`"),
         ] {
             let error = Profile::parse(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");

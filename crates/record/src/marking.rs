@@ -10,6 +10,7 @@
 
 mod codes;
 mod labels;
+pub mod words;
 
 use bincode::{Decode, Encode};
 

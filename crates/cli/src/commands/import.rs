@@ -21,7 +21,8 @@ const LINES_SHOWN: usize = 5;
 ///
 /// Formats are recognised. What is found is stored in the org's own circle and sent to nobody; --share (or `share`
 /// later) publishes it. The marking comes from the object, else from its file, else from the source's profile
-/// (HOME/sources/NAME.toml), else from --tlp; what has none stays local, and the summary tells how to mark it.
+/// (HOME/sources/NAME.toml), else from --tlp; what has none stays local, and the summary tells how to mark it. What looks
+/// like a handling label and is not understood stays in the own circle whatever --tlp says; the summary names it.
 /// The same file twice changes nothing, and an edited report becomes a new version with what changed.
 ///
 /// A list has no title of its own: its file's name becomes the title that partners see, unless --title or the profile

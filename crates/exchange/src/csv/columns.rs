@@ -1,5 +1,6 @@
 //! Which column of a CSV holds what: by the profile, else by the header's words, else by what stands in the cells.
 
+use tocsin_record::marking::words;
 use tocsin_record::observable::detect;
 
 use crate::ImportError;
@@ -25,7 +26,6 @@ enum Role {
     From,
     Until,
     Confidence,
-    Tlp,
     /// Context that looks like an indicator and is none.
     Other,
 }
@@ -79,7 +79,6 @@ const WORDS: &[(&str, Role)] = &[
     ("expires", Role::Until),
     ("confidence", Role::Confidence),
     ("confidence_level", Role::Confidence),
-    ("tlp", Role::Tlp),
     ("reference", Role::Other),
     ("references", Role::Other),
     ("source", Role::Other),
@@ -103,7 +102,20 @@ pub(super) struct Layout {
     pub from: Option<usize>,
     pub until: Option<usize>,
     pub confidence: Option<usize>,
-    pub tlp: Option<usize>,
+    /// What each column holds of handling.
+    pub handling: Vec<Holds>,
+}
+
+/// What a column holds of how to handle its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// Labels, by its name or its cells.
+    Labels(words::Field),
+    /// Tags, of which some may be labels.
+    Tags,
+    /// A distribution of MISP, by number.
+    Distribution,
+    Other,
 }
 
 impl Layout {
@@ -111,11 +123,41 @@ impl Layout {
     pub(super) fn find(sample: &[Vec<String>]) -> Option<Self> {
         let first = sample.first()?;
         let by_header = Self::by_header(first);
-        let layout = match by_header {
+        let mut layout = match by_header {
             Some(layout) if layout.has_values() => layout,
             partial => Self::by_content(sample, partial)?,
         };
+        layout.handling = layout.holds(sample);
         layout.has_values().then_some(layout)
+    }
+
+    /// What each column holds of handling: by its header, else by its cells.
+    fn holds(&self, sample: &[Vec<String>]) -> Vec<Holds> {
+        let width = sample.iter().map(Vec::len).max().unwrap_or(0);
+        let body = &sample[usize::from(self.header.is_some()).min(sample.len())..];
+        let name =
+            |at: usize| self.header.as_ref().and_then(|header| header.get(at)).map_or("", String::as_str);
+        let cells =
+            |at: usize| body.iter().filter_map(move |row| row.get(at)).filter(|cell| !cell.is_empty());
+        let all = |at: usize, test: fn(&str) -> bool| {
+            cells(at).next().is_some() && cells(at).all(|cell| test(cell))
+        };
+        let is_number = |cell: &str| matches!(cell.trim(), "0" | "1" | "2" | "3" | "4" | "5");
+        let of_column = |at: usize| {
+            let last = words::key(name(at)).rsplit(' ').next().unwrap_or_default().to_owned();
+            match words::field(name(at)) {
+                _ if last == "distribution" && all(at, is_number) => Holds::Distribution,
+                words::Field::Other
+                    if self.tags == Some(at) || matches!(&*last, "tag" | "tags" | "labels" | "label") =>
+                {
+                    Holds::Tags
+                }
+                words::Field::Other if all(at, words::is_colour) => Holds::Labels(words::Field::Labels),
+                words::Field::Other => Holds::Other,
+                field => Holds::Labels(field),
+            }
+        };
+        (0..width).map(of_column).collect()
     }
 
     fn has_values(&self) -> bool {
@@ -164,7 +206,7 @@ impl Layout {
             from: find(Role::From),
             until: find(Role::Until),
             confidence: find(Role::Confidence),
-            tlp: find(Role::Tlp),
+            handling: Vec::new(),
         })
     }
 

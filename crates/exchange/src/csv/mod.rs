@@ -2,7 +2,8 @@
 //!
 //! Every agency and vendor writes its own header, so columns are found by the profile, by the usual words, else by what
 //! stands in them (`columns`). A row may have several values (a domain and its address); a type beside the value
-//! counts, and where it is none that tocsin knows the value tells. A `tlp` column marks its rows.
+//! counts, and where it is none that tocsin knows the value tells. Columns of handling labels
+//! mark their rows, whatever they are called, and so do labels in tags, comments and other cells.
 
 mod columns;
 mod rows;
@@ -11,16 +12,17 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tocsin_record::body::report::Indicator;
-use tocsin_record::marking::Tlp;
+use tocsin_record::marking::words::{self, Handling};
 use tocsin_record::observable::{Observable, detect, package};
 
 use crate::fault::Fault;
 use crate::gather::Draft;
+use crate::marking::Sections;
 use crate::names::{self, Named, type_named};
 use crate::packed::Packed;
 use crate::pieces::Pieces;
-use crate::{Format, ImportError, Input, PartialMarking, Reading, json, list, when};
-use columns::Layout;
+use crate::{Format, ImportError, Input, PartialMarking, Reading, json, misp, when};
+use columns::{Holds, Layout};
 use rows::Rows;
 
 /// The row of the table of formats.
@@ -55,16 +57,24 @@ fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) 
         (delimiter, Layout { header, values, ..Layout::default() }, width)
     });
     let layout = layout.directed(wanted, width)?;
-    reading.marking = list::marking_of_comments(head);
-    let header = usize::from(layout.header.is_some());
-    let ecosystem = ecosystem(pieces, input, &layout, delimiter)?;
-    let mut table = Table { ecosystem, layout, input, reading, lists: BTreeMap::new() };
-    let mut rows = Rows::of(pieces, delimiter);
-    for _ in 0..header {
-        rows.next()?;
+    let header = layout.header.clone();
+    let mut marking = reading.marking;
+    for cell in header.iter().flatten() {
+        marking.take_text(cell, (None, "header"), input, reading);
     }
+    reading.marking = marking;
+    let ecosystem = ecosystem(pieces, input, &layout, delimiter)?;
+    let mut table =
+        Table { ecosystem, layout, input, reading, lists: BTreeMap::new(), sections: Sections::default() };
+    let mut rows = Rows::of(pieces, delimiter);
+    let mut headed = header.is_none();
     while let Some((line, cells)) = rows.next()? {
+        for (line, comment) in rows.comments.drain(..) {
+            table.sections.comment(line, &comment, input, table.reading);
+        }
         match cells {
+            Some(cells) if cells.is_empty() => {}
+            Some(_) if !headed => headed = true,
             Some(cells) => table.row(line, &cells)?,
             None => {
                 table.reading.counts.seen += 1;
@@ -72,10 +82,11 @@ fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) 
             }
         }
     }
-    let Table { lists, reading, .. } = table;
-    for (tlp, packed) in lists {
-        let mut draft = Draft::list(input, tlp.map_or("", Tlp::misp_tag));
-        draft.marking = tlp.map_or_else(PartialMarking::default, PartialMarking::stated);
+    let Table { lists, reading, sections, .. } = table;
+    sections.end(reading);
+    for (marking, packed) in lists {
+        let mut draft = Draft::list(input, &marking.name());
+        draft.marking = marking;
         draft.finish_packed(packed, input, reading);
     }
     Ok(())
@@ -135,7 +146,8 @@ struct Table<'i, 'f, 't> {
     input: &'i Input<'i>,
     reading: &'f mut Reading<'t>,
     /// One list for each marking.
-    lists: BTreeMap<Option<Tlp>, Packed>,
+    lists: BTreeMap<PartialMarking, Packed>,
+    sections: Sections,
 }
 
 impl Table<'_, '_, '_> {
@@ -194,19 +206,34 @@ impl Table<'_, '_, '_> {
             self.reading.skip(Some(line), "valid_until", why);
             return Ok(());
         }
-        let tlp = match optional(self.layout.tlp) {
-            "" => None,
-            label => match label.parse::<Tlp>() {
-                Ok(tlp) => Some(tlp),
-                // A label that nobody knows is no licence to treat the row as unmarked.
-                Err(error) => {
-                    self.reading.skip(Some(line), "tlp", error.to_string());
-                    return Ok(());
-                }
-            },
-        };
-        let list = self.lists.entry(tlp).or_default();
+        let marking = self.marking(line, &texts);
+        let list = self.lists.entry(marking).or_default();
         values.into_iter().try_for_each(|what| list.push(Indicator { what, ..model.clone() }))
+    }
+
+    /// What a row says of its handling: by columns that hold nothing else, by tags, and by labels wherever else they stand.
+    fn marking(&mut self, line: u64, texts: &[Cow<'_, str>]) -> PartialMarking {
+        let mut marking = self.sections.value();
+        for (at, text) in texts.iter().enumerate() {
+            let text = text.trim();
+            if text.is_empty() || self.layout.values.iter().any(|(value, _)| *value == at) {
+                continue;
+            }
+            let field = self.layout.handling.get(at).copied().unwrap_or(Holds::Other);
+            let said = match field {
+                Holds::Distribution => misp::distribution(text),
+                Holds::Tags => words::labels(text, words::Spaces::Apart),
+                Holds::Labels(field) => words::label_in(field, text).unwrap_or_else(|| words::mention(text)),
+                // `amber` in a column of which nobody knows what it is: it binds, and states nothing.
+                Holds::Other if words::is_colour(text) => {
+                    Handling { tlp: None, ..words::label_in_field(text).unwrap_or_default() }
+                }
+                Holds::Other => words::labels(text, words::Spaces::Within),
+            };
+            let column = self.column(at);
+            marking.take(said, text, (Some(line), &column), self.input, self.reading);
+        }
+        marking
     }
 
     /// The values of a row; what is wrong with its cells is left out with the reason.

@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::io;
 
+use tocsin_record::marking::words::{self, Handling};
+
 use crate::pieces::{Pieces, line_of};
 
 /// How many lines one quoted cell may span: a paragraph of a description. A quote without end costs no more.
@@ -22,14 +24,17 @@ pub(super) struct Rows<'p, 'f> {
     lines: u64,
     /// Those of one chunk that are still to be given.
     ready: VecDeque<(u64, Row)>,
+    /// Comments that say something of handling, and their lines, since they were last taken. Each is a line of the file.
+    pub(super) comments: Vec<(u64, String)>,
 }
 
 impl<'p, 'f> Rows<'p, 'f> {
     pub(super) fn of(pieces: &'p mut Pieces<'f>, delimiter: u8) -> Self {
-        Self { pieces, delimiter, lines: 0, ready: VecDeque::new() }
+        Self { pieces, delimiter, lines: 0, ready: VecDeque::new(), comments: Vec::new() }
     }
 
-    /// The next row and the line it begins in; without cells where that line is too long.
+    /// The next row and the line it begins in; without cells where that line is too long. A row of no cell at all stands for
+    /// one in [`Self::comments`].
     pub(super) fn next(&mut self) -> io::Result<Option<(u64, Option<Row>)>> {
         loop {
             if let Some((line, row)) = self.ready.pop_front() {
@@ -45,6 +50,13 @@ impl<'p, 'f> Rows<'p, 'f> {
                 self.pieces.pass_line()?;
                 return Ok(Some((first, None)));
             };
+            if let Some(comment) = comment_of(chunk) {
+                self.comments.push((first, comment));
+                // One after the other: a file that is all comments is not held in memory.
+                self.lines += count;
+                self.pieces.pass(length);
+                return Ok(Some((first, Some(Row::new()))));
+            }
             self.ready.extend(rows_of(chunk, first, self.delimiter));
             self.lines += count;
             self.pieces.pass(length);
@@ -84,6 +96,13 @@ fn chunk(ahead: &[u8]) -> Option<(&[u8], usize, u64)> {
         }
     }
     Some((&ahead[..first], whole, 1))
+}
+
+/// The text of a comment that says something of handling.
+fn comment_of(chunk: &[u8]) -> Option<String> {
+    let text = chunk.trim_ascii_start().strip_prefix(b"#")?;
+    let text = String::from_utf8_lossy(text).into_owned();
+    (words::comment(&text) != Handling::default()).then_some(text)
 }
 
 /// The rows of a chunk, none if it is blank or a comment.

@@ -1,4 +1,5 @@
 use tocsin_record::OrgId;
+use tocsin_record::marking::Tlp;
 
 use super::*;
 use crate::{Found, Profile};
@@ -105,12 +106,86 @@ fn a_bad_row_is_told_by_line_and_column() {
 fn a_tlp_column_marks_its_rows() {
     let text = "domain,tlp\na.example,TLP:GREEN\nb.example,amber\nc.example,\nd.example,blue\n";
     let found = import(text, &Profile::default());
-    let marked: Vec<_> =
-        found.reports.iter().map(|report| (report.marking.tlp, report.indicators.len())).collect();
-    assert_eq!(marked, [(None, 1), (Some(Tlp::Green), 1), (Some(Tlp::Amber), 1)]);
-    assert_eq!(found.skipped[0].line, Some(5));
+    // What is not understood stays here, and is told.
+    assert_eq!(
+        marked(&found),
+        [
+            "None c.example".to_owned(),
+            "Green a.example".into(),
+            "Amber b.example".into(),
+            "AmberStrict d.example".into()
+        ]
+    );
+    assert_eq!(
+        (found.noted[0].line, &*found.noted[0].path, &*found.noted[0].value),
+        (Some(5), "tlp", "blue")
+    );
+    let profile = Profile::parse("[override-marking]\nblue = 'green'").unwrap();
+    assert_eq!(marked(&import(text, &profile))[1], "Green a.example d.example");
     let found = import("# TLP:AMBER\ndomain,x\na.example,\n", &Profile::default());
     assert_eq!(found.marking.tlp, Some(Tlp::Amber));
+}
+
+/// Each group's marking and values.
+fn marked(found: &Found) -> Vec<String> {
+    let reports = found.reports.iter().map(|report| {
+        let values = report.indicators.iter().map(|indicator| indicator.what.show()).collect::<Vec<_>>();
+        let tlp = report.marking.strictest().max(found.marking.strictest());
+        format!("{} {}", tlp.map_or("None".to_owned(), |tlp| format!("{tlp:?}")), values.join(" "))
+    });
+    reports.collect()
+}
+
+#[test]
+fn labels_bind_wherever_they_stand_in_a_table() {
+    let profile = Profile::default();
+    for (text, groups) in [
+        // A column of any name whose cells are such words, with a prefix or without.
+        ("domain,farbe\na.example,TLP:RED\nb.example,TLP:GREEN\n", &["Green b.example", "Red a.example"][..]),
+        ("domain,farbe\na.example,red\nb.example,green\n", &["Green b.example", "Red a.example"]),
+        (
+            "domain,Classification\na.example,TLP-AMBER\nb.example,phishing\n",
+            &["None b.example", "Amber a.example"],
+        ),
+        (
+            "domain,Classification\na.example,confidential\nb.example,legit\n",
+            &["None b.example", "AmberStrict a.example"],
+        ),
+        ("domain,Handling\na.example,partners\nb.example,\n", &["None b.example", "AmberStrict a.example"]),
+        // Tags, comments, and any other cell.
+        (
+            "domain,tags\na.example,phish tlp:red\nb.example,\"c2,tlp:green\"\n",
+            &["Green b.example", "Red a.example"],
+        ),
+        ("domain,tags\na.example,tlp:ex:chr\nb.example,c2\n", &["None b.example", "AmberStrict a.example"]),
+        (
+            "domain,comment\na.example,TLP: RED\nb.example,from a TLP:AMBER report\n",
+            &["Amber b.example", "Red a.example"],
+        ),
+        ("domain,other\na.example,amber\nb.example,blue\n", &["None b.example", "Amber a.example"]),
+        (
+            "domain,event_tag\na.example,\"osint,tlp:amber+strict\"\nb.example,osint\n",
+            &["None b.example", "AmberStrict a.example"],
+        ),
+        (
+            "domain,event_distribution\na.example,0\nb.example,3\n",
+            &["Green b.example", "AmberStrict a.example"],
+        ),
+        // Comments before, between and behind, and the header.
+        ("# shared as TLP:RED\ndomain,x\na.example,\n", &["Red a.example"]),
+        ("domain,x\na.example,\n# TLP:RED\nb.example,\n", &["None a.example", "Red b.example"]),
+        ("domain,x\na.example,\nb.example,\n# all of this is TLP:RED\n", &["Red a.example b.example"]),
+        ("domain (TLP:AMBER),x\na.example,\n", &["Amber a.example"]),
+    ] {
+        let mut found = marked(&import(text, &profile));
+        found.sort_by_key(|group| {
+            ["None", "Green", "Amber ", "AmberS", "Red"].iter().position(|name| group.starts_with(name))
+        });
+        assert_eq!(found, groups, "{text}");
+    }
+    // A file that is CSV by its profile, too.
+    let found = import("value;tlp\na.example;red\n", &Profile::parse("format = 'csv'").unwrap());
+    assert_eq!(marked(&found), ["Red a.example"]);
 }
 
 #[test]

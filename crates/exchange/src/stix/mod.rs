@@ -3,24 +3,28 @@
 //! A `report` or `grouping` makes a report of the indicators that it refers to. Indicators in no report make a list,
 //! one for each marking: a bundle's id means nothing (STIX 2.1, section 8) and many feeds make a new one every day.
 //! What several reports refer to is in each of them, within a bound on what one file repeats.
-//! Objects are kept as given, each beside the indicators it explains. Bundles without any indicator give
+//! What a report holds under a stricter marking goes apart, and so does each marking of a list (`groups`): an object is
+//! made neither stricter nor looser by its neighbours. Objects are kept as given, each beside the indicators it explains. Bundles without any indicator give
 //! the values of their cyber-observables, as kind "unknown".
 
+mod groups;
+mod marking;
 mod object;
 mod pattern;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::value::RawValue;
 use tocsin_record::body::report::{Indicator, LINE_MAX, TEXT_MAX};
-use tocsin_record::marking::{Pap, Tlp};
 use tocsin_record::observable::Observable;
 
 use crate::fault::Fault;
 use crate::gather::{Draft, Kept, OriginalForm};
+use crate::marking::is_understood;
 use crate::pieces::Pieces;
 use crate::{Format, Found, ImportError, Input, PartialMarking, Reading, json, names};
-use object::{Body, Object, Sign, is_support};
+use groups::Group;
+use object::{Object, Sign, is_support};
 
 /// Most indicators that the reports of one file have from objects which an earlier report of it has already, so that a
 /// small file in which many reports refer to the same many values does not become millions of indicators.
@@ -46,14 +50,14 @@ fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, found: &mut Reading<'_>) ->
     let documents = json::documents(&bytes, found)?;
     let mut objects = Vec::new();
     for (line, document) in documents {
-        if let Err(why) = unfold(document, line, &mut objects, found) {
+        if let Err(why) = unfold(document, line, &mut objects, input, found) {
             found.skip(line, "", why);
         }
     }
     if objects.is_empty() && found.counts.skipped == 0 {
         return Err(ImportError::Shape("no STIX objects"));
     }
-    Bundle::new(newest(objects, found), found).import(input, found);
+    Bundle::new(newest(objects, found), input, found).import(input, found);
     Ok(())
 }
 
@@ -62,6 +66,7 @@ fn unfold<'a>(
     raw: &'a RawValue,
     line: Option<u64>,
     objects: &mut Vec<Object<'a>>,
+    input: &Input<'_>,
     found: &mut Found,
 ) -> Result<(), String> {
     let inside = if raw.get().starts_with('[') {
@@ -69,7 +74,16 @@ fn unfold<'a>(
     } else {
         let fields = json::fields(raw)?;
         match fields.get("objects").filter(|objects| objects.get().starts_with('[')) {
-            Some(list) => json::array(list)?,
+            Some(list) => {
+                // What a bundle says beside its objects binds all of them.
+                let mut whole = found.marking;
+                for (name, raw) in fields.iter().filter(|(name, _)| *name != "objects") {
+                    let text = format!("{name}: {}", raw.get());
+                    whole.take_text(&text, (line, "bundle"), input, found);
+                }
+                found.marking = whole;
+                json::array(list)?
+            }
             None => vec![raw],
         }
     };
@@ -167,7 +181,7 @@ impl Members {
 }
 
 impl<'a> Bundle<'a> {
-    fn new(objects: Vec<Object<'a>>, found: &mut Found) -> Self {
+    fn new(objects: Vec<Object<'a>>, input: &Input<'_>, found: &mut Found) -> Self {
         let place: HashMap<String, usize> =
             objects.iter().enumerate().map(|(at, object)| (object.id.clone(), at)).collect();
         let mut bundle = Self {
@@ -176,32 +190,8 @@ impl<'a> Bundle<'a> {
             place,
             objects,
         };
-        bundle.markings = bundle.objects.iter().map(|object| bundle.marking(object, found)).collect();
+        bundle.markings = bundle.markings(input, found);
         bundle
-    }
-
-    fn marking(&self, object: &Object<'_>, found: &mut Found) -> PartialMarking {
-        let mut marking = PartialMarking::default();
-        let mut unknown = false;
-        for id in &object.marking_refs {
-            match self.label(id) {
-                Some((tlp, pap)) => marking.add(tlp, pap),
-                None => unknown = true,
-            }
-        }
-        for label in &object.labels {
-            marking.add_tag(label);
-        }
-        found.counts.unknown_markings += u64::from(unknown);
-        marking
-    }
-
-    /// What a marking-definition says; `None` if nobody knows it. One that states no TLP (a copyright) says nothing.
-    fn label(&self, id: &str) -> Option<(Option<Tlp>, Option<Pap>)> {
-        match self.get(id).map(|object| &object.body) {
-            Some(Body::Marking(tlp, pap)) => Some((*tlp, *pap)),
-            _ => Tlp::from_stix_id(id).map(|tlp| (Some(tlp), None)),
-        }
     }
 
     fn get(&self, id: &str) -> Option<&Object<'a>> {
@@ -301,69 +291,56 @@ impl<'a> Bundle<'a> {
         let Some(uuid) = report.uuid else { return };
         let mut draft = Draft::report(input, uuid);
         draft.origin.id = names::one_line(&report.id, LINE_MAX);
-        if let Some(creator) = self.creator(report) {
+        let mut title = report.name.clone();
+        let whole = self.marking_of_report(at, members);
+        if let Some(creator) = self.creator(report, &whole) {
             draft.origin.name = creator;
         }
-        draft.title = report.name.clone();
-        if draft.title.is_empty() {
-            draft.title = format!("{} of {}", report.kind, draft.origin.name);
+        if title.is_empty() {
+            title = format!("{} of {}", report.kind, draft.origin.name);
         }
-        draft.description = report.description.clone();
         draft.created = report.created;
         draft.modified = report.modified;
-        draft.labels =
-            report.labels.iter().filter(|label| !PartialMarking::default().add_tag(label)).cloned().collect();
-        draft.marking = self.marking_of_report(at, members);
-        self.fill(&mut draft, &members.inside, repeats, input, found);
-        draft.finish(input, found);
-    }
-
-    /// The report's own marking, else its indicators'; bound by what any object beside it carries, left out or not.
-    fn marking_of_report(&self, report: usize, members: &Members) -> PartialMarking {
-        let all = || members.inside.iter().chain(&members.left_out);
-        let own = self.markings[report];
-        let base = if own.tlp.is_some() {
-            own
-        } else {
-            let content = all().filter(|at| self.objects[**at].indicator().is_some());
-            PartialMarking::of_parts(content.map(|at| self.markings[*at])).raised_to(own)
-        };
-        all().fold(base, |whole, at| whole.raised_to(self.markings[*at]))
+        for group in self.groups_of_report(at, whole, members) {
+            let own = group.members.contains(&at);
+            let mut one = draft.apart(&if own { String::new() } else { group.marking.name() });
+            // What the report itself says goes no farther than it may.
+            if whole.fits(&group.marking) {
+                one.title = if own { title.clone() } else { format!("{title} ({})", group.marking.name()) };
+                one.labels = report.labels.iter().filter(|label| !is_understood(label)).cloned().collect();
+                if own {
+                    one.description.clone_from(&report.description);
+                }
+            } else {
+                one.title = format!("{} ({})", report.kind, group.marking.name());
+                one.origin.name.clone_from(&input.source.to_owned());
+            }
+            one.marking = group.marking;
+            self.fill(&mut one, &group.members, repeats, input, found);
+            one.finish(input, found);
+        }
     }
 
     /// What is in no report: a list for each marking, so that nothing is made stricter by its neighbours, and nothing
     /// unmarked leaves with what is marked.
     fn rest(&self, repeats: &mut Repeats, input: &Input<'_>, found: &mut Reading<'_>) {
-        let rest: Vec<usize> = (0..self.objects.len()).filter(|at| !repeats.taken[*at]).collect();
-        let (support, content): (Vec<usize>, Vec<usize>) =
-            rest.into_iter().partition(|at| is_support(&self.objects[*at].kind));
-        let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for at in content {
-            groups.entry(group_name(&self.markings[at])).or_default().push(at);
-        }
-        if let Some(largest) = groups.values_mut().max_by_key(|group| group.len()) {
-            largest.extend(support);
-        } else if found.counts.reports == 0 {
+        let rest: BTreeSet<usize> = (0..self.objects.len()).filter(|at| !repeats.taken[*at]).collect();
+        if rest.iter().all(|at| is_support(&self.objects[*at].kind)) && found.counts.reports == 0 {
             found.skip(None, input.name, "it holds no indicator, observed value or report");
         }
-        for (name, group) in groups {
-            let mut draft = Draft::list(input, &name);
-            let members: Vec<PartialMarking> = group
-                .iter()
-                .filter(|at| !is_support(&self.objects[**at].kind))
-                .map(|at| self.markings[*at])
-                .collect();
-            draft.marking = group
-                .iter()
-                .fold(PartialMarking::of_parts(members), |whole, at| whole.raised_to(self.markings[*at]));
+        for group in self.groups_of_rest(&rest) {
+            let mut draft = Draft::list(input, &group.marking.name());
+            draft.marking = group.marking;
             self.name(&mut draft, &group);
-            self.fill(&mut draft, &group, repeats, input, found);
+            self.fill(&mut draft, &group.members, repeats, input, found);
             draft.finish(input, found);
         }
     }
 
     /// A list is called by the threats in it, if they are few, and comes from its one author, if it has one.
-    fn name(&self, draft: &mut Draft<'_>, group: &[usize]) {
+    fn name(&self, draft: &mut Draft<'_>, group: &Group) {
+        let marking = &group.marking;
+        let group = &group.members;
         const THREATS: &[&str] = &["campaign", "intrusion-set", "malware", "threat-actor", "incident"];
         let threats: Vec<&Object<'_>> = group
             .iter()
@@ -378,14 +355,16 @@ impl<'a> Bundle<'a> {
         let creators: HashSet<&String> =
             group.iter().filter_map(|at| self.objects[*at].creator.as_ref()).take(100_000).collect();
         if creators.len() == 1
-            && let Some(name) = group.iter().find_map(|at| self.creator(&self.objects[*at]))
+            && let Some(name) = group.iter().find_map(|at| self.creator(&self.objects[*at], marking))
         {
             draft.origin.name = name;
         }
     }
 
-    fn creator(&self, object: &Object<'_>) -> Option<String> {
-        let creator = self.get(object.creator.as_deref()?)?;
+    /// The name of an object's author, for what is marked so.
+    fn creator(&self, object: &Object<'_>, within: &PartialMarking) -> Option<String> {
+        let at = *self.place.get(object.creator.as_deref()?)?;
+        let creator = self.markings[at].fits(within).then(|| &self.objects[at])?;
         Some(names::one_line(&creator.name, LINE_MAX)).filter(|name| !name.is_empty())
     }
 
@@ -443,12 +422,6 @@ fn is_link(object: &Object<'_>) -> bool {
     matches!(&*object.kind, "relationship" | "sighting")
 }
 
-fn group_name(marking: &PartialMarking) -> String {
-    let tlp = marking.tlp.map(|tlp| tlp.misp_tag().to_owned());
-    let pap = marking.pap.map(|pap| pap.label().to_ascii_lowercase());
-    tlp.into_iter().chain(pap).collect::<Vec<_>>().join(",")
-}
-
 /// A value that was observed, and of which nobody says that it is bad.
 fn seen(object: &Object<'_>, value: &Observable) -> Indicator {
     Indicator { id: object.uuid.map(|uuid| uuid.into_bytes()), ..names::plain_indicator(value.clone()) }
@@ -482,8 +455,7 @@ fn indicators(
     };
     let said = sign.kinds.iter().find_map(|kind| names::kind_named(kind));
     let said = said.or_else(|| input.profile.kind.clone()).unwrap_or_else(names::unknown_kind);
-    let tags =
-        || object.labels.iter().map(String::as_str).filter(|tag| !PartialMarking::default().add_tag(tag));
+    let tags = || object.labels.iter().map(String::as_str).filter(|tag| !is_understood(tag));
     let model = Indicator {
         kind: names::refined(said, tags()),
         confidence: sign.confidence.or(input.profile.confidence),

@@ -2,10 +2,11 @@
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use tocsin_record::marking::{Pap, Tlp};
+use tocsin_record::marking::words::Handling;
 use tocsin_record::observable::{self, Observable, Type, kind};
 use uuid::Uuid;
 
+use super::marking::{self, Definition};
 use super::pattern;
 use crate::fault::Fault;
 use crate::{json, when};
@@ -34,6 +35,8 @@ pub(super) struct Object<'a> {
     pub refs: Vec<String>,
     pub creator: Option<String>,
     pub marking_refs: Vec<String>,
+    /// Fields outside of the standard that say how to handle it.
+    pub fields: Vec<(Handling, String)>,
     pub body: Body,
     /// What of it was taken otherwise than it is written.
     pub notes: Vec<Fault>,
@@ -43,7 +46,7 @@ pub(super) struct Object<'a> {
 pub(super) enum Body {
     Indicator(Sign),
     /// Of a marking-definition.
-    Marking(Option<Tlp>, Option<Pap>),
+    Marking(Definition),
     /// The values of a cyber-observable or of observed data of STIX 2.0.
     Observed(Vec<Observable>),
     Other,
@@ -75,11 +78,12 @@ impl<'a> Object<'a> {
         }
         let time = |field| json::text(&map, field).and_then(when::millis).unwrap_or(0);
         let created = time("created");
-        let labels: Vec<String> = json::texts(&map, "labels").map(str::to_owned).collect();
+        let labels: Vec<String> =
+            json::texts_or_text(&map, "labels").into_iter().map(str::to_owned).collect();
         let mut notes = Vec::new();
         let body = match &*kind {
             "indicator" => Body::Indicator(sign(&map, &labels, &mut notes)?),
-            "marking-definition" => marking(&map),
+            "marking-definition" => Body::Marking(marking::definition(&map)),
             "observed-data" => Body::Observed(embedded(&map)),
             kind if observable_type(kind) => {
                 let mut values = Vec::new();
@@ -101,7 +105,8 @@ impl<'a> Object<'a> {
             members: json::texts(&map, "object_refs").take(REFS_MAX).map(str::to_owned).collect(),
             refs: references(&map),
             creator: json::text(&map, "created_by_ref").map(str::to_owned),
-            marking_refs: marking_refs(&map),
+            marking_refs: marking::references(&map),
+            fields: marking::fields(&map),
             labels,
             body,
             notes,
@@ -164,42 +169,6 @@ fn sign(map: &Map<String, Value>, labels: &[String], notes: &mut Vec<Fault>) -> 
         valid_from,
         valid_until,
     })
-}
-
-/// A marking-definition: TLP 1.0 in its `definition`, TLP 2.0 and PAP in extensions, else a label as its name. The
-/// standard's ids mean at least what the standard says, whatever stands in the file.
-fn marking(map: &Map<String, Value>) -> Body {
-    let id = json::text(map, "id").unwrap_or_default();
-    let in_definition = |field| map.get("definition").and_then(|it| it.get(field)).and_then(Value::as_str);
-    let in_extension = |field: &str| {
-        map.get("extensions")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flat_map(Map::values)
-            .find_map(|extension| extension.get(field).and_then(Value::as_str))
-    };
-    let name = json::text(map, "name").unwrap_or_default();
-    let tlp = in_definition("tlp")
-        .or(in_extension("tlp_2_0"))
-        .and_then(|text| text.parse().ok())
-        .max(Tlp::from_stix_id(id))
-        .max(Tlp::from_misp_tag(name));
-    let pap = in_extension("pap")
-        .or(in_definition("pap"))
-        .and_then(|text| text.parse().ok())
-        .max(Pap::from_misp_tag(name));
-    Body::Marking(tlp, pap)
-}
-
-fn marking_refs(map: &Map<String, Value>) -> Vec<String> {
-    // A granular marking binds the whole object: raising is safe, and a part cannot be shown without the rest here.
-    let granular = map
-        .get("granular_markings")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|granular| granular.get("marking_ref").and_then(Value::as_str));
-    json::texts(map, "object_marking_refs").chain(granular).take(1_000).map(str::to_owned).collect()
 }
 
 fn references(map: &Map<String, Value>) -> Vec<String> {

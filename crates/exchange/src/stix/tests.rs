@@ -1,4 +1,5 @@
 use tocsin_record::OrgId;
+use tocsin_record::marking::Tlp;
 
 use super::*;
 use crate::Profile;
@@ -186,24 +187,6 @@ fn what_is_marked_apart_stays_apart() {
             (Some(Tlp::Red), "h2.example,h4.example".to_owned())
         ]
     );
-}
-
-#[test]
-fn a_strict_object_raises_its_report() {
-    let refs = format!(
-        r#","name":"A case","object_refs":["{}","{}"]{}"#,
-        id("indicator", 1),
-        id("indicator", 2),
-        marked(Tlp::Green)
-    );
-    let objects = [indicator(1, &marked(Tlp::Amber)), indicator(2, ""), object("report", 9, &refs)];
-    let marking = import(&objects).reports[0].marking;
-    assert_eq!((marking.tlp, marking.floor), (Some(Tlp::Amber), Some(Tlp::Amber)));
-    // Where the report says nothing, an unmarked indicator leaves the whole unmarked, and bound.
-    let objects =
-        [objects[0].clone(), objects[1].clone(), object("report", 9, &refs.replace(&marked(Tlp::Green), ""))];
-    let marking = import(&objects).reports[0].marking;
-    assert_eq!((marking.tlp, marking.floor), (None, Some(Tlp::Amber)));
 }
 
 #[test]

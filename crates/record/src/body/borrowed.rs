@@ -7,13 +7,13 @@ use bincode::{BorrowDecode, Encode};
 
 use super::report::{
     Extent, INDICATOR_KINDS, INDICATORS_MAX, Indicator, LINE_MAX, ORIGINAL_MAX, ORIGINAL_RATIO_MAX,
-    ORIGINALS_MAX, Origin, PATTERN_FIRST, PATTERNS, Report, Source, Subject, TEXT_MAX, strictest_in,
+    ORIGINALS_MAX, Origin, PATTERN_FIRST, PATTERNS, Report, Source, Subject, TEXT_MAX,
 };
 use super::{Body, BodyError, REPORT, Salt, agree, find, is_known};
 use crate::codec::{self, CodecError};
 use crate::header::Header;
 use crate::id::{OrgId, RecordId};
-use crate::marking::{Code, Marking, Tlp};
+use crate::marking::{Code, Marking, Tlp, words};
 use crate::observable::ObservableRef;
 
 /// The borrowed twin of [`Report`].
@@ -255,7 +255,7 @@ impl ReportRef<'_> {
     pub fn strictest_original(&self) -> Option<Tlp> {
         let of_one = |original: &OriginalRef<'_>| {
             codec::inflate(original.data, original.full as usize, ORIGINAL_MAX)
-                .map_or(Some(Tlp::Red), |bytes| strictest_in(&bytes))
+                .map_or(Some(Tlp::Red), |bytes| words::strictest_in(&bytes))
         };
         self.originals.iter().filter_map(of_one).max()
     }

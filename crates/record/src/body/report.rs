@@ -5,7 +5,7 @@ use bincode::{Decode, Encode};
 use super::Salt;
 use crate::codec::{self, InflateError};
 use crate::id::{OrgId, RecordId};
-use crate::marking::{Code, Marking, Tlp};
+use crate::marking::{Code, Marking};
 use crate::observable::Observable;
 
 /// Most indicators in one report, new and withdrawn each: a reader holds them all at
@@ -211,34 +211,4 @@ impl Report {
     pub fn expires(&self) -> u64 {
         self.marking.as_ref().and_then(|marking| marking.retain_until).unwrap_or(0)
     }
-}
-
-/// The strictest TLP named in the text of an object: a `tlp:` tag as MISP writes it, a `TLP:` label, or the id of a
-/// STIX marking definition.
-pub(super) fn strictest_in(bytes: &[u8]) -> Option<Tlp> {
-    /// Longest label behind `tlp:`, in bytes, and its end: `AMBER+STRICT`.
-    const WINDOW: usize = 12;
-    let label = |at: usize| {
-        let end = bytes.len().min(at + 4 + WINDOW);
-        let word: Vec<u8> = bytes[at + 4..end]
-            .iter()
-            .copied()
-            .take_while(|byte| byte.is_ascii_alphabetic() || *byte == b'+')
-            .collect();
-        std::str::from_utf8(&word).ok().and_then(|word| word.parse().ok())
-    };
-    let definition = |at: usize| {
-        let id = bytes.get(at..at + 20 + 36).and_then(|id| std::str::from_utf8(id).ok());
-        id.and_then(Tlp::from_stix_id)
-    };
-    let mut strictest = None;
-    for at in 0..bytes.len().saturating_sub(4) {
-        let found: Option<Tlp> = match bytes[at] {
-            b't' | b'T' if bytes[at..at + 4].eq_ignore_ascii_case(b"tlp:") => label(at),
-            b'm' if bytes[at..].starts_with(b"marking-definition--") => definition(at),
-            _ => None,
-        };
-        strictest = strictest.max(found);
-    }
-    strictest
 }

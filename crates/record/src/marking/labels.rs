@@ -11,7 +11,7 @@ use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
 use bincode::{BorrowDecode, Decode, Encode};
 
-use super::MarkingError;
+use super::{MarkingError, words};
 
 /// Writes the scale as its one byte, and refuses any other byte when reading.
 macro_rules! one_byte_scale {
@@ -128,13 +128,6 @@ impl Tlp {
             Self::Red => "tlp:red",
         }
     }
-
-    /// The label of a MISP tag. Only a tag that starts with `tlp:` is one, in any case; `tlp:white` is CLEAR.
-    #[must_use]
-    pub fn from_misp_tag(tag: &str) -> Option<Self> {
-        strip_prefix(tag.trim(), "tlp:")?;
-        tag.parse().ok()
-    }
 }
 
 impl fmt::Display for Tlp {
@@ -146,17 +139,10 @@ impl fmt::Display for Tlp {
 impl FromStr for Tlp {
     type Err = MarkingError;
 
+    /// In any spelling of [`words::label`](super::words::label), and the word alone.
     fn from_str(text: &str) -> Result<Self, MarkingError> {
-        let text = text.trim();
-        let word = strip_prefix(text, "tlp:").unwrap_or(text).to_ascii_lowercase();
-        match word.as_str() {
-            "clear" | "white" => Ok(Self::Clear),
-            "green" => Ok(Self::Green),
-            "amber" => Ok(Self::Amber),
-            "amber+strict" | "amber-strict" | "amber_strict" => Ok(Self::AmberStrict),
-            "red" => Ok(Self::Red),
-            _ => Err(MarkingError::UnknownTlp(shorten(text))),
-        }
+        let said = words::label_in_field(text).and_then(|said| said.tlp);
+        said.ok_or_else(|| MarkingError::UnknownTlp(shorten(text.trim())))
     }
 }
 
@@ -201,13 +187,6 @@ impl Pap {
             Self::Red => "PAP:RED",
         }
     }
-
-    /// The label of a MISP tag, which starts with `PAP:` in any case; `PAP:WHITE` is CLEAR.
-    #[must_use]
-    pub fn from_misp_tag(tag: &str) -> Option<Self> {
-        strip_prefix(tag.trim(), "pap:")?;
-        tag.parse().ok()
-    }
 }
 
 impl fmt::Display for Pap {
@@ -219,16 +198,9 @@ impl fmt::Display for Pap {
 impl FromStr for Pap {
     type Err = MarkingError;
 
+    /// In any spelling of [`words::label`](super::words::label), and the word alone.
     fn from_str(text: &str) -> Result<Self, MarkingError> {
-        let text = text.trim();
-        let word = strip_prefix(text, "pap:").unwrap_or(text).to_ascii_lowercase();
-        match word.as_str() {
-            "clear" | "white" => Ok(Self::Clear),
-            "green" => Ok(Self::Green),
-            "amber" => Ok(Self::Amber),
-            "red" => Ok(Self::Red),
-            _ => Err(MarkingError::UnknownPap(shorten(text))),
-        }
+        words::pap(text).ok_or_else(|| MarkingError::UnknownPap(shorten(text.trim())))
     }
 }
 
@@ -344,12 +316,6 @@ impl Flags {
             newer: word & NEWER_MASK,
         })
     }
-}
-
-/// Strips an ASCII prefix whatever its case.
-fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
-    let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
 }
 
 /// What an error message quotes of a text from outside.
