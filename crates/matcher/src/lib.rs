@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Pure: no clock, no randomness; the key is given. Results come in an order that does not depend on
-//! it: exact, networks from narrow to wide, parents from near to far, and postings rising.
+//! it: exact, networks from narrow to wide, parents from near to far, and postings falling.
 
 mod lengths;
 
@@ -78,13 +78,11 @@ pub enum How {
 pub struct Hit {
     /// How the two belong together.
     pub how: How,
-    /// The listed one.
+    /// The listed one, which has at least one posting: see [`Matcher::postings`].
     pub observable: Observable,
-    /// Its postings, rising, at least one.
-    pub postings: Vec<Posting>,
 }
 
-/// The index. An insertion takes constant time, a lookup as long as there are postings to be told.
+/// The index. An insertion takes constant time, a lookup none that grows with what is listed.
 #[derive(Clone)]
 pub struct Matcher {
     printer: Printer,
@@ -235,13 +233,19 @@ impl Matcher {
     pub fn lookup(&self, what: ObservableRef<'_>) -> Vec<Hit> {
         let mut hits: Vec<Hit> = Vec::new();
         self.visit_keys(what, |how, listed| {
-            let postings = self.table(listed.kind).get(hashed(self.printer.0, listed));
-            if !postings.is_empty() {
-                hits.push(Hit { how, observable: listed.to_owned(), postings });
+            if self.table(listed.kind).contains(hashed(self.printer.0, listed)) {
+                hits.push(Hit { how, observable: listed.to_owned() });
             }
             false
         });
         hits
+    }
+
+    /// The greatest `limit` postings of a listed observable that are not above `last`, falling. Takes as long as there are
+    /// postings to be told: of a popular value they are read page by page, by whoever keeps writers waiting meanwhile.
+    #[must_use]
+    pub fn postings(&self, listed: ObservableRef<'_>, last: Posting, limit: usize) -> Vec<Posting> {
+        self.table(listed.kind).up_to(hashed(self.printer.0, listed), last, limit)
     }
 
     /// Whether [`Matcher::lookup`] would find anything; never allocates but for URLs.

@@ -202,16 +202,26 @@ impl Table {
     /// All postings of a fingerprint, rising.
     #[must_use]
     pub fn get(&self, fingerprint: u64) -> Vec<Posting> {
+        let mut postings = self.up_to(fingerprint, Posting::MAX, usize::MAX);
+        postings.reverse();
+        postings
+    }
+
+    /// The greatest `limit` postings of a fingerprint that are not above `last`, falling. Looks at no more than these and
+    /// the few in the table itself, however many there are.
+    #[must_use]
+    pub fn up_to(&self, fingerprint: u64, last: Posting, limit: usize) -> Vec<Posting> {
         let chain = self.shards[shard(fingerprint)].iter_hash(fingerprint);
         let mut postings: Vec<Posting> =
             chain.filter(|entry| entry.0 == fingerprint).map(|entry| entry.1).collect();
-        if postings.len() == CHAIN
-            && let Some((_, crowd)) = self.crowds.find(fingerprint, |entry| entry.0 == fingerprint)
-        {
-            postings.extend(crowd);
+        let crowded = postings.len() == CHAIN;
+        postings.retain(|posting| *posting <= last);
+        if crowded && let Some((_, crowd)) = self.crowds.find(fingerprint, |entry| entry.0 == fingerprint) {
+            postings.extend(crowd.range(..=last).rev().take(limit));
         }
         // The order of a hash table depends on how it grew.
-        postings.sort_unstable();
+        postings.sort_unstable_by(|a, b| b.cmp(a));
+        postings.truncate(limit);
         postings
     }
 }
@@ -242,6 +252,33 @@ mod tests {
         }
         assert_eq!((table.len(), table.crowded, table.crowds.len()), (0, 0, 0));
         assert!(!table.contains(7));
+    }
+
+    #[test]
+    fn pages_of_postings_are_all_of_them() {
+        let dice = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for count in [0, 1, 3, 4, 5, 100] {
+            let mut table = Table::default();
+            // In no order, so that chain and crowd both have small and great ones.
+            let mut all: Vec<u64> = (0..count).map(dice).chain([0, u64::MAX]).collect();
+            for posting in &all {
+                table.insert(7, *posting);
+            }
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(table.get(7), all);
+            for limit in [1, 2, 7, 200] {
+                let (mut paged, mut last) = (Vec::new(), Some(u64::MAX));
+                while let Some(at) = last {
+                    let page = table.up_to(7, at, limit);
+                    assert!(page.len() <= limit);
+                    last = page.last().filter(|_| page.len() == limit).and_then(|least| least.checked_sub(1));
+                    paged.extend(page);
+                }
+                paged.reverse();
+                assert_eq!(paged, all, "{count} in pages of {limit}");
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `lookup`: what is known of a value, by whom, how sure, and how complete the answer is.
 
 mod matches;
+mod turns;
 
 use std::thread;
 

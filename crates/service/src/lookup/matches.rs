@@ -6,14 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::RwLock;
 
 use tocsin_engine::read;
 use tocsin_matcher::{How, Matcher};
 use tocsin_record::body::report::Subject;
 use tocsin_record::observable::Observable;
 use tocsin_record::{CircleId, OrgId};
-use tocsin_store::{LogNo, RecordRef, Verdict, Version, report_subject};
+use tocsin_store::{Verdict, Version, report_subject};
 
+use super::turns::Turns;
 use crate::reports::Statement;
 use crate::visibility::Visibility;
 use crate::{Node, NodeError};
@@ -86,14 +88,6 @@ enum Wanted {
     Both,
 }
 
-/// Where a value is listed: its hits, the nearest first, with their postings.
-#[derive(Default)]
-struct Places {
-    hits: Vec<(How, Observable)>,
-    /// The number of a hit, and a place.
-    places: Vec<(usize, RecordRef)>,
-}
-
 /// What is gathered, each report once.
 #[derive(Default)]
 struct Gathered {
@@ -132,47 +126,6 @@ impl Memo {
     }
 }
 
-impl Places {
-    fn of(index: &Matcher, what: &Observable) -> Self {
-        let mut found = Self::default();
-        for hit in index.lookup(what.borrowed()) {
-            let number = found.hits.len();
-            found.places.extend(hit.postings.into_iter().rev().map(|one| (number, RecordRef::unpack(one))));
-            found.hits.push((hit.how, hit.observable));
-        }
-        found
-    }
-
-    fn join(&mut self, other: Self) {
-        let offset = self.hits.len();
-        self.hits.extend(other.hits);
-        self.places.extend(other.places.into_iter().map(|(number, place)| (number + offset, place)));
-    }
-
-    fn listed(&self, index: Index) -> impl Iterator<Item = Listed> {
-        self.hits.iter().map(move |(how, observable)| (observable.clone(), *how, index))
-    }
-
-    /// The first `most` places to look at: of each org one in turn, its nearest match and the end of a log first.
-    fn in_turns(self, most: usize, org_of: impl Fn(LogNo) -> Option<OrgId>) -> Vec<(usize, RecordRef)> {
-        let mut orgs: BTreeMap<LogNo, Option<OrgId>> = BTreeMap::new();
-        let mut turns: BTreeMap<Option<OrgId>, usize> = BTreeMap::new();
-        let mut places = Vec::with_capacity(self.places.len().min(2 * most));
-        for (number, place) in self.places {
-            let org = orgs.entry(place.log).or_insert_with(|| org_of(place.log));
-            let turn = turns.entry(*org).or_default();
-            *turn += 1;
-            // None of an org has a later turn than there are places to look at.
-            if *turn <= most {
-                places.push((*turn, number, place));
-            }
-        }
-        places.sort_by_key(|(turn, number, _)| (*turn, *number));
-        places.truncate(most);
-        places.into_iter().map(|(_, number, place)| (number, place)).collect()
-    }
-}
-
 impl Node {
     /// Who says what of a value.
     pub(super) fn matches(
@@ -182,29 +135,24 @@ impl Node {
         share: Share,
         memo: &mut Memo,
     ) -> Result<Rc<Matches>, NodeError> {
-        let mut accepted = Places::of(&read(&self.engine.index.accepted), what);
-        let mut kept = Places::default();
-        let index = read(&self.engine.index.held);
-        if held || index.knows(what.borrowed()) {
-            kept = Places::of(&index, what);
-        }
-        drop(index);
-        let key: Vec<Listed> = accepted.listed(Index::Accepted).chain(kept.listed(Index::Held)).collect();
+        let mut hits = self.listed(Index::Accepted, what);
+        let mut kept = self.listed(Index::Held, what);
+        let key: Vec<Listed> = hits.iter().chain(&kept).cloned().collect();
         if let Some(known) = memo.known.get(&key) {
             return Ok(Rc::clone(known));
         }
         if held {
-            accepted.join(std::mem::take(&mut kept));
+            hits.append(&mut kept);
         }
         let wanted = match held {
             true => Wanted::Both,
-            false if kept.places.is_empty() => Wanted::Accepted,
+            false if kept.is_empty() => Wanted::Accepted,
             false => Wanted::AcceptedAndCounted,
         };
         let mut gathered = Gathered::default();
-        let mut more = !self.gather(accepted, wanted, share, &mut gathered)?;
+        let mut more = !self.gather(&hits, wanted, share, &mut gathered)?;
         // After the others and apart from them, so that what is held never crowds out what is accepted.
-        more |= !self.gather(kept, Wanted::Counted, share, &mut gathered)?;
+        more |= !self.gather(&kept, Wanted::Counted, share, &mut gathered)?;
         let mut statements: Vec<Match> = gathered.statements.into_values().collect();
         statements.sort_by_key(|one| (one.how, one.statement.standing.org, one.statement.report.subject));
         let matches = Rc::new(Matches { statements, held: gathered.held.into_values().collect(), more });
@@ -212,23 +160,40 @@ impl Node {
         Ok(matches)
     }
 
+    /// Under which observables an index lists a value, the nearest first.
+    fn listed(&self, index: Index, what: &Observable) -> Vec<Listed> {
+        let hits = read(self.index(index)).lookup(what.borrowed());
+        hits.into_iter().map(|hit| (hit.observable, hit.how, index)).collect()
+    }
+
+    fn index(&self, index: Index) -> &RwLock<Matcher> {
+        match index {
+            Index::Accepted => &self.engine.index.accepted,
+            Index::Held => &self.engine.index.held,
+        }
+    }
+
     /// Reads the reports that list a value. False where its share did not let all of them be read.
     fn gather(
         &self,
-        places: Places,
+        hits: &[Listed],
         wanted: Wanted,
         share: Share,
         gathered: &mut Gathered,
     ) -> Result<bool, NodeError> {
-        let all = places.places.len() <= share.looked;
-        let hits = places.hits.clone();
+        // Whoever changes the index waits for a page of postings at the most.
+        let page = |hit: usize, last, limit| {
+            let (listed, _, index) = &hits[hit];
+            read(self.index(*index)).postings(listed.borrowed(), last, limit)
+        };
         let org_of = |log| self.engine.reader.log(log).map(|log| log.org);
-        for (number, place) in places.in_turns(share.looked, org_of) {
+        let mut turns = Turns::new(hits.len(), share.looked, page, org_of);
+        for (hit, place) in turns.by_ref().take(share.looked) {
             let found = if wanted == Wanted::Counted { &gathered.held } else { &gathered.statements };
             if found.len() >= share.hits {
                 return Ok(false);
             }
-            let (how, listed) = &hits[number];
+            let (listed, how, _) = &hits[hit];
             let Some(stored) = self.engine.reader.record(place)? else { continue };
             let (org, header) = (stored.org, &stored.entry.header);
             let subject = stored.entry.body().and_then(|body| report_subject(header, body));
@@ -254,7 +219,7 @@ impl Node {
                 self.add(&mut gathered.held, one(statement));
             }
         }
-        Ok(all)
+        Ok(turns.next().is_none())
     }
 
     /// The copies of one report count once; the one in a wider circle tells more of what others know.
@@ -271,40 +236,6 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn place(log: u32, seq: u64) -> RecordRef {
-        RecordRef { log: LogNo(log), seq }
-    }
-
-    /// Log 1 is org 1's, the others org 0's.
-    fn org_of(log: LogNo) -> Option<OrgId> {
-        Some(OrgId([u8::from(log.0 == 1); 32]))
-    }
-
-    #[test]
-    fn who_says_much_does_not_crowd_the_others_out() {
-        // Logs 0 and 2 are of one org, which lists a value in a thousand records; log 1 is another's, with two.
-        let many = (1..=500).flat_map(|seq| [place(0, seq), place(2, seq)]);
-        let mut postings: Vec<u64> = many.chain([place(1, 7), place(1, 9)]).map(RecordRef::pack).collect();
-        postings.sort_unstable();
-        let places = postings.iter().rev().map(|one| (0, RecordRef::unpack(*one))).collect();
-        let turns = Places { hits: Vec::new(), places }.in_turns(1_000, org_of);
-        let places: Vec<RecordRef> = turns.iter().map(|(_, place)| *place).collect();
-        assert_eq!(places.len(), 1_000);
-        assert_eq!(places[..5], [place(2, 500), place(1, 9), place(2, 499), place(1, 7), place(2, 498)]);
-    }
-
-    #[test]
-    fn what_lists_the_very_value_is_looked_at_before_what_lists_its_domain() {
-        // One org lists the value once and its domain five hundred times, another only the domain.
-        let exact = [(0, place(0, 1))];
-        let domain = (1..=500).rev().map(|seq| (1, place(2, seq)));
-        let others = [(1, place(1, 5))];
-        let places = exact.into_iter().chain(domain).chain(others).collect();
-        let turns = Places { hits: Vec::new(), places }.in_turns(10, org_of);
-        assert_eq!(turns[..3], [(0, place(0, 1)), (1, place(1, 5)), (1, place(2, 500))]);
-        assert_eq!(turns.len(), 10);
-    }
 
     #[test]
     fn a_request_is_bounded_as_a_whole() {

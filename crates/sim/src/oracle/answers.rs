@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tocsin_matcher::{How, Matcher};
+use tocsin_matcher::{Hit, How, Matcher};
 use tocsin_record::RecordId;
 use tocsin_record::body::report::Subject;
 use tocsin_record::observable::Observable;
@@ -52,7 +52,8 @@ fn values(
 ) -> Result<(), Violation> {
     let hits = index.lookup(what.borrowed());
     let exact = hits.into_iter().filter(|hit| hit.how == How::Exact);
-    let found: BTreeSet<u64> = exact.flat_map(|hit| hit.postings).collect();
+    let all = |hit: Hit| index.postings(hit.observable.borrowed(), u64::MAX, usize::MAX);
+    let found: BTreeSet<u64> = exact.flat_map(all).collect();
     let says = |place: u64, why: &str| {
         let place = RecordRef::unpack(place);
         let author = sight.log(place.log).and_then(|log| scene.cast.node_of.get(&log.key.author).copied());
