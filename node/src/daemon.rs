@@ -240,46 +240,22 @@ mod tests {
     use tocsin_home::keys;
     use tocsin_home::setup::{self, NewNode};
 
-    fn made(path: &std::path::Path, name: &str, listen: &[String]) -> (Home, Card) {
+    /// A home whose org is alone in a mesh.
+    pub(crate) fn founded(path: &std::path::Path) -> Home {
         let home = Home::at(path);
         let new = NewNode {
-            name: name.to_owned(),
+            name: "cert-aa".to_owned(),
             kind: "csirt".to_owned(),
             country: "AA".to_owned(),
             node: "one".to_owned(),
-            listen: listen.to_vec(),
             policy: policy::preset("member").unwrap().to_owned(),
             ..NewNode::default()
         };
-        let card = setup::make(&home, &new, None).unwrap();
-        (home, card)
-    }
-
-    /// The root of an org, and what it founds a mesh with.
-    fn founding(home: &Home, card: Card) -> (tocsin_record::keys::Secret, Papers) {
-        let Card { entry, certificates, .. } = card;
+        let Card { entry, certificates, .. } = setup::make(&home, &new, None).unwrap();
         let root = keys::read_root(&home.root_file(), None).unwrap();
         let papers = Papers::found("ring", [7; 32], entry, certificates, &root, clock::now_ms()).unwrap();
-        (root, papers)
-    }
-
-    /// A home whose org is alone in a mesh.
-    pub(crate) fn founded(path: &std::path::Path) -> Home {
-        let (home, card) = made(path, "cert-aa", &[]);
-        home.write_papers(&founding(&home, card).1).unwrap();
+        home.write_papers(&papers).unwrap();
         home
-    }
-
-    /// Homes of two orgs in one mesh; the first listens.
-    pub(crate) fn pair(folder: &std::path::Path) -> [Home; 2] {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (first, card) = made(&folder.join("aa"), "cert-aa", &[format!("/ip4/127.0.0.1/tcp/{port}")]);
-        let (second, other) = made(&folder.join("bb"), "cert-bb", &[]);
-        let (root, papers) = founding(&first, card);
-        let papers = papers.add(other.entry, &other.certificates, &root, clock::now_ms()).unwrap();
-        first.write_papers(&papers).unwrap();
-        second.write_papers(&papers).unwrap();
-        [first, second]
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -11,20 +11,19 @@
 //! the process, before anything of the failed batch is sent.
 //!
 //! What others keep in step with is never in an event, which a slow reader may miss: the directory is shared whole, and
-//! of records that were judged anew the places are kept until they were read (see [`Rejudged`]).
+//! the index follows with each commit.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tocsin_clock as clock;
 use tocsin_net::{self as net, Credit, Net, SendError};
 use tocsin_protocol::message::{Incoming, Lane};
 use tocsin_protocol::{Directory, Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
-use tocsin_record::body;
-use tocsin_store::{DiskKv, KeyFile, RecordRef, StoreError, Verdict};
-use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tocsin_store::{DiskKv, KeyFile, StoreError};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tracing::{debug, debug_span, error, info, trace, warn};
 
 use crate::links::Links;
@@ -86,7 +85,6 @@ pub struct Core {
     bulk: mpsc::Sender<Item>,
     events: broadcast::Sender<Event>,
     pulse: Arc<Pulse>,
-    rejudged: Arc<Rejudged>,
 }
 
 /// Whether the core goes on.
@@ -96,38 +94,6 @@ struct Pulse {
     rounds: AtomicU64,
     /// For how long it did not while something waited, in s.
     stalled_s: AtomicU64,
-}
-
-/// Places of reports that became held, or were judged anew, since they were last read. Only where, never what: it is read
-/// anew from the store, so that nothing is lost however late that is. At most as many as there are records.
-#[derive(Default)]
-pub struct Rejudged {
-    places: Mutex<BTreeSet<RecordRef>>,
-    more: Notify,
-}
-
-impl Rejudged {
-    /// Waits until there are any, and takes them.
-    pub async fn next(&self) -> BTreeSet<RecordRef> {
-        loop {
-            let more = self.more.notified();
-            let places = std::mem::take(&mut *self.places());
-            if !places.is_empty() {
-                return places;
-            }
-            more.await;
-        }
-    }
-
-    /// Adds some, to be read (again).
-    pub fn add(&self, places: impl IntoIterator<Item = RecordRef>) {
-        self.places().extend(places);
-        self.more.notify_one();
-    }
-
-    fn places(&self) -> std::sync::MutexGuard<'_, BTreeSet<RecordRef>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The core's end of its inboxes.
@@ -165,7 +131,7 @@ impl Core {
         let (live, live_out) = mpsc::channel(capacity);
         let (bulk, bulk_out) = mpsc::channel(capacity);
         let events = broadcast::channel(EVENTS_KEPT).0;
-        let core = Self { live, bulk, events, pulse: Arc::default(), rejudged: Arc::default() };
+        let core = Self { live, bulk, events, pulse: Arc::default() };
         let inboxes = Inboxes { live: live_out, bulk: bulk_out };
         (core, inboxes)
     }
@@ -217,12 +183,6 @@ impl Core {
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
-    }
-
-    /// Reports that became held, or were judged anew.
-    #[must_use]
-    pub fn rejudged(&self) -> &Rejudged {
-        &self.rejudged
     }
 
     /// For how long the core has done nothing while something waits, once that is too long.
@@ -319,7 +279,6 @@ pub fn run(
             turn.release(effect, mesh.directory(), core, net, links);
         }
         out.reuse(effects);
-        turn.rejudged(core);
         core.pulse.rounds.fetch_add(1, Ordering::Relaxed);
         for look in turn.looks.drain(..) {
             look(&mesh);
@@ -383,7 +342,6 @@ fn next(inboxes: &mut Inboxes, wait: Duration, runtime: &tokio::runtime::Handle)
 struct Turn {
     inputs: VecDeque<(Input, Option<Credit>)>,
     looks: Vec<Look>,
-    rejudged: Vec<RecordRef>,
     tickets: BTreeMap<Ticket, oneshot::Sender<Result<Done, RequestError>>>,
     next_ticket: Ticket,
     stop: bool,
@@ -461,21 +419,9 @@ impl Turn {
             }
             Effect::Event(event) => {
                 tell(&event, directory);
-                if let Event::Judged { place, kind: body::REPORT, verdict, anew, .. } = event
-                    && (anew || verdict == Verdict::Held)
-                {
-                    self.rejudged.push(place);
-                }
                 // Nobody may watch; that is no fault.
                 let _ = core.events.send(event);
             }
-        }
-    }
-
-    /// Notes what was judged anew, once a reader finds it so.
-    fn rejudged(&mut self, core: &Core) {
-        if !self.rejudged.is_empty() {
-            core.rejudged.add(self.rejudged.drain(..));
         }
     }
 }

@@ -1,5 +1,4 @@
-//! What a running node keeps in step with the core: the documents on disk, the index of held records, and what is
-//! known of completeness.
+//! What a running node keeps in step with the core: the documents on disk, and what is known of completeness.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,18 +6,15 @@ use std::time::Duration;
 
 use tocsin_clock as clock;
 use tocsin_home::identity::Papers;
-use tocsin_matcher::Matcher;
 use tocsin_protocol::{Directory, Reading, Status};
 use tocsin_record::OrgId;
-use tocsin_record::body::Body;
 use tocsin_record::document::{Form, Signed};
-use tocsin_store::{Found, RecordRef, StoreError, Verdict};
 use tokio::sync::watch;
 use tracing::warn;
 
 use crate::core::Mesh;
 use crate::recovery::Recovery;
-use crate::{Engine, read, write};
+use crate::{Engine, write};
 
 /// How often completeness is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -175,16 +171,6 @@ pub enum Gap {
     Silent(OrgId, u64),
 }
 
-/// Adds a held record that was found while the store was opened.
-pub fn index_held(held: &mut Matcher, found: &Found<'_>) {
-    let Some(bytes) = found.body else { return };
-    if let Ok(Body::Report(report)) = Body::read(found.header, bytes) {
-        for indicator in report.indicators.iter().filter(|indicator| !indicator.is_pattern()) {
-            held.insert(indicator.what.borrowed(), found.place.pack());
-        }
-    }
-}
-
 /// Looks at completeness, for as long as the core runs. Its end is told by its own thread.
 pub async fn look(engine: Arc<Engine>) {
     let own = engine.org();
@@ -236,24 +222,6 @@ pub async fn save_documents(engine: Arc<Engine>, mut directory: watch::Receiver<
     }
 }
 
-/// Keeps the index of held records in step with what is committed.
-pub async fn follow_held(engine: Arc<Engine>) {
-    loop {
-        let places = engine.core.rejudged().next().await;
-        let mut left = places.clone();
-        let of = Arc::clone(&engine);
-        let read = move || places.iter().try_for_each(|place| index_anew(&of, *place));
-        let fault = match tokio::task::spawn_blocking(read).await {
-            Ok(Ok(())) => continue,
-            Ok(Err(fault)) => fault.to_string(),
-            Err(fault) => fault.to_string(),
-        };
-        warn!(%fault, count = left.len(), "records that were judged anew could not be read: it is tried again");
-        engine.core.rejudged().add(std::mem::take(&mut left));
-        tokio::time::sleep(AGAIN).await;
-    }
-}
-
 /// Documents as they rest in a home.
 fn papers(all: &[Signed]) -> Papers {
     let of = |form: Form| all.iter().filter(|signed| signed.form == form).cloned().collect();
@@ -262,24 +230,4 @@ fn papers(all: &[Signed]) -> Papers {
         certificates: of(Form::Certificate),
         revocations: of(Form::Revocations),
     }
-}
-
-/// Lists the observables of a report among those of held records, or takes them off, as it is now.
-fn index_anew(engine: &Engine, place: RecordRef) -> Result<(), StoreError> {
-    let Some(stored) = engine.reader.record(place)? else { return Ok(()) };
-    let is_held = stored.stamped.outcome.verdict == Verdict::Held;
-    if !is_held && read(&engine.index.held).is_empty() {
-        return Ok(());
-    }
-    let body = stored.entry.body().and_then(|body| Body::read(&stored.entry.header, body).ok());
-    let Some(Body::Report(report)) = body else { return Ok(()) };
-    let mut held = write(&engine.index.held);
-    for indicator in report.indicators.iter().filter(|indicator| !indicator.is_pattern()) {
-        if is_held {
-            held.insert(indicator.what.borrowed(), place.pack());
-        } else {
-            held.remove(indicator.what.borrowed(), place.pack());
-        }
-    }
-    Ok(())
 }

@@ -22,9 +22,8 @@ use std::thread::JoinHandle;
 
 use tocsin_home::config::Config;
 use tocsin_home::{Home, Identity};
-use tocsin_matcher::Matcher;
 use tocsin_net::Net;
-use tocsin_protocol::Directory;
+use tocsin_protocol::{Directory, Index};
 use tocsin_record::{CircleId, MeshId, OrgId};
 use tocsin_store::{DiskKv, KeyFile};
 use tokio::sync::{mpsc, watch};
@@ -41,14 +40,6 @@ const INBOUND: usize = 1024;
 
 /// Reads what is committed.
 pub type Reader = tocsin_store::Reader<DiskKv, KeyFile>;
-
-/// Observables of what is committed, each with the places that list it.
-pub struct Index {
-    /// Of accepted records.
-    pub accepted: Arc<RwLock<Matcher>>,
-    /// Of held records, for `lookup --include held`.
-    pub held: RwLock<Matcher>,
-}
 
 /// One mesh running.
 pub struct Engine {
@@ -69,7 +60,7 @@ pub struct Engine {
     /// What is committed.
     pub reader: Reader,
     /// Where observables are listed.
-    pub index: Index,
+    pub index: Arc<RwLock<Index>>,
     /// What the core said last of itself; `None` until it said something.
     pub seen: RwLock<Option<Arc<Seen>>>,
     /// Why the mesh's documents could not be written to the home, while they are not.
@@ -114,7 +105,7 @@ impl Engine {
         net: tocsin_net::Config,
         supervisor: &Supervisor,
     ) -> Result<Started, StartError> {
-        let Opened { mesh, identity, held } = opened;
+        let Opened { mesh, identity } = opened;
         let listens = !config.listen.is_empty();
         let (inbound, inbound_out) = mpsc::channel(INBOUND);
         let (net, net_task) = tocsin_net::start(net, inbound)?;
@@ -129,7 +120,7 @@ impl Engine {
             net: net.clone(),
             links: Arc::clone(&links),
             reader: mesh.reader(),
-            index: Index { accepted: mesh.index(), held: RwLock::new(held) },
+            index: mesh.index(),
             seen: RwLock::default(),
             unsaved: RwLock::default(),
             damaged: RwLock::new(DamagedStore::of(&home.store_folder())),
@@ -167,7 +158,6 @@ impl Engine {
             supervisor.task("dialler", tokio::spawn(dialler)),
             supervisor.task("look at completeness", tokio::spawn(health::look(Arc::clone(&engine)))),
             supervisor.task("keeper of documents", tokio::spawn(documents)),
-            supervisor.task("index of held records", tokio::spawn(health::follow_held(Arc::clone(&engine)))),
             supervisor.task("watch over the core", tokio::spawn(core.watch_pulse())),
         ];
         Ok(Started { net: supervisor.task("network", net_task), engine, core_thread, others })

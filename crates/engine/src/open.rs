@@ -6,14 +6,12 @@ use tocsin_clock as clock;
 use tocsin_home::config::Config;
 use tocsin_home::identity::PapersError;
 use tocsin_home::{Home, HomeError, Identity, keys};
-use tocsin_matcher::{Loader, Matcher};
 use tocsin_policy::Policy;
-use tocsin_protocol::{Directory, Meter, index_found};
-use tocsin_store::{DiskKv, KeyFile, Store, StoreError, Verdict};
+use tocsin_protocol::{Directory, Index, Meter};
+use tocsin_store::{DiskKv, KeyFile, Store, StoreError};
 use tracing::{error, info, warn};
 
 use crate::core::Mesh;
-use crate::health::index_held;
 use crate::recovery::DamagedStore;
 
 /// A home could not be opened.
@@ -56,7 +54,6 @@ pub struct Opened {
     pub(crate) mesh: Mesh,
     /// Who this node is.
     pub identity: Identity,
-    pub(crate) held: Matcher,
 }
 
 /// Opens what lies in a home, under a policy: seconds, in which the calling thread is busy.
@@ -89,12 +86,11 @@ pub fn open(home: &Home, config: &Config, policy: Arc<Policy>) -> Result<Opened,
     let index_key = random_key()?;
     let seed = random_key()?;
     let started = clock::monotonic_ms();
-    let mut index = Matcher::new(&index_key);
-    let mut held = Matcher::new(&index_key);
-    let store = open_store(home, directory.mesh(), &index_key, &mut index, &mut held)?;
+    let mut index = Index::new(&index_key);
+    let store = open_store(home, directory.mesh(), &index_key, &mut index)?;
     info!(
         records = store.reader().counts().records,
-        observables = index.len(),
+        observables = index.accepted.len(),
         ms = clock::monotonic_ms() - started,
         "the store is open"
     );
@@ -122,7 +118,7 @@ pub fn open(home: &Home, config: &Config, policy: Arc<Policy>) -> Result<Opened,
     let now = tocsin_protocol::Now { wall: clock::now_ms(), mono: clock::monotonic_ms() };
     let mesh = Mesh::open(mesh_config, own, directory, store, policy, index, now)
         .map_err(|source| store_error(home, source))?;
-    Ok(Opened { mesh, identity, held })
+    Ok(Opened { mesh, identity })
 }
 
 /// What an operator can do about a failed store.
@@ -153,24 +149,18 @@ fn open_store(
     home: &Home,
     mesh: tocsin_record::MeshId,
     index_key: &tocsin_matcher::Key,
-    index: &mut Matcher,
-    held: &mut Matcher,
+    index: &mut Index,
 ) -> Result<Store<DiskKv, KeyFile>, OpenError> {
     let folder = home.store_folder();
-    let open = |index: &mut Matcher, held: &mut Matcher| {
+    let open = |index: &mut Index| {
         let random: tocsin_store::Random = Box::new(|bytes: &mut [u8]| {
             // A key that is not random would be no key: without randomness the node must not go on.
             getrandom::fill(bytes).expect("the system gives randomness once it has booted");
         });
-        let mut index = Loader::new(index);
-        tocsin_store::open_dir(&folder, mesh, random, &mut |found| {
-            if found.stamped.outcome.verdict == Verdict::Held {
-                index_held(held, &found);
-            }
-            index_found(&mut index, &found);
-        })
+        let mut filler = index.filler();
+        tocsin_store::open_dir(&folder, mesh, random, &mut |found| filler.add(&found))
     };
-    match open(index, held) {
+    match open(index) {
         Err(source) if source.is_damage() => {
             let aside = tocsin_store::set_aside(&folder).map_err(|source| store_error(home, source))?;
             error!(
@@ -182,9 +172,8 @@ fn open_store(
                  before that to keep it"
             );
             DamagedStore::new(aside);
-            *index = Matcher::new(index_key);
-            *held = Matcher::new(index_key);
-            open(index, held).map_err(|source| store_error(home, source))
+            *index = Index::new(index_key);
+            open(index).map_err(|source| store_error(home, source))
         }
         opened => {
             let store = opened.map_err(|source| store_error(home, source))?;

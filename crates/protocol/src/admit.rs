@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use tocsin_matcher::Change;
 use tocsin_policy::{Decisions, RuleId};
 use tocsin_record::body::{Body, BodyRef};
 use tocsin_record::{Bytes, Class, Entry, Part, Run, Verified, planted};
@@ -315,12 +314,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     ) -> Result<(), StoreError> {
         let here = self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
         let unanswered = anew && planted::is(planted::Bug::AnewUnanswered);
-        if decided.verdict == Verdict::Accepted
-            && here
+        if here
             && !unanswered
             && let Some(read) = &decided.read
         {
-            self.index_soon(place, read, Change::Add);
+            self.index.list(place, read, decided.verdict);
         }
         if decided.verdict != Verdict::Unjudged {
             out.push(Effect::Event(Event::Judged {

@@ -2,18 +2,16 @@
 //! with the commit.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
-use tocsin_matcher::{Change, Loader, Matcher, Posting, Print, Printer};
 use tocsin_policy::{Decisions, Home, Policy};
-use tocsin_record::body::BodyRef;
 use tocsin_record::document::{self, Form, Signed};
 use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, MeshId, NodeKey, OrgId, codec, planted};
-use tocsin_store::{Fault, Found, Kv, LogNo, Reader, RecordRef, Slots, Store, StoreError, Verdict};
+use tocsin_store::{Fault, Kv, LogNo, Reader, Slots, Store, StoreError};
 
 use crate::bodies::Bodies;
 use crate::budget::{Budgets, Meter, cost};
@@ -24,6 +22,7 @@ use crate::directory::{Directory, Taken};
 use crate::empty::EmptyLogs;
 use crate::fork::Searches;
 use crate::heads::Heads;
+use crate::index::{Following, Index};
 use crate::io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
 use crate::link::Link;
 use crate::rejudge::Rejudge;
@@ -78,7 +77,7 @@ pub struct Mesh<K, S> {
     pub(crate) store: Store<K, S>,
     pub(crate) reader: Reader<K, S>,
     pub(crate) decisions: Decisions,
-    pub(crate) index: Arc<RwLock<Matcher>>,
+    pub(crate) index: Following,
     pub(crate) random: ChaCha8Rng,
     pub(crate) now: Now,
     pub(crate) clock: Clock,
@@ -97,9 +96,6 @@ pub struct Mesh<K, S> {
     pub(crate) rejudge: Rejudge,
     /// Whether bodies of records that ended are still here.
     expiring: bool,
-    /// For the index, once what they rest on is durable.
-    index_changes: Vec<Change>,
-    printer: Printer,
     pub(crate) empty: EmptyLogs,
     /// What each org may still change in its documents, and when that was counted.
     changes: BTreeMap<OrgId, (u64, u64)>,
@@ -121,11 +117,9 @@ const EXPIRE_SLICE: usize = 128 << 10;
 
 /// How often the clocks of other orgs are heard, in ms; a jump of this node's own is seen with the next input.
 const HEARING_MS: u64 = 1_000;
-/// Changes of the index for which room is kept between two commits.
-const CHANGES_KEPT: usize = 16_384;
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
-    /// Opens a mesh over an opened store. `index` is filled by [`index_found`] while the store was opened.
+    /// Opens a mesh over an opened store. `index` was filled while the store was opened.
     ///
     /// # Errors
     /// On a disk fault.
@@ -135,7 +129,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         mut directory: Directory,
         store: Store<K, S>,
         policy: Arc<Policy>,
-        index: Matcher,
+        index: Index,
         now: Now,
     ) -> Result<Self, StoreError> {
         if let Some(bytes) = store.get_meta(meta::DOCUMENTS)? {
@@ -162,8 +156,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             node,
             directory: Arc::new(directory),
             decisions: Decisions::new(policy, home),
-            printer: index.printer(),
-            index: Arc::new(RwLock::new(index)),
+            index: Following::new(index),
             now,
             clock: Clock::open(config.boot, kept, now),
             next_hearing: now.mono,
@@ -179,7 +172,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             writer: Writer::default(),
             rejudge: Rejudge::default(),
             expiring: false,
-            index_changes: Vec::new(),
             empty: EmptyLogs::default(),
             changes: BTreeMap::new(),
             next_flush: now.mono,
@@ -263,7 +255,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.want_bodies();
         self.schedule_wants();
         let committed = self.store.commit()?;
-        self.change_index();
+        self.follow(&committed.left);
         if !committed.erased.is_empty() {
             out.push(Effect::Event(Event::Erased { places: committed.erased }));
         }
@@ -416,12 +408,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.reader.clone()
     }
 
-    /// The index of accepted observables, for readers on any thread.
-    #[must_use]
-    pub fn index(&self) -> Arc<RwLock<Matcher>> {
-        Arc::clone(&self.index)
-    }
-
     /// The policy's decisions, as this node makes them.
     #[must_use]
     pub fn decisions(&self) -> &Decisions {
@@ -555,24 +541,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn height(&self, log: LogNo) -> u64 {
         self.store.tip(log).map_or(0, |tip| tip.seq)
     }
-
-    /// Adds the observables of a body to the index, or takes them from it, with the next commit.
-    pub(crate) fn index_soon(
-        &mut self,
-        place: RecordRef,
-        body: &BodyRef<'_>,
-        change: fn(Print, Posting) -> Change,
-    ) {
-        let prints = body.observables().filter_map(|what| self.printer.print(what).ok());
-        self.index_changes.extend(prints.map(|print| change(print, place.pack())));
-    }
-
-    fn change_index(&mut self) {
-        if !self.index_changes.is_empty() {
-            write(&self.index).apply(self.index_changes.drain(..));
-            self.index_changes.shrink_to(CHANGES_KEPT);
-        }
-    }
 }
 
 /// What was known of the time when this store was last written to.
@@ -582,26 +550,4 @@ fn kept_clock<K: Kv, S: Slots>(store: &Store<K, S>) -> Result<Option<Kept>, Stor
     }
     let alive = store.get_meta(meta::ALIVE)?;
     Ok(alive.and_then(|bytes| codec::decode::<Alive, 256>(&bytes).ok()).map(|alive| alive.known()))
-}
-
-/// Adds a record that was found while the store was opened to the index, if it counts.
-pub fn index_found(index: &mut Loader<'_>, found: &Found<'_>) {
-    if found.stamped.outcome.verdict != Verdict::Accepted {
-        return;
-    }
-    let Some(body) = found.body else { return };
-    if let Ok(body) = BodyRef::read_again(found.header, body) {
-        for what in body.observables() {
-            index.insert(what, found.place.pack());
-        }
-    }
-}
-
-/// Locks the index for reading; a reader that panicked left nothing half done.
-pub fn read(index: &RwLock<Matcher>) -> RwLockReadGuard<'_, Matcher> {
-    index.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write(index: &RwLock<Matcher>) -> RwLockWriteGuard<'_, Matcher> {
-    index.write().unwrap_or_else(PoisonError::into_inner)
 }

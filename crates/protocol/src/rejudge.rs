@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tocsin_matcher::Change;
 use tocsin_policy::RuleId;
 use tocsin_record::body::BodyRef;
 use tocsin_record::{Class, Part, RecordId, id};
@@ -200,12 +199,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if new == old {
             return Ok(());
         }
-        if old.verdict == Verdict::Accepted
-            && new.verdict != Verdict::Accepted
+        if new.verdict != old.verdict
             && let Part::Here(bytes) = &entry.body
             && let Ok(body) = BodyRef::read_again(&entry.header, bytes)
         {
-            self.index_soon(place, &body, Change::Remove);
+            self.index.unlist(place, &body, old.verdict);
         }
         self.store.set_outcome(place, new)?;
         let released = new.verdict == Verdict::Accepted && old.verdict != Verdict::Accepted;

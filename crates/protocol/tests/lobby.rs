@@ -6,11 +6,10 @@ mod world;
 
 use std::sync::Arc;
 
-use tocsin_matcher::Matcher;
 use tocsin_policy::Policy;
 use tocsin_protocol::message::lobby::{OLDEST_PROTOCOL, PROTOCOL};
 use tocsin_protocol::message::{self, LOBBY_DOCUMENT_MAX, Message};
-use tocsin_protocol::{Config, Effect, Identity, Input, Mesh, Meter};
+use tocsin_protocol::{Config, Effect, Identity, Index, Input, Mesh, Meter};
 use tocsin_record::document::{Charter, Signed};
 use tocsin_record::{Bytes, OrgId};
 use tocsin_store::Store;
@@ -101,7 +100,7 @@ fn learnt_documents_that_do_not_read_are_damage() {
         let org = OrgId(world.root_secret(0).public());
         let identity = Identity { secret: world.record_secret(0), org, certificate: certificate.clone() };
         let policy = Arc::new(Policy::load(CLOSED).unwrap());
-        Mesh::open(config, identity, directory.clone(), store, policy, Matcher::new(&[1; 16]), world.now)
+        Mesh::open(config, identity, directory.clone(), store, policy, Index::new(&[1; 16]), world.now)
     };
     // What was learnt of removals would be forgotten.
     assert!(open(b"not documents").is_err_and(|error| error.is_damage()));

@@ -89,7 +89,7 @@ impl Node {
                 store: StoreStatus {
                     records: counts.records,
                     bodies: counts.bodies,
-                    observables: read(&node.engine.index.accepted).len() as u64,
+                    observables: read(&node.engine.index).accepted.len() as u64,
                     accepted: counts.accepted,
                     held: counts.held,
                     refused: counts.refused,

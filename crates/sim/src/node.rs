@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tocsin_matcher::{Loader, Matcher};
 use tocsin_policy::Policy;
 use tocsin_protocol::{
-    Config as MeshConfig, Identity, Input, LinkId, Mesh, Meter, Now, Session, Ticket, index_found,
+    Config as MeshConfig, Identity, Index, Input, LinkId, Mesh, Meter, Now, Session, Ticket,
 };
 use tocsin_record::keys::Secret;
 use tocsin_store::faulty::{FaultyKv, FaultySlots, KvSnapshot, SlotSnapshot};
@@ -173,16 +172,16 @@ impl Node {
         let member = &cast.nodes[self.at];
         let mut random = Dice::new(self.dice.roll(), "keys");
         let index_key = [7; 16];
-        let mut index = Matcher::new(&index_key);
-        let mut loader = Loader::new(&mut index);
+        let mut index = Index::new(&index_key);
+        let mut filler = index.filler();
         let store = Store::open(
             Arc::new(self.kv.clone()),
             Arc::new(self.slots.clone()),
             cast.mesh,
             Box::new(move |buffer| random.fill(buffer)),
-            &mut |found| index_found(&mut loader, &found),
+            &mut |found| filler.add(&found),
         )?;
-        drop(loader);
+        drop(filler);
         let directory = if sparse { cast.load(&cast.papers(self.at)) } else { cast.directory.clone() };
         let identity = Identity {
             secret: Secret::from_seed(&member.secret),

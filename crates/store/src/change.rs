@@ -1,8 +1,8 @@
 //! Changes to records that are here: late bodies, new judgements, erasure.
 
 use bytes::Bytes;
-use tocsin_record::OrgId;
 use tocsin_record::run::{Entry, body_fits};
+use tocsin_record::{Header, OrgId};
 
 use crate::error::StoreError;
 use crate::keys::Kind;
@@ -10,7 +10,7 @@ use crate::kv::Kv;
 use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Stamped};
 use crate::slots::Slots;
 use crate::state::PageRef;
-use crate::store::{Store, report_subject};
+use crate::store::{Left, Store, report_subject};
 use crate::vault::Form;
 
 impl<K: Kv, S: Slots> Store<K, S> {
@@ -170,12 +170,20 @@ impl<K: Kv, S: Slots> Store<K, S> {
         let header = &entry.header;
         self.expiry.remove(org, header.expires, place);
         let late = if entry.body().is_none() { self.late_body(place)? } else { None };
-        if let Some(body) = entry.body().or(late.as_ref())
-            && let Some(subject) = report_subject(header, body)
-        {
-            self.shared.state_mut().remove_report(org, subject, place);
+        if let Some(body) = entry.body().or(late.as_ref()) {
+            if let Some(subject) = report_subject(header, body) {
+                self.shared.state_mut().remove_report(org, subject, place);
+            }
+            self.left(place, header, body);
         }
         Ok(())
+    }
+
+    /// A body is here no longer once the commit is done.
+    pub(crate) fn left(&mut self, place: RecordRef, header: &Header, body: &[u8]) {
+        // A copy, so that one body does not keep its whole page in memory.
+        let body = Bytes::copy_from_slice(body);
+        self.staged.left.push(Left { place, header: header.clone(), body });
     }
 
     /// A body that is here leaves the disk, at the commit.

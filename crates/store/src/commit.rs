@@ -137,7 +137,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         if staged.destroy {
             self.vault.destroy()?;
         }
-        Ok(Committed { tips, erased: staged.erased })
+        Ok(Committed { tips, erased: staged.erased, left: staged.left })
     }
 
     /// Tails that are full, and those that a body is to leave: they share one key, so they are packed as a whole.
@@ -335,7 +335,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
                     let mut state = self.shared.state_mut();
                     state.remove_id(&entry.id, place);
                     if let Some(subject) =
-                        body.and_then(|body| crate::store::report_subject(&entry.header, &body))
+                        body.as_ref().and_then(|body| crate::store::report_subject(&entry.header, body))
                     {
                         state.remove_report(org, subject, place);
                     }
@@ -344,6 +344,9 @@ impl<K: Kv, S: Slots> Store<K, S> {
                         self.vault.leave(slot);
                     }
                     drop(state);
+                    if let Some(body) = body {
+                        self.left(place, &entry.header, &body);
+                    }
                     self.expiry.remove(org, entry.header.expires, place);
                     self.wanted.remove(&place);
                     self.staged.changes.remove(&place);

@@ -51,6 +51,6 @@ pub use outcome::{BodyState, LOGS_MAX, LogNo, Outcome, RecordRef, SEQ_MAX, Stamp
 pub use reader::{Evidence, LogInfo, Neighbours, Reader, Stored, Version};
 pub use slots::Slots;
 pub use state::{Counts, Standing, Withdrawal};
-pub use store::{Committed, META_NAME_MAX, Store, report_subject};
+pub use store::{Committed, Left, META_NAME_MAX, Store, report_subject};
 pub use vault::Random;
 pub use wire::{Bodies, WireRun};

@@ -80,6 +80,7 @@ pub(crate) struct Staged {
     pub drops: BTreeMap<LogNo, u64>,
     pub touched: BTreeSet<LogNo>,
     pub erased: Vec<RecordRef>,
+    pub left: Vec<Left>,
     /// Names the content of pages that are replaced or removed: no cache keeps it.
     pub replaced: Vec<Nonce>,
     /// Keys are to be destroyed before the commit returns.
@@ -91,8 +92,21 @@ pub(crate) struct Staged {
 pub struct Committed {
     /// The new ends of logs that grew.
     pub tips: Vec<(LogNo, Tip)>,
-    /// Records whose bodies are gone: whoever indexed them forgets them now.
+    /// Records whose bodies are gone.
     pub erased: Vec<RecordRef>,
+    /// What was here and is not any more, erased or dropped: whoever indexed it forgets it now.
+    pub left: Vec<Left>,
+}
+
+/// A body that left the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Its record.
+    pub place: RecordRef,
+    /// The header of that.
+    pub header: Header,
+    /// The body, in memory for the last time.
+    pub body: Bytes,
 }
 
 /// The store, owned by one thread. See the module's documentation.

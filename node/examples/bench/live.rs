@@ -78,7 +78,7 @@ impl Local {
     }
 
     fn found(&self) -> usize {
-        self.node.engine.index.accepted.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.node.engine.index.read().unwrap_or_else(PoisonError::into_inner).accepted.len()
     }
 }
 
@@ -130,11 +130,11 @@ impl Pair {
 
     /// How many of the first `count` values the partner does not find.
     fn lost(&self, count: usize) -> Result<usize> {
-        let index = self.partner.node.engine.index.accepted.read().unwrap_or_else(PoisonError::into_inner);
+        let index = self.partner.node.engine.index.read().unwrap_or_else(PoisonError::into_inner);
         let mut lost = 0;
         for n in 0..count {
             let what = observable::detect(&value(n as u64))?.observable;
-            lost += usize::from(!index.knows(what.borrowed()));
+            lost += usize::from(!index.accepted.knows(what.borrowed()));
         }
         Ok(lost)
     }

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use tocsin_matcher::Matcher;
 use tocsin_policy::Policy;
 use tocsin_protocol::message::{self, FrameError, Incoming, Message, Push};
 use tocsin_protocol::{
-    Config, Directory, Done, Effect, Event, Identity, Input, Mesh, Meter, Now, Output, RequestError, Room,
-    Session,
+    Config, Directory, Done, Effect, Event, Identity, Index, Input, Mesh, Meter, Now, Output, RequestError,
+    Room, Session,
 };
 use tocsin_record::body::{Body, Report, report};
 use tocsin_record::document::{
@@ -181,15 +180,18 @@ impl World {
             }
         });
         let directory = Directory::load(&self.documents).unwrap();
+        let mut index = Index::new(&[1; 16]);
+        let mut filler = index.filler();
+        let found = &mut |found: tocsin_store::Found<'_>| filler.add(&found);
         let store =
-            Store::open(Arc::clone(&kv), Arc::clone(&slots), directory.mesh(), random, &mut |_| {}).unwrap();
+            Store::open(Arc::clone(&kv), Arc::clone(&slots), directory.mesh(), random, found).unwrap();
+        drop(filler);
         let config = Config { boot: [boot; 16], seed: u64::from(n), index_key: [1; 16], meter: Meter::Model };
         let identity = Identity {
             secret: secret(1, n, self.seed),
             org: OrgId(secret(0, n, self.seed).public()),
             certificate: self.documents[usize::from(n) + 1].clone(),
         };
-        let index = Matcher::new(&[1; 16]);
         let mesh = Mesh::open(config, identity, directory, store, self.policy.clone(), index, now).unwrap();
         let (events, closed, done) = (vec![], vec![], BTreeMap::new());
         Node { mesh, kv, slots, identity: n, boot, skew: 0, out: Output::default(), events, closed, done }
@@ -470,7 +472,7 @@ impl World {
     pub fn lookup(&self, node: usize, address: &str) -> usize {
         let what = Observable::parse("ipv4", address).unwrap();
         let index = self.nodes[node].mesh.index();
-        tocsin_protocol::read(&index).lookup(what.borrowed()).len()
+        tocsin_protocol::read(&index).accepted.lookup(what.borrowed()).len()
     }
 
     pub fn events(&self, node: usize) -> &[Event] {

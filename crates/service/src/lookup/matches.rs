@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::sync::RwLock;
 
 use tocsin_engine::read;
 use tocsin_matcher::{How, Matcher};
+use tocsin_protocol::Index;
 use tocsin_record::body::report::Subject;
 use tocsin_record::observable::Observable;
 use tocsin_record::{CircleId, OrgId};
@@ -66,11 +66,11 @@ pub(super) struct Memo {
     statements: usize,
 }
 
-/// An observable under which a value is listed, how near that is, and in which index.
-type Listed = (Observable, How, Index);
+/// An observable under which a value is listed, how near that is, and as what.
+type Listed = (Observable, How, Under);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Index {
+enum Under {
     Accepted,
     Held,
 }
@@ -98,6 +98,15 @@ struct Gathered {
 }
 
 type Found = BTreeMap<(OrgId, Subject, Observable), Match>;
+
+impl Under {
+    fn of(self, index: &Index) -> &Matcher {
+        match self {
+            Self::Accepted => &index.accepted,
+            Self::Held => &index.held,
+        }
+    }
+}
 
 impl Share {
     /// The share of each of so many values.
@@ -135,8 +144,8 @@ impl Node {
         share: Share,
         memo: &mut Memo,
     ) -> Result<Rc<Matches>, NodeError> {
-        let mut hits = self.listed(Index::Accepted, what);
-        let mut kept = self.listed(Index::Held, what);
+        let mut hits = self.listed(Under::Accepted, what);
+        let mut kept = self.listed(Under::Held, what);
         let key: Vec<Listed> = hits.iter().chain(&kept).cloned().collect();
         if let Some(known) = memo.known.get(&key) {
             return Ok(Rc::clone(known));
@@ -160,17 +169,10 @@ impl Node {
         Ok(matches)
     }
 
-    /// Under which observables an index lists a value, the nearest first.
-    fn listed(&self, index: Index, what: &Observable) -> Vec<Listed> {
-        let hits = read(self.index(index)).lookup(what.borrowed());
-        hits.into_iter().map(|hit| (hit.observable, hit.how, index)).collect()
-    }
-
-    fn index(&self, index: Index) -> &RwLock<Matcher> {
-        match index {
-            Index::Accepted => &self.engine.index.accepted,
-            Index::Held => &self.engine.index.held,
-        }
+    /// Under which observables a value is listed, the nearest first.
+    fn listed(&self, under: Under, what: &Observable) -> Vec<Listed> {
+        let hits = under.of(&read(&self.engine.index)).lookup(what.borrowed());
+        hits.into_iter().map(|hit| (hit.observable, hit.how, under)).collect()
     }
 
     /// Reads the reports that list a value. False where its share did not let all of them be read.
@@ -183,8 +185,8 @@ impl Node {
     ) -> Result<bool, NodeError> {
         // Whoever changes the index waits for a page of postings at the most.
         let page = |hit: usize, last, limit| {
-            let (listed, _, index) = &hits[hit];
-            read(self.index(*index)).postings(listed.borrowed(), last, limit)
+            let (listed, _, under) = &hits[hit];
+            under.of(&read(&self.engine.index)).postings(listed.borrowed(), last, limit)
         };
         let org_of = |log| self.engine.reader.log(log).map(|log| log.org);
         let mut turns = Turns::new(hits.len(), share.looked, page, org_of);

@@ -1,9 +1,10 @@
 //! What a node answers is what stands accepted in its store: the index lists exactly the observables of accepted records
-//! whose bodies are here, and of a report's versions the one that stands is the one that section 4 of the design names.
+//! whose bodies are here, that of held ones exactly those of held ones, and of a report's versions the one that stands is the one that section 4 of the design names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_matcher::{Hit, How, Matcher};
+use tocsin_protocol::Index;
 use tocsin_record::RecordId;
 use tocsin_record::body::report::Subject;
 use tocsin_record::observable::Observable;
@@ -21,23 +22,29 @@ type Report = (usize, usize, Subject);
 ///
 /// # Errors
 /// If it answers what it should not, or does not answer what it should.
-pub fn check(scene: &Scene<'_>, node: usize, sight: &Sight, index: &Matcher) -> Result<(), Violation> {
-    let mut listed: BTreeMap<&Observable, BTreeSet<u64>> = BTreeMap::new();
+pub fn check(scene: &Scene<'_>, node: usize, sight: &Sight, index: &Index) -> Result<(), Violation> {
+    let (mut listed, mut held) = (BTreeMap::new(), BTreeMap::new());
     let mut reports: BTreeMap<Report, Vec<&Truth>> = BTreeMap::new();
     for truth in scene.registry.all().iter().filter(|truth| scene.cast.is_member(node, truth.circle)) {
         let found = stands_at(scene, sight, truth);
-        let accepted = found
-            .filter(|(_, outcome)| outcome.verdict == Verdict::Accepted && outcome.body == BodyState::Here);
-        for what in &truth.observables {
-            let places = listed.entry(what).or_default();
-            places.extend(accepted.map(|(place, _)| place.pack()));
+        let stands = |verdict| {
+            found.filter(|(_, outcome)| outcome.verdict == verdict && outcome.body == BodyState::Here)
+        };
+        let accepted = stands(Verdict::Accepted);
+        for (listed, stands) in [(&mut listed, accepted), (&mut held, stands(Verdict::Held))] {
+            for what in &truth.observables {
+                let places: &mut BTreeSet<u64> = listed.entry(what).or_default();
+                places.extend(stands.map(|(place, _)| place.pack()));
+            }
         }
         if let (Some(_), Some(subject)) = (accepted, truth.subject) {
             reports.entry((truth.facts.author, truth.circle, subject)).or_default().push(truth);
         }
     }
-    for (what, places) in &listed {
-        values(scene, node, sight, index, what, places)?;
+    for (index, listed, stands) in [(&index.accepted, &listed, "accepted"), (&index.held, &held, "held")] {
+        for (what, places) in listed {
+            values(scene, node, sight, index, (what, stands), places)?;
+        }
     }
     reports.iter().try_for_each(|(report, versions)| standing(scene, node, sight, *report, versions))
 }
@@ -47,7 +54,7 @@ fn values(
     node: usize,
     sight: &Sight,
     index: &Matcher,
-    what: &Observable,
+    (what, stands): (&Observable, &str),
     places: &BTreeSet<u64>,
 ) -> Result<(), Violation> {
     let hits = index.lookup(what.borrowed());
@@ -62,15 +69,10 @@ fn values(
         Err(scene.broken(NAME, what))
     };
     if let Some(missing) = places.difference(&found).next() {
-        return says(*missing, "is accepted and not found");
+        return says(*missing, &format!("is {stands} and not found"));
     }
-    // A fingerprint of what is gone may stay: whoever looks reads the record, and there is none.
-    let gone = |place: &&u64| {
-        let stamped = sight.outcome(RecordRef::unpack(**place));
-        stamped.is_some_and(|stamped| matches!(stamped.outcome.body, BodyState::Gone(_)))
-    };
-    match found.difference(places).find(|place| !gone(place)) {
-        Some(other) => says(*other, "is found and does not stand accepted"),
+    match found.difference(places).next() {
+        Some(other) => says(*other, &format!("is found and does not stand {stands}")),
         None => Ok(()),
     }
 }

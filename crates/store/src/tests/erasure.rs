@@ -97,7 +97,12 @@ fn from_a_page_from_the_tail_and_from_apart() {
         (1..=306).map(|seq| store.reader().record(at(seq)).unwrap().unwrap().entry).collect();
     for (seq, text) in [(304, "TAIL3"), (306, "LATE")] {
         assert!(store.erase(at(seq), 5).unwrap());
-        assert_eq!(store.commit().unwrap().erased, [at(seq)]);
+        let committed = store.commit().unwrap();
+        assert_eq!(committed.erased, [at(seq)]);
+        // Whoever indexed it is told what it was.
+        let [left] = committed.left.as_slice() else { panic!("{seq}: one body left") };
+        let was = &before[seq as usize - 1];
+        assert_eq!((left.place, &left.header, Some(&left.body)), (at(seq), &was.header, was.body()));
         attic.gather(&disk);
         assert_eq!(attic.opens_to(&disk, text), 0, "{text} opens after it was erased");
         assert!(!store.erase(at(seq), 5).unwrap());

@@ -1,0 +1,160 @@
+//! Where observables are listed: those of accepted records, and apart from them those of held ones.
+//!
+//! An index follows what is durable: changes are gathered while records are judged and erased, and made with the commit. What a
+//! record listed leaves with its body, so that nothing in memory tells of what was erased.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use tocsin_matcher::{Change, Key, Loader, Matcher, Posting, Print, Printer};
+use tocsin_record::body::BodyRef;
+use tocsin_store::{BodyState, Found, Kv, Left, RecordRef, Slots, Verdict};
+
+use crate::mesh::Mesh;
+
+/// Changes of an index for which room is kept between two commits.
+const CHANGES_KEPT: usize = 16_384;
+
+/// The observables of records whose bodies are here, each with the places that list it ([`RecordRef::pack`]).
+#[derive(Clone, Debug)]
+pub struct Index {
+    /// Of accepted records.
+    pub accepted: Matcher,
+    /// Of held ones.
+    pub held: Matcher,
+}
+
+/// Fills an index while a store is opened. What was found is in it when the filler is dropped.
+pub struct Filler<'a> {
+    accepted: Loader<'a>,
+    held: Loader<'a>,
+}
+
+/// Changes that wait for what they rest on to be durable.
+#[derive(Default)]
+pub(crate) struct Changes {
+    accepted: Vec<Change>,
+    held: Vec<Change>,
+}
+
+/// An index and what is to become of it.
+pub(crate) struct Following {
+    printer: Printer,
+    shared: Arc<RwLock<Index>>,
+    soon: Changes,
+}
+
+impl Index {
+    /// An empty one under a key.
+    #[must_use]
+    pub fn new(key: &Key) -> Self {
+        Self { accepted: Matcher::new(key), held: Matcher::new(key) }
+    }
+
+    /// What fills it while a store is opened.
+    pub fn filler(&mut self) -> Filler<'_> {
+        Filler { accepted: Loader::new(&mut self.accepted), held: Loader::new(&mut self.held) }
+    }
+}
+
+impl Filler<'_> {
+    /// Adds a record that was found.
+    pub fn add(&mut self, found: &Found<'_>) {
+        let index = match found.stamped.outcome.verdict {
+            Verdict::Accepted => &mut self.accepted,
+            Verdict::Held => &mut self.held,
+            Verdict::Unjudged | Verdict::Refused => return,
+        };
+        let Some(body) = found.body else { return };
+        if let Ok(body) = BodyRef::read_again(found.header, body) {
+            for what in body.observables() {
+                index.insert(what, found.place.pack());
+            }
+        }
+    }
+}
+
+impl Following {
+    pub fn new(index: Index) -> Self {
+        Self {
+            printer: index.accepted.printer(),
+            shared: Arc::new(RwLock::new(index)),
+            soon: Changes::default(),
+        }
+    }
+
+    pub fn shared(&self) -> Arc<RwLock<Index>> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Lists what a record says, whose body is here under this verdict, with the next commit.
+    pub fn list(&mut self, place: RecordRef, body: &BodyRef<'_>, verdict: Verdict) {
+        self.change(place, body, verdict, Change::Add);
+    }
+
+    /// Lists it no longer, from the next commit on.
+    pub fn unlist(&mut self, place: RecordRef, body: &BodyRef<'_>, verdict: Verdict) {
+        self.change(place, body, verdict, Change::Remove);
+    }
+
+    fn change(
+        &mut self,
+        place: RecordRef,
+        body: &BodyRef<'_>,
+        verdict: Verdict,
+        change: fn(Print, Posting) -> Change,
+    ) {
+        let changes = match verdict {
+            Verdict::Accepted => &mut self.soon.accepted,
+            Verdict::Held => &mut self.soon.held,
+            Verdict::Unjudged | Verdict::Refused => return,
+        };
+        let prints = body.observables().filter_map(|what| self.printer.print(what).ok());
+        changes.extend(prints.map(|print| change(print, place.pack())));
+    }
+
+    /// Lists nothing more of a record whose body is not here any more, whatever it was since.
+    fn forget(&mut self, left: &Left) {
+        if let Ok(body) = BodyRef::read_again(&left.header, &left.body) {
+            self.unlist(left.place, &body, Verdict::Accepted);
+            self.unlist(left.place, &body, Verdict::Held);
+        }
+    }
+
+    /// Makes the changes that wait: what they rest on is durable.
+    fn follow(&mut self) {
+        let Changes { accepted, held } = &mut self.soon;
+        if accepted.is_empty() && held.is_empty() {
+            return;
+        }
+        let mut index = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        index.accepted.apply(accepted.drain(..));
+        index.held.apply(held.drain(..));
+        drop(index);
+        accepted.shrink_to(CHANGES_KEPT);
+        held.shrink_to(CHANGES_KEPT);
+    }
+}
+
+impl<K: Kv, S: Slots> Mesh<K, S> {
+    /// The index of what is committed, for readers on any thread.
+    #[must_use]
+    pub fn index(&self) -> Arc<RwLock<Index>> {
+        self.index.shared()
+    }
+
+    /// Brings the index up to a commit, in which these bodies left the store.
+    pub(crate) fn follow(&mut self, left: &[Left]) {
+        for left in left {
+            // It may have come back in the same commit.
+            if self.store.outcome(left.place).is_none_or(|now| now.outcome.body != BodyState::Here) {
+                self.index.forget(left);
+            }
+        }
+        self.index.follow();
+    }
+}
+
+/// Locks an index for reading; a reader that panicked left nothing half done.
+pub fn read(index: &RwLock<Index>) -> RwLockReadGuard<'_, Index> {
+    index.read().unwrap_or_else(PoisonError::into_inner)
+}
