@@ -248,7 +248,7 @@ mod tests {
             kind: "csirt".to_owned(),
             country: "AA".to_owned(),
             node: "one".to_owned(),
-            policy: policy::preset("member").unwrap().to_owned(),
+            policy: tocsin_home::presets::Preset::Member.text().to_owned(),
             ..NewNode::default()
         };
         let Card { entry, certificates, .. } = setup::make(&home, &new, None).unwrap();

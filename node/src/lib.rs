@@ -1,14 +1,11 @@
-//! The one binary: the verbs put together into a command line, and the start and end of a node. What a node does is in
-//! the crates below.
+//! The node program: the start and end of a node, and the verbs that need one. What a node does is in the crates below.
 
-pub mod cli;
 mod commands;
 pub mod daemon;
-mod guard;
 mod logs;
 
 /// Runs the command line.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
-    cli::run()
+    tocsin_cli::command_line::run_node(commands::run)
 }

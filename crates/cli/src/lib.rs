@@ -1,8 +1,11 @@
 //! The command line's side: one verb a file, what it prints, and the reading of files that are imported. It speaks to a
 //! running node over its socket and reads and writes homes; it links neither the network nor the policy nor the store.
 //!
-//! The binary puts the verbs into one command line, and hands in what only a node has ([`commands::Context::preset`]).
+//! All of it is the command `tocsin`. What needs a node it hands over to a second program ([`handover`]).
 
+pub mod command_line;
 pub mod commands;
+mod guard;
+pub mod handover;
 pub mod importer;
 pub mod term;

@@ -13,6 +13,7 @@ pub mod files;
 pub mod identity;
 pub mod keys;
 pub mod lock;
+pub mod presets;
 pub mod setup;
 
 use std::path::{Path, PathBuf};

@@ -15,7 +15,6 @@ mod decision;
 mod facts;
 mod guardrails;
 mod load;
-mod presets;
 mod reads;
 mod request;
 mod view;
@@ -27,7 +26,6 @@ pub use facts::{
 };
 pub use guardrails::Guardrail;
 pub use load::{Fault, LoadError, MAX_RULES, MAX_TEXT_BYTES, Policy, Rule, RuleEffect, SCHEMA};
-pub use presets::Preset;
 pub use request::Question;
 pub use tocsin_record::header::Class;
 pub use view::BodyView;

@@ -8,7 +8,7 @@ use tocsin_clock as clock;
 use tocsin_engine::core::{AskError, Core, Item};
 use tocsin_engine::{read, write};
 use tocsin_home::files::{self, FileError};
-use tocsin_policy::{LoadError, Policy, Preset, RuleEffect};
+use tocsin_policy::{LoadError, Policy, RuleEffect};
 use tocsin_protocol::Input;
 use tokio::sync::Mutex;
 
@@ -31,9 +31,6 @@ pub enum PolicyError {
         /// All faults with their lines.
         source: LoadError,
     },
-    /// There is no such preset.
-    #[error("there is no policy preset `{0}`: use observer, member or national-cert")]
-    Preset(String),
 }
 
 /// When the policy in force was loaded, and why a later file was not.
@@ -101,14 +98,6 @@ impl PolicyInForce {
         *write(&self.load) = PolicyLoad::now();
         Ok(answer)
     }
-}
-
-/// The text of a preset.
-///
-/// # Errors
-/// [`PolicyError::Preset`].
-pub fn preset(name: &str) -> Result<&'static str, PolicyError> {
-    Preset::from_name(name).map(Preset::text).ok_or_else(|| PolicyError::Preset(name.to_owned()))
 }
 
 /// Reads and checks a policy file.

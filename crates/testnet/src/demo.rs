@@ -16,7 +16,7 @@ use tocsin_api::client::ClientError;
 use tocsin_cli::importer::ImportFault;
 use tocsin_text as text;
 
-use crate::{Presets, Testnet, TestnetError, Topology, TopologyError};
+use crate::{Testnet, TestnetError, Topology, TopologyError};
 
 /// Beginning of the name of a demo's folder; the process id follows.
 const FOLDER: &str = "tocsin-demo-";
@@ -37,8 +37,6 @@ pub struct Options {
     pub json: bool,
     /// Keep running until Ctrl-C.
     pub stay: bool,
-    /// Policies that a topology may name.
-    pub preset: Presets,
 }
 
 /// What the demo found.
@@ -169,8 +167,8 @@ pub fn run(options: &Options) -> Result<Report, DemoError> {
     // What is not there is told before anything starts.
     tocsin_cli::importer::files(&options.import)?;
     let topology = match &options.file {
-        Some(file) => Topology::load(file, options.preset)?,
-        None => Topology::five(options.preset)?,
+        Some(file) => Topology::load(file)?,
+        None => Topology::five()?,
     };
     let (folder, remove) = match &options.dir {
         Some(dir) => (dir.clone(), None),

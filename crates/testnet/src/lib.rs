@@ -22,7 +22,7 @@ use tocsin_home::{Home, HomeError, files, keys};
 use tocsin_record::document::Contact;
 
 pub use embedded::sample;
-pub use topology::{Presets, Topology, TopologyError, TopologyOrg};
+pub use topology::{Topology, TopologyError, TopologyOrg};
 
 /// How long a node may take to answer after its start.
 const START: Duration = Duration::from_secs(30);
@@ -134,8 +134,7 @@ impl Testnet {
         if !kept(&folder).exists() {
             return Err(TestnetError::Missing(folder));
         }
-        let topology =
-            Topology::parse(&files::read_text(&kept(&folder), 1 << 20)?, "testnet.toml", None, |_| None)?;
+        let topology = Topology::parse(&files::read_text(&kept(&folder), 1 << 20)?, "testnet.toml", None)?;
         Ok(Self { folder, topology })
     }
 

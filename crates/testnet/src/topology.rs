@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tocsin_home::files::{self, FileError};
+use tocsin_home::presets;
 
 use super::embedded;
 
@@ -11,9 +12,6 @@ use super::embedded;
 const ORGS_MAX: usize = 100;
 /// Longest topology or policy file, in bytes.
 const FILE_MAX: u64 = 1 << 20;
-
-/// The text of a policy to begin with, by its name: the binary has them.
-pub type Presets = fn(&str) -> Option<&'static str>;
 
 /// A testnet's orgs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,29 +91,24 @@ impl Topology {
     ///
     /// # Errors
     /// None: a test reads it.
-    pub fn five(preset: Presets) -> Result<Self, TopologyError> {
-        Self::parse(embedded::FIVE, "testnet/five.toml", None, preset)
+    pub fn five() -> Result<Self, TopologyError> {
+        Self::parse(embedded::FIVE, "testnet/five.toml", None)
     }
 
     /// Reads a topology file; policies and samples are looked for beside it.
     ///
     /// # Errors
     /// [`TopologyError`].
-    pub fn load(file: &Path, preset: Presets) -> Result<Self, TopologyError> {
+    pub fn load(file: &Path) -> Result<Self, TopologyError> {
         let folder = file.parent().unwrap_or_else(|| Path::new("."));
-        Self::parse(&files::read_text(file, FILE_MAX)?, &file.display().to_string(), Some(folder), preset)
+        Self::parse(&files::read_text(file, FILE_MAX)?, &file.display().to_string(), Some(folder))
     }
 
     /// Reads a text. Policies are presets, files beside it, or compiled in.
     ///
     /// # Errors
     /// [`TopologyError`].
-    pub fn parse(
-        text: &str,
-        file: &str,
-        folder: Option<&Path>,
-        preset: Presets,
-    ) -> Result<Self, TopologyError> {
+    pub fn parse(text: &str, file: &str, folder: Option<&Path>) -> Result<Self, TopologyError> {
         let mut topology: Self = toml::from_str(text)
             .map_err(|source| TopologyError::Syntax { file: file.to_owned(), source: Box::new(source) })?;
         let value = |why: String| TopologyError::Value { file: file.to_owned(), why };
@@ -137,7 +130,7 @@ impl Topology {
                 return Err(value(format!("`{}` names no org, or two", org.name)));
             }
             if org.policy_text.is_empty() {
-                org.policy_text = policy_text(&org.policy, folder, preset).map_err(&value)?;
+                org.policy_text = policy_text(&org.policy, folder).map_err(&value)?;
             }
         }
         Ok(topology)
@@ -150,8 +143,8 @@ impl Topology {
     }
 }
 
-fn policy_text(name: &str, folder: Option<&Path>, preset: Presets) -> Result<String, String> {
-    if let Some(text) = preset(name) {
+fn policy_text(name: &str, folder: Option<&Path>) -> Result<String, String> {
+    if let Ok(text) = presets::text(name) {
         return Ok(text.to_owned());
     }
     let plain = !name.contains(['/', '\\']) && !name.starts_with('.');
@@ -170,13 +163,9 @@ fn policy_text(name: &str, folder: Option<&Path>, preset: Presets) -> Result<Str
 mod tests {
     use super::*;
 
-    fn preset(name: &str) -> Option<&'static str> {
-        tocsin_policy::Preset::from_name(name).map(tocsin_policy::Preset::text)
-    }
-
     #[test]
     fn the_five_are_whole() {
-        let five = Topology::five(preset).unwrap();
+        let five = Topology::five().unwrap();
         assert_eq!(five.org.len(), 5);
         assert_eq!(five.org.iter().filter(|org| !org.listen).count(), 1);
         let countries: std::collections::BTreeSet<_> = five.org.iter().map(|org| &org.country).collect();
@@ -188,12 +177,12 @@ mod tests {
                 assert!(embedded::sample(name).is_some(), "{name}");
             }
         }
-        assert_eq!(Topology::parse(&five.to_toml(), "kept", None, preset).unwrap(), five);
+        assert_eq!(Topology::parse(&five.to_toml(), "kept", None).unwrap(), five);
     }
 
     #[test]
     fn mistakes_are_named() {
-        let fault = |text: &str| Topology::parse(text, "x.toml", None, preset).unwrap_err().to_string();
+        let fault = |text: &str| Topology::parse(text, "x.toml", None).unwrap_err().to_string();
         assert!(fault("mesh = 'x'\norg = []").contains("1 to 100"));
         let org = "mesh = 'x'\n[[org]]\nname = 'a'\nkind = 'csirt'\ncountry = 'AA'\n";
         assert!(fault(&format!("{org}policy = 'nonsense'")).contains("nonsense"));

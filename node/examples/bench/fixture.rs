@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use tocsin_clock as clock;
 use tocsin_home::identity::{Card, Papers, entry};
+use tocsin_home::presets::Preset;
 use tocsin_home::setup::{self, NewNode};
 use tocsin_home::{Home, keys};
 use tocsin_record::body::report::{Extent, Indicator, Origin, Report, Subject};
@@ -184,7 +185,7 @@ impl Mesh {
     pub fn make(folder: &Path, authors: usize) -> Result<Self> {
         let now = clock::now_ms();
         let port = free_port()?;
-        let policy = tocsin_service::policy::preset("national-cert")?;
+        let policy = Preset::NationalCert.text();
         let new = |name: &str, listen: Vec<String>| NewNode {
             name: name.to_owned(),
             kind: "csirt".to_owned(),
@@ -238,7 +239,7 @@ impl Mesh {
 
     /// Gives the sender another policy: the preset and these rules.
     pub fn sender_policy(&self, rules: &str) -> Result<()> {
-        let text = format!("{}\n{rules}", tocsin_service::policy::preset("national-cert")?);
+        let text = format!("{}\n{rules}", Preset::NationalCert.text());
         std::fs::write(self.sender.policy_file(), text)?;
         Ok(())
     }

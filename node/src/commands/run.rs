@@ -3,30 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_cli::commands::node::run::Args;
 use tocsin_cli::commands::{Context, done};
 
-/// Run the node, in the foreground, until it is told to stop.
-///
-/// SIGTERM and SIGINT stop it gracefully, SIGHUP loads the policy anew. It logs to standard error. A second node on
-/// one home is refused, and told which process holds it. A disk fault, or any part of the node that fails and that it
-/// cannot do without, ends it within a second with exit code 2: start it again. While the disk only hangs it stays,
-/// says so in `tocsin status` and in its log, and calls no answer complete.
-#[derive(clap::Args, Debug)]
-#[command(after_long_help = "\
-Examples:
-  tocsin --home ./aa run
-  tocsin --home ./aa run --log debug
-  kill -HUP $(cat ./aa/run.lock)          load policy.cedar anew")]
-pub struct Args {
-    /// What to log: error, warn, info, debug, trace, or a filter (default: `log` of the configuration)
-    #[arg(long, value_name = "FILTER")]
-    log: Option<String>,
-    /// Log JSON lines
-    #[arg(long)]
-    log_json: bool,
-}
-
-pub(crate) fn run(context: &Context, args: Args) -> Result<ExitCode> {
+pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let home = context.home()?;
     let config = home.config()?;
     crate::daemon::log_to_stderr(args.log.as_deref().unwrap_or(&config.log), args.log_json)?;

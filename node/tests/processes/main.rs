@@ -8,6 +8,7 @@ mod death;
 mod harness;
 mod importing;
 mod machine;
+mod programs;
 mod reload;
 mod status;
 mod strangers;

@@ -2,13 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
-use tocsin_home::Home;
 use tocsin_home::setup::{self, NewNode};
+use tocsin_home::{Home, presets};
 use tocsin_record::document::Contact;
 use tocsin_record::id::fingerprint;
-use tocsin_text as text;
 
 use super::{Context, Passphrase, done};
 use crate::term;
@@ -84,10 +83,7 @@ struct Made {
 /// What was wrong, where, and how to mend it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let home = Home::at(&context.home);
-    let preset = (context.preset)(&args.policy).with_context(|| {
-        let name = text::cut(&args.policy, 80);
-        format!("there is no policy preset `{name}`: use observer, member or national-cert")
-    })?;
+    let policy = presets::text(&args.policy)?;
     let passphrase = if args.no_passphrase { None } else { Some(args.passphrase.choose()?) };
     let new = NewNode {
         name: args.name.clone(),
@@ -98,7 +94,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         announce: args.announce,
         regimes: args.regime,
         contact: Contact { desk: args.desk, phone: args.phone, email: args.email, notes: String::new() },
-        policy: preset.to_owned(),
+        policy: policy.to_owned(),
     };
     let card = setup::make(&home, &new, passphrase.as_ref().map(|text| text.as_str()))?;
     let root = card.entry.root;

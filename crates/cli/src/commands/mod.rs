@@ -7,6 +7,7 @@ pub mod init;
 pub mod join;
 pub mod lookup;
 pub mod mesh;
+pub mod node;
 pub mod publish;
 pub mod query;
 pub mod retract;
@@ -38,8 +39,6 @@ pub struct Context {
     pub home: PathBuf,
     /// Whether a program reads the output.
     pub json: bool,
-    /// The text of a policy to begin with, by its name. The binary has them: what reads policies is not linked here.
-    pub preset: fn(&str) -> Option<&'static str>,
 }
 
 impl Context {

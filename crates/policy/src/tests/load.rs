@@ -1,3 +1,5 @@
+use tocsin_home::presets::Preset;
+
 use super::facts::*;
 use crate::attributes::Attr;
 use crate::*;

@@ -1,3 +1,4 @@
+use tocsin_home::presets::Preset;
 use tocsin_record::marking::{Marking, Pap, Personal, Tlp};
 
 use super::facts::*;

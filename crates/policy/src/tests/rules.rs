@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tocsin_home::presets::Preset;
 use tocsin_record::marking::{Countries, Pap, Reference, Tlp};
 
 use super::facts::*;

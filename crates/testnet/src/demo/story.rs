@@ -52,8 +52,7 @@ pub(super) fn tell(net: &Testnet, options: &Options) -> Result<Report, DemoError
 /// Commands to try, while the nodes go on.
 pub(super) fn stay(net: &Testnet) {
     table::heading("Try it");
-    let program =
-        std::env::current_exe().map_or_else(|_| "tocsin".to_owned(), |path| path.display().to_string());
+    let program = tocsin_cli::handover::command().display().to_string();
     let orgs = &net.topology.org;
     let (first, last) = (&orgs[0].name, &orgs[orgs.len() - 1].name);
     let home = |org: &str| net.home(org).path().display().to_string();

@@ -1,4 +1,8 @@
-//! The policies that come with the product, to start from.
+//! The policies that come with the product, to start from. Texts alone: `tocsin-policy` reads them, and its tests hold what
+//! each of them decides.
+
+/// Characters of a name that are said again when there is no such preset.
+const NAME_SHOWN: usize = 80;
 
 /// A policy that comes with the product, with comments for those who will change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,4 +44,17 @@ impl Preset {
             Self::NationalCert => include_str!("../presets/national-cert.cedar"),
         }
     }
+}
+
+/// There is no such preset.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no policy preset `{0}`: use observer, member or national-cert")]
+pub struct NoPreset(pub String);
+
+/// The text of a preset.
+///
+/// # Errors
+/// [`NoPreset`].
+pub fn text(name: &str) -> Result<&'static str, NoPreset> {
+    Preset::from_name(name).map(Preset::text).ok_or_else(|| NoPreset(name.chars().take(NAME_SHOWN).collect()))
 }

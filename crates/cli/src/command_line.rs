@@ -1,21 +1,22 @@
-//! The command line: global flags, and one variant a verb.
+//! The command line: global flags, and one variant a verb. One for both programs: the command and the node program read the
+//! same words, and differ in what they do about a [`NodeVerb`].
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
-use tocsin_cli::commands::{self as verbs, Context};
-use tocsin_cli::term;
 use tocsin_home::Home;
-use tocsin_testnet::commands as testnets;
 use tocsin_text as text;
 
-use crate::commands;
+use crate::commands::node::{self, NodeVerb};
+use crate::commands::{self as verbs, Context};
+use crate::{handover, term};
 
 /// A peer-to-peer mesh in which agencies warn each other of cyber threats.
 #[derive(Parser, Debug)]
-#[command(name = "tocsin", version, max_term_width = 100, after_long_help = AFTER)]
-pub struct Cli {
+#[command(name = "tocsin", bin_name = "tocsin", version, max_term_width = 100, after_long_help = AFTER)]
+struct Cli {
     /// The node's home folder (default: $TOCSIN_HOME, else ~/.tocsin)
     #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
@@ -39,8 +40,9 @@ Begin with:
   tocsin demo                     five agencies on this machine, live
   tocsin init --help              join a mesh by hand";
 
-/// What can be done. One variant and one file each.
+/// What can be done. One variant and one file each. Only the words of the one that is called are made.
 #[derive(Subcommand, Debug)]
+#[command(defer = true)]
 enum Verb {
     /// Make a node: keys, certificate, card, configuration
     Init(verbs::init::Args),
@@ -49,7 +51,7 @@ enum Verb {
     /// Join a mesh with the invitation of its founder
     Join(verbs::join::Args),
     /// Run the node
-    Run(commands::run::Args),
+    Run(node::run::Args),
     /// Tell how the node is: peers, logs, what is missing, who is silent
     Status(verbs::status::Args),
     /// Take in indicators from files: STIX, MISP, CSV, lists
@@ -71,32 +73,46 @@ enum Verb {
     /// Follow what happens
     Watch(verbs::watch::Args),
     /// Check the node's policy, or load it anew
-    Policy(commands::policy::Args),
+    Policy(node::policy::Args),
     /// Tell what is to be thought of this machine's clock, or confirm it
     Clock(verbs::clock::Args),
     /// Print the configuration in force
     Config(verbs::config::Args),
     /// Keep a private mesh of several nodes on this machine
-    Testnet(testnets::testnet::Args),
+    Testnet(node::testnet::Args),
     /// See five agencies warn each other
-    Demo(testnets::demo::Args),
+    Demo(node::demo::Args),
 }
 
-/// Runs the command line and gives the process its exit code.
+/// Runs the command: what needs a node becomes the node program.
 #[must_use]
 pub fn run() -> ExitCode {
+    run_with(|_, _| match handover::to_node_program()? {})
+}
+
+/// Runs the node program, which is told what its verbs do and does all others as well.
+#[must_use]
+pub fn run_node(node_verb: impl FnOnce(&Context, NodeVerb) -> Result<ExitCode>) -> ExitCode {
+    // First, since the words may differ from version to version.
+    if let Err(error) = handover::check_version() {
+        return tell(&error.into(), wants_json());
+    }
+    run_with(node_verb)
+}
+
+fn run_with(node_verb: impl FnOnce(&Context, NodeVerb) -> Result<ExitCode>) -> ExitCode {
     if let Err(error) = crate::guard::process() {
         eprintln!("error: the system does not let this process keep its memory to itself: {error}");
         return ExitCode::from(2);
     }
     let cli = parse();
     let home = cli.home.unwrap_or_else(Home::default_path);
-    let context = Context { home, json: cli.json, preset: |name| tocsin_service::policy::preset(name).ok() };
+    let context = Context { home, json: cli.json };
     let done = match cli.verb {
         Verb::Init(args) => verbs::init::run(&context, args),
         Verb::Mesh(args) => verbs::mesh::run(&context, args),
         Verb::Join(args) => verbs::join::run(&context, args),
-        Verb::Run(args) => commands::run::run(&context, args),
+        Verb::Run(args) => node_verb(&context, NodeVerb::Run(args)),
         Verb::Status(args) => verbs::status::run(&context, args),
         Verb::Import(args) => verbs::import::run(&context, args),
         Verb::Share(args) => verbs::share::run(&context, args),
@@ -107,29 +123,35 @@ pub fn run() -> ExitCode {
         Verb::Show(args) => verbs::show::run(&context, args),
         Verb::Why(args) => verbs::why::run(&context, args),
         Verb::Watch(args) => verbs::watch::run(&context, args),
-        Verb::Policy(args) => commands::policy::run(&context, args),
+        Verb::Policy(args) => node_verb(&context, NodeVerb::Policy(args)),
         Verb::Clock(args) => verbs::clock::run(&context, args),
         Verb::Config(args) => verbs::config::run(&context, args),
-        Verb::Testnet(args) => testnets::testnet::run(&context, args),
-        Verb::Demo(args) => testnets::demo::run(&context, args),
+        Verb::Testnet(args) => node_verb(&context, NodeVerb::Testnet(args)),
+        Verb::Demo(args) => node_verb(&context, NodeVerb::Demo(args)),
     };
-    done.unwrap_or_else(|error| {
-        let error = chain(&error);
-        if context.json {
-            eprintln!("{}", text::escape_json(&serde_json::json!({ "error": error }).to_string()));
-        } else {
-            eprintln!("{} {}", term::paint_err(term::Style::Bad, "error:"), text::escape_lines(&error));
-        }
-        ExitCode::from(2)
-    })
+    done.unwrap_or_else(|error| tell(&error, context.json))
+}
+
+/// Tells what went wrong.
+fn tell(error: &anyhow::Error, json: bool) -> ExitCode {
+    let error = chain(error);
+    if json {
+        eprintln!("{}", text::escape_json(&serde_json::json!({ "error": error }).to_string()));
+    } else {
+        eprintln!("{} {}", term::paint_err(term::Style::Bad, "error:"), text::escape_lines(&error));
+    }
+    ExitCode::from(2)
+}
+
+/// Whether a program reads, where the command line was not understood as a whole.
+fn wants_json() -> bool {
+    std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json")
 }
 
 /// Reads the command line; what is wrong with it is told as any other error to who asked for JSON.
 fn parse() -> Cli {
     Cli::try_parse().unwrap_or_else(|error| {
-        let wants_json =
-            std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json");
-        if wants_json && error.use_stderr() {
+        if wants_json() && error.use_stderr() {
             let text = error.render().to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
             eprintln!("{}", text::escape_json(&serde_json::json!({ "error": text }).to_string()));
@@ -167,6 +189,8 @@ mod tests {
         for verb in command.get_subcommands() {
             let page = verb.clone().render_long_help().to_string();
             assert!(page.contains("Examples:"), "{} has no example", verb.get_name());
+            // What stands over the words of a verb, and not the line of the list of verbs alone.
+            assert!(page.split("Usage:").next().is_some_and(|above| above.lines().count() > 2), "{page}");
         }
     }
 }

@@ -1,0 +1,44 @@
+//! The words of `tocsin policy`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+/// Check the node's policy, or load it anew.
+///
+/// The policy is HOME/policy.cedar, in the Cedar language: rules about fetch, accept, hold, forward, query and
+/// export. `forbid` beats `permit`, and what no rule permits is denied. A file that does not check leaves the old
+/// policy in force. SIGHUP to the node loads it anew as well.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  tocsin --home ./aa policy check
+  tocsin policy check --file new.cedar
+  tocsin --home ./aa policy reload
+  tocsin policy preset national-cert > policy.cedar
+  tocsin policy schema | less              (what rules may ask about)")]
+pub struct Args {
+    /// What is done.
+    #[command(subcommand)]
+    pub what: What,
+}
+
+/// What is done.
+#[derive(Subcommand, Debug)]
+pub enum What {
+    /// Check a policy file and list its rules
+    Check {
+        /// The file (default: policy.cedar in the home)
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
+    /// Load the policy file anew in the running node
+    Reload,
+    /// Print a policy to begin with: observer, member or national-cert
+    Preset {
+        /// Which
+        name: String,
+    },
+    /// Print what rules may ask about: the schema, with a comment for each attribute
+    Schema,
+}
