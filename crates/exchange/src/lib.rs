@@ -17,6 +17,7 @@
 //! hashes; a marking is never looser than what the object says. To add a format: a file here, a row of [`FORMATS`], and
 //! a target in `crates/fuzz`, whose tests ask for it.
 
+mod blocklist;
 mod changes;
 pub mod csv;
 mod fault;
@@ -31,6 +32,7 @@ mod pieces;
 pub mod profile;
 mod split;
 pub mod stix;
+mod types;
 mod unmatched;
 mod when;
 
@@ -191,6 +193,11 @@ pub enum ImportError {
     /// Its values take more than 384 MiB.
     #[error("it holds more values and comments than are imported at once: split it")]
     TooMany,
+    /// A page of the web where a list was expected.
+    #[error(
+        "the file is a web page, such as one that says that the list is not there: its values are not read"
+    )]
+    WebPage,
     /// Not text.
     #[error("the file is {0}; convert it to UTF-8 text first")]
     Encoding(&'static str),
@@ -252,6 +259,9 @@ pub fn read(
     if start.contains(&0) || start.starts_with(b"\x1f\x8b") {
         return Err(ImportError::Encoding("not text (packed or binary)"));
     }
+    if is_web_page(start) {
+        return Err(ImportError::WebPage);
+    }
     let format = match &input.profile.format {
         Some(name) => FORMATS
             .iter()
@@ -266,6 +276,15 @@ pub fn read(
     let mut reading = Reading { found, take, stopped: false };
     (format.parse)(&mut pieces, input, &mut reading)?;
     Ok(reading.found)
+}
+
+/// Whether a file begins as HTML or XML does.
+fn is_web_page(head: &[u8]) -> bool {
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    let begins = |tag: &[u8]| head.get(..tag.len()).is_some_and(|head| head.eq_ignore_ascii_case(tag));
+    [&b"<!doctype"[..], b"<html", b"<head", b"<body", b"<?xml", b"<!--", b"<meta", b"<title", b"<script"]
+        .iter()
+        .any(|tag| begins(tag))
 }
 
 /// What was found in a file so far, and who takes its reports.

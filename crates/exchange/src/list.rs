@@ -1,28 +1,29 @@
-//! Plain lists: a value a line, with comments; also hosts files and the trails of Maltrail.
+//! Plain lists: a value a line, with comments; also blocklists (`blocklist`) and the trails of Maltrail.
 //!
 //! The type of each value is found by itself, or is the profile's `type`. A port is dropped, defanging undone. A handling
 //! label in a comment before the first value or behind the last binds the whole file, one between values those that
-//! follow, one on a value's line that value.
+//! follow, one on a value's line that value. A line whose comment says that nothing is wrong with its value
+//! is left out.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tocsin_record::body::report::Indicator;
 use tocsin_record::marking::words::{self, Handling};
-use tocsin_record::observable::{Observable, detect};
+use tocsin_record::observable::{Observable, detect_all, several};
 
+use crate::blocklist::{self, Line};
 use crate::fault::Fault;
 use crate::gather::Draft;
 use crate::marking::Sections;
 use crate::packed::Packed;
 use crate::pieces::Pieces;
-use crate::{Format, ImportError, Input, PartialMarking, Reading, json, names};
+use crate::{Format, ImportError, Input, PartialMarking, Reading, json, names, types};
 
 /// The row of the table of formats; it takes any text that is no JSON.
 pub const FORMAT: Format = Format { name: "list", sniff: |bytes| !json::is_json(bytes), parse };
 
-/// Addresses to which a hosts file sends what it blocks.
-const SINKS: &[&str] = &["0.0.0.0", "127.0.0.1", "::", "::1"];
+const GOOD: &str = "its line says that nothing is wrong with it: it is no indicator, and was left out";
 
 fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) -> Result<(), ImportError> {
     let mut lists: BTreeMap<PartialMarking, Packed> = BTreeMap::new();
@@ -31,42 +32,55 @@ fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) 
     while let Some(text) = pieces.line()? {
         number += 1;
         let line = Some(number);
-        let text = match text.map(std::str::from_utf8) {
-            Some(Ok(text)) => text,
-            unread => {
-                reading.counts.seen += 1;
-                let why = if unread.is_none() { names::LINE_TOO_LONG } else { names::NOT_TEXT };
-                reading.skip(line, "", why);
-                continue;
-            }
+        let Some(bytes) = text else {
+            reading.counts.seen += 1;
+            reading.skip(line, "", names::LINE_TOO_LONG);
+            continue;
         };
-        let (text, comment) = split_comment(text);
+        // A comment may be in another encoding than the values: Latin-1 then.
+        let (whole, is_text) = match std::str::from_utf8(bytes) {
+            Ok(text) => (Cow::Borrowed(text), true),
+            Err(_) => (Cow::Owned(bytes.iter().map(|b| char::from(*b)).collect()), false),
+        };
+        let (text, comment) = split_comment(&whole);
         if text.is_empty() {
             sections.comment(number, comment, input, reading);
             continue;
         }
-        match value(input, text) {
-            Ok((what, rest)) => {
-                reading.counts.seen += 1;
-                let mut marking = sections.value();
-                for said in [rest, comment] {
-                    marking.take(words::comment(said), said, (line, ""), input, reading);
-                }
-                lists.entry(marking).or_default().push(Indicator {
-                    kind: input.profile.kind.clone().unwrap_or_else(names::unknown_kind),
-                    confidence: input.profile.confidence,
-                    comment: names::comment([rest, comment], []),
-                    ..names::plain_indicator(what)
-                })?;
-            }
+        if !is_text && !text.is_ascii() {
+            reading.counts.seen += 1;
+            reading.skip(line, "", names::NOT_TEXT);
+            continue;
+        }
+        let (found, rest) = match values(input, text) {
+            Ok(found) => found,
             // A label that stands without a sign of comments before it.
             Err(_) if words::comment(text) != Handling::default() => {
                 sections.comment(number, text, input, reading);
+                continue;
             }
             Err(why) => {
                 reading.counts.seen += 1;
                 reading.skip(line, "", why);
+                continue;
             }
+        };
+        reading.counts.seen += 1;
+        if [rest, comment].iter().any(|text| types::is_good(text)) {
+            reading.note(line, "", Fault::of(text, GOOD));
+            continue;
+        }
+        let mut marking = sections.value();
+        for said in [rest, comment] {
+            marking.take(words::comment(said), said, (line, ""), input, reading);
+        }
+        for what in found {
+            lists.entry(marking).or_default().push(Indicator {
+                kind: input.profile.kind.clone().unwrap_or_else(names::unknown_kind),
+                confidence: input.profile.confidence,
+                comment: names::comment([rest, comment], []),
+                ..names::plain_indicator(what)
+            })?;
         }
     }
     sections.end(reading);
@@ -85,35 +99,51 @@ fn split_comment(text: &str) -> (&str, &str) {
     if text.starts_with(['#', ';', '!']) || text.starts_with("//") {
         return ("", text.trim_start_matches(['#', ';', '!', '/']).trim());
     }
-    let cut = [" #", "\t#", "# ", " ;", " //"].iter().filter_map(|sign| text.find(sign)).min();
+    let cut = [" #", "\t#", "# ", " ;", "\t;", " //", "\t//"].iter().filter_map(|sign| text.find(sign)).min();
     match cut {
         Some(at) => (text[..at].trim(), text[at..].trim_start_matches([' ', '\t', '#', ';', '/']).trim()),
         None => (text, ""),
     }
 }
 
-/// The value of a line and what else stands in it.
-fn value<'t>(input: &Input<'_>, text: &'t str) -> Result<(Observable, &'t str), Fault> {
-    let mut words = text.splitn(2, char::is_whitespace);
-    let (first, rest) = (words.next().unwrap_or_default(), words.next().unwrap_or_default().trim());
-    let (text, rest) = if SINKS.contains(&first) && !rest.is_empty() {
-        (Cow::Borrowed(rest), "")
-    } else if !rest.is_empty() && (text.contains('\t') || rest.bytes().all(|b| b.is_ascii_digit())) {
-        // A value and a count, or a value and a column: the value stands first.
-        (Cow::Borrowed(first), rest)
-    } else if let Some(name) = text.strip_prefix("||") {
-        (Cow::Borrowed(name.trim_end_matches('^')), "")
-    } else {
-        (Cow::Borrowed(text), "")
-    };
+/// The values of a line and what else stands in it.
+fn values<'t>(input: &Input<'_>, text: &'t str) -> Result<(Vec<Observable>, &'t str), Fault> {
+    match blocklist::line(text) {
+        Line::Frame => return Ok((Vec::new(), "")),
+        Line::Exception(why) => return Err(Fault::of(text, why)),
+        Line::Values(names) => {
+            let read = names.iter().map(|name| read(input, name)).collect::<Result<Vec<_>, _>>()?;
+            return Ok((read.concat(), ""));
+        }
+        Line::Other => {}
+    }
+    let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let rest = rest.trim();
+    // A value and a count, or a value and a column: the value stands first.
+    if !rest.is_empty() && (text.contains('\t') || rest.bytes().all(|b| b.is_ascii_digit())) {
+        return read(input, first).map(|what| (what, rest));
+    }
+    match read(input, text) {
+        Ok(what) => Ok((what, "")),
+        // `192.0.2.7;a note`
+        Err(error) => match text.split_once(';') {
+            Some((value, note)) => read(input, value).map(|what| (what, note.trim())).map_err(|_| error),
+            None => Err(error),
+        },
+    }
+}
+
+fn read(input: &Input<'_>, text: &str) -> Result<Vec<Observable>, Fault> {
     match input.profile.value_type {
-        Some(row) => row.parse(&text).map_err(Fault::from),
-        None => detect(&text).map(|found| found.observable).map_err(|error| {
+        Some(row) => {
+            let one = |text: &str| row.parse(text).map(|value| vec![value]);
+            one(text).or_else(|error| several(text, one).ok_or(error)).map_err(Fault::from)
+        }
+        None => detect_all(text).map_err(|error| {
             let hint = "where all values of a list are of one type, say it as `type` in the source's profile";
             Fault::of(error.value(), format!("{}; {hint}", error.reason()))
         }),
     }
-    .map(|what| (what, rest))
 }
 
 #[cfg(test)]
@@ -158,6 +188,53 @@ mod tests {
         assert_eq!((found.counts.seen, found.counts.duplicates, found.counts.skipped), (9, 1, 2));
         assert_eq!((found.skipped[0].line, found.skipped[1].line), (Some(11), Some(12)));
         assert!(found.skipped[0].why.contains("source's profile"));
+    }
+
+    #[test]
+    fn blocklists_and_what_they_do_not_block() {
+        let text = "127.0.0.1 localhost\n0.0.0.0 0.0.0.0\n0.0.0.0 a.example b.example # ads\n||c.example^$third-party\n@@||d.example^\n\
+                    address=/e.example/0.0.0.0\n192.0.2.7;SBL1\n192.0.2.128-192.0.2.255\nf.example # sinkhole\ng.example\tMicrosoft sinkhole\n\
+                    h.example CNAME .\ni.example CNAME rpz-passthru.\nj.example, k.example\n";
+        let found = import(text.as_bytes(), &Profile::default());
+        assert_eq!(
+            shown(&found),
+            [
+                "192.0.2.128/25|",
+                "192.0.2.7|SBL1",
+                "a.example|ads",
+                "b.example|ads",
+                "c.example|",
+                "e.example|",
+                "h.example|",
+                "j.example|",
+                "k.example|",
+            ]
+        );
+        let left_out: Vec<_> =
+            found.skipped.iter().chain(&found.noted).map(|one| one.line.unwrap()).collect();
+        assert_eq!(left_out, [5, 12, 9, 10]);
+        let tabs =
+            import(b"127.0.0.1\tlocalhost\n0.0.0.0\ta.example\n0.0.0.0\tb.example\n", &Profile::default());
+        assert_eq!(shown(&tabs), ["a.example|", "b.example|"]);
+    }
+
+    #[test]
+    fn prose_sums_and_web_pages_are_no_values() {
+        let text = "We saw evil.example in a mail.\nhttp://evil.example/ is the server\nd41d8cd98f00b204e9800998ecf8427e  evil.exe\n\
+                    d41d8cd98f00b204e9800998ecf8427e *evil.exe\nMD5 (evil.exe) = d41d8cd98f00b204e9800998ecf8427e\nVersion 10.0.19041.1 of it\n\
+                    software,version\nx,10.0.19.1\n";
+        assert_eq!(import(text.as_bytes(), &Profile::default()).counts.indicators, 0);
+        let input = Input { name: "x", source: "y", org: OrgId([7; 32]), profile: &Profile::default() };
+        for page in [
+            "<html>\nhttp://a.example/\n</html>",
+            "\n <!DOCTYPE HTML><p>\na.example\n",
+            "<?xml version='1.0'?>\n<a/>",
+        ] {
+            assert!(
+                matches!(crate::import(page.as_bytes(), &input), Err(crate::ImportError::WebPage)),
+                "{page}"
+            );
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::marking::is_understood;
 use crate::pieces::Pieces;
 use parts::Parts;
 
-use crate::{Format, Found, ImportError, Input, PartialMarking, Reading, json, names, when};
+use crate::{Format, Found, ImportError, Input, PartialMarking, Reading, json, names, types, when};
 
 /// The row of the table of formats.
 pub const FORMAT: Format = Format { name: "misp", sniff, parse };
@@ -60,9 +60,21 @@ fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, found: &mut Reading<'_>) ->
         }
     }
     if events == 0 && found.counts.skipped == 0 {
+        if serde_json::from_slice::<BTreeMap<String, Map<String, Value>>>(&bytes)
+            .is_ok_and(|map| is_manifest(&map))
+        {
+            let why = "it is the manifest of a MISP feed: its events are imported from their own files";
+            found.note(None, input.name, why);
+            return Ok(());
+        }
         return Err(ImportError::Shape("no MISP event; import the events themselves, not their manifest"));
     }
     Ok(())
+}
+
+/// What a MISP feed says of its events, by their UUID.
+fn is_manifest(map: &BTreeMap<String, Map<String, Value>>) -> bool {
+    !map.is_empty() && map.iter().all(|(id, event)| Uuid::parse_str(id).is_ok() && event.contains_key("info"))
 }
 
 /// Finds the events in their envelopes.
@@ -319,9 +331,9 @@ impl Event<'_, '_, '_> {
         }
         if let [one] = values.as_slice()
             && names::pattern_language(name).is_none()
-            && !names::misp_agrees(name, one)
+            && !types::misp_agrees(name, one)
         {
-            self.found.note(self.line, at, Fault::of(&value, names::other_type(name, one)));
+            self.found.note(self.line, at, Fault::of(&value, types::other_type(name, one)));
         }
         let own_tags = || tags(attribute).filter(|tag| !is_understood(tag));
         // Without `to_ids` an attribute is context: known here, and not said to be malicious.
@@ -583,8 +595,11 @@ mod tests {
         let profile = Profile::default();
         let input =
             Input { name: "manifest.json", source: "partner", org: OrgId([7; 32]), profile: &profile };
-        let manifest = br#"{"88391e76-0480-5c3e-a69e-44c22b13ebd0": {"title": "x", "Orgc": {"name": "y"}}}"#;
-        let error = crate::import(manifest, &input).unwrap_err().to_string();
+        let manifest = br#"{"88391e76-0480-5c3e-a69e-44c22b13ebd0": {"info": "x", "Orgc": {"name": "y"}}}"#;
+        let found = crate::import(manifest, &input).unwrap();
+        assert_eq!((found.counts.skipped, found.counts.noted, found.reports.len()), (0, 1, 0));
+        let other = br#"{"88391e76-0480-5c3e-a69e-44c22b13ebd0": {"title": "x", "Orgc": {"name": "y"}}}"#;
+        let error = crate::import(other, &input).unwrap_err().to_string();
         assert!(error.contains("manifest"), "{error}");
         let error = crate::import(br#"{"a": 1}"#, &input).unwrap_err().to_string();
         assert!(error.contains("of none of its formats"), "{error}");

@@ -195,7 +195,8 @@ fn every_table_gives_what_is_in_it() {
         ("ipsum/level3.txt", 14_217, 0, 0),
         ("tweetfeed/today.csv", 59, 0, 0),
         ("tweetfeed/week.csv", 1_535, 39, 0),
-        ("withsecure/DUCKTAIL_iocs.csv", 1_874, 8, 1),
+        // Seven paths of debug symbols are no observable type, and one hash is cut.
+        ("withsecure/DUCKTAIL_iocs.csv", 1_867, 8, 8),
         // 37 command lines are no observable type.
         ("withsecure/FIN7VEEAM_iocs.csv", 12, 0, 37),
         ("withsecure/MeetTheDucks_iocs.csv", 2_095, 0, 0),

@@ -1,11 +1,11 @@
 //! Which column of a CSV holds what: by the profile, else by the header's words, else by what stands in the cells.
 
 use tocsin_record::marking::words;
-use tocsin_record::observable::detect;
+use tocsin_record::observable::{detect, detect_all};
 
 use crate::ImportError;
-use crate::names::{Named, type_named};
 use crate::profile::Columns;
+use crate::types::{Named, Said, normal, said, type_named};
 
 /// Share of a column's cells, in percent, that must be values for the column to be taken as the values'.
 const VALUES_PERCENT: usize = 60;
@@ -26,71 +26,259 @@ enum Role {
     From,
     Until,
     Confidence,
+    /// What the source takes the value for: a kind, and a word for people.
+    Class,
+    /// Whether it is bad: `true` and its like.
+    Bad,
+    /// Whether it is good.
+    Good,
+    /// MISP's `to_ids`: whether to look for it.
+    ToIds,
+    /// The first address of a network, its last, and its prefix length.
+    Start,
+    End,
+    Prefix,
     /// Context that looks like an indicator and is none.
     Other,
 }
 
 /// Words of headers, in lower case with `_`. Words for types of values are in [`type_named`].
-const WORDS: &[(&str, Role)] = &[
-    ("value", Role::Value),
-    ("values", Role::Value),
-    ("indicator", Role::Value),
-    ("indicators", Role::Value),
-    ("indicator_value", Role::Value),
-    ("ioc", Role::Value),
-    ("iocs", Role::Value),
-    ("ioc_value", Role::Value),
-    ("data", Role::Value),
-    ("observable", Role::Value),
-    ("artifact", Role::Value),
-    ("name", Role::Name),
-    ("package", Role::Package),
-    ("package_name", Role::Package),
-    ("version", Role::Versions),
-    ("versions", Role::Versions),
-    ("package_version", Role::Versions),
-    ("package_versions", Role::Versions),
-    ("affected_versions", Role::Versions),
-    ("type", Role::Type),
-    ("subtype", Role::Type),
-    ("indicator_type", Role::Type),
-    ("ioc_type", Role::Type),
-    ("artifact_type", Role::Type),
-    ("comment", Role::Comment),
-    ("comments", Role::Comment),
-    ("note", Role::Comment),
-    ("notes", Role::Comment),
-    ("description", Role::Comment),
-    ("context", Role::Comment),
-    ("other_context", Role::Comment),
-    ("details", Role::Comment),
-    ("tag", Role::Tags),
-    ("tags", Role::Tags),
-    ("labels", Role::Tags),
-    ("threat", Role::Tags),
-    ("malware", Role::Tags),
-    ("date", Role::From),
-    ("first_seen", Role::From),
-    ("first_seen_utc", Role::From),
-    ("dateadded", Role::From),
-    ("date_added", Role::From),
-    ("valid_from", Role::From),
-    ("valid_until", Role::Until),
-    ("expires", Role::Until),
-    ("confidence", Role::Confidence),
-    ("confidence_level", Role::Confidence),
-    ("reference", Role::Other),
-    ("references", Role::Other),
-    ("source", Role::Other),
-    ("asn_name", Role::Other),
-    ("url_status", Role::Other),
+const WORDS: &[(Role, &[&str])] = &[
+    (
+        Role::Value,
+        &[
+            "value",
+            "values",
+            "indicator",
+            "indicators",
+            "indicator_value",
+            "ioc",
+            "iocs",
+            "ioc_value",
+            "data",
+            "observable",
+            "observable_value",
+            "artifact",
+            "artifact_value",
+            "entity",
+            "threat_indicator",
+        ],
+    ),
+    (Role::Name, &["name"]),
+    (Role::Package, &["package", "package_name"]),
+    (Role::Versions, &["version", "versions", "package_version", "package_versions", "affected_versions"]),
+    (
+        Role::Type,
+        &[
+            "type",
+            "subtype",
+            "indicator_type",
+            "ioc_type",
+            "artifact_type",
+            "observable_type",
+            "entity_type",
+            "value_type",
+            "data_type",
+        ],
+    ),
+    (
+        Role::Comment,
+        &[
+            "comment",
+            "comments",
+            "note",
+            "notes",
+            "description",
+            "context",
+            "other_context",
+            "details",
+            "malware_printable",
+            "title",
+            "meta_desc",
+        ],
+    ),
+    (
+        Role::Tags,
+        &[
+            "tag",
+            "tags",
+            "label",
+            "labels",
+            "threat",
+            "malware",
+            "malware_family",
+            "family",
+            "attribute_tag",
+            "malware_alias",
+        ],
+    ),
+    (
+        Role::Class,
+        &[
+            "classification",
+            "class",
+            "category",
+            "categories",
+            "threat_type",
+            "threat_category",
+            "disposition",
+            "verdict_type",
+            "attack_type",
+        ],
+    ),
+    (
+        Role::Bad,
+        &["malicious", "is_malicious", "bad", "is_bad", "blacklisted", "blocklisted", "is_threat", "verdict"],
+    ),
+    (
+        Role::Good,
+        &[
+            "whitelisted",
+            "whitelist",
+            "is_whitelisted",
+            "allowlisted",
+            "is_allowlisted",
+            "benign",
+            "is_benign",
+            "false_positive",
+            "is_false_positive",
+            "legitimate",
+            "is_legitimate",
+            "legit",
+            "clean",
+            "is_clean",
+            "safe",
+            "is_safe",
+            "trusted",
+        ],
+    ),
+    (Role::ToIds, &["to_ids"]),
+    (
+        Role::From,
+        &[
+            "date",
+            "first_seen",
+            "firstseen",
+            "first_seen_utc",
+            "first_seen_at",
+            "date_first_seen",
+            "dateadded",
+            "date_added",
+            "added",
+            "added_on",
+            "detected_date",
+            "detection_date",
+            "date_detected",
+            "detected",
+            "detected_at",
+            "discovered",
+            "discovery_date",
+            "observed",
+            "observed_date",
+            "valid_from",
+            "created",
+            "created_at",
+            "created_on",
+            "submission_date",
+            "timestamp",
+            "reported",
+            "reported_date",
+            "report_date",
+        ],
+    ),
+    (
+        Role::Until,
+        &[
+            "valid_until",
+            "valid_to",
+            "expires",
+            "expiration",
+            "expiration_date",
+            "expiry",
+            "expiry_date",
+            "expire_date",
+        ],
+    ),
+    (Role::Confidence, &["confidence", "confidence_level", "confidence_score"]),
+    (
+        Role::Start,
+        &[
+            "start",
+            "start_ip",
+            "range_start",
+            "start_address",
+            "first_ip",
+            "first_address",
+            "ip_start",
+            "from_ip",
+            "begin",
+            "network_start",
+        ],
+    ),
+    (
+        Role::End,
+        &[
+            "end",
+            "end_ip",
+            "range_end",
+            "end_address",
+            "last_ip",
+            "last_address",
+            "ip_end",
+            "to_ip",
+            "network_end",
+        ],
+    ),
+    (Role::Prefix, &["netmask", "prefix", "prefix_length", "mask", "masklen", "subnet_mask"]),
+    (
+        Role::Other,
+        &[
+            "reference",
+            "references",
+            "source",
+            "sources",
+            "link",
+            "links",
+            "report",
+            "report_url",
+            "asn_name",
+            "url_status",
+            "last_seen",
+            "last_seen_utc",
+            "lastseen",
+            "last_online",
+            "registered",
+            "registrar",
+            "country",
+            "isp",
+            "user_agent_string",
+            "product",
+            "software",
+            "os",
+            "vendor",
+            "build",
+            "file_version",
+            "reporter",
+            "nameserver",
+            "nameservers",
+            "name_server",
+            "abuse",
+            "abuse_contact",
+            "victim",
+            "victims",
+        ],
+    ),
 ];
 
 /// Which column holds what, from 0.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layout {
-    /// Whether the first row is a header, and its cells.
+    /// How many columns its header's words are known of.
+    pub known: usize,
+    /// The names of the columns, if there are any.
     pub header: Option<Vec<String>>,
+    /// Whether they stand in a comment before the first row, which then is none of them.
+    pub commented: bool,
     /// Columns of values, with their type if the column has one.
     pub values: Vec<(usize, Option<Named>)>,
     /// A column of package names.
@@ -102,8 +290,22 @@ pub(super) struct Layout {
     pub from: Option<usize>,
     pub until: Option<usize>,
     pub confidence: Option<usize>,
+    pub class: Vec<usize>,
+    /// Columns that say whether a value is bad, and those that say whether it is good.
+    pub bad: Vec<usize>,
+    pub good: Vec<usize>,
+    pub to_ids: Option<usize>,
+    pub network: Option<Network>,
     /// What each column holds of handling.
     pub handling: Vec<Holds>,
+}
+
+/// Columns that are a network together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Network {
+    pub start: usize,
+    pub end: Option<usize>,
+    pub prefix: Option<usize>,
 }
 
 /// What a column holds of how to handle its rows.
@@ -119,12 +321,16 @@ pub(super) enum Holds {
 }
 
 impl Layout {
-    /// The layout of a sample of rows; `None` if no column holds values.
-    pub(super) fn find(sample: &[Vec<String>]) -> Option<Self> {
+    /// The layout of a sample of rows, and of the cells of the last comment before them; `None` if no column holds values.
+    pub(super) fn find(sample: &[Vec<String>], comment: Option<&[String]>) -> Option<Self> {
         let first = sample.first()?;
+        let commented = comment.filter(|cells| cells.len() == first.len()).and_then(Self::by_header);
+        if let Some(layout) = commented.filter(|layout| layout.has_values() && layout.known > 1) {
+            return Some(Self { commented: true, ..layout });
+        }
         let by_header = Self::by_header(first);
         let mut layout = match by_header {
-            Some(layout) if layout.has_values() => layout,
+            Some(layout) if layout.has_values() => layout.with_finer_types(sample),
             partial => Self::by_content(sample, partial)?,
         };
         layout.handling = layout.holds(sample);
@@ -160,8 +366,22 @@ impl Layout {
         (0..width).map(of_column).collect()
     }
 
+    /// A finer type beside a coarser (`subtype`) may be of what the value was seen as, not of the value.
+    fn with_finer_types(mut self, sample: &[Vec<String>]) -> Self {
+        let name =
+            |at: usize| self.header.as_ref().and_then(|header| header.get(at)).map(|cell| normal(cell));
+        let Some(at) = self.types.filter(|at| name(*at).as_deref() == Some("subtype")) else { return self };
+        let cells = || sample.iter().skip(1).filter_map(|row| row.get(at)).filter(|cell| !cell.is_empty());
+        let types = cells().filter(|cell| matches!(said(cell), Said::Type(_))).count();
+        if types * 2 < cells().count() {
+            self.types = None;
+            self.comments.push(at);
+        }
+        self
+    }
+
     fn has_values(&self) -> bool {
-        !self.values.is_empty() || self.package.is_some()
+        !self.values.is_empty() || self.package.is_some() || self.network.is_some()
     }
 
     /// By the words of a header; `None` if the row is none.
@@ -177,6 +397,11 @@ impl Layout {
             return None;
         }
         let find = |wanted: Role| roles.iter().position(|role| *role == Some(wanted));
+        let all = |wanted: Role| (0..row.len()).filter(|at| roles[*at] == Some(wanted)).collect::<Vec<_>>();
+        // A start alone may be a time.
+        let (end, prefix) = (find(Role::End), find(Role::Prefix));
+        let start = find(Role::Start).or_else(|| prefix.and_then(|_| named.iter().position(is_address)));
+        let network = start.filter(|_| end.or(prefix).is_some()).map(|start| Network { start, end, prefix });
         let types = find(Role::Type);
         let generic = find(Role::Value).or(types.and(find(Role::Name)));
         let mut values: Vec<(usize, Option<Named>)> = generic.map(|at| (at, None)).into_iter().collect();
@@ -187,6 +412,10 @@ impl Layout {
         if values.iter().any(|(_, named)| !is_asn(named)) {
             values.retain(|(_, named)| !is_asn(named));
         }
+        if network.is_some() {
+            // What stands beside a network is about it, such as where to complain.
+            values.clear();
+        }
         // Several columns may say "type": the last before the value is the finest.
         let types = types.map(|first| {
             (first..row.len())
@@ -196,12 +425,19 @@ impl Layout {
                 .unwrap_or(first)
         });
         Some(Self {
+            known,
+            commented: false,
             header: Some(row.to_vec()),
+            network,
+            class: all(Role::Class),
+            bad: all(Role::Bad),
+            good: all(Role::Good),
+            to_ids: find(Role::ToIds),
             values,
             package: find(Role::Package),
             versions: find(Role::Versions),
             types,
-            comments: (0..row.len()).filter(|at| roles[*at] == Some(Role::Comment)).collect(),
+            comments: all(Role::Comment),
             tags: find(Role::Tags),
             from: find(Role::From),
             until: find(Role::Until),
@@ -220,10 +456,16 @@ impl Layout {
             let hits = cells.iter().filter(|cell| test(cell)).count();
             (hits * 100).checked_div(cells.len()).unwrap_or(0)
         };
-        let is_type = |cell: &str| cell.len() < 30 && !cell.contains('.') && type_named(cell).is_some();
-        let is_value = |cell: &str| detect(cell).is_ok();
+        let is_type =
+            |cell: &str| cell.len() < 30 && !cell.contains('.') && matches!(said(cell), Said::Type(_));
+        let is_value = |cell: &str| detect_all(cell).is_ok();
         let is_date = |cell: &str| cell.len() >= 10 && crate::when::millis(cell).is_some();
-        let columns: Vec<usize> = (0..width).collect();
+        // A header that names a column something else than values is believed.
+        let named = |at: usize| {
+            partial.as_ref().and_then(|layout| layout.header.as_ref()?.get(at).map(|cell| role(cell)))
+        };
+        let columns: Vec<usize> =
+            (0..width).filter(|at| named(*at).flatten().is_none_or(|role| role == Role::Name)).collect();
         let first = |percent: usize, test: &dyn Fn(&str) -> bool, from: usize| {
             columns.iter().copied().find(|at| *at >= from && share(*at, test) >= percent)
         };
@@ -233,14 +475,25 @@ impl Layout {
             .or_else(|| first(VALUES_PERCENT, &is_value, 0))?;
         let headed =
             partial.is_some() || sample.len() > 1 && sample[0].get(value).is_some_and(|cell| !is_value(cell));
-        let base = partial.unwrap_or_default();
+        let mut values = vec![(value, None)];
+        if !headed && types.is_none_or(|types| types > value) {
+            // Nothing tells one column of values from the next, but what looks like where it was read.
+            let others =
+                columns.iter().copied().filter(|at| *at > value && share(*at, &is_value) >= VALUES_PERCENT);
+            values.extend(others.filter(|at| !is_of_one_site(sample, *at)).map(|at| (at, None)));
+        }
+        let base = partial.clone().unwrap_or_default();
         Some(Self {
             header: headed.then(|| sample[0].clone()),
-            values: vec![(value, None)],
+            values,
             types: base.types.or(types.filter(|types| *types < value)),
             tags: base.tags.or(first(50, &|cell| cell.starts_with('#'), 0)),
             from: base.from.or(first(TYPES_PERCENT, &is_date, 0)),
-            comments: if headed && base.comments.is_empty() && width == 2 {
+            comments: if headed
+                && base.comments.is_empty()
+                && width == 2
+                && named(1 - value.min(1)).flatten().is_none()
+            {
                 vec![1 - value.min(1)]
             } else {
                 base.comments
@@ -276,28 +529,36 @@ impl Layout {
     }
 }
 
+/// Whether all cells of a column are URLs of one host, as references to the source's own pages are.
+fn is_of_one_site(rows: &[Vec<String>], at: usize) -> bool {
+    let cells = || rows.iter().filter_map(|row| row.get(at)).filter(|cell| !cell.is_empty());
+    let host = |cell: &str| Some(cell.split_once("://")?.1.split(['/', '?']).next()?.to_ascii_lowercase());
+    let first = cells().next().and_then(|cell| host(cell));
+    first.is_some() && cells().count() > 1 && cells().all(|cell| host(cell) == first)
+}
+
+fn is_address(named: &Option<Named>) -> bool {
+    *named == Some(Named::Misp("ip-dst"))
+}
+
 fn role(cell: &str) -> Option<Role> {
-    let name: String =
-        cell.trim().chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
-    WORDS.iter().find(|(word, _)| *word == name).map(|(_, role)| *role)
+    let name = normal(cell);
+    WORDS.iter().find(|(_, words)| words.contains(&&*name)).map(|(role, _)| *role)
 }
 
 /// The type of a column's values by its header: the whole of it, or its last word (`file_sha256`).
 fn column_type(cell: &str) -> Option<Named> {
-    let last = cell.trim().rsplit(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty());
     // Long headers are sentences.
     let short = cell.split_whitespace().count() <= 3;
-    let whole = type_named(cell).filter(|_| short)?;
-    let by_last = last.and_then(type_named);
-    (by_last.is_some() || matches!(last, Some("address" | "name" | "Address" | "Name"))).then_some(whole)
+    type_named(cell).filter(|_| short)
 }
 
 fn is_hash(named: Named) -> bool {
     match named {
-        Named::Hash => true,
+        Named::Hash | Named::Certificate => true,
         Named::Misp(name) | Named::Own(name) => {
             name.starts_with("sha") || name == "md5" || name.starts_with("cert-") || name.starts_with("x509-")
         }
-        Named::Package(_) => false,
+        Named::Package(_) | Named::File => false,
     }
 }

@@ -1,9 +1,10 @@
 //! CSV files, with a header or without, separated by comma, semicolon or tab.
 //!
 //! Every agency and vendor writes its own header, so columns are found by the profile, by the usual words, else by what
-//! stands in them (`columns`). A row may have several values (a domain and its address); a type beside the value
-//! counts, and where it is none that tocsin knows the value tells. Columns of handling labels
-//! mark their rows, whatever they are called, and so do labels in tags, comments and other cells.
+//! stands in them (`columns`). A row may have several values (a domain and its address), and a cell too (the hashes of a
+//! file). A type beside the value is believed: one that is no observable type leaves its row out. Rows that say of their
+//! value that nothing is wrong with it are left out as well.
+//! Columns of handling labels mark their rows, whatever they are called, and so do labels in tags, comments and other cells.
 
 mod columns;
 mod rows;
@@ -13,15 +14,16 @@ use std::collections::BTreeMap;
 
 use tocsin_record::body::report::Indicator;
 use tocsin_record::marking::words::{self, Handling};
-use tocsin_record::observable::{Observable, detect, package};
+use tocsin_record::observable::{Observable, detect, detect_all, package, several};
 
 use crate::fault::Fault;
 use crate::gather::Draft;
 use crate::marking::Sections;
-use crate::names::{self, Named, type_named};
+use crate::names;
 use crate::packed::Packed;
 use crate::pieces::Pieces;
-use crate::{Format, ImportError, Input, PartialMarking, Reading, json, misp, when};
+use crate::types::{self, Named, Said, said};
+use crate::{Format, ImportError, Input, PartialMarking, Reading, blocklist, json, misp, when};
 use columns::{Holds, Layout};
 use rows::Rows;
 
@@ -29,6 +31,13 @@ use rows::Rows;
 pub const FORMAT: Format =
     Format { name: "csv", sniff: |bytes| !json::is_json(bytes) && read_layout(bytes, None).is_some(), parse };
 
+/// `malicious-activity`.
+const MALICIOUS: u16 = 1;
+/// What a cell says for yes and for no, in lower case.
+const YES: &[&str] = &["true", "yes", "y", "1", "t"];
+const NO: &[&str] = &["false", "no", "n", "0", "f"];
+/// How many comments before the first row are looked at for the names of columns.
+const COMMENTS_MAX: usize = 200;
 /// What may separate cells, most usual first.
 const DELIMITERS: &[u8] = b",;\t";
 /// How much of a file shows its layout, in rows: enough for shares of a few percent.
@@ -56,6 +65,11 @@ fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) 
         let values = vec![(0, None)];
         (delimiter, Layout { header, values, ..Layout::default() }, width)
     });
+    if is_index_of_feed(head) {
+        let why = "it is the index of a MISP feed, of hashes of its values: its events are imported from their own files";
+        reading.note(None, input.name, why);
+        return Ok(());
+    }
     let layout = layout.directed(wanted, width)?;
     let header = layout.header.clone();
     let mut marking = reading.marking;
@@ -67,13 +81,14 @@ fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) 
     let mut table =
         Table { ecosystem, layout, input, reading, lists: BTreeMap::new(), sections: Sections::default() };
     let mut rows = Rows::of(pieces, delimiter);
-    let mut headed = header.is_none();
+    let mut headed = header.is_none() || table.layout.commented;
     while let Some((line, cells)) = rows.next()? {
         for (line, comment) in rows.comments.drain(..) {
             table.sections.comment(line, &comment, input, table.reading);
         }
         match cells {
             Some(cells) if cells.is_empty() => {}
+            Some(cells) if line == 1 && separator(&cells.concat()).is_some() => {}
             Some(_) if !headed => headed = true,
             Some(cells) => table.row(line, &cells)?,
             None => {
@@ -94,26 +109,92 @@ fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) 
 
 /// Delimiter, layout and width of a CSV; `None` if it is none, or no column holds values.
 fn read_layout(bytes: &[u8], delimiter: Option<u8>) -> Option<(u8, Layout, usize)> {
-    let only = delimiter.map(|delimiter| vec![delimiter]);
+    let said = delimiter.or_else(|| lines(bytes).next().and_then(separator));
+    let only = said.map(|delimiter| vec![delimiter]);
     only.as_deref().unwrap_or(DELIMITERS).iter().find_map(|delimiter| {
         let sample = sample(bytes, *delimiter);
         let widths = sample.iter().map(Vec::len);
         let usual =
             widths.clone().max_by_key(|width| widths.clone().filter(|other| other == width).count())?;
         let even = widths.filter(|width| *width == usual).count();
-        if usual < 2 || even * 100 < sample.len() * EVEN_PERCENT {
+        if usual < 2 || even * 100 < sample.len() * EVEN_PERCENT || is_other(&sample) {
             return None;
         }
-        Some((*delimiter, Layout::find(&sample)?, usual))
+        let comment = comment_header(bytes, *delimiter);
+        Some((*delimiter, Layout::find(&sample, comment.as_deref())?, usual))
     })
+}
+
+/// The lines of what is in memory; between CR and LF stands an empty one.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|b| matches!(b, b'\n' | b'\r'))
+}
+
+/// `sep=;`, by which spreadsheets are told what separates cells.
+fn separator(line: &[u8]) -> Option<u8> {
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii_end();
+    match line.get(..4) {
+        Some(head) if head.eq_ignore_ascii_case(b"sep=") => match line[4..] {
+            [sign] => Some(sign),
+            [] => Some(b'\t'),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// `hashes.csv` of a MISP feed: in each row the MD5 of a value, which is no hash of a file, and the UUID of its event.
+fn is_index_of_feed(bytes: &[u8]) -> bool {
+    let sample = sample(bytes, b',');
+    let is_row = |row: &Vec<String>| match &row[..] {
+        [hash, event] => {
+            hash.len() == 32
+                && hash.bytes().all(|b| b.is_ascii_hexdigit())
+                && uuid::Uuid::parse_str(event).is_ok()
+        }
+        _ => false,
+    };
+    !sample.is_empty() && sample.iter().all(is_row)
+}
+
+/// A hosts file with tabs is a list.
+fn is_other(sample: &[Vec<String>]) -> bool {
+    let sinks = sample
+        .iter()
+        .filter(|row| row.first().is_some_and(|cell| blocklist::SINKS.contains(&&**cell)))
+        .count();
+    sinks * 2 >= sample.len()
+}
+
+/// The cells of the last comment before the first row: many feeds name their columns there, and so does Zeek.
+fn comment_header(bytes: &[u8], delimiter: u8) -> Option<Vec<String>> {
+    let comments = lines(bytes).take(COMMENTS_MAX).map(<[u8]>::trim_ascii_start);
+    let comments = comments.take_while(|line| line.is_empty() || line.starts_with(b"#"));
+    let cells = comments.filter_map(|line| {
+        let text = line.trim_ascii().trim_ascii_start();
+        let text = &text[text.iter().take_while(|b| **b == b'#').count()..];
+        let text = text.strip_prefix(b"fields\t").unwrap_or(text);
+        let (_, row) = rows::rows(text, delimiter).next()?;
+        Some(row.iter().map(|cell| clean(&String::from_utf8_lossy(cell))).collect::<Vec<_>>())
+    });
+    cells.filter(|cells| cells.len() > 1).last()
 }
 
 fn sample(bytes: &[u8], delimiter: u8) -> Vec<Vec<String>> {
     let head = &bytes[..bytes.len().min(SAMPLE_BYTES)];
     rows::rows(head, delimiter)
+        .filter(|(line, row)| *line > 1 || separator(&row.concat()).is_none())
         .take(SAMPLE_ROWS)
-        .map(|(_, row)| row.iter().map(|cell| clean(&String::from_utf8_lossy(cell))).collect())
+        .map(|(_, row)| row.iter().map(|cell| clean(&text_of(cell))).collect())
         .collect()
+}
+
+/// A cell as text: what is no UTF-8 is taken for Latin-1, in which old spreadsheets write.
+fn text_of(cell: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(cell) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(cell.iter().map(|b| char::from(*b)).collect()),
+    }
 }
 
 /// Without the byte order mark that spreadsheets leave, and without line breaks.
@@ -157,29 +238,34 @@ impl Table<'_, '_, '_> {
             return Ok(());
         }
         self.reading.counts.seen += 1;
-        let mut texts = Vec::with_capacity(cells.len());
-        for cell in cells {
-            match std::str::from_utf8(cell) {
-                Ok(text) => texts.push(Cow::Borrowed(text)),
-                Err(_) => {
-                    self.reading.skip(Some(line), "", names::NOT_TEXT);
-                    return Ok(());
-                }
-            }
+        let texts: Vec<Cow<'_, str>> = cells.iter().map(|cell| text_of(cell)).collect();
+        // A dash stands for nothing in what Zeek and databases write.
+        let cell = |at: usize| texts.get(at).map_or("", |text| text.trim()).trim_matches('\0');
+        let cell = |at: usize| if cell(at) == "-" { "" } else { cell(at) };
+        if let Some(word) = self.good(&cell) {
+            let why = "its row says that nothing is wrong with it: it is no indicator, and was left out";
+            self.reading.note(Some(line), "", Fault::of(word, why));
+            return Ok(());
         }
-        let cell = |at: usize| texts.get(at).map_or("", |text| text.trim());
-        let values = self.values(line, &cell);
+        let unread = |at: usize| cells.get(at).is_some_and(|cell| std::str::from_utf8(cell).is_err());
+        let values = self.values(line, &cell, &unread);
         if values.is_empty() {
             return Ok(());
         }
         let optional = |at: Option<usize>| at.map_or("", cell);
         let tags =
             || optional(self.layout.tags).split([' ', ',', ';', '#']).filter(|tag| !tag.trim().is_empty());
-        let tagged = tags().find_map(names::kind_named);
-        let said = tagged.or_else(|| self.input.profile.kind.clone());
+        let type_word = optional(self.layout.types);
+        let classes = || self.layout.class.iter().map(|at| cell(*at)).filter(|text| !text.is_empty());
+        let worded =
+            classes().chain((said(type_word) == Said::Kind).then_some(type_word)).find_map(names::kind_named);
+        let tagged = || tags().find_map(names::kind_named);
+        let to_ids = self.layout.to_ids.is_some_and(|at| YES.contains(&&*cell(at).to_ascii_lowercase()));
+        let bad = || to_ids.then(|| names::kind_numbered(MALICIOUS));
+        let kind = worded.or_else(tagged).or_else(|| self.input.profile.kind.clone()).or_else(bad);
         // A type such as `LOADER_SHA256` says more than the type.
-        let type_cell = Some(optional(self.layout.types)).filter(|cell| cell.contains(['_', ' ']));
-        let comments = self.layout.comments.iter().map(|at| cell(*at)).chain(type_cell);
+        let type_cell = Some(type_word).filter(|cell| cell.contains(['_', ' ']));
+        let comments = classes().chain(self.layout.comments.iter().map(|at| cell(*at))).chain(type_cell);
         let sure = optional(self.layout.confidence);
         let confidence = sure.trim_end_matches('%').parse().ok().filter(|sure| *sure <= 100);
         if confidence.is_none() && !sure.is_empty() {
@@ -195,12 +281,12 @@ impl Table<'_, '_, '_> {
             read.unwrap_or(0)
         };
         let model = Indicator {
-            kind: said.unwrap_or_else(names::unknown_kind),
+            kind: kind.unwrap_or_else(names::unknown_kind),
             confidence: confidence.or(self.input.profile.confidence),
             valid_from: time("valid from", self.layout.from),
             valid_until: time("valid until", self.layout.until),
             comment: names::comment(comments, tags()),
-            ..names::plain_indicator(values[0].clone())
+            ..names::plain_indicator(values[0].0.clone())
         };
         if let Some(why) = names::odd_validity(model.valid_from, model.valid_until) {
             self.reading.skip(Some(line), "valid_until", why);
@@ -208,7 +294,30 @@ impl Table<'_, '_, '_> {
         }
         let marking = self.marking(line, &texts);
         let list = self.lists.entry(marking).or_default();
-        values.into_iter().try_for_each(|what| list.push(Indicator { what, ..model.clone() }))
+        values.into_iter().try_for_each(|(what, beside)| {
+            // Beside its hash a file name is a description: alone it would hit every file so called.
+            let kind = if beside { names::unknown_kind() } else { model.kind.clone() };
+            list.push(Indicator { what, kind, ..model.clone() })
+        })
+    }
+
+    /// The cell that says that nothing is wrong with the row's value, if one does.
+    fn good<'t>(&self, cell: &impl Fn(usize) -> &'t str) -> Option<&'t str> {
+        let is = |words: &[&str], text: &str| words.contains(&&*text.to_ascii_lowercase());
+        let bad =
+            self.layout.bad.iter().map(|at| cell(*at)).find(|text| is(NO, text) || types::is_good(text));
+        let good =
+            || self.layout.good.iter().map(|at| cell(*at)).find(|text| is(YES, text) || types::is_good(text));
+        let comment = || {
+            self.layout
+                .comments
+                .iter()
+                .chain(&self.layout.tags)
+                .map(|at| cell(*at))
+                .find(|text| types::is_good(text))
+        };
+        let typed = || self.layout.types.map(cell).filter(|text| said(text) == Said::Good);
+        bad.or_else(good).or_else(comment).or_else(typed)
     }
 
     /// What a row says of its handling: by columns that hold nothing else, by tags, and by labels wherever else they stand.
@@ -237,8 +346,15 @@ impl Table<'_, '_, '_> {
     }
 
     /// The values of a row; what is wrong with its cells is left out with the reason.
-    fn values<'t>(&mut self, line: u64, cell: &impl Fn(usize) -> &'t str) -> Vec<Observable> {
+    /// With each goes whether it is a part that says little alone.
+    fn values<'t>(
+        &mut self,
+        line: u64,
+        cell: &impl Fn(usize) -> &'t str,
+        unread: &impl Fn(usize) -> bool,
+    ) -> Vec<(Observable, bool)> {
         let mut values = Vec::new();
+        let mut beside = Vec::new();
         let mut errors: Vec<(usize, Fault)> = Vec::new();
         // Of another type than their row or column says.
         let mut others = Vec::new();
@@ -255,31 +371,56 @@ impl Table<'_, '_, '_> {
                 )),
             }
         }
+        if let Some(network) = self.layout.network {
+            let (start, end, prefix) =
+                (cell(network.start), network.end.map_or("", cell), network.prefix.map_or("", cell));
+            let text = match (end, prefix) {
+                ("", "") => start.to_owned(),
+                ("", prefix) => format!("{start}/{prefix}"),
+                (end, _) => format!("{start}-{end}"),
+            };
+            match detect_all(&text) {
+                Ok(found) => values.extend(found),
+                Err(error) => errors.push((network.start, error.into())),
+            }
+        }
         for (at, column_type) in &self.layout.values {
-            let text = clean(cell(*at));
-            if text.is_empty() {
+            if unread(*at) {
+                errors.push((*at, names::NOT_TEXT.into()));
                 continue;
             }
+            // A line break separates values in a cell.
+            let whole = cell(*at);
+            if whole.is_empty() {
+                continue;
+            }
+            let text = clean(whole);
             let type_cell = self.layout.types.map_or("", cell);
-            match column_type.or_else(|| type_named(type_cell)) {
-                Some(Named::Package(ecosystem)) => {
-                    self.packages(ecosystem, &text, cell, &mut values, &mut errors)
+            let stated = column_type.map_or_else(|| said(type_cell), Said::Type);
+            let read = match stated {
+                Said::Type(Named::Package(ecosystem)) => {
+                    self.packages(ecosystem, &text, cell, &mut values, &mut errors);
+                    continue;
                 }
-                Some(named) => match named.read(&text) {
-                    Ok(read) => {
-                        for value in &read {
-                            if let Some(said) = named.contradicted(value) {
-                                others.push((*at, Fault::of(&text, names::other_type(said, value))));
-                            }
+                Said::Type(named) => several_lines(whole, |text| named.read(text)).inspect(|read| {
+                    for value in read {
+                        if let Some(said) = named.contradicted(value) {
+                            others.push((*at, Fault::of(&text, types::other_type(said, value))));
                         }
-                        values.extend(read);
+                        if named.is_beside(value) {
+                            beside.push(value.clone());
+                        }
                     }
-                    Err(why) => errors.push((*at, why)),
-                },
-                None => match self.untyped(&text, type_cell) {
-                    Ok(value) => values.push(value),
-                    Err(why) => errors.push((*at, why)),
-                },
+                }),
+                Said::Unknown if self.input.profile.value_type.is_none() => {
+                    let why = format!("there is no observable type `{}`", names::one_line(type_cell, 40));
+                    Err(Fault::of(&text, why))
+                }
+                _ => several_lines(whole, |text| self.untyped(text)),
+            };
+            match read {
+                Ok(read) => values.extend(read),
+                Err(why) => errors.push((*at, why)),
             }
         }
         if values.is_empty() && errors.is_empty() {
@@ -294,6 +435,12 @@ impl Table<'_, '_, '_> {
             self.reading.note(Some(line), &column, why);
         }
         values
+            .into_iter()
+            .map(|value| {
+                let beside = beside.contains(&value);
+                (value, beside)
+            })
+            .collect()
     }
 
     /// The name of a column, empty without a header.
@@ -301,25 +448,18 @@ impl Table<'_, '_, '_> {
         self.layout.header.as_ref().and_then(|header| header.get(at)).cloned().unwrap_or_default()
     }
 
-    fn untyped(&self, text: &str, type_cell: &str) -> Result<Observable, Fault> {
-        if !type_cell.is_empty() && text.contains(' ') {
-            // Of a type unknown here, a text with an address in it is not that address.
-            let why = format!("there is no observable type `{}`", names::one_line(type_cell, 40));
-            return Err(Fault::of(text, why));
-        }
+    fn untyped(&self, text: &str) -> Result<Vec<Observable>, Fault> {
         if let Some(row) = self.input.profile.value_type {
-            return row.parse(text).map_err(Fault::from);
+            let one = |text: &str| row.parse(text).map(|value| vec![value]);
+            return one(text).or_else(|error| several(text, one).ok_or(error)).map_err(Fault::from);
         }
-        let whole = detect(text);
-        let labelled = || {
-            let (label, rest) = text.split_once(": ")?;
-            let read = type_named(label)?.read(rest).ok()?;
-            read.into_iter().next()
-        };
-        match whole {
-            Ok(found) => Ok(found.observable),
-            Err(error) => labelled().ok_or_else(|| error.into()),
-        }
+        detect_all(text).or_else(|error| {
+            let (label, rest) = text.split_once(": ").ok_or(error.clone())?;
+            match said(label) {
+                Said::Type(named) => named.read(rest),
+                _ => Err(error.into()),
+            }
+        })
     }
 
     /// A package in each of the versions beside it, or in all if there are none.
@@ -348,6 +488,20 @@ impl Table<'_, '_, '_> {
             }
         }
     }
+}
+
+/// What `one` reads of a cell, else of each of its lines.
+fn several_lines(
+    cell: &str,
+    one: impl Fn(&str) -> Result<Vec<Observable>, Fault>,
+) -> Result<Vec<Observable>, Fault> {
+    one(&clean(cell)).or_else(|why| {
+        let lines = cell.lines().map(str::trim).filter(|line| !line.is_empty());
+        if lines.clone().count() < 2 {
+            return Err(why);
+        }
+        lines.map(one).collect::<Result<Vec<_>, _>>().map(|found| found.concat()).map_err(|_| why)
+    })
 }
 
 #[cfg(test)]

@@ -110,24 +110,65 @@ fn rows_of(chunk: &[u8], first: u64, delimiter: u8) -> Vec<(u64, Row)> {
     if chunk.iter().all(u8::is_ascii_whitespace) || chunk.trim_ascii_start().starts_with(b"#") {
         Vec::new()
     } else if chunk.contains(&b'"') {
-        quoted(chunk, delimiter).map(|(offset, row)| (first + offset, row)).collect()
+        quoted(chunk, delimiter).into_iter().map(|(offset, row)| (first + offset, row)).collect()
     } else {
         vec![(first, chunk.split(|b| *b == delimiter).map(|cell| cell.trim_ascii().to_vec()).collect())]
     }
 }
 
-fn quoted(chunk: &[u8], delimiter: u8) -> impl Iterator<Item = (u64, Row)> {
-    let reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(delimiter)
-        .trim(csv::Trim::All)
-        .from_reader(chunk);
-    // Reading from memory without a fixed row length has no error; were there one, the rest of the chunk is lost.
-    reader.into_byte_records().map_while(Result::ok).map(|record| {
-        let offset = record.position().map_or(0, |at| at.line().saturating_sub(1));
-        (offset, record.iter().map(<[u8]>::to_vec).collect())
-    })
+/// The rows of a chunk with quotes. Blanks beside a quote are none of its cell: `"a", "b"` is two of them.
+fn quoted(chunk: &[u8], delimiter: u8) -> Vec<(u64, Row)> {
+    let (mut rows, mut row, mut cell) = (Vec::new(), Row::new(), Vec::new());
+    let (mut line, mut first) = (0, 0);
+    let mut rest = chunk;
+    while !rest.is_empty() {
+        let blanks = rest.iter().take_while(|b| is_blank(**b, delimiter)).count();
+        rest = &rest[blanks..];
+        let in_quotes = rest.first() == Some(&b'"');
+        if in_quotes {
+            rest = &rest[1..];
+            while let Some((sign, after)) = rest.split_first() {
+                rest = after;
+                match (sign, after.first()) {
+                    (b'"', Some(b'"')) => {
+                        cell.push(b'"');
+                        rest = &after[1..];
+                    }
+                    (b'"', _) => break,
+                    _ => {
+                        line += u64::from(*sign == b'\n' || *sign == b'\r' && after.first() != Some(&b'\n'));
+                        cell.push(*sign);
+                    }
+                }
+            }
+        }
+        let end =
+            rest.iter().position(|b| *b == delimiter || matches!(b, b'\n' | b'\r')).unwrap_or(rest.len());
+        let tail = rest[..end].trim_ascii_end();
+        // What stands behind a closing quote belongs to the cell, as in `"a" (old)`.
+        cell.extend_from_slice(tail);
+        row.push(cell.trim_ascii().to_vec());
+        cell.clear();
+        let ended = rest.get(end) != Some(&delimiter);
+        rest = rest.get(end + 1..).unwrap_or_default();
+        if ended || rest.is_empty() {
+            if !ended {
+                row.push(Vec::new());
+            }
+            rest = rest.strip_prefix(b"\n").filter(|_| ended).unwrap_or(rest);
+            if row.iter().any(|cell| !cell.is_empty()) {
+                rows.push((first, std::mem::take(&mut row)));
+            }
+            row.clear();
+            line += 1;
+            first = line;
+        }
+    }
+    rows
+}
+
+fn is_blank(b: u8, delimiter: u8) -> bool {
+    b != delimiter && matches!(b, b' ' | b'\t')
 }
 
 #[cfg(test)]
@@ -156,6 +197,17 @@ mod tests {
             shown("a,b\n# note\n\n\"c, c\",\"d\ne\"\r\nf,g\rh,\"i\"\"j\""),
             ["1:a|b", "4:c, c|d\ne", "6:f|g", "7:h|i\"j"]
         );
+    }
+
+    #[test]
+    fn blanks_beside_quotes_are_of_no_cell() {
+        assert_eq!(
+            shown("\"a\", \"b, c\" ,d\n \"e\",\"\", \"f \"\"g\"\"\"\n"),
+            ["1:a|b, c|d", "2:e||f \"g\""]
+        );
+        assert_eq!(shown("\"a\" (old),b,\n"), ["1:a (old)|b|"]);
+        let tabs: Vec<(u64, Row)> = rows(b"\"a\"\t\"\"\tb\"c\"\n", b'\t').collect();
+        assert_eq!(tabs, [(1, vec![b"a".to_vec(), Vec::new(), b"b\"c\"".to_vec()])]);
     }
 
     #[test]

@@ -49,8 +49,62 @@ fn layouts_of_real_files() {
         ),
         (
             "d41d8cd98f00b204e9800998ecf8427e,88391e76-0480-5c3e-a69e-44c22b13ebd0\n",
+            // The index of a MISP feed.
+            vec![],
+        ),
+        (
+            "d41d8cd98f00b204e9800998ecf8427e,evil.exe\n",
+            vec!["filename evil.exe", "md5 d41d8cd98f00b204e9800998ecf8427e"],
+        ),
+        (
+            "a.example,192.0.2.7\nb.example,192.0.2.8\n",
+            vec!["domain a.example", "domain b.example", "ipv4 192.0.2.7", "ipv4 192.0.2.8"],
+        ),
+        (
+            "a.example,https://ref.example/1\nb.example,https://ref.example/2\n",
+            vec!["domain a.example", "domain b.example"],
+        ),
+        ("sep=;\r\nip;note\r\n192.0.2.7;x\r\n", vec!["ipv4 192.0.2.7"]),
+        ("sep=,\r\na.example,x\r\nb.example,y\r\n", vec!["domain a.example", "domain b.example"]),
+        (
+            "\"value\", \"type\", \"note\"\n\"a.example\", \"domain\", \"one, two\"\n",
+            vec!["domain a.example"],
+        ),
+        (
+            "# \"first_seen_utc\",\"ioc_value\",\"ioc_type\"\n\"2026-01-08 15:23:26\", \"a.example\", \"domain\"\n\
+             \"2026-01-08 15:23:26\", \"192.0.2.7:443\", \"ip:port\"\n",
+            vec!["domain a.example", "ipv4 192.0.2.7"],
+        ),
+        (
+            "#separator \\x09\n#fields\tindicator\tindicator_type\tmeta.source\nevil.example\tIntel::DOMAIN\tx\n\
+             192.0.2.0/24\tIntel::SUBNET\t-\nd41d8cd98f00b204e9800998ecf8427e\tIntel::FILE_HASH\tx\n\
+             da39a3ee5e6b4b0d3255bfef95601890afd80709\tIntel::CERT_HASH\tx\nsome one\tIntel::USER_NAME\tx\n",
+            vec![
+                "cert-sha1 da39a3ee5e6b4b0d3255bfef95601890afd80709",
+                "domain evil.example",
+                "ipv4-net 192.0.2.0/24",
+                "md5 d41d8cd98f00b204e9800998ecf8427e",
+            ],
+        ),
+        (
+            "Start\tEnd\tNetmask\tName\temail\n192.0.2.0\t192.0.2.255\t24\tX\tabuse@x.example\n",
+            vec!["ipv4-net 192.0.2.0/24"],
+        ),
+        ("network,mask\n192.0.2.0,255.255.255.0\n", vec!["ipv4-net 192.0.2.0/24"]),
+        ("start_ip,end_ip\n192.0.2.0,192.0.2.2\n", vec!["ipv4 192.0.2.2", "ipv4-net 192.0.2.0/31"]),
+        (
+            "type,value\nip-dst|port,192.0.2.7|443\ndomain|ip,a.example|192.0.2.8\nfilename|imphash,x.exe|d41d8cd98f00b204e9800998ecf8427e\n",
+            vec!["domain a.example", "filename x.exe", "ipv4 192.0.2.7", "ipv4 192.0.2.8"],
+        ),
+        (
+            "value,type\n\"d41d8cd98f00b204e9800998ecf8427e\nda39a3ee5e6b4b0d3255bfef95601890afd80709\",file\n",
+            vec!["md5 d41d8cd98f00b204e9800998ecf8427e", "sha1 da39a3ee5e6b4b0d3255bfef95601890afd80709"],
+        ),
+        (
+            "product,version,hash\nx,10.0.19041.1,d41d8cd98f00b204e9800998ecf8427e\n",
             vec!["md5 d41d8cd98f00b204e9800998ecf8427e"],
         ),
+        ("ja3_hash,ip\nd41d8cd98f00b204e9800998ecf8427e,192.0.2.7\n", vec!["ipv4 192.0.2.7"]),
         ("ip;note\n192.0.2.7;x\n", vec!["ipv4 192.0.2.7"]),
         ("ip\tnote\n192.0.2.7\tx\n", vec!["ipv4 192.0.2.7"]),
         (
@@ -67,6 +121,100 @@ fn hashes_beside_values_and_certificates() {
     let text = format!("category,subtype,indicator,CN,thumbprint\nSigning,SHA256,{SHA256},LTD,{SHA1}\n");
     let found = import(&text, &Profile::default());
     assert_eq!(shown(&found), [format!("cert-sha1 {SHA1}"), format!("sha256 {SHA256}")]);
+}
+
+#[test]
+fn what_is_said_to_be_no_value_or_good_is_none() {
+    let md5 = "d41d8cd98f00b204e9800998ecf8427e";
+    let types = [
+        "ja3",
+        "jarm",
+        "imphash",
+        "hassh-md5",
+        "pehash",
+        "git-commit-id",
+        "authentihash",
+        "whitelist",
+        "allow",
+        "FileHash-IMPHASH",
+        "url-regex",
+        "victim-domain",
+        "source",
+        "reference",
+        "nameserver",
+        "link",
+        "foo",
+    ];
+    let rows: Vec<String> =
+        types.iter().map(|name| format!("{name},{md5}\n{name},https://x.example/1\n")).collect();
+    let found = import(&format!("type,value\n{}domain,a.example\n", rows.concat()), &Profile::default());
+    assert_eq!(shown(&found), ["domain a.example"]);
+    assert_eq!((found.counts.skipped, found.counts.noted), (30, 4));
+    assert!(found.skipped[0].why.contains("`ja3`"), "{:?}", found.skipped[0]);
+    for (text, expected) in [
+        (
+            "ioc,malicious\na.example,true\nb.example,false\nc.example,1\nd.example,no\n",
+            "a.example c.example",
+        ),
+        ("ioc,verdict\na.example,malicious\nb.example,clean\n", "a.example"),
+        ("ioc,whitelisted\na.example,0\nb.example,1\nc.example,\n", "a.example c.example"),
+        ("ioc,false_positive\na.example,no\nb.example,yes\n", "a.example"),
+        (
+            "ioc,comment\na.example,C2 server\nb.example,sinkhole\nc.example,Microsoft sinkhole\nd.example,not a sinkhole\n",
+            "a.example d.example",
+        ),
+        ("ioc,tags\na.example,c2\nb.example,whitelisted\n", "a.example"),
+    ] {
+        let found = import(text, &Profile::default());
+        let shown: Vec<String> = shown(&found).iter().map(|value| value.replace("domain ", "")).collect();
+        assert_eq!(shown.join(" "), expected, "{text}");
+        assert!(found.counts.noted > 0 && found.counts.skipped == 0);
+    }
+}
+
+#[test]
+fn what_a_row_says_of_its_value_is_kept() {
+    for header in ["classification", "Category", "threat_type"] {
+        for since in ["detected_date", "first_seen", "First Seen (UTC)", "date_added"] {
+            let since = if since.ends_with(')') { "first seen utc" } else { since };
+            let text = format!(
+                "type,indicator,{header},{since}\ndomain,a.example,phishing,2026-01-03\ndomain,b.example,legitimate,2026-01-02\n"
+            );
+            let found = import(&text, &Profile::default());
+            let all = &found.reports[0].indicators;
+            let of = |name: &str| all.iter().find(|one| one.what.show() == name).unwrap();
+            let told = |name: &str| (of(name).kind.kind, of(name).comment.clone(), of(name).valid_from);
+            assert_eq!(told("a.example"), (7, "phishing".to_owned(), 1_767_398_400_000), "{header} {since}");
+            assert_eq!(
+                told("b.example"),
+                (4, "legitimate".to_owned(), 1_767_312_000_000),
+                "{header} {since}"
+            );
+        }
+    }
+    let misp = "uuid,category,type,value,comment,to_ids,date\nu,Network activity,domain,a.example,,1,1767225600\nu,Other,domain,b.example,,0,1767225600\n\
+                u,Payload delivery,filename|md5,x.exe|d41d8cd98f00b204e9800998ecf8427e,,1,1767225600\n";
+    let found = import(misp, &Profile::default());
+    let kinds: Vec<_> =
+        found.reports[0].indicators.iter().map(|one| (one.what.show(), one.kind.kind)).collect();
+    let md5 = "d41d8cd98f00b204e9800998ecf8427e";
+    let expected = [("a.example", 1), ("b.example", 0), (md5, 1), ("x.exe", 0)]
+        .map(|(text, kind)| (text.to_owned(), kind));
+    assert_eq!(kinds, expected);
+}
+
+#[test]
+fn a_comment_in_another_encoding_loses_no_value() {
+    let input = Input { name: "x.csv", source: "y", org: OrgId([7; 32]), profile: &Profile::default() };
+    let found = crate::import(b"ioc,comment\na.example,caf\xe9\nb\xe9.example,x\n", &input).unwrap();
+    assert_eq!(shown(&found), ["domain a.example"]);
+    assert_eq!(found.reports[0].indicators[0].comment, "caf\u{e9}");
+    assert_eq!((found.skipped[0].line, found.counts.skipped), (Some(3), 1));
+    let found = crate::import(b"# caf\xe9\na.example # caf\xe9\nb\xe9.example\n", &input).unwrap();
+    assert_eq!(
+        (found.format, shown(&found), found.counts.skipped),
+        ("list", vec!["domain a.example".to_owned()], 1)
+    );
 }
 
 #[test]

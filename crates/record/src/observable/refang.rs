@@ -5,6 +5,7 @@ use std::borrow::Cow;
 /// What stands in brackets, in lower case, and what it means.
 const BRACKETED: &[(&str, &str)] = &[
     (".", "."),
+    (",", "."),
     ("dot", "."),
     ("d0t", "."),
     ("punkt", "."),
