@@ -12,7 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tocsin_clock as clock;
 
-pub use import::{BATCH_REPORTS_MAX, Floor, ImportBatch};
+pub use import::{BATCH_REPORTS_MAX, EndedList, Floor, ImportBatch};
 pub use lookup::{Contact, Hidden, Hit, Lookup, LookupRequest, Origin, VALUES_MAX, Withheld};
 pub use network::{Handshakes, Network, OfLate};
 pub use requests::{

@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tocsin_api::client::{Client, ClientError};
-use tocsin_api::types::{Advice, Floor, ImportBatch, Imported};
+use tocsin_api::types::{Advice, EndedList, Floor, ImportBatch, Imported};
 use tocsin_clock as clock;
 use tocsin_exchange::marking::{Terms, resolve_marking};
 use tocsin_exchange::profile::ProfileError;
-use tocsin_exchange::{Input, PartialMarking, Profile, read};
+use tocsin_exchange::{Input, PartialMarking, Profile, personal, read};
 use tocsin_home::files::{self, FileError, Reading};
 use tocsin_home::{Home, HomeError};
-use tocsin_record::body::report::Report;
+use tocsin_record::body::report::{Indicator, Report};
 use tocsin_record::codec;
 use tocsin_record::id::OrgId;
-use tocsin_record::marking::{Pap, Tlp};
+use tocsin_record::marking::{Pap, Personal, Tlp};
 use tocsin_text as text;
 
 /// A batch is sent when it has so many reports, or so many bytes.
@@ -155,9 +155,28 @@ pub struct FileSummary {
     pub noted: u64,
     /// The first of them.
     pub notes: Vec<Reason>,
+    /// What became an indicator: how many of each type.
+    pub types: BTreeMap<String, u64>,
+    /// How many indicators go under each marking.
+    pub markings: BTreeMap<String, u64>,
+    /// What is kept beside the indicators and is none: how many of each type.
+    pub context: BTreeMap<String, u64>,
+    /// What of the kept objects is about persons: how many parts of each type.
+    pub personal: BTreeMap<String, u64>,
+    /// What was left out for that, as was asked for.
+    pub without: BTreeMap<String, u64>,
     /// Why nothing of it could be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// What becomes of values and parts that are about persons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persons {
+    /// They are imported, and bind what they stand in.
+    Import,
+    /// They are left out and named.
+    LeaveOut,
 }
 
 /// Imports into one node.
@@ -174,8 +193,13 @@ pub struct Importer {
     pub share: Option<String>,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// What handling labels mean, above what profiles say of them.
+    pub overrides: BTreeMap<String, Tlp>,
+    /// Whether what is about persons is imported.
+    pub persons: Persons,
     batch: Vec<Report>,
     floors: Vec<Floor>,
+    ended: Vec<EndedList>,
     batch_bytes: usize,
     subjects: BTreeSet<[u8; 16]>,
 }
@@ -196,8 +220,11 @@ impl Importer {
             profiles: BTreeMap::new(),
             share: None,
             dry_run: false,
+            overrides: BTreeMap::new(),
+            persons: Persons::Import,
             batch: Vec::new(),
             floors: Vec::new(),
+            ended: Vec::new(),
             batch_bytes: 0,
             subjects: BTreeSet::new(),
         };
@@ -265,12 +292,19 @@ impl Importer {
         let source = profile.name.clone().unwrap_or(source);
         profile.name = Some(if named { source.clone() } else { name.clone().into_owned() });
         profile.title = self.title.clone().or(profile.title);
+        profile.overrides.extend(self.overrides.clone());
         let input = Input { name: &name, source: &source, org: self.org, profile: &profile };
         let now = clock::now_ms();
         let mut sent = Ok(());
+        // The lists of this file without ids of their own, and their groups.
+        let mut lists: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         // Reports leave in batches while the file is read: it may be larger than the memory of this machine likes.
-        let found = read(&mut content.file, &input, &mut |imported, of_file| {
-            sent = self.take(&imported, of_file, &profile, now, total);
+        let found = read(&mut content.file, &input, &mut |mut imported, of_file| {
+            self.look(&mut imported, &mut file);
+            if let Some((list, group)) = tocsin_exchange::list_group(&imported.origin.id, &name) {
+                lists.entry(list).or_default().insert(group);
+            }
+            sent = self.take(&imported, of_file, &profile, now, total, &mut file);
             if sent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         sent?;
@@ -286,6 +320,16 @@ impl Importer {
             file.error =
                 Some(format!("{}: then import it again", FileError::Changing { path: path.to_owned() }));
         }
+        // An empty answer in place of a list does not empty it.
+        if found.counts.indicators > 0 && file.error.is_none() {
+            let ended = lists.into_iter().map(|(list, groups)| EndedList {
+                source: source.clone(),
+                list,
+                groups: groups.into_iter().collect(),
+            });
+            self.ended.extend(ended);
+        }
+        file.context = found.context;
         file.format = found.format.to_owned();
         file.seen = found.counts.seen;
         file.indicators = found.counts.indicators;
@@ -298,6 +342,30 @@ impl Importer {
         Ok(file)
     }
 
+    /// Counts what a report holds, and leaves out what is about persons, if that was asked for.
+    fn look(&self, imported: &mut tocsin_exchange::Imported, file: &mut FileSummary) {
+        if self.persons == Persons::LeaveOut {
+            let is_person = |one: &Indicator| one.what.row().is_some_and(|row| row.personal == Personal::Yes);
+            for indicator in imported.indicators.iter().filter(|one| is_person(one)) {
+                *file.without.entry(indicator.what.type_name().to_owned()).or_default() += 1;
+            }
+            imported.indicators.retain(|one| !is_person(one));
+            let (originals, left_out) = personal::without(&imported.originals);
+            imported.originals = originals;
+            for (name, count) in left_out.parts {
+                *file.without.entry(name).or_default() += count;
+            }
+        } else {
+            for (name, count) in personal::inside(&imported.originals).parts {
+                *file.personal.entry(name).or_default() += count;
+            }
+        }
+        for indicator in &imported.indicators {
+            let name = if indicator.is_pattern() { "rule" } else { indicator.what.type_name() };
+            *file.types.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+
     /// Adds what was read to the batch, with the marking that it gets here.
     fn take(
         &mut self,
@@ -306,9 +374,12 @@ impl Importer {
         profile: &Profile,
         now: u64,
         total: &mut Imported,
+        file: &mut FileSummary,
     ) -> Result<(), ImportFault> {
-        let marking =
-            resolve_marking(&imported.marking, of_file, profile, &self.terms, &imported.indicators, now);
+        let personal = personal::of(&imported.indicators, &imported.originals);
+        let marking = resolve_marking(&imported.marking, of_file, profile, &self.terms, personal, now);
+        let label = marking.as_ref().map_or("no marking", |marking| marking.tlp.label());
+        *file.markings.entry(label.to_owned()).or_default() += imported.indicators.len() as u64;
         let floor = Floor {
             tlp: imported.marking.floor.max(of_file.floor).map_or(0, Tlp::code),
             pap: imported.marking.pap.max(of_file.pap).map_or(0, Pap::code),
@@ -332,7 +403,7 @@ impl Importer {
     }
 
     fn flush(&mut self, total: &mut Imported) -> Result<(), ImportFault> {
-        if self.batch.is_empty() {
+        if self.batch.is_empty() && self.ended.is_empty() {
             return Ok(());
         }
         let batch = ImportBatch {
@@ -340,6 +411,7 @@ impl Importer {
             dry_run: self.dry_run,
             reports: std::mem::take(&mut self.batch),
             floors: std::mem::take(&mut self.floors),
+            ended: std::mem::take(&mut self.ended),
         };
         self.batch_bytes = 0;
         self.subjects.clear();
@@ -352,6 +424,7 @@ impl Importer {
         total.shared += done.shared;
         add_advice(&mut total.unmatched, done.unmatched);
         add_advice(&mut total.well_known, done.well_known);
+        total.taken_back.extend(done.taken_back);
         total.skipped.extend(done.skipped);
         total.records.extend(done.records);
         Ok(())

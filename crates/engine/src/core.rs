@@ -303,6 +303,7 @@ fn trace_input(input: &Input) {
         Input::Rtt { .. } => ("Rtt", 0),
         Input::Publish { bodies, .. } => ("Publish", bodies.len()),
         Input::Retract { .. } => ("Retract", 0),
+        Input::TakeBack { .. } => ("TakeBack", 0),
         Input::Documents { documents, .. } => ("Documents", documents.len()),
         Input::ConfirmClock { .. } => ("ConfirmClock", 0),
         Input::Policy { .. } => ("Policy", 0),

@@ -101,6 +101,16 @@ pub fn is_bucket_of(origin_id: &str, list: &str) -> bool {
     (group.is_empty() || group.starts_with('/')) && bits.bytes().all(|b| b == b'0' || b == b'1')
 }
 
+/// The list of a file, and its group, that the id in a record's origin is of; `None` if it is of no list.
+#[must_use]
+pub fn list_group(origin_id: &str, list: &str) -> Option<(String, String)> {
+    let name = list_name(list);
+    let rest = origin_id.strip_prefix(name.as_str())?;
+    let group = rest.rsplit_once('#').map_or(rest, |(group, _)| group);
+    let group = group.trim_start_matches('/').to_owned();
+    is_bucket_of(origin_id, list).then_some((name, group))
+}
+
 fn list_name(list: &str) -> String {
     names::one_line(list, LINE_MAX - 80)
 }

@@ -28,6 +28,7 @@ pub mod marking;
 pub mod misp;
 mod names;
 mod packed;
+pub mod personal;
 mod pieces;
 pub mod profile;
 mod split;
@@ -44,8 +45,8 @@ use tocsin_record::OrgId;
 use tocsin_record::body::report::{Indicator, Original, Source, Subject};
 
 pub use changes::{Changes, changes};
-pub use gather::{is_bucket_of, list_subject};
-pub use marking::PartialMarking;
+pub use gather::{is_bucket_of, list_group, list_subject};
+pub use marking::{PartialMarking, group_names};
 pub use pieces::Content;
 pub use profile::Profile;
 pub use unmatched::{well_known, why_unmatched};

@@ -172,6 +172,16 @@ impl PartialMarking {
     }
 }
 
+/// The names of all groups that a list can have: of each marking that its values may carry.
+pub fn group_names() -> impl Iterator<Item = String> {
+    let tlps = || std::iter::once(None).chain(Tlp::ALL.map(Some));
+    let paps = || std::iter::once(None).chain(Pap::ALL.map(Some));
+    tlps().flat_map(move |tlp| {
+        let floors = tlps().filter(move |floor| *floor >= tlp);
+        floors.flat_map(move |floor| paps().map(move |pap| PartialMarking { tlp, floor, pap }.name()))
+    })
+}
+
 /// Whether a tag is a handling label that is understood: it became a marking, and is no label any more.
 pub(crate) fn is_understood(tag: &str) -> bool {
     words::label(tag).is_some_and(|said| !said.unclear)
@@ -236,15 +246,15 @@ impl Sections {
 /// The marking under which a draft may be shared; `None`: it stays local until it is marked.
 ///
 /// The first of object, file, profile and flag that says a TLP (PAP, purposes, retention) decides it, never
-/// looser than what any part of the object or the file says. `personal` is the strictest default of the
-/// indicators' types, raised by the profile. `now_ms` is where retention is counted from.
+/// looser than what any part of the object or the file says. `personal` is what values and kept objects are
+/// (`personal::of`), raised by the profile. `now_ms` is where retention is counted from.
 #[must_use]
 pub fn resolve_marking(
     object: &PartialMarking,
     file: &PartialMarking,
     profile: &Profile,
     flag: &Terms,
-    indicators: &[Indicator],
+    personal: Personal,
     now_ms: u64,
 ) -> Option<Marking> {
     let terms = &profile.terms;
@@ -254,7 +264,7 @@ pub fn resolve_marking(
     let retention_ms = terms.retention_ms.or(flag.retention_ms);
     let marking = Marking {
         pap: object.pap.or(file.pap).or(terms.pap).or(flag.pap),
-        personal: personal_default(indicators).max(profile.personal),
+        personal: personal.max(profile.personal),
         purposes: first(&terms.purposes, &flag.purposes),
         legal_basis: terms.legal_basis.clone().or_else(|| flag.legal_basis.clone()),
         retain_until: retention_ms.map(|ms| now_ms.saturating_add(ms)),
@@ -297,7 +307,7 @@ mod tests {
     ) -> Option<Tlp> {
         let profile = Profile { terms: Terms { tlp: profile, ..Terms::default() }, ..Profile::default() };
         let flag = Terms { tlp: flag, ..Terms::default() };
-        resolve_marking(&object, &file, &profile, &flag, &[], 0).map(|marking| marking.tlp)
+        resolve_marking(&object, &file, &profile, &flag, Personal::No, 0).map(|marking| marking.tlp)
     }
 
     #[test]
@@ -343,11 +353,12 @@ mod tests {
         let mail = [plain_indicator(Observable::parse("email", "me@evil.example").unwrap())];
         let none = PartialMarking::default();
         let flag = Terms { tlp: Some(Tlp::Green), ..Terms::default() };
-        let marking = resolve_marking(&none, &none, &Profile::default(), &flag, &mail, 0).unwrap();
+        let marking =
+            resolve_marking(&none, &none, &Profile::default(), &flag, personal_default(&mail), 0).unwrap();
         assert_eq!(marking.personal, Personal::Yes);
         assert_eq!(lacks(&marking), ["purposes", "retention"]);
         let profile = Profile::parse("purposes = ['network-defence']\nretention = '90d'").unwrap();
-        let marking = resolve_marking(&none, &none, &profile, &flag, &mail, 1_000).unwrap();
+        let marking = resolve_marking(&none, &none, &profile, &flag, personal_default(&mail), 1_000).unwrap();
         assert_eq!(marking.retain_until, Some(90 * 86_400_000 + 1_000));
         assert_eq!((lacks(&marking), marking.check()), (vec![], Ok(())));
     }

@@ -439,7 +439,6 @@ fn comments_of_a_list_bind_what_they_stand_over() {
         ("a.example\nb.example\t# tlp:purple\n", [Clear, AmberStrict]),
         ("# TLP:RED\na.example\n# TLP:GREEN\nb.example\n", [Red, Red]),
         ("# about the TLP\na.example\nb.example\n", [Clear, Clear]),
-        ("<!-- TLP:RED -->\na.example\nb.example\n", [Red, Red]),
     ] {
         let found = read("l.txt", text, &Profile::default());
         assert_eq!([level_of(&found, "a.example"), level_of(&found, "b.example")], levels, "{text}");

@@ -145,8 +145,14 @@ fn file(data: &[u8], format: Option<&str>) {
     for report in &found.reports {
         assert!(report.indicators.len() <= INDICATORS_MAX);
         let terms = Terms { tlp: Some(Tlp::Green), ..Terms::default() };
-        let marking =
-            resolve_marking(&report.marking, &found.marking, &profile, &terms, &report.indicators, 1);
+        let marking = resolve_marking(
+            &report.marking,
+            &found.marking,
+            &profile,
+            &terms,
+            tocsin_exchange::personal::of(&report.indicators, &report.originals),
+            1,
+        );
         let marking = marking.filter(|marking| marking.check().is_ok());
         assert!(marking.is_some(), "with a flag there is always a marking in bounds");
         for marking in [None, marking] {

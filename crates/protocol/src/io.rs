@@ -88,6 +88,17 @@ pub enum Input {
         /// A code of [`tocsin_record::body::retraction::REASONS`].
         reason: u16,
     },
+    /// The people of this node take a report back in one circle; it stays where else it is.
+    TakeBack {
+        /// Answered with [`Effect::Done`].
+        ticket: Ticket,
+        /// Where.
+        circle: CircleId,
+        /// Which of the org's reports.
+        subject: Subject,
+        /// A code of [`tocsin_record::body::retraction::REASONS`].
+        reason: u16,
+    },
     /// Documents from a file or command.
     Documents {
         /// Answered with [`Effect::Done`].

@@ -220,7 +220,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 self.queue_publish(ticket, circle, bodies, out);
                 Ok(())
             }
-            Input::Retract { ticket, subject, reason } => self.retract(ticket, subject, reason, out),
+            Input::Retract { ticket, subject, reason } => self.retract(ticket, subject, reason, None, out),
+            Input::TakeBack { ticket, circle, subject, reason } => {
+                self.retract(ticket, subject, reason, Some(circle), out)
+            }
             Input::Documents { ticket, documents } => {
                 let (new, error) = self.take_documents(&documents, None, true, out)?;
                 let result = match error {

@@ -237,12 +237,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         })
     }
 
-    /// Takes a report of this org back in every circle that it was shared to.
+    /// Takes a report of this org back, in one circle or in every one that it was shared to.
     pub(crate) fn retract(
         &mut self,
         ticket: Ticket,
         subject: Subject,
         reason: u16,
+        only: Option<CircleId>,
         out: &mut Output,
     ) -> Result<(), StoreError> {
         let org = self.identity.org;
@@ -255,6 +256,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let version = Version { author: header.author, epoch: header.epoch, seq: header.seq, id: *id };
             circles.entry(header.circle).or_default().push(version);
         }
+        circles.retain(|circle, _| only.is_none_or(|only| *circle == only));
         circles.retain(|circle, _| self.store.withdrawn(org, *circle, subject).is_none());
         if circles.is_empty() {
             Self::answer(out, ticket, Err(RequestError::NoReport(subject)));

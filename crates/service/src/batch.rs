@@ -1,16 +1,24 @@
 //! What is imported: batches of reports from files, into the own circle and on to where they are shared.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tocsin_api::types::{BATCH_REPORTS_MAX, Floor, ImportBatch, Imported, Skipped};
-use tocsin_exchange::marking::personal_default;
-use tocsin_record::body::report::{Extent, Report};
+use tocsin_api::types::{BATCH_REPORTS_MAX, EndedList, Floor, ImportBatch, Imported, Skipped};
+use tocsin_exchange::{group_names, list_subject, personal};
+use tocsin_policy::Decisions;
+use tocsin_protocol::{Directory, Input};
+use tocsin_record::CircleId;
+use tocsin_record::body::Body;
+use tocsin_record::body::report::{Extent, Report, Subject};
 use tocsin_record::marking::{Marking, Pap, Tlp};
 
 use super::advice::AdviceList;
-use super::publish::{ReportDraft, Unshareable, salt, same_content, successor};
+use super::publish::{ReportDraft, TOGETHER, Unshareable, salt, same_content, successor};
+use super::reports::Whole;
 use super::{Node, NodeError};
+
+/// The code of `request-of-source` among the reasons of retractions: the source marked it more strictly.
+const REQUEST_OF_SOURCE: u16 = 6;
 
 impl Node {
     /// Takes a batch of reports from files into the own circle, and shares them where it was asked for.
@@ -18,18 +26,49 @@ impl Node {
     /// # Errors
     /// When nothing could be done at all; what was left is told in the answer.
     pub async fn import(self: &Arc<Self>, batch: ImportBatch) -> Result<Imported, NodeError> {
-        let (drafts, shared, mut done) = self.apart(move |node| node.imported(batch)).await?;
-        // Nothing is left to write of a dry run.
-        done.records = self.write(drafts).await?;
-        done.records.extend(self.write(shared).await?);
+        let dry_run = batch.dry_run;
+        let (drafts, back, mut done) = self.apart(move |node| node.imported(batch)).await?;
+        if dry_run {
+            return Ok(done);
+        }
+        // First what must not stay where it is.
+        for TakeBack { circle, subject } in back {
+            let reason = REQUEST_OF_SOURCE;
+            let ask = move |ticket| Input::TakeBack { ticket, circle, subject, reason };
+            self.engine.core.ask(ask).await?;
+        }
+        self.write_each(drafts, &mut done).await?;
         Ok(done)
     }
 
-    /// What a batch has written in the own circle, what in another, and what is to be told of it. Reads the disk.
-    fn imported(
-        &self,
-        batch: ImportBatch,
-    ) -> Result<(Vec<ReportDraft>, Vec<ReportDraft>, Imported), NodeError> {
+    /// Writes reports; one that the door refuses after all is left out by name, and the rest is written.
+    async fn write_each(
+        self: &Arc<Self>,
+        drafts: Vec<ReportDraft>,
+        done: &mut Imported,
+    ) -> Result<(), NodeError> {
+        for together in drafts.chunks(TOGETHER) {
+            match self.write(together.to_vec()).await {
+                Ok(records) => done.records.extend(records),
+                Err(error) if error.is_of_draft() => {
+                    for draft in together {
+                        match self.write(vec![draft.clone()]).await {
+                            Ok(records) => done.records.extend(records),
+                            Err(error) if error.is_of_draft() => done
+                                .skipped
+                                .push(Skipped { what: named(&draft.report), why: error.to_string() }),
+                            Err(error) => return Err(error),
+                        }
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// What a batch has written, what it takes back, and what is to be told of it; the same for a dry run. Reads the disk.
+    fn imported(&self, batch: ImportBatch) -> Result<(Vec<ReportDraft>, Vec<TakeBack>, Imported), NodeError> {
         if batch.reports.len() > BATCH_REPORTS_MAX {
             return Err(NodeError::Request(format!("a batch has at most {BATCH_REPORTS_MAX} reports")));
         }
@@ -37,22 +76,24 @@ impl Node {
         let own = self.engine.own_circle();
         let mut done = Imported::default();
         let mut advice = AdviceList::default();
+        let mut door = Door::new(self);
         let mut drafts = Vec::new();
         let mut copies = Vec::new();
+        let mut back = Vec::new();
         let mut subjects = BTreeSet::new();
         // A batch without floors has none.
         let floors = batch.floors.into_iter().chain(std::iter::repeat(Floor::default()));
         for (report, floor) in batch.reports.into_iter().zip(floors) {
             if !subjects.insert(report.subject) {
                 done.skipped.push(Skipped {
-                    what: report.subject.to_string(),
+                    what: named(&report),
                     why: "a report of this subject is in the batch before it".to_owned(),
                 });
                 continue;
             }
             if self.engine.reader.withdrawn(self.engine.org(), own, report.subject).is_some() {
                 done.skipped.push(Skipped {
-                    what: report.subject.to_string(),
+                    what: named(&report),
                     why: "it was taken back, which is for ever".to_owned(),
                 });
                 continue;
@@ -65,47 +106,220 @@ impl Node {
                 // A retention is counted from the import, so that the same file would differ each time.
                 keep_retention(&mut report, &standing.report);
             }
-            done.unmarked += u64::from(report.marking.is_none());
-            match standing {
-                Some(standing) if same_content(&report, &standing.report) => done.duplicates += 1,
+            let (draft, is_new) = match standing {
+                Some(standing) if same_content(&report, &standing.report) => {
+                    done.unmarked += u64::from(report.marking.is_none());
+                    done.duplicates += 1;
+                    (None, false)
+                }
                 Some(standing) => {
-                    done.changed += 1;
                     let next = report.indicators.clone();
-                    let version = successor(Report { salt: salt(), ..report.clone() }, next, &standing);
-                    done.indicators += version.indicators.len() as u64;
-                    advice.look(&version);
-                    drafts.push(ReportDraft { circle: own, report: version });
+                    (Some(successor(Report { salt: salt(), ..report.clone() }, next, &standing)), false)
                 }
-                None => {
-                    done.new += 1;
-                    done.indicators += report.indicators.len() as u64;
-                    advice.look(&report);
-                    drafts
-                        .push(ReportDraft { circle: own, report: Report { salt: salt(), ..report.clone() } });
-                }
+                None => (Some(Report { salt: salt(), ..report.clone() }), true),
+            };
+            if let Some(version) = draft {
+                let draft = match door.judged(ReportDraft { circle: own, report: version }) {
+                    Ok(draft) => draft,
+                    Err(why) => {
+                        done.skipped.push(Skipped { what: named(&report), why });
+                        continue;
+                    }
+                };
+                done.unmarked += u64::from(report.marking.is_none());
+                *if is_new { &mut done.new } else { &mut done.changed } += 1;
+                done.indicators += draft.report.indicators.len() as u64;
+                advice.look(&draft.report);
+                drafts.push(draft);
             }
+            self.narrow(&report, share, &mut drafts, &mut back, &mut done)?;
             if let Some(circle) = share.filter(|circle| *circle != own) {
                 copies.push((circle, report));
             }
         }
-        let mut shared = Vec::new();
+        for ended in &batch.ended {
+            self.gone_from(ended, &mut drafts, &mut back, &mut done)?;
+        }
         for (circle, report) in copies {
+            let what = named(&report);
             match self.for_circle(circle, report.marking.clone()) {
-                Ok(_) => shared.extend(self.copy_to(circle, report)?),
+                Ok(_) => {
+                    let Some(copy) = self.copy_to(circle, report)? else { continue };
+                    match door.judged(copy) {
+                        Ok(copy) => {
+                            done.shared += 1;
+                            drafts.push(copy);
+                        }
+                        Err(why) => done.skipped.push(Skipped { what, why: format!("not shared: {why}") }),
+                    }
+                }
                 // What carries no marking is told by its own count.
                 Err(Unshareable::Unmarked) => {}
-                Err(why) => done.skipped.push(Skipped {
-                    what: report.subject.to_string(),
-                    why: format!("not shared: {}", why.of_import()),
-                }),
+                Err(why) => {
+                    done.skipped.push(Skipped { what, why: format!("not shared: {}", why.of_import()) });
+                }
             }
         }
-        done.shared = shared.len() as u64;
         (done.unmatched, done.well_known) = advice.done();
-        if batch.dry_run {
-            return Ok((Vec::new(), Vec::new(), done));
+        Ok((drafts, back, done))
+    }
+
+    /// The copies of a report in wider circles are no wider than it may be now: taken back where its marking no longer allows
+    /// them, made stricter where it does, and without the values that are gone from it. The circle that it is shared in
+    /// now gets all of it anyway.
+    fn narrow(
+        &self,
+        report: &Report,
+        share: Option<CircleId>,
+        drafts: &mut Vec<ReportDraft>,
+        back: &mut Vec<TakeBack>,
+        done: &mut Imported,
+    ) -> Result<(), NodeError> {
+        let Some(marking) = &report.marking else { return Ok(()) };
+        for (circle, standing) in self.copies_elsewhere(report.subject)? {
+            match self.for_circle(circle, Some(marking.clone())) {
+                Err(why) => {
+                    let why =
+                        format!("taken back from circle `{}`: {}", self.circle_name(circle), why.of_import());
+                    done.taken_back.push(Skipped { what: named(report), why });
+                    back.push(TakeBack { circle, subject: standing.report.subject });
+                }
+                Ok(_) if share == Some(circle) => {}
+                Ok(_) => {
+                    let mut copy = standing.report.clone();
+                    let said: BTreeSet<_> = report.indicators.iter().map(|one| &one.what).collect();
+                    copy.indicators.retain(|one| said.contains(&one.what));
+                    let gone = copy.indicators.len() < standing.report.indicators.len();
+                    if let Some(before) = &copy.marking
+                        && before
+                            .is_looser_than(&Marking { retain_until: before.retain_until, ..marking.clone() })
+                        && let Ok(stricter) = before.stricter(marking)
+                    {
+                        copy.marking = Some(stricter);
+                    }
+                    if copy.marking == standing.report.marking && !gone {
+                        continue;
+                    }
+                    if gone {
+                        // What the source no longer says here may stand in what is kept beside it.
+                        copy.originals.clear();
+                    }
+                    let name = self.circle_name(circle);
+                    let why = format!("its copy in circle `{name}` is now marked and filled as it is here");
+                    done.taken_back.push(Skipped { what: named(report), why });
+                    drafts.extend(self.copy_to(circle, copy)?);
+                }
+            }
         }
-        Ok((drafts, shared, done))
+        Ok(())
+    }
+
+    /// The standing copies of an own report in circles other than the own.
+    fn copies_elsewhere(&self, subject: Subject) -> Result<Vec<(CircleId, Whole)>, NodeError> {
+        let org = self.engine.org();
+        let mut found = BTreeMap::new();
+        for circle in self.circles_beside_own() {
+            let subject = self.subject_in(circle, subject);
+            if self.engine.reader.copies(org, subject).is_empty() {
+                continue;
+            }
+            if let Some(whole) = self.whole(org, circle, subject)? {
+                found.insert(circle, whole);
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// Empties the groups of a list that no value of it is in any more, here and wherever they were shared: their values are
+    /// in other groups now, or gone.
+    fn gone_from(
+        &self,
+        ended: &EndedList,
+        drafts: &mut Vec<ReportDraft>,
+        back: &mut Vec<TakeBack>,
+        done: &mut Imported,
+    ) -> Result<(), NodeError> {
+        let (org, own) = (self.engine.org(), self.engine.own_circle());
+        for group in group_names().filter(|group| !ended.groups.contains(group)) {
+            let list = if group.is_empty() { ended.list.clone() } else { format!("{}/{group}", ended.list) };
+            let first = list_subject(&org, &ended.source, &list, "");
+            if self.engine.reader.copies(org, first).is_empty() {
+                continue;
+            }
+            for bucket in bucket_names() {
+                let subject = list_subject(&org, &ended.source, &list, &bucket);
+                let Some(standing) = self.whole(org, own, subject)? else { continue };
+                if standing.report.indicators.is_empty() {
+                    continue;
+                }
+                for (circle, copy) in self.copies_elsewhere(subject)? {
+                    let why = format!(
+                        "taken back from circle `{}`: its values are no longer marked so",
+                        self.circle_name(circle)
+                    );
+                    done.taken_back.push(Skipped { what: named(&copy.report), why });
+                    back.push(TakeBack { circle, subject: copy.report.subject });
+                }
+                done.changed += 1;
+                let empty = Report { salt: salt(), originals: Vec::new(), ..standing.report.clone() };
+                let report = successor(Report { indicators: Vec::new(), ..empty }, Vec::new(), &standing);
+                drafts.push(ReportDraft { circle: own, report });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The names of the buckets that a list of some millions of values has, the first first.
+fn bucket_names() -> impl Iterator<Item = String> {
+    const DEPTH: u32 = 10;
+    std::iter::once(String::new()).chain(
+        (0..1_u32 << DEPTH)
+            .filter(|bits| *bits > 0)
+            .map(|bits| format!("{bits:0width$b}", width = DEPTH as usize).trim_end_matches('0').to_owned()),
+    )
+}
+
+/// A report by its title and subject.
+fn named(report: &Report) -> String {
+    format!("{} ({})", tocsin_text::cut(&report.title, 60), report.subject)
+}
+
+/// A copy that is to be taken back from a circle.
+struct TakeBack {
+    circle: CircleId,
+    subject: Subject,
+}
+
+/// What the door would say of drafts, so that one that it refuses is left out by name.
+struct Door<'n> {
+    node: &'n Node,
+    directory: Arc<Directory>,
+    decisions: Decisions,
+}
+
+impl<'n> Door<'n> {
+    fn new(node: &'n Node) -> Self {
+        let directory = node.engine.directory();
+        let decisions = node.decisions(&directory);
+        Self { node, directory, decisions }
+    }
+
+    /// The draft, or why it would not be written.
+    fn judged(&mut self, draft: ReportDraft) -> Result<ReportDraft, String> {
+        let ReportDraft { circle, report } = draft;
+        let body = Body::Report(report);
+        let decisions = &mut self.decisions;
+        let author = self.node.engine.identity.node();
+        let (verdict, rule) = super::show::with_draft(&self.directory, author, circle, &body, |facts| {
+            let judgement = decisions.judge(facts);
+            (judgement.verdict, judgement.rule)
+        });
+        if verdict == tocsin_policy::Verdict::Refuse {
+            return Err(format!("rule `{}` refuses it", self.decisions.rule_name(rule)));
+        }
+        let Body::Report(report) = body else { return Err("it is no report".to_owned()) };
+        Ok(ReportDraft { circle, report })
     }
 }
 
@@ -118,7 +332,7 @@ fn keep_marking(report: &mut Report, floor: Floor, standing: &Report) {
     report.marking = standing.marking.clone().map(|standing| Marking {
         tlp: Tlp::from_code(floor.tlp).map_or(standing.tlp, |floor| standing.tlp.max(floor)),
         pap: standing.pap.max(Pap::from_code(floor.pap)),
-        personal: standing.personal.max(personal_default(&report.indicators)),
+        personal: standing.personal.max(personal::of(&report.indicators, &report.originals)),
         ..standing
     });
 }
@@ -137,7 +351,7 @@ fn keep_retention(report: &mut Report, standing: &Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tocsin_record::body::report::{Origin, Subject};
+    use tocsin_record::body::report::Origin;
     use tocsin_record::marking::Personal;
 
     fn report(marking: Option<Marking>) -> Report {

@@ -83,6 +83,14 @@ pub enum NodeError {
     Panicked,
 }
 
+impl NodeError {
+    /// Whether the core refused what was to be written, and would write something else.
+    fn is_of_draft(&self) -> bool {
+        use tocsin_protocol::RequestError::{Draft, Guardrail};
+        matches!(self, Self::Ask(AskError::Refused(Draft(_) | Guardrail(_))))
+    }
+}
+
 /// Runs what reads the disk where it may block, and logs in the span of who asked.
 ///
 /// # Errors

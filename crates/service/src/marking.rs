@@ -32,7 +32,8 @@ pub(super) fn from_words(words: &MarkingWords, personal: Personal) -> Result<Opt
     marking.pap = words.pap.as_deref().map(str::parse::<Pap>).transpose().map_err(|error| refused(&error))?;
     let said =
         words.personal.as_deref().map(str::parse::<Personal>).transpose().map_err(|error| refused(&error))?;
-    marking.personal = said.unwrap_or(personal);
+    // Nothing that is said makes values less personal than they are.
+    marking.personal = said.unwrap_or_default().max(personal);
     marking.purposes = words
         .purposes
         .iter()
@@ -74,7 +75,9 @@ pub(super) fn raised(
             let said = Marking { exercise: standing.exercise, ..said };
             Ok(Some(standing.stricter(&said).map_err(|error| refused(&error))?))
         }
-        (Some(standing), None) => Ok(Some(standing.clone())),
+        (Some(standing), None) => {
+            Ok(Some(Marking { personal: standing.personal.max(personal), ..standing.clone() }))
+        }
         (None, said) => Ok(said),
     }
 }

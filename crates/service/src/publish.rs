@@ -25,7 +25,7 @@ use super::reports::Whole;
 use super::{Node, NodeError, lookup, marking};
 
 /// Most bodies that go to the core in one request.
-const TOGETHER: usize = 64;
+pub(super) const TOGETHER: usize = 64;
 /// Why a report may not go to a circle.
 pub(super) enum Unshareable {
     /// It carries no marking.
@@ -82,6 +82,7 @@ impl Unshareable {
 }
 
 /// A report that is to be written in a circle.
+#[derive(Clone)]
 pub(super) struct ReportDraft {
     pub(super) circle: CircleId,
     pub(super) report: Report,
@@ -116,7 +117,9 @@ impl Node {
         let standing = replaced.as_ref().and_then(|whole| whole.report.marking.as_ref());
         let marking = match (marking::from_words(&request.marking, personal)?, standing) {
             (Some(said), _) => Some(said),
-            (None, Some(standing)) => Some(standing.clone()),
+            (None, Some(standing)) => {
+                Some(Marking { personal: standing.personal.max(personal), ..standing.clone() })
+            }
             (None, None) => None,
         };
         let marking = self.for_circle(circle, marking).map_err(Unshareable::request)?;
@@ -227,6 +230,7 @@ impl Node {
     ) -> Result<Option<ReportDraft>, NodeError> {
         report.salt = salt();
         report.supersedes = None;
+        report.subject = self.subject_in(circle, report.subject);
         let Some(standing) = self.whole(self.engine.org(), circle, report.subject)? else {
             return Ok(Some(ReportDraft { circle, report }));
         };
@@ -235,6 +239,31 @@ impl Node {
         }
         let next = std::mem::take(&mut report.indicators);
         Ok(Some(ReportDraft { circle, report: successor(report, next, &standing) }))
+    }
+
+    /// The subject of an own report in a circle. Where a copy was taken back, which is for ever, the next has one of its own.
+    pub(super) fn subject_in(&self, circle: CircleId, subject: Subject) -> Subject {
+        /// Namespace of the subjects that follow one that was taken back.
+        const AGAIN: &[u8] = b"again";
+        /// How often the marking of one report is raised and lowered at most.
+        const TIMES_MAX: usize = 1_000;
+        let mut subject = subject;
+        for _ in 0..TIMES_MAX {
+            if self.engine.reader.withdrawn(self.engine.org(), circle, subject).is_none() {
+                break;
+            }
+            subject = Subject(Uuid::new_v5(&Uuid::from_bytes(subject.0), AGAIN).into_bytes());
+        }
+        subject
+    }
+
+    /// All circles of which this org is a member, but its own.
+    pub(super) fn circles_beside_own(&self) -> Vec<CircleId> {
+        let directory = self.engine.directory();
+        let own = self.engine.own_circle();
+        let rosters = directory.circles().map(|(circle, _)| circle);
+        let all = std::iter::once(CircleId::mesh(self.engine.mesh_id)).chain(rosters);
+        all.filter(|circle| *circle != own && directory.is_member(self.engine.org(), *circle)).collect()
     }
 
     /// Takes reports of this org back, in every circle.

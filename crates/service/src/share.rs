@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tocsin_api::types::{MarkingWords, Published, ShareRequest, Skipped};
-use tocsin_exchange::marking::personal_default;
+use tocsin_exchange::personal;
 use tocsin_record::body::Body;
 use tocsin_record::body::report::{Origin, Source, Subject};
 use tocsin_record::{CircleId, OrgId};
@@ -95,7 +95,7 @@ impl Node {
         let Some(whole) = self.whole(stored.org, from, found.subject)? else {
             return Ok(Sharing::Refused("it has no standing version".to_owned()));
         };
-        let personal = personal_default(&whole.report.indicators);
+        let personal = personal::of(&whole.report.indicators, &whole.report.originals);
         let marking = marking::raised(whole.report.marking.as_ref(), words, personal)?;
         let marking = match self.for_circle(circle, marking) {
             Ok(marking) => marking,

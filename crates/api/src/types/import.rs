@@ -17,6 +17,19 @@ pub struct ImportBatch {
     pub reports: Vec<Report>,
     /// For each report the strictest marking that any part of it carries.
     pub floors: Vec<Floor>,
+    /// Lists that were read to their end, by what is in this batch and those before it.
+    pub ended: Vec<EndedList>,
+}
+
+/// A list without ids of its own that was read to its end, so that what is in none of its groups any more is gone from it.
+#[derive(Clone, Debug, Encode, Decode)]
+pub struct EndedList {
+    /// The name of the source, as subjects are made of it.
+    pub source: String,
+    /// The name of the list, without a group.
+    pub list: String,
+    /// The groups that it has, by the names of their markings; `""` for what carries none.
+    pub groups: Vec<String>,
 }
 
 /// The strictest marking that any part of a report carries, as codes; 0 where none does.

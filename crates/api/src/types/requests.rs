@@ -165,6 +165,9 @@ pub struct Imported {
     pub well_known: Vec<Advice>,
     /// Reports that were shared in another circle.
     pub shared: u64,
+    /// What was taken back from other circles, since its marking is stricter now, and what stands there with less.
+    #[serde(default)]
+    pub taken_back: Vec<Skipped>,
     /// What was left out, and why.
     pub skipped: Vec<Skipped>,
     /// The records written, own circle and others.

@@ -1,16 +1,17 @@
 //! `tocsin import`: take in indicators from files.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use tocsin_exchange::marking::Terms;
-use tocsin_exchange::profile::duration_ms;
+use tocsin_exchange::profile::{duration_ms, override_of};
 use tocsin_record::marking::Code;
 use tocsin_text as text;
 
 use super::{Context, advice_text};
-use crate::importer::{Importer, Progress, Reason, Summary, Went};
+use crate::importer::{FileSummary, Importer, Persons, Progress, Reason, Summary, Went};
 use crate::term::{self, Style};
 
 /// Explanations that are shown of one file, and lines of each, unless all are wanted.
@@ -72,6 +73,12 @@ pub struct Args {
     /// The law it is kept under
     #[arg(long, value_name = "TEXT")]
     legal_basis: Option<String>,
+    /// What a handling label means that is not understood; may be given several times
+    #[arg(long = "override-marking", value_name = "LABEL=TLP")]
+    overrides: Vec<String>,
+    /// Leave out what is about persons: values, attributes, objects
+    #[arg(long)]
+    without_personal: bool,
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
@@ -119,6 +126,19 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     importer.share = args.share.clone();
     importer.title = args.title.clone();
     importer.dry_run = args.dry_run;
+    importer.overrides = args
+        .overrides
+        .iter()
+        .map(|text| {
+            let (label, tlp) =
+                text.rsplit_once('=').ok_or("write LABEL=tlp:X, such as 'tlp:ex:chr=tlp:amber'")?;
+            override_of(label, tlp)
+        })
+        .collect::<Result<_, String>>()
+        .map_err(refuse("--override-marking"))?;
+    if args.without_personal {
+        importer.persons = Persons::LeaveOut;
+    }
     let files = crate::importer::files(&args.paths)?;
     if files.is_empty() {
         bail!("there is no file in what was named");
@@ -189,6 +209,7 @@ fn text(summary: &Summary, home: &Path, args: &Args) -> String {
             out.push_str(&format!("\n{word} {name}: {}", text::escape(error)));
             continue;
         }
+        out.push_str(&held(&name, file));
         if file.skipped > 0 {
             let word = term::paint(Style::Warn, "left out");
             out.push_str(&format!("\n{word} {} of {name}:", file.skipped));
@@ -199,6 +220,10 @@ fn text(summary: &Summary, home: &Path, args: &Args) -> String {
             out.push_str(&format!("\n{word} {} of {name}:", file.noted));
             out.push_str(&grouped(&file.notes, file.noted, *verbose));
         }
+    }
+    for back in &total.taken_back {
+        let word = term::paint(Style::Warn, if *dry_run { "would change" } else { "changed" });
+        out.push_str(&format!("\n{word} {}: {}", text::escape(&back.what), text::escape(&back.why)));
     }
     let left: Vec<Reason> = total
         .skipped
@@ -217,6 +242,39 @@ fn text(summary: &Summary, home: &Path, args: &Args) -> String {
         ));
     }
     out
+}
+
+/// What a file holds: what became an indicator and under which marking, what is kept beside, what is about persons.
+fn held(name: &str, file: &FileSummary) -> String {
+    /// Types named of one kind; of more the rest is counted.
+    const TYPES_SHOWN: usize = 8;
+    let list = |counts: &BTreeMap<String, u64>| {
+        let mut rows: Vec<(&String, &u64)> = counts.iter().collect();
+        rows.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), *name));
+        let rest: u64 = rows.iter().skip(TYPES_SHOWN).map(|(_, count)| **count).sum();
+        let mut words: Vec<String> = rows
+            .iter()
+            .take(TYPES_SHOWN)
+            .map(|(name, count)| format!("{count} {}", text::escape(name)))
+            .collect();
+        if rest > 0 {
+            words.push(format!("{rest} others"));
+        }
+        words.join(", ")
+    };
+    let mut out = String::new();
+    for (what, counts) in [
+        ("indicators", &file.types),
+        ("under", &file.markings),
+        ("kept as context", &file.context),
+        ("about persons in what is kept", &file.personal),
+        ("left out as about persons", &file.without),
+    ] {
+        if !counts.is_empty() {
+            out.push_str(&format!("\n  {what}: {}", list(counts)));
+        }
+    }
+    if out.is_empty() { out } else { format!("\n{name}:{out}") }
 }
 
 /// One explanation once, then the lines that it is about; of each the first few, unless all are wanted.
@@ -276,6 +334,8 @@ fn to_mark(home: &Path, args: &Args) -> String {
         words.extend(value.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
     }
     words.extend(args.purposes.iter().flat_map(|name| ["--for-purpose".to_owned(), name.clone()]));
+    words.extend(args.overrides.iter().flat_map(|text| ["--override-marking".to_owned(), text.clone()]));
+    words.extend(args.without_personal.then(|| "--without-personal".to_owned()));
     words.extend(["--tlp".to_owned(), "green".to_owned()]);
     words.iter().map(|word| text::shell(word)).collect::<Vec<_>>().join(" ")
 }
@@ -310,6 +370,8 @@ mod tests {
             purposes: vec![],
             retention: None,
             legal_basis: None,
+            overrides: vec![],
+            without_personal: false,
             dry_run: false,
             verbose: false,
         };
