@@ -101,11 +101,12 @@ pub(crate) fn judge(record: &RecordFacts, home: &Home) -> Said<Verdict> {
 
 /// Whether a record may be passed on to a partner.
 pub(crate) fn forward(record: &RecordFacts, peer: &Org, home: &Home) -> Said<bool> {
-    if record.header.class != Class::Content {
-        return Some((ALLOW, Guardrail::MeshTraffic));
-    }
+    // A retraction as well: what an author says behind a fork is taken by nobody.
     if record.disputed {
         return Some((DENY, Guardrail::Disputed));
+    }
+    if record.header.class != Class::Content {
+        return Some((ALLOW, Guardrail::MeshTraffic));
     }
     if let Some(broken) = record_breaks(record) {
         return Some((DENY, broken));

@@ -216,6 +216,8 @@ fn disputed_is_neither_passed_on_nor_exported() {
     assert!(!decisions.forward(&record, &org(3, "peer")).allow);
     assert!(!decisions.export(&record, &consumer()).allow);
     assert!(decisions.query(&record, &person()).allow);
+    record.header.class = Class::Withdrawal;
+    assert!(!decisions.forward(&record, &org(3, "peer")).allow, "what takes back is no less disputed");
 }
 
 #[test]

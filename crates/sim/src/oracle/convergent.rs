@@ -24,6 +24,9 @@ const AHEAD_MS: u64 = 600_000;
 /// The end of a log as nodes must agree on it.
 type End = (u64, RecordId, Standing);
 
+/// A report: the org of its author, its circle and its subject.
+type Report = (usize, usize, Subject);
+
 /// What is looked at.
 pub struct Look<'a> {
     /// Who, what, which policies.
@@ -58,14 +61,19 @@ impl Look<'_> {
     /// The first place where it does not.
     pub fn check(&self) -> Result<(), Violation> {
         self.headers()?;
-        let withdrawn = self.withdrawn();
+        let (withdrawn, doubtful) = self.withdrawn();
         let mut near: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for &(a, b) in self.links {
             near.entry(a).or_default().push(b);
             near.entry(b).or_default().push(a);
         }
         for truth in self.scene.registry.all() {
-            if self.is_disputed(truth) || self.is_about_to_change(truth) {
+            let report = |subject| (truth.facts.author, truth.circle, subject);
+            // Nodes that learnt of the fork in time did not take it back, the others did.
+            let is_doubtful = truth.subject.is_some_and(|subject| {
+                doubtful.contains(&report(subject)) && !withdrawn.contains(&report(subject))
+            });
+            if is_doubtful || self.is_disputed(truth) || self.is_about_to_change(truth) {
                 continue;
             }
             self.bodies(truth, &withdrawn, &near)?;
@@ -139,16 +147,18 @@ impl Look<'_> {
         ends
     }
 
-    /// Reports that were taken back by a retraction that some honest node holds.
-    fn withdrawn(&self) -> BTreeSet<(usize, usize, Subject)> {
-        let retractions = self.scene.registry.all().iter().filter_map(|truth| Some((truth, truth.retracts?)));
-        retractions
-            .filter(|(truth, _)| {
-                let members = self.honest(&self.scene.cast.circles[truth.circle].nodes);
-                members.iter().any(|(_, sight)| matches!(held(sight, truth), Held::Here(_)))
-            })
-            .map(|(truth, subject)| (truth.facts.author, truth.circle, subject))
-            .collect()
+    /// Reports that were taken back by a retraction that some honest node holds, and those of which a disputed one says so.
+    fn withdrawn(&self) -> (BTreeSet<Report>, BTreeSet<Report>) {
+        let (mut withdrawn, mut doubtful) = (BTreeSet::new(), BTreeSet::new());
+        for truth in self.scene.registry.all() {
+            let Some(subject) = truth.retracts else { continue };
+            let members = self.honest(&self.scene.cast.circles[truth.circle].nodes);
+            if members.iter().any(|(_, sight)| matches!(held(sight, truth), Held::Here(_))) {
+                let reports = if self.is_disputed(truth) { &mut doubtful } else { &mut withdrawn };
+                reports.insert((truth.facts.author, truth.circle, subject));
+            }
+        }
+        (withdrawn, doubtful)
     }
 
     fn is_disputed(&self, truth: &Truth) -> bool {
@@ -176,7 +186,7 @@ impl Look<'_> {
     fn bodies(
         &self,
         truth: &Truth,
-        withdrawn: &BTreeSet<(usize, usize, Subject)>,
+        withdrawn: &BTreeSet<Report>,
         near: &BTreeMap<usize, Vec<usize>>,
     ) -> Result<(), Violation> {
         let gone = truth
