@@ -8,11 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_record::{CircleId, NodeKey, Run, Verified, codec, page, planted};
-use tocsin_store::{Bodies, Kv, LogNo, Slots, Standing, StoreError};
+use tocsin_store::{Bodies, BodyState, Kv, LogNo, Outcome, RecordRef, Slots, Standing, StoreError, Verdict};
 
+use crate::admit::rule;
 use crate::budget::cost;
 use crate::io::{Effect, Event, LinkId, Output};
 use crate::mesh::Mesh;
+use crate::message::body::REFS_MAX;
 use crate::message::{AtAnswer, Message, Push};
 
 /// Most searches at once.
@@ -216,6 +218,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.store.put_fork_proof(log, at, codec::encode(&kept).into())?;
         self.searches.stop(key.author, key.circle);
         self.catchup.reached(log, u64::MAX);
+        self.want_no_more(log, at)?;
         if key.author == self.node {
             self.lost_own_records(log);
         }
@@ -227,6 +230,25 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
         Ok(())
+    }
+
+    /// Bodies that are missing from a fork on are taken of nobody any more.
+    fn want_no_more(&mut self, log: LogNo, from: u64) -> Result<(), StoreError> {
+        let rule = self.store.intern_rule(rule::DISPUTED)?;
+        loop {
+            let mut missing = self.store.wanted(RecordRef { log, seq: from }, REFS_MAX);
+            missing.retain(|place| place.log == log);
+            if missing.is_empty() {
+                return Ok(());
+            }
+            for place in missing {
+                self.bodies.settled(place);
+                if let Some(stamped) = self.store.outcome(place) {
+                    let (verdict, body) = (Verdict::Refused, BodyState::NotHeld);
+                    self.store.set_outcome(place, Outcome { verdict, body, rule, ..stamped.outcome })?;
+                }
+            }
+        }
     }
 
     fn tell_proof(&mut self, link: LinkId, log: LogNo, pages: &[Vec<u8>]) {
