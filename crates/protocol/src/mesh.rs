@@ -515,7 +515,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let is_in = |node: &NodeKey| directory.org_of(*node).is_some();
         self.budgets.retain(is_in, |org| directory.org(*org).is_some());
         self.heads.retain(|node| directory.org_of(*node));
-        self.rejudge_all();
+        self.rejudge_for_documents();
     }
 
     /// Whether this node and an org share a circle: only then it is spoken of on a link to it.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use tocsin_policy::RuleId;
 use tocsin_record::body::BodyRef;
-use tocsin_record::{Class, Part, RecordId, id};
+use tocsin_record::document::Roster;
+use tocsin_record::{CircleId, Class, Part, RecordId, id};
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, StoreError, Verdict};
 
 use crate::io::Output;
@@ -30,6 +31,10 @@ pub(crate) struct Rejudge {
     next: Option<bool>,
     /// Held records are walked when these have come: clocks that were ahead.
     times: BTreeSet<u64>,
+    /// What refusals depend on now, and the store's number of the first change since it is so: what was refused since then
+    /// for its body is not asked for again, however often everything is judged anew.
+    under: [u8; 32],
+    since: u64,
     /// Ids that held records wait for.
     ancestors: BTreeSet<RecordId>,
     /// The store's numbers of the policy's rules.
@@ -80,21 +85,46 @@ impl Rejudge {
 }
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
+    /// Everything is judged anew by other rules, or by another clock: what was refused as well.
     pub(crate) fn rejudge_all(&mut self) {
+        self.rejudge.under = self.refused_under();
+        self.rejudge.since = self.store.next_arrival();
         self.rejudge.begin(false);
         self.rejudge.numbers.clear();
+    }
+
+    /// Documents came into force. A certificate changes nothing of what was refused.
+    pub(crate) fn rejudge_for_documents(&mut self) {
+        if self.refused_under() == self.rejudge.under {
+            self.rejudge.begin(false);
+        } else {
+            self.rejudge_all();
+        }
     }
 
     /// After a start: everything is judged anew if policy or documents are others than when that was last finished (the
     /// file was edited while the node was down, or it stopped on the way), else only what is held.
     pub(crate) fn resume_judging(&mut self) -> Result<(), StoreError> {
         let judged = self.store.get_meta(meta::JUDGED)?;
+        self.rejudge.under = self.refused_under();
         if judged.as_deref() == Some(self.judged_under().as_slice()) {
             self.rejudge.walk_held();
         } else {
             self.rejudge_all();
         }
         Ok(())
+    }
+
+    /// What a refusal depends on beside the record and the clock: its author was certified when its header was taken.
+    fn refused_under(&self) -> [u8; 32] {
+        let charter = self.directory.charter_behind().hash;
+        let revocations = self.directory.revocations_behind().hash;
+        let (policy, trust) = (self.decisions.policy().digest(), self.directory.trust_digest());
+        let version = |(circle, roster): (CircleId, &Roster)| (circle.0, roster.version.to_be_bytes());
+        let rosters: Vec<_> = self.directory.circles().map(version).collect();
+        let rosters: Vec<u8> =
+            rosters.iter().flat_map(|(circle, version)| circle.iter().chain(version)).copied().collect();
+        id::hash(id::DOCUMENT, &[b"refused", &policy, &charter.0, &revocations.0, &trust, &rosters])
     }
 
     /// What judgements depend on beside the record and the clock.
@@ -175,6 +205,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         }
         if matches!(old.body, BodyState::Gone(_)) || place.seq > self.takes_up_to(place.log) {
+            return Ok(());
+        }
+        if old.body == BodyState::Refused && stamped.arrival >= self.rejudge.since {
             return Ok(());
         }
         let Some(entry) = self.store.entry(place)? else {

@@ -443,6 +443,12 @@ impl<K: Kv, S: Slots> Store<K, S> {
         Ok(None)
     }
 
+    /// The number that the next change will have. Sees staged changes.
+    #[must_use]
+    pub fn next_arrival(&self) -> u64 {
+        self.next_arrival
+    }
+
     /// Up to `limit` records whose body is wanted and not here, those that peers withhold included, from `from` on in
     /// order of log and number. Sees staged changes.
     #[must_use]
