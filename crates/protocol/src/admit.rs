@@ -80,6 +80,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if self.disagrees(log, &run)? {
             return self.conflict(link, log, run.into_run(), out);
         }
+        // Its headers came by others, who may not have given the bodies.
+        if run.first_seq() <= height {
+            self.note_parts(link, log, &run, out)?;
+        }
         if run.tip().seq <= height || run.first_seq() > height + 1 || height >= self.takes_up_to(log) {
             return Ok(());
         }
@@ -173,6 +177,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 self.announced_body(link, place)?;
             }
         }
+        self.headers_came(log)?;
         self.offer(log, run, decided, from)
     }
 

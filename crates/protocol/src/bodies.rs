@@ -14,6 +14,8 @@ use tocsin_record::{Class, NodeKey, OrgId, Part, Run, planted};
 use tocsin_store::{BodyState, Kv, LogNo, RecordRef, Slots, StoreError, Verdict};
 
 use crate::budget::cost;
+use crate::early::Early;
+use crate::graft::GRAFT_MAX;
 use crate::io::{LinkId, Output};
 use crate::mesh::Mesh;
 use crate::message::body::REFS_MAX;
@@ -33,8 +35,13 @@ const LINKS_OF_ORG_MAX: usize = 2;
 const NEIGHBOURS: u64 = 64;
 /// Most bodies asked of one peer at once.
 const ASKED_MAX: usize = 256;
-/// An answer is waited for so long, in ms.
-const PATIENCE_MS: u64 = 5_000;
+/// An answer is waited for so long, beside four round trips and what the body takes at a slow link's speed, before another
+/// announcer is asked, in ms: commits and flushes of a slow disk. What comes later is taken all the same.
+const PATIENCE_MS: u64 = 1_500;
+/// Bytes a millisecond of a slow link.
+const SLOW: u64 = 64;
+/// Each further round over all announcers waits twice as long, so often.
+const ROUNDS_MAX: u32 = 4;
 /// A peer at this round trip is asked half as often as one beside it, in ms.
 const NEAR_MS: u64 = 100;
 /// Bytes of bodies in one live frame.
@@ -48,6 +55,26 @@ struct Source {
     order: Order,
     links: Vec<(LinkId, OrgId)>,
     withheld: bool,
+    /// Length of the body, in bytes.
+    len: u32,
+    /// Announcers that did not answer in this round, and how many rounds there were.
+    silent: Vec<LinkId>,
+    rounds: u32,
+}
+
+impl Source {
+    /// How long an answer is waited for beside the round trips, in ms.
+    fn patience(&self) -> u64 {
+        (PATIENCE_MS + u64::from(self.len) / SLOW) << self.rounds
+    }
+
+    /// Begins the next round where all that are left were silent.
+    fn go_round(&mut self) {
+        if !self.silent.is_empty() && self.links.iter().all(|(link, _)| self.silent.contains(link)) {
+            self.silent.clear();
+            self.rounds = (self.rounds + 1).min(ROUNDS_MAX);
+        }
+    }
 }
 
 /// Wanted bodies that someone announced.
@@ -62,16 +89,22 @@ pub(crate) struct Bodies {
     by_org: BTreeMap<OrgId, usize>,
     asked: BTreeMap<RecordRef, (LinkId, u64)>,
     changed: bool,
+    /// Wanted bodies that an announcer did not give: the others are asked whether they may.
+    sought: BTreeSet<RecordRef>,
+    /// Those announced before their headers came.
+    pub early: Early,
     /// How often bodies became available late at this node; stated in its heads.
     pub releases: u64,
 }
 
 impl Bodies {
     pub fn forget(&mut self, link: LinkId) {
+        self.early.forget(link);
         self.asked.retain(|_, (asked, _)| *asked != link);
         let mut fewer = Vec::new();
         for source in self.sources.values_mut() {
             fewer.extend(source.links.extract_if(.., |(announcer, _)| *announcer == link));
+            source.go_round();
         }
         let turns = &mut self.turns;
         self.sources.retain(|place, source| {
@@ -117,6 +150,7 @@ impl Bodies {
         let at = source.links.iter().position(|(announcer, _)| *announcer == link);
         let fewer = at.map(|at| source.links.remove(at));
         source.withheld |= withheld;
+        source.go_round();
         let withheld = source.withheld;
         let nobody = source.links.is_empty();
         if nobody {
@@ -130,20 +164,37 @@ impl Bodies {
     }
 
     /// A body that is to be asked for, of whoever announces it.
-    fn enter(&mut self, place: RecordRef, order: Order) -> &mut Source {
-        let source = Source { order, links: Vec::new(), withheld: false };
+    fn enter(&mut self, place: RecordRef, order: Order, len: u32) -> &mut Source {
+        let source = Source { order, links: Vec::new(), withheld: false, len, silent: Vec::new(), rounds: 0 };
         self.turns.insert((order, place));
         self.sources.entry(place).or_insert(source)
     }
 
     /// How many bodies the links may be asked for by now that they have not been asked for, all together, at most: as many
     /// as they announced, and as one link may owe.
-    fn room(&self, busy: &BTreeMap<LinkId, usize>) -> usize {
+    fn room(&self, busy: &BTreeMap<LinkId, usize>, most: impl Fn(LinkId) -> usize) -> usize {
         let of_link = |(link, announced): (&LinkId, &usize)| {
             let busy = busy.get(link).copied().unwrap_or(0);
-            (*announced).min(ASKED_MAX).saturating_sub(busy)
+            (*announced).min(most(*link)).saturating_sub(busy)
         };
         self.by_link.iter().map(of_link).sum()
+    }
+
+    /// An announcer did not answer: it is asked again when the others were.
+    fn is_late(&mut self, place: RecordRef, link: LinkId) {
+        self.asked.remove(&place);
+        self.changed = true;
+        if let Some(source) = self.sources.get_mut(&place) {
+            source.silent.push(link);
+            source.go_round();
+            self.seek(place);
+        }
+    }
+
+    fn seek(&mut self, place: RecordRef) {
+        if self.sought.len() < REFS_MAX {
+            self.sought.insert(place);
+        }
     }
 
     /// Wanted bodies that have not come and that a peer announced of whom `is_believed`.
@@ -153,7 +204,7 @@ impl Bodies {
     }
 }
 
-fn less<N: Ord>(counts: &mut BTreeMap<N, usize>, of: N) {
+pub(crate) fn less<N: Ord>(counts: &mut BTreeMap<N, usize>, of: N) {
     if let Some(count) = counts.get_mut(&of) {
         *count = count.saturating_sub(1);
         if *count == 0 {
@@ -180,7 +231,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 return Ok(());
             };
             let order = (entry.header.class, Reverse(entry.header.time));
-            self.bodies.enter(place, order);
+            self.bodies.enter(place, order, entry.header.body_len);
         }
         self.make_room(place, peer.node);
         if let Some(source) = self.bodies.sources.get_mut(&place)
@@ -217,7 +268,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
     }
 
-    /// A peer announced some of a log, as far as its headers are here: what comes later is announced by its own run.
+    /// A peer announced some of a log. Where its headers are not here they may come by another, who may not give the bodies.
     pub(crate) fn announced_range(
         &mut self,
         link: LinkId,
@@ -226,6 +277,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         to: u64,
         except: &BTreeSet<u64>,
     ) -> Result<(), StoreError> {
+        let height = self.height(log);
+        for seq in from.max(height + 1)..=to.min(height + GRAFT_MAX) {
+            if !except.contains(&seq) {
+                self.did(cost::THING);
+                self.announced_early(link, RecordRef { log, seq });
+            }
+        }
         let to = to.min(self.height(log));
         if from > to || !self.pays(cost::THING) {
             return Ok(());
@@ -296,7 +354,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// A peer will not give a body. When nobody is left who would, it counts as withheld if somebody said so.
     fn refused(&mut self, link: LinkId, place: RecordRef, withheld: bool) -> Result<(), StoreError> {
         let (nobody, was_withheld) = self.bodies.drop_source(place, link, withheld);
-        self.bodies.asked.remove(&place);
+        if self.bodies.asked.get(&place).is_some_and(|(asked, _)| *asked == link) {
+            self.bodies.asked.remove(&place);
+        }
         self.bodies.changed = true;
         if nobody
             && was_withheld
@@ -318,9 +378,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         for (link, _) in self.bodies.asked.values() {
             *busy.entry(*link).or_default() += 1;
         }
-        let mut asks: BTreeMap<LinkId, Vec<RecordRef>> = BTreeMap::new();
+        let mut asks: BTreeMap<LinkId, Vec<(RecordRef, u64)>> = BTreeMap::new();
+        let mono = self.now.mono;
         let random = &mut self.random;
-        let mut room = self.bodies.room(&busy);
+        // What did not give what it announced keeps fewer waiting.
+        let most = |link: LinkId| {
+            let peer = self.links.get(&link).and_then(|link| link.peer());
+            peer.map_or(0, |peer| self.sources.share(peer.node, ASKED_MAX))
+        };
+        let mut room = self.bodies.room(&busy, most);
         for (_, place) in &self.bodies.turns {
             // There may be 100,000, and this is looked at with every commit: no further than somebody can be asked.
             if room == 0 {
@@ -332,29 +398,36 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let Some(source) = self.bodies.sources.get(place) else {
                 continue;
             };
-            let free = |link: &&LinkId| busy.get(*link).copied().unwrap_or(0) < ASKED_MAX;
+            let free = |link: &LinkId| busy.get(link).copied().unwrap_or(0) < most(*link);
             // The nearer, the likelier, as far as it gave what it announced.
             let candidate = |id: &LinkId| {
                 let link = self.links.get(id)?;
                 let peer = link.peer()?;
                 let weight = self.sources.weight(peer.node).saturating_mul(NEAR_MS) / (NEAR_MS + link.rtt_ms);
-                Some(Candidate { link: *id, org: peer.org, weight })
+                let is_free = self.sources.is_free(peer.node, mono);
+                Some((Candidate { link: *id, org: peer.org, weight }, is_free))
             };
             let announcers = source.links.iter().map(|(link, _)| link);
-            let candidates: Vec<Candidate> = announcers.filter(free).filter_map(candidate).collect();
+            let announcers = announcers.filter(|link| !source.silent.contains(link) && free(link));
+            let mut candidates: Vec<(Candidate, bool)> = announcers.filter_map(candidate).collect();
+            // Who failed of late is asked where there is nobody else.
+            if candidates.iter().any(|(_, is_free)| *is_free) {
+                candidates.retain(|(_, is_free)| *is_free);
+            }
+            let candidates: Vec<Candidate> = candidates.into_iter().map(|(candidate, _)| candidate).collect();
             if let Some(link) = draw(&candidates, |below| random.next_u64() % below) {
                 *busy.entry(link).or_default() += 1;
-                asks.entry(link).or_default().push(*place);
+                asks.entry(link).or_default().push((*place, source.patience()));
                 room -= 1;
             }
         }
-        let due = self.now.mono + PATIENCE_MS;
         for (link, places) in asks {
+            let rtt_ms = self.links.get(&link).map_or(0, |link| link.rtt_ms);
             let mut refs = Vec::new();
-            for place in places {
+            for (place, patience) in places {
                 if let Some(log) = self.number(link, place.log) {
                     refs.push(BodyRef { log, seq: place.seq });
-                    self.bodies.asked.insert(place, (link, due));
+                    self.bodies.asked.insert(place, (link, mono + 4 * rtt_ms + patience));
                 }
             }
             for some in refs.chunks(REFS_MAX) {
@@ -377,12 +450,35 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.did_not_give(link);
         }
         for (place, link) in late {
-            // Asked again from another announcer, or when `Holes` finds it.
-            self.bodies.asked.remove(&place);
-            self.bodies.drop_source(place, link, false);
-            self.bodies.changed = true;
-            if let Some(link) = self.links.get_mut(&link) {
-                link.holes_due = true;
+            self.bodies.is_late(place, link);
+        }
+        self.say_sought();
+    }
+
+    /// Asks all others whether they may give what an announcer did not give.
+    fn say_sought(&mut self) {
+        let sought = std::mem::take(&mut self.bodies.sought);
+        if sought.is_empty() {
+            return;
+        }
+        let links: Vec<LinkId> =
+            self.links.iter().filter(|(_, link)| !link.behind).map(|(id, _)| *id).collect();
+        for link in links {
+            let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else { continue };
+            let mut refs = Vec::new();
+            for place in sought.iter().take(REFS_MAX) {
+                let knows = |source: &Source| source.links.iter().any(|(announcer, _)| *announcer == link);
+                let shared = self.circle_of(place.log).is_some_and(|circle| self.shares(peer.org, circle));
+                if shared
+                    && self.is_missing(*place)
+                    && !self.bodies.sources.get(place).is_some_and(knows)
+                    && let Some(log) = self.number(link, place.log)
+                {
+                    refs.push(BodyRef { log, seq: place.seq });
+                }
+            }
+            if !refs.is_empty() {
+                self.tell(link, Message::Holes(refs));
             }
         }
     }
@@ -459,13 +555,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let place = RecordRef { log, seq: data.what.seq };
             self.did(cost::THING);
             if self.bodies.asked.get(&place).is_none_or(|(asked, _)| *asked != link) {
-                // Nobody asked for it: that it was read at all is paid for.
-                if let BodyStatus::Here(bytes) = &data.status {
-                    self.did(cost::decoded(bytes.len(), 1));
+                // It comes late, or nobody asked for it: that it was read at all is paid for.
+                let BodyStatus::Here(bytes) = &data.status else { continue };
+                self.did(cost::decoded(bytes.len(), 1));
+                if !self.is_missing(place) || !self.pays(self.reading(log, place.seq)) {
+                    continue;
                 }
-                continue;
+            } else {
+                self.bodies.asked.remove(&place);
             }
-            self.bodies.asked.remove(&place);
             self.bodies.changed = true;
             match data.status {
                 BodyStatus::Here(bytes) => {
@@ -486,6 +584,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 BodyStatus::NotHeld => {
                     not_held = true;
                     self.refused(link, place, false)?;
+                    self.bodies.seek(place);
                 }
                 BodyStatus::Gone(_) => self.refused(link, place, false)?,
             }
@@ -530,9 +629,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn heard_have_bodies(&mut self, link: LinkId, refs: &[BodyRef]) -> Result<(), StoreError> {
         let mut before = None;
         for what in refs.iter().take(REFS_MAX) {
-            if let Some(log) = self.log_meant(link, what.log)?
-                && !self.announced_by(link, RecordRef { log, seq: what.seq }, &mut before)?
-            {
+            let Some(log) = self.log_meant(link, what.log)? else { continue };
+            let place = RecordRef { log, seq: what.seq };
+            self.announced_early(link, place);
+            if !self.announced_by(link, place, &mut before)? {
                 break;
             }
         }
@@ -627,7 +727,7 @@ mod tests {
             for seq in 0..SOURCES_OF_LINK_MAX as u64 {
                 let place = RecordRef { log: LogNo(0), seq };
                 let order = (Class::Content, Reverse(0));
-                bodies.enter(place, order).links.push((link, one));
+                bodies.enter(place, order, 1).links.push((link, one));
                 *bodies.by_link.entry(link).or_default() += 1;
                 *bodies.by_org.entry(one).or_default() += 1;
             }
@@ -639,9 +739,9 @@ mod tests {
         assert_eq!(bodies.turns.len(), bodies.sources.len());
         // Who owes all that may be asked of it leaves nothing to look for.
         let owes = |count: usize| (0..links as LinkId).map(|link| (link, count)).collect();
-        assert_eq!(bodies.room(&owes(0)), links * ASKED_MAX);
-        assert_eq!(bodies.room(&owes(ASKED_MAX - 1)), links);
-        assert_eq!(bodies.room(&owes(ASKED_MAX)), 0);
+        assert_eq!(bodies.room(&owes(0), |_| ASKED_MAX), links * ASKED_MAX);
+        assert_eq!(bodies.room(&owes(ASKED_MAX - 1), |_| ASKED_MAX), links);
+        assert_eq!(bodies.room(&owes(ASKED_MAX), |_| ASKED_MAX), 0);
         bodies.forget(0);
         bodies.forget(1);
         assert!(bodies.sources.is_empty() && bodies.by_link.is_empty() && bodies.by_org.is_empty());

@@ -120,6 +120,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.trees.forget_log(log);
             self.catchup.forget_log(log);
             self.searches.forget_log(log);
+            self.bodies.early.forget_log(log);
             for link in self.links.values_mut() {
                 link.haves.remove(&log);
                 link.proofs_told.remove(&log);

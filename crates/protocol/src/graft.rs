@@ -15,7 +15,7 @@ const RETRY_MS: u64 = 20;
 /// Retries of one graft before the frontier comparison is left to find it.
 const TRIES_MAX: u32 = 8;
 /// A gap longer than this is fetched as pages, not grafted.
-const GRAFT_MAX: u64 = 256;
+pub(crate) const GRAFT_MAX: u64 = 256;
 /// An answer to a graft, not compressed, ends behind so many bytes, but holds one run at least.
 const REPLY_MAX: usize = 1 << 20;
 /// Most announcers remembered for one log.

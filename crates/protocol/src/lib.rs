@@ -17,6 +17,7 @@ mod catchup;
 mod claims;
 mod clock;
 pub mod directory;
+mod early;
 mod empty;
 mod fork;
 mod frontier;

@@ -290,6 +290,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             && std::mem::take(&mut link.behind)
         {
             link.hello_due = true;
+            link.holes_due = true;
         }
     }
 

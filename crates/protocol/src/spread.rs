@@ -285,9 +285,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     pub(crate) fn take_orphans(&mut self, log: LogNo, out: &mut Output) -> Result<(), StoreError> {
         while let Some((link, run)) = self.trees.next_orphan(log, self.height(log)) {
-            let before = self.height(log);
+            let (before, is_known) = (self.height(log), run.tip().seq <= self.height(log));
             self.take_verified(link, log, run, None, out)?;
-            if self.height(log) == before {
+            if self.height(log) == before && !is_known {
                 break;
             }
         }

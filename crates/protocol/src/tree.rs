@@ -157,17 +157,9 @@ impl Trees {
         }
     }
 
-    /// An orphan that follows `height` or overlaps it; those that are known by now are dropped.
+    /// An orphan that follows `height`, overlaps it, or is known by now but for its bodies.
     pub fn next_orphan(&mut self, log: LogNo, height: u64) -> Option<(LinkId, Verified)> {
         let tree = self.trees.get_mut(&log)?;
-        let freed: usize = tree
-            .orphans
-            .iter()
-            .filter(|orphan| orphan.run.tip().seq <= height)
-            .map(|orphan| orphan.bytes)
-            .sum();
-        tree.orphans.retain(|orphan| orphan.run.tip().seq > height);
-        self.orphan_bytes -= freed;
         let at = tree.orphans.iter().position(|orphan| orphan.run.first_seq() <= height + 1)?;
         let orphan = tree.orphans.remove(at)?;
         self.orphan_bytes -= orphan.bytes;
