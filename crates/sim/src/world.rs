@@ -132,7 +132,7 @@ impl World {
             now: 0,
             tables,
             policies,
-            in_force: in_force.into_iter().map(|now| InForce { now, before: None }).collect(),
+            in_force: in_force.into_iter().map(|now| InForce { now, before: None, since_us: 0 }).collect(),
             conns: BTreeMap::new(),
             darks: BTreeMap::new(),
             registry: Registry::default(),

@@ -124,7 +124,8 @@ impl World {
                 self.count("reloads");
                 self.judges.refused.forget(node);
                 let before = self.in_force[node].now;
-                self.in_force[node] = InForce { now: table, before: Some((before, self.now + REJUDGE_US)) };
+                let before = Some((before, self.now + REJUDGE_US));
+                self.in_force[node] = InForce { now: table, before, since_us: self.now };
                 let policy = Arc::clone(&self.policies[table]);
                 self.give(node, Item::Input(Input::Policy { policy }));
             }

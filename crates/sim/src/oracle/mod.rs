@@ -53,6 +53,8 @@ pub struct InForce {
     pub now: usize,
     /// The table before it, and until when its judgements may still stand, in virtual microseconds.
     pub before: Option<(usize, u64)>,
+    /// When the node was given the one in force, in virtual microseconds.
+    pub since_us: u64,
 }
 
 /// What the oracles see of a run.
