@@ -6,8 +6,9 @@ use time::format_description::well_known::Rfc3339;
 /// What is said of a time that cannot be read.
 pub(crate) const UNREADABLE: &str = "it is no date that can be read (write 2026-01-31 or 2026-01-31T12:00:00Z): the value was imported without it";
 
-/// RFC 3339, the same with a space and without a zone (then UTC), a bare date, or seconds or milliseconds since 1970.
-/// `None` for anything else and for what lies before 1970.
+/// RFC 3339 and what stands near it: with a space, without seconds, a zone or its colon, with `UTC` or `GMT` as the zone (UTC
+/// where none is said), with slashes in the date, or the date alone; else seconds or milliseconds since 1970. `None` for
+/// anything else and for what lies before 1970.
 pub(crate) fn millis(text: &str) -> Option<u64> {
     let text = text.trim();
     if !text.is_ascii() || text.len() > 40 {
@@ -20,13 +21,22 @@ pub(crate) fn millis(text: &str) -> Option<u64> {
             _ => None,
         };
     }
-    let parsed = match text.len() {
-        10 => rfc3339(&format!("{text}T00:00:00Z")),
-        16 => rfc3339(&format!("{}T{}:00Z", text.get(..10)?, text.get(11..)?)),
-        _ => rfc3339(text)
-            .or_else(|| rfc3339(&format!("{}T{}Z", text.get(..10)?, text.get(11..)?)))
-            .or_else(|| rfc3339(&format!("{}T{}", text.get(..10)?, text.get(11..)?))),
-    }?;
+    let date = text.get(..10)?.replace('/', "-");
+    let rest = match text[10..].strip_prefix(['T', 't', ' ']) {
+        Some(rest) => rest,
+        None if text.len() == 10 => "00:00:00Z",
+        None => return None,
+    };
+    let zone = rest.find(['Z', 'z', '+', '-', 'U', 'u', 'G', 'g']).unwrap_or(rest.len());
+    let (time, zone) = (rest[..zone].trim_end(), rest[zone..].trim());
+    let seconds = if time.len() == 5 { ":00" } else { "" };
+    let zone = match zone.len() {
+        _ if ["", "Z", "UTC", "GMT"].iter().any(|name| zone.eq_ignore_ascii_case(name)) => "Z".to_owned(),
+        3 => format!("{zone}:00"),
+        5 => format!("{}:{}", &zone[..3], &zone[3..]),
+        _ => zone.to_owned(),
+    };
+    let parsed = rfc3339(&format!("{date}T{time}{seconds}{zone}"))?;
     u64::try_from(parsed.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
@@ -47,12 +57,33 @@ mod tests {
             ("1970-01-01 00:00:01", 1_000),
             ("1970-01-01 00:01", 60_000),
             ("1970-01-02", 86_400_000),
+            ("1970/01/02", 86_400_000),
+            ("1970-01-01T02:00:00+0200", 0),
+            ("1970-01-01T02:00:01+02", 1_000),
+            ("1970-01-01 00:00:01 UTC", 1_000),
+            ("1970-01-01 00:00:01 GMT", 1_000),
+            ("1970-01-01T00:01Z", 60_000),
+            ("1970-01-01T01:01+01:00", 60_000),
+            ("1970-01-01T00:00:01 +0000", 1_000),
+            ("1970-01-01 00:00:01.25Z", 1_250),
             ("1598975711", 1_598_975_711_000),
             ("1598975711123", 1_598_975_711_123),
         ] {
             assert_eq!(millis(text), Some(ms), "{text}");
         }
-        for text in ["", "0", "Jun-22", "1969-12-31", "2020-13-01", "2020-01-01T", "V1", "ü020-01-01"] {
+        for text in [
+            "",
+            "0",
+            "Jun-22",
+            "1969-12-31",
+            "2020-13-01",
+            "2020-01-01T",
+            "2020-01-01x10:00",
+            "2020-01-01 10:00 CET",
+            "2020-01-01T10:00:00+020",
+            "V1",
+            "ü020-01-01",
+        ] {
             assert_eq!(millis(text), None, "{text}");
         }
     }

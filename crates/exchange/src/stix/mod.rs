@@ -30,6 +30,9 @@ use object::{Object, Sign, is_support};
 /// small file in which many reports refer to the same many values does not become millions of indicators.
 const REPEATED_MAX: u64 = 100_000;
 
+/// What is said of a value that was observed, and of which nobody says that it is bad.
+const OBSERVED: &str = "observed";
+
 /// The row of the table of formats.
 pub const FORMAT: Format = Format { name: "stix", sniff, parse };
 
@@ -70,7 +73,18 @@ fn unfold<'a>(
     found: &mut Found,
 ) -> Result<(), String> {
     let inside = if raw.get().starts_with('[') {
-        json::array(raw)?
+        let mut alone = Vec::new();
+        for raw in json::array(raw)? {
+            // An array of bundles, as some services answer.
+            let is_list = |objects: &&RawValue| objects.get().starts_with('[');
+            let bundle = json::fields(raw).is_ok_and(|fields| fields.get("objects").is_some_and(is_list));
+            if bundle {
+                unfold(raw, line, objects, input, found)?;
+            } else {
+                alone.push(raw);
+            }
+        }
+        alone
     } else {
         let fields = json::fields(raw)?;
         match fields.get("objects").filter(|objects| objects.get().starts_with('[')) {
@@ -127,8 +141,6 @@ struct Bundle<'a> {
     objects: Vec<Object<'a>>,
     place: HashMap<String, usize>,
     markings: Vec<PartialMarking>,
-    /// Whether values of cyber-observables count as indicators.
-    observed_only: bool,
 }
 
 /// Which objects of a file are in reports already, and how many indicators may be had from them again.
@@ -184,12 +196,7 @@ impl<'a> Bundle<'a> {
     fn new(objects: Vec<Object<'a>>, input: &Input<'_>, found: &mut Found) -> Self {
         let place: HashMap<String, usize> =
             objects.iter().enumerate().map(|(at, object)| (object.id.clone(), at)).collect();
-        let mut bundle = Self {
-            observed_only: !objects.iter().any(|object| object.indicator().is_some()),
-            markings: Vec::new(),
-            place,
-            objects,
-        };
+        let mut bundle = Self { markings: Vec::new(), place, objects };
         bundle.markings = bundle.markings(input, found);
         bundle
     }
@@ -378,9 +385,10 @@ impl<'a> Bundle<'a> {
         found: &mut Found,
     ) {
         draft.original_form = OriginalForm::StixArray;
+        let mut observed = Vec::new();
         for at in members {
             let object = &self.objects[*at];
-            let before = draft.indicators.len();
+            let before = draft.indicators.len() + observed.len();
             if object.revoked {
                 found.counts.withdrawn += 1;
                 found.note(
@@ -395,16 +403,20 @@ impl<'a> Bundle<'a> {
             }
             if let Some(sign) = object.indicator() {
                 indicators(object, sign, input, &mut draft.indicators, found);
-            } else if self.observed_only {
-                draft.indicators.extend(object.observed().iter().map(|value| seen(object, value)));
+            } else {
+                observed.extend(object.observed().iter().map(|value| seen(object, value)));
             }
-            repeats.given[*at] = (draft.indicators.len() - before) as u64;
+            repeats.given[*at] = (draft.indicators.len() + observed.len() - before) as u64;
             draft.originals.push(Kept {
                 raw: object.raw,
                 with: self.indicator_of(object),
                 modified: object.modified,
             });
         }
+        // What an indicator says of a value is more than that it was observed.
+        let said: HashSet<&Observable> = draft.indicators.iter().map(|indicator| &indicator.what).collect();
+        observed.retain(|seen: &Indicator| !said.contains(&seen.what));
+        draft.indicators.extend(observed);
     }
 
     /// The indicator that an object is, or is about.
@@ -424,7 +436,11 @@ fn is_link(object: &Object<'_>) -> bool {
 
 /// A value that was observed, and of which nobody says that it is bad.
 fn seen(object: &Object<'_>, value: &Observable) -> Indicator {
-    Indicator { id: object.uuid.map(|uuid| uuid.into_bytes()), ..names::plain_indicator(value.clone()) }
+    Indicator {
+        id: object.uuid.map(|uuid| uuid.into_bytes()),
+        comment: OBSERVED.to_owned(),
+        ..names::plain_indicator(value.clone())
+    }
 }
 
 /// The values of an indicator, and its pattern where they are not all it says.
@@ -466,6 +482,9 @@ fn indicators(
         ..names::plain_indicator(Observable { kind: language, value: sign.pattern.as_bytes().to_vec() })
     };
     out.extend(named.values.into_iter().map(|what| Indicator { what, ..model.clone() }));
+    // Beside its hash a file name is a description: alone it would hit every file so called.
+    let beside = |what| Indicator { what, kind: names::unknown_kind(), ..model.clone() };
+    out.extend(named.beside.into_iter().map(beside));
     if named.complete {
         return;
     }

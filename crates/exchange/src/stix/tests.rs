@@ -256,7 +256,7 @@ fn one_document_a_line_and_envelopes() {
 }
 
 #[test]
-fn observed_values_count_only_without_indicators() {
+fn what_was_observed_is_known_beside_indicators_too() {
     let file = r#"{"type":"file","spec_version":"2.1","id":"file--00000000-0000-5000-8000-000000000001",
         "hashes":{"MD5":"d41d8cd98f00b204e9800998ecf8427e"},"name":"a.exe","size":7}"#
         .to_owned();
@@ -273,7 +273,53 @@ fn observed_values_count_only_without_indicators() {
     shown.sort();
     assert_eq!(shown, ["192.0.2.7", "AS64496", "a.exe", "d41d8cd98f00b204e9800998ecf8427e", "telegram:some"]);
     assert!(found.reports[0].indicators.iter().all(|indicator| indicator.kind.kind == 0));
-    assert_eq!(domains(&import(&[file, indicator(1, "")]).reports[0].indicators), ["h1.example"]);
+    let both = import(&[
+        file.clone(),
+        indicator(1, ""),
+        indicator(2, r#","indicator_types":["malicious-activity"]"#),
+    ]);
+    let mut shown = domains(&both.reports[0].indicators);
+    shown.sort();
+    assert_eq!(shown, ["a.exe", "d41d8cd98f00b204e9800998ecf8427e", "h1.example", "h2.example"]);
+    // What an indicator says of a value stands, whichever comes first.
+    let seen = r#"{"type":"domain-name","id":"domain-name--00000000-0000-5000-8000-000000000003","value":"h2.example"}"#.to_owned();
+    let bad = indicator(2, r#","indicator_types":["malicious-activity"],"description":"bad""#);
+    for objects in [[seen.clone(), bad.clone()], [bad, seen]] {
+        let found = import(&objects);
+        let [one] = &found.reports[0].indicators[..] else { panic!("{:?}", found.reports) };
+        assert_eq!((one.kind.kind, one.comment.as_str()), (1, "bad"));
+    }
+}
+
+#[test]
+fn what_was_observed_is_bound_as_its_observation() {
+    let seen = r#"{"type":"domain-name","id":"domain-name--00000000-0000-5000-8000-000000000003","value":"seen.example"}"#.to_owned();
+    let refs = r#","object_refs":["domain-name--00000000-0000-5000-8000-000000000003"]"#;
+    let found = import(&[
+        seen,
+        object("observed-data", 1, &format!("{refs}{}", marked(Tlp::Amber))),
+        indicator(1, &marked(Tlp::Green)),
+    ]);
+    let of = |name: &str| {
+        let holds = |report: &&crate::Imported| domains(&report.indicators).contains(&name.to_owned());
+        found.reports.iter().find(holds).map(|report| report.marking.floor)
+    };
+    assert_eq!((of("seen.example"), of("h1.example")), (Some(Some(Tlp::Amber)), Some(Some(Tlp::Green))));
+}
+
+#[test]
+fn arrays_of_bundles_are_read_whole() {
+    let all = format!(
+        "[{},{},{}]",
+        bundle(1, &[indicator(1, "")]),
+        indicator(2, ""),
+        bundle(3, &[indicator(3, "")])
+    );
+    let found = import_as("x.json", &all);
+    assert_eq!(
+        (domains(&found.reports[0].indicators).len(), found.counts.seen, found.counts.skipped),
+        (3, 3, 0)
+    );
 }
 
 #[test]
