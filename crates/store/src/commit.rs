@@ -413,6 +413,7 @@ fn apply(state: &mut crate::state::State, turn: Turn) {
                 state.counts.remove(&stamped.outcome, count);
                 log.counts.remove(&stamped.outcome, count);
                 log.spans.clear(first, count);
+                state.order.remove(stamped.arrival, count);
             }
         }
     }

@@ -26,6 +26,7 @@ pub mod keyfile;
 mod keys;
 pub mod kv;
 mod open;
+mod order;
 mod outcome;
 mod pages;
 mod reader;

@@ -136,7 +136,6 @@ impl<K: Kv, S: Slots> Store<K, S> {
             damaged.push(DamagedLog { log: log.key, org: log.org, from, what: error.to_string() });
         }
         state.take(&mut load);
-        state.order.sort_unstable_by_key(|range| range.arrival);
         state.published = next_arrival;
         let Left { pages, bodies, .. } = left;
         let mut vault =

@@ -296,22 +296,8 @@ impl<K: Kv, S: Slots> Reader<K, S> {
     #[must_use]
     pub fn since(&self, from: u64, limit: usize) -> Vec<(u64, RecordRef)> {
         let state = self.shared.state();
-        let start = state.order.partition_point(|range| range.arrival + range.count <= from);
-        let mut found = Vec::new();
-        for range in state.order.get(start..).unwrap_or_default() {
-            for offset in from.saturating_sub(range.arrival)..range.count {
-                let (arrival, place) =
-                    (range.arrival + offset, RecordRef { seq: range.first.seq + offset, ..range.first });
-                if arrival >= state.published || found.len() >= limit {
-                    return found;
-                }
-                let current = state.log(place.log).and_then(|log| log.spans.get(place.seq));
-                if current.is_some_and(|stamped| stamped.arrival == arrival) {
-                    found.push((arrival, place));
-                }
-            }
-        }
-        found
+        let committed = state.order.since(from).take_while(|(number, _)| *number < state.published);
+        committed.take(limit).collect()
     }
 
     /// The number that the next change will have.

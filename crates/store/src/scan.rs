@@ -20,7 +20,7 @@ use crate::open::{Found, Visit};
 use crate::outcome::{BodyState, LOGS_MAX, LogNo, RecordRef, Spans, Stamped};
 use crate::pages::{self, Known, Loaded, Opened};
 use crate::slots::Slots;
-use crate::state::{Arrivals, Load, LogState, PageRef, State};
+use crate::state::{Load, LogState, PageRef, State};
 use crate::store::{LogRow, missing, report_subject};
 use crate::vault::{self, Head};
 
@@ -285,7 +285,7 @@ impl<'a, S: Slots> Scan<'a, S> {
                 state.counts.add(&stamped.outcome, count);
             }
             self.state.counts.add(&stamped.outcome, count);
-            self.state.order.push(Arrivals { arrival: stamped.arrival, first: place, count });
+            self.state.order.add(stamped.arrival, place, count);
             self.next_arrival = self.next_arrival.max(stamped.arrival + count);
         }
         let tail = head.form.is_tail();

@@ -12,6 +12,7 @@ use tocsin_record::body::report::Subject;
 use tocsin_record::body::retraction::Retraction;
 use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, RecordId, Tip};
 
+use crate::order::Order;
 use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Spans, Stamped, Verdict};
 use crate::pages::Nonce;
 
@@ -178,14 +179,6 @@ impl Counts {
     }
 }
 
-/// A range in the order of changes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Arrivals {
-    pub arrival: u64,
-    pub first: RecordRef,
-    pub count: u64,
-}
-
 fn places(table: &Table, key: u64) -> Vec<RecordRef> {
     table.get(key).into_iter().map(RecordRef::unpack).collect()
 }
@@ -216,7 +209,7 @@ pub(crate) struct State {
     pub retractions: BTreeMap<(OrgId, CircleId, Subject), Withdrawal>,
     /// The retractions that may name a version, by its id.
     named: Table,
-    pub order: Vec<Arrivals>,
+    pub order: Order,
     /// Changes below this number are committed.
     pub published: u64,
     pub counts: Counts,
@@ -234,7 +227,7 @@ impl State {
             reports: Table::default(),
             retractions: BTreeMap::new(),
             named: Table::default(),
-            order: Vec::new(),
+            order: Order::default(),
             published: 1,
             counts: Counts::default(),
             rules: vec![String::new()],
@@ -335,22 +328,11 @@ impl State {
         for (_, count, old) in spans.within(first.seq, first.seq + count - 1) {
             self.counts.remove(&old.outcome, count);
             counts.remove(&old.outcome, count);
+            self.order.remove(old.arrival, count);
         }
         spans.set(first.seq, count, stamped);
         self.counts.add(&stamped.outcome, count);
         counts.add(&stamped.outcome, count);
-        self.arrived(Arrivals { arrival: stamped.arrival, first, count });
-    }
-
-    pub fn arrived(&mut self, next: Arrivals) {
-        if let Some(last) = self.order.last_mut()
-            && last.arrival + last.count == next.arrival
-            && last.first.log == next.first.log
-            && last.first.seq + last.count == next.first.seq
-        {
-            last.count += next.count;
-        } else {
-            self.order.push(next);
-        }
+        self.order.add(stamped.arrival, first, count);
     }
 }

@@ -470,3 +470,36 @@ fn readers_never_see_a_page_that_is_half_replaced() {
         }
     });
 }
+
+/// However often records are judged anew, the order of changes holds each of them once, and who follows it misses none.
+#[test]
+fn judging_anew_does_not_make_the_order_longer() {
+    let mut disk = Disk::new(1);
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    let run = author.long(200, "text");
+    append(&mut store, &author, &run);
+    store.commit().unwrap();
+    let reader = store.reader();
+    let mut cursor = reader.next_arrival();
+    for round in 1..=30u64 {
+        let verdict = if round % 2 == 0 { Verdict::Accepted } else { Verdict::Held };
+        // Every one, or every third, which leaves holes.
+        let step = if round % 5 == 0 { 3 } else { 1 };
+        let judged: Vec<u64> = (1..=200).step_by(step).collect();
+        for seq in &judged {
+            // So far apart that no two share a range of outcomes.
+            store.set_outcome(at(*seq), Outcome { verdict, ..accepted(seq * 5_000 + round) }).unwrap();
+        }
+        store.commit().unwrap();
+        let news = reader.since(cursor, 1_000);
+        assert_eq!(news.iter().map(|(_, place)| place.seq).collect::<Vec<_>>(), judged, "round {round}");
+        cursor = news.last().unwrap().0 + 1;
+        assert_eq!((cursor, reader.since(cursor, 10)), (reader.next_arrival(), vec![]));
+        assert_eq!(reader.since(0, 1_000).len(), 200);
+        assert!(store.shared.state().order.len() <= 200, "round {round}");
+    }
+    let before = reader.since(0, 1_000);
+    drop(store);
+    assert_eq!(disk.open().reader().since(0, 1_000), before, "and so it is found again");
+}
