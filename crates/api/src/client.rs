@@ -210,14 +210,21 @@ impl Client {
         head.push_str("\r\n");
         let mut request = head.into_bytes();
         // One write for a small request: the node reads it in one go.
-        if body.len() <= 64 << 10 {
+        let sent = if body.len() <= 64 << 10 {
             request.extend_from_slice(body);
-            stream.write_all(&request)?;
+            stream.write_all(&request)
         } else {
-            stream.write_all(&request)?;
-            stream.write_all(body)?;
+            stream.write_all(&request).and_then(|()| stream.write_all(body))
+        };
+        let mut from = BufReader::with_capacity(64 << 10, stream);
+        match sent {
+            // A node that does not take all of a request may have said why before it closed.
+            Err(error) if ended(&error) && !from.fill_buf().is_ok_and(|said| !said.is_empty()) => {
+                Err(error.into())
+            }
+            Err(error) if !ended(&error) => Err(error.into()),
+            _ => answer(from),
         }
-        answer(BufReader::with_capacity(64 << 10, stream))
     }
 }
 
@@ -235,11 +242,17 @@ impl From<std::io::Error> for ClientError {
     fn from(error: std::io::Error) -> Self {
         use std::io::ErrorKind as Kind;
         match error.kind() {
-            Kind::UnexpectedEof | Kind::ConnectionReset | Kind::BrokenPipe => Self::Ended,
+            _ if ended(&error) => Self::Ended,
             Kind::WouldBlock | Kind::TimedOut => Self::Slow,
             _ => Self::Broken(error),
         }
     }
+}
+
+/// Whether the other end is gone.
+fn ended(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    matches!(error.kind(), Kind::UnexpectedEof | Kind::ConnectionReset | Kind::BrokenPipe)
 }
 
 fn answer(mut from: BufReader<UnixStream>) -> Result<Stream, ClientError> {
@@ -428,6 +441,28 @@ mod tests {
         }
         assert!(answers("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n").is_err());
         assert!(answers("nonsense").is_err());
+    }
+
+    #[test]
+    fn why_a_long_request_was_not_taken_is_read() {
+        let refused = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 16\r\n\r\n{\"error\":\"full\"}";
+        for (text, says) in [(refused, true), ("", false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("s");
+            let listener = UnixListener::bind(&path).unwrap();
+            let server = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.read_exact(&mut [0; 64]).unwrap();
+                stream.write_all(text.as_bytes()).unwrap();
+            });
+            let answer = Client::at(&path).post_bytes::<serde_json::Value>("/v1/x", &[7; 4 << 20]);
+            server.join().unwrap();
+            match answer {
+                Err(ClientError::Refused { status: 503, error }) if says => assert_eq!(error, "full"),
+                Err(ClientError::Ended) if !says => {}
+                other => panic!("{text:?}: {other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -35,10 +35,16 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::task::JoinHandle;
 use tracing::{Instrument as _, debug_span, warn};
 
+use crate::bodies::Bodies;
+
 /// Longest JSON request, in bytes.
 const REQUEST_MAX: usize = 16 << 20;
+/// What JSON requests may take together until they are answered, in bytes.
+const REQUESTS_MAX: usize = 64 << 20;
 /// Longest import batch or set of documents, in bytes.
 const BATCH_MAX: usize = 64 << 20;
+/// What batches may take together until they are answered, in bytes: two of the longest.
+const BATCHES_MAX: usize = 128 << 20;
 /// What decoding a batch may take in memory, in bytes.
 const BATCH_LIMIT: usize = 1 << 30;
 
@@ -79,7 +85,12 @@ impl Bound {
 }
 
 fn router(node: App) -> Router {
-    let large = DefaultBodyLimit::max(BATCH_MAX);
+    // Batches and all else have room of their own: no import keeps a lookup waiting.
+    let batches = Router::new()
+        .route("/v1/import", post(import))
+        .route("/v1/documents", post(documents))
+        .layer(DefaultBodyLimit::max(BATCH_MAX))
+        .layer(middleware::from_fn_with_state(Bodies::new(BATCH_MAX, BATCHES_MAX), Bodies::take));
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/lookup", post(lookup))
@@ -90,12 +101,12 @@ fn router(node: App) -> Router {
         .route("/v1/publish", post(publish))
         .route("/v1/share", post(share))
         .route("/v1/retract", post(retract))
-        .route("/v1/import", post(import).layer(large))
-        .route("/v1/documents", post(documents).layer(large))
         .route("/v1/policy/reload", post(reload))
         .route("/v1/clock", get(clock).post(confirm_clock))
         .route("/v1/stop", post(stop))
         .layer(DefaultBodyLimit::max(REQUEST_MAX))
+        .layer(middleware::from_fn_with_state(Bodies::new(REQUEST_MAX, REQUESTS_MAX), Bodies::take))
+        .merge(batches)
         .layer(middleware::from_fn(spanned))
         .with_state(node)
 }
