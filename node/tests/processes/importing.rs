@@ -113,3 +113,130 @@ fn publish_says_what_is_matched_against_nothing() {
     let wrong = node.tell(&["lookup", "brstaged", "--type", "proc"]);
     assert!(said(&wrong).contains("process"), "a wrong type lists those there are: {}", said(&wrong));
 }
+
+/// A STIX indicator of one domain, with its `modified` and more fields.
+fn indicator(value: &str, modified: &str, more: &str) -> String {
+    format!(
+        r#"{{"type":"bundle","id":"bundle--00000000-0000-4000-8000-000000000000","objects":[{{"type":"indicator",
+        "spec_version":"2.1","id":"indicator--00000000-0000-4000-8000-000000000001","created":"2026-01-01T00:00:00Z",
+        "modified":"{modified}","valid_from":"2026-01-01T00:00:00Z","pattern_type":"stix",
+        "pattern":"[domain-name:value = '{value}']"{more}}}]}}"#
+    )
+}
+
+/// In which circles a value is known, and under which TLP; of copies of one report the widest.
+fn circles(node: &Node, value: &str) -> Vec<String> {
+    let answer = node.tell(&["--json", "lookup", "--purpose", "network-defence", value]);
+    let text = String::from_utf8(answer.stdout).expect("JSON is text");
+    let answer: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
+    let hits = answer["hits"].as_array().expect("hits").iter();
+    let mut circles: Vec<String> =
+        hits.map(|hit| format!("{} {}", hit["circle"], hit["tlp"]).replace('"', "")).collect();
+    circles.sort();
+    circles
+}
+
+#[test]
+fn a_marking_that_is_raised_takes_the_copy_back() {
+    const GREEN: &str =
+        r#","object_marking_refs":["marking-definition--bab4a63c-aed9-4cf5-a766-dfca5abac2bb"]"#;
+    const AMBER: &str =
+        r#","object_marking_refs":["marking-definition--55d920b0-5e8b-4f79-9ee9-91f868d9b421"]"#;
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = one(folder.path());
+    let green = indicator("a.example", "2026-01-01T00:00:00Z", GREEN);
+    let amber = indicator("a.example", "2026-02-01T00:00:00Z", AMBER);
+    let again = indicator("a.example", "2026-03-01T00:00:00Z", GREEN);
+    let list = |tlp: &str| format!("# TLP:{tlp}\nl.example\n");
+    let table = |tlp: &str| format!("domain,tlp\nt.example,{tlp}\n");
+    for (name, [first, second, third], value) in [
+        ("b.json", [green, amber, again], "a.example"),
+        ("l.txt", [list("GREEN"), list("RED"), list("GREEN")], "l.example"),
+        ("t.csv", [table("green"), table("amber"), table("green")], "t.example"),
+    ] {
+        let path = written(folder.path(), &format!("feed/{name}"), &first);
+        assert!(import(&node, &path, &["--share", "mesh"]).status.success());
+        assert_eq!(circles(&node, value), ["mesh TLP:GREEN"], "{name}");
+        std::fs::write(&path, second).expect("written");
+        // Nothing is shared by this one, and what was is taken back; a dry run says so and does nothing.
+        let dry = said(&import(&node, &path, &["--dry-run"]));
+        assert!(dry.contains("taken back from circle `mesh`"), "{dry}");
+        assert_eq!(circles(&node, value), ["mesh TLP:GREEN"], "{name}");
+        let run = said(&import(&node, &path, &[]));
+        assert!(run.contains("taken back from circle `mesh`"), "{run}");
+        let left = circles(&node, value);
+        assert!(
+            left.len() == 1 && !left[0].contains("GREEN") && left[0].starts_with("own"),
+            "{name}: {left:?}"
+        );
+        // The same again changes nothing, and what is loosened by its source is shared anew.
+        assert!(!said(&import(&node, &path, &[])).contains("taken back"));
+        std::fs::write(&path, third).expect("written");
+        let again = import(&node, &path, &["--share", "mesh"]);
+        assert_eq!(circles(&node, value)[0], "mesh TLP:GREEN", "{name}: {}", said(&again));
+    }
+}
+
+#[test]
+fn what_is_kept_counts_as_personal_and_can_be_left_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = one(folder.path());
+    let event = |value: &str, uuid: u8| {
+        format!(
+            r#"{{"Event":{{"uuid":"00000000-0000-4000-8000-0000000000{uuid:02}","info":"x","date":"2026-01-01","timestamp":"1767225600",
+            "distribution":"3","Tag":[{{"name":"tlp:green"}}],"Attribute":[
+            {{"type":"domain","value":"{value}","to_ids":true,"distribution":"5"}},
+            {{"type":"passport-number","value":"X0000000","to_ids":false,"distribution":"5"}}]}}}}"#
+        )
+    };
+    let path = written(folder.path(), "feed/kept.json", &event("kept.example", 1));
+    let told = said(&import(&node, &path, &["--share", "mesh"]));
+    assert!(told.contains("1 passport-number") && told.contains("personal data"), "{told}");
+    assert!(!circles(&node, "kept.example").iter().any(|hit| hit.starts_with("mesh")));
+    let path = written(folder.path(), "feed/without.json", &event("without.example", 2));
+    let told = said(&import(&node, &path, &["--share", "mesh", "--without-personal"]));
+    assert!(told.contains("left out as about persons: 1 passport-number"), "{told}");
+    assert_eq!(circles(&node, "without.example"), ["mesh TLP:GREEN"]);
+}
+
+#[test]
+fn a_label_that_nobody_understands_is_overridden_by_name_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = one(folder.path());
+    let text = indicator("x.example", "2026-01-01T00:00:00Z", r#","labels":["tlp:ex:chr"]"#);
+    let path = written(folder.path(), "feed/x.json", &text);
+    let told = said(&import(&node, &path, &["--tlp", "green", "--share", "mesh"]));
+    assert!(told.contains("`tlp:ex:chr`") && told.contains("indicator--00000000"), "{told}");
+    assert_eq!(circles(&node, "x.example"), ["own TLP:AMBER+STRICT"]);
+    // Nor does sharing it by hand.
+    let record = node.json(&["lookup", "x.example"])["hits"][0]["record"].as_str().expect("an id").to_owned();
+    assert!(!node.tell(&["share", &record, "--to", "mesh", "--tlp", "green"]).status.success());
+    let over = ["--override-marking", "tlp:ex:chr=tlp:green", "--share", "mesh"];
+    let told = said(&import(&node, &path, &over));
+    assert_eq!(circles(&node, "x.example"), ["mesh TLP:GREEN"], "{told}");
+    assert!(said(&import(&node, &path, &["--override-marking", "x"])).contains("LABEL=tlp:X"));
+}
+
+#[test]
+fn a_dry_run_says_what_the_run_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = one(folder.path());
+    let mail = "type,value\nemail,a@evil.example\n";
+    written(folder.path(), "feed/a.csv", mail);
+    written(folder.path(), "feed/b.json", &indicator("b.example", "2026-01-01T00:00:00Z", ""));
+    written(folder.path(), "feed/c.txt", "# TLP:AMBER\nc.example\nnothing\n");
+    written(folder.path(), "feed/d.csv", "domain,tlp\nd.example,green\ne.example,red\nf.example,purple\n");
+    let folder = folder.path().join("feed");
+    let path = folder.to_str().expect("UTF-8");
+    let count = |summary: &Value| {
+        let mut summary = summary.clone();
+        summary["total"]["records"] = Value::Null;
+        summary
+    };
+    let imported = |more: &[&str]| {
+        node.json_with(3, &[&["import", path, "--tlp", "green", "--share", "mesh"], more].concat())
+    };
+    let dry = count(&imported(&["--dry-run"]));
+    assert_eq!(dry, count(&imported(&[])));
+    assert_eq!((&dry["total"]["new"], &dry["total"]["shared"]), (&6.into(), &2.into()), "{dry}");
+}
