@@ -84,15 +84,6 @@ impl<K: Kv, S: Slots> Store<K, S> {
         Ok(Appended { tip: run.tip(), arrival, withdrawn })
     }
 
-    /// A body of this log is gone before it came. It may have been here in a past that a crash or a restored disk took back,
-    /// and then the key of a tail from that time still opens it: the tail leaves its key.
-    fn leave_found_tail(&mut self, log: LogNo) {
-        if self.shared.state().log(log).is_some_and(|log| log.tail_found) {
-            self.staged.pack.insert(log);
-            self.staged.destroy = true;
-        }
-    }
-
     /// Whether the run follows the log's tip and the outcomes fit it. Returns the author's org.
     fn check_append(&self, log: LogNo, run: &Run, outcomes: &[Outcome]) -> Result<OrgId, StoreError> {
         let state = self.shared.state();

@@ -56,8 +56,10 @@ impl<K: Kv, S: Slots> Store<K, S> {
             (org, found.map(|found| found.reason))
         };
         if let Some(reason) = withdrawn {
+            self.staged.destroy = true;
             self.change(place, Outcome { body: BodyState::Gone(reason), ..outcome });
             self.settle_page(place);
+            self.leave_found_tail(place.log);
             return Ok(false);
         }
         let key = self.shared.keys.at(Kind::Body, place.log, place.seq);
@@ -140,7 +142,18 @@ impl<K: Kv, S: Slots> Store<K, S> {
         self.staged.destroy = true;
         self.change(place, Outcome { body: BodyState::Gone(reason), ..old });
         self.settle_page(place);
+        self.leave_found_tail(place.log);
         self.staged.erased.push(place);
+    }
+
+    /// A body of the log is gone from now on. An earlier life may have held it under the key of the tail that was found when
+    /// the store was opened, and know no more of that: the tail goes on under another key.
+    pub(crate) fn leave_found_tail(&mut self, log: LogNo) {
+        let found = self.shared.state().log(log).is_some_and(|log| log.tail_found);
+        if found {
+            self.staged.pack.insert(log);
+            self.staged.destroy = true;
+        }
     }
 
     /// Stages the removal of whole pages below `seq`: headers, bodies and all. Whether that may be is the caller's

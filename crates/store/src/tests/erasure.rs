@@ -125,6 +125,41 @@ fn from_a_page_from_the_tail_and_from_apart() {
     }
 }
 
+/// What was written to a tail and is taken back, by an older copy of the disk, is not known to the store any more; its bytes
+/// may be there, and the key of the tail is. When its record comes again as one that is gone, so are they.
+#[test]
+fn of_a_tail_that_an_older_copy_of_the_disk_took_back() {
+    for (way, at_once) in [("as gone", true), ("first as wanted", false)] {
+        let mut disk = Disk::new(5);
+        let mut attic = Attic::default();
+        let mut store = disk.open();
+        let mut author = Author::new(1);
+        let first = author.report(1, "FIRST in the tail");
+        append(&mut store, &author, &first);
+        store.commit().unwrap();
+        let copy = (disk.kv.snapshot(), disk.slots.snapshot());
+        let second = author.report(2, "SECOND in the tail");
+        append(&mut store, &author, &second);
+        store.commit().unwrap();
+        attic.gather(&disk);
+        drop(store);
+        disk.kv.restore(&copy.0);
+        disk.slots.restore(&copy.1);
+        let mut store = disk.open();
+        assert!(attic.opens_to(&disk, "SECOND") > 0, "{way}: its bytes and their key are there");
+        let body = if at_once { BodyState::Gone(1) } else { BodyState::Wanted };
+        store.append(LogNo(0), &second, None, &[Outcome { body, ..accepted(5) }]).unwrap();
+        store.commit().unwrap();
+        if !at_once {
+            store.erase(at(2), 1).unwrap();
+            store.commit().unwrap();
+        }
+        attic.gather(&disk);
+        assert_eq!(attic.opens_to(&disk, "SECOND"), 0, "{way}");
+        assert!(attic.opens_to(&disk, "FIRST") > 0, "{way}: what was not erased still opens");
+    }
+}
+
 #[test]
 fn at_the_end_of_a_record() {
     let mut disk = Disk::new(2);
