@@ -12,6 +12,10 @@
 //! person do; never because it was seen before: what was observed while nothing was due would count when something is. An
 //! earlier one is late, and does no harm but to what is signed.
 //!
+//! What ends by a time is erased no earlier than [`TOLERANCE_MS`] before it by monotonic time, however often the clock is set by
+//! less than that, and whatever voices agree; only a person, or others who agree for [`SETTLE_MS`] (at once after the machine was
+//! off), say that more time passed.
+//!
 //! No org's clock counts for more than one voice, and none outweighs a clock that went on evenly since others or a person
 //! confirmed it: it takes more than half of all voices to overrule that.
 
@@ -127,6 +131,24 @@ pub(crate) struct Kept {
     mono: u64,
     sure: bool,
     held: bool,
+    /// The time that has come at least, in ms.
+    least: u64,
+}
+
+/// What an older version of this program kept in place of [`Kept`].
+#[derive(Encode, Decode)]
+pub(crate) struct KeptBefore {
+    boot: [u8; 16],
+    time: u64,
+    mono: u64,
+    sure: bool,
+    held: bool,
+}
+
+impl From<KeptBefore> for Kept {
+    fn from(KeptBefore { boot, time, mono, sure, held }: KeptBefore) -> Self {
+        Self { boot, time, mono, sure, held, least: time }
+    }
 }
 
 /// The last sign of life, which lets a node's own logs go on.
@@ -153,7 +175,7 @@ impl Alive {
 
     /// What an older version of this program kept in place of [`Kept`].
     pub fn known(&self) -> Kept {
-        Kept { boot: self.boot, time: self.wall, mono: self.mono, sure: true, held: false }
+        Kept { boot: self.boot, time: self.wall, mono: self.mono, sure: true, held: false, least: self.wall }
     }
 }
 
@@ -176,6 +198,45 @@ impl Anchor {
     }
 }
 
+/// The time that has come at least. Where the anchor follows each step of the wall clock that the others agree with, and so
+/// may be led on by many small ones, this goes by monotonic time alone: a wall clock that differs from it by more than clocks
+/// may moves it once it was agreed with for [`SETTLE_MS`], or at once after a time that nobody measured.
+#[derive(Clone, Copy, Debug)]
+struct Least {
+    time: u64,
+    mono: u64,
+    /// The machine was off since, or this is its first start: more time passed than its monotonic clock can tell.
+    was_off: bool,
+    /// Since when, by the monotonic clock, the wall clock is trusted and says something else.
+    apart_since: Option<u64>,
+}
+
+impl Least {
+    fn at(time: u64, mono: u64) -> Self {
+        Self { time, mono, was_off: false, apart_since: None }
+    }
+
+    fn expected(&self, mono: u64) -> u64 {
+        self.time.saturating_add(mono.saturating_sub(self.mono))
+    }
+
+    /// The wall clock as it is now. `trusted`: it agrees with what is known and with all voices that are heard; `widely`: with
+    /// those of more than one org, if there are more.
+    fn follow(&mut self, now: Now, trusted: bool, widely: bool) {
+        let least = self.expected(now.mono);
+        if !trusted || agree(least, now.wall) {
+            self.apart_since = None;
+            self.was_off &= !(trusted && widely);
+            return;
+        }
+        let since = *self.apart_since.get_or_insert(now.mono);
+        let slept = self.was_off && widely && now.wall > least;
+        if slept || now.mono.saturating_sub(since) >= SETTLE_MS {
+            *self = Self::at(now.wall, now.mono);
+        }
+    }
+}
+
 /// What the clocks said when the monotonic clock stood at `mono`: the two in the middle, which are one if they are odd.
 #[derive(Clone, Copy, Debug)]
 struct Voices {
@@ -188,11 +249,14 @@ struct Voices {
 #[derive(Debug)]
 pub(crate) struct Clock {
     anchor: Anchor,
+    least: Least,
     voices: Option<Voices>,
     reading: Reading,
     /// A time that one org of several confirmed: nothing ends by it before the monotonic clock says so. Until then it is as
     /// late as it was known to be.
     settling: Option<(u64, Anchor)>,
+    /// The latest time, in ms, by which anything may have been judged to have come.
+    reached: u64,
     /// Wall and monotonic clock when they were last found to go on together.
     together: Now,
 }
@@ -204,21 +268,36 @@ impl Clock {
         let anchor = match kept {
             None => first,
             // The same boot: monotonic time tells how much passed.
-            Some(Kept { boot: of, time, mono, sure, held }) if of == boot && mono <= now.mono => {
+            Some(Kept { boot: of, time, mono, sure, held, .. }) if of == boot && mono <= now.mono => {
                 Anchor { time, mono, sure, held }
             }
             Some(kept) if agree(kept.time, now.wall) => Anchor { sure: kept.sure, ..first },
             // How long the machine was off nobody can say.
             Some(kept) => Anchor { time: kept.time, ..first },
         };
+        let least = match kept {
+            None => Least { was_off: true, ..Least::at(now.wall, now.mono) },
+            Some(kept) if kept.boot == boot && kept.mono <= now.mono => Least::at(kept.least, kept.mono),
+            Some(kept) => Least { was_off: true, ..Least::at(kept.least, now.mono) },
+        };
+        let reached = kept.map_or(now.wall, |kept| kept.time.max(now.wall));
         // What is to be thought of it is judged, and said, with the first look.
-        Self { anchor, voices: None, reading: Reading::Trusted, settling: None, together: now }
+        Self {
+            anchor,
+            least,
+            reached,
+            voices: None,
+            reading: Reading::Trusted,
+            settling: None,
+            together: now,
+        }
     }
 
     /// What is kept for the next start: never the wall clock, but what is known.
     pub fn kept(&self, boot: [u8; 16], now: Now) -> Kept {
         let Anchor { sure, held, .. } = self.anchor;
-        Kept { boot, time: self.anchor.expected(now.mono), mono: now.mono, sure, held }
+        let (time, least) = (self.anchor.expected(now.mono), self.least.expected(now.mono));
+        Kept { boot, time, mono: now.mono, sure, held, least }
     }
 
     /// Judges the clock at the time of an input. True if the verdict is another than before.
@@ -252,6 +331,8 @@ impl Clock {
             }
             self.anchor = Anchor { time: now.wall, mono: now.mono, sure: true, held: false };
         }
+        let trusted = self.anchor.sure && self.read(now).is_trusted();
+        self.least.follow(now, trusted, agreed && orgs >= others.min(2));
     }
 
     /// A person says that the wall clock is right. `against_peers`: also where the clocks of other orgs say otherwise.
@@ -264,6 +345,7 @@ impl Clock {
             return Err(said);
         }
         self.anchor = Anchor { time: now.wall, mono: now.mono, sure: true, held: !said.is_trusted() };
+        self.least = Least::at(now.wall, now.mono);
         self.settling = None;
         Ok(())
     }
@@ -312,7 +394,16 @@ impl Clock {
             Some((until, before)) if now.mono < until => before.expected(now.mono),
             _ => self.time(now),
         };
-        known.min(now.wall)
+        // How long the machine was off the others know better.
+        let most = if self.least.was_off { now.wall } else { self.latest(now) };
+        known.min(most)
+    }
+
+    /// What ends by then may be over, in ms: the wall clock, or what monotonic time supports and as much as clocks may differ,
+    /// whichever is less. So nothing is over earlier than that before its end, whatever other clocks say, as long as they do
+    /// not all agree for [`SETTLE_MS`] with a clock that is wrong.
+    fn latest(&self, now: Now) -> u64 {
+        now.wall.min(self.least.expected(now.mono).saturating_add(TOLERANCE_MS))
     }
 
     /// Whether a time that somebody stated has not come, by more than clocks may differ.
@@ -324,7 +415,18 @@ impl Clock {
     pub fn erases_up_to(&self, now: Now) -> Option<u64> {
         let certain = matches!(self.reading, Reading::Trusted | Reading::Behind { .. });
         let settled = self.settling.is_none_or(|(until, _)| now.mono >= until);
-        (certain && settled).then_some(now.wall)
+        (certain && settled).then(|| self.latest(now))
+    }
+
+    /// Whether the clock is trusted and says an earlier time than it did when it was trusted before: what had come by that has
+    /// not come yet.
+    pub fn went_back(&mut self, now: Now) -> bool {
+        if !self.reading.is_trusted() {
+            return false;
+        }
+        let back = now.wall.saturating_add(TOLERANCE_MS) < self.reached;
+        self.reached = if back { now.wall } else { self.reached.max(now.wall) };
+        back
     }
 
     /// Whether the machine's clock was set since this was last asked: wall and monotonic clock parted.
@@ -414,6 +516,60 @@ mod tests {
         let mut clock = confirmed();
         let steps = (0..10).filter(|step| read(&mut clock, at(step * 540_000, step * 1000)).is_trusted());
         assert_eq!(steps.count(), 2, "nine minutes a second");
+    }
+
+    /// Five steps of five minutes that everybody's clock makes, each of which the others confirm.
+    #[test]
+    fn nothing_ends_early_by_steps_that_add_up() {
+        let mut clock = confirmed();
+        let mut now = at(0, 0);
+        for step in 1..=5 {
+            now = at(step * 300_000 + step * 1_000, step * 1_000);
+            clock.hear(now, vec![now.wall; 3], 3);
+            assert!(read(&mut clock, now).is_trusted(), "{step}");
+            let latest = WALL + step * 1_000 + TOLERANCE_MS;
+            assert_eq!(clock.erases_up_to(now), Some(now.wall.min(latest)), "{step}");
+            assert!(clock.passed(now) <= latest, "{step}");
+            // Nor over a restart, on the same boot or another.
+            for boot in [BOOT, [2; 16]] {
+                let mut again = Clock::open(boot, Some(clock.kept(BOOT, now)), now);
+                again.look(now);
+                assert!(again.erases_up_to(now) <= Some(latest), "{step}");
+            }
+        }
+        // Once the others said so for long enough, the clock was wrong before.
+        let later = Now { wall: now.wall + SETTLE_MS, mono: now.mono + SETTLE_MS };
+        clock.hear(later, vec![later.wall; 3], 3);
+        read(&mut clock, later);
+        assert_eq!(clock.erases_up_to(later), Some(later.wall));
+    }
+
+    #[test]
+    fn a_jump_that_all_make_and_take_back_erases_nothing() {
+        let mut clock = confirmed();
+        for seconds in 1..SETTLE_MS / 1_000 {
+            let now = at(seconds * 1_000 + HOUR, seconds * 1_000);
+            clock.hear(now, vec![now.wall; 3], 3);
+            read(&mut clock, now);
+            assert!(clock.erases_up_to(now).is_none_or(|time| time <= WALL + now.mono + TOLERANCE_MS));
+        }
+        let right = at(SETTLE_MS, SETTLE_MS);
+        clock.hear(right, vec![right.wall; 3], 3);
+        read(&mut clock, right);
+        assert_eq!(clock.erases_up_to(right), Some(right.wall));
+    }
+
+    #[test]
+    fn what_an_older_version_kept_still_reads() {
+        let before = KeptBefore { boot: BOOT, time: WALL, mono: 5, sure: true, held: false };
+        let bytes = tocsin_record::codec::encode(&before);
+        let read = |bytes: &[u8]| tocsin_record::codec::decode::<Kept, 256>(bytes).ok();
+        assert_eq!(read(&bytes), None);
+        let before = tocsin_record::codec::decode::<KeptBefore, 256>(&bytes).ok().map(Kept::from);
+        assert_eq!(
+            before,
+            Some(Kept { boot: BOOT, time: WALL, mono: 5, sure: true, held: false, least: WALL })
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::bodies::Bodies;
 use crate::budget::{Budgets, Meter, cost};
 use crate::catchup::CatchUp;
 use crate::claims::Claims;
-use crate::clock::{Alive, Clock, Kept};
+use crate::clock::{Alive, Clock, Kept, KeptBefore};
 use crate::directory::{Directory, Taken};
 use crate::empty::EmptyLogs;
 use crate::fork::Searches;
@@ -288,6 +288,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 self.rejudge.walk_held();
             }
         }
+        // What was accepted by a clock that was ahead, and others with it, is held until its time comes.
+        if self.clock.went_back(self.now) {
+            self.rejudge_all();
+        }
     }
 
     fn confirm_clock(
@@ -549,7 +553,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 /// What was known of the time when this store was last written to.
 fn kept_clock<K: Kv, S: Slots>(store: &Store<K, S>) -> Result<Option<Kept>, StoreError> {
     if let Some(bytes) = store.get_meta(meta::CLOCK)? {
-        return Ok(codec::decode::<Kept, 256>(&bytes).ok());
+        let before = || codec::decode::<KeptBefore, 256>(&bytes).ok().map(Kept::from);
+        return Ok(codec::decode::<Kept, 256>(&bytes).ok().or_else(before));
     }
     let alive = store.get_meta(meta::ALIVE)?;
     Ok(alive.and_then(|bytes| codec::decode::<Alive, 256>(&bytes).ok()).map(|alive| alive.known()))
