@@ -4,7 +4,7 @@
 //! A node's own log goes on only where that is safe: on the same boot of the machine with a sign of life under ten
 //! minutes old. Otherwise its next record opens a new epoch, so that a restored disk does not make it contradict itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand_chacha::rand_core::Rng as _;
@@ -16,7 +16,7 @@ use tocsin_record::{CircleId, Entry, Header, LogKey, NodeKey, Part, Tip, Verifie
 use tocsin_store::{Kv, LogInfo, LogNo, RecordRef, Slots, Standing, StoreError, Verdict};
 
 use crate::admit::Decided;
-use crate::clock::Alive;
+use crate::clock::{Alive, Reading};
 use crate::io::{Done, Output, RequestError, Ticket, Written};
 use crate::judge::LogFacts;
 use crate::mesh::{Mesh, meta};
@@ -60,8 +60,11 @@ struct Signed {
 pub(crate) struct Writer {
     /// Logs that may go on.
     logs: BTreeMap<CircleId, LogNo>,
-    /// This node's newest log of each circle, whether it may go on or not: what its heads speak of.
+    /// This node's newest log of each circle, whether it may go on or not: what its heads speak of. One that was opened by a
+    /// clock far ahead is none until its time comes: nobody takes it before.
     newest: BTreeMap<CircleId, (u64, LogNo)>,
+    /// The highest epoch of any of its logs.
+    highest: u64,
     queue: Vec<Queued>,
     queued: usize,
     /// Logs of lower epochs do not go on, at this start or a later one: it turned out that they may not.
@@ -79,11 +82,16 @@ impl Writer {
     /// No log that there is goes on.
     fn give_up(&mut self) {
         self.logs.clear();
-        let behind = self.newest.values().map(|(epoch, _)| epoch.saturating_add(1)).max();
-        self.from = self.from.max(behind.unwrap_or(0));
+        if self.highest > 0 {
+            self.from = self.from.max(self.highest.saturating_add(1));
+        }
     }
 
-    fn note(&mut self, key: &LogKey, log: LogNo) {
+    fn note(&mut self, key: &LogKey, log: LogNo, is_ahead: bool) {
+        self.highest = self.highest.max(key.epoch);
+        if is_ahead {
+            return;
+        }
         let known = self.newest.entry(key.circle).or_insert((key.epoch, log));
         *known = (*known).max((key.epoch, log));
     }
@@ -99,7 +107,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
             // Of a log that is empty a peer may only have talked.
             if info.key.author == self.node && info.tip.seq > 0 {
-                self.writer.note(&info.key, info.no);
+                self.writer.note(&info.key, info.no, self.clock.is_ahead(self.now, info.key.epoch));
             }
         }
         let alive = self.store.get_meta(meta::ALIVE)?;
@@ -146,7 +154,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 self.writer.logs.remove(&key.circle);
                 self.writer.from = self.writer.from.max(key.epoch.saturating_add(1));
             }
-            self.writer.note(&key, log);
+            self.writer.note(&key, log, self.clock.is_ahead(self.now, key.epoch));
         }
     }
 
@@ -435,14 +443,31 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         {
             return Ok(OwnEnd { key, log: Some(log), tip });
         }
-        let known = self.writer.newest.get(&circle).map_or(0, |(epoch, _)| *epoch);
-        let epoch = self.now.wall.max(known + 1);
+        let epoch = self.next_epoch(circle);
+        // Nobody takes a log from before the mesh was founded.
+        let founded = self.directory.founded();
+        if epoch.saturating_add(EARLY_MS) < founded {
+            return Err(RequestError::Clock(Reading::Behind { by_ms: founded - epoch }));
+        }
         let wait = self.open_after(self.node, circle, epoch, 0);
         if wait > 0 {
             return Err(RequestError::Epochs(wait.div_ceil(1000)));
         }
         let key = LogKey { mesh: self.directory.mesh(), author: self.node, circle, epoch };
         Ok(OwnEnd { key, log: None, tip: Tip::default() })
+    }
+
+    /// The epoch of a log that is opened now: the wall clock, and higher than all of this node's logs there. Those that a
+    /// clock far ahead opened do not count: what follows them would be ahead as well, and taken by nobody.
+    fn next_epoch(&self, circle: CircleId) -> u64 {
+        let logs = self.reader.logs_of(self.directory.mesh(), self.node, circle);
+        let epochs: BTreeSet<u64> = logs.iter().map(|info| info.key.epoch).collect();
+        let known = epochs.iter().rev().find(|epoch| !self.clock.is_ahead(self.now, **epoch));
+        let mut epoch = self.now.wall.max(known.map_or(0, |known| known + 1));
+        while epochs.contains(&epoch) {
+            epoch += 1;
+        }
+        epoch
     }
 
     /// The log of this name, opened if it is not there yet.
@@ -452,7 +477,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         let log = self.store.open_log(key, self.identity.org)?;
         self.writer.logs.insert(key.circle, log);
-        self.writer.note(key, log);
+        self.writer.note(key, log, self.clock.is_ahead(self.now, key.epoch));
         Ok(log)
     }
 }

@@ -18,7 +18,7 @@ use crate::rules::Fate;
 const NAME: &str = "convergent";
 /// What expires within so many ms of the check may be there or not.
 const MARGIN_MS: u64 = 15_000;
-/// A record this far ahead of the clock is held until then, in ms.
+/// A record this far ahead of the clock is held until then, in ms, and a log that was opened so far ahead is taken by nobody.
 const AHEAD_MS: u64 = 600_000;
 
 /// The end of a log as nodes must agree on it.
@@ -122,7 +122,9 @@ impl Look<'_> {
     fn ends(&self, circle: tocsin_record::CircleId, sight: &Sight) -> BTreeMap<LogKey, End> {
         let mut ends = BTreeMap::new();
         for log in sight.logs() {
-            if log.key.circle != circle || log.tip.seq == 0 {
+            // Who took a log while its own clock was as far ahead keeps it; the others wait until its time comes.
+            let early = log.key.epoch + MARGIN_MS > self.wall + AHEAD_MS;
+            if log.key.circle != circle || log.tip.seq == 0 || early {
                 continue;
             }
             let end = match log.standing {
