@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tocsin_policy::{Decisions, RuleId};
 use tocsin_record::body::{Body, BodyRef};
-use tocsin_record::{Bytes, Class, Entry, Part, Run, Verified, planted};
+use tocsin_record::{Bytes, Class, Entry, Header, Part, Run, Verified, planted};
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, SEQ_MAX, Slots, Standing, StoreError, Verdict};
 
 use crate::io::{Effect, Event, LinkId, Output};
@@ -233,10 +233,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         if self.clock.is_ahead(self.now, header.time) {
             self.rejudge.at(header.time);
-            return self.undecided(rule::TIME, Verdict::Held, BodyState::Here);
+            return self.held(rule::TIME, header, body);
         }
         if header.roster > self.directory.roster_version(header.circle) {
-            return self.undecided(rule::ROSTER, Verdict::Held, BodyState::Here);
+            return self.held(rule::ROSTER, header, body);
         }
         let judgement = match self.fetch_and_judge(log, entry, &body) {
             Ok(judgement) => judgement,
@@ -256,7 +256,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             tocsin_policy::Verdict::Refuse => (Verdict::Refused, BodyState::Refused),
         };
         if verdict == Verdict::Accepted && self.lacks_ancestor(&body)? {
-            return self.undecided(rule::ANCESTOR, Verdict::Held, BodyState::Here);
+            return self.held(rule::ANCESTOR, header, body);
         }
         Ok(Decided { verdict, body: state, rule, read: Some(body) })
     }
@@ -287,6 +287,17 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     ) -> Result<Decided<'a>, StoreError> {
         let rule = self.store.intern_rule(rule)?;
         Ok(Decided { verdict, body, rule, read: None })
+    }
+
+    /// Held whatever the policy says. What content lists is found among what is held; documents are not taken yet.
+    fn held<'a>(
+        &mut self,
+        rule: &str,
+        header: &Header,
+        body: BodyRef<'a>,
+    ) -> Result<Decided<'a>, StoreError> {
+        let read = (header.class == Class::Content).then_some(body);
+        Ok(Decided { read, ..self.undecided(rule, Verdict::Held, BodyState::Here)? })
     }
 
     /// The store's number for a rule of the policy in force.
