@@ -148,9 +148,10 @@ fn last_look(world: &mut World) {
         if let Some(sight) = &world.nodes[node].sight {
             let scene = world.scene();
             let slots = &world.nodes[node].slots;
-            result = result
-                .and_then(|()| authentic::held(&scene, node, sight))
-                .and_then(|()| world.judges.erased.dig(&scene, node, sight, slots));
+            result = result.and_then(|()| authentic::held(&scene, node, sight)).and_then(|()| {
+                let gone = world.judges.erased.gone(&scene, sight);
+                world.judges.erased.dig(&scene, node, sight, slots, &gone)
+            });
         }
     }
     world.note(result);

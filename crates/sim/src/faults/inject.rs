@@ -59,7 +59,15 @@ impl World {
     pub fn stop(&mut self, node: usize, power: bool, down_ms: u64, reboot: bool) {
         self.count(if power { "crashes" } else { "stops" });
         self.trace.add(self.now, b'x', node, &[]);
+        let sight = self.nodes[node].sight.clone().filter(|_| power && !self.cast.nodes[node].liar);
+        let gone = sight.as_ref().map(|sight| self.judges.erased.gone(&self.scene(), sight));
         self.nodes[node].stop(power);
+        if let (Some(sight), Some(gone)) = (sight, gone) {
+            // The key file as the cut left it: what was said to be erased stays so.
+            let slots = &self.nodes[node].slots;
+            let dug = self.judges.erased.dig(&self.scene(), node, &sight, slots, &gone);
+            self.note(dug);
+        }
         self.nodes[node].waking = false;
         if reboot {
             let now = self.now;

@@ -1,11 +1,11 @@
 //! What was erased is gone: a while after a node accepted a retraction, or after a record ended, its body is in no answer,
 //! no cache, no page and no frame of that node, and no value that was ever on its disk opens to it with the keys that are
-//! there now.
+//! there now; also where the power was cut, before the node starts again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_record::body::report::Subject;
-use tocsin_record::{RecordId, header::body_hash};
+use tocsin_record::{BodyHash, RecordId, header::body_hash};
 use tocsin_store::BodyState;
 use tocsin_store::attic::Attic;
 use tocsin_store::faulty::{FaultyKv, FaultySlots};
@@ -108,28 +108,29 @@ impl Erased {
         }
     }
 
-    /// Tries all that was ever on a node's disk with the keys that are there now.
+    /// Bodies that a node says to be gone, by their hashes.
+    #[must_use]
+    pub fn gone(&self, scene: &Scene<'_>, sight: &Sight) -> BTreeSet<BodyHash> {
+        let is_gone = |truth: &&Truth| {
+            let body = stands_at(scene, sight, truth).map(|(_, outcome)| outcome.body);
+            matches!(body, Some(BodyState::Gone(_)))
+        };
+        scene.registry.all().iter().filter(is_gone).map(|truth| body_hash(&truth.body)).collect()
+    }
+
+    /// Tries all that was ever on a node's disk with the keys that are there now: `gone` are the bodies that must not open.
     ///
     /// # Errors
-    /// If something opens to a body that is gone.
+    /// If something opens to one of them.
     pub fn dig(
         &self,
         scene: &Scene<'_>,
         node: usize,
         sight: &Sight,
         slots: &FaultySlots,
+        gone: &BTreeSet<BodyHash>,
     ) -> Result<(), Violation> {
-        let Some(known) = self.0.get(&node) else { return Ok(()) };
-        let mut gone = BTreeSet::new();
-        for truth in scene.registry.all() {
-            let body = stands_at(scene, sight, truth).map(|(_, outcome)| outcome.body);
-            if matches!(body, Some(BodyState::Gone(_))) {
-                gone.insert(body_hash(&truth.body));
-            }
-        }
-        if gone.is_empty() {
-            return Ok(());
-        }
+        let Some(known) = self.0.get(&node).filter(|_| !gone.is_empty()) else { return Ok(()) };
         let bodies = known.attic.bodies(slots, |no| sight.log(no).map(|log| log.key));
         let bodies = bodies.map_err(|error| scene.broken(NAME, error.to_string()))?;
         match bodies.iter().find(|(_, body)| gone.contains(&body_hash(body))) {
