@@ -111,7 +111,7 @@ impl Profile {
             .purposes
             .iter()
             .chain(&file.purpose)
-            .map(|name| Code::purpose(name).map_err(|error| refused("purposes", error)))
+            .map(|name| Code::known_purpose(name).map_err(|error| refused("purposes", error)))
             .collect::<Result<Vec<_>, _>>()?;
         if file.confidence.is_some_and(|confidence| confidence > 100) {
             return Err(refused("confidence", "it is 0 to 100"));

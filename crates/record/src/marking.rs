@@ -45,6 +45,9 @@ pub enum MarkingError {
     /// A name that is empty or has capitals, spaces or control characters.
     #[error("`{0}` is no name of a purpose, a system or a reference: use lower-case ASCII without spaces")]
     Name(String),
+    /// No purpose of the table.
+    #[error("`{0}` is no purpose: use one of {list}", list = Code::purpose_names().collect::<Vec<_>>().join(", "))]
+    UnknownPurpose(String),
     /// A header's flag word off its scales.
     #[error("the header's flags {0:#06x} hold no valid personal-data or PAP value")]
     Flags(u16),

@@ -37,7 +37,7 @@ pub(super) fn from_words(words: &MarkingWords, personal: Personal) -> Result<Opt
     marking.purposes = words
         .purposes
         .iter()
-        .map(|name| Code::purpose(name))
+        .map(|name| Code::known_purpose(name))
         .collect::<Result<_, _>>()
         .map_err(|error| refused(&error))?;
     marking.legal_basis.clone_from(&words.legal_basis);

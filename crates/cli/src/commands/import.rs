@@ -110,7 +110,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         purposes: args
             .purposes
             .iter()
-            .map(|name| Code::purpose(name))
+            .map(|name| Code::known_purpose(name))
             .collect::<Result<_, _>>()
             .map_err(|error| refuse("--for-purpose")(error.to_string()))?,
         retention_ms: args

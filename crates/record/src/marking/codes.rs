@@ -56,6 +56,18 @@ impl Code {
         Self::named(PURPOSES, name)
     }
 
+    /// A purpose as people write it: one of [`Self::purpose_names`], since nodes hold a record whose purpose they do not know.
+    ///
+    /// # Errors
+    /// [`MarkingError::UnknownPurpose`], which lists them.
+    pub fn known_purpose(name: &str) -> Result<Self, MarkingError> {
+        let word = name.trim().to_ascii_lowercase().replace(['_', ' '], "-");
+        if !Self::purpose_names().any(|known| known == word) {
+            return Err(MarkingError::UnknownPurpose(shorten(name.trim())));
+        }
+        Self::purpose(&word)
+    }
+
     /// The names of the purposes in the table, but for `none`.
     pub fn purpose_names() -> impl Iterator<Item = &'static str> {
         PURPOSES.iter().filter(|row| row.0 != NO_PURPOSE).map(|row| row.1)

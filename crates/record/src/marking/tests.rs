@@ -58,6 +58,11 @@ fn numbers_of_the_tables_are_pinned() {
     assert_eq!(purpose("network-defence").kind, 2);
     assert_eq!(purpose("statistics").kind, 11);
     assert_eq!(purpose("my"), Code { kind: 1, value: b"my".to_vec() });
+    assert_eq!(Code::known_purpose(" Network_Defence ").unwrap(), purpose("network-defence"));
+    for wrong in ["network-defense", "none", "", "drill"] {
+        let error = Code::known_purpose(wrong).unwrap_err().to_string();
+        assert!(Code::purpose_names().all(|name| error.contains(name)), "{error}");
+    }
     assert_eq!(Code::system("I-24/7").unwrap().kind, 3);
     assert_eq!(Code::system("stix").unwrap().kind, 8);
     for kind in (0..=11).filter(|kind| *kind != 1) {
