@@ -84,8 +84,8 @@ pub(crate) fn plain_indicator(what: Observable) -> Indicator {
 
 /// What is wrong with a validity that ends before it begins: nobody can tell which of the two is meant.
 pub(crate) fn odd_validity(from: u64, until: u64) -> Option<&'static str> {
-    (until != 0 && until < from)
-        .then_some("its valid_until is before its valid_from: mend one of them at the source")
+    (until != 0 && until <= from)
+        .then_some("its valid_until is not after its valid_from, but before it or the same: mend one of them at the source")
 }
 
 /// The number of a rule language by its STIX `pattern_type` or MISP attribute type.

@@ -11,7 +11,7 @@ use tocsin_engine::read;
 use tocsin_matcher::How;
 use tocsin_protocol::Directory;
 use tocsin_record::body::report::{INDICATOR_KINDS, Indicator, Report};
-use tocsin_record::observable::{Observable, ParseError, TYPES, Type, detect, kind};
+use tocsin_record::observable::{Observable, ParseError, TYPES, Type, also, detect, kind};
 use tocsin_record::{OrgId, RecordId};
 
 use super::reports::Statement;
@@ -88,14 +88,22 @@ impl Node {
             let mut visibility = visibility.another();
             let mut memo = Memo::default();
             let mut answer = |value: &String| {
-                let what = match observable(value, row) {
-                    Ok(what) => what,
-                    Err(error) => {
+                let read = observable(value, row);
+                let mut asked: Vec<Observable> = read.iter().cloned().collect();
+                if row.is_none() {
+                    asked.extend(also(value, read.as_ref().ok()));
+                }
+                let matches = self.matches(&asked, request.held, share, &mut memo)?;
+                let listed = || matches.statements.iter().chain(&matches.held).map(|one| &one.listed).next();
+                let what = match (read, listed()) {
+                    (Ok(what), _) => what,
+                    // What tells no type by itself is here under one that it can be.
+                    (Err(_), Some(listed)) => listed.clone(),
+                    (Err(error), None) => {
                         let answer = Lookup { value: value.clone(), error: Some(error), ..base.clone() };
                         return Ok((answer, Vec::new()));
                     }
                 };
-                let matches = self.matches(&what, request.held, share, &mut memo)?;
                 Ok(self.answer(base.clone(), &directory, &what, &matches, &mut visibility))
             };
             values.iter().map(&mut answer).collect::<Result<Vec<_>, NodeError>>()

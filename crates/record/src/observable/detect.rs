@@ -160,6 +160,31 @@ pub(super) fn behind_label(text: &str, kind: u16) -> Option<&str> {
     labelled(text).filter(|(types, _)| types.contains(&kind)).map(|(_, rest)| rest)
 }
 
+/// What else a text can be than what [`detect`] found in it, or where it found nothing: for a lookup, which must not miss
+/// what is here under another type. Those of which the text is a plain writing; at most one of each type.
+pub fn also(text: &str, found: Option<&Observable>) -> Vec<Observable> {
+    const NAMES: &[u16] = &[kind::FILENAME, kind::PROCESS, kind::MUTEX, kind::APP];
+    let all: Vec<u16> = TYPES.iter().map(|row| row.id).collect();
+    let types = match found.map(|found| found.kind) {
+        None => &all[..],
+        Some(kind::SHA1) => &[kind::CERT_SHA1],
+        Some(kind::SHA256) => &[kind::CERT_SHA256],
+        Some(kind::DOMAIN | kind::FILENAME | kind::APP) => NAMES,
+        Some(kind::CRYPTO_ADDRESS) => &[kind::FILENAME, kind::MUTEX],
+        // An address, a URL and the like are nothing else.
+        Some(_) => &[],
+    };
+    let rows = types
+        .iter()
+        .filter(|id| found.is_none_or(|found| found.kind != **id))
+        .filter_map(|id| Type::by_id(*id));
+    let mut others: Vec<Observable> = rows.filter_map(|row| row.parse(text).ok()).collect();
+    others.sort();
+    others.dedup();
+    others.retain(|other| found != Some(other));
+    others
+}
+
 /// The type that a beginning gives away, or a scheme.
 fn marked(text: &str) -> Option<&'static Type> {
     let begins =

@@ -37,7 +37,7 @@ use bincode::{BorrowDecode, Decode, Encode};
 
 pub use crate::marking::Personal;
 pub use breadth::Breadth;
-pub use detect::{Detected, detect};
+pub use detect::{Detected, also, detect};
 pub use external::{Composite, from_misp, from_stix_path};
 pub use identity::{account, travel_document};
 pub use package::package;

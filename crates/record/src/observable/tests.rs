@@ -439,6 +439,43 @@ fn detects_by_itself() {
 }
 
 #[test]
+fn a_text_can_be_of_other_types_too() {
+    let sha1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+    let sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    for (text, types) in [
+        (sha1, &["cert-sha1"][..]),
+        (sha256, &["cert-sha256"]),
+        ("evil.exe", &["app", "mutex", "process"]),
+        ("com.example.app", &["app", "filename", "mutex", "process"]),
+        ("192.0.2.7", &[]),
+        ("http://a.example/", &[]),
+        ("me@a.example", &[]),
+        ("d41d8cd98f00b204e9800998ecf8427e", &[]),
+    ] {
+        let found = detect(text).unwrap().observable;
+        let mut others: Vec<&str> = also(text, Some(&found)).iter().map(Observable::type_name).collect();
+        others.sort_unstable();
+        assert_eq!(others, types, "{text}");
+    }
+    // Each type that takes a text is among what is asked for where no type is told by it.
+    for (text, name) in [
+        ("brstaged", "process"),
+        ("Global\\x", "mutex"),
+        ("00005e00530a", "mac"),
+        ("telegram:someone", "account"),
+        ("evil.corp", "domain"),
+        ("Mozilla/4.0 (x)", "user-agent"),
+        ("npm:left-pad", "package"),
+        ("UTO:P:L898902C3", "travel-document"),
+        ("software\\x", "regkey"),
+        ("64500", "asn"),
+    ] {
+        let all = also(text, detect(text).map(|found| found.observable).ok().as_ref());
+        assert!(all.contains(&Observable::parse(name, text).unwrap()), "{text}: {all:?}");
+    }
+}
+
+#[test]
 fn detects_nothing_in_the_rest() {
     for text in [
         "",

@@ -136,16 +136,17 @@ impl Memo {
 }
 
 impl Node {
-    /// Who says what of a value.
+    /// Who says what of a value, read as each type that it can be.
     pub(super) fn matches(
         &self,
-        what: &Observable,
+        asked: &[Observable],
         held: bool,
         share: Share,
         memo: &mut Memo,
     ) -> Result<Rc<Matches>, NodeError> {
-        let mut hits = self.listed(Under::Accepted, what);
-        let mut kept = self.listed(Under::Held, what);
+        let all = |under| asked.iter().flat_map(|what| self.listed(under, what)).collect::<Vec<Listed>>();
+        let mut hits = all(Under::Accepted);
+        let mut kept = all(Under::Held);
         let key: Vec<Listed> = hits.iter().chain(&kept).cloned().collect();
         if let Some(known) = memo.known.get(&key) {
             return Ok(Rc::clone(known));
