@@ -317,13 +317,19 @@ pub(crate) fn said(cell: &str) -> Said {
         Said::Nothing
     } else if is_good(cell) {
         Said::Good
-    } else if let Some(named) = type_named(cell) {
+    } else if let Some(named) = type_named(cell).or_else(|| own_name(&name)) {
         Said::Type(named)
     } else if !is_no_value(&name) && names::kind_named(cell).is_some() {
         Said::Kind
     } else {
         Said::Unknown
     }
+}
+
+/// The type whose name a cell is. Of a header `process` and `app` may be anything; of a type they are types.
+fn own_name(name: &str) -> Option<Named> {
+    let name = name.replace('_', "-");
+    Type::by_name(&name).filter(|row| row.id != kind::PACKAGE).map(|row| Named::Own(row.name))
 }
 
 /// Whether a whole text says that nothing is wrong with a value: `whitelisted`, `Microsoft sinkhole`.
@@ -611,6 +617,10 @@ mod tests {
             (Misp("mac-address"), &["MAC address"]),
             (Misp("mutex"), &["Mutex", "mutex name"]),
             (Own("cve"), &["CVE"]),
+            (Own("process"), &["process"]),
+            (Own("app"), &["app"]),
+            (Own("account"), &["account"]),
+            (Own("travel-document"), &["travel-document", "Travel Document"]),
             (Package("npm"), &["npm package"]),
             (Package("docker"), &["docker image"]),
             (Hash, &["File hash", "hash", "Hashes", "FileHash", "Intel::FILE_HASH", "file hashes"]),

@@ -1,6 +1,5 @@
 //! One reading for one value, whatever the door: a list, a table with a column of types or of values, a MISP attribute and
 //! a STIX pattern give the same observable for the same text.
-#![expect(clippy::unwrap_used, reason = "a test fails where something is not there")]
 
 use serde_json::json;
 use tocsin_exchange::{Input, Profile, import};

@@ -107,10 +107,24 @@ fn one_of_misp(misp: &str, value: &str) -> Option<Result<Observable, ParseError>
         "github-username" => Some(super::account("github", value)),
         "jabber-id" => Some(super::account("jabber", value)),
         // Feeds put addresses into `domain` and names into `ip-dst`; what the value is decides.
-        "domain" | "hostname" => first_fit(Type::by_misp(misp).chain(Type::by_misp("ip-dst")), value),
-        "ip-dst" | "ip-src" => first_fit(Type::by_misp(misp).chain(Type::by_misp("domain")), value),
+        "domain" | "hostname" => {
+            url_or(first_fit(Type::by_misp(misp).chain(Type::by_misp("ip-dst")), value), value)
+        }
+        "ip-dst" | "ip-src" => {
+            url_or(first_fit(Type::by_misp(misp).chain(Type::by_misp("domain")), value), value)
+        }
         _ => first_fit(Type::by_misp(misp), value),
     }
+}
+
+/// A URL where a host is said to stand is taken as what it is.
+fn url_or(
+    host: Option<Result<Observable, ParseError>>,
+    value: &str,
+) -> Option<Result<Observable, ParseError>> {
+    let url =
+        || super::detect(value).ok().map(|found| found.observable).filter(|found| found.kind == kind::URL);
+    host.map(|host| host.or_else(|error| url().ok_or(error)))
 }
 
 /// What the first type says that takes the value, else the error of the first; `None` if there are no types.

@@ -609,6 +609,8 @@ fn misp_and_stix_names() {
         ("filename|md5", "a.exe|", vec!["filename a.exe"]),
         ("filename|md5", "d41d8cd98f00b204e9800998ecf8427e", vec!["md5 d41d8cd98f00b204e9800998ecf8427e"]),
         ("filename|imphash", "a.exe|d41d8cd98f00b204e9800998ecf8427e", vec!["filename a.exe"]),
+        ("hostname", "hxxp://a[.]example/x", vec!["url http://a.example/x"]),
+        ("ip-dst", "http://192.0.2.7/x", vec!["url http://192.0.2.7/x"]),
         ("ip-src", "192.0.2.0-192.0.2.2", vec!["ipv4-net 192.0.2.0/31", "ipv4 192.0.2.2"]),
         ("domain", "a.example b.example", vec!["domain a.example", "domain b.example"]),
     ] {
