@@ -31,7 +31,7 @@ pub const FORMAT: Format = Format { name: "misp", sniff, parse };
 /// How deep envelopes may be nested in one another: `response` in an array in `response` is the worst in use.
 const ENVELOPES_MAX: usize = 4;
 /// The lists of an event of which each element has a marking of its own.
-const LISTS: &[&str] = &["Attribute", "Object", "EventReport", "RelatedEvent", "ShadowAttribute"];
+const LISTS: &[&str] = &["Attribute", "Object", "EventReport", "RelatedEvent", "ShadowAttribute", "Galaxy"];
 /// `malicious-activity`, which is what `to_ids` means.
 const MALICIOUS: u16 = 1;
 
@@ -173,6 +173,10 @@ fn event(
     for raw in elements(fields, "ShadowAttribute", line, event.found) {
         let own = event.part_marking(raw, event.draft.marking, Level::Part);
         event.parts.keep("ShadowAttribute", raw, own);
+    }
+    for raw in elements(fields, "Galaxy", line, event.found) {
+        let own = event.part_marking(raw, event.draft.marking, Level::Part);
+        event.parts.keep("Galaxy", raw, own);
     }
     let Event { draft, found, parts, .. } = event;
     parts.finish(draft, raw, fields, input, found)
@@ -411,6 +415,16 @@ fn marking(
             && let Some(said) = words::label_in_field(text)
         {
             marking.take(said, text, at, input, found);
+        }
+    }
+    // A cluster that its owner keeps to fewer binds what it is attached to.
+    for list in ["Galaxy", "GalaxyCluster"] {
+        for inner in
+            map.get(list).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object)
+        {
+            let of_inner = self::marking(inner, Level::Part, at, input, found);
+            marking.add(of_inner.tlp, of_inner.pap);
+            marking.floor = marking.floor.max(of_inner.floor);
         }
     }
     let number = match map.get("distribution") {

@@ -113,6 +113,7 @@ fn a_stricter_part_of_an_event_goes_apart() {
         (r#","Tag":[{"name":"tlp:purple"}]"#, AmberStrict),
         (r#","comment":"supersedes our TLP:AMBER note""#, Amber),
         (r#","comment":"TLP:RED""#, Red),
+        (r#","Galaxy":[{"GalaxyCluster":[{"value":"c","distribution":"0"}]}]"#, AmberStrict),
         (r#","distribution":"3""#, Clear),
         (r#","distribution":"5""#, Clear),
     ] {
@@ -138,6 +139,8 @@ fn objects_reports_and_related_events_go_under_their_own_marking() {
             {"type":"domain","value":"object.example","to_ids":true,"distribution":"3"}]}],
         "EventReport":[{"uuid":"c811d103-47b4-4a48-8f5a-07bee390cc70","name":"open words","content":"for all","distribution":"5"},
           {"uuid":"c811d103-47b4-4a48-8f5a-07bee390cc71","name":"secret words","content":"for us","distribution":"0"}],
+        "Galaxy":[{"name":"g","GalaxyCluster":[{"value":"open cluster","distribution":"3"}]},
+          {"name":"h","GalaxyCluster":[{"value":"private cluster","distribution":"0"}]}],
         "RelatedEvent":[{"Event":{"uuid":"c811d103-47b4-4a48-8f5a-07bee390cc80","info":"another secret","distribution":"0"}}]"#;
     let found = read("e.json", &event(extra, ""), &Profile::default());
     assert_eq!(level_of(&found, "in.example"), Tlp::Green);
@@ -147,11 +150,20 @@ fn objects_reports_and_related_events_go_under_their_own_marking() {
     for report in found.reports.iter().filter(|report| level(&found, report) == Tlp::Green) {
         let kept = String::from_utf8(report.originals[0].unpack().unwrap()).unwrap();
         let all = format!("{kept} {} {}", report.description, report.title);
-        for secret in ["deleted.example", "apart.example", "object.example", "secret words", "another secret"]
-        {
+        for secret in [
+            "deleted.example",
+            "apart.example",
+            "object.example",
+            "secret words",
+            "another secret",
+            "private cluster",
+        ] {
             assert!(!all.contains(secret), "{secret} in {all}");
         }
-        assert!(all.contains("open words") && kept.contains("in.example"), "{all}");
+        assert!(
+            all.contains("open words") && all.contains("open cluster") && kept.contains("in.example"),
+            "{all}"
+        );
     }
 }
 

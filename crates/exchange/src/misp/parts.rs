@@ -89,9 +89,9 @@ impl Parts {
         let persons = PERSONS.iter().any(|name| fields.contains_key(*name));
         for (marking, part) in self.parts {
             let own = marking == whole;
-            // Another event's title alone is no report.
-            if !own && part.lists.keys().all(|list| *list == "RelatedEvent") {
-                found.note(None, "RelatedEvent", LEFT_OUT);
+            // Another event's title or a cluster alone is no report.
+            if !own && part.lists.keys().all(|list| matches!(*list, "RelatedEvent" | "Galaxy")) {
+                found.note(None, &part.lists.keys().copied().collect::<Vec<_>>().join(", "), LEFT_OUT);
                 continue;
             }
             // As given, where nothing of it goes elsewhere.
