@@ -188,6 +188,11 @@ pub(super) fn pap(text: &str) -> Option<Pap> {
 /// Whether a word alone, without `tlp` before it, would mean a TLP where nothing else can stand.
 #[must_use]
 pub fn is_colour(text: &str) -> bool {
+    // Asked of every cell of a table: the first letter tells nearly always.
+    let first = text.chars().find(|c| c.is_alphanumeric());
+    if text.len() > 80 || !first.is_some_and(|c| !c.is_ascii() || "cwgar".contains(c.to_ascii_lowercase())) {
+        return false;
+    }
     let folded = fold(text);
     let joined: String = words(&folded).into_iter().map(|word| &folded[word]).collect();
     TLP_WORDS.iter().any(|(word, _)| *word == joined)
@@ -221,6 +226,10 @@ pub fn label_in(field: Field, text: &str) -> Option<Handling> {
 /// what is no label as a whole only binds.
 #[must_use]
 pub fn labels(text: &str, spaces: Spaces) -> Handling {
+    // Where a text is none of tags, only what it names counts.
+    if spaces == Spaces::Within && !may_name(text.as_bytes()) {
+        return Handling::default();
+    }
     let mut all = mention(text);
     for tag in text.split([',', ';', '|', '#', '\n']).filter(|tag| !tag.trim().is_empty()) {
         match (label(tag), spaces) {
@@ -251,6 +260,9 @@ pub enum Spaces {
 /// states; one among other words binds.
 #[must_use]
 pub fn comment(text: &str) -> Handling {
+    if !may_name(text.as_bytes()) && !text.contains([':', '=']) {
+        return Handling::default();
+    }
     let mut said = mention(text);
     let folded = fold(text);
     let words = words(&folded);
