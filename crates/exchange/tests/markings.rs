@@ -233,6 +233,7 @@ fn labels_of_an_object_bind_it_and_nothing_else() {
         (r#","name":"[TLP:AMBER+STRICT] x""#.to_owned(), AmberStrict),
         (r#","external_references":[{"source_name":"a TLP RED report"}]"#.to_owned(), Red),
         (r#","labels":["phishing"],"description":"what TLP means""#.to_owned(), Clear),
+        (format!(r#"{},"description":"do not pass on, TLP:RED""#, marked(GREEN)), Red),
     ] {
         let text =
             bundle(&[indicator(1, "plain.example", &marked(GREEN)), indicator(2, "this.example", &extra)]);
