@@ -1,0 +1,161 @@
+//! Events as MISP writes them.
+
+use super::*;
+use crate::Profile;
+use tocsin_record::OrgId;
+use tocsin_record::marking::Pap;
+
+fn import(json: &str) -> Found {
+    let input =
+        Input { name: "event.json", source: "partner", org: OrgId([7; 32]), profile: &Profile::default() };
+    crate::import(json.as_bytes(), &input).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn event(distribution: u8, tags: &[&str], attributes: &str) -> String {
+    let tags: Vec<String> = tags.iter().map(|tag| format!(r#"{{"name":"{tag}"}}"#)).collect();
+    format!(
+        r#"{{"uuid":"59dbf0f6-3203-413a-9fbc-7960b592e4cf","info":"a case","date":"2020-09-01","timestamp":"1598975711",
+           "distribution":"{distribution}","Orgc":{{"name":"ESAFE"}},"Tag":[{}],"Attribute":[{attributes}]}}"#,
+        tags.join(",")
+    )
+}
+
+const DOMAIN: &str = r#"{"uuid":"00000000-0000-4000-8000-000000000001","type":"domain","value":"evil.example","to_ids":true,"distribution":"5"}"#;
+
+#[test]
+fn an_event_in_every_envelope_is_the_same() {
+    let plain = event(3, &["tlp:green", "PAP:RED", "case"], DOMAIN);
+    let expected = import(&plain);
+    let report = &expected.reports[0];
+    assert_eq!(report.subject.to_string(), "59dbf0f6-3203-413a-9fbc-7960b592e4cf");
+    assert_eq!((report.title.as_str(), report.origin.name.as_str()), ("a case", "ESAFE"));
+    assert_eq!((report.created, report.modified), (1_598_918_400_000, 1_598_975_711_000));
+    assert_eq!(report.labels, ["case"]);
+    assert_eq!((report.marking.tlp, report.marking.pap), (Some(Tlp::Green), Some(Pap::Red)));
+    assert_eq!(report.indicators[0].what.show(), "evil.example");
+    assert_eq!(report.indicators[0].kind.kind, MALICIOUS);
+    assert_eq!(report.originals[0].unpack().unwrap(), plain.as_bytes());
+    for wrapped in [
+        format!(r#"{{"Event":{plain}}}"#),
+        format!("[{plain}]"),
+        format!(r#"{{"response":[{{"Event":{plain}}}]}}"#),
+        format!(r#"{{"response":{{"Event":{plain}}}}}"#),
+    ] {
+        let found = import(&wrapped);
+        assert_eq!(found.reports[0].content_hash, report.content_hash, "{wrapped}");
+    }
+}
+
+#[test]
+fn who_entered_an_event_is_not_kept() {
+    let plain = event(3, &[], DOMAIN);
+    let signed =
+        plain.replacen('{', r#"{"event_creator_email":"a.person@cert.example", "x":{"y":[1.50]},"#, 1);
+    let found = import(&signed);
+    let original = found.reports[0].originals[0].unpack().unwrap();
+    let original = String::from_utf8(original).unwrap();
+    assert!(!original.contains("person"), "{original}");
+    // All else is kept as it was written.
+    assert!(original.contains(r#""x":{"y":[1.50]}"#) && original.contains(DOMAIN), "{original}");
+    let again: Map<String, Value> = serde_json::from_str(&original).unwrap();
+    assert_eq!(again.len(), serde_json::from_str::<Map<String, Value>>(&plain).unwrap().len() + 1);
+}
+
+#[test]
+fn distribution_and_tags_make_the_marking() {
+    use Tlp::{Amber, AmberStrict, Clear, Green, Red};
+    for (distribution, tags, tlp) in [
+        (0, vec![], Some(AmberStrict)),
+        (0, vec!["tlp:white"], Some(AmberStrict)),
+        (0, vec!["tlp:red"], Some(Red)),
+        (1, vec![], Some(Amber)),
+        (2, vec!["tlp:green"], Some(Amber)),
+        (3, vec![], Some(Green)),
+        (3, vec!["tlp:white"], Some(Clear)),
+        (3, vec!["tlp:clear", "TLP:AMBER"], Some(Amber)),
+        (4, vec!["tlp:amber+strict"], Some(AmberStrict)),
+        (5, vec![], None),
+        (5, vec!["tlp:green"], Some(Green)),
+    ] {
+        let found = import(&event(distribution, &tags, DOMAIN));
+        assert_eq!(found.reports[0].marking.tlp, tlp, "{distribution} {tags:?}");
+    }
+}
+
+#[test]
+fn what_is_context_deleted_or_broken_is_told_apart() {
+    let attributes = [
+        DOMAIN,
+        r#"{"type":"domain","value":"context.example","to_ids":false}"#,
+        r#"{"type":"domain","value":"gone.example","to_ids":true,"deleted":true}"#,
+        r#"{"type":"text","value":"words"}"#,
+        r#"{"type":"md5","value":"not a hash","uuid":"u-1"}"#,
+        r#"{"type":"domain"}"#,
+        r#""no object""#,
+        r#"{"type":"filename|sha1","value":"a|b.exe|da39a3ee5e6b4b0d3255bfef95601890afd80709","to_ids":"1"}"#,
+        r#"{"type":"yara","value":"rule a { condition: true }","to_ids":true}"#,
+        r#"{"type":"ip-dst|port","value":"192.0.2.7|443","to_ids":1,"Tag":[{"name":"C2"}]}"#,
+    ];
+    let found = import(&event(3, &[], &attributes.join(",")));
+    let shown: Vec<String> = found.reports[0]
+        .indicators
+        .iter()
+        .map(|i| format!("{} {} {}", i.what.type_name(), i.what.show(), i.kind.kind))
+        .collect();
+    assert_eq!(
+        shown[..5],
+        [
+            "ipv4 192.0.2.7 8",
+            "domain context.example 0",
+            "domain evil.example 1",
+            "sha1 da39a3ee5e6b4b0d3255bfef95601890afd80709 1",
+            "filename a|b.exe 0",
+        ]
+    );
+    assert!(found.reports[0].indicators[5].is_pattern());
+    assert_eq!(found.context.get("text"), Some(&1));
+    assert_eq!((found.counts.seen, found.counts.withdrawn, found.counts.skipped), (10, 1, 3));
+    assert!(found.skipped[0].path == "u-1" && found.skipped[0].value == "not a hash");
+}
+
+#[test]
+fn what_is_taken_otherwise_is_told() {
+    let attributes = [
+        r#"{"uuid":"u-1","type":"domain","value":"192.0.2.7","to_ids":true}"#,
+        r#"{"uuid":"u-2","type":"domain","value":"a.example","first_seen":"last week"}"#,
+        r#"{"uuid":"u-3","type":"ip-dst","value":"192.0.2.8","first_seen":"2026-01-01"}"#,
+        r#"{"uuid":"u-4","type":"yara","value":"rule a {}"}"#,
+    ];
+    let found = import(&event(3, &[], &attributes.join(",")));
+    let told: Vec<_> = found.noted.iter().map(|note| (&*note.path, &*note.value)).collect();
+    assert_eq!(told, [("u-1", "192.0.2.7"), ("u-2", "last week")]);
+    assert_eq!((found.counts.indicators, found.counts.skipped), (4, 0));
+}
+
+#[test]
+fn an_edited_event_is_a_version_with_what_changed() {
+    let before = import(&event(3, &[], DOMAIN));
+    let more = format!(r#"{DOMAIN},{{"type":"domain","value":"second.example","to_ids":true}}"#);
+    let after = import(&event(3, &[], &more));
+    assert_eq!(before.reports[0].subject, after.reports[0].subject);
+    assert_ne!(before.reports[0].content_hash, after.reports[0].content_hash);
+    let changed = crate::changes(&before.reports[0].indicators, &after.reports[0].indicators).unwrap();
+    assert_eq!((changed.added.len(), changed.withdrawn.len()), (1, 0));
+    assert_eq!(changed.added[0].what.show(), "second.example");
+}
+
+#[test]
+fn other_json_is_refused_with_a_reason() {
+    let profile = Profile::default();
+    let input = Input { name: "manifest.json", source: "partner", org: OrgId([7; 32]), profile: &profile };
+    let manifest = br#"{"88391e76-0480-5c3e-a69e-44c22b13ebd0": {"info": "x", "Orgc": {"name": "y"}}}"#;
+    let found = crate::import(manifest, &input).unwrap();
+    assert_eq!((found.counts.skipped, found.counts.noted, found.reports.len()), (0, 1, 0));
+    let other = br#"{"88391e76-0480-5c3e-a69e-44c22b13ebd0": {"title": "x", "Orgc": {"name": "y"}}}"#;
+    let error = crate::import(other, &input).unwrap_err().to_string();
+    assert!(error.contains("manifest"), "{error}");
+    let error = crate::import(br#"{"a": 1}"#, &input).unwrap_err().to_string();
+    assert!(error.contains("of none of its formats"), "{error}");
+    let error = crate::import(b"{\"info\": \"x\",\n \"Attribute\": [", &input).unwrap_err();
+    assert!(matches!(error, ImportError::Json { line: 2, .. }), "{error}");
+}
