@@ -91,6 +91,12 @@ pub(crate) fn list_uuid(org: &OrgId, source: &str, list: &str, bucket: &str) -> 
     Uuid::new_v5(&own, name.as_bytes())
 }
 
+/// The names of the buckets that a list of some millions of values may have, the one that it always has first.
+pub fn bucket_names() -> impl Iterator<Item = String> {
+    const DEPTH: u32 = 10;
+    (0..1_u64 << DEPTH).map(|bits| path(bits << (u64::BITS - DEPTH)))
+}
+
 /// Whether the id in a record's origin is that of a bucket of this list. A bucket that is on record and no longer
 /// among a file's reports has lost all its values.
 #[must_use]

@@ -45,7 +45,7 @@ use tocsin_record::OrgId;
 use tocsin_record::body::report::{Indicator, Original, Source, Subject};
 
 pub use changes::{Changes, changes};
-pub use gather::{is_bucket_of, list_group, list_subject};
+pub use gather::{bucket_names, is_bucket_of, list_group, list_subject};
 pub use marking::{PartialMarking, group_names};
 pub use pieces::Content;
 pub use profile::Profile;

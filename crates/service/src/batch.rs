@@ -4,21 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tocsin_api::types::{BATCH_REPORTS_MAX, EndedList, Floor, ImportBatch, Imported, Skipped};
-use tocsin_exchange::{group_names, list_subject, personal};
+use tocsin_exchange::{bucket_names, group_names, list_subject, personal};
 use tocsin_policy::Decisions;
 use tocsin_protocol::{Directory, Input};
 use tocsin_record::CircleId;
 use tocsin_record::body::Body;
 use tocsin_record::body::report::{Extent, Report, Subject};
+use tocsin_record::body::retraction::REQUEST_OF_SOURCE;
 use tocsin_record::marking::{Marking, Pap, Tlp};
 
 use super::advice::AdviceList;
 use super::publish::{ReportDraft, TOGETHER, Unshareable, salt, same_content, successor};
 use super::reports::Whole;
 use super::{Node, NodeError};
-
-/// The code of `request-of-source` among the reasons of retractions: the source marked it more strictly.
-const REQUEST_OF_SOURCE: u16 = 6;
 
 impl Node {
     /// Takes a batch of reports from files into the own circle, and shares them where it was asked for.
@@ -268,16 +266,6 @@ impl Node {
         }
         Ok(())
     }
-}
-
-/// The names of the buckets that a list of some millions of values has, the first first.
-fn bucket_names() -> impl Iterator<Item = String> {
-    const DEPTH: u32 = 10;
-    std::iter::once(String::new()).chain(
-        (0..1_u32 << DEPTH)
-            .filter(|bits| *bits > 0)
-            .map(|bits| format!("{bits:0width$b}", width = DEPTH as usize).trim_end_matches('0').to_owned()),
-    )
 }
 
 /// A report by its title and subject.

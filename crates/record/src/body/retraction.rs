@@ -39,6 +39,9 @@ pub struct Version {
     pub id: RecordId,
 }
 
+/// Whoever observed it marked it more strictly, or asked for it to be taken back.
+pub const REQUEST_OF_SOURCE: u16 = 6;
+
 /// Why a body is gone: number and name. They fit in a byte, for a page's part column.
 pub static REASONS: &[(u16, &str)] = &[
     (0, "expired"),
@@ -47,7 +50,7 @@ pub static REASONS: &[(u16, &str)] = &[
     (3, "duplicate"),
     (4, "shared-by-mistake"),
     (5, "legal"),
-    (6, "request-of-source"),
+    (REQUEST_OF_SOURCE, "request-of-source"),
     (7, "other"),
 ];
 

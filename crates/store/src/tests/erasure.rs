@@ -129,7 +129,7 @@ fn from_a_page_from_the_tail_and_from_apart() {
 /// may be there, and the key of the tail is. When its record comes again as one that is gone, so are they.
 #[test]
 fn of_a_tail_that_an_older_copy_of_the_disk_took_back() {
-    for (way, at_once) in [("as gone", true), ("first as wanted", false)] {
+    for way in ["as gone", "after its retraction", "first as wanted"] {
         let mut disk = Disk::new(5);
         let mut attic = Attic::default();
         let mut store = disk.open();
@@ -147,10 +147,21 @@ fn of_a_tail_that_an_older_copy_of_the_disk_took_back() {
         disk.slots.restore(&copy.1);
         let mut store = disk.open();
         assert!(attic.opens_to(&disk, "SECOND") > 0, "{way}: its bytes and their key are there");
-        let body = if at_once { BodyState::Gone(1) } else { BodyState::Wanted };
+        let body = match way {
+            "as gone" => BodyState::Gone(1),
+            "first as wanted" => BodyState::Wanted,
+            _ => {
+                let mut other = Author::new(1);
+                other.log.epoch = 2;
+                let taken_back = retraction(&mut other, 2, 1);
+                append(&mut store, &other, &taken_back);
+                store.commit().unwrap();
+                BodyState::Here
+            }
+        };
         store.append(LogNo(0), &second, None, &[Outcome { body, ..accepted(5) }]).unwrap();
         store.commit().unwrap();
-        if !at_once {
+        if body == BodyState::Wanted {
             store.erase(at(2), 1).unwrap();
             store.commit().unwrap();
         }
@@ -387,38 +398,6 @@ fn by_retraction_before_and_after() {
 }
 
 /// A crash at every write of an erasure: either the body is still there, or it cannot be brought back.
-#[test]
-fn what_an_old_disk_never_had_and_hears_to_be_gone() {
-    let mut disk = Disk::new(11);
-    let mut attic = Attic::default();
-    let mut store = disk.open();
-    let (mut author, mut other) = (Author::new(1), Author::new(1));
-    other.log.epoch = 2;
-    let first = author.report(1, "first of all");
-    append(&mut store, &author, &first);
-    store.commit().unwrap();
-    let backup = (disk.kv.snapshot(), disk.slots.snapshot());
-    // It comes, and rests in the tail.
-    let needle = author.report(2, "needle in the future");
-    append(&mut store, &author, &needle);
-    store.commit().unwrap();
-    attic.gather(&disk);
-    assert_eq!(attic.opens_to(&disk, "needle"), 1);
-    // The disk is put back, and hears the retraction first.
-    drop(store);
-    disk.kv.restore(&backup.0);
-    disk.slots.restore(&backup.1);
-    let mut store = disk.open();
-    let taken_back = retraction(&mut other, 2, 1);
-    append(&mut store, &other, &taken_back);
-    store.commit().unwrap();
-    assert_eq!(append(&mut store, &author, &needle).withdrawn, 1);
-    store.commit().unwrap();
-    attic.gather(&disk);
-    assert_eq!(attic.opens_to(&disk, "needle"), 0);
-    assert!(store.entry(at(1)).unwrap().unwrap().body().is_some());
-}
-
 #[test]
 fn whatever_write_it_is_interrupted_at() {
     for seed in 0..40 {
