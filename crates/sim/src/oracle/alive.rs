@@ -12,8 +12,8 @@ use crate::rules::Fate;
 use crate::world::Micros;
 
 const NAME: &str = "alive";
-/// Time until a record is with all who may have it: a liar may be asked first, for a body and for a run, and be waited for
-/// (5 s and 3 s), on each of the few links of a path.
+/// Time until a record is with all who may have it: on each of the few links of a path a liar may be asked first, for a run
+/// and for a body, and be waited for: 3 s, and 1.5 s with four round trips and the second at which it is noticed.
 pub const BOUND_US: Micros = 20_000_000;
 
 /// Records that were published and are not looked for yet.
