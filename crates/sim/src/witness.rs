@@ -22,6 +22,7 @@ impl World {
             return;
         }
         let now = self.now;
+        let clock_is_right = self.clock_is_right(node);
         let mut judges = std::mem::take(&mut self.judges);
         match event {
             Told::Judged { id, author, circle, verdict, .. } => {
@@ -29,7 +30,9 @@ impl World {
                 self.note(judged);
                 match verdict {
                     Verdict::Refused => {
-                        judges.refused.refused(node, *id, now);
+                        if clock_is_right {
+                            judges.refused.refused(node, *id, now);
+                        }
                         judges.kept.refused(node, *id);
                     }
                     Verdict::Accepted => {
@@ -101,6 +104,12 @@ impl World {
         self.note(result);
     }
 
+    /// Whether a node's clock was never wrong, or has been right again for a while.
+    fn clock_is_right(&self, node: usize) -> bool {
+        let machine = &self.nodes[node];
+        machine.jump_ms == 0 && (machine.right_since == 0 || self.now >= machine.right_since + RIGHT_US)
+    }
+
     /// Looks at a node between two commits, and again after a while.
     pub(crate) fn look_in(&mut self, node: usize) {
         let (from, to) = EVERY_US;
@@ -119,8 +128,7 @@ impl World {
         if self.cast.nodes[node].liar {
             return;
         }
-        let long_ago = |since: Micros| self.now >= since + RIGHT_US;
-        let is_right = machine.jump_ms == 0 && long_ago(machine.right_since) && long_ago(machine.started_us);
+        let is_right = self.clock_is_right(node) && self.now >= machine.started_us + RIGHT_US;
         let glance = Glance { sight, is_right };
         let mut judges = std::mem::take(&mut self.judges);
         let scene = self.scene();

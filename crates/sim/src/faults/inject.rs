@@ -144,6 +144,7 @@ impl World {
     pub(crate) fn set_clock(&mut self, node: usize, by_ms: i64) {
         self.nodes[node].jump_ms += by_ms;
         self.nodes[node].right_since = self.now;
+        self.judges.refused.forget(node);
     }
 
     fn restore(&mut self, node: usize, down_ms: u64) {

@@ -1,4 +1,5 @@
-//! A refusal is remembered (I8): what a node refused under the policy in force it does not ask for again.
+//! A refusal is remembered (I8): what a node refused under the policy in force, by a clock that was right, it does not ask for
+//! again.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ impl Refused {
         self.0.remove(&(node, id));
     }
 
-    /// A node's policy changed, or an old disk was put back: it decides anew.
+    /// A node's policy changed, its clock was set, or an old disk was put back: it decides anew.
     pub fn forget(&mut self, node: usize) {
         self.0.retain(|(at, _), _| *at != node);
     }
