@@ -16,7 +16,7 @@ use tocsin_exchange::profile::ProfileError;
 use tocsin_exchange::{Input, PartialMarking, Profile, personal, read};
 use tocsin_home::files::{self, FileError, Reading};
 use tocsin_home::{Home, HomeError};
-use tocsin_record::body::report::{Indicator, Report};
+use tocsin_record::body::report::{Indicator, Report, Subject};
 use tocsin_record::codec;
 use tocsin_record::id::OrgId;
 use tocsin_record::marking::{Pap, Personal, Tlp};
@@ -25,6 +25,8 @@ use tocsin_text as text;
 /// A batch is sent when it has so many reports, or so many bytes.
 const BATCH_REPORTS: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;
+/// Or so many ids of what was taken back.
+const BATCH_GONE: usize = 1_024;
 /// Most files in one import.
 const FILES_MAX: usize = 100_000;
 /// Deepest folder that is looked into.
@@ -199,9 +201,14 @@ pub struct Importer {
     pub persons: Persons,
     batch: Vec<Report>,
     floors: Vec<Floor>,
+    doubtful: BTreeSet<Subject>,
+    gone: BTreeMap<[u8; 16], String>,
     ended: Vec<EndedList>,
     batch_bytes: usize,
     subjects: BTreeSet<[u8; 16]>,
+    /// The ids of indicators in the batch: of this file, and of those before it.
+    ids: BTreeSet<[u8; 16]>,
+    ids_before: BTreeSet<[u8; 16]>,
 }
 
 impl Importer {
@@ -224,9 +231,13 @@ impl Importer {
             persons: Persons::Import,
             batch: Vec::new(),
             floors: Vec::new(),
+            doubtful: BTreeSet::new(),
+            gone: BTreeMap::new(),
             ended: Vec::new(),
             batch_bytes: 0,
             subjects: BTreeSet::new(),
+            ids: BTreeSet::new(),
+            ids_before: BTreeSet::new(),
         };
         if let Some(source) = source {
             if !is_name(source) {
@@ -273,6 +284,7 @@ impl Importer {
     }
 
     fn file(&mut self, path: &Path, total: &mut Imported) -> Result<FileSummary, ImportFault> {
+        self.ids_before.append(&mut self.ids);
         let mut file = FileSummary { file: path.display().to_string(), ..FileSummary::default() };
         // A pipe could be read once only, and has no name by which the same list is known the next time.
         let mut content = match Reading::of_named(path) {
@@ -296,13 +308,14 @@ impl Importer {
         let input = Input { name: &name, source: &source, org: self.org, profile: &profile };
         let now = clock::now_ms();
         let mut sent = Ok(());
-        // The lists of this file without ids of their own, and their groups.
-        let mut lists: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        // The lists of this file without ids of their own, and their groups and buckets.
+        let mut lists: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
         // Reports leave in batches while the file is read: it may be larger than the memory of this machine likes.
         let found = read(&mut content.file, &input, &mut |mut imported, of_file| {
             self.look(&mut imported, &mut file);
-            if let Some((list, group)) = tocsin_exchange::list_group(&imported.origin.id, &name) {
-                lists.entry(list).or_default().insert(group);
+            if let Some(place) = tocsin_exchange::list_place(&imported.origin.id, &name) {
+                let groups = lists.entry(place.list).or_default();
+                groups.entry(place.group).or_default().insert(place.bucket);
             }
             sent = self.take(&imported, of_file, &profile, now, total, &mut file);
             if sent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -320,14 +333,16 @@ impl Importer {
             file.error =
                 Some(format!("{}: then import it again", FileError::Changing { path: path.to_owned() }));
         }
-        // An empty answer in place of a list does not empty it.
-        if found.counts.indicators > 0 && file.error.is_none() {
-            let ended = lists.into_iter().map(|(list, groups)| EndedList {
-                source: source.clone(),
-                list,
-                groups: groups.into_iter().collect(),
-            });
-            self.ended.extend(ended);
+        // An empty answer in place of a list does not empty it, nor does one that is hardly a list.
+        if found.counts.indicators > 0 && !found.counts.is_doubtful() && file.error.is_none() {
+            let ended = lists.into_iter();
+            self.ended.extend(ended.map(|(list, groups)| EndedList { source: source.clone(), list, groups }));
+        }
+        for gone in found.gone {
+            self.gone.insert(gone.id, gone.name);
+            if self.gone.len() >= BATCH_GONE {
+                self.flush(total)?;
+            }
         }
         file.context = found.context;
         file.format = found.format.to_owned();
@@ -384,16 +399,25 @@ impl Importer {
             tlp: imported.marking.floor.max(of_file.floor).map_or(0, Tlp::code),
             pap: imported.marking.pap.max(of_file.pap).map_or(0, Pap::code),
         };
-        self.add(imported.whole([0; 16], marking), floor, total)
+        self.add(imported.whole([0; 16], marking), floor, imported.doubtful, total)
     }
 
-    fn add(&mut self, report: Report, floor: Floor, total: &mut Imported) -> Result<(), ImportFault> {
-        if self.subjects.contains(&report.subject.0) {
-            // The second becomes the next version of the first.
+    fn add(
+        &mut self,
+        report: Report,
+        floor: Floor,
+        doubtful: bool,
+        total: &mut Imported,
+    ) -> Result<(), ImportFault> {
+        let ids = || report.indicators.iter().filter_map(|indicator| indicator.id);
+        if self.subjects.contains(&report.subject.0) || ids().any(|id| self.ids_before.contains(&id)) {
+            // The second becomes the next version of the first, and an object of two files meets what stands of it.
             self.flush(total)?;
         }
+        self.ids.extend(ids());
         self.subjects.insert(report.subject.0);
         self.batch_bytes += codec::size(&report);
+        self.doubtful.extend(doubtful.then_some(report.subject));
         self.batch.push(report);
         self.floors.push(floor);
         if self.batch.len() >= BATCH_REPORTS || self.batch_bytes >= BATCH_BYTES {
@@ -403,7 +427,7 @@ impl Importer {
     }
 
     fn flush(&mut self, total: &mut Imported) -> Result<(), ImportFault> {
-        if self.batch.is_empty() && self.ended.is_empty() {
+        if self.batch.is_empty() && self.ended.is_empty() && self.gone.is_empty() {
             return Ok(());
         }
         let batch = ImportBatch {
@@ -411,10 +435,14 @@ impl Importer {
             dry_run: self.dry_run,
             reports: std::mem::take(&mut self.batch),
             floors: std::mem::take(&mut self.floors),
+            doubtful: std::mem::take(&mut self.doubtful),
+            gone: std::mem::take(&mut self.gone),
             ended: std::mem::take(&mut self.ended),
         };
         self.batch_bytes = 0;
         self.subjects.clear();
+        self.ids.clear();
+        self.ids_before.clear();
         let done: Imported = self.client.post_bytes("/v1/import", &codec::encode(&batch))?;
         total.new += done.new;
         total.changed += done.changed;
@@ -425,6 +453,9 @@ impl Importer {
         add_advice(&mut total.unmatched, done.unmatched);
         add_advice(&mut total.well_known, done.well_known);
         total.taken_back.extend(done.taken_back);
+        total.older.extend(done.older);
+        total.twice.extend(done.twice);
+        total.gone.extend(done.gone);
         total.skipped.extend(done.skipped);
         total.records.extend(done.records);
         Ok(())

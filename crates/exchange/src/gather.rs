@@ -15,13 +15,13 @@ use tocsin_record::marking::words;
 use uuid::Uuid;
 
 use crate::packed::Packed;
-use crate::split::{Part, merged, path, place, split};
+use crate::split::{Part, by_object, merged, path, split};
 use crate::{Imported, Input, PartialMarking, Reading, names};
 
 /// Most values of a bucket: filled between the half and all, a bucket has about a thousand.
 pub(crate) const BUCKET_MAX: usize = 1_500;
 /// Most bytes of a body that a draft fills, so that marking, salt and the rest always fit in 1 MiB.
-const BODY_BYTES_MAX: usize = 900 << 10;
+pub(crate) const BODY_BYTES_MAX: usize = 900 << 10;
 /// Most bytes of all labels together: with indicators and description they stay under [`BODY_BYTES_MAX`].
 const LABELS_BYTES_MAX: usize = 32 << 10;
 /// Most labels of one report, which is the body's bound (`record::body::report`).
@@ -91,10 +91,16 @@ pub(crate) fn list_uuid(org: &OrgId, source: &str, list: &str, bucket: &str) -> 
     Uuid::new_v5(&own, name.as_bytes())
 }
 
-/// The names of the buckets that a list of some millions of values may have, the one that it always has first.
-pub fn bucket_names() -> impl Iterator<Item = String> {
-    const DEPTH: u32 = 10;
-    (0..1_u64 << DEPTH).map(|bits| path(bits << (u64::BITS - DEPTH)))
+/// The deepest buckets that are looked for, by the digits of their names: of a list of [`crate::FILE_MAX`] bytes they have
+/// some 15.
+pub const BUCKET_DIGITS_MAX: u32 = 24;
+
+/// The names that buckets may have of so many digits, up to [`BUCKET_DIGITS_MAX`]; the one that a list always has is empty.
+pub fn bucket_names(digits: u32) -> impl Iterator<Item = String> {
+    let digits = digits.min(BUCKET_DIGITS_MAX);
+    // The last digit is 1: trailing zeros are left out.
+    let bits = (0..1_u64 << digits.saturating_sub(1)).map(move |bits| bits << 1 | u64::from(digits > 0));
+    bits.map(move |bits| if digits == 0 { String::new() } else { path(bits << (u64::BITS - digits)) })
 }
 
 /// Whether the id in a record's origin is that of a bucket of this list. A bucket that is on record and no longer
@@ -107,14 +113,29 @@ pub fn is_bucket_of(origin_id: &str, list: &str) -> bool {
     (group.is_empty() || group.starts_with('/')) && bits.bytes().all(|b| b == b'0' || b == b'1')
 }
 
-/// The list of a file, and its group, that the id in a record's origin is of; `None` if it is of no list.
+/// The list of a file, its group and bucket, that the id in a record's origin is of; `None` if it is of no list.
 #[must_use]
-pub fn list_group(origin_id: &str, list: &str) -> Option<(String, String)> {
-    let name = list_name(list);
-    let rest = origin_id.strip_prefix(name.as_str())?;
-    let group = rest.rsplit_once('#').map_or(rest, |(group, _)| group);
-    let group = group.trim_start_matches('/').to_owned();
-    is_bucket_of(origin_id, list).then_some((name, group))
+pub fn list_place(origin_id: &str, list: &str) -> Option<ListPlace> {
+    let list_name = list_name(list);
+    let rest = origin_id.strip_prefix(list_name.as_str())?;
+    let (group, bucket) = rest.rsplit_once('#').unwrap_or((rest, ""));
+    let place = ListPlace {
+        list: list_name,
+        group: group.trim_start_matches('/').to_owned(),
+        bucket: bucket.to_owned(),
+    };
+    is_bucket_of(origin_id, list).then_some(place)
+}
+
+/// Which values of a list a report holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListPlace {
+    /// The list's name, without its group.
+    pub list: String,
+    /// The name of the marking of its values; empty for what carries none.
+    pub group: String,
+    /// The bucket's name.
+    pub bucket: String,
 }
 
 fn list_name(list: &str) -> String {
@@ -191,9 +212,9 @@ impl<'a> Draft<'a> {
         let (mut leaves, duplicates) = packed.into_leaves(BUCKET_MAX);
         reading.counts.duplicates += duplicates;
         let parts = leaves.parts(BUCKET_MAX);
-        let digits = parts.iter().map(|(from, _)| path(*from).len()).max().unwrap_or(0);
+        let alone = parts.len() == 1;
         for (from, inside) in parts {
-            let report = self.part(input, leaves.take(from, inside), digits, &[]);
+            let report = self.part(input, leaves.take(from, inside), alone, &[]);
             if reading.give(report).is_break() {
                 return;
             }
@@ -213,7 +234,7 @@ impl<'a> Draft<'a> {
             Shape::Report => INDICATORS_MAX,
             Shape::List => BUCKET_MAX,
         };
-        let parts = split(indicators, most);
+        let parts = split(indicators, most, by_object);
         let of_part = |kept: &Kept<'_>| {
             let place = kept.with.and_then(|id| places.get(&id)).copied().unwrap_or(0);
             // Parts stand in the order of their lowest place: the last that begins at or below it.
@@ -223,9 +244,9 @@ impl<'a> Draft<'a> {
         for original in &self.originals {
             kept[of_part(original)].push(original);
         }
-        let digits = parts.iter().map(|part| path(part.from).len()).max().unwrap_or(0);
+        let alone = parts.len() == 1;
         for (part, kept) in parts.into_iter().zip(kept) {
-            let mut report = self.part(input, part, digits, &kept);
+            let mut report = self.part(input, part, alone, &kept);
             if self.original_form != OriginalForm::None {
                 self.attach(&mut report, &kept, reading);
             }
@@ -238,11 +259,11 @@ impl<'a> Draft<'a> {
     /// Where the values of each indicator fall, by its id; of several the first.
     fn places(&self) -> HashMap<[u8; 16], u64> {
         let values = self.indicators.iter().rev();
-        values.filter_map(|indicator| Some((indicator.id?, place(&indicator.what)))).collect()
+        values.filter_map(|indicator| Some((indicator.id?, by_object(indicator)))).collect()
     }
 
-    /// A part without its originals. `digits` is how long the longest path of a part is.
-    fn part(&self, input: &Input<'_>, part: Part, digits: usize, kept: &[&Kept<'_>]) -> Imported {
+    /// A part without its originals. Its title tells nothing of the others, so that it stays when one of them is split.
+    fn part(&self, input: &Input<'_>, part: Part, alone: bool, kept: &[&Kept<'_>]) -> Imported {
         let name = path(part.from);
         let subject = match self.shape {
             Shape::List => list_uuid(&input.org, input.source, &self.origin.id, &name),
@@ -251,10 +272,11 @@ impl<'a> Draft<'a> {
         };
         let id = if name.is_empty() { self.origin.id.clone() } else { format!("{}#{name}", self.origin.id) };
         let newest = kept.iter().map(|kept| kept.modified).max().unwrap_or(0);
-        let title = if digits == 0 {
+        let title = if alone {
             names::one_line(&self.title, LINE_MAX)
         } else {
-            format!("{} (part {name:0<digits$})", names::one_line(&self.title, LINE_MAX - 80))
+            let shown = if name.is_empty() { "0" } else { &name };
+            format!("{} (part {shown})", names::one_line(&self.title, LINE_MAX - 80))
         };
         let mut report = Imported {
             subject: Subject(subject.into_bytes()),
@@ -268,6 +290,7 @@ impl<'a> Draft<'a> {
             originals: Vec::new(),
             origin: Source { id, ..self.origin.clone() },
             content_hash: [0; 32],
+            doubtful: false,
         };
         report.content_hash = content_hash(&report);
         report
@@ -369,9 +392,12 @@ mod tests {
 
     #[test]
     fn subjects_and_bucket_names_never_change() {
-        let parts = split(merged(numbered(0..5_000)).0, BUCKET_MAX);
+        let parts = split(merged(numbered(0..5_000)).0, BUCKET_MAX, by_object);
         let names: Vec<String> = parts.iter().map(|part| path(part.from)).collect();
         assert_eq!(names, ["", "01", "1", "11"]);
+        let of_digits = |digits| bucket_names(digits).collect::<Vec<_>>();
+        assert_eq!([of_digits(0), of_digits(1), of_digits(2)].concat(), ["", "1", "01", "11"]);
+        assert_eq!(of_digits(5).len(), 16);
         let subject = list_subject(&OrgId([7; 32]), "feed", "list.txt", "01");
         assert_eq!(subject.to_string(), "14a15b0a-2219-56d9-bd53-8e3bdfb6931d");
         assert!(is_bucket_of("list.txt#01", "list.txt") && is_bucket_of("list.txt", "list.txt"));
@@ -379,6 +405,8 @@ mod tests {
             is_bucket_of("list.txt/tlp:green", "list.txt")
                 && is_bucket_of("list.txt/tlp:green#1", "list.txt")
         );
+        let place = list_place("list.txt/tlp:green#01", "list.txt").unwrap();
+        assert_eq!((&*place.list, &*place.group, &*place.bucket), ("list.txt", "tlp:green", "01"));
         assert!(!is_bucket_of("list.txt2", "list.txt") && !is_bucket_of("other#01", "list.txt"));
     }
 }

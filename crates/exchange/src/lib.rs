@@ -35,6 +35,7 @@ mod split;
 pub mod stix;
 mod types;
 mod unmatched;
+pub mod versions;
 mod when;
 
 use std::collections::BTreeMap;
@@ -45,11 +46,12 @@ use tocsin_record::OrgId;
 use tocsin_record::body::report::{Indicator, Original, Source, Subject};
 
 pub use changes::{Changes, changes};
-pub use gather::{bucket_names, is_bucket_of, list_group, list_subject};
+pub use gather::{BUCKET_DIGITS_MAX, ListPlace, bucket_names, is_bucket_of, list_place, list_subject};
 pub use marking::{PartialMarking, group_names};
 pub use pieces::Content;
 pub use profile::Profile;
 pub use unmatched::{well_known, why_unmatched};
+pub use versions::Gone;
 
 use fault::Fault;
 use pieces::Pieces;
@@ -104,6 +106,8 @@ pub struct Found {
     /// What was taken otherwise than it is written, or was taken back by its source, in order, at most [`SKIPPED_MAX`];
     /// `counts.noted` has them all.
     pub noted: Vec<Skipped>,
+    /// What its source took back, which is for ever.
+    pub gone: Vec<Gone>,
     /// What is kept in an original and is no indicator, by type: free texts, links, ports. How many of each.
     pub context: BTreeMap<String, u64>,
     /// How much of each there is, without a bound.
@@ -131,6 +135,14 @@ pub struct Counts {
     pub originals_dropped: u64,
     /// Objects with a marking-definition that is not in the file and that no standard defines.
     pub unknown_markings: u64,
+}
+
+impl Counts {
+    /// Whether more was left out than was read.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.skipped > self.seen.saturating_sub(self.skipped)
+    }
 }
 
 /// Something that was left out, or taken otherwise than it is written.
@@ -171,6 +183,8 @@ pub struct Imported {
     pub origin: Source,
     /// Digest of all that matters above: equal if and only if nothing has to be published.
     pub content_hash: [u8; 32],
+    /// More of its file was left out than was read, as where a page of words stands in the place of a list.
+    pub doubtful: bool,
 }
 
 /// Why nothing of a file could be read.
@@ -297,11 +311,12 @@ pub(crate) struct Reading<'t> {
 
 impl Reading<'_> {
     /// Hands a report over. After a break nothing is.
-    pub(crate) fn give(&mut self, report: Imported) -> ControlFlow<()> {
+    pub(crate) fn give(&mut self, mut report: Imported) -> ControlFlow<()> {
         if self.stopped {
             return ControlFlow::Break(());
         }
         self.found.counts.reports += 1;
+        report.doubtful = self.found.counts.is_doubtful();
         self.found.counts.indicators += report.indicators.len() as u64;
         let taken = (self.take)(report, &self.found.marking);
         self.stopped = taken.is_break();
@@ -344,6 +359,13 @@ pub(crate) fn format_names() -> String {
 }
 
 impl Found {
+    /// Takes note that a source took an object back.
+    pub(crate) fn take_back(&mut self, name: &str) {
+        if let Some(id) = versions::own_id(name) {
+            self.gone.push(Gone { id, name: names::one_line(name, 120) });
+        }
+    }
+
     /// Leaves something out, and says why.
     pub(crate) fn skip(&mut self, line: Option<u64>, path: &str, why: impl Into<Fault>) {
         self.counts.skipped += 1;

@@ -249,6 +249,7 @@ impl Event<'_, '_, '_> {
             let of_attribute = if deleted {
                 self.found.counts.seen += 1;
                 self.found.counts.withdrawn += 1;
+                self.take_back(&json::object(raw).unwrap_or_default());
                 self.part_marking(raw, own, Level::Part)
             } else {
                 self.attribute_of(raw, own, confidence)
@@ -256,6 +257,13 @@ impl Event<'_, '_, '_> {
             inside.push((raw, of_attribute));
         }
         self.parts.keep_object(raw, &fields, own, &inside);
+    }
+
+    /// Takes note that an attribute was deleted, by its uuid.
+    fn take_back(&mut self, attribute: &Map<String, Value>) {
+        if let Some(id) = json::text(attribute, "uuid") {
+            self.found.take_back(id);
+        }
     }
 
     /// The marking under which a part of the event goes: no looser than what it stands in.
@@ -288,6 +296,7 @@ impl Event<'_, '_, '_> {
         };
         if json::flag(&attribute, "deleted") == Some(true) {
             self.found.counts.withdrawn += 1;
+            self.take_back(&attribute);
             return own;
         }
         if let Err(why) = self.attribute(&attribute, confidence) {

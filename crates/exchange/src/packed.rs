@@ -13,7 +13,7 @@ use tocsin_record::marking::Code;
 use tocsin_record::observable::Observable;
 
 use crate::ImportError;
-use crate::split::{Load, Part, leaves, merged, place, split_below};
+use crate::split::{Load, Part, by_value, leaves, merged, place, split_below};
 
 /// Most bytes that the values of one file wait in, with what is said of them. A list of [`crate::FILE_MAX`] bytes
 /// takes about as much if it is one of names, and half of it if it is one of IPv4 addresses; rows that say several values, and
@@ -84,7 +84,7 @@ impl Packed {
             let (indicators, more) = merged(indicators);
             twice += more;
             let from = (bin as u64) << (64 - BIN_BITS);
-            for part in split_below(from, BIN_BITS, indicators, most) {
+            for part in split_below(from, BIN_BITS, indicators, most, by_value) {
                 let mut packed = Vec::new();
                 for indicator in &part.indicators {
                     let said = codec::encode(&(
@@ -200,7 +200,7 @@ mod tests {
     /// The same indicators, split whole and by way of bins.
     fn both(indicators: Vec<Indicator>) {
         let (whole, twice) = merged(indicators.clone());
-        let whole = split(whole, BUCKET_MAX);
+        let whole = split(whole, BUCKET_MAX, by_value);
         let mut packed = Packed::default();
         for indicator in indicators {
             packed.push(indicator).unwrap();

@@ -2,7 +2,8 @@
 //!
 //! Values fall into a binary tree by their hash, and its leaves are the parts. A leaf is named by its path with the
 //! trailing zeros left out, so when a leaf is split its lower half keeps the name: a value more changes the one part
-//! that it falls into, and adds another only when that one is full.
+//! that it falls into, and adds another only when that one is full. What an object says falls by the object's id, so that each
+//! version of it meets the one before in the same part.
 
 use sha2::{Digest, Sha256};
 use tocsin_record::body::report::Indicator;
@@ -31,9 +32,28 @@ pub(crate) fn path(from: u64) -> String {
 
 /// Where a value falls: the first 64 bits of its hash.
 pub(crate) fn place(what: &Observable) -> u64 {
+    hashed(&[&what.kind.to_be_bytes(), &what.value])
+}
+
+/// Where an indicator of a list of lines falls.
+pub(crate) fn by_value(indicator: &Indicator) -> u64 {
+    place(&indicator.what)
+}
+
+/// Where an indicator falls that is of an object: by its object's id first, and then by its value, for a pattern may name more
+/// values than a part holds.
+pub(crate) fn by_object(indicator: &Indicator) -> u64 {
+    const VALUE_BITS: u32 = 16;
+    let value = place(&indicator.what);
+    match indicator.id {
+        Some(id) => hashed(&[&id]) >> VALUE_BITS << VALUE_BITS | value >> (u64::BITS - VALUE_BITS),
+        None => value,
+    }
+}
+
+fn hashed(parts: &[&[u8]]) -> u64 {
     let mut hasher = Sha256::new();
-    hasher.update(what.kind.to_be_bytes());
-    hasher.update(&what.value);
+    parts.iter().for_each(|part| hasher.update(part));
     let digest: [u8; 32] = hasher.finalize().into();
     let [a, b, c, d, e, f, g, h, ..] = digest;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
@@ -72,15 +92,21 @@ fn absorb(first: &mut Indicator, later: &mut Indicator) {
 
 /// Splits by place until each part holds at most `most` indicators and encodes to at most [`INDICATORS_BYTES_MAX`].
 /// Always at least one part.
-pub(crate) fn split(indicators: Vec<Indicator>, most: usize) -> Vec<Part> {
-    split_below(0, 0, indicators, most)
+pub(crate) fn split(indicators: Vec<Indicator>, most: usize, place: fn(&Indicator) -> u64) -> Vec<Part> {
+    split_below(0, 0, indicators, most, place)
 }
 
 /// As [`split`], of what falls into the leaf at `from` and `depth` of the tree.
-pub(crate) fn split_below(from: u64, depth: u32, indicators: Vec<Indicator>, most: usize) -> Vec<Part> {
+pub(crate) fn split_below(
+    from: u64,
+    depth: u32,
+    indicators: Vec<Indicator>,
+    most: usize,
+    place: fn(&Indicator) -> u64,
+) -> Vec<Part> {
     let mut items: Vec<(u64, usize, Indicator)> = indicators
         .into_iter()
-        .map(|indicator| (place(&indicator.what), codec::size(&indicator), indicator))
+        .map(|indicator| (place(&indicator), codec::size(&indicator), indicator))
         .collect();
     if Load::of(items.iter().map(|item| item.1)).fits(most) {
         let indicators = items.into_iter().map(|item| item.2).collect();
@@ -161,7 +187,7 @@ pub(crate) mod tests {
     #[test]
     fn every_value_is_in_the_part_of_its_place() {
         for count in [0, 1, 1_500, 1_501, 3_001, 40_000] {
-            let parts = split(merged(numbered(0..count)).0, BUCKET_MAX);
+            let parts = split(merged(numbered(0..count)).0, BUCKET_MAX, by_value);
             assert_eq!(parts.iter().map(|part| part.indicators.len()).sum::<usize>(), count as usize);
             assert_eq!(path(parts[0].from), "");
             for (at, part) in parts.iter().enumerate() {
@@ -180,10 +206,10 @@ pub(crate) mod tests {
     fn one_more_value_changes_one_part() {
         let mut splits = 0;
         for extra in 0..20 {
-            let before = split(numbered(0..20_000), BUCKET_MAX);
+            let before = split(numbered(0..20_000), BUCKET_MAX, by_value);
             let mut more = numbered(0..20_000);
             more.extend(numbered(900_000 + extra..900_001 + extra));
-            let after = split(more, BUCKET_MAX);
+            let after = split(more, BUCKET_MAX, by_value);
             let changed = after
                 .iter()
                 .filter(|part| {
@@ -206,7 +232,7 @@ pub(crate) mod tests {
                 })
             })
             .collect();
-        let parts = split(rules, BUCKET_MAX);
+        let parts = split(rules, BUCKET_MAX, by_value);
         assert!(parts.len() > 4);
         for part in parts {
             assert!(codec::size(&part.indicators) <= INDICATORS_BYTES_MAX + 8);

@@ -1,4 +1,4 @@
-//! Points in time as sources write them, in milliseconds since 1970.
+//! Points in time as sources write them, in milliseconds since 1970; as versions, in nanoseconds.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -6,18 +6,26 @@ use time::format_description::well_known::Rfc3339;
 /// What is said of a time that cannot be read.
 pub(crate) const UNREADABLE: &str = "it is no date that can be read (write 2026-01-31 or 2026-01-31T12:00:00Z): the value was imported without it";
 
+/// Nanoseconds in a millisecond.
+pub(crate) const NANOS_A_MILLI: u128 = 1_000_000;
+
 /// RFC 3339 and what stands near it: with a space, without seconds, a zone or its colon, with `UTC` or `GMT` as the zone (UTC
 /// where none is said), with slashes in the date, or the date alone; else seconds or milliseconds since 1970. `None` for
 /// anything else and for what lies before 1970.
 pub(crate) fn millis(text: &str) -> Option<u64> {
+    u64::try_from(nanos(text)? / NANOS_A_MILLI).ok()
+}
+
+/// As [`millis`], in nanoseconds: two versions of an object may lie within one millisecond.
+pub(crate) fn nanos(text: &str) -> Option<u128> {
     let text = text.trim();
     if !text.is_ascii() || text.len() > 40 {
         return None;
     }
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return match text.len() {
-            9 | 10 => text.parse::<u64>().ok().map(|seconds| seconds * 1000),
-            13 => text.parse().ok(),
+            9 | 10 => text.parse::<u128>().ok().map(|seconds| seconds * 1_000 * NANOS_A_MILLI),
+            13 => text.parse::<u128>().ok().map(|millis| millis * NANOS_A_MILLI),
             _ => None,
         };
     }
@@ -37,7 +45,7 @@ pub(crate) fn millis(text: &str) -> Option<u64> {
         _ => zone.to_owned(),
     };
     let parsed = rfc3339(&format!("{date}T{time}{seconds}{zone}"))?;
-    u64::try_from(parsed.unix_timestamp_nanos() / 1_000_000).ok()
+    u128::try_from(parsed.unix_timestamp_nanos()).ok()
 }
 
 fn rfc3339(text: &str) -> Option<OffsetDateTime> {

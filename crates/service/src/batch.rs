@@ -4,19 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tocsin_api::types::{BATCH_REPORTS_MAX, EndedList, Floor, ImportBatch, Imported, Skipped};
-use tocsin_exchange::{bucket_names, group_names, list_subject, personal};
+use tocsin_exchange::versions::{gone_subject, meet, own_id};
+use tocsin_exchange::{BUCKET_DIGITS_MAX, bucket_names, group_names, list_subject, personal};
 use tocsin_policy::Decisions;
 use tocsin_protocol::{Directory, Input};
 use tocsin_record::CircleId;
 use tocsin_record::body::Body;
-use tocsin_record::body::report::{Extent, Report, Subject};
+use tocsin_record::body::report::{Extent, Origin, Report, Source, Subject};
 use tocsin_record::body::retraction::REQUEST_OF_SOURCE;
 use tocsin_record::marking::{Marking, Pap, Tlp};
 
 use super::advice::AdviceList;
 use super::publish::{ReportDraft, TOGETHER, Unshareable, salt, same_content, successor};
 use super::reports::Whole;
+use super::sources::{GONE, OLDER, Objects, TWICE};
 use super::{Node, NodeError};
+
+/// Why a report is left as it stands.
+const DOUBTFUL: &str =
+    "most of its file is no list, as where a page of words stands in the place of one: what stands is kept";
+const AGAIN: &str = "it was taken back by hand; what its source lists of it now stands under a new subject";
+const MIXED: &str = "it would be kept together with what is marked otherwise, and both markings do not go together: what stands is kept";
 
 impl Node {
     /// Takes a batch of reports from files into the own circle, and shares them where it was asked for.
@@ -66,7 +74,10 @@ impl Node {
     }
 
     /// What a batch has written, what it takes back, and what is to be told of it; the same for a dry run. Reads the disk.
-    fn imported(&self, batch: ImportBatch) -> Result<(Vec<ReportDraft>, Vec<TakeBack>, Imported), NodeError> {
+    fn imported(
+        &self,
+        mut batch: ImportBatch,
+    ) -> Result<(Vec<ReportDraft>, Vec<TakeBack>, Imported), NodeError> {
         if batch.reports.len() > BATCH_REPORTS_MAX {
             return Err(NodeError::Request(format!("a batch has at most {BATCH_REPORTS_MAX} reports")));
         }
@@ -78,6 +89,22 @@ impl Node {
         let mut drafts = Vec::new();
         let mut copies = Vec::new();
         let mut back = Vec::new();
+        for report in &mut batch.reports {
+            if own_id(origin_id(report)).is_none() {
+                // What a list lists goes on where a bucket of it was taken back, which is for ever: under another subject.
+                let subject = self.subject_in(own, report.subject);
+                if subject != report.subject
+                    && self.engine.reader.copies(self.engine.org(), subject).is_empty()
+                {
+                    done.taken_back.push(Skipped { what: named(report), why: AGAIN.to_owned() });
+                }
+                report.subject = subject;
+            }
+        }
+        let doubtful: BTreeSet<Subject> =
+            batch.doubtful.iter().map(|subject| self.subject_in(own, *subject)).collect();
+        let mut objects = Objects::new(self, &batch)?;
+        self.take_back_gone(&batch, &mut objects, &mut drafts, &mut back, &mut done)?;
         let mut subjects = BTreeSet::new();
         // A batch without floors has none.
         let floors = batch.floors.into_iter().chain(std::iter::repeat(Floor::default()));
@@ -98,11 +125,37 @@ impl Node {
             }
             let mut report =
                 Report { supersedes: None, extent: Extent::Whole, withdrawn: Vec::new(), ..report };
+            if !objects.leave_out_gone(&mut report, &mut done) {
+                continue;
+            }
+            let twice = objects.leave_out_older(&mut report, &mut done)?;
             let standing = self.whole(self.engine.org(), own, report.subject)?;
             if let Some(standing) = &standing {
+                if doubtful.contains(&report.subject)
+                    && report.indicators.len() < standing.report.indicators.len()
+                {
+                    done.skipped.push(Skipped { what: named(&report), why: DOUBTFUL.to_owned() });
+                    continue;
+                }
+                let what = named(&report);
+                let subject = report.subject;
+                let met = meet(&standing.report, report, |id| objects.has_elsewhere(*id, subject));
+                done.older.extend(met.older.into_iter().map(|what| Skipped { what, why: OLDER.to_owned() }));
+                done.twice.extend(met.twice.into_iter().map(|what| Skipped { what, why: TWICE.to_owned() }));
+                let Some(next) = met.report else {
+                    done.duplicates += 1;
+                    continue;
+                };
+                report = next;
+                // What stands of a report may not have heard of it yet.
+                objects.leave_out_gone(&mut report, &mut done);
                 keep_marking(&mut report, floor, &standing.report);
                 // A retention is counted from the import, so that the same file would differ each time.
                 keep_retention(&mut report, &standing.report);
+                if met.mixed && !mark_both(&mut report, &standing.report) {
+                    done.skipped.push(Skipped { what, why: MIXED.to_owned() });
+                    continue;
+                }
             }
             let (draft, is_new) = match standing {
                 Some(standing) if same_content(&report, &standing.report) => {
@@ -124,6 +177,7 @@ impl Node {
                         continue;
                     }
                 };
+                done.twice.extend(twice);
                 done.unmarked += u64::from(report.marking.is_none());
                 *if is_new { &mut done.new } else { &mut done.changed } += 1;
                 done.indicators += draft.report.indicators.len() as u64;
@@ -134,6 +188,11 @@ impl Node {
             if let Some(circle) = share.filter(|circle| *circle != own) {
                 copies.push((circle, report));
             }
+        }
+        for report in objects.emptied()? {
+            done.changed += 1;
+            drafts.push(report.draft);
+            self.narrow(&report.left, None, &mut drafts, &mut back, &mut done)?;
         }
         for ended in &batch.ended {
             self.gone_from(ended, &mut drafts, &mut back, &mut done)?;
@@ -160,6 +219,38 @@ impl Node {
         }
         (done.unmatched, done.well_known) = advice.done();
         Ok((drafts, back, done))
+    }
+
+    /// Keeps for ever that objects were taken back by their source, and takes the reports back that had their ids. What holds
+    /// one of them as a part loses it ([`Objects::emptied`]).
+    fn take_back_gone(
+        &self,
+        batch: &ImportBatch,
+        objects: &mut Objects<'_>,
+        drafts: &mut Vec<ReportDraft>,
+        back: &mut Vec<TakeBack>,
+        done: &mut Imported,
+    ) -> Result<(), NodeError> {
+        let (org, own) = (self.engine.org(), self.engine.own_circle());
+        for (id, name) in &batch.gone {
+            objects.lose(*id, name, done)?;
+            if self.is_gone(*id) {
+                continue;
+            }
+            drafts.push(ReportDraft { circle: own, report: taken_back_report(*id, name) });
+            let subject = Subject(*id);
+            let Some(standing) = self.whole(org, own, subject)? else { continue };
+            let copies =
+                self.copies_elsewhere(subject)?.into_iter().map(|(circle, copy)| (circle, copy.report));
+            for (circle, copy) in std::iter::once((own, standing.report)).chain(copies) {
+                done.gone.push(Skipped {
+                    what: named(&copy),
+                    why: format!("taken back from circle `{}`: {GONE}", self.circle_name(circle)),
+                });
+                back.push(TakeBack { circle, subject: copy.subject });
+            }
+        }
+        Ok(())
     }
 
     /// The copies of a report in wider circles are no wider than it may be now: taken back where its marking no longer allows
@@ -228,8 +319,8 @@ impl Node {
         Ok(found.into_iter().collect())
     }
 
-    /// Empties the groups of a list that no value of it is in any more, here and wherever they were shared: their values are
-    /// in other groups now, or gone.
+    /// Empties the buckets of a list that no value of it is in any more, here and wherever they were shared: their values are
+    /// in others now, or gone.
     fn gone_from(
         &self,
         ended: &EndedList,
@@ -238,19 +329,23 @@ impl Node {
         done: &mut Imported,
     ) -> Result<(), NodeError> {
         let (org, own) = (self.engine.org(), self.engine.own_circle());
-        for group in group_names().filter(|group| !ended.groups.contains(group)) {
+        for group in group_names() {
             let list = if group.is_empty() { ended.list.clone() } else { format!("{}/{group}", ended.list) };
-            let first = list_subject(&org, &ended.source, &list, "");
-            if self.engine.reader.copies(org, first).is_empty() {
-                continue;
-            }
-            for bucket in bucket_names() {
-                let subject = list_subject(&org, &ended.source, &list, &bucket);
+            let there = ended.groups.get(&group);
+            for (bucket, subject) in self.buckets(&ended.source, &list) {
+                if there.is_some_and(|buckets| buckets.contains(&bucket)) {
+                    continue;
+                }
                 let Some(standing) = self.whole(org, own, subject)? else { continue };
                 if standing.report.indicators.is_empty() {
                     continue;
                 }
                 for (circle, copy) in self.copies_elsewhere(subject)? {
+                    if there.is_some() {
+                        // Its values are in another bucket of the same marking, or gone.
+                        drafts.extend(self.copy_to(circle, emptied(&copy.report))?);
+                        continue;
+                    }
                     let why = format!(
                         "taken back from circle `{}`: its values are no longer marked so",
                         self.circle_name(circle)
@@ -259,12 +354,66 @@ impl Node {
                     back.push(TakeBack { circle, subject: copy.report.subject });
                 }
                 done.changed += 1;
-                let empty = Report { salt: salt(), originals: Vec::new(), ..standing.report.clone() };
-                let report = successor(Report { indicators: Vec::new(), ..empty }, Vec::new(), &standing);
+                let report = successor(emptied(&standing.report), Vec::new(), &standing);
                 drafts.push(ReportDraft { circle: own, report });
             }
         }
         Ok(())
+    }
+
+    /// The buckets of a list that are here, by their names, each under the subject that it has now.
+    fn buckets(&self, source: &str, list: &str) -> Vec<(String, Subject)> {
+        /// So many levels of the tree without a bucket are its end: hashes leave no gaps, but where values are very long.
+        const GAP: u32 = 4;
+        let (org, own) = (self.engine.org(), self.engine.own_circle());
+        let mut found = Vec::new();
+        let mut last = 0;
+        for digits in 0..=BUCKET_DIGITS_MAX {
+            for bucket in bucket_names(digits) {
+                let subject = self.subject_in(own, list_subject(&org, source, list, &bucket));
+                if !self.engine.reader.copies(org, subject).is_empty() {
+                    found.push((bucket, subject));
+                    last = digits;
+                }
+            }
+            if digits - last >= GAP {
+                break;
+            }
+        }
+        found
+    }
+}
+
+/// A report that says nothing any more.
+fn emptied(report: &Report) -> Report {
+    Report { salt: salt(), indicators: Vec::new(), originals: Vec::new(), ..report.clone() }
+}
+
+/// The id of a report at its source.
+fn origin_id(report: &Report) -> &str {
+    report.origin.source.as_ref().map_or("", |source| &source.id)
+}
+
+/// What keeps, in the own circle, that a source took an object back.
+fn taken_back_report(id: [u8; 16], name: &str) -> Report {
+    Report {
+        salt: salt(),
+        subject: gone_subject(id),
+        supersedes: None,
+        extent: Extent::Whole,
+        origin: Origin {
+            source: Some(Source { name: String::new(), org: None, id: name.to_owned(), record: None }),
+        },
+        marking: None,
+        title: format!("{} was taken back by its source", tocsin_text::cut(name, 120)),
+        description: String::new(),
+        created: 0,
+        modified: 0,
+        labels: Vec::new(),
+        indicators: Vec::new(),
+        withdrawn: Vec::new(),
+        originals: Vec::new(),
+        extension: Vec::new(),
     }
 }
 
@@ -323,6 +472,22 @@ fn keep_marking(report: &mut Report, floor: Floor, standing: &Report) {
         personal: standing.personal.max(personal::of(&report.indicators, &report.originals)),
         ..standing
     });
+}
+
+/// Where a report also says what stood before, it is marked as strictly as both; false where that cannot be.
+fn mark_both(report: &mut Report, standing: &Report) -> bool {
+    let both = match (&report.marking, &standing.marking) {
+        (Some(new), Some(old)) if new == old => return true,
+        (Some(new), Some(old)) => new.stricter(old).map(Some),
+        // What is kept of an unmarked one is unmarked.
+        _ => Ok(None),
+    };
+    let personal = personal::of(&report.indicators, &report.originals);
+    both.map(|marking| {
+        report.marking =
+            marking.map(|marking| Marking { personal: marking.personal.max(personal), ..marking });
+    })
+    .is_ok()
 }
 
 /// Keeps the end that stands, where the markings are the same but for it.

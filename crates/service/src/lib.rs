@@ -11,11 +11,12 @@ mod publish;
 mod reports;
 mod share;
 mod show;
+mod sources;
 mod status;
 mod visibility;
 mod why;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use policy::{PolicyError, PolicyInForce};
 use tocsin_api::types::PolicyAnswer;
@@ -44,6 +45,8 @@ pub struct Node {
     pub stop: Arc<Notify>,
     /// Room for readings of the store for `status`.
     readings: Arc<Semaphore>,
+    /// Where what sources have under one id stands.
+    holders: Mutex<sources::Holders>,
 }
 
 /// A request was not done. Each says what was wrong, and what would help.
@@ -114,6 +117,7 @@ impl Node {
             watchers: Arc::new(Semaphore::new(watchers)),
             stop: Arc::default(),
             readings: Arc::new(Semaphore::new(READINGS)),
+            holders: Mutex::default(),
         }
     }
 

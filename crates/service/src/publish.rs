@@ -301,7 +301,12 @@ impl Node {
             }
             match self.body(&stored) {
                 Some(Body::Report(report)) if stored.org == self.engine.org() => {
-                    _ = subjects.insert(report.subject)
+                    subjects.insert(report.subject);
+                    // Where a copy was taken back before, the one that followed it has a subject of its own.
+                    let followed = self.circles_beside_own().into_iter();
+                    let followed = followed.map(|circle| self.subject_in(circle, report.subject));
+                    let org = stored.org;
+                    subjects.extend(followed.filter(|it| !self.engine.reader.copies(org, *it).is_empty()));
                 }
                 Some(Body::Report(_)) => {
                     return Err(NodeError::Request(format!(

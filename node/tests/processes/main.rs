@@ -13,3 +13,4 @@ mod reload;
 mod status;
 mod strangers;
 mod truth;
+mod versions;

@@ -1,7 +1,9 @@
 //! What an import sends: reports that were read in the user's process. Bytes, not JSON: they keep originals.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bincode::{Decode, Encode};
-use tocsin_record::body::report::Report;
+use tocsin_record::body::report::{Report, Subject};
 
 /// Most reports in one import batch.
 pub const BATCH_REPORTS_MAX: usize = 4096;
@@ -17,19 +19,23 @@ pub struct ImportBatch {
     pub reports: Vec<Report>,
     /// For each report the strictest marking that any part of it carries.
     pub floors: Vec<Floor>,
+    /// Those of which the file had more that was left out than was read: they empty no list.
+    pub doubtful: BTreeSet<Subject>,
+    /// What its source took back, which is for ever: UUID and whole id.
+    pub gone: BTreeMap<[u8; 16], String>,
     /// Lists that were read to their end, by what is in this batch and those before it.
     pub ended: Vec<EndedList>,
 }
 
-/// A list without ids of its own that was read to its end, so that what is in none of its groups any more is gone from it.
+/// A list without ids of its own that was read to its end, so that what is in none of its buckets any more is gone from it.
 #[derive(Clone, Debug, Encode, Decode)]
 pub struct EndedList {
     /// The name of the source, as subjects are made of it.
     pub source: String,
     /// The name of the list, without a group.
     pub list: String,
-    /// The groups that it has, by the names of their markings; `""` for what carries none.
-    pub groups: Vec<String>,
+    /// The groups that it has, by the names of their markings, `""` for what carries none; and the buckets of each.
+    pub groups: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// The strictest marking that any part of a report carries, as codes; 0 where none does.

@@ -168,6 +168,15 @@ pub struct Imported {
     /// What was taken back from other circles, since its marking is stricter now, and what stands there with less.
     #[serde(default)]
     pub taken_back: Vec<Skipped>,
+    /// What changed nothing, since a newer version of it stands.
+    #[serde(default)]
+    pub older: Vec<Skipped>,
+    /// What has two contents under one version: both are kept.
+    #[serde(default)]
+    pub twice: Vec<Skipped>,
+    /// What no longer counts, or was not taken, since its source took it back.
+    #[serde(default)]
+    pub gone: Vec<Skipped>,
     /// What was left out, and why.
     pub skipped: Vec<Skipped>,
     /// The records written, own circle and others.

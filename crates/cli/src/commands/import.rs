@@ -225,14 +225,20 @@ fn text(summary: &Summary, home: &Path, args: &Args) -> String {
         let word = term::paint(Style::Warn, if *dry_run { "would change" } else { "changed" });
         out.push_str(&format!("\n{word} {}: {}", text::escape(&back.what), text::escape(&back.why)));
     }
-    let left: Vec<Reason> = total
-        .skipped
-        .iter()
-        .map(|left| Reason { what: left.what.clone(), why: left.why.clone(), ..Reason::default() })
-        .collect();
-    if !left.is_empty() {
-        out.push_str(&format!("\n{}:", text::count(left.len() as u64, "report")));
-        out.push_str(&grouped(&left, left.len() as u64, *verbose));
+    for (word, told) in [
+        ("older", &total.older),
+        ("two contents", &total.twice),
+        ("gone", &total.gone),
+        ("left out", &total.skipped),
+    ] {
+        let reasons: Vec<Reason> = told
+            .iter()
+            .map(|one| Reason { what: one.what.clone(), why: one.why.clone(), ..Reason::default() })
+            .collect();
+        if !reasons.is_empty() {
+            out.push_str(&format!("\n{} {}:", term::paint(Style::Warn, word), reasons.len()));
+            out.push_str(&grouped(&reasons, reasons.len() as u64, *verbose));
+        }
     }
     if total.unmarked > 0 {
         out.push_str(&format!(

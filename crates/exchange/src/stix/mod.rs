@@ -14,6 +14,7 @@ mod pattern;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tocsin_record::body::report::{Indicator, LINE_MAX, TEXT_MAX};
 use tocsin_record::observable::Observable;
@@ -32,6 +33,10 @@ const REPEATED_MAX: u64 = 100_000;
 
 /// What is said of a value that was observed, and of which nobody says that it is bad.
 const OBSERVED: &str = "observed";
+
+/// What is told of two versions in one file.
+const OLDER: &str = "the file has a newer version of it, which counts";
+const TWICE: &str = "one version of it has two contents: both are kept, and neither is preferred";
 
 /// The row of the table of formats.
 pub const FORMAT: Format = Format { name: "stix", sniff, parse };
@@ -115,31 +120,58 @@ fn unfold<'a>(
     Ok(())
 }
 
-/// The newest version of each object, in the order of the file.
+/// The newest version of each object, in the order of the file. What one version of it revokes is revoked; of one version
+/// with two contents both are kept.
 fn newest<'a>(objects: Vec<Object<'a>>, found: &mut Found) -> Vec<Object<'a>> {
-    let mut place: HashMap<String, usize> = HashMap::new();
+    /// Copies of one version that are compared with each other.
+    const COPIES_MAX: usize = 16;
+    let mut versions: HashMap<String, (u128, bool)> = HashMap::new();
+    for object in &objects {
+        let (version, revoked) = versions.entry(object.id.clone()).or_default();
+        *version = object.version.max(*version);
+        *revoked |= object.revoked;
+    }
+    let mut places: HashMap<String, Vec<usize>> = HashMap::new();
     let mut kept: Vec<Object<'a>> = Vec::new();
-    for object in objects {
-        match place.get(&object.id) {
-            Some(at) if !object.id.is_empty() => {
-                found.counts.duplicates += 1;
-                if object.modified > kept[*at].modified {
-                    kept[*at] = object;
-                }
-            }
-            _ => {
-                place.insert(object.id.clone(), kept.len());
-                kept.push(object);
-            }
+    for mut object in objects {
+        if object.id.is_empty() {
+            kept.push(object);
+            continue;
         }
+        let (version, revoked) = versions.get(&object.id).copied().unwrap_or_default();
+        if object.version < version {
+            found.counts.duplicates += 1;
+            found.note(object.line, &object.id, OLDER);
+            continue;
+        }
+        object.revoked = revoked;
+        let places = places.entry(object.id.clone()).or_default();
+        if places.len() == COPIES_MAX || places.iter().any(|at| says_the_same(&kept[*at], &object)) {
+            found.counts.duplicates += 1;
+            continue;
+        }
+        // What has no version, a cyber-observable, may be told in parts.
+        if !places.is_empty() && version > 0 {
+            found.note(object.line, &object.id, TWICE);
+        }
+        places.push(kept.len());
+        kept.push(object);
     }
     kept
+}
+
+/// Whether two objects are the same but for how they are written.
+fn says_the_same(one: &Object<'_>, other: &Object<'_>) -> bool {
+    let value = |object: &Object<'_>| serde_json::from_str::<Value>(object.raw).ok();
+    one.raw == other.raw || value(one) == value(other)
 }
 
 /// All objects of a file.
 struct Bundle<'a> {
     objects: Vec<Object<'a>>,
     place: HashMap<String, usize>,
+    /// Objects that stand in the place of another of their id, which has another content.
+    twins: Vec<(usize, usize)>,
     markings: Vec<PartialMarking>,
 }
 
@@ -194,9 +226,15 @@ impl Members {
 
 impl<'a> Bundle<'a> {
     fn new(objects: Vec<Object<'a>>, input: &Input<'_>, found: &mut Found) -> Self {
-        let place: HashMap<String, usize> =
-            objects.iter().enumerate().map(|(at, object)| (object.id.clone(), at)).collect();
-        let mut bundle = Self { markings: Vec::new(), place, objects };
+        let mut place: HashMap<String, usize> = HashMap::new();
+        let mut twins = Vec::new();
+        for (at, object) in objects.iter().enumerate() {
+            let first = *place.entry(object.id.clone()).or_insert(at);
+            if first != at && !object.id.is_empty() {
+                twins.push((first, at));
+            }
+        }
+        let mut bundle = Self { markings: Vec::new(), place, twins, objects };
         bundle.markings = bundle.markings(input, found);
         bundle
     }
@@ -208,6 +246,9 @@ impl<'a> Bundle<'a> {
     fn import(&self, input: &Input<'_>, found: &mut Reading<'_>) {
         let links = self.links();
         let mut repeats = Repeats::new(self.objects.len());
+        for object in self.objects.iter().filter(|object| object.revoked) {
+            found.take_back(&object.id);
+        }
         for (at, report) in self.objects.iter().enumerate() {
             if !report.is_report() || report.revoked || report.uuid.is_none() {
                 continue;
@@ -248,6 +289,11 @@ impl<'a> Bundle<'a> {
         members.inside.insert(report);
         for at in self.objects[report].members.iter().filter_map(|id| self.place.get(id)) {
             members.add(*at, &self.objects[*at], repeats);
+        }
+        for (first, twin) in &self.twins {
+            if *first != report && members.inside.contains(first) {
+                members.add(*twin, &self.objects[*twin], repeats);
+            }
         }
         let named: Vec<usize> = members.inside.iter().copied().collect();
         let joins = |link: &Object<'_>, inside: &BTreeSet<usize>| {

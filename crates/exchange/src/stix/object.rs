@@ -27,6 +27,8 @@ pub(super) struct Object<'a> {
     pub description: String,
     pub created: u64,
     pub modified: u64,
+    /// When it was last changed, in nanoseconds: its version.
+    pub version: u128,
     pub revoked: bool,
     pub labels: Vec<String>,
     /// `object_refs` of reports, groupings and observed data.
@@ -76,8 +78,10 @@ impl<'a> Object<'a> {
         if id.is_empty() && !observable_type(&kind) {
             return Err("it has no `id`".to_owned());
         }
-        let time = |field| json::text(&map, field).and_then(when::millis).unwrap_or(0);
+        let time = |field| json::text(&map, field).and_then(when::nanos).unwrap_or(0);
+        let millis = |nanos: u128| u64::try_from(nanos / when::NANOS_A_MILLI).unwrap_or(u64::MAX);
         let created = time("created");
+        let version = time("modified").max(created);
         let labels: Vec<String> =
             json::texts_or_text(&map, "labels").into_iter().map(str::to_owned).collect();
         let mut notes = Vec::new();
@@ -99,8 +103,9 @@ impl<'a> Object<'a> {
             id,
             name: json::text(&map, "name").unwrap_or_default().to_owned(),
             description: json::text(&map, "description").unwrap_or_default().to_owned(),
-            created,
-            modified: time("modified").max(created),
+            created: millis(created),
+            modified: millis(version),
+            version,
             revoked: json::flag(&map, "revoked") == Some(true),
             members: json::texts(&map, "object_refs").take(REFS_MAX).map(str::to_owned).collect(),
             refs: references(&map),

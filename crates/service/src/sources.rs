@@ -1,0 +1,245 @@
+//! Where what a source has under one id stands here: found by the ids of indicators, over all files that were imported.
+
+use std::cmp::Ordering;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{MutexGuard, PoisonError};
+
+use tocsin_api::types::{ImportBatch, Imported, Skipped};
+use tocsin_exchange::versions::{Versions, gone_subject, own_id};
+use tocsin_record::body::BodyRef;
+use tocsin_record::body::report::{Report, Subject};
+use tocsin_store::LogNo;
+
+use super::publish::{ReportDraft, salt, successor};
+use super::reports::Whole;
+use super::{Node, NodeError};
+
+/// How many changes of the store are looked at together.
+const SLICE: usize = 4_096;
+/// Reports that are kept in memory while a batch is compared with them.
+const REPORTS_KEPT: usize = 256;
+
+/// The reports of the own circle in which a source's id stood. It grows with them, 32 bytes an indicator that has an id; what
+/// it names may have changed since, and is looked at again.
+#[derive(Debug, Default)]
+pub(super) struct Holders {
+    /// The next change of the store that was not looked at.
+    next: u64,
+    of: BTreeSet<([u8; 16], Subject)>,
+}
+
+impl Holders {
+    /// The reports in which an indicator of this id stood.
+    pub fn of(&self, id: [u8; 16]) -> impl Iterator<Item = Subject> + '_ {
+        let all = (id, Subject([0; 16]))..=(id, Subject([255; 16]));
+        self.of.range(all).map(|(_, subject)| *subject)
+    }
+}
+
+/// Reports that were read, with the versions of what is in them.
+#[derive(Default)]
+pub(super) struct Read(BTreeMap<Subject, Option<(Whole, Versions)>>);
+
+impl Node {
+    /// Looks at what came into the own circle since the last time. Reads the disk.
+    pub(super) fn follow_holders(&self, holders: &mut Holders) -> Result<(), NodeError> {
+        let own = self.engine.own_circle();
+        let mut logs: BTreeMap<LogNo, bool> = BTreeMap::new();
+        loop {
+            let slice = self.engine.reader.since(holders.next, SLICE);
+            let Some((last, _)) = slice.last() else { return Ok(()) };
+            let next = last + 1;
+            for (_, place) in slice {
+                let is_own = *logs.entry(place.log).or_insert_with(|| {
+                    self.engine.reader.log(place.log).is_some_and(|log| log.key.circle == own)
+                });
+                if !is_own {
+                    continue;
+                }
+                let Some(stored) = self.engine.reader.record(place)? else { continue };
+                let body = stored.entry.body().map(|body| BodyRef::read_again(&stored.entry.header, body));
+                let Some(report) = body.and_then(Result::ok).and_then(BodyRef::into_report) else { continue };
+                let ids = report.indicators.iter().filter_map(|indicator| indicator.id);
+                holders.of.extend(ids.map(|id| (id, report.subject)));
+            }
+            holders.next = next;
+        }
+    }
+
+    /// Whether a source took back what has this id.
+    pub(super) fn is_gone(&self, id: [u8; 16]) -> bool {
+        !self.engine.reader.copies(self.engine.org(), gone_subject(id)).is_empty()
+    }
+
+    /// A report that stands in the own circle, with the versions of what is in it.
+    pub(super) fn standing_of<'r>(
+        &self,
+        read: &'r mut Read,
+        subject: Subject,
+    ) -> Result<Option<&'r (Whole, Versions)>, NodeError> {
+        if read.0.len() >= REPORTS_KEPT {
+            read.0.clear();
+        }
+        let known = match read.0.entry(subject) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let whole = self.whole(self.engine.org(), self.engine.own_circle(), subject)?;
+                new.insert(whole.map(|whole| {
+                    let versions = Versions::of(&whole.report.originals);
+                    (whole, versions)
+                }))
+            }
+        };
+        Ok(known.as_ref())
+    }
+}
+
+/// Why something changed nothing, was kept twice, or was left out.
+pub(super) const OLDER: &str = "a newer version of it stands: it changed nothing";
+pub(super) const TWICE: &str = "one version of it has two contents: both are kept, and neither is preferred";
+pub(super) const GONE: &str = "its source took it back, which is for ever";
+/// Why another report lost a part.
+const REPLACED: &str = "what stood of it in another report is older, and no longer counts there";
+
+/// The objects of a batch, beside what stands of them in reports that are not in it.
+pub(super) struct Objects<'n> {
+    node: &'n Node,
+    holders: MutexGuard<'n, Holders>,
+    read: Read,
+    /// What the batch itself takes back.
+    gone: BTreeSet<[u8; 16]>,
+    /// The ids in the batch, and the reports that have them.
+    inside: BTreeSet<([u8; 16], Subject)>,
+    subjects: BTreeSet<Subject>,
+    /// What other reports lose.
+    losses: BTreeMap<Subject, BTreeSet<[u8; 16]>>,
+}
+
+/// A report that lost a part.
+pub(super) struct Emptied {
+    /// Its next version.
+    pub draft: ReportDraft,
+    /// What it says then.
+    pub left: Report,
+}
+
+impl<'n> Objects<'n> {
+    /// Of a batch. Reads the disk.
+    pub fn new(node: &'n Node, batch: &ImportBatch) -> Result<Self, NodeError> {
+        let mut inside = BTreeSet::new();
+        for report in &batch.reports {
+            let ids = report.indicators.iter().filter_map(|indicator| indicator.id);
+            inside.extend(ids.map(|id| (id, report.subject)));
+        }
+        let mut holders = node.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        // Most files are lists, which have no ids.
+        if !inside.is_empty() || !batch.gone.is_empty() {
+            node.follow_holders(&mut holders)?;
+        }
+        let subjects = batch.reports.iter().map(|report| report.subject).collect();
+        let gone = batch.gone.keys().copied().collect();
+        Ok(Self { node, holders, read: Read::default(), gone, inside, subjects, losses: BTreeMap::new() })
+    }
+
+    /// Whether another report of the batch has an indicator of this id.
+    pub fn has_elsewhere(&self, id: [u8; 16], subject: Subject) -> bool {
+        let all = (id, Subject([0; 16]))..=(id, Subject([255; 16]));
+        self.inside.range(all).any(|(_, other)| *other != subject)
+    }
+
+    /// Leaves out what its source took back; false where that is the whole report.
+    pub fn leave_out_gone(&self, report: &mut Report, done: &mut Imported) -> bool {
+        let is_gone = |id: [u8; 16]| self.gone.contains(&id) || self.node.is_gone(id);
+        let origin = report.origin.source.as_ref().map_or("", |source| &source.id);
+        if own_id(origin).is_some_and(is_gone) {
+            done.gone.push(told(origin, GONE));
+            return false;
+        }
+        let ids: BTreeSet<[u8; 16]> = report.indicators.iter().filter_map(|one| one.id).collect();
+        let gone: BTreeSet<[u8; 16]> = ids.into_iter().filter(|id| is_gone(*id)).collect();
+        leave_out(report, &gone, GONE, &mut done.gone);
+        true
+    }
+
+    /// Leaves out what stands in another report in a newer version; what stands there in an older one is lost there. The
+    /// answer names what differs there in the same version.
+    pub fn leave_out_older(
+        &mut self,
+        report: &mut Report,
+        done: &mut Imported,
+    ) -> Result<Vec<Skipped>, NodeError> {
+        let ids: BTreeSet<[u8; 16]> = report.indicators.iter().filter_map(|one| one.id).collect();
+        let mut versions = None;
+        let (mut older, mut twice) = (BTreeSet::new(), Vec::new());
+        for id in ids {
+            let others: Vec<Subject> = self.holders.of(id).collect();
+            for other in others.into_iter().filter(|other| !self.subjects.contains(other)) {
+                let Some((whole, theirs)) = self.node.standing_of(&mut self.read, other)? else { continue };
+                if !whole.report.indicators.iter().any(|one| one.id == Some(id)) {
+                    continue;
+                }
+                let own = versions.get_or_insert_with(|| Versions::of(&report.originals));
+                match own.compare(theirs, &id) {
+                    Some(Ordering::Less) => _ = older.insert(id),
+                    Some(Ordering::Greater) => {
+                        done.older.push(told(own.name(&id).unwrap_or_default(), REPLACED));
+                        self.losses.entry(other).or_default().insert(id);
+                    }
+                    Some(Ordering::Equal) if own.differ(theirs, &id) => {
+                        twice.push(told(own.name(&id).unwrap_or_default(), TWICE));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        leave_out(report, &older, OLDER, &mut done.older);
+        Ok(twice)
+    }
+
+    /// Takes an object out of every report that is not in the batch.
+    pub fn lose(&mut self, id: [u8; 16], name: &str, done: &mut Imported) -> Result<(), NodeError> {
+        let others: Vec<Subject> = self.holders.of(id).collect();
+        for other in others.into_iter().filter(|other| !self.subjects.contains(other)) {
+            let Some((whole, _)) = self.node.standing_of(&mut self.read, other)? else { continue };
+            if whole.report.indicators.iter().any(|one| one.id == Some(id)) {
+                done.gone.push(told(name, GONE));
+                self.losses.entry(other).or_default().insert(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// The reports that lost a part, as they are from now on.
+    pub fn emptied(self) -> Result<Vec<Emptied>, NodeError> {
+        let mut emptied = Vec::new();
+        let own = self.node.engine.own_circle();
+        for (subject, ids) in self.losses {
+            let Some(standing) = self.node.whole(self.node.engine.org(), own, subject)? else { continue };
+            let mut left = standing.report.clone();
+            left.indicators.retain(|one| one.id.is_none_or(|id| !ids.contains(&id)));
+            let next = left.indicators.clone();
+            let report = successor(Report { salt: salt(), ..left.clone() }, next, &standing);
+            emptied.push(Emptied { draft: ReportDraft { circle: own, report }, left });
+        }
+        Ok(emptied)
+    }
+}
+
+fn told(what: &str, why: &str) -> Skipped {
+    Skipped { what: what.to_owned(), why: why.to_owned() }
+}
+
+/// Leaves the indicators of these ids out of a report, and names them.
+fn leave_out(report: &mut Report, ids: &BTreeSet<[u8; 16]>, why: &str, names: &mut Vec<Skipped>) {
+    if ids.is_empty() {
+        return;
+    }
+    let versions = Versions::of(&report.originals);
+    let name = |id: &[u8; 16]| {
+        let name = versions.name(id).map(str::to_owned);
+        name.unwrap_or_else(|| Subject(*id).to_string())
+    };
+    names.extend(ids.iter().map(|id| told(&name(id), why)));
+    report.indicators.retain(|one| one.id.is_none_or(|id| !ids.contains(&id)));
+}

@@ -1,0 +1,282 @@
+//! Old never beats new, gone stays gone, nothing vanishes: what imports make of versions, of what is revoked, and of lists that
+//! change.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::harness::{Node, until};
+
+fn one(folder: &Path) -> Node {
+    Node::mesh(folder, &["cert-aa"]).pop().expect("one")
+}
+
+fn written(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    std::fs::write(&path, text).expect("written");
+    path
+}
+
+/// The totals of an import, with what its text says.
+fn import(node: &Node, path: &Path, more: &[&str]) -> Value {
+    let path = path.to_str().expect("UTF-8");
+    let dry = node.tell(&[&["--json", "import", path, "--dry-run"], more].concat());
+    let run = node.tell(&[&["--json", "import", path], more].concat());
+    let read = |output: &[u8]| {
+        let mut summary: Value = serde_json::from_slice(output).expect("JSON");
+        summary["total"]["records"] = Value::Null;
+        summary["total"].clone()
+    };
+    let total = read(&run.stdout);
+    assert_eq!(read(&dry.stdout), total, "a dry run says what the run does");
+    total
+}
+
+fn count(total: &Value, what: &str) -> usize {
+    total[what].as_array().map_or(0, Vec::len)
+}
+
+/// How often a value is listed.
+fn hits(node: &Node, value: &str) -> usize {
+    let answer = node.tell(&["--json", "lookup", value]);
+    let text = String::from_utf8(answer.stdout).expect("JSON is text");
+    let answer: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
+    answer["hits"].as_array().expect("hits").len()
+}
+
+fn known(node: &Node, values: &[&str]) -> Vec<bool> {
+    values.iter().map(|value| hits(node, value) > 0).collect()
+}
+
+/// A STIX bundle of indicators: number, value, time in 2026, more fields.
+fn stix(objects: &[(u32, &str, &str, &str)]) -> String {
+    let objects = objects.iter().map(|(n, value, time, more)| {
+        format!(
+            r#"{{"type":"indicator","spec_version":"2.1","id":"indicator--00000000-0000-4000-8000-{n:012}",
+            "created":"2026-01-01T00:00:00Z","modified":"2026-{time}Z","valid_from":"2026-01-01T00:00:00Z",
+            "pattern_type":"stix","pattern":"[domain-name:value = '{value}']"{more}}}"#
+        )
+    });
+    let objects: Vec<String> = objects.collect();
+    format!(
+        r#"{{"type":"bundle","id":"bundle--00000000-0000-4000-8000-000000000000","objects":[{}]}}"#,
+        objects.join(",")
+    )
+}
+
+/// A MISP event of domains: number, value, more fields.
+fn event(time: u64, attributes: &[(u32, &str, &str)]) -> String {
+    let attributes = attributes.iter().map(|(n, value, more)| {
+        format!(
+            r#"{{"uuid":"00000000-0000-4000-8001-{n:012}","type":"domain","value":"{value}","to_ids":true,"distribution":"5"{more}}}"#
+        )
+    });
+    let attributes: Vec<String> = attributes.collect();
+    format!(
+        r#"{{"Event":{{"uuid":"00000000-0000-4000-8000-0000000000ff","info":"e","date":"2026-01-01","timestamp":"{time}",
+        "distribution":"3","Tag":[{{"name":"tlp:green"}}],"Attribute":[{}]}}}}"#,
+        attributes.join(",")
+    )
+}
+
+const REVOKED: &str = r#","revoked":true"#;
+
+#[test]
+fn an_older_copy_changes_nothing_in_whatever_file_it_comes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = one(folder.path());
+    let new = event(1_767_300_000, &[(1, "keep.example", ""), (2, "late.example", "")]);
+    let old = event(1_767_200_000, &[(1, "keep.example", ""), (3, "stale.example", "")]);
+    import(&node, &written(folder.path(), "feed/new.json", &new), &[]);
+    let told = import(&node, &written(folder.path(), "feed/old.json", &old), &[]);
+    assert_eq!((count(&told, "older"), &told["changed"]), (1, &0.into()), "{told}");
+    assert_eq!(known(&node, &["keep.example", "late.example", "stale.example"]), [true, true, false]);
+    let text = node.tell(&["import", folder.path().join("feed/old.json").to_str().expect("UTF-8")]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("a newer version of it stands") && text.contains("0000000000ff"), "{text}");
+    // Objects that are in no report: of two files, by nanoseconds, one after the other in both orders and at once.
+    let at = |n: u32, value: &str, nanos: &str| stix(&[(n, value, &format!("02-01T00:00:00.{nanos}"), "")]);
+    for (n, names) in [(10, ["1-new", "2-old"]), (20, ["1-old", "2-new"])] {
+        let (new, old) = (format!("new{n}.example"), format!("old{n}.example"));
+        for name in names {
+            let value = if name.ends_with("new") { &new } else { &old };
+            let nanos = if name.ends_with("new") { "123000002" } else { "123000001" };
+            let path = written(folder.path(), &format!("stix/{n}-{name}.json"), &at(n, value, nanos));
+            let told = import(&node, &path, &[]);
+            assert_eq!(count(&told, "older"), usize::from(name.starts_with('2')), "{name}: {told}");
+        }
+        assert_eq!(known(&node, &[&new, &old]), [true, false], "{names:?}");
+        // Again, all at once: nothing changes.
+        let path = folder.path().join("stix");
+        node.tell(&["import", path.to_str().expect("UTF-8")]);
+        assert_eq!(known(&node, &[&new, &old]), [true, false], "{names:?}");
+    }
+    written(folder.path(), "both/1.json", &at(30, "new30.example", "2"));
+    let older = written(folder.path(), "both/2.json", &at(30, "old30.example", "1"));
+    node.tell(&["import", older.parent().and_then(Path::to_str).expect("UTF-8")]);
+    assert_eq!(known(&node, &["new30.example", "old30.example"]), [true, false]);
+}
+
+#[test]
+fn what_is_revoked_or_deleted_never_comes_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = one(folder.path());
+    let of = |value: &str, time: &str, more: &str| stix(&[(1, value, time, more)]);
+    let live = of("gone.example", "02-01T00:00:00", "");
+    let file = |name: &str, text: &str| written(folder.path(), name, text);
+    import(&node, &file("a/live.json", &live), &["--tlp", "green", "--share", "mesh"]);
+    assert_eq!(known(&node, &["gone.example"]), [true]);
+    let told = import(&node, &file("b/revoked.json", &of("gone.example", "02-02T00:00:00", REVOKED)), &[]);
+    assert_eq!(count(&told, "gone"), 1, "{told}");
+    assert_eq!(known(&node, &["gone.example"]), [false], "in the own circle and in the one it was shared in");
+    // Not by the same copy, an older, an equal or a newer one, under this file's name or another's.
+    for (name, text) in [
+        ("a/live.json", live.clone()),
+        ("c/older.json", of("gone.example", "01-15T00:00:00", "")),
+        ("c/equal.json", of("gone.example", "02-02T00:00:00", "")),
+        ("c/newer.json", of("back.example", "03-01T00:00:00", r#","revoked":false"#)),
+    ] {
+        let told = import(&node, &file(name, &text), &[]);
+        assert_eq!(known(&node, &["gone.example", "back.example"]), [false, false], "{name}: {told}");
+        assert_eq!(count(&told, "gone"), 1, "{name}: {told}");
+    }
+    // Revoked before anything else is known of it.
+    import(&node, &file("d/first.json", &stix(&[(2, "x.example", "02-02T00:00:00", REVOKED)])), &[]);
+    import(
+        &node,
+        &file(
+            "d/then.json",
+            &stix(&[(2, "x.example", "02-03T00:00:00", ""), (3, "y.example", "02-03T00:00:00", "")]),
+        ),
+        &[],
+    );
+    assert_eq!(known(&node, &["x.example", "y.example"]), [false, true]);
+    // A deleted attribute, restored by an older and by a newer event; and one that a later event leaves out.
+    let deleted = event(1_767_300_000, &[(1, "kept.example", ""), (2, "del.example", r#","deleted":true"#)]);
+    import(&node, &file("m/e.json", &deleted), &[]);
+    for time in [1_767_200_000, 1_767_300_000, 1_767_400_000] {
+        let restored = event(time, &[(1, "kept.example", ""), (2, "del.example", "")]);
+        import(&node, &file("n/e.json", &restored), &[]);
+        assert_eq!(known(&node, &["kept.example", "del.example"]), [true, false], "{time}");
+    }
+    // A report that its source revokes is taken back whole.
+    let report = |more: &str| {
+        format!(
+            r#"{{"type":"bundle","id":"bundle--00000000-0000-4000-8000-000000000000","objects":[{{"type":"report","spec_version":"2.1",
+            "id":"report--00000000-0000-4000-8000-0000000000aa","created":"2026-01-01T00:00:00Z","modified":"2026-01-02T00:00:00Z",
+            "name":"r","object_refs":["indicator--00000000-0000-4000-8000-000000000050"]{more}}}{}"#,
+            stix(&[(50, "r.example", "02-01T00:00:00", "")])
+                .split_once("\"objects\":[")
+                .map_or(String::new(), |(_, rest)| format!(",{rest}"))
+        )
+    };
+    import(&node, &file("r/live.json", &report("")), &[]);
+    assert_eq!(known(&node, &["r.example"]), [true]);
+    let only = report(REVOKED);
+    let only = only.split_once("},{").map_or(String::new(), |(report, _)| format!("{report}}}]}}"));
+    import(&node, &file("r/revoked.json", &only), &[]);
+    assert_eq!(known(&node, &["r.example"]), [false]);
+    import(&node, &file("s/live.json", &report("")), &[]);
+    assert_eq!(known(&node, &["r.example"]), [false]);
+}
+
+#[test]
+fn one_version_with_two_contents_is_kept_twice_and_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = one(folder.path());
+    let of = |n: u32, value: &str| stix(&[(n, value, "02-01T00:00:00", "")]);
+    for (n, names) in [(1, ["a/f.json", "a/f.json"]), (2, ["b/f.json", "c/g.json"])] {
+        let (one, other) = (format!("one{n}.example"), format!("other{n}.example"));
+        import(&node, &written(folder.path(), names[0], &of(n, &one)), &[]);
+        let told = import(&node, &written(folder.path(), names[1], &of(n, &other)), &[]);
+        assert_eq!(count(&told, "twice"), 1, "{told}");
+        assert_eq!(known(&node, &[&one, &other]), [true, true]);
+        let again = import(&node, &folder.path().join(names[1]), &[]);
+        assert_eq!((&again["changed"], count(&again, "twice")), (&0.into(), 0), "{again}");
+    }
+}
+
+fn list(range: std::ops::Range<u32>) -> String {
+    range.map(|n| format!("n{n}.example\n")).collect()
+}
+
+#[test]
+fn a_list_loses_what_left_it_at_every_partner() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nodes = Node::mesh(folder.path(), &["cert-aa", "police-bb"]);
+    let path = folder.path().join("feed/names.txt");
+    let shared = |text: &str| {
+        written(folder.path(), "feed/names.txt", text);
+        import(&nodes[0], &path, &["--tlp", "green", "--share", "mesh"])
+    };
+    let listed = |node: &Node, n: u32| hits(node, &format!("n{n}.example"));
+    let sample = |up_to: u32| (0..40).map(move |n| n * up_to / 40);
+    let holds = |count: u32, all: u32| {
+        for node in &nodes {
+            until("what is listed is known once, and nothing else", || {
+                sample(all).chain(sample(count)).all(|n| listed(node, n) == usize::from(n < count))
+            });
+        }
+    };
+    shared(&list(0..6_000));
+    holds(6_000, 6_000);
+    // A value more costs one record in each circle.
+    let more = shared(&list(0..6_001));
+    assert_eq!(
+        (&more["changed"], &more["shared"], &more["new"]),
+        (&1.into(), &1.into(), &0.into()),
+        "{more}"
+    );
+    // Cut to ten, grown again, and cut past one boundary only.
+    for count in [10, 6_000, 2_900, 40] {
+        shared(&list(0..count));
+        holds(count, 6_000);
+    }
+    let again = shared(&list(0..40));
+    assert_eq!((&again["changed"], &again["new"]), (&0.into(), &0.into()), "{again}");
+    // What is no list takes nothing from it.
+    let page = "<html>\nhttp://status.example/\n</html>\n";
+    for text in [
+        "",
+        "\n\n",
+        "# nothing today\n",
+        page,
+        "error code: 1020\n",
+        "Just a moment...\nPlease complete the check at\nhttps://captcha.example/\nto go on\n",
+        "Service Unavailable\n\nhttps://status.example/\nTry again later\n",
+        r#"{"error":"rate limit exceeded","documentation_url":"https://docs.example/"}"#,
+    ] {
+        written(folder.path(), "feed/names.txt", text);
+        nodes[0].tell(&["import", path.to_str().expect("UTF-8"), "--tlp", "green", "--share", "mesh"]);
+        assert!((0..40).all(|n| listed(&nodes[0], n) == 1), "{text}");
+    }
+    holds(40, 6_000);
+}
+
+#[test]
+fn a_bucket_that_was_taken_back_takes_new_values() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = one(folder.path());
+    let path = written(folder.path(), "feed/l.txt", "a.example\nb.example\n");
+    import(&node, &path, &["--tlp", "green", "--share", "mesh"]);
+    let hit = node.json(&["lookup", "a.example"])["hits"][0].clone();
+    node.json(&["retract", hit["subject"].as_str().expect("a subject"), "--reason", "wrong"]);
+    assert_eq!(known(&node, &["a.example", "b.example"]), [false, false]);
+    // What its source goes on to list is listed, under a new subject: a bucket holds much beside what was wrong. It is told once.
+    for (text, times) in [("a.example\nb.example\nc.example\n", 1), ("c.example\n", 0)] {
+        written(folder.path(), "feed/l.txt", text);
+        let told = import(&node, &path, &["--tlp", "green", "--share", "mesh"]);
+        assert_eq!(count(&told, "taken_back"), times, "{told}");
+        let all = ["a.example", "b.example", "c.example"];
+        assert_eq!(known(&node, &all), all.map(|value| text.contains(value)), "{text}");
+    }
+    // A report that has an id of its own is gone with it.
+    let path = written(folder.path(), "feed/e.json", &event(1_767_300_000, &[(1, "e.example", "")]));
+    import(&node, &path, &[]);
+    let hit = node.json(&["lookup", "e.example"])["hits"][0].clone();
+    node.json(&["retract", hit["subject"].as_str().expect("a subject"), "--reason", "wrong"]);
+    written(folder.path(), "feed/e.json", &event(1_767_400_000, &[(1, "e.example", "")]));
+    assert_eq!(count(&import(&node, &path, &[]), "skipped"), 1);
+    assert_eq!(known(&node, &["e.example"]), [false]);
+}
