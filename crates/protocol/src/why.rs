@@ -5,8 +5,8 @@ use tocsin_record::body::Body;
 use tocsin_record::{NodeKey, OrgId};
 use tocsin_store::{Kv, Reader, RecordRef, Slots, StoreError, Stored, Verdict};
 
+use crate::admission::judge::{LogFacts, new_body_view, org_facts};
 use crate::directory::Directory;
-use crate::judge::{LogFacts, new_body_view, org_facts};
 
 /// Why a record was judged as it was, and who may have it.
 #[derive(Clone, Debug)]

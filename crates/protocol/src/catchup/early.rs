@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use tocsin_record::OrgId;
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError};
 
-use crate::graft::GRAFT_MAX;
 use crate::io::LinkId;
 use crate::mesh::Mesh;
+use crate::spread::GRAFT_MAX;
 
 /// Most bodies that are remembered of one link, and of all links of one org; the others are found by `Holes` later.
 const OF_LINK_MAX: usize = 1024;
@@ -39,8 +39,8 @@ impl Early {
     }
 
     fn less(&mut self, (link, org): (LinkId, OrgId)) {
-        crate::bodies::less(&mut self.by_link, link);
-        crate::bodies::less(&mut self.by_org, org);
+        crate::catchup::bodies::less(&mut self.by_link, link);
+        crate::catchup::bodies::less(&mut self.by_org, org);
     }
 
     /// Takes out what was announced of a log up to a height.

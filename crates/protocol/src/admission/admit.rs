@@ -12,8 +12,8 @@ use tocsin_record::body::{Body, BodyRef};
 use tocsin_record::{Bytes, Class, Entry, Header, Part, Run, Verified, planted};
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, SEQ_MAX, Slots, Standing, StoreError, Verdict};
 
+use crate::admission::judge::LogFacts;
 use crate::io::{Effect, Event, LinkId, Output};
-use crate::judge::LogFacts;
 use crate::mesh::Mesh;
 
 /// Reasons of the door itself, beside the policy's rules.

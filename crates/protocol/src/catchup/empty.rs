@@ -7,7 +7,7 @@ use tocsin_record::{LogKey, NodeKey, OrgId, planted};
 use tocsin_store::{Kv, LogNo, Slots, Standing, StoreError};
 
 use crate::bounds::EMPTY_OF_ORG;
-use crate::budget::cost;
+use crate::links::budget::cost;
 use crate::mesh::Mesh;
 use crate::message::LogName;
 

@@ -10,15 +10,15 @@ use tocsin_policy::BodyView;
 use tocsin_record::{Entry, NodeKey, OrgId, Run, Verified, page};
 use tocsin_store::{BodyState, Kv, LogNo, RecordRef, SEQ_MAX, Slots, StoreError, Verdict};
 
-use crate::admit::Decided;
-use crate::budget::cost;
+use crate::admission::admit::Decided;
+use crate::admission::judge::{Way, body_ref_view};
 use crate::io::{LinkId, Output};
-use crate::judge::{Way, body_ref_view};
-use crate::link::PendingHave;
+use crate::links::budget::cost;
+use crate::links::link::PendingHave;
 use crate::mesh::Mesh;
 use crate::message::tree::{HAVES_MAX, PUSH_BODY_MAX};
 use crate::message::{Have, Message, Push};
-use crate::tree::Begin;
+use crate::spread::tree::Begin;
 
 /// Lazy links that a new record is announced to.
 const LAZY_LINKS: usize = 6;

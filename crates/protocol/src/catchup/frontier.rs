@@ -11,8 +11,8 @@ use tocsin_record::id::{self, RecordId};
 use tocsin_record::{LogId, OrgId};
 use tocsin_store::{Kv, LogInfo, LogNo, SEQ_MAX, Slots, Standing, StoreError};
 
-use crate::budget::cost;
 use crate::io::{LinkId, Output};
+use crate::links::budget::cost;
 use crate::mesh::Mesh;
 use crate::message::frontier::ENTRIES_MAX;
 use crate::message::{Buckets, DocumentList, Entries, EntryOf, Hello, LogState, Message};
@@ -98,7 +98,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     pub(crate) fn say_hello_again(&mut self) {
         let mono = self.now.mono;
-        let due = |link: &crate::link::Link| {
+        let due = |link: &crate::links::link::Link| {
             link.peer().is_some() && !link.behind && (link.hello_due || link.next_hello <= mono)
         };
         let due: Vec<LinkId> = self.links.iter().filter(|(_, link)| due(link)).map(|(id, _)| *id).collect();

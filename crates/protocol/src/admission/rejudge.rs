@@ -12,8 +12,8 @@ use tocsin_record::document::Roster;
 use tocsin_record::{CircleId, Class, Part, RecordId, id};
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, StoreError, Verdict};
 
+use crate::admission::judge::LogFacts;
 use crate::io::Output;
-use crate::judge::LogFacts;
 use crate::mesh::{Mesh, meta};
 
 /// Records judged anew in one tick.

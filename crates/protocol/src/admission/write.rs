@@ -15,10 +15,10 @@ use tocsin_record::run::{Draft, SIGN_EVERY};
 use tocsin_record::{CircleId, Entry, Header, LogKey, NodeKey, Part, Tip, Verified, codec};
 use tocsin_store::{Kv, LogInfo, LogNo, RecordRef, Slots, Standing, StoreError, Verdict};
 
-use crate::admit::Decided;
+use crate::admission::admit::Decided;
+use crate::admission::judge::LogFacts;
 use crate::clock::{Alive, Reading};
 use crate::io::{Done, Output, RequestError, Ticket, Written};
-use crate::judge::LogFacts;
 use crate::mesh::{Mesh, meta};
 
 /// Most bodies that wait for the next commit.

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tocsin_record::{CircleId, NodeKey, Run, Verified, codec, page, planted};
 use tocsin_store::{Bodies, BodyState, Kv, LogNo, Outcome, RecordRef, Slots, Standing, StoreError, Verdict};
 
-use crate::admit::rule;
-use crate::budget::cost;
+use crate::admission::admit::rule;
 use crate::io::{Effect, Event, LinkId, Output};
+use crate::links::budget::cost;
 use crate::mesh::Mesh;
 use crate::message::body::REFS_MAX;
 use crate::message::{AtAnswer, Message, Push};

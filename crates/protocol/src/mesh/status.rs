@@ -256,7 +256,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// When a node last agreed with this one on a link of its own, by the wall clock and the monotonic one.
     fn agreed_on_link(&self, node: NodeKey) -> Option<(u64, u64)> {
-        let of_node = |link: &&crate::link::Link| link.peer().is_some_and(|peer| peer.node == node);
+        let of_node = |link: &&crate::links::link::Link| link.peer().is_some_and(|peer| peer.node == node);
         self.links.values().filter(of_node).filter_map(|link| link.agreed).max()
     }
 

@@ -1,5 +1,5 @@
 //! What is known of the tree of each log: which links it is pushed along, what they hold, what is missing, and runs that
-//! wait for the ones before them. [`crate::spread`] and [`crate::graft`] act on it.
+//! wait for the ones before them. [`super::push`] and [`super::graft`] act on it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -1,6 +1,9 @@
 //! The state machine. One input at a time goes in; what it causes is staged in the store and in the output, and leaves
 //! with the commit.
 
+pub(crate) mod sizes;
+pub(crate) mod status;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,22 +16,22 @@ use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, MeshId, NodeKey, OrgId, codec, planted};
 use tocsin_store::{Fault, Kv, LogNo, Reader, Slots, Store, StoreError};
 
-use crate::bodies::Bodies;
-use crate::budget::{Budgets, Meter, cost};
-use crate::catchup::CatchUp;
-use crate::claims::Claims;
+use crate::admission::fork::Searches;
+use crate::admission::rejudge::Rejudge;
+use crate::admission::write::Writer;
+use crate::catchup::bodies::Bodies;
+use crate::catchup::claims::Claims;
+use crate::catchup::empty::EmptyLogs;
+use crate::catchup::sources::Sources;
+use crate::catchup::wants::CatchUp;
 use crate::clock::{Alive, Clock, Kept, KeptBefore};
 use crate::directory::{Directory, Taken};
-use crate::empty::EmptyLogs;
-use crate::fork::Searches;
-use crate::heads::Heads;
 use crate::index::{Following, Index};
 use crate::io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
-use crate::link::Link;
-use crate::rejudge::Rejudge;
-use crate::sources::Sources;
-use crate::tree::Trees;
-use crate::write::Writer;
+use crate::links::budget::{Budgets, Meter, cost};
+use crate::links::link::Link;
+use crate::spread::heads::Heads;
+use crate::spread::tree::Trees;
 
 /// Names of values that the mesh keeps in the store.
 pub(crate) mod meta {

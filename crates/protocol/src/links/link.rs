@@ -9,8 +9,8 @@ use tocsin_record::{LogKey, NodeKey, OrgId, Verified, codec};
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError};
 
 use crate::bounds::{NAMES_LEAST, NODES_OF_ORG};
-use crate::budget::{ANSWERS_MAX, cost};
 use crate::io::{Effect, Event, LinkId, Output};
+use crate::links::budget::{ANSWERS_MAX, cost};
 use crate::mesh::Mesh;
 use crate::message::lobby::OLDEST_PROTOCOL;
 use crate::message::{self, Incoming, Lane, LinkNo, LogName, Message};

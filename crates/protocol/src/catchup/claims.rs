@@ -10,7 +10,7 @@ use tocsin_record::{LogKey, NodeKey};
 use tocsin_store::{Kv, LogNo, Slots};
 
 use crate::io::{Effect, Event, Output};
-use crate::link::Link;
+use crate::links::link::Link;
 use crate::mesh::Mesh;
 
 /// How long a node may take on a live link for what it claims, in ms.

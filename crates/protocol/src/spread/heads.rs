@@ -10,9 +10,9 @@ use tocsin_record::{CircleId, NodeKey, OrgId, RecordId};
 use tocsin_store::{Kv, LogNo, RecordRef, SEQ_MAX, Slots, StoreError};
 
 use crate::bounds::{HEADS_OF_ORG, RECEIPTS_OF_ORG};
-use crate::budget::cost;
 use crate::clock::{self, TOLERANCE_MS};
 use crate::io::LinkId;
+use crate::links::budget::cost;
 use crate::mesh::Mesh;
 use crate::message::head::{STATEMENTS_MAX, head_hash, receipt_hash};
 use crate::message::{Head, LogName, Message, Receipt};

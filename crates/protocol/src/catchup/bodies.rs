@@ -13,15 +13,15 @@ use tocsin_record::run::body_fits;
 use tocsin_record::{Class, NodeKey, OrgId, Part, Run, planted};
 use tocsin_store::{BodyState, Kv, LogNo, RecordRef, Slots, StoreError, Verdict};
 
-use crate::budget::cost;
-use crate::early::Early;
-use crate::graft::GRAFT_MAX;
+use crate::catchup::early::Early;
+use crate::catchup::sources::{Candidate, draw};
 use crate::io::{LinkId, Output};
+use crate::links::budget::cost;
 use crate::mesh::Mesh;
 use crate::message::body::REFS_MAX;
 use crate::message::tree::PUSH_BODY_MAX;
 use crate::message::{BodyData, BodyRef, BodyStatus, Message};
-use crate::sources::{Candidate, draw};
+use crate::spread::GRAFT_MAX;
 
 /// Most bodies whose announcers are remembered; the others are found by `Holes` later.
 const SOURCES_MAX: usize = 100_000;

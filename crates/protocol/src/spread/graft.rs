@@ -3,12 +3,12 @@
 use tocsin_record::{page, planted};
 use tocsin_store::{Kv, LogNo, Slots, StoreError};
 
-use crate::budget::cost;
 use crate::io::LinkId;
+use crate::links::budget::cost;
 use crate::mesh::{FLUSH_MS, Mesh};
 use crate::message::{Message, Push};
-use crate::spread::PUSH_MAX;
-use crate::tree::{Begin, Missing};
+use crate::spread::push::PUSH_MAX;
+use crate::spread::tree::{Begin, Missing};
 
 /// Added to a retry of a graft, in ms.
 const RETRY_MS: u64 = 20;

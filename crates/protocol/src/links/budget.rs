@@ -16,7 +16,7 @@ use tocsin_record::{NodeKey, OrgId};
 use tocsin_store::{Kv, Slots, StoreError};
 
 use crate::io::LinkId;
-use crate::link::Peer;
+use crate::links::link::Peer;
 use crate::mesh::Mesh;
 
 /// What a budget holds at most and what flows into it, in microseconds of the core's thread.

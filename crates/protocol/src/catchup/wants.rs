@@ -10,12 +10,12 @@ use rand_chacha::rand_core::Rng as _;
 use tocsin_record::{Entry, Verified};
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError, WireRun};
 
-use crate::budget::cost;
+use crate::catchup::sources::{Candidate, draw};
 use crate::io::{LinkId, Output};
+use crate::links::budget::cost;
 use crate::mesh::Mesh;
 use crate::message::want::{CREDIT_MAX, PAGE_WIRE_MAX, RANGES_MAX};
 use crate::message::{LinkNo, Message, Page, Range, Want};
-use crate::sources::{Candidate, draw};
 
 /// Credit given with a want, in bytes: what one commit takes, and what is sent while it does. Below a link's outbox.
 const CREDIT: u32 = 3 << 20;
@@ -204,7 +204,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn catchup_timeouts(&mut self) {
         let mono = self.now.mono;
         let patience =
-            |link: Option<&crate::link::Link>| PATIENCE_MS + link.map_or(0, |link| 4 * link.rtt_ms);
+            |link: Option<&crate::links::link::Link>| PATIENCE_MS + link.map_or(0, |link| 4 * link.rtt_ms);
         let late: Vec<LinkId> = self
             .catchup
             .asked
@@ -271,7 +271,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.take_verified(link, log, run, Some(&page.packed), out)?;
             let height = self.height(log);
             if height > before {
-                let spoke = self.trees.spoke(log, link, crate::tree::Begin::Lazy);
+                let spoke = self.trees.spoke(log, link, crate::spread::tree::Begin::Lazy);
                 spoke.has = spoke.has.max(height);
                 self.catchup.reached(log, height);
                 if let Some(asked) = self.catchup.asked.get_mut(&link) {

@@ -11,7 +11,7 @@ use tocsin_record::document::{Certificate, DOCUMENT_MAX, Signed};
 use tocsin_store::{Kv, Slots, StoreError};
 
 use crate::io::{Effect, Event, LinkId, Output};
-use crate::link::{Link, Peer, Stage};
+use crate::links::link::{Link, Peer, Stage};
 use crate::mesh::Mesh;
 use crate::message::documents::DOCUMENTS_MAX;
 use crate::message::lobby::{OLDEST_PROTOCOL, PROTOCOL};
