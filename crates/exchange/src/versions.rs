@@ -4,7 +4,7 @@
 //! ([`Original`](tocsin_record::body::report::Original)), in full precision. So there is no second place that could say
 //! otherwise.
 //!
-//! - An older head (the STIX report, the MISP event) changes nothing. So does an older copy of a list of objects.
+//! - An older head (the STIX report, the MISP event, which is as new as its newest attribute) changes nothing. So does an older copy of a list of objects.
 //! - In a newer one an object that is older than what stands stays as it stands.
 //! - One version with two contents is kept twice, and told: neither is preferred (STIX 2.1, section 3.6.2, leaves it open).
 //! - Under an equal head nothing vanishes for not being in this copy, but what the same import has under another marking, and
@@ -131,11 +131,8 @@ impl Versions {
     fn misp(&mut self, event: &Map<String, Value>) {
         let time = |map: &Map<String, Value>| json::scalar(map, "timestamp").and_then(|at| when::nanos(&at));
         let of_event = time(event).unwrap_or(0);
-        if let Some(name) = json::text(event, "uuid")
-            && let Some(id) = own_id(name)
-        {
-            self.add(id, name, of_event, said_of(event, &["info"]));
-        }
+        // An event's own time does not always follow its attributes (a feed that is merged into one event).
+        let mut newest = of_event;
         let lists = |map: &Map<String, Value>, name: &str| -> Vec<Map<String, Value>> {
             let list = map.get(name).and_then(Value::as_array).into_iter().flatten();
             list.filter_map(Value::as_object).cloned().collect()
@@ -145,10 +142,17 @@ impl Versions {
             if let Some(name) = json::text(&attribute, "uuid")
                 && let Some(id) = own_id(name)
             {
-                // Ids of an instance's database and counts of it differ in each export.
-                let content = said_of(&attribute, &["type", "value", "to_ids", "deleted"]);
-                self.add(id, name, time(&attribute).unwrap_or(of_event), content);
+                // Ids of an instance's database and counts of it differ in each export. What is deleted may keep its time.
+                let content = said_of(&attribute, &["type", "value", "to_ids"]);
+                let modified = time(&attribute).unwrap_or(of_event);
+                newest = newest.max(modified);
+                self.add(id, name, modified, content);
             }
+        }
+        if let Some(name) = json::text(event, "uuid")
+            && let Some(id) = own_id(name)
+        {
+            self.add(id, name, newest, said_of(event, &["info"]));
         }
     }
 

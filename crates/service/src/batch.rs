@@ -3,21 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tocsin_api::types::{BATCH_REPORTS_MAX, EndedList, Floor, ImportBatch, Imported, Skipped};
-use tocsin_exchange::versions::{gone_subject, meet, own_id};
-use tocsin_exchange::{BUCKET_DIGITS_MAX, bucket_names, group_names, list_subject, personal};
+use tocsin_api::types::{BATCH_REPORTS_MAX, Floor, ImportBatch, Imported, Skipped};
+use tocsin_exchange::personal;
+use tocsin_exchange::versions::{meet, own_id};
 use tocsin_policy::Decisions;
 use tocsin_protocol::{Directory, Input};
 use tocsin_record::CircleId;
 use tocsin_record::body::Body;
-use tocsin_record::body::report::{Extent, Origin, Report, Source, Subject};
+use tocsin_record::body::report::{Extent, Report, Subject};
 use tocsin_record::body::retraction::REQUEST_OF_SOURCE;
 use tocsin_record::marking::{Marking, Pap, Tlp};
 
 use super::advice::AdviceList;
 use super::publish::{ReportDraft, TOGETHER, Unshareable, salt, same_content, successor};
 use super::reports::Whole;
-use super::sources::{GONE, OLDER, Objects, TWICE};
+use super::sources::{OLDER, Objects, TWICE};
 use super::{Node, NodeError};
 
 /// Why a report is left as it stands.
@@ -221,38 +221,6 @@ impl Node {
         Ok((drafts, back, done))
     }
 
-    /// Keeps for ever that objects were taken back by their source, and takes the reports back that had their ids. What holds
-    /// one of them as a part loses it ([`Objects::emptied`]).
-    fn take_back_gone(
-        &self,
-        batch: &ImportBatch,
-        objects: &mut Objects<'_>,
-        drafts: &mut Vec<ReportDraft>,
-        back: &mut Vec<TakeBack>,
-        done: &mut Imported,
-    ) -> Result<(), NodeError> {
-        let (org, own) = (self.engine.org(), self.engine.own_circle());
-        for (id, name) in &batch.gone {
-            objects.lose(*id, name, done)?;
-            if self.is_gone(*id) {
-                continue;
-            }
-            drafts.push(ReportDraft { circle: own, report: taken_back_report(*id, name) });
-            let subject = Subject(*id);
-            let Some(standing) = self.whole(org, own, subject)? else { continue };
-            let copies =
-                self.copies_elsewhere(subject)?.into_iter().map(|(circle, copy)| (circle, copy.report));
-            for (circle, copy) in std::iter::once((own, standing.report)).chain(copies) {
-                done.gone.push(Skipped {
-                    what: named(&copy),
-                    why: format!("taken back from circle `{}`: {GONE}", self.circle_name(circle)),
-                });
-                back.push(TakeBack { circle, subject: copy.subject });
-            }
-        }
-        Ok(())
-    }
-
     /// The copies of a report in wider circles are no wider than it may be now: taken back where its marking no longer allows
     /// them, made stricter where it does, and without the values that are gone from it. The circle that it is shared in
     /// now gets all of it anyway.
@@ -304,7 +272,7 @@ impl Node {
     }
 
     /// The standing copies of an own report in circles other than the own.
-    fn copies_elsewhere(&self, subject: Subject) -> Result<Vec<(CircleId, Whole)>, NodeError> {
+    pub(super) fn copies_elsewhere(&self, subject: Subject) -> Result<Vec<(CircleId, Whole)>, NodeError> {
         let org = self.engine.org();
         let mut found = BTreeMap::new();
         for circle in self.circles_beside_own() {
@@ -318,75 +286,6 @@ impl Node {
         }
         Ok(found.into_iter().collect())
     }
-
-    /// Empties the buckets of a list that no value of it is in any more, here and wherever they were shared: their values are
-    /// in others now, or gone.
-    fn gone_from(
-        &self,
-        ended: &EndedList,
-        drafts: &mut Vec<ReportDraft>,
-        back: &mut Vec<TakeBack>,
-        done: &mut Imported,
-    ) -> Result<(), NodeError> {
-        let (org, own) = (self.engine.org(), self.engine.own_circle());
-        for group in group_names() {
-            let list = if group.is_empty() { ended.list.clone() } else { format!("{}/{group}", ended.list) };
-            let there = ended.groups.get(&group);
-            for (bucket, subject) in self.buckets(&ended.source, &list) {
-                if there.is_some_and(|buckets| buckets.contains(&bucket)) {
-                    continue;
-                }
-                let Some(standing) = self.whole(org, own, subject)? else { continue };
-                if standing.report.indicators.is_empty() {
-                    continue;
-                }
-                for (circle, copy) in self.copies_elsewhere(subject)? {
-                    if there.is_some() {
-                        // Its values are in another bucket of the same marking, or gone.
-                        drafts.extend(self.copy_to(circle, emptied(&copy.report))?);
-                        continue;
-                    }
-                    let why = format!(
-                        "taken back from circle `{}`: its values are no longer marked so",
-                        self.circle_name(circle)
-                    );
-                    done.taken_back.push(Skipped { what: named(&copy.report), why });
-                    back.push(TakeBack { circle, subject: copy.report.subject });
-                }
-                done.changed += 1;
-                let report = successor(emptied(&standing.report), Vec::new(), &standing);
-                drafts.push(ReportDraft { circle: own, report });
-            }
-        }
-        Ok(())
-    }
-
-    /// The buckets of a list that are here, by their names, each under the subject that it has now.
-    fn buckets(&self, source: &str, list: &str) -> Vec<(String, Subject)> {
-        /// So many levels of the tree without a bucket are its end: hashes leave no gaps, but where values are very long.
-        const GAP: u32 = 4;
-        let (org, own) = (self.engine.org(), self.engine.own_circle());
-        let mut found = Vec::new();
-        let mut last = 0;
-        for digits in 0..=BUCKET_DIGITS_MAX {
-            for bucket in bucket_names(digits) {
-                let subject = self.subject_in(own, list_subject(&org, source, list, &bucket));
-                if !self.engine.reader.copies(org, subject).is_empty() {
-                    found.push((bucket, subject));
-                    last = digits;
-                }
-            }
-            if digits - last >= GAP {
-                break;
-            }
-        }
-        found
-    }
-}
-
-/// A report that says nothing any more.
-fn emptied(report: &Report) -> Report {
-    Report { salt: salt(), indicators: Vec::new(), originals: Vec::new(), ..report.clone() }
 }
 
 /// The id of a report at its source.
@@ -394,38 +293,15 @@ fn origin_id(report: &Report) -> &str {
     report.origin.source.as_ref().map_or("", |source| &source.id)
 }
 
-/// What keeps, in the own circle, that a source took an object back.
-fn taken_back_report(id: [u8; 16], name: &str) -> Report {
-    Report {
-        salt: salt(),
-        subject: gone_subject(id),
-        supersedes: None,
-        extent: Extent::Whole,
-        origin: Origin {
-            source: Some(Source { name: String::new(), org: None, id: name.to_owned(), record: None }),
-        },
-        marking: None,
-        title: format!("{} was taken back by its source", tocsin_text::cut(name, 120)),
-        description: String::new(),
-        created: 0,
-        modified: 0,
-        labels: Vec::new(),
-        indicators: Vec::new(),
-        withdrawn: Vec::new(),
-        originals: Vec::new(),
-        extension: Vec::new(),
-    }
-}
-
 /// A report by its title and subject.
-fn named(report: &Report) -> String {
+pub(super) fn named(report: &Report) -> String {
     format!("{} ({})", tocsin_text::cut(&report.title, 60), report.subject)
 }
 
 /// A copy that is to be taken back from a circle.
-struct TakeBack {
-    circle: CircleId,
-    subject: Subject,
+pub(super) struct TakeBack {
+    pub(super) circle: CircleId,
+    pub(super) subject: Subject,
 }
 
 /// What the door would say of drafts, so that one that it refuses is left out by name.

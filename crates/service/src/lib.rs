@@ -3,6 +3,7 @@
 mod advice;
 mod batch;
 mod caller;
+mod lists;
 mod lookup;
 mod marking;
 mod network;

@@ -8,9 +8,10 @@ use std::sync::{MutexGuard, PoisonError};
 use tocsin_api::types::{ImportBatch, Imported, Skipped};
 use tocsin_exchange::versions::{Versions, gone_subject, own_id};
 use tocsin_record::body::BodyRef;
-use tocsin_record::body::report::{Report, Subject};
+use tocsin_record::body::report::{Extent, Origin, Report, Source, Subject};
 use tocsin_store::LogNo;
 
+use super::batch::{TakeBack, named};
 use super::publish::{ReportDraft, salt, successor};
 use super::reports::Whole;
 use super::{Node, NodeError};
@@ -19,6 +20,13 @@ use super::{Node, NodeError};
 const SLICE: usize = 4_096;
 /// Reports that are kept in memory while a batch is compared with them.
 const REPORTS_KEPT: usize = 256;
+
+/// Why something changed nothing, was kept twice, or was left out.
+pub(super) const OLDER: &str = "a newer version of it stands: it changed nothing";
+pub(super) const TWICE: &str = "one version of it has two contents: both are kept, and neither is preferred";
+const GONE: &str = "its source took it back, which is for ever";
+/// Why another report lost a part.
+const REPLACED: &str = "what stood of it in another report is older, and no longer counts there";
 
 /// The reports of the own circle in which a source's id stood. It grows with them, 32 bytes an indicator that has an id; what
 /// it names may have changed since, and is looked at again.
@@ -72,6 +80,38 @@ impl Node {
         !self.engine.reader.copies(self.engine.org(), gone_subject(id)).is_empty()
     }
 
+    /// Keeps for ever that objects were taken back by their source, and takes the reports back that had their ids. What holds
+    /// one of them as a part loses it ([`Objects::emptied`]).
+    pub(super) fn take_back_gone(
+        &self,
+        batch: &ImportBatch,
+        objects: &mut Objects<'_>,
+        drafts: &mut Vec<ReportDraft>,
+        back: &mut Vec<TakeBack>,
+        done: &mut Imported,
+    ) -> Result<(), NodeError> {
+        let (org, own) = (self.engine.org(), self.engine.own_circle());
+        for (id, name) in &batch.gone {
+            objects.lose(*id, name, done)?;
+            if self.is_gone(*id) {
+                continue;
+            }
+            drafts.push(ReportDraft { circle: own, report: taken_back_report(*id, name) });
+            let subject = Subject(*id);
+            let Some(standing) = self.whole(org, own, subject)? else { continue };
+            let copies =
+                self.copies_elsewhere(subject)?.into_iter().map(|(circle, copy)| (circle, copy.report));
+            for (circle, copy) in std::iter::once((own, standing.report)).chain(copies) {
+                done.gone.push(Skipped {
+                    what: named(&copy),
+                    why: format!("taken back from circle `{}`: {GONE}", self.circle_name(circle)),
+                });
+                back.push(TakeBack { circle, subject: copy.subject });
+            }
+        }
+        Ok(())
+    }
+
     /// A report that stands in the own circle, with the versions of what is in it.
     pub(super) fn standing_of<'r>(
         &self,
@@ -94,13 +134,6 @@ impl Node {
         Ok(known.as_ref())
     }
 }
-
-/// Why something changed nothing, was kept twice, or was left out.
-pub(super) const OLDER: &str = "a newer version of it stands: it changed nothing";
-pub(super) const TWICE: &str = "one version of it has two contents: both are kept, and neither is preferred";
-pub(super) const GONE: &str = "its source took it back, which is for ever";
-/// Why another report lost a part.
-const REPLACED: &str = "what stood of it in another report is older, and no longer counts there";
 
 /// The objects of a batch, beside what stands of them in reports that are not in it.
 pub(super) struct Objects<'n> {
@@ -223,6 +256,29 @@ impl<'n> Objects<'n> {
             emptied.push(Emptied { draft: ReportDraft { circle: own, report }, left });
         }
         Ok(emptied)
+    }
+}
+
+/// What keeps, in the own circle, that a source took an object back.
+fn taken_back_report(id: [u8; 16], name: &str) -> Report {
+    Report {
+        salt: salt(),
+        subject: gone_subject(id),
+        supersedes: None,
+        extent: Extent::Whole,
+        origin: Origin {
+            source: Some(Source { name: String::new(), org: None, id: name.to_owned(), record: None }),
+        },
+        marking: None,
+        title: format!("{} was taken back by its source", tocsin_text::cut(name, 120)),
+        description: String::new(),
+        created: 0,
+        modified: 0,
+        labels: Vec::new(),
+        indicators: Vec::new(),
+        withdrawn: Vec::new(),
+        originals: Vec::new(),
+        extension: Vec::new(),
     }
 }
 

@@ -120,14 +120,21 @@ fn one_version_with_two_contents_is_kept_twice_and_settles() {
     let stix = |value| bundle(Some("03-01T00:00:00"), &[stix(1, value, "02-01T00:00:00", "")]);
     let list = |value| bundle(None, &[self::stix(1, value, "02-01T00:00:00", "")]);
     let misp = |value| event(T1, &[(1, value, T1, "")]);
-    for (one, other) in [(stix("a"), stix("b")), (list("a"), list("b")), (misp("a"), misp("b"))] {
+    let renamed = misp("a").replace(r#""info":"e""#, r#""info":"f""#);
+    for (one, other, count) in [
+        (stix("a"), stix("b"), 2),
+        (list("a"), list("b"), 2),
+        (misp("a"), misp("b"), 2),
+        (misp("a"), renamed, 1),
+    ] {
         let met = met(&one, &other);
         let stands = met.report.unwrap();
-        assert_eq!((values(&stands).len(), met.twice.len()), (2, 1), "{one}");
+        assert_eq!((values(&stands).len(), met.twice.len()), (count, 1), "{one}");
         for again in [&one, &other, &one] {
             let met = meet(&stands, report(again), |_| false);
             let after = met.report.unwrap();
             assert_eq!((values(&after), &after.originals), (values(&stands), &stands.originals), "{again}");
+            assert_eq!(after.title, stands.title);
             assert!(met.twice.is_empty(), "it is told once");
         }
     }
@@ -197,6 +204,45 @@ fn in_one_file_the_newest_counts_and_two_contents_are_both_kept() {
         let (values, _, gone) = found(&order);
         assert!(values.is_empty(), "{values:?}");
         assert_eq!(gone.len(), 1);
+    }
+}
+
+#[test]
+fn an_event_is_as_new_as_its_newest_attribute() {
+    // A feed that is merged into one event adds and removes attributes, and leaves the event's own time.
+    let before = event(T1, &[(1, "a", T1, ""), (2, "b", T1, "")]);
+    let after = event(T1, &[(1, "a", T1, ""), (3, "c", T2, "")]);
+    assert_eq!(
+        self::after(&before, &after),
+        (vec!["a.example".to_owned(), "c.example".to_owned()], false, false)
+    );
+    assert_eq!(
+        self::after(&after, &before),
+        (vec!["a.example".to_owned(), "c.example".to_owned()], true, false)
+    );
+    // What is deleted is deleted, though no time tells of it.
+    let deleted = event(T1, &[(1, "a", T1, ""), (2, "b", T1, r#","deleted":true"#)]);
+    assert_eq!(self::after(&before, &deleted), (vec!["a.example".to_owned()], false, false));
+}
+
+#[test]
+fn all_versions_of_an_object_meet_in_one_part_of_a_list() {
+    let list = |value_of_7: &str| {
+        let objects: Vec<String> = (0..4_000)
+            .map(|n| {
+                stix(n, &if n == 7 { value_of_7.to_owned() } else { format!("d{n}") }, "02-01T00:00:00", "")
+            })
+            .collect();
+        read(&bundle(None, &objects)).reports
+    };
+    let parts = list("first");
+    assert!(parts.len() > 2);
+    for value in ["second", "third", "fourth", "fifth"] {
+        let next = list(value);
+        let changed: Vec<_> =
+            parts.iter().zip(&next).filter(|(old, new)| old.indicators != new.indicators).collect();
+        assert_eq!((changed.len(), parts.len()), (1, next.len()), "{value}");
+        assert_eq!(changed[0].0.subject, changed[0].1.subject);
     }
 }
 
