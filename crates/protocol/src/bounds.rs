@@ -26,3 +26,6 @@ pub(crate) const HEADS_OF_ORG: usize = 4096;
 /// Most receipts of nodes of one org for logs of other nodes than this one. That for the log which was known first gives
 /// way.
 pub(crate) const RECEIPTS_OF_ORG: usize = 4096;
+/// A log may be said to go on so far behind what is held before it is fetched as pages: what is nearer is grafted, and
+/// bodies announced of it are remembered.
+pub(crate) const GAP_MAX: u64 = 256;

@@ -521,6 +521,11 @@ impl Directory {
         }
     }
 
+    /// Whether two orgs both are in a circle or carry it.
+    pub(crate) fn share(&self, one: OrgId, other: OrgId, circle: CircleId) -> bool {
+        self.carries(other, circle) && self.carries(one, circle)
+    }
+
     /// Whether an org is given a circle's headers: members, and carriers where the roster names them.
     #[must_use]
     pub fn carries(&self, org: OrgId, circle: CircleId) -> bool {

@@ -14,6 +14,7 @@ mod bounds;
 mod catchup;
 mod clock;
 pub mod directory;
+mod held;
 mod index;
 mod io;
 mod links;

@@ -15,6 +15,7 @@ use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, SEQ_MAX, Slots, Sta
 use crate::admission::judge::LogFacts;
 use crate::io::{Effect, Event, LinkId, Output};
 use crate::mesh::Mesh;
+use crate::mesh::held::around;
 
 /// Reasons of the door itself, beside the policy's rules.
 pub(crate) mod rule {
@@ -42,16 +43,6 @@ pub(crate) struct Decided<'a> {
 }
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
-    /// Greatest number that is taken of a log: below a fork or up to a cut, else no end.
-    pub(crate) fn takes_up_to(&self, log: LogNo) -> u64 {
-        match self.store.standing(log) {
-            Some(Standing::Open) => u64::MAX,
-            Some(Standing::Forked { at }) => at - 1,
-            Some(Standing::Cut { at, .. }) => at,
-            None => 0,
-        }
-    }
-
     /// Whether a run says another thing than what is held of its log.
     pub(crate) fn disagrees(&self, log: LogNo, run: &Run) -> Result<bool, StoreError> {
         let height = self.height(log);
@@ -174,11 +165,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let place = RecordRef { log, seq: entry.header.seq };
             self.settle(place, entry, one, false, out)?;
             if let (Part::Ask, Some(link)) = (&entry.body, from) {
-                self.announced_body(link, place)?;
+                self.catchup.announced_body(&around!(self), link, place)?;
             }
         }
-        self.headers_came(log)?;
-        self.offer(log, run, decided, from)
+        self.catchup.headers_came(&around!(self), log)?;
+        self.offer(log, run, decided, from);
+        Ok(())
     }
 
     /// Decides about a record whose header is verified: by its header alone where the body is not here.
@@ -373,8 +365,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(mut entry) = self.store.entry(place)? else {
             return Ok(());
         };
-        self.bodies.settled(place);
-        let since = self.budgets.free();
+        self.catchup.settled(place);
+        let since = self.links.budgets.free();
         entry.body = Part::Here(body.clone());
         let directory = Arc::clone(&self.directory);
         let facts = LogFacts::of(&directory, entry.header.author, entry.header.circle);
@@ -395,7 +387,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if passes {
             self.released(place, Some(link))?;
         }
-        self.budgets.paid_again(since);
+        self.links.budgets.paid_again(since);
         Ok(())
     }
 }

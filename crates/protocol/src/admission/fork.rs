@@ -225,7 +225,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         out.push(Effect::Event(Event::Forked { author: key.author, circle: key.circle, seq: at }));
         for link in self.links_of(log) {
             self.tell_proof(link, log, &kept);
-            if let Some(link) = self.links.get_mut(&link) {
+            if let Some(link) = self.links.get_mut(link) {
                 link.hello_due = true;
             }
         }
@@ -242,7 +242,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 return Ok(());
             }
             for place in missing {
-                self.bodies.settled(place);
+                self.catchup.settled(place);
                 if let Some(stamped) = self.store.outcome(place) {
                     let (verdict, body) = (Verdict::Refused, BodyState::NotHeld);
                     self.store.set_outcome(place, Outcome { verdict, body, rule, ..stamped.outcome })?;
@@ -253,7 +253,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     fn tell_proof(&mut self, link: LinkId, log: LogNo, pages: &[Vec<u8>]) {
         let Some(no) = self.number(link, log) else { return };
-        if let Some(link) = self.links.get_mut(&link) {
+        if let Some(link) = self.links.get_mut(link) {
             link.proofs_told.insert(log);
         }
         if let [one, other] = pages {
@@ -264,7 +264,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Hands the proof that a log forked to a peer that does not know of it: once until the two compare anew.
     pub(crate) fn offer_proof(&mut self, link: LinkId, log: LogNo) -> Result<(), StoreError> {
-        let told = self.links.get(&link).is_none_or(|link| link.proofs_told.contains(&log));
+        let told = self.links.get(link).is_none_or(|link| link.proofs_told.contains(&log));
         if told || !self.pays(cost::PAGE) {
             return Ok(());
         }

@@ -173,7 +173,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         // Where all is to be judged once more, that walk says so at its end.
         if was_all && next != Some(false) {
             // What is wanted now and was not before was announced to nobody's notice: peers are asked which of it they give.
-            for link in self.links.values_mut() {
+            for (_, link) in self.links.iter_mut() {
                 link.holes_due = true;
                 link.holes_from = None;
             }

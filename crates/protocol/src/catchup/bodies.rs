@@ -3,25 +3,23 @@
 //! A body is asked for singly and only from a peer that announced it. `Withheld`, `NotHeld` and `Gone` clear that. What
 //! was never announced, or whose announcement was lost, is found by `Holes`.
 
+mod holes;
+mod rounds;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use bytes::Bytes;
-use rand_chacha::rand_core::Rng as _;
-use tocsin_record::run::body_fits;
-use tocsin_record::{Class, NodeKey, OrgId, Part, Run, planted};
-use tocsin_store::{BodyState, Kv, LogNo, RecordRef, Slots, StoreError, Verdict};
+use tocsin_record::{Class, NodeKey, OrgId};
+use tocsin_store::{LogNo, RecordRef, StoreError};
 
-use crate::catchup::early::Early;
-use crate::catchup::sources::{Candidate, draw};
-use crate::io::{LinkId, Output};
+use crate::bounds::GAP_MAX;
+use crate::catchup::CatchUp;
+use crate::held::{Around, Held};
+use crate::io::LinkId;
+use crate::links::Links;
 use crate::links::budget::cost;
-use crate::mesh::Mesh;
 use crate::message::body::REFS_MAX;
-use crate::message::tree::PUSH_BODY_MAX;
-use crate::message::{BodyData, BodyRef, BodyStatus, Message};
-use crate::spread::GRAFT_MAX;
+pub(crate) use holes::{say_due_holes, say_holes};
 
 /// Most bodies whose announcers are remembered; the others are found by `Holes` later.
 const SOURCES_MAX: usize = 100_000;
@@ -42,10 +40,6 @@ const PATIENCE_MS: u64 = 1_500;
 const SLOW: u64 = 64;
 /// Each further round over all announcers waits twice as long, so often.
 const ROUNDS_MAX: u32 = 4;
-/// A peer at this round trip is asked half as often as one beside it, in ms.
-const NEAR_MS: u64 = 100;
-/// Bytes of bodies in one live frame.
-const LIVE_BYTES: usize = 64 << 10;
 
 /// What is asked for first: by class, then the newest.
 type Order = (Class, Reverse<u64>);
@@ -91,15 +85,10 @@ pub(crate) struct Bodies {
     changed: bool,
     /// Wanted bodies that an announcer did not give: the others are asked whether they may.
     sought: BTreeSet<RecordRef>,
-    /// Those announced before their headers came.
-    pub early: Early,
-    /// How often bodies became available late at this node; stated in its heads.
-    pub releases: u64,
 }
 
 impl Bodies {
     pub fn forget(&mut self, link: LinkId) {
-        self.early.forget(link);
         self.asked.retain(|_, (asked, _)| *asked != link);
         let mut fewer = Vec::new();
         for source in self.sources.values_mut() {
@@ -213,27 +202,28 @@ pub(crate) fn less<N: Ord>(counts: &mut BTreeMap<N, usize>, of: N) {
     }
 }
 
-impl<K: Kv, S: Slots> Mesh<K, S> {
-    fn is_missing(&self, place: RecordRef) -> bool {
-        self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body.is_missing())
-    }
-
+impl CatchUp {
     /// A peer may give this body.
-    pub(crate) fn announced_body(&mut self, link: LinkId, place: RecordRef) -> Result<(), StoreError> {
-        let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
+    pub fn announced_body(
+        &mut self,
+        around: &Around<'_, impl Held>,
+        link: LinkId,
+        place: RecordRef,
+    ) -> Result<(), StoreError> {
+        let Some(peer) = around.links.peer(link) else {
             return Ok(());
         };
-        if !self.bodies.has_room(link, peer.org) || !self.is_missing(place) {
+        if !self.bodies.has_room(link, peer.org) || !around.held.is_missing(place) {
             return Ok(());
         }
         if !self.bodies.sources.contains_key(&place) {
-            let Some(entry) = self.store.entry(place)? else {
+            let Some(header) = around.held.header(place)? else {
                 return Ok(());
             };
-            let order = (entry.header.class, Reverse(entry.header.time));
-            self.bodies.enter(place, order, entry.header.body_len);
+            let order = (header.class, Reverse(header.time));
+            self.bodies.enter(place, order, header.body_len);
         }
-        self.make_room(place, peer.node);
+        self.make_room(around.links, place, peer.node);
         if let Some(source) = self.bodies.sources.get_mut(&place)
             && source.links.len() < LINKS_MAX
             && source.links.iter().filter(|(_, org)| *org == peer.org).count() < LINKS_OF_ORG_MAX
@@ -249,14 +239,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Where as many announce a body as are remembered, the one whose claims failed most gives way to one of whom better is
     /// known.
-    fn make_room(&mut self, place: RecordRef, newcomer: NodeKey) {
+    fn make_room(&mut self, links: &Links, place: RecordRef, newcomer: NodeKey) {
         let Some(source) =
             self.bodies.sources.get_mut(&place).filter(|source| source.links.len() >= LINKS_MAX)
         else {
             return;
         };
         let weight = |link: &LinkId| {
-            let peer = self.links.get(link).and_then(|link| link.peer());
+            let peer = links.peer(*link);
             peer.map_or(0, |peer| self.sources.weight(peer.node))
         };
         let least = source.links.iter().enumerate().min_by_key(|(_, (link, _))| weight(link));
@@ -269,31 +259,32 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     /// A peer announced some of a log. Where its headers are not here they may come by another, who may not give the bodies.
-    pub(crate) fn announced_range(
+    pub fn announced_range(
         &mut self,
+        around: &mut Around<'_, impl Held>,
         link: LinkId,
         log: LogNo,
         from: u64,
         to: u64,
         except: &BTreeSet<u64>,
     ) -> Result<(), StoreError> {
-        let height = self.height(log);
-        for seq in from.max(height + 1)..=to.min(height + GRAFT_MAX) {
+        let height = around.held.height(log);
+        for seq in from.max(height + 1)..=to.min(height + GAP_MAX) {
             if !except.contains(&seq) {
-                self.did(cost::THING);
-                self.announced_early(link, RecordRef { log, seq });
+                around.links.did(cost::THING);
+                self.announced_early(around, link, RecordRef { log, seq });
             }
         }
-        let to = to.min(self.height(log));
-        if from > to || !self.pays(cost::THING) {
+        let to = to.min(around.held.height(log));
+        if from > to || !around.links.pays(cost::THING) {
             return Ok(());
         }
         let most = usize::try_from(to - from).map_or(REFS_MAX, |more| REFS_MAX.min(more.saturating_add(1)));
-        let missing = self.store.wanted(RecordRef { log, seq: from }, most);
-        self.did(cost::walk(missing.len()));
+        let missing = around.held.missing(RecordRef { log, seq: from }, most);
+        around.links.did(cost::walk(missing.len()));
         let mut before = None;
         for place in missing.into_iter().take_while(|place| place.log == log && place.seq <= to) {
-            if !except.contains(&place.seq) && !self.announced_by(link, place, &mut before)? {
+            if !except.contains(&place.seq) && !self.announced_by(around, link, place, &mut before)? {
                 break;
             }
         }
@@ -302,420 +293,100 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// As [`Self::announced_body`], by a peer that pays for what must be read. `before` is the place that was read last:
     /// its neighbours are in the same page. Returns whether the peer could pay; what it could not is found by `Holes`.
-    fn announced_by(
+    pub fn announced_by(
         &mut self,
+        around: &mut Around<'_, impl Held>,
         link: LinkId,
         place: RecordRef,
         before: &mut Option<RecordRef>,
     ) -> Result<bool, StoreError> {
-        let room = self.links.get(&link).and_then(|link| link.peer());
+        let room = around.links.peer(link);
         let room = room.is_some_and(|peer| self.bodies.has_room(link, peer.org));
-        if !room || self.bodies.sources.contains_key(&place) || !self.is_missing(place) {
+        if !room || self.bodies.sources.contains_key(&place) || !around.held.is_missing(place) {
             // Nothing is read.
-            let pays = self.pays(cost::THING);
-            self.announced_body(link, place)?;
+            let pays = around.links.pays(cost::THING);
+            self.announced_body(around, link, place)?;
             return Ok(pays);
         }
         let near = before
             .is_some_and(|before| before.log == place.log && before.seq.abs_diff(place.seq) < NEIGHBOURS);
-        let price = if near { cost::RECORD } else { self.reading(place.log, place.seq) };
+        let price = if near { cost::RECORD } else { around.held.reading(place.log, place.seq) };
         *before = Some(place);
-        let pays = self.pays(price);
+        let pays = around.links.pays(price);
         if pays {
-            self.announced_body(link, place)?;
+            self.announced_body(around, link, place)?;
         }
         Ok(pays)
     }
 
-    /// What a run says of bodies that are still missing here.
-    pub(crate) fn note_parts(
-        &mut self,
-        link: LinkId,
-        log: LogNo,
-        run: &Run,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
-        for entry in run.entries() {
-            let place = RecordRef { log, seq: entry.header.seq };
-            if !self.is_missing(place) {
-                continue;
-            }
-            match &entry.body {
-                // The run's ids were compared, so this is the body that the held header names.
-                Part::Here(body) => self.take_body(place, body.clone(), link, out)?,
-                Part::Ask => self.announced_body(link, place)?,
-                Part::Withheld => self.refused(link, place, true)?,
-                Part::NotHeld | Part::Gone(_) => {}
+    /// A peer announced the body of a record that is not here, and that may still be taken.
+    pub fn announced_early(&mut self, around: &Around<'_, impl Held>, link: LinkId, place: RecordRef) {
+        let height = around.held.height(place.log);
+        let reach = around.held.takes_up_to(place.log).min(height.saturating_add(GAP_MAX));
+        if (height + 1..=reach).contains(&place.seq)
+            && let Some(peer) = around.links.peer(link)
+        {
+            self.early.note(place, link, peer.org);
+        }
+    }
+
+    /// Headers came: whoever announced their bodies may be asked for those that did not come with them.
+    pub fn headers_came(&mut self, around: &Around<'_, impl Held>, log: LogNo) -> Result<(), StoreError> {
+        for (place, announcers) in self.early.take(log, around.held.height(log)) {
+            for (link, _) in announcers {
+                self.announced_body(around, link, place)?;
             }
         }
         Ok(())
     }
 
-    /// A peer will not give a body. When nobody is left who would, it counts as withheld if somebody said so.
-    fn refused(&mut self, link: LinkId, place: RecordRef, withheld: bool) -> Result<(), StoreError> {
-        let (nobody, was_withheld) = self.bodies.drop_source(place, link, withheld);
-        if self.bodies.asked.get(&place).is_some_and(|(asked, _)| *asked == link) {
+    /// A body came, or is not wanted any more.
+    pub fn settled(&mut self, place: RecordRef) {
+        self.bodies.settled(place);
+    }
+
+    /// A peer said something of a body. Whether it was asked for it; it is not waited for any more.
+    pub fn answered(&mut self, link: LinkId, place: RecordRef) -> bool {
+        let asked = self.bodies.asked.get(&place).is_some_and(|(asked, _)| *asked == link);
+        if asked {
             self.bodies.asked.remove(&place);
         }
+        asked
+    }
+
+    /// Somebody else may be asked with the next commit.
+    pub fn look_again(&mut self) {
         self.bodies.changed = true;
-        if nobody
-            && was_withheld
-            && let Some(stamped) = self.store.outcome(place)
-            && stamped.outcome.body == BodyState::Wanted
-        {
-            let outcome = tocsin_store::Outcome { body: BodyState::Withheld, ..stamped.outcome };
-            self.store.set_outcome(place, outcome)?;
-        }
-        Ok(())
     }
 
-    /// Asks announcers for what is missing: control first, then the newest.
-    pub(crate) fn want_bodies(&mut self) {
-        if !std::mem::take(&mut self.bodies.changed) {
-            return;
-        }
-        let mut busy: BTreeMap<LinkId, usize> = BTreeMap::new();
-        for (link, _) in self.bodies.asked.values() {
-            *busy.entry(*link).or_default() += 1;
-        }
-        let mut asks: BTreeMap<LinkId, Vec<(RecordRef, u64)>> = BTreeMap::new();
-        let mono = self.now.mono;
-        let random = &mut self.random;
-        // What did not give what it announced keeps fewer waiting.
-        let most = |link: LinkId| {
-            let peer = self.links.get(&link).and_then(|link| link.peer());
-            peer.map_or(0, |peer| self.sources.share(peer.node, ASKED_MAX))
-        };
-        let mut room = self.bodies.room(&busy, most);
-        for (_, place) in &self.bodies.turns {
-            // There may be 100,000, and this is looked at with every commit: no further than somebody can be asked.
-            if room == 0 {
-                break;
-            }
-            if self.bodies.asked.contains_key(place) {
-                continue;
-            }
-            let Some(source) = self.bodies.sources.get(place) else {
-                continue;
-            };
-            let free = |link: &LinkId| busy.get(link).copied().unwrap_or(0) < most(*link);
-            // The nearer, the likelier, as far as it gave what it announced.
-            let candidate = |id: &LinkId| {
-                let link = self.links.get(id)?;
-                let peer = link.peer()?;
-                let weight = self.sources.weight(peer.node).saturating_mul(NEAR_MS) / (NEAR_MS + link.rtt_ms);
-                let is_free = self.sources.is_free(peer.node, mono);
-                Some((Candidate { link: *id, org: peer.org, weight }, is_free))
-            };
-            let announcers = source.links.iter().map(|(link, _)| link);
-            let announcers = announcers.filter(|link| !source.silent.contains(link) && free(link));
-            let mut candidates: Vec<(Candidate, bool)> = announcers.filter_map(candidate).collect();
-            // Who failed of late is asked where there is nobody else.
-            if candidates.iter().any(|(_, is_free)| *is_free) {
-                candidates.retain(|(_, is_free)| *is_free);
-            }
-            let candidates: Vec<Candidate> = candidates.into_iter().map(|(candidate, _)| candidate).collect();
-            if let Some(link) = draw(&candidates, |below| random.next_u64() % below) {
-                *busy.entry(link).or_default() += 1;
-                asks.entry(link).or_default().push((*place, source.patience()));
-                room -= 1;
-            }
-        }
-        for (link, places) in asks {
-            let rtt_ms = self.links.get(&link).map_or(0, |link| link.rtt_ms);
-            let mut refs = Vec::new();
-            for (place, patience) in places {
-                if let Some(log) = self.number(link, place.log) {
-                    refs.push(BodyRef { log, seq: place.seq });
-                    self.bodies.asked.insert(place, (link, mono + 4 * rtt_ms + patience));
-                }
-            }
-            for some in refs.chunks(REFS_MAX) {
-                self.tell(link, Message::WantBodies(some.to_vec()));
-            }
-        }
+    /// A peer will not give a body. True when nobody is left who would, and somebody said that it withholds it.
+    pub fn refused(&mut self, link: LinkId, place: RecordRef, withheld: bool) -> bool {
+        let (nobody, was_withheld) = self.bodies.drop_source(place, link, withheld);
+        self.answered(link, place);
+        self.look_again();
+        nobody && was_withheld
     }
 
-    pub(crate) fn bodies_timeouts(&mut self) {
-        let mono = self.now.mono;
-        let late: Vec<(RecordRef, LinkId)> = self
-            .bodies
-            .asked
-            .iter()
-            .filter(|(_, (_, due))| *due < mono)
-            .map(|(place, (link, _))| (*place, *link))
-            .collect();
-        let failed: BTreeSet<LinkId> = late.iter().map(|(_, link)| *link).collect();
-        for link in failed {
-            self.did_not_give(link);
-        }
-        for (place, link) in late {
-            self.bodies.is_late(place, link);
-        }
-        self.say_sought();
+    /// A peer does not hold what it announced: all others are asked, with the next second.
+    pub fn seek(&mut self, place: RecordRef) {
+        self.bodies.seek(place);
     }
 
-    /// Asks all others whether they may give what an announcer did not give.
-    fn say_sought(&mut self) {
-        let sought = std::mem::take(&mut self.bodies.sought);
-        if sought.is_empty() {
-            return;
-        }
-        let links: Vec<LinkId> =
-            self.links.iter().filter(|(_, link)| !link.behind).map(|(id, _)| *id).collect();
-        for link in links {
-            let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else { continue };
-            let mut refs = Vec::new();
-            for place in sought.iter().take(REFS_MAX) {
-                let knows = |source: &Source| source.links.iter().any(|(announcer, _)| *announcer == link);
-                let shared = self.circle_of(place.log).is_some_and(|circle| self.shares(peer.org, circle));
-                if shared
-                    && self.is_missing(*place)
-                    && !self.bodies.sources.get(place).is_some_and(knows)
-                    && let Some(log) = self.number(link, place.log)
-                {
-                    refs.push(BodyRef { log, seq: place.seq });
-                }
-            }
-            if !refs.is_empty() {
-                self.tell(link, Message::Holes(refs));
-            }
-        }
-    }
-
-    pub(crate) fn heard_want_bodies(&mut self, link: LinkId, refs: &[BodyRef]) -> Result<(), StoreError> {
-        let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
-            return Ok(());
-        };
-        let mut live = Vec::new();
-        let mut live_bytes = 0;
-        for what in refs.iter().take(REFS_MAX) {
-            // The rest is asked for again, when the asker's patience ends.
-            if !self.pays(cost::RECORD) {
-                break;
-            }
-            let status = self.status_of_body(link, *what, peer.org)?;
-            let len = if let BodyStatus::Here(body) = &status { body.len() } else { 0 };
-            let data = BodyData { what: *what, status };
-            if len > PUSH_BODY_MAX {
-                self.tell_bulk(link, Message::Bodies(vec![data]));
-                continue;
-            }
-            if live_bytes + len > LIVE_BYTES {
-                self.tell(link, Message::Bodies(std::mem::take(&mut live)));
-                live_bytes = 0;
-            }
-            live_bytes += len;
-            live.push(data);
-        }
-        if !live.is_empty() {
-            self.tell(link, Message::Bodies(live));
-        }
-        Ok(())
-    }
-
-    fn status_of_body(&mut self, link: LinkId, what: BodyRef, org: OrgId) -> Result<BodyStatus, StoreError> {
-        let Some(log) = self.log_meant(link, what.log)? else {
-            return Ok(BodyStatus::NotHeld);
-        };
-        let place = RecordRef { log, seq: what.seq };
-        // Only what is committed leaves.
-        let Some(stored) = self.reader.record(place)? else {
-            return Ok(BodyStatus::NotHeld);
-        };
-        if let BodyState::Gone(reason) = stored.stamped.outcome.body {
-            return Ok(BodyStatus::Gone(reason));
-        }
-        let Some(body) = stored.entry.body() else {
-            return Ok(BodyStatus::NotHeld);
-        };
-        if stored.stamped.outcome.verdict != Verdict::Accepted
-            && !self.is_newer_hold(stored.stamped.outcome.rule)
-        {
-            return Ok(BodyStatus::NotHeld);
-        }
-        let unasked = planted::is(planted::Bug::ForwardUnasked);
-        let directory = Arc::clone(&self.directory);
-        let way = self.way(&directory, log, org);
-        let may = way.is_some_and(|way| self.may_send(&way, place, &stored.entry));
-        Ok(if unasked || may { BodyStatus::Here(body.to_vec()) } else { BodyStatus::Withheld })
-    }
-
-    pub(crate) fn heard_bodies(
-        &mut self,
-        link: LinkId,
-        bodies: Vec<BodyData>,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
-        let mut not_held = false;
-        for data in bodies {
-            let Some(log) = self.log_mine(link, data.what.log) else {
-                continue;
-            };
-            let place = RecordRef { log, seq: data.what.seq };
-            self.did(cost::THING);
-            if self.bodies.asked.get(&place).is_none_or(|(asked, _)| *asked != link) {
-                // It comes late, or nobody asked for it: that it was read at all is paid for.
-                let BodyStatus::Here(bytes) = &data.status else { continue };
-                self.did(cost::decoded(bytes.len(), 1));
-                if !self.is_missing(place) || !self.pays(self.reading(log, place.seq)) {
-                    continue;
-                }
-            } else {
-                self.bodies.asked.remove(&place);
-            }
-            self.bodies.changed = true;
-            match data.status {
-                BodyStatus::Here(bytes) => {
-                    let Some(entry) = self.store.entry(place)? else {
-                        continue;
-                    };
-                    if !body_fits(entry.header.body_len, &entry.header.body_hash, &bytes) {
-                        self.close(link, "it sent another body than the header names", out);
-                        return Ok(());
-                    }
-                    if self.is_missing(place) {
-                        let node = self.node_of(link);
-                        self.sources.gave(node, bytes.len());
-                        self.take_body(place, Bytes::from(bytes), link, out)?;
-                    }
-                }
-                BodyStatus::Withheld => self.refused(link, place, true)?,
-                BodyStatus::NotHeld => {
-                    not_held = true;
-                    self.refused(link, place, false)?;
-                    self.bodies.seek(place);
-                }
-                BodyStatus::Gone(_) => self.refused(link, place, false)?,
-            }
-        }
-        if not_held {
-            self.did_not_give(link);
-        }
-        Ok(())
-    }
-
-    /// A peer announced bodies that it then did not give.
-    fn did_not_give(&mut self, link: LinkId) {
-        if let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) {
-            self.sources.failed(peer.node, self.now.mono);
-        }
-    }
-
-    /// A body is available that was not when its header was told: every permitted link that may lack it hears of it.
-    pub(crate) fn released(&mut self, place: RecordRef, from: Option<LinkId>) -> Result<(), StoreError> {
-        self.bodies.releases += 1;
-        let Some(entry) = self.store.entry(place)? else {
-            return Ok(());
-        };
-        let directory = Arc::clone(&self.directory);
-        for link in self.links_of(place.log) {
-            let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
-                continue;
-            };
-            let Some(way) = self.way(&directory, place.log, peer.org) else {
-                continue;
-            };
-            if Some(link) == from || !self.may_send(&way, place, &entry) {
-                continue;
-            }
-            if let Some(log) = self.number(link, place.log) {
-                self.tell(link, Message::HaveBodies(vec![BodyRef { log, seq: place.seq }]));
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn heard_have_bodies(&mut self, link: LinkId, refs: &[BodyRef]) -> Result<(), StoreError> {
-        let mut before = None;
-        for what in refs.iter().take(REFS_MAX) {
-            let Some(log) = self.log_meant(link, what.log)? else { continue };
-            let place = RecordRef { log, seq: what.seq };
-            self.announced_early(link, place);
-            if !self.announced_by(link, place, &mut before)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks which of the missing bodies a peer may give: at most 1,000, in turn.
-    pub(crate) fn say_holes(&mut self, link: LinkId) {
-        let Some(known) = self.links.get_mut(&link) else {
-            return;
-        };
-        known.holes_due = false;
-        let Some(peer) = known.peer() else { return };
-        let start = known.holes_from.unwrap_or(RecordRef { log: LogNo(0), seq: 0 });
-        let missing = self.store.wanted(start, REFS_MAX);
-        let next = if missing.len() < REFS_MAX { None } else { missing.last().copied() };
-        let mut refs = Vec::new();
-        for place in missing {
-            let shared = self.circle_of(place.log).is_some_and(|circle| self.shares(peer.org, circle));
-            if shared && let Some(log) = self.number(link, place.log) {
-                refs.push(BodyRef { log, seq: place.seq });
-            }
-        }
-        if let Some(known) = self.links.get_mut(&link) {
-            known.holes_from = next.map(|place| RecordRef { seq: place.seq + 1, ..place });
-            // More than one message holds: the rest goes with the next turn.
-            known.holes_due = next.is_some();
-        }
-        if !refs.is_empty() {
-            self.tell(link, Message::Holes(refs));
-        }
-    }
-
-    pub(crate) fn say_due_holes(&mut self) {
-        let due: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.holes_due && link.peer().is_some() && !link.behind)
-            .map(|(id, _)| *id)
-            .collect();
-        for link in due {
-            self.say_holes(link);
-        }
-    }
-
-    pub(crate) fn heard_holes(&mut self, link: LinkId, refs: &[BodyRef]) -> Result<(), StoreError> {
-        let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
-            return Ok(());
-        };
-        if planted::is(planted::Bug::NoHoles) {
-            return Ok(());
-        }
-        let directory = Arc::clone(&self.directory);
-        let mut have = Vec::new();
-        for what in refs.iter().take(REFS_MAX) {
-            if !self.pays(cost::RECORD) {
-                break;
-            }
-            let Some(log) = self.log_meant(link, what.log)? else {
-                continue;
-            };
-            let place = RecordRef { log, seq: what.seq };
-            let here =
-                self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
-            if here
-                && let Some(entry) = self.store.entry(place)?
-                && let Some(way) = self.way(&directory, log, peer.org)
-                && self.may_send(&way, place, &entry)
-                && let Some(log) = self.number(link, log)
-            {
-                have.push(BodyRef { log, seq: what.seq });
-            }
-        }
-        if !have.is_empty() {
-            self.tell(link, Message::HaveBodies(have));
-        }
-        Ok(())
+    /// Wanted bodies that have not come and that a peer announced of whom `is_believed`.
+    pub fn announced(&self, is_believed: impl Fn(LinkId) -> bool) -> impl Iterator<Item = RecordRef> {
+        self.bodies.announced(is_believed)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng as _;
+
     use super::*;
+    use crate::held::testing::Shelf;
+    use crate::links::testing::{links, told};
+    use crate::message::{BodyRef, Message};
 
     #[test]
     fn many_links_of_one_org_leave_room_for_others() {
@@ -746,5 +417,67 @@ mod tests {
         bodies.forget(1);
         assert!(bodies.sources.is_empty() && bodies.by_link.is_empty() && bodies.by_org.is_empty());
         assert!(bodies.turns.is_empty());
+    }
+
+    #[test]
+    fn a_body_is_asked_for_once_and_of_the_next_when_the_first_is_silent() {
+        let log = LogNo(7);
+        let shelf = Shelf::lacking(log, 1);
+        let mut links = links(2);
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let mut catchup = CatchUp::default();
+        let place = RecordRef { log, seq: 1 };
+        let mut around = Around { held: &shelf, links: &mut links, mono: 0 };
+        for link in [1, 2] {
+            catchup.announced_body(&around, link, place).unwrap();
+        }
+        let mut asked = BTreeSet::new();
+        for _ in 0..2 {
+            catchup.want_bodies(&mut around, &mut random);
+            catchup.want_bodies(&mut around, &mut random);
+            let told: Vec<(LinkId, Message)> = [1, 2]
+                .into_iter()
+                .flat_map(|link| told(around.links, link).into_iter().map(move |m| (link, m)))
+                .collect();
+            let [(link, Message::WantBodies(refs))] = &told[..] else { panic!("{told:?}") };
+            assert_eq!(refs, &[BodyRef { log: 0, seq: 1 }]);
+            asked.insert(*link);
+            around.mono += 60_000;
+            catchup.bodies_timeouts(&mut around);
+        }
+        assert_eq!(asked, BTreeSet::from([1, 2]));
+    }
+
+    #[test]
+    fn what_is_held_or_beyond_what_is_taken_is_asked_of_nobody() {
+        let log = LogNo(7);
+        let mut shelf = Shelf::lacking(log, 2);
+        shelf.missing.remove(&RecordRef { log, seq: 1 });
+        let mut links = links(1);
+        let mut catchup = CatchUp::default();
+        let mut around = Around { held: &shelf, links: &mut links, mono: 0 };
+        catchup.announced_range(&mut around, 1, log, 1, u64::MAX, &BTreeSet::new()).unwrap();
+        let announced: Vec<u64> = catchup.announced(|_| true).map(|place| place.seq).collect();
+        assert_eq!(announced, [2]);
+        // The bodies behind it are remembered until their headers come.
+        let shelf = Shelf::lacking(log, 4);
+        let around = Around { held: &shelf, links: &mut links, mono: 0 };
+        catchup.headers_came(&around, log).unwrap();
+        assert_eq!(catchup.announced(|_| true).count(), 3);
+    }
+
+    #[test]
+    fn a_body_is_withheld_when_nobody_is_left_and_one_said_so() {
+        let log = LogNo(7);
+        let shelf = Shelf::lacking(log, 1);
+        let mut links = links(2);
+        let mut catchup = CatchUp::default();
+        let place = RecordRef { log, seq: 1 };
+        let around = Around { held: &shelf, links: &mut links, mono: 0 };
+        for link in [1, 2] {
+            catchup.announced_body(&around, link, place).unwrap();
+        }
+        assert!(!catchup.refused(1, place, true));
+        assert!(catchup.refused(2, place, false));
     }
 }

@@ -4,14 +4,9 @@
 //! know. One that is claimed and on a live link never given is its fault, and named after ten minutes, so that people can
 //! see whose word it is that is missing, and stop counting it. What nodes claim of each other's logs says nothing at all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use tocsin_record::{LogKey, NodeKey};
-use tocsin_store::{Kv, LogNo, Slots};
-
-use crate::io::{Effect, Event, Output};
-use crate::links::link::Link;
-use crate::mesh::Mesh;
+use tocsin_record::NodeKey;
 
 /// How long a node may take on a live link for what it claims, in ms.
 const FAULT_MS: u64 = 600_000;
@@ -42,6 +37,22 @@ impl Claims {
         self.nodes.get(&node).is_some_and(|claim| claim.fault)
     }
 
+    /// Looks at what all nodes claim: how many records of each are missing, whether it is linked, and how many of its records
+    /// are held. Gives back the nodes whose time just ended, with what they did not give.
+    pub fn watch(
+        &mut self,
+        missing: &BTreeMap<NodeKey, u64>,
+        mono: u64,
+        linked: impl Fn(NodeKey) -> bool,
+        held: impl Fn(NodeKey) -> u64,
+    ) -> Vec<(NodeKey, u64)> {
+        self.nodes.retain(|node, _| missing.contains_key(node));
+        let ended = |(node, missing): (&NodeKey, &u64)| {
+            self.look(*node, mono, linked(*node), *missing, held(*node)).then_some((*node, *missing))
+        };
+        missing.iter().filter_map(ended).collect()
+    }
+
     /// Looks at what a node claims. True when its time just ended.
     fn look(&mut self, node: NodeKey, mono: u64, linked: bool, missing: u64, held: u64) -> bool {
         let begin = Claim { since: mono, missing, held, fault: false };
@@ -57,55 +68,6 @@ impl Claims {
         let gave = held.saturating_sub(claim.held);
         *claim = Claim { fault: gave.saturating_mul(LEAST_PART) < claim.missing, ..begin };
         claim.fault && !fault
-    }
-}
-
-impl<K: Kv, S: Slots> Mesh<K, S> {
-    /// Headers that each other node says it wrote, by its signed heads and on links of its own, and that are not here.
-    pub(crate) fn claimed(&self) -> BTreeMap<NodeKey, u64> {
-        let mut announced: BTreeMap<LogNo, u64> = self.announced_heights();
-        let mut claimed: BTreeMap<NodeKey, u64> = BTreeMap::new();
-        let mut add = |node: NodeKey, missing: u64| {
-            if node != self.node && missing > 0 {
-                let sum = claimed.entry(node).or_default();
-                *sum = sum.saturating_add(missing);
-            }
-        };
-        for ((node, circle), head) in &self.heads.heads {
-            let key = LogKey { mesh: self.mesh(), author: *node, circle: *circle, epoch: head.epoch };
-            let log = self.store.log_no(&key);
-            let held = log.map_or(0, |log| self.height(log));
-            let told = log.and_then(|log| announced.remove(&log)).unwrap_or(0);
-            add(*node, head.seq.max(told).saturating_sub(held));
-        }
-        // Logs that a newer one of the same node has followed, or that no head speaks of yet.
-        for (log, height) in announced {
-            if let Some(key) = self.store.key(log) {
-                add(key.author, height.saturating_sub(self.height(log)));
-            }
-        }
-        claimed
-    }
-
-    /// Watches what is claimed and not given, and says so once of each node.
-    pub(crate) fn watch_claims(&mut self, out: &mut Output) {
-        let claimed = self.claimed();
-        self.claims.nodes.retain(|node, _| claimed.contains_key(node));
-        if claimed.is_empty() {
-            return;
-        }
-        let linked: BTreeSet<NodeKey> =
-            self.links.values().filter_map(Link::peer).map(|peer| peer.node).collect();
-        let mut held: BTreeMap<NodeKey, u64> = BTreeMap::new();
-        for info in self.reader.logs() {
-            *held.entry(info.key.author).or_default() += info.tip.seq;
-        }
-        for (node, records) in claimed {
-            let held = held.get(&node).copied().unwrap_or(0);
-            if self.claims.look(node, self.now.mono, linked.contains(&node), records, held) {
-                out.push(Effect::Event(Event::NotGiven { node, records }));
-            }
-        }
     }
 }
 
@@ -133,5 +95,19 @@ mod tests {
         // It catches up, however slowly.
         assert_eq!(look(45, true, 1900, 100), (false, false));
         assert_eq!(look(56, true, 1800, 200), (false, false));
+    }
+
+    #[test]
+    fn who_claims_nothing_any_more_is_forgotten() {
+        let mut claims = Claims::default();
+        let missing = BTreeMap::from([(NODE, 7)]);
+        let mut watch = |missing: &BTreeMap<NodeKey, u64>, minutes: u64| {
+            claims.watch(missing, minutes * 60_000, |node| node == NODE, |_| 0)
+        };
+        assert!(watch(&missing, 0).is_empty());
+        assert!(watch(&BTreeMap::new(), 5).is_empty());
+        assert!(watch(&missing, 10).is_empty(), "its time began anew");
+        assert_eq!(watch(&missing, 20), [(NODE, 7)]);
+        assert!(watch(&missing, 40).is_empty(), "it is named once");
     }
 }

@@ -4,11 +4,9 @@
 use std::collections::BTreeMap;
 
 use tocsin_record::OrgId;
-use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError};
+use tocsin_store::{LogNo, RecordRef};
 
 use crate::io::LinkId;
-use crate::mesh::Mesh;
-use crate::spread::GRAFT_MAX;
 
 /// Most bodies that are remembered of one link, and of all links of one org; the others are found by `Holes` later.
 const OF_LINK_MAX: usize = 1024;
@@ -25,7 +23,7 @@ pub(crate) struct Early {
 }
 
 impl Early {
-    fn note(&mut self, place: RecordRef, link: LinkId, org: OrgId) {
+    pub fn note(&mut self, place: RecordRef, link: LinkId, org: OrgId) {
         let count = |counts: Option<&usize>| counts.copied().unwrap_or_default();
         if count(self.by_link.get(&link)) >= OF_LINK_MAX || count(self.by_org.get(&org)) >= OF_ORG_MAX {
             return;
@@ -39,12 +37,12 @@ impl Early {
     }
 
     fn less(&mut self, (link, org): (LinkId, OrgId)) {
-        crate::catchup::bodies::less(&mut self.by_link, link);
-        crate::catchup::bodies::less(&mut self.by_org, org);
+        super::bodies::less(&mut self.by_link, link);
+        super::bodies::less(&mut self.by_org, org);
     }
 
     /// Takes out what was announced of a log up to a height.
-    fn take(&mut self, log: LogNo, to: u64) -> Vec<(RecordRef, Vec<(LinkId, OrgId)>)> {
+    pub fn take(&mut self, log: LogNo, to: u64) -> Vec<(RecordRef, Vec<(LinkId, OrgId)>)> {
         let range = RecordRef { log, seq: 0 }..=RecordRef { log, seq: to };
         let places: Vec<RecordRef> = self.places.range(range).map(|(place, _)| *place).collect();
         let taken: Vec<_> =
@@ -72,29 +70,6 @@ impl Early {
     /// The log's number is another's from now on.
     pub fn forget_log(&mut self, log: LogNo) {
         self.take(log, u64::MAX);
-    }
-}
-
-impl<K: Kv, S: Slots> Mesh<K, S> {
-    /// A peer announced the body of a record that is not here, and that may still be taken.
-    pub(crate) fn announced_early(&mut self, link: LinkId, place: RecordRef) {
-        let height = self.height(place.log);
-        let reach = self.takes_up_to(place.log).min(height.saturating_add(GRAFT_MAX));
-        if (height + 1..=reach).contains(&place.seq)
-            && let Some(peer) = self.links.get(&link).and_then(|link| link.peer())
-        {
-            self.bodies.early.note(place, link, peer.org);
-        }
-    }
-
-    /// Headers came: whoever announced their bodies may be asked for those that did not come with them.
-    pub(crate) fn headers_came(&mut self, log: LogNo) -> Result<(), StoreError> {
-        for (place, announcers) in self.bodies.early.take(log, self.height(log)) {
-            for (link, _) in announcers {
-                self.announced_body(link, place)?;
-            }
-        }
-        Ok(())
     }
 }
 

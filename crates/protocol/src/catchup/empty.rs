@@ -3,13 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tocsin_record::{LogKey, NodeKey, OrgId, planted};
-use tocsin_store::{Kv, LogNo, Slots, Standing, StoreError};
+use tocsin_record::OrgId;
+use tocsin_store::LogNo;
 
 use crate::bounds::EMPTY_OF_ORG;
-use crate::links::budget::cost;
-use crate::mesh::Mesh;
-use crate::message::LogName;
 
 #[derive(Debug, Default)]
 pub(crate) struct EmptyLogs {
@@ -23,11 +20,13 @@ pub(crate) struct EmptyLogs {
 }
 
 impl EmptyLogs {
-    fn has_room(&self, org: OrgId) -> bool {
+    /// Whether one more may be known by the word of an org.
+    pub fn has_room(&self, org: OrgId) -> bool {
         self.count.get(&org).is_none_or(|count| *count < EMPTY_OF_ORG)
     }
 
-    fn insert(&mut self, log: LogNo, org: OrgId) {
+    /// A log was opened by the word of an org.
+    pub fn insert(&mut self, log: LogNo, org: OrgId) {
         self.by.insert(log, org);
         *self.count.entry(org).or_default() += 1;
     }
@@ -48,6 +47,21 @@ impl EmptyLogs {
                 self.count.remove(&org);
             }
         }
+    }
+
+    /// A log was found that holds nothing, and nobody speaks of it.
+    pub fn found(&mut self, log: LogNo) {
+        self.free.insert(log);
+    }
+
+    /// Takes out the first number that may be given to another log.
+    pub fn take_free(&mut self) -> Option<LogNo> {
+        self.free.pop_first()
+    }
+
+    /// A number was given to another log.
+    pub fn renamed(&mut self, log: LogNo) {
+        self.renamed.insert(log);
     }
 
     /// An org has no link any more.
@@ -73,63 +87,6 @@ impl EmptyLogs {
     /// Whether no link can have known a log when it came up, though it knew its number.
     pub fn is_renamed(&self, log: LogNo) -> bool {
         self.renamed.contains(&log)
-    }
-}
-
-impl<K: Kv, S: Slots> Mesh<K, S> {
-    /// Finds the logs that hold nothing when the mesh is opened.
-    pub(crate) fn find_empty(&mut self) {
-        for info in self.reader.logs() {
-            // What was set aside of a damaged log is kept under its number.
-            let damaged = self.store.damaged().iter().any(|damaged| damaged.log == info.key);
-            if info.tip.seq == 0 && !damaged {
-                self.empty.free.insert(info.no);
-            }
-        }
-    }
-
-    /// The number of a log here, opened on a peer's word if its author may write to its circle. Such a log is empty until
-    /// a signed run comes, and counts for nothing else.
-    pub(crate) fn log_for(&mut self, by: NodeKey, name: LogName) -> Result<Option<LogNo>, StoreError> {
-        let key = name.key(self.directory.mesh());
-        if let Some(no) = self.store.log_no(&key) {
-            return Ok(Some(no));
-        }
-        let (Some(speaker), Some(org)) = (self.directory.org_of(by), self.directory.org_of(name.author))
-        else {
-            return Ok(None);
-        };
-        let full = !self.empty.has_room(speaker) && !planted::is(planted::Bug::EmptyUnbounded);
-        if full || !self.directory.is_member(org, name.circle) || !self.may_open(&key) {
-            return Ok(None);
-        }
-        self.did(cost::LOG);
-        let log = self.open_empty(&key, org)?;
-        self.empty.insert(log, speaker);
-        Ok(Some(log))
-    }
-
-    fn open_empty(&mut self, key: &LogKey, org: OrgId) -> Result<LogNo, StoreError> {
-        while let Some(log) = self.empty.free.pop_first() {
-            let Some(info) = self.reader.log(log) else { continue };
-            // What this node wrote itself, or is told to have written, it remembers by number.
-            let holds = self.height(log) > 0 || info.base.seq > 0 || info.standing != Standing::Open;
-            if holds || info.key.author == self.node {
-                continue;
-            }
-            self.trees.forget_log(log);
-            self.catchup.forget_log(log);
-            self.searches.forget_log(log);
-            self.bodies.early.forget_log(log);
-            for link in self.links.values_mut() {
-                link.haves.remove(&log);
-                link.proofs_told.remove(&log);
-            }
-            self.store.rename_log(log, key, org)?;
-            self.empty.renamed.insert(log);
-            return Ok(log);
-        }
-        self.store.open_log(key, org)
     }
 }
 

@@ -4,18 +4,17 @@
 //! of one peer at a time, because a chain is admitted in order; different logs come from different peers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
-use rand_chacha::rand_core::Rng as _;
-use tocsin_record::{Entry, Verified};
-use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError, WireRun};
+use rand_chacha::rand_core::Rng;
+use tocsin_store::LogNo;
 
+use crate::catchup::CatchUp;
 use crate::catchup::sources::{Candidate, draw};
-use crate::io::{LinkId, Output};
-use crate::links::budget::cost;
-use crate::mesh::Mesh;
-use crate::message::want::{CREDIT_MAX, PAGE_WIRE_MAX, RANGES_MAX};
-use crate::message::{LinkNo, Message, Page, Range, Want};
+use crate::held::{Around, Held};
+use crate::io::LinkId;
+use crate::links::link::Link;
+use crate::message::want::{CREDIT_MAX, RANGES_MAX};
+use crate::message::{Message, Range, Want};
 
 /// Credit given with a want, in bytes: what one commit takes, and what is sent while it does. Below a link's outbox.
 const CREDIT: u32 = 3 << 20;
@@ -53,9 +52,19 @@ struct Serving {
     credit: i64,
 }
 
+/// What a peer is to be sent next.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub want: u32,
+    /// `None` if nothing of the want is left.
+    pub range: Option<(LogNo, Range)>,
+    /// Bytes that may be sent.
+    pub credit: u32,
+}
+
 /// What is wanted, from whom, and what others want of us.
 #[derive(Debug, Default)]
-pub(crate) struct CatchUp {
+pub(crate) struct Wants {
     /// For each log that is behind: how far each link is.
     ahead: BTreeMap<LogNo, BTreeMap<LinkId, u64>>,
     asked: BTreeMap<LinkId, Asked>,
@@ -65,34 +74,10 @@ pub(crate) struct CatchUp {
     next_id: u32,
 }
 
-impl CatchUp {
+impl Wants {
     pub fn ahead(&mut self, log: LogNo, link: LinkId, height: u64) {
         let known = self.ahead.entry(log).or_default().entry(link).or_default();
         *known = height.max(*known);
-    }
-
-    /// Whether a peer waits for pages that it gave credit for.
-    pub fn is_serving(&self) -> bool {
-        self.serving.values().any(|serving| serving.credit > 0)
-    }
-
-    /// Logs of which some peer holds more.
-    pub fn logs(&self) -> impl Iterator<Item = LogNo> {
-        self.ahead.keys().copied()
-    }
-
-    /// How far each link is that has more of a log.
-    pub fn heights(&self, log: LogNo) -> impl Iterator<Item = (LinkId, u64)> {
-        self.ahead.get(&log).into_iter().flatten().map(|(link, height)| (*link, *height))
-    }
-
-    pub fn is_ahead(&self, log: LogNo) -> bool {
-        self.ahead.contains_key(&log)
-    }
-
-    /// How many logs are behind.
-    pub fn behind(&self) -> usize {
-        self.ahead.len()
     }
 
     pub fn forget(&mut self, link: LinkId) {
@@ -141,20 +126,19 @@ impl CatchUp {
     }
 }
 
-impl<K: Kv, S: Slots> Mesh<K, S> {
+impl CatchUp {
     /// Gives idle links that are ahead wants: for each log one of them is drawn.
-    pub(crate) fn schedule_wants(&mut self) {
-        let mono = self.now.mono;
+    pub fn schedule_wants(&mut self, around: &mut Around<'_, impl Held>, random: &mut impl Rng) {
+        let mono = around.mono;
         let mut free: BTreeMap<LinkId, Vec<(LogNo, u64)>> = BTreeMap::new();
-        let random = &mut self.random;
-        for (log, links) in &self.catchup.ahead {
-            if self.catchup.under_way.contains(log) {
+        for (log, links) in &self.wants.ahead {
+            if self.wants.under_way.contains(log) {
                 continue;
             }
             let candidate = |id: &LinkId| {
-                let peer = self.links.get(id)?.peer()?;
+                let peer = around.links.peer(*id)?;
                 let has = free.get(id).map_or(0, Vec::len);
-                let idle = !self.catchup.asked.contains_key(id)
+                let idle = !self.wants.asked.contains_key(id)
                     && has < self.sources.share(peer.node, RANGES_MAX)
                     && self.sources.is_free(peer.node, mono);
                 // The less it has to do, the likelier.
@@ -169,21 +153,21 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
         for (link, logs) in free {
-            self.want(link, &logs);
+            self.want(around, link, &logs);
         }
     }
 
-    fn want(&mut self, link: LinkId, logs: &[(LogNo, u64)]) {
+    fn want(&mut self, around: &mut Around<'_, impl Held>, link: LinkId, logs: &[(LogNo, u64)]) {
         let mut ranges = Vec::new();
         let mut asked = BTreeSet::new();
         for &(log, to) in logs {
-            let from = self.height(log) + 1;
-            let to = to.min(self.takes_up_to(log));
+            let from = around.held.height(log) + 1;
+            let to = to.min(around.held.takes_up_to(log));
             if from > to {
-                self.catchup.ahead.remove(&log);
+                self.wants.ahead.remove(&log);
                 continue;
             }
-            let Some(no) = self.number(link, log) else {
+            let Some(no) = around.number(link, log) else {
                 continue;
             };
             ranges.push(Range { log: no, from, to, bodies: true });
@@ -192,248 +176,245 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if ranges.is_empty() {
             return;
         }
-        self.catchup.next_id += 1;
-        let id = self.catchup.next_id;
-        self.catchup.under_way.extend(asked.iter().copied());
-        let now = self.now.mono;
+        self.wants.next_id += 1;
+        let id = self.wants.next_id;
+        self.wants.under_way.extend(asked.iter().copied());
+        let now = around.mono;
         let asked = Asked { id, logs: asked, since: now, heard: now, gained: 0, short: false, taken: 0 };
-        self.catchup.asked.insert(link, asked);
-        self.tell(link, Message::Want(Want { id, ranges, credit: CREDIT }));
+        self.wants.asked.insert(link, asked);
+        around.links.tell(link, Message::Want(Want { id, ranges, credit: CREDIT }));
     }
 
-    pub(crate) fn catchup_timeouts(&mut self) {
-        let mono = self.now.mono;
-        let patience =
-            |link: Option<&crate::links::link::Link>| PATIENCE_MS + link.map_or(0, |link| 4 * link.rtt_ms);
+    /// Gives up on wants that bring nothing, or too little where others have as much.
+    pub fn wants_timeouts(&mut self, around: &Around<'_, impl Held>) {
+        let mono = around.mono;
+        let patience = |link: Option<&Link>| PATIENCE_MS + link.map_or(0, |link| 4 * link.rtt_ms);
         let late: Vec<LinkId> = self
-            .catchup
+            .wants
             .asked
             .iter()
             .filter(|(id, asked)| {
-                let others = |log| self.catchup.ahead.get(log).is_some_and(|links| links.len() > 1);
+                let others = |log| self.wants.ahead.get(log).is_some_and(|links| links.len() > 1);
                 let took = mono.saturating_sub(asked.since);
                 let long = took > TURN_MS || (took > SLOW_MS && asked.gained < SLOW_BYTES);
-                asked.heard + patience(self.links.get(id)) < mono || (long && asked.logs.iter().any(others))
+                asked.heard + patience(around.links.get(**id)) < mono
+                    || (long && asked.logs.iter().any(others))
             })
             .map(|(id, _)| *id)
             .collect();
         for link in late {
-            let Some(asked) = self.catchup.asked.remove(&link) else { continue };
-            self.catchup.under_way.retain(|log| !asked.logs.contains(log));
+            let Some(asked) = self.wants.asked.remove(&link) else { continue };
+            self.wants.under_way.retain(|log| !asked.logs.contains(log));
             if asked.gained < SLOW_BYTES
-                && let Some(peer) = self.links.get(&link).and_then(|link| link.peer())
+                && let Some(peer) = around.links.peer(link)
             {
                 self.sources.failed(peer.node, mono);
             }
         }
     }
 
-    pub(crate) fn heard_page(
-        &mut self,
-        link: LinkId,
-        page: Page,
-        run: Option<Verified>,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
-        let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
-            return Ok(());
-        };
-        let since = self.budgets.free();
-        // Reading a page costs more than sending one: what brings nothing is paid for, whoever asked for it.
-        let weight = run.as_ref().map_or(0, |run| run.body_bytes() + 256 * run.entries().len());
-        let told = run.as_ref().is_some_and(|run| {
-            let known = self.store.log_no(run.log()).map_or(0, |log| self.height(log));
-            run.tip().seq <= known
-        });
-        let asked = self.catchup.asked.get(&link).is_some_and(|asked| asked.id == page.want);
-        if weight > 0 && (told || !asked) {
-            self.did(cost::decoded(weight, 0));
-        }
-        let Some(asked) = self.catchup.asked.get_mut(&link) else {
-            return Ok(());
-        };
-        if asked.id != page.want {
-            return Ok(());
-        }
-        asked.taken += u32::try_from(page.packed.len()).unwrap_or(u32::MAX);
-        if asked.taken >= CREDIT_PORTION {
-            let taken = std::mem::take(&mut asked.taken);
-            self.tell(link, Message::Credit(taken));
-        }
-        if !self.shares(peer.org, page.log.circle) {
-            return Ok(());
-        }
-        let Some(log) = self.log_for(peer.node, page.log)? else {
-            return Ok(());
-        };
-        if let Some(run) = run {
-            let before = self.height(log);
-            self.take_verified(link, log, run, Some(&page.packed), out)?;
-            let height = self.height(log);
-            if height > before {
-                let spoke = self.trees.spoke(log, link, crate::spread::tree::Begin::Lazy);
-                spoke.has = spoke.has.max(height);
-                self.catchup.reached(log, height);
-                if let Some(asked) = self.catchup.asked.get_mut(&link) {
-                    asked.heard = self.now.mono;
-                    asked.gained += page.packed.len();
-                }
-                self.sources.gave(peer.node, page.packed.len());
-                self.take_orphans(log, out)?;
-                self.budgets.paid_again(since);
-            }
-        }
-        if page.last && self.catchup.asked.get(&link).is_some_and(|asked| asked.logs.contains(&log)) {
-            let height = self.height(log);
-            let claimed =
-                self.catchup.ahead.get(&log).and_then(|links| links.get(&link)).copied().unwrap_or(0);
-            let short = height < claimed.min(self.takes_up_to(log));
-            if let Some(asked) = self.catchup.asked.get_mut(&link) {
-                asked.heard = self.now.mono;
-            }
-            match self.catchup.end(link, log, short) {
-                Some(asked) if !asked.short => self.sources.kept_word(peer.node),
-                Some(asked) if asked.gained == 0 => self.sources.failed(peer.node, self.now.mono),
-                _ => {}
-            }
-            // It had said that it holds more than it gave: it may be right, but not now.
-            if let Some(links) = self.catchup.ahead.get_mut(&log) {
-                links.remove(&link);
-                if links.is_empty() {
-                    self.catchup.ahead.remove(&log);
-                }
-            }
-            self.catchup.reached(log, height);
-        }
-        Ok(())
+    /// A link has more of a log, up to a height.
+    pub fn ahead(&mut self, log: LogNo, link: LinkId, height: u64) {
+        self.wants.ahead(log, link, height);
     }
 
-    pub(crate) fn heard_want(&mut self, link: LinkId, want: Want) -> Result<(), StoreError> {
-        let mut ranges = VecDeque::new();
-        for range in want.ranges.into_iter().take(RANGES_MAX) {
-            if let Some(log) = self.log_meant(link, range.log)? {
-                ranges.push_back((log, range));
-            }
-        }
-        let credit = want.credit.min(CREDIT_MAX);
-        self.catchup.serving.insert(link, Serving { id: want.id, ranges, credit: credit.into() });
-        Ok(())
+    /// The log reached a height: links that have no more of it are no longer ahead.
+    pub fn reached(&mut self, log: LogNo, height: u64) {
+        self.wants.reached(log, height);
     }
 
-    pub(crate) fn heard_credit(&mut self, link: LinkId, bytes: u32) {
-        if let Some(serving) = self.catchup.serving.get_mut(&link) {
+    /// Whether some link has more of a log.
+    pub fn is_behind(&self, log: LogNo) -> bool {
+        self.wants.ahead.contains_key(&log)
+    }
+
+    /// Logs of which some peer holds more.
+    pub fn logs_behind(&self) -> impl ExactSizeIterator<Item = LogNo> {
+        self.wants.ahead.keys().copied()
+    }
+
+    /// How far each link is that has more of a log.
+    pub fn heights(&self, log: LogNo) -> impl Iterator<Item = (LinkId, u64)> {
+        self.wants.ahead.get(&log).into_iter().flatten().map(|(link, height)| (*link, *height))
+    }
+
+    /// Whether a link was asked by this want, and has not ended it.
+    pub fn is_asked(&self, link: LinkId, want: u32) -> bool {
+        self.wants.asked.get(&link).is_some_and(|asked| asked.id == want)
+    }
+
+    /// So many bytes of a want came: the credit to give back by now, if it is a portion.
+    pub fn took(&mut self, link: LinkId, bytes: usize) -> Option<u32> {
+        let asked = self.wants.asked.get_mut(&link)?;
+        asked.taken += u32::try_from(bytes).unwrap_or(u32::MAX);
+        (asked.taken >= CREDIT_PORTION).then(|| std::mem::take(&mut asked.taken))
+    }
+
+    /// A page of so many bytes brought a log up to a height.
+    pub fn gained(&mut self, around: &Around<'_, impl Held>, link: LinkId, log: LogNo, bytes: usize) {
+        self.wants.reached(log, around.held.height(log));
+        if let Some(asked) = self.wants.asked.get_mut(&link) {
+            asked.heard = around.mono;
+            asked.gained += bytes;
+        }
+        if let Some(peer) = around.links.peer(link) {
+            self.sources.gave(peer.node, bytes);
+        }
+    }
+
+    /// A peer sent the last that it has of a log that it was asked for.
+    pub fn ended(&mut self, around: &Around<'_, impl Held>, link: LinkId, log: LogNo) {
+        let Some(asked) = self.wants.asked.get_mut(&link).filter(|asked| asked.logs.contains(&log)) else {
+            return;
+        };
+        asked.heard = around.mono;
+        let height = around.held.height(log);
+        let claimed = self.wants.ahead.get(&log).and_then(|links| links.get(&link)).copied().unwrap_or(0);
+        let short = height < claimed.min(around.held.takes_up_to(log));
+        let ended = self.wants.end(link, log, short);
+        if let (Some(asked), Some(peer)) = (ended, around.links.peer(link)) {
+            if !asked.short {
+                self.sources.kept_word(peer.node);
+            } else if asked.gained == 0 {
+                self.sources.failed(peer.node, around.mono);
+            }
+        }
+        // It had said that it holds more than it gave: it may be right, but not now.
+        if let Some(links) = self.wants.ahead.get_mut(&log) {
+            links.remove(&link);
+            if links.is_empty() {
+                self.wants.ahead.remove(&log);
+            }
+        }
+        self.wants.reached(log, height);
+    }
+
+    /// A peer wants ranges of logs, and gives credit for so many bytes.
+    pub fn heard_want(&mut self, link: LinkId, id: u32, ranges: VecDeque<(LogNo, Range)>, credit: u32) {
+        let credit = credit.min(CREDIT_MAX);
+        self.wants.serving.insert(link, Serving { id, ranges, credit: credit.into() });
+    }
+
+    /// A peer gives more credit.
+    pub fn heard_credit(&mut self, link: LinkId, bytes: u32) {
+        if let Some(serving) = self.wants.serving.get_mut(&link) {
             serving.credit = serving.credit.saturating_add(bytes.into()).min(CREDIT_MAX.into());
         }
     }
 
-    /// Goes on with what peers want as pages, with each commit: on an account of its own, which what they say does not use up.
-    pub(crate) fn serve_all(&mut self) -> Result<(), StoreError> {
-        let waiting = self.catchup.serving.iter().filter(|(_, serving)| serving.credit > 0);
-        let waiting: Vec<LinkId> = waiting.map(|(link, _)| *link).collect();
-        for link in waiting {
-            self.on_pages_account(link, |mesh| mesh.serve(link))?;
-        }
-        Ok(())
+    /// Whether a peer waits for pages that it gave credit for.
+    pub fn is_serving(&self) -> bool {
+        self.wants.serving.values().any(|serving| serving.credit > 0)
     }
 
-    /// Sends pages as far as credit goes, and as there is room and effort left; a slow peer's outbox empties first.
-    fn serve(&mut self, link: LinkId) -> Result<(), StoreError> {
-        while let Some(serving) = self.catchup.serving.get(&link) {
-            let slow = self.links.get(&link).is_none_or(|link| link.behind);
-            let (id, range) = (serving.id, serving.ranges.front().copied());
-            let Some(credit) = u32::try_from(serving.credit).ok().filter(|credit| *credit > 0) else {
-                return Ok(());
-            };
-            if slow || !self.pays(cost::ANSWER) {
-                return Ok(());
-            }
-            let Some(range) = range else {
-                self.catchup.serving.remove(&link);
-                return Ok(());
-            };
-            let (log, range) = range;
-            let (sent, last) = self.serve_range(link, id, log, range, credit)?;
-            if let Some(serving) = self.catchup.serving.get_mut(&link) {
-                serving.credit -= i64::from(sent);
-                match last {
-                    Some(last) if last < range.to => serving.ranges[0].1.from = last + 1,
-                    _ => drop(serving.ranges.pop_front()),
-                }
-            }
-        }
-        Ok(())
+    /// The links of such peers.
+    pub fn served(&self) -> Vec<LinkId> {
+        let waiting = self.wants.serving.iter().filter(|(_, serving)| serving.credit > 0);
+        waiting.map(|(link, _)| *link).collect()
     }
 
-    /// Sends some of a range. Returns the bytes sent and the last record, `None` if the range has ended here.
-    fn serve_range(
-        &mut self,
-        link: LinkId,
-        want: u32,
-        log: LogNo,
-        range: Range,
-        credit: u32,
-    ) -> Result<(u32, Option<u64>), StoreError> {
-        let Some(key) = self.reader.log(log).map(|info| info.key) else {
-            return Ok((0, None));
+    /// What is to be sent to a peer next, as far as its credit goes.
+    pub fn next_served(&mut self, link: LinkId) -> Option<Due> {
+        let serving = self.wants.serving.get(&link)?;
+        let credit = u32::try_from(serving.credit).ok().filter(|credit| *credit > 0)?;
+        Some(Due { want: serving.id, range: serving.ranges.front().copied(), credit })
+    }
+
+    /// All that a peer wanted was sent.
+    pub fn all_served(&mut self, link: LinkId) {
+        self.wants.serving.remove(&link);
+    }
+
+    /// So many bytes of the range were sent that is due, up to a record; `None` if it has ended here.
+    pub fn served_some(&mut self, link: LinkId, bytes: u32, last: Option<u64>) {
+        let Some(serving) = self.wants.serving.get_mut(&link) else { return };
+        serving.credit -= i64::from(bytes);
+        match (serving.ranges.front_mut(), last) {
+            (Some((_, range)), Some(last)) if last < range.to => range.from = last + 1,
+            _ => drop(serving.ranges.pop_front()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng as _;
+
+    use super::*;
+    use crate::held::testing::Shelf;
+    use crate::links::Links;
+    use crate::links::testing::{links, told};
+
+    const LOG: LogNo = LogNo(3);
+
+    /// What is wanted of each link.
+    fn wanted(links: &mut Links, count: u64) -> Vec<(LinkId, Want)> {
+        let of_link = |link| told(links, link).into_iter().map(move |message| (link, message));
+        let want = |(link, message)| match message {
+            Message::Want(want) => (link, want),
+            other => panic!("{other:?}"),
         };
-        let most = (credit as usize).min(PAGE_WIRE_MAX);
-        let runs = self.runs_for(link, log, range.from, range.bodies, most)?;
-        let height = self.reader.log(log).map_or(0, |info| info.tip.seq);
-        let mut sent = 0;
-        let mut reached = None;
-        for run in runs {
-            let records = usize::try_from(run.last.saturating_sub(run.first)).unwrap_or(usize::MAX);
-            self.did(cost::walk(records / 8));
-            let last = run.last >= range.to || run.last >= height;
-            let len = u32::try_from(run.packed.len()).unwrap_or(u32::MAX);
-            sent += len;
-            reached = Some(run.last);
-            self.tell_bulk(
-                link,
-                Message::Page(Page { want, log: key.into(), last, packed: run.packed.to_vec() }),
-            );
-            if last {
-                return Ok((sent, None));
-            }
-        }
-        if reached.is_none() {
-            self.tell_bulk(
-                link,
-                Message::Page(Page { want, log: key.into(), last: true, packed: Vec::new() }),
-            );
-        }
-        // Something is always charged, so that empty ranges cannot be asked for without end.
-        Ok((sent.max(64), reached))
+        (1..=count).flat_map(of_link).map(want).collect()
     }
 
-    /// Committed runs as a peer may have them.
-    pub(crate) fn runs_for(
-        &mut self,
-        link: LinkId,
-        log: LogNo,
-        from: u64,
-        bodies: bool,
-        max_bytes: usize,
-    ) -> Result<Vec<WireRun>, StoreError> {
-        let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
-            return Ok(Vec::new());
-        };
-        let from = from.max(self.base(log) + 1);
-        let reader = self.reader.clone();
-        if !bodies {
-            return reader.runs(log, from, max_bytes, &mut tocsin_store::Bodies::None);
+    #[test]
+    fn a_log_is_wanted_of_one_peer_at_a_time_and_of_the_next_when_that_is_silent() {
+        let shelf = Shelf { heights: BTreeMap::from([(LOG, 10)]), ..Shelf::default() };
+        let mut links = links(2);
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let mut catchup = CatchUp::default();
+        let mut around = Around { held: &shelf, links: &mut links, mono: 0 };
+        catchup.ahead(LOG, 1, 20);
+        catchup.ahead(LOG, 2, 30);
+        let mut asked = BTreeSet::new();
+        for _ in 0..2 {
+            catchup.schedule_wants(&mut around, &mut random);
+            catchup.schedule_wants(&mut around, &mut random);
+            let said = wanted(around.links, 2);
+            let [(link, want)] = &said[..] else { panic!("{said:?}") };
+            let to = if *link == 1 { 20 } else { 30 };
+            assert_eq!(want.ranges, [Range { log: 0, from: 11, to, bodies: true }]);
+            asked.insert(*link);
+            around.mono += PATIENCE_MS + 1000;
+            catchup.wants_timeouts(&around);
         }
-        let directory = Arc::clone(&self.directory);
-        let Some(way) = self.way(&directory, log, peer.org) else {
-            return Ok(Vec::new());
-        };
-        let mut allowed = |place: RecordRef, entry: &Entry| self.may_send(&way, place, entry);
-        reader.runs(log, from, max_bytes, &mut tocsin_store::Bodies::Where(&mut allowed))
+        assert_eq!(asked, BTreeSet::from([1, 2]));
     }
 
-    /// The log behind this side's own number, echoed by a peer.
-    pub(crate) fn log_mine(&mut self, link: LinkId, no: LinkNo) -> Option<LogNo> {
-        let name = self.links.get(&link)?.mine(no)?;
-        self.store.log_no(&name.key(self.directory.mesh()))
+    #[test]
+    fn who_gives_less_than_it_claimed_is_asked_no_more() {
+        let shelf = Shelf { heights: BTreeMap::from([(LOG, 10)]), ..Shelf::default() };
+        let mut links = links(1);
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let mut catchup = CatchUp::default();
+        let mut around = Around { held: &shelf, links: &mut links, mono: 0 };
+        catchup.ahead(LOG, 1, 20);
+        catchup.schedule_wants(&mut around, &mut random);
+        let said = wanted(around.links, 1);
+        assert!(catchup.is_asked(1, said[0].1.id) && catchup.is_behind(LOG));
+        catchup.ended(&around, 1, LOG);
+        assert!(!catchup.is_asked(1, said[0].1.id) && !catchup.is_behind(LOG));
+        catchup.ahead(LOG, 1, 20);
+        catchup.schedule_wants(&mut around, &mut random);
+        assert!(wanted(around.links, 1).is_empty(), "it pays for its claim");
+    }
+
+    #[test]
+    fn pages_are_sent_as_far_as_credit_goes() {
+        let mut catchup = CatchUp::default();
+        let range = |from| Range { log: 0, from, to: 9, bodies: true };
+        catchup.heard_want(1, 5, VecDeque::from([(LOG, range(1)), (LogNo(4), range(1))]), 100);
+        let due = |catchup: &mut CatchUp| catchup.next_served(1).map(|due| (due.credit, due.range));
+        assert_eq!(due(&mut catchup), Some((100, Some((LOG, range(1))))));
+        catchup.served_some(1, 120, Some(4));
+        assert_eq!((due(&mut catchup), catchup.is_serving()), (None, false));
+        catchup.heard_credit(1, 30);
+        assert_eq!(due(&mut catchup), Some((10, Some((LOG, range(5))))), "what was too much is taken off");
+        catchup.served_some(1, 1, Some(9));
+        catchup.served_some(1, 1, None);
+        assert_eq!(due(&mut catchup), Some((8, None)));
+        catchup.all_served(1);
+        assert!(!catchup.is_serving());
     }
 }

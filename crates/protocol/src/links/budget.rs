@@ -13,11 +13,9 @@
 use std::collections::BTreeMap;
 
 use tocsin_record::{NodeKey, OrgId};
-use tocsin_store::{Kv, Slots, StoreError};
 
 use crate::io::LinkId;
 use crate::links::link::Peer;
-use crate::mesh::Mesh;
 
 /// What a budget holds at most and what flows into it, in microseconds of the core's thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -302,47 +300,22 @@ impl Budgets {
     }
 }
 
-impl<K: Kv, S: Slots> Mesh<K, S> {
-    /// Serves pages on a link's account, if anything is left to it.
-    pub(crate) fn on_pages_account(
-        &mut self,
-        link: LinkId,
-        work: impl FnOnce(&mut Self) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else { return Ok(()) };
-        let has_left = self.budgets.open_pages(link, peer, self.now.mono);
-        let done = if has_left { work(self) } else { Ok(()) };
-        self.budgets.close();
-        done
-    }
-
-    /// Counts work for the peer that is heard.
-    pub(crate) fn did(&mut self, micros: u64) {
-        self.budgets.did(micros);
-    }
-
-    /// Whether the peer that is heard can pay for a piece of work, which is then counted: what is begun may cost more than
-    /// there is, and the rest is owed. Nothing is answered either to whom so much waits already.
-    pub(crate) fn pays(&mut self, micros: u64) -> bool {
-        let full =
-            self.budgets.of().and_then(|link| self.links.get(&link)).is_some_and(|link| link.is_full());
-        let pays = !full && self.budgets.has_left();
-        if pays {
-            self.budgets.did(micros);
-        }
-        pays
-    }
-
-    /// What is left to a node, in microseconds of the core's thread; below zero if it owes. `None` for one that was not
-    /// heard yet.
-    #[must_use]
-    pub fn left_to(&self, node: &NodeKey) -> Option<i64> {
-        let mut budget = *self.budgets.nodes.get(node)?;
-        budget.fill(OF_NODE, self.now.mono);
-        let org = self.directory.org_of(*node).and_then(|org| self.budgets.orgs.get(&org));
-        let mut org = org.copied().unwrap_or(Budget::new(OF_ORG, self.now.mono));
-        org.fill(OF_ORG, self.now.mono);
+impl Budgets {
+    /// What is left to a node and its org, in microseconds of the core's thread; below zero if they owe. `None` for a node
+    /// that was not heard yet.
+    pub fn left_to(&self, node: &NodeKey, org: Option<OrgId>, mono: u64) -> Option<i64> {
+        let mut budget = *self.nodes.get(node)?;
+        budget.fill(OF_NODE, mono);
+        let org = org.and_then(|org| self.orgs.get(&org));
+        let mut org = org.copied().unwrap_or(Budget::new(OF_ORG, mono));
+        org.fill(OF_ORG, mono);
         Some(budget.left.min(org.left))
+    }
+
+    /// What was counted so far of the work that is under way, in microseconds by its price.
+    #[cfg(test)]
+    pub fn spent(&self) -> Option<u64> {
+        self.open.map(|account| account.model)
     }
 }
 

@@ -5,15 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use tocsin_record::document::Signed;
-use tocsin_record::{LogKey, NodeKey, OrgId, Verified, codec};
-use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError};
+use tocsin_record::{NodeKey, OrgId, codec};
+use tocsin_store::{LogNo, RecordRef};
 
-use crate::bounds::{NAMES_LEAST, NODES_OF_ORG};
-use crate::io::{Effect, Event, LinkId, Output};
-use crate::links::budget::{ANSWERS_MAX, cost};
-use crate::mesh::Mesh;
+use crate::io::{Effect, LinkId};
+use crate::links::budget::ANSWERS_MAX;
 use crate::message::lobby::OLDEST_PROTOCOL;
-use crate::message::{self, Incoming, Lane, LinkNo, LogName, Message};
+use crate::message::{self, Lane, LinkNo, LogName, Message};
 use crate::session::Room;
 
 /// Longest frame that messages are gathered into, in bytes: several messages of one commit share it.
@@ -100,7 +98,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    fn new(key: [u8; 32], since: u64, known_logs: u32, room: Room) -> Self {
+    pub fn new(key: [u8; 32], since: u64, known_logs: u32, room: Room) -> Self {
         Self {
             key,
             stage: Stage::Lobby(Waiting { since, peer: None, charter: 0, revocations: 0, told: false }),
@@ -156,7 +154,7 @@ impl Link {
     }
 
     /// A frame to the peer was lost, and names may be.
-    fn lost(&mut self) {
+    pub fn lost(&mut self) {
         self.losses = self.losses.wrapping_add(1) % u32::MAX;
     }
 
@@ -172,6 +170,21 @@ impl Link {
             self.pending.push(Message::Unnamed(no));
         }
         found
+    }
+
+    /// A frame is heard, in which numbers mean these logs.
+    pub fn hears(&mut self, meant: BTreeMap<LinkNo, LogName>) {
+        self.meant = meant;
+    }
+
+    /// Grants the session of this link so many names.
+    pub fn grant(&self, names: usize) {
+        self.room.grant(names);
+    }
+
+    #[cfg(test)]
+    pub fn take_pending(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.pending)
     }
 
     /// How many of the peer's numbers have no name.
@@ -240,209 +253,6 @@ impl Link {
 fn send(link: LinkId, lane: Lane, messages: &Vec<Message>) -> Effect {
     let frame: Bytes = message::encode(messages);
     Effect::Send { link, lane, frame }
-}
-
-impl<K: Kv, S: Slots> Mesh<K, S> {
-    pub(crate) fn link_up(&mut self, id: LinkId, key: [u8; 32], room: Room) {
-        let known_logs = u32::try_from(self.reader.log_count()).unwrap_or(u32::MAX);
-        self.links.insert(id, Link::new(key, self.now.mono, known_logs, room));
-        self.enter_lobby(id);
-    }
-
-    pub(crate) fn link_down(&mut self, id: LinkId, out: &mut Output) {
-        let Some(link) = self.links.remove(&id) else {
-            return;
-        };
-        // Who leaves instead of giving what it claimed comes back no better.
-        if let Some(peer) = link.peer()
-            && self.catchup.owes(id)
-        {
-            self.sources.failed(peer.node, self.now.mono);
-        }
-        self.trees.forget(id);
-        self.catchup.forget(id);
-        self.bodies.forget(id);
-        self.searches.forget(id);
-        self.budgets.forget(id);
-        if let Some(peer) = link.peer() {
-            if !self.links.values().filter_map(Link::peer).any(|other| other.org == peer.org) {
-                self.empty.left(peer.org);
-            }
-            out.push(Effect::Event(Event::PeerOut { node: peer.node }));
-        }
-    }
-
-    /// A frame to this link was dropped: names in it are lost, and so is what it told. When there is room again the
-    /// two compare what they hold.
-    pub(crate) fn link_dropped(&mut self, id: LinkId) {
-        if let Some(link) = self.links.get_mut(&id) {
-            link.behind = true;
-            link.lost();
-            link.haves.clear();
-        }
-        self.trees.forget(id);
-        self.catchup.forget(id);
-        self.bodies.forget(id);
-    }
-
-    pub(crate) fn link_drained(&mut self, id: LinkId) {
-        if let Some(link) = self.links.get_mut(&id)
-            && std::mem::take(&mut link.behind)
-        {
-            link.hello_due = true;
-            link.holes_due = true;
-        }
-    }
-
-    /// Grants each link its part of the names that its node and its org may have here.
-    pub(crate) fn share_rooms(&mut self) {
-        let mut nodes: BTreeMap<NodeKey, usize> = BTreeMap::new();
-        let mut orgs: BTreeMap<OrgId, usize> = BTreeMap::new();
-        for peer in self.links.values().filter_map(Link::peer) {
-            *nodes.entry(peer.node).or_default() += 1;
-            *orgs.entry(peer.org).or_default() += 1;
-        }
-        let of_node = NAMES_LEAST + 2 * self.reader.log_count().saturating_sub(self.empty.all());
-        for link in self.links.values() {
-            let Some(peer) = link.peer() else { continue };
-            let links = |count: Option<&usize>| count.copied().unwrap_or(1).max(1);
-            let (by_node, by_org) = (links(nodes.get(&peer.node)), links(orgs.get(&peer.org)));
-            link.room.grant((of_node / by_node).min(NODES_OF_ORG * of_node / by_org));
-        }
-    }
-
-    pub(crate) fn close(&mut self, id: LinkId, reason: impl Into<String>, out: &mut Output) {
-        out.push(Effect::Close { link: id, reason: reason.into() });
-        self.link_down(id, out);
-    }
-
-    /// The log that a peer means by a number, if it may speak of it: its circle is shared, its author a member.
-    pub(crate) fn log_meant(&mut self, id: LinkId, no: LinkNo) -> Result<Option<LogNo>, StoreError> {
-        let Some(link) = self.links.get_mut(&id) else {
-            return Ok(None);
-        };
-        let Some(peer) = link.peer() else { return Ok(None) };
-        let Some(name) = link.meant(no) else {
-            return Ok(None);
-        };
-        let link_node = peer.node;
-        if !self.shares(peer.org, name.circle) {
-            return Ok(None);
-        }
-        self.log_for(link_node, name)
-    }
-
-    /// This node's number for a log on a link.
-    pub(crate) fn number(&mut self, id: LinkId, log: LogNo) -> Option<LinkNo> {
-        let key: LogKey = self.reader.log(log).map(|info| info.key)?;
-        Some(self.links.get_mut(&id)?.name(key.into()))
-    }
-
-    pub(crate) fn tell(&mut self, id: LinkId, message: Message) {
-        if let Some(link) = self.links.get_mut(&id) {
-            let bytes = link.send(message);
-            self.answered(id, bytes);
-        }
-    }
-
-    /// As [`Self::tell`], on the bulk lane.
-    pub(crate) fn tell_bulk(&mut self, id: LinkId, message: Message) {
-        if let Some(link) = self.links.get_mut(&id) {
-            let bytes = link.send_bulk(message);
-            self.answered(id, bytes);
-        }
-    }
-
-    /// What a peer is told while it is heard, it asked for.
-    fn answered(&mut self, id: LinkId, bytes: usize) {
-        if self.budgets.of() == Some(id) {
-            self.did(cost::sent(bytes));
-        }
-    }
-
-    /// Hears a frame. Every message is paid for here, by its length at least, but for records: their bytes are paid for
-    /// where they turn out to bring nothing new.
-    pub(crate) fn received(
-        &mut self,
-        id: LinkId,
-        frame: Incoming,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
-        let Incoming { messages, runs, meant, .. } = frame;
-        let mut runs = runs.into_iter();
-        if let Some(link) = self.links.get_mut(&id) {
-            link.meant = meant;
-        }
-        for message in messages {
-            let Some(link) = self.links.get_mut(&id) else {
-                return Ok(());
-            };
-            let peer = link.peer();
-            if peer.is_some() && !message.is_routine() {
-                link.last_frame = self.now.mono;
-            }
-            let runs: Vec<Option<Verified>> = runs.by_ref().take(message.runs()).collect();
-            let has_left = self.budgets.open(id, peer, self.now.mono);
-            let bytes = if message.brings_news() { 0 } else { codec::size(&message) };
-            self.did(cost::message(bytes));
-            if peer.is_none() {
-                self.heard_in_lobby(id, message, out)?;
-            } else if has_left || message.is_read_unpaid() {
-                self.heard(id, message, runs, out)?;
-            }
-            if !self.budgets.close() && self.links.contains_key(&id) {
-                self.close(id, "it made this node do more than its share, and went on", out);
-            }
-        }
-        Ok(())
-    }
-
-    fn heard(
-        &mut self,
-        id: LinkId,
-        message: Message,
-        runs: Vec<Option<Verified>>,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
-        let mut runs = runs.into_iter().flatten();
-        match message {
-            Message::Lobby(_) => {}
-            Message::Documents(documents) => self.heard_documents(id, &documents, out)?,
-            Message::Name(no, _) => {
-                if let Some(link) = self.links.get_mut(&id) {
-                    link.named(no);
-                }
-            }
-            Message::Unnamed(no) => {
-                if self.pays(cost::ANSWER)
-                    && let Some(link) = self.links.get_mut(&id)
-                {
-                    link.name_again(no);
-                }
-            }
-            Message::DocumentList(list) => self.heard_document_list(id, &list),
-            Message::Hello(hello) => self.heard_hello(id, hello),
-            Message::Buckets(buckets) => self.heard_buckets(id, &buckets, out),
-            Message::Entries(entries) => self.heard_entries(id, entries, out)?,
-            Message::Push(push) => self.heard_push(id, &push, runs.next(), out)?,
-            Message::Have(haves) => self.heard_haves(id, haves)?,
-            Message::Graft(no, from) => self.heard_graft(id, no, from)?,
-            Message::Prune(no) => self.heard_prune(id, no)?,
-            Message::Want(want) => self.heard_want(id, want)?,
-            Message::Credit(bytes) => self.heard_credit(id, bytes),
-            Message::Page(page) => self.heard_page(id, page, runs.next(), out)?,
-            Message::WantBodies(refs) => self.heard_want_bodies(id, &refs)?,
-            Message::Bodies(bodies) => self.heard_bodies(id, bodies, out)?,
-            Message::HaveBodies(refs) => self.heard_have_bodies(id, &refs)?,
-            Message::Holes(refs) => self.heard_holes(id, &refs)?,
-            Message::At(no, seq) => self.heard_at(id, no, seq)?,
-            Message::AtAnswer(answer) => self.heard_at_answer(id, &answer)?,
-            Message::Fork(proof) => self.heard_fork(id, &proof, runs.next().zip(runs.next()), out)?,
-            Message::Heads(heads) => self.heard_heads(id, heads)?,
-            Message::Receipts(receipts) => self.heard_receipts(id, receipts)?,
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

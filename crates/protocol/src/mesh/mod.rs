@@ -1,7 +1,17 @@
 //! The state machine. One input at a time goes in; what it causes is staged in the store and in the output, and leaves
 //! with the commit.
 
+mod bodies;
+mod claims;
+mod comparing;
+pub(crate) mod held;
+mod lobby;
+mod logs;
+mod pages;
+mod routing;
 pub(crate) mod sizes;
+mod spreading;
+mod statements;
 pub(crate) mod status;
 
 use std::collections::BTreeMap;
@@ -9,27 +19,27 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use rand_chacha::rand_core::SeedableRng as _;
 use tocsin_policy::{Decisions, Home, Policy};
 use tocsin_record::document::{self, Form, Signed};
 use tocsin_record::keys::Secret;
-use tocsin_record::{CircleId, MeshId, NodeKey, OrgId, codec, planted};
-use tocsin_store::{Fault, Kv, LogNo, Reader, Slots, Store, StoreError};
+use tocsin_record::{MeshId, NodeKey, OrgId, codec};
+use tocsin_store::{Fault, Kv, Reader, Slots, Store, StoreError};
 
 use crate::admission::fork::Searches;
 use crate::admission::rejudge::Rejudge;
 use crate::admission::write::Writer;
-use crate::catchup::bodies::Bodies;
-use crate::catchup::claims::Claims;
+use crate::catchup::CatchUp;
 use crate::catchup::empty::EmptyLogs;
-use crate::catchup::sources::Sources;
-use crate::catchup::wants::CatchUp;
 use crate::clock::{Alive, Clock, Kept, KeptBefore};
 use crate::directory::{Directory, Taken};
 use crate::index::{Following, Index};
 use crate::io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
-use crate::links::budget::{Budgets, Meter, cost};
+use crate::links::Links;
+use crate::links::budget::{Meter, cost};
 use crate::links::link::Link;
+use crate::mesh::held::around;
+use crate::spread::FLUSH_MS;
 use crate::spread::heads::Heads;
 use crate::spread::tree::Trees;
 
@@ -86,13 +96,9 @@ pub struct Mesh<K, S> {
     pub(crate) clock: Clock,
     /// Other orgs' clocks are heard anew then, by the monotonic clock.
     pub(crate) next_hearing: u64,
-    pub(crate) links: BTreeMap<LinkId, Link>,
-    pub(crate) budgets: Budgets,
+    pub(crate) links: Links,
     pub(crate) trees: Trees,
     pub(crate) catchup: CatchUp,
-    pub(crate) sources: Sources,
-    pub(crate) claims: Claims,
-    pub(crate) bodies: Bodies,
     pub(crate) heads: Heads,
     pub(crate) searches: Searches,
     pub(crate) writer: Writer,
@@ -107,8 +113,6 @@ pub struct Mesh<K, S> {
     pub(crate) next_minute: u64,
 }
 
-/// Shortest time between two flushes of announcements, in ms (Plumtree's lazy push).
-pub(crate) const FLUSH_MS: u64 = 50;
 /// Documents that one org may put in force at once by what peers hand on, and the time after which one more, in ms: each is
 /// kept by every node, and told to all. Those over it are taken with a later comparison.
 const CHANGES: u64 = 128;
@@ -154,7 +158,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let node = NodeKey(identity.secret.public());
         let mut mesh = Self {
             random: ChaCha8Rng::seed_from_u64(config.seed),
-            budgets: Budgets::new(config.meter),
+            links: Links::new(config.meter),
             identity,
             node,
             directory: Arc::new(directory),
@@ -163,12 +167,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             now,
             clock: Clock::open(config.boot, kept, now),
             next_hearing: now.mono,
-            links: BTreeMap::new(),
             trees: Trees::default(),
             catchup: CatchUp::default(),
-            sources: Sources::default(),
-            claims: Claims::default(),
-            bodies: Bodies::default(),
             heads: Heads::default(),
             searches: Searches::default(),
             config,
@@ -214,7 +214,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 Ok(())
             }
             Input::Rtt { link, ms } => {
-                if let Some(link) = self.links.get_mut(&link) {
+                if let Some(link) = self.links.get_mut(link) {
                     link.rtt_ms = ms.max(1);
                 }
                 Ok(())
@@ -258,16 +258,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.pass_time(now, out);
         self.write_queued(out)?;
         self.serve_all()?;
-        self.want_bodies();
-        self.schedule_wants();
+        self.catchup.want_bodies(&mut around!(self), &mut self.random);
+        self.catchup.schedule_wants(&mut around!(self), &mut self.random);
         let committed = self.store.commit()?;
         self.follow(&committed.left);
         if !committed.erased.is_empty() {
             out.push(Effect::Event(Event::Erased { places: committed.erased }));
         }
         let mut effects = std::mem::take(&mut out.staged);
-        for (id, link) in &mut self.links {
-            link.flush(*id, &mut effects);
+        for (id, link) in self.links.iter_mut() {
+            link.flush(id, &mut effects);
         }
         Ok(effects)
     }
@@ -319,15 +319,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if mono >= self.next_flush {
             self.next_flush = mono + FLUSH_MS;
             self.flush_haves();
-            self.graft_due();
+            self.trees.graft_due(&mut around!(self));
             self.flush_statements();
         }
         if mono >= self.next_second {
             self.next_second = mono + 1000;
             self.check_lobby(out);
             self.share_rooms();
-            self.catchup_timeouts();
-            self.bodies_timeouts();
+            self.catchup.wants_timeouts(&around!(self));
+            self.catchup.bodies_timeouts(&mut around!(self));
             self.expiring = true;
             self.say_hello_again();
             self.say_heads();
@@ -350,8 +350,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     #[must_use]
     pub fn next_tick(&self) -> u64 {
         let waits = |link: &Link| !link.haves.is_empty() || (link.holes_due && link.peer().is_some());
-        let flush = self.links.values().any(waits)
-            || !self.trees.waiting.is_empty()
+        let flush = self.links.iter().any(|(_, link)| waits(link))
+            || self.trees.waiting().len() > 0
             || self.catchup.is_serving()
             || self.heads.is_due(self.now.mono, |log| self.trees.parent(log).is_some());
         let second = self.next_second.min(self.next_minute);
@@ -424,10 +424,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         &self.decisions
     }
 
-    pub(crate) fn roll(&mut self, below: u64) -> u64 {
-        self.random.next_u64() % below.max(1)
-    }
-
     /// Takes documents from any hand; those that are new go on to every link but the one they came by. `own`: this node's
     /// people brought them. What comes into force is charged to the org that signed it, what does not to the link that
     /// handed it over: it may name whom it likes. Returns how many were new, and the first error.
@@ -438,7 +434,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         own: bool,
         out: &mut Output,
     ) -> Result<(usize, Option<String>), StoreError> {
-        let since = self.budgets.free();
+        let since = self.links.budgets.free();
         let mut new = Vec::new();
         let mut error = None;
         for signed in documents {
@@ -476,7 +472,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.tell_documents(&new, from);
             self.membership_changed(out);
             out.push(Effect::Event(Event::Documents { count: new.len() }));
-            self.budgets.paid_again(since);
+            self.links.budgets.paid_again(since);
         }
         Ok((new.len(), error))
     }
@@ -501,14 +497,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Links of nodes that no longer count end; the frontiers of the others are compared anew.
     fn membership_changed(&mut self, out: &mut Output) {
         let directory = Arc::clone(&self.directory);
-        self.sources.retain(|node| directory.certificate(node).is_some());
+        self.catchup.retain(|node| directory.certificate(node).is_some());
         let mut ended = Vec::new();
-        for (id, link) in &mut self.links {
+        for (id, link) in self.links.iter_mut() {
             let Some(peer) = link.peer() else { continue };
             if self.directory.org_of(peer.node) == Some(peer.org) {
                 link.hello_due = true;
             } else {
-                ended.push(*id);
+                ended.push(id);
             }
         }
         for id in ended {
@@ -520,36 +516,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         let directory = &self.directory;
         let is_in = |node: &NodeKey| directory.org_of(*node).is_some();
-        self.budgets.retain(is_in, |org| directory.org(*org).is_some());
+        self.links.budgets.retain(is_in, |org| directory.org(*org).is_some());
         self.heads.retain(|node| directory.org_of(*node));
         self.rejudge_for_documents();
-    }
-
-    /// Whether this node and an org share a circle: only then it is spoken of on a link to it.
-    pub(crate) fn shares(&self, org: OrgId, circle: CircleId) -> bool {
-        self.directory.carries(org, circle) && self.directory.carries(self.identity.org, circle)
-    }
-
-    /// Links that are in and may hear of a log, in order.
-    pub(crate) fn links_of(&self, log: LogNo) -> Vec<LinkId> {
-        let Some(circle) = self.circle_of(log) else {
-            return Vec::new();
-        };
-        let in_circle = |link: &Link| link.peer().is_some_and(|peer| self.shares(peer.org, circle));
-        let links = self.links.iter().filter(|(_, link)| in_circle(link));
-        let mut links: Vec<LinkId> = links.map(|(id, _)| *id).collect();
-        if planted::is(planted::Bug::IterateRandom) {
-            links.sort_by_key(|id| std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), id));
-        }
-        links
-    }
-
-    pub(crate) fn circle_of(&self, log: LogNo) -> Option<CircleId> {
-        self.reader.log(log).map(|info| info.key.circle)
-    }
-
-    pub(crate) fn height(&self, log: LogNo) -> u64 {
-        self.store.tip(log).map_or(0, |tip| tip.seq)
     }
 }
 

@@ -34,15 +34,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut sizes = Sizes {
             links: self.links.len(),
             empty_logs: self.empty.len(),
-            announced: self.bodies.announced(|_| true).count(),
-            behind: self.catchup.behind(),
+            announced: self.catchup.announced(|_| true).count(),
+            behind: self.catchup.logs_behind().len(),
             orphan_bytes: self.trees.orphan_bytes(),
             searches: self.searches.count(),
-            heads: self.heads.heads.len(),
-            receipts: self.heads.receipts.len(),
+            heads: self.heads.heads().len(),
+            receipts: self.heads.receipts_len(),
             ..Sizes::default()
         };
-        sizes.unnamed = self.links.values().map(|link| link.unnamed()).sum();
+        sizes.unnamed = self.links.iter().map(|(_, link)| link.unnamed()).sum();
         sizes
     }
 }

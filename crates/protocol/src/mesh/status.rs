@@ -7,6 +7,7 @@ use tocsin_store::{Counts, Kv, LogInfo, LogNo, RecordRef, Slots, Standing};
 
 use crate::clock::Reading;
 use crate::io::LinkId;
+use crate::links::link::Link;
 use crate::mesh::Mesh;
 
 /// The state of a node at one moment.
@@ -115,9 +116,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let wanted = self.wanted_bodies(&logs);
         let mut rows = Vec::with_capacity(logs.len());
         for info in &logs {
-            let of_log = (info.no, NodeKey([0; 32]))..=(info.no, NodeKey([255; 32]));
-            let receipts =
-                self.heads.receipts.range(of_log).map(|((_, node), r)| (*node, r.height, r.time)).collect();
+            let receipts = self.heads.receipts(info.no).map(|(node, r)| (node, r.height, r.time)).collect();
             rows.push(LogStatus {
                 no: info.no,
                 key: info.key,
@@ -125,8 +124,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 height: info.tip.seq,
                 head: self
                     .heads
-                    .heads
-                    .get(&(info.key.author, info.key.circle))
+                    .head(info.key.author, info.key.circle)
                     .filter(|head| head.epoch == info.key.epoch)
                     .map(|head| (head.seq, head.time)),
                 standing: info.standing,
@@ -151,7 +149,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 .links
                 .iter()
                 .map(|(id, link)| PeerStatus {
-                    link: *id,
+                    link: id,
                     node: link.peer().map(|peer| peer.node),
                     org: link.peer().map(|peer| peer.org),
                     rtt_ms: link.rtt_ms,
@@ -161,8 +159,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             orgs,
             logs: rows,
             counts: self.reader.counts(),
-            announced: self.bodies.announced(|link| self.is_believed(link)).count(),
-            behind: self.catchup.behind(),
+            announced: self.catchup.announced(|link| self.is_believed(link)).count(),
+            behind: self.catchup.logs_behind().len(),
             rejudging: self.rejudge.is_busy(),
             policy_errors: self.decisions.errors().map(|(rule, count)| (rule.to_owned(), count)).collect(),
         }
@@ -191,22 +189,21 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut complete = true;
         let mut as_of = u64::MAX;
         for (node, _) in self.directory.nodes_of(org) {
-            status.delays_ms.extend(self.heads.delays.get(&node).into_iter().flatten());
+            status.delays_ms.extend(self.heads.delays(node));
             if node == self.node {
                 continue;
             }
             let linked = self.agreed_on_link(node);
-            let of_node = (node, CircleId([0; 32]))..=(node, CircleId([255; 32]));
             let mut heard = None;
-            for ((_, circle), head) in self.heads.heads.range(of_node) {
+            for (circle, head) in self.heads.heads_of(node) {
                 heard = heard.max(Some((head.time, head.heard)));
-                if *circle == CircleId::mesh(self.mesh()) {
+                if circle == CircleId::mesh(self.mesh()) {
                     as_of = as_of.min(head.time.max(linked.map_or(0, |(time, _)| time)));
                 }
             }
             let missing = claimed.get(&node).copied().unwrap_or(0);
             status.missing_headers = status.missing_headers.saturating_add(missing);
-            if missing > 0 && self.claims.is_fault(node) {
+            if missing > 0 && self.catchup.claims.is_fault(node) {
                 status.not_given.push((node, missing));
             }
             // A node that never said what it wrote was not heard: that would be no answer to what is missing.
@@ -237,7 +234,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// What each log wants, from counts: what is wanted may be as much as a catch-up.
     fn wanted_bodies(&self, logs: &[LogInfo]) -> BTreeMap<LogNo, WantedBodies> {
         let mut announced: BTreeMap<LogNo, u64> = BTreeMap::new();
-        for place in self.bodies.announced(|link| self.is_believed(link)) {
+        for place in self.catchup.announced(|link| self.is_believed(link)) {
             *announced.entry(place.log).or_default() += 1;
         }
         let of_log = |info: &LogInfo| {
@@ -250,24 +247,24 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Whether what a link announces is taken for more than words.
     fn is_believed(&self, link: LinkId) -> bool {
-        let peer = self.links.get(&link).and_then(|link| link.peer());
-        peer.is_some_and(|peer| self.sources.is_believed(peer.node))
+        let peer = self.links.peer(link);
+        peer.is_some_and(|peer| self.catchup.is_believed(peer.node))
     }
 
     /// When a node last agreed with this one on a link of its own, by the wall clock and the monotonic one.
     fn agreed_on_link(&self, node: NodeKey) -> Option<(u64, u64)> {
-        let of_node = |link: &&crate::links::link::Link| link.peer().is_some_and(|peer| peer.node == node);
-        self.links.values().filter(of_node).filter_map(|link| link.agreed).max()
+        let of_node = |link: &&Link| link.peer().is_some_and(|peer| peer.node == node);
+        self.links.iter().map(|(_, link)| link).filter(of_node).filter_map(|link| link.agreed).max()
     }
 
     /// How far logs go beyond what is held, by what their authors' nodes announced on links of their own. What others say
     /// of them is no evidence: anybody could make everybody's answers incomplete.
     pub(crate) fn announced_heights(&self) -> BTreeMap<LogNo, u64> {
-        let logs: BTreeSet<LogNo> = self.catchup.logs().chain(self.trees.waiting.iter().copied()).collect();
+        let logs: BTreeSet<LogNo> = self.catchup.logs_behind().chain(self.trees.waiting()).collect();
         let mut heights = BTreeMap::new();
         for info in logs.into_iter().filter_map(|log| self.reader.log(log)) {
             let by_author = |link: &LinkId| {
-                let peer = self.links.get(link).and_then(|link| link.peer());
+                let peer = self.links.peer(*link);
                 peer.is_some_and(|peer| peer.node == info.key.author)
             };
             let ahead = self.catchup.heights(info.no).filter(|(link, _)| by_author(link));
@@ -283,8 +280,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Which nodes signed that they hold a header, and when they had it or a later one of its log, in ms.
     #[must_use]
     pub fn held_by(&self, place: RecordRef) -> Vec<(NodeKey, u64)> {
-        let of_log = (place.log, NodeKey([0; 32]))..=(place.log, NodeKey([255; 32]));
-        let holds = self.heads.receipts.range(of_log).filter(|(_, receipt)| receipt.height >= place.seq);
-        holds.map(|((_, node), receipt)| (*node, receipt.time)).collect()
+        let holds = self.heads.receipts(place.log).filter(|(_, receipt)| receipt.height >= place.seq);
+        holds.map(|(node, receipt)| (node, receipt.time)).collect()
     }
 }

@@ -1,146 +1,156 @@
 //! Repairing a tree: a record that was announced and not pushed is asked of its nearest announcer, which pushes from then on.
 
-use tocsin_record::{page, planted};
-use tocsin_store::{Kv, LogNo, Slots, StoreError};
+use tocsin_record::planted;
+use tocsin_store::LogNo;
 
+use super::tree::{Begin, Missing, Trees};
+use crate::bounds::GAP_MAX;
+use crate::held::{Around, Held};
 use crate::io::LinkId;
-use crate::links::budget::cost;
-use crate::mesh::{FLUSH_MS, Mesh};
-use crate::message::{Message, Push};
-use crate::spread::push::PUSH_MAX;
-use crate::spread::tree::{Begin, Missing};
+use crate::message::Message;
+use crate::spread::FLUSH_MS;
 
 /// Added to a retry of a graft, in ms.
 const RETRY_MS: u64 = 20;
 /// Retries of one graft before the frontier comparison is left to find it.
 const TRIES_MAX: u32 = 8;
-/// A gap longer than this is fetched as pages, not grafted.
-pub(crate) const GRAFT_MAX: u64 = 256;
-/// An answer to a graft, not compressed, ends behind so many bytes, but holds one run at least.
-const REPLY_MAX: usize = 1 << 20;
 /// Most announcers remembered for one log.
 const ANNOUNCERS_MAX: usize = 16;
 
-impl<K: Kv, S: Slots> Mesh<K, S> {
-    /// A run was admitted: whoever waits for it need not.
-    pub(crate) fn arrived(&mut self, log: LogNo, from: LinkId) {
-        let height = self.height(log);
-        self.empty.remove(log);
-        let tree = self.trees.trees.entry(log).or_default();
-        tree.parent = Some(from);
-        if tree.missing.as_ref().is_some_and(|missing| missing.to <= height) {
-            tree.missing = None;
-            self.trees.waiting.remove(&log);
+impl Trees {
+    /// A record is said to exist: if no push brings it in time, its announcer is grafted. False if it lies so far ahead that
+    /// it is to be fetched as pages.
+    pub fn expect(&mut self, around: &Around<'_, impl Held>, log: LogNo, link: LinkId, to: u64) -> bool {
+        let (height, to) = (around.held.height(log), to.min(around.held.takes_up_to(log)));
+        if to <= height {
+            return true;
         }
-    }
-
-    /// A record is said to exist: if no push brings it in time, its announcer is grafted.
-    pub(crate) fn expect(&mut self, log: LogNo, link: LinkId, to: u64) {
-        let to = to.min(self.takes_up_to(log));
-        if to <= self.height(log) {
-            return;
+        if to > height + GAP_MAX {
+            return false;
         }
-        if to > self.height(log) + GRAFT_MAX {
-            self.catchup.ahead(log, link, to);
-            return;
-        }
-        let patience = FLUSH_MS + self.parent_rtt(log);
-        let due = self.now.mono + patience;
-        let tree = self.trees.trees.entry(log).or_default();
+        let parent = self.parent(log).and_then(|parent| around.links.get(parent));
+        let due = around.mono + FLUSH_MS + parent.map_or(0, |link| link.rtt_ms);
+        let tree = self.trees.entry(log).or_default();
         let missing = tree.missing.get_or_insert(Missing { to, announcers: Vec::new(), due, tries: 0 });
         missing.to = missing.to.max(to);
         if !missing.announcers.contains(&link) && missing.announcers.len() < ANNOUNCERS_MAX {
             missing.announcers.push(link);
         }
-        self.trees.waiting.insert(log);
+        self.waiting.insert(log);
+        true
     }
 
-    fn parent_rtt(&self, log: LogNo) -> u64 {
-        let parent = self.trees.parent(log).and_then(|parent| self.links.get(&parent));
-        parent.map_or(0, |link| link.rtt_ms)
-    }
-
-    pub(crate) fn graft_due(&mut self) {
-        let mono = self.now.mono;
-        let waiting: Vec<LogNo> = self.trees.waiting.iter().copied().collect();
+    /// Grafts what was announced and did not come in time.
+    pub fn graft_due(&mut self, around: &mut Around<'_, impl Held>) {
+        let mono = around.mono;
+        let waiting: Vec<LogNo> = self.waiting.iter().copied().collect();
         for log in waiting {
-            let height = self.height(log);
-            let Some(tree) = self.trees.trees.get_mut(&log) else {
+            let height = around.held.height(log);
+            let Some(tree) = self.trees.get_mut(&log) else {
                 continue;
             };
             let Some(missing) = &mut tree.missing else {
-                self.trees.waiting.remove(&log);
+                self.waiting.remove(&log);
                 continue;
             };
             if missing.to <= height || missing.tries >= TRIES_MAX {
                 tree.missing = None;
-                self.trees.waiting.remove(&log);
+                self.waiting.remove(&log);
                 continue;
             }
             if missing.due > mono {
                 continue;
             }
             let links = missing.announcers.iter().enumerate();
-            let mut links = links.filter_map(|(at, id)| Some((self.links.get(id)?.rtt_ms, at)));
+            let mut links = links.filter_map(|(at, id)| Some((around.links.get(*id)?.rtt_ms, at)));
             // The nearest first; then whoever was not asked for longest, so that a peer that gives nothing is one of many.
             let anew = missing.tries == 0 || planted::is(planted::Bug::AskTheSame);
             let Some((rtt, at)) = (if anew { links.min() } else { links.next() }) else {
                 tree.missing = None;
-                self.trees.waiting.remove(&log);
+                self.waiting.remove(&log);
                 continue;
             };
             let link = missing.announcers.remove(at);
             missing.announcers.push(link);
             missing.due = mono + ((rtt * 3 / 2 + RETRY_MS) << missing.tries.min(6));
             missing.tries += 1;
-            if let Some(no) = self.number(link, log) {
-                self.tell(link, Message::Graft(no, height + 1));
+            if let Some(no) = around.number(link, log) {
+                around.links.tell(link, Message::Graft(no, height + 1));
             }
         }
     }
 
-    pub(crate) fn heard_graft(&mut self, link: LinkId, no: u32, from: u64) -> Result<(), StoreError> {
-        let Some(log) = self.log_meant(link, no)? else {
-            return Ok(());
-        };
-        let height = self.height(log);
-        let spoke = self.trees.spoke(log, link, Begin::Eager);
+    /// A peer asked for a log to be pushed to it from now on, and is told of what is held, up to a height.
+    pub fn grafted(&mut self, log: LogNo, link: LinkId, height: u64) {
+        let spoke = self.spoke(log, link, Begin::Eager);
         spoke.eager = true;
         spoke.told = spoke.told.max(height);
-        if from > height || !self.pays(cost::PAGE) {
-            return Ok(());
+    }
+
+    /// A peer has a log from others.
+    pub fn pruned(&mut self, log: LogNo, link: LinkId) {
+        self.spoke(log, link, Begin::Lazy).eager = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::held::testing::Shelf;
+    use crate::links::testing::{links, told};
+
+    const LOG: LogNo = LogNo(5);
+
+    #[test]
+    fn the_nearest_announcer_is_grafted_then_the_others() {
+        let shelf = Shelf { heights: BTreeMap::from([(LOG, 4)]), ..Shelf::default() };
+        let mut links = links(3);
+        for (link, rtt_ms) in [(1, 90), (2, 10), (3, 50)] {
+            links.get_mut(link).unwrap().rtt_ms = rtt_ms;
         }
-        self.reply_runs(link, log, from)
-    }
-
-    pub(crate) fn heard_prune(&mut self, link: LinkId, no: u32) -> Result<(), StoreError> {
-        let Some(log) = self.log_meant(link, no)? else {
-            return Ok(());
-        };
-        self.trees.spoke(log, link, Begin::Lazy).eager = false;
-        Ok(())
-    }
-
-    /// Answers a graft with what is committed from `from` on, as far as a push goes.
-    fn reply_runs(&mut self, link: LinkId, log: LogNo, from: u64) -> Result<(), StoreError> {
-        let runs = self.runs_for(link, log, from, true, PUSH_MAX)?;
-        let Some(no) = self.number(link, log) else {
-            return Ok(());
-        };
-        let mut room = REPLY_MAX;
-        for run in runs {
-            let page = match page::unpack(&run.packed) {
-                Ok(page) => page.to_vec(),
-                Err(_) => continue,
-            };
-            // What little is stored may be much to send.
-            if page.len() > room && room < REPLY_MAX {
-                return Ok(());
+        let mut trees = Trees::default();
+        let mut around = Around { held: &shelf, links: &mut links, mono: 0 };
+        for link in 1..=3 {
+            assert!(trees.expect(&around, LOG, link, 6));
+        }
+        trees.graft_due(&mut around);
+        assert!(told(around.links, 2).is_empty(), "a push may still come");
+        let mut grafted = Vec::new();
+        for _ in 0..3 {
+            around.mono += 10_000;
+            trees.graft_due(&mut around);
+            for link in 1..=3 {
+                let said = told(around.links, link);
+                assert!(said.iter().all(|message| *message == Message::Graft(0, 5)), "{said:?}");
+                grafted.extend(said.iter().map(|_| link));
             }
-            room = room.saturating_sub(page.len());
-            self.did(cost::decoded(page.len(), 0));
-            self.tell(link, Message::Push(Push { log: no, reply: true, page }));
         }
-        Ok(())
+        assert_eq!(grafted, [2, 1, 3]);
+        let shelf = Shelf { heights: BTreeMap::from([(LOG, 6)]), ..Shelf::default() };
+        let mut around = Around { held: &shelf, links: around.links, mono: 90_000 };
+        trees.graft_due(&mut around);
+        assert_eq!(trees.waiting().len(), 0, "what came is waited for no more");
+    }
+
+    #[test]
+    fn what_is_far_ahead_is_not_grafted() {
+        let shelf = Shelf::default();
+        let mut links = links(1);
+        let mut trees = Trees::default();
+        let around = Around { held: &shelf, links: &mut links, mono: 0 };
+        assert!(!trees.expect(&around, LOG, 1, GAP_MAX + 1));
+        assert_eq!(trees.waiting().len(), 0);
+        assert!(trees.expect(&around, LOG, 1, GAP_MAX));
+    }
+
+    #[test]
+    fn a_link_is_eager_from_graft_to_prune() {
+        let mut trees = Trees::default();
+        trees.grafted(LOG, 1, 4);
+        assert_eq!(trees.eager(LOG), [1]);
+        trees.pruned(LOG, 1);
+        assert!(trees.eager(LOG).is_empty());
     }
 }

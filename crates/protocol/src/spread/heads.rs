@@ -5,22 +5,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tocsin_record::keys::{self, Signature};
-use tocsin_record::{CircleId, NodeKey, OrgId, RecordId};
-use tocsin_store::{Kv, LogNo, RecordRef, SEQ_MAX, Slots, StoreError};
+use tocsin_record::keys::Signature;
+use tocsin_record::{CircleId, LogKey, MeshId, NodeKey, OrgId, RecordId};
+use tocsin_store::LogNo;
 
 use crate::bounds::{HEADS_OF_ORG, RECEIPTS_OF_ORG};
-use crate::clock::{self, TOLERANCE_MS};
 use crate::io::LinkId;
-use crate::links::budget::cost;
-use crate::mesh::Mesh;
-use crate::message::head::{STATEMENTS_MAX, head_hash, receipt_hash};
+use crate::links::Links;
+use crate::message::head::STATEMENTS_MAX;
 use crate::message::{Head, LogName, Message, Receipt};
 
 /// Shortest time between two heads of one node in one circle, in ms.
 const HEAD_MS: u64 = 30_000;
 /// And when nothing is new.
-const IDLE_MS: u64 = 300_000;
+pub(crate) const IDLE_MS: u64 = 300_000;
 /// Shortest time between two receipts for one log, in ms, and in circles of more than [`LARGE`] orgs.
 const RECEIPT_MS: u64 = 1_000;
 const RECEIPT_LARGE_MS: u64 = 30_000;
@@ -43,7 +41,7 @@ pub struct HeadState {
     pub time: u64,
     /// When it was heard, by the monotonic clock.
     pub heard: u64,
-    signature: Signature,
+    pub(crate) signature: Signature,
 }
 
 /// What a node says it holds of a log.
@@ -53,20 +51,22 @@ pub struct ReceiptState {
     pub height: u64,
     /// When it came there, in ms.
     pub time: u64,
-    signature: Signature,
+    pub(crate) signature: Signature,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
-    pub heads: BTreeMap<(NodeKey, CircleId), HeadState>,
+    heads: BTreeMap<(NodeKey, CircleId), HeadState>,
     /// How many of them are of the nodes of each org.
     heads_of: BTreeMap<OrgId, usize>,
     /// By log and holder.
-    pub receipts: BTreeMap<(LogNo, NodeKey), ReceiptState>,
+    receipts: BTreeMap<(LogNo, NodeKey), ReceiptState>,
     /// Those for logs of other nodes than this one, by the org of their holder.
     receipts_of: BTreeMap<OrgId, BTreeSet<(LogNo, NodeKey)>>,
     /// Delay in ms of records of this node's own, by holder, newest last.
-    pub delays: BTreeMap<NodeKey, Vec<u32>>,
+    delays: BTreeMap<NodeKey, Vec<u32>>,
+    /// How often bodies became available late at this node.
+    releases: u64,
     said: BTreeMap<CircleId, Said>,
     /// Receipts of this node's own that are due: when the newest header came.
     due: BTreeMap<LogNo, u64>,
@@ -81,12 +81,13 @@ struct Passing {
     receipts: BTreeMap<(LogNo, NodeKey), ReceiptState>,
 }
 
+/// What this node said of itself last in a circle.
 #[derive(Clone, Copy, Debug)]
 struct Said {
+    /// By the monotonic clock.
     at: u64,
-    seq: u64,
-    epoch: u64,
-    releases: u64,
+    /// Epoch, number, releases.
+    what: (u64, u64, u64),
 }
 
 impl Heads {
@@ -98,8 +99,158 @@ impl Heads {
 }
 
 impl Heads {
+    /// The newest head of a node in a circle.
+    pub fn head(&self, node: NodeKey, circle: CircleId) -> Option<&HeadState> {
+        self.heads.get(&(node, circle))
+    }
+
+    /// All, by node and circle.
+    pub fn heads(&self) -> impl ExactSizeIterator<Item = (&(NodeKey, CircleId), &HeadState)> {
+        self.heads.iter()
+    }
+
+    /// Those of one node, by circle.
+    pub fn heads_of(&self, node: NodeKey) -> impl Iterator<Item = (CircleId, &HeadState)> {
+        let of_node = (node, CircleId([0; 32]))..=(node, CircleId([255; 32]));
+        self.heads.range(of_node).map(|((_, circle), head)| (*circle, head))
+    }
+
+    /// The newest receipts for a log, by holder.
+    pub fn receipts(&self, log: LogNo) -> impl Iterator<Item = (NodeKey, &ReceiptState)> {
+        let of_log = (log, NodeKey([0; 32]))..=(log, NodeKey([255; 32]));
+        self.receipts.range(of_log).map(|((_, holder), receipt)| (*holder, receipt))
+    }
+
+    /// How many receipts there are of all logs.
+    pub fn receipts_len(&self) -> usize {
+        self.receipts.len()
+    }
+
+    /// How long records of this node took to a holder, in ms, newest last.
+    pub fn delays(&self, holder: NodeKey) -> &[u32] {
+        self.delays.get(&holder).map_or(&[], Vec::as_slice)
+    }
+
+    /// A record of this node took so long to a holder.
+    pub fn measured(&mut self, holder: NodeKey, delay_ms: u32) {
+        let delays = self.delays.entry(holder).or_default();
+        if delays.len() >= SAMPLES {
+            delays.remove(0);
+        }
+        delays.push(delay_ms);
+    }
+
+    /// A body became available late at this node.
+    pub fn released(&mut self) {
+        self.releases += 1;
+    }
+
+    /// How often that was.
+    pub fn releases(&self) -> u64 {
+        self.releases
+    }
+
+    /// Whether this node should state its head in a circle now, by its epoch and number: something is new, or it was quiet
+    /// for long. If so it counts as said.
+    pub fn is_to_be_said(&mut self, circle: CircleId, (epoch, seq): (u64, u64), mono: u64) -> bool {
+        let what = (epoch, seq, self.releases);
+        let due = self.said.get(&circle).is_none_or(|said| {
+            let wait = if said.what == what { IDLE_MS } else { HEAD_MS };
+            mono >= said.at + wait
+        });
+        if due {
+            self.said.insert(circle, Said { at: mono, what });
+        }
+        due
+    }
+
+    /// Keeps a head of this node's own.
+    pub fn keep_own(&mut self, key: (NodeKey, CircleId), head: HeadState) {
+        self.heads.insert(key, head);
+    }
+
+    /// A head goes to a link with the next flush.
+    pub fn pass_head(&mut self, link: LinkId, key: (NodeKey, CircleId), head: HeadState) {
+        self.passing.entry(link).or_default().heads.insert(key, head);
+    }
+
+    /// All heads go to a link that `may` hear them, with the next flush.
+    pub fn pass_all(&mut self, link: LinkId, may: impl Fn(NodeKey, CircleId) -> bool) {
+        let known = self.heads.iter().filter(|((node, circle), _)| may(*node, *circle));
+        let known = known.map(|(key, head)| (*key, *head));
+        self.passing.entry(link).or_default().heads.extend(known);
+    }
+
+    /// A receipt goes to a link with the next flush.
+    pub fn pass_receipt(&mut self, link: LinkId, key: (LogNo, NodeKey), receipt: ReceiptState) {
+        self.passing.entry(link).or_default().receipts.insert(key, receipt);
+    }
+
+    /// New records of a log are here, since a time in ms: its author is told, soon.
+    pub fn owe_receipt(&mut self, log: LogNo, time: u64) {
+        self.due.insert(log, time);
+    }
+
+    /// Logs for which a receipt is owed, each with the time when its newest header came.
+    pub fn owed(&self) -> Vec<(LogNo, u64)> {
+        self.due.iter().map(|(log, time)| (*log, *time)).collect()
+    }
+
+    /// Whether a receipt for a log of a circle of so many orgs was sent just now.
+    pub fn is_rested(&self, log: LogNo, orgs: usize, mono: u64) -> bool {
+        let every = if orgs > LARGE { RECEIPT_LARGE_MS } else { RECEIPT_MS };
+        self.sent.get(&log).is_none_or(|sent| sent + every <= mono)
+    }
+
+    /// The receipt that was owed for a log is sent.
+    pub fn receipt_sent(&mut self, log: LogNo, mono: u64) {
+        self.due.remove(&log);
+        self.sent.insert(log, mono);
+    }
+
+    /// Sends what is passed on. `name` is that of a log as it is committed.
+    pub fn flush(&mut self, links: &mut Links, mesh: MeshId, name: impl Fn(LogNo) -> Option<LogKey>) {
+        for (id, passing) in std::mem::take(&mut self.passing) {
+            let Some(link) = links.get_mut(id) else {
+                continue;
+            };
+            let mut heads = Vec::new();
+            for ((author, circle), head) in passing.heads {
+                let log = link.name(LogName { author, circle, epoch: head.epoch });
+                let HeadState { seq, id, releases, time, signature, .. } = head;
+                heads.push(Head { log, seq, id, releases, time, signature });
+            }
+            let mut receipts = Vec::new();
+            for ((log, holder), receipt) in passing.receipts {
+                let Some(key) = name(log) else {
+                    continue;
+                };
+                let log = link.name(key.into());
+                let holder = link.name(LogName { author: holder, circle: CircleId::mesh(mesh), epoch: 0 });
+                let ReceiptState { height, time, signature } = receipt;
+                receipts.push(Receipt { log, holder, height, time, signature });
+            }
+            for some in heads.chunks(STATEMENTS_MAX) {
+                link.send(Message::Heads(some.to_vec()));
+            }
+            for some in receipts.chunks(STATEMENTS_MAX) {
+                link.send(Message::Receipts(some.to_vec()));
+            }
+        }
+    }
+
+    /// Keeps a receipt for a log of this node's own.
+    pub fn keep_own_receipt(&mut self, key: (LogNo, NodeKey), receipt: ReceiptState) {
+        self.receipts.insert(key, receipt);
+    }
+
+    /// Whether a receipt says more than what is known.
+    pub fn is_news(&self, key: (LogNo, NodeKey), height: u64) -> bool {
+        self.receipts.get(&key).is_none_or(|known| known.height < height)
+    }
+
     /// Keeps the newest head of a node, if its org has room for one more. Returns what it said before.
-    fn keep_head(
+    pub fn keep_head(
         &mut self,
         key: (NodeKey, CircleId),
         org: OrgId,
@@ -118,7 +269,7 @@ impl Heads {
     }
 
     /// Keeps a receipt for a log of another node: the one for the log that was known first gives way.
-    fn keep_receipt(&mut self, key: (LogNo, NodeKey), org: OrgId, receipt: ReceiptState) {
+    pub fn keep_receipt(&mut self, key: (LogNo, NodeKey), org: OrgId, receipt: ReceiptState) {
         self.receipts.insert(key, receipt);
         let of_org = self.receipts_of.entry(org).or_default();
         of_org.insert(key);
@@ -149,321 +300,68 @@ impl Heads {
 
 /// An org has as many heads here as it may.
 #[derive(Debug)]
-struct Full;
+pub(crate) struct Full;
 
-impl<K: Kv, S: Slots> Mesh<K, S> {
-    /// Circles in which this node speaks of itself.
-    fn own_circles(&self) -> Vec<CircleId> {
-        let org = self.identity.org;
-        let mesh = self.directory.mesh();
-        let listed = self.directory.circles().map(|(circle, _)| circle);
-        [CircleId::mesh(mesh), CircleId::own(mesh, org)]
-            .into_iter()
-            .chain(listed)
-            .filter(|circle| self.directory.is_member(org, *circle))
-            .collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::links::testing::{links, told};
+
+    const CIRCLE: CircleId = CircleId([2; 32]);
+
+    fn head(seq: u64) -> HeadState {
+        let (id, signature) = (RecordId::ZERO, Signature([0; 64]));
+        HeadState { epoch: 1, seq, id, releases: 0, time: 5, heard: 5, signature }
     }
 
-    /// States this node's own heads, where something is new or it was quiet for long.
-    pub(crate) fn say_heads(&mut self) {
-        let mono = self.now.mono;
-        for circle in self.own_circles() {
-            let (epoch, seq, id) = self.own_head(circle);
-            let releases = self.bodies.releases;
-            let said = self.heads.said.get(&circle).copied();
-            let due = match said {
-                None => true,
-                Some(said) => {
-                    let news = (said.seq, said.epoch, said.releases) != (seq, epoch, releases);
-                    mono >= said.at + if news { HEAD_MS } else { IDLE_MS }
-                }
-            };
-            if !due {
-                continue;
-            }
-            self.heads.said.insert(circle, Said { at: mono, seq, epoch, releases });
-            let time = self.now.wall;
-            let mesh = self.directory.mesh();
-            let hash = head_hash(&mesh, &self.node, &circle, epoch, seq, &id, releases, time);
-            let signature = self.identity.secret.sign(&hash);
-            let state = HeadState { epoch, seq, id, releases, time, heard: mono, signature };
-            self.heads.heads.insert((self.node, circle), state);
-            self.pass_head(self.node, circle, state, None);
-        }
+    #[test]
+    fn a_head_is_said_when_it_is_new_and_not_too_often() {
+        let mut heads = Heads::default();
+        assert!(heads.is_to_be_said(CIRCLE, (1, 1), 0));
+        assert!(!heads.is_to_be_said(CIRCLE, (1, 2), HEAD_MS - 1));
+        assert!(heads.is_to_be_said(CIRCLE, (1, 2), HEAD_MS));
+        assert!(!heads.is_to_be_said(CIRCLE, (1, 2), 2 * HEAD_MS));
+        heads.released();
+        assert!(heads.is_to_be_said(CIRCLE, (1, 2), 2 * HEAD_MS), "that a body came late is new");
+        assert!(
+            heads.is_to_be_said(CIRCLE, (1, 2), 2 * HEAD_MS + IDLE_MS),
+            "and in the end it is said again"
+        );
     }
 
-    /// The committed end of this node's newest log in a circle.
-    fn own_head(&self, circle: CircleId) -> (u64, u64, RecordId) {
-        let info = self.writer.newest(circle).and_then(|log| self.reader.log(log));
-        info.map_or((0, 0, RecordId::ZERO), |info| (info.key.epoch, info.tip.seq, info.tip.id))
+    #[test]
+    fn of_what_waits_for_a_link_only_the_newest_is_sent() {
+        let (mut heads, mut links) = (Heads::default(), links(1));
+        let key = (NodeKey([9; 32]), CIRCLE);
+        heads.pass_head(1, key, head(1));
+        heads.pass_head(1, key, head(2));
+        heads.flush(&mut links, MeshId([1; 32]), |_| None);
+        let said = told(&mut links, 1);
+        let [Message::Heads(said)] = &said[..] else { panic!("{said:?}") };
+        assert_eq!(said.iter().map(|head| head.seq).collect::<Vec<_>>(), [2]);
+        heads.flush(&mut links, MeshId([1; 32]), |_| None);
+        assert!(told(&mut links, 1).is_empty());
     }
 
-    /// Passes a head on along its log's tree; that of a node without a log goes along every link of the circle.
-    fn pass_head(&mut self, node: NodeKey, circle: CircleId, head: HeadState, from: Option<LinkId>) {
-        let key = LogName { author: node, circle, epoch: head.epoch }.key(self.directory.mesh());
-        let eager = self.store.log_no(&key).map(|log| self.trees.eager(log)).unwrap_or_default();
-        let all = head.seq == 0 || eager.is_empty();
-        for (id, link) in &self.links {
-            let Some(peer) = link.peer() else { continue };
-            if Some(*id) == from || peer.node == node || !self.shares(peer.org, circle) {
-                continue;
-            }
-            if all || eager.contains(id) {
-                self.heads.passing.entry(*id).or_default().heads.insert((node, circle), head);
-            }
-        }
-    }
-
-    /// A link that just came in hears all heads that it may.
-    pub(crate) fn tell_all_heads(&mut self, link: LinkId) {
-        let Some(peer) = self.links.get(&link).and_then(|link| link.peer()) else {
-            return;
+    #[test]
+    fn an_org_has_room_for_so_many_heads_and_gets_it_back() {
+        let mut heads = Heads::default();
+        let org = OrgId([3; 32]);
+        let node = |no: usize| {
+            let mut node = [0; 32];
+            node[..8].copy_from_slice(&no.to_be_bytes());
+            (NodeKey(node), CIRCLE)
         };
-        let known: Vec<((NodeKey, CircleId), HeadState)> = self
-            .heads
-            .heads
-            .iter()
-            .filter(|((node, circle), _)| *node != peer.node && self.shares(peer.org, *circle))
-            .map(|(key, head)| (*key, *head))
-            .collect();
-        self.heads.passing.entry(link).or_default().heads.extend(known);
-    }
-
-    pub(crate) fn heard_heads(&mut self, link: LinkId, heads: Vec<Head>) -> Result<(), StoreError> {
-        for head in heads.into_iter().take(STATEMENTS_MAX) {
-            if !self.pays(cost::THING) {
-                return Ok(());
-            }
-            let Some(known) = self.links.get_mut(&link) else {
-                return Ok(());
-            };
-            let Some(peer) = known.peer() else { return Ok(()) };
-            let Some(log) = known.meant(head.log) else {
-                continue;
-            };
-            let node = log.author;
-            if node == peer.node {
-                // Said by the node itself, on its own link: what its clock says, right or wrong.
-                known.clock = Some((head.time, self.now.mono));
-            }
-            let key = (node, log.circle);
-            let Some(org) = self.directory.org_of(node) else {
-                continue;
-            };
-            let newer = self.heads.heads.get(&key).is_none_or(|known| known.time < head.time);
-            if !newer
-                || head.seq > SEQ_MAX
-                || node == self.node
-                || self.clock.is_ahead(self.now, head.time)
-                || !self.shares(peer.org, log.circle)
-                || !self.directory.is_member(org, log.circle)
-            {
-                continue;
-            }
-            // A true one as well: its author may sign as many as it likes.
-            self.did(cost::SIGNATURE);
-            let mesh = self.directory.mesh();
-            let hash =
-                head_hash(&mesh, &node, &log.circle, log.epoch, head.seq, &head.id, head.releases, head.time);
-            if keys::verify(&node.0, &hash, &head.signature).is_err() {
-                continue;
-            }
-            let state = HeadState {
-                epoch: log.epoch,
-                seq: head.seq,
-                id: head.id,
-                releases: head.releases,
-                time: head.time,
-                heard: self.now.mono,
-                signature: head.signature,
-            };
-            let Ok(before) = self.heads.keep_head(key, org, state) else {
-                continue;
-            };
-            let grown = before.is_none_or(|before| before.releases < head.releases);
-            if grown
-                && peer.node == node
-                && let Some(link) = self.links.get_mut(&link)
-            {
-                link.holes_due = true;
-            }
-            self.pass_head(node, log.circle, state, Some(link));
-            if head.seq > 0
-                && let Some(log) = self.log_for(peer.node, log)?
-                && head.seq > self.height(log)
-            {
-                self.expect(log, link, head.seq);
-            }
+        for no in 0..HEADS_OF_ORG {
+            assert!(heads.keep_head(node(no), org, head(1)).is_ok());
         }
-        Ok(())
+        assert!(heads.keep_head(node(HEADS_OF_ORG), org, head(1)).is_err());
+        assert_eq!(
+            heads.keep_head(node(0), org, head(7)).unwrap().unwrap().seq,
+            1,
+            "a newer one takes no room"
+        );
+        heads.retain(|known| (*known != node(0).0).then_some(org));
+        assert!(heads.keep_head(node(HEADS_OF_ORG), org, head(1)).is_ok());
     }
-
-    /// New records of a log are here: its author is told, soon.
-    pub(crate) fn owe_receipt(&mut self, log: LogNo) {
-        self.heads.due.insert(log, self.clock.time(self.now));
-    }
-
-    pub(crate) fn flush_statements(&mut self) {
-        self.say_receipts();
-        let passing = std::mem::take(&mut self.heads.passing);
-        let mesh = self.directory.mesh();
-        for (id, passing) in passing {
-            let Some(link) = self.links.get_mut(&id) else {
-                continue;
-            };
-            let mut heads = Vec::new();
-            for ((author, circle), head) in passing.heads {
-                let log = link.name(LogName { author, circle, epoch: head.epoch });
-                let HeadState { seq, id, releases, time, signature, .. } = head;
-                heads.push(Head { log, seq, id, releases, time, signature });
-            }
-            let mut receipts = Vec::new();
-            for ((log, holder), receipt) in passing.receipts {
-                let Some(key) = self.reader.log(log).map(|info| info.key) else {
-                    continue;
-                };
-                let log = link.name(key.into());
-                let holder = link.name(LogName { author: holder, circle: CircleId::mesh(mesh), epoch: 0 });
-                let ReceiptState { height, time, signature } = receipt;
-                receipts.push(Receipt { log, holder, height, time, signature });
-            }
-            for some in heads.chunks(STATEMENTS_MAX) {
-                link.send(Message::Heads(some.to_vec()));
-            }
-            for some in receipts.chunks(STATEMENTS_MAX) {
-                link.send(Message::Receipts(some.to_vec()));
-            }
-        }
-        self.say_due_holes();
-    }
-
-    fn say_receipts(&mut self) {
-        let mono = self.now.mono;
-        let due: Vec<(LogNo, u64)> = self.heads.due.iter().map(|(log, time)| (*log, *time)).collect();
-        for (log, time) in due {
-            let Some(info) = self.reader.log(log) else {
-                continue;
-            };
-            let every =
-                if self.directory.size(info.key.circle) > LARGE { RECEIPT_LARGE_MS } else { RECEIPT_MS };
-            if self.heads.sent.get(&log).is_some_and(|sent| sent + every > mono) {
-                continue;
-            }
-            // What is staged is not held yet: its time would be told of the header before it, and never of it.
-            if self.height(log) > info.tip.seq {
-                continue;
-            }
-            let Some(parent) = self.trees.parent(log) else {
-                continue;
-            };
-            self.heads.due.remove(&log);
-            self.heads.sent.insert(log, mono);
-            let height = info.tip.seq;
-            let hash = receipt_hash(&self.node, &info.key.id(), height, time);
-            let signature = self.identity.secret.sign(&hash);
-            let state = ReceiptState { height, time, signature };
-            self.heads.passing.entry(parent).or_default().receipts.insert((log, self.node), state);
-        }
-    }
-
-    pub(crate) fn heard_receipts(&mut self, link: LinkId, receipts: Vec<Receipt>) -> Result<(), StoreError> {
-        for receipt in receipts.into_iter().take(STATEMENTS_MAX) {
-            if !self.pays(cost::THING) {
-                return Ok(());
-            }
-            let Some(known) = self.links.get_mut(&link) else {
-                return Ok(());
-            };
-            let (Some(log), Some(holder)) = (known.meant(receipt.log), known.meant(receipt.holder)) else {
-                continue;
-            };
-            let (name, holder) = (log, holder.author);
-            let key = name.key(self.directory.mesh());
-            let Some(log) = self.store.log_no(&key) else {
-                continue;
-            };
-            let Some(org) = self.directory.org_of(holder) else {
-                continue;
-            };
-            let newer =
-                self.heads.receipts.get(&(log, holder)).is_none_or(|known| known.height < receipt.height);
-            let ahead = self.clock.is_ahead(self.now, receipt.time);
-            // It came by who holds the log, and what nobody wrote nobody holds.
-            let exists = receipt.height <= self.height(log);
-            if !newer || !exists || ahead || holder == self.node || !self.directory.carries(org, key.circle) {
-                continue;
-            }
-            self.did(cost::SIGNATURE);
-            let hash = receipt_hash(&holder, &key.id(), receipt.height, receipt.time);
-            if keys::verify(&holder.0, &hash, &receipt.signature).is_err() {
-                continue;
-            }
-            let state =
-                ReceiptState { height: receipt.height, time: receipt.time, signature: receipt.signature };
-            if key.author == self.node {
-                self.heads.receipts.insert((log, holder), state);
-                self.measure(log, holder, state)?;
-                continue;
-            }
-            self.heads.keep_receipt((log, holder), org, state);
-            if let Some(parent) = self.trees.parent(log)
-                && parent != link
-            {
-                self.heads.passing.entry(parent).or_default().receipts.insert((log, holder), state);
-            }
-        }
-        Ok(())
-    }
-
-    /// How long a record of this node's own took to a holder.
-    fn measure(&mut self, log: LogNo, holder: NodeKey, receipt: ReceiptState) -> Result<(), StoreError> {
-        let Some(entry) = self.store.entry(RecordRef { log, seq: receipt.height })? else {
-            return Ok(());
-        };
-        let delay = u32::try_from(receipt.time.saturating_sub(entry.header.time)).unwrap_or(u32::MAX);
-        let delays = self.heads.delays.entry(holder).or_default();
-        if delays.len() >= SAMPLES {
-            delays.remove(0);
-        }
-        delays.push(delay);
-        Ok(())
-    }
-
-    /// What the clocks of other orgs say now, where any was heard: one voice each, whatever number of nodes it has, so that
-    /// none moves this node's verdict alone.
-    pub(crate) fn clocks_of_others(&self) -> Vec<u64> {
-        let mono = self.now.mono;
-        let mut clocks: BTreeMap<NodeKey, u64> = BTreeMap::new();
-        // A node that is linked speaks for itself.
-        for (node, (time, heard)) in
-            self.links.values().filter_map(|link| Some((link.peer()?.node, link.clock?)))
-        {
-            let clock = time.saturating_add(mono.saturating_sub(heard));
-            clocks.entry(node).and_modify(|known| *known = clock.max(*known)).or_insert(clock);
-        }
-        let mut told: BTreeMap<NodeKey, u64> = BTreeMap::new();
-        for ((node, _), head) in &self.heads.heads {
-            let quiet = mono.saturating_sub(head.heard);
-            if *node != self.node && quiet < 2 * IDLE_MS && !clocks.contains_key(node) {
-                let known = told.entry(*node).or_default();
-                *known = head.time.saturating_add(quiet).max(*known);
-            }
-        }
-        // Others pass on the last word of a node that is long gone.
-        let possible = |time: &&u64| clock::not_beyond(self.now, **time);
-        let latest = clocks.values().chain(told.values()).filter(possible).max().copied().unwrap_or(0);
-        clocks.extend(told.into_iter().filter(|(_, time)| latest.abs_diff(*time) <= TOLERANCE_MS));
-        let mut voices: BTreeMap<OrgId, Vec<u64>> = BTreeMap::new();
-        for (node, time) in clocks {
-            if let Some(org) = self.directory.org_of(node) {
-                voices.entry(org).or_default().push(time);
-            }
-        }
-        voices.into_values().filter_map(median).collect()
-    }
-}
-
-fn median(mut times: Vec<u64>) -> Option<u64> {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied()
 }

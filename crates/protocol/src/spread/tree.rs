@@ -1,5 +1,5 @@
 //! What is known of the tree of each log: which links it is pushed along, what they hold, what is missing, and runs that
-//! wait for the ones before them. [`super::push`] and [`super::graft`] act on it.
+//! wait for the ones before them. `push` and `graft` act on it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -28,10 +28,10 @@ pub(crate) struct Spoke {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Tree {
+pub(super) struct Tree {
     spokes: BTreeMap<LinkId, Spoke>,
     /// By which link its newest record came.
-    pub parent: Option<LinkId>,
+    parent: Option<LinkId>,
     /// Last record of recent runs, and how many copies of it came.
     copies: VecDeque<(u64, u8)>,
     pub missing: Option<Missing>,
@@ -40,7 +40,7 @@ pub(crate) struct Tree {
 
 /// A record that is said to exist and was not pushed.
 #[derive(Debug)]
-pub(crate) struct Missing {
+pub(super) struct Missing {
     pub to: u64,
     pub announcers: Vec<LinkId>,
     pub due: u64,
@@ -57,9 +57,9 @@ struct Orphan {
 /// The trees of all logs that are active.
 #[derive(Debug, Default)]
 pub(crate) struct Trees {
-    pub trees: BTreeMap<LogNo, Tree>,
+    pub(super) trees: BTreeMap<LogNo, Tree>,
     /// Logs for which a graft may be due, in order.
-    pub waiting: BTreeSet<LogNo>,
+    pub(super) waiting: BTreeSet<LogNo>,
     orphan_bytes: usize,
 }
 
@@ -76,6 +76,28 @@ impl Trees {
         spokes.entry(link).or_insert(Spoke { eager: begin == Begin::Eager, has: 0, told: 0 })
     }
 
+    /// A link is known to hold headers of a log up to here.
+    pub fn has(&mut self, log: LogNo, link: LinkId, begin: Begin, to: u64) {
+        let spoke = self.spoke(log, link, begin);
+        spoke.has = spoke.has.max(to);
+    }
+
+    /// A run of a log was admitted, up to a height: whoever waits for it need not.
+    pub fn arrived(&mut self, log: LogNo, from: LinkId, height: u64) {
+        let tree = self.trees.entry(log).or_default();
+        tree.parent = Some(from);
+        if tree.missing.as_ref().is_some_and(|missing| missing.to <= height) {
+            tree.missing = None;
+            self.waiting.remove(&log);
+        }
+    }
+
+    /// Logs for which a graft may be due.
+    pub fn waiting(&self) -> impl ExactSizeIterator<Item = LogNo> {
+        self.waiting.iter().copied()
+    }
+
+    /// The link by which the newest record of a log came.
     pub fn parent(&self, log: LogNo) -> Option<LinkId> {
         self.trees.get(&log).and_then(|tree| tree.parent)
     }
@@ -171,4 +193,32 @@ impl Trees {
 fn in_memory(run: &Run) -> usize {
     let entries = run.entries();
     size_of_val(entries) + entries.iter().map(|entry| entry.header.extension.len()).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: LogNo = LogNo(1);
+
+    #[test]
+    fn copies_are_counted_run_by_run() {
+        let mut trees = Trees::default();
+        assert_eq!([9, 9, 8, 9].map(|last| trees.count_copy(LOG, last)), [1, 2, 1, 3]);
+        for last in 100..100 + RECENT as u64 {
+            trees.count_copy(LOG, last);
+        }
+        assert_eq!(trees.count_copy(LOG, 9), 1, "of the oldest nothing is known any more");
+    }
+
+    #[test]
+    fn what_waits_for_a_link_ends_with_it() {
+        let mut trees = Trees::default();
+        trees.arrived(LOG, 1, 4);
+        trees.has(LOG, 2, Begin::Eager, 4);
+        assert_eq!((trees.parent(LOG), trees.eager(LOG)), (Some(1), vec![2]));
+        trees.forget(1);
+        trees.forget(2);
+        assert_eq!((trees.parent(LOG), trees.eager(LOG)), (None, vec![]));
+    }
 }

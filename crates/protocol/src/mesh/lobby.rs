@@ -42,7 +42,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         match message {
             Message::Lobby(lobby) => {
                 let again = |link: &Link| matches!(&link.stage, Stage::Lobby(w) if w.peer.is_some());
-                if self.links.get(&id).is_some_and(again) {
+                if self.links.get(id).is_some_and(again) {
                     self.close(id, "it introduced itself twice", out);
                     return Ok(());
                 }
@@ -79,7 +79,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 return Ok(());
             }
         };
-        if let Some(link) = self.links.get_mut(&id)
+        if let Some(link) = self.links.get_mut(id)
             && let Stage::Lobby(waiting) = &mut link.stage
         {
             link.protocol = lobby.protocol.min(PROTOCOL);
@@ -94,7 +94,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Sends charters and revocations that a peer lacks, once, and only to the node of an org that is in the charter: who is
     /// in the mesh, and whom to call there, is nobody else's business.
     fn tell_lacking(&mut self, id: LinkId) {
-        let Some(link) = self.links.get_mut(&id) else { return };
+        let Some(link) = self.links.get_mut(id) else { return };
         let Stage::Lobby(waiting) = &mut link.stage else { return };
         let known = waiting.peer.as_ref().is_some_and(|(peer, _)| self.directory.org(peer.org).is_some());
         if !known || std::mem::replace(&mut waiting.told, true) {
@@ -108,7 +108,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Whether the peer has documents that it is about to send.
     fn is_waiting(&self, id: LinkId) -> bool {
         let mine = (self.directory.charter_behind(), self.directory.revocations_behind());
-        self.links.get(&id).is_some_and(|link| match &link.stage {
+        self.links.get(id).is_some_and(|link| match &link.stage {
             Stage::Lobby(waiting) => waiting.charter > mine.0.version || waiting.revocations > mine.1.version,
             Stage::In(_) => false,
         })
@@ -125,7 +125,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Err("it is in another mesh".into());
         }
         let certificate = Certificate::open(&lobby.certificate).map_err(|error| error.to_string())?;
-        let key = self.links.get(&id).map(|link| link.key);
+        let key = self.links.get(id).map(|link| link.key);
         if key != Some(certificate.transport_key()) {
             return Err("its certificate names another transport key than the link has".into());
         }
@@ -148,7 +148,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if self.is_waiting(id) {
             return Ok(());
         }
-        let Some(link) = self.links.get(&id) else {
+        let Some(link) = self.links.get(id) else {
             return Ok(());
         };
         let Stage::Lobby(waiting) = &link.stage else {
@@ -163,12 +163,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.close(id, "its org is not in the charter, or its certificate was revoked", out);
             return Ok(());
         }
-        if !self.budgets.entered(id, peer, self.now.mono) {
+        if !self.links.budgets.entered(id, peer, self.now.mono) {
             self.close(id, "its node or org made this node do more than its share, and is let in later", out);
             return Ok(());
         }
         let patience = self.now.mono + 1000;
-        if let Some(link) = self.links.get_mut(&id) {
+        if let Some(link) = self.links.get_mut(id) {
             link.stage = Stage::In(peer);
             link.hello_due = true;
             link.holes_due = true;
@@ -188,7 +188,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut some: Vec<Signed> = Vec::new();
         let mut bytes = 0;
         for signed in documents {
-            if self.links.get(&id).is_none_or(Link::is_full) {
+            if self.links.get(id).is_none_or(Link::is_full) {
                 return;
             }
             let len = codec::size(signed);
@@ -209,8 +209,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let others: Vec<LinkId> = self
             .links
             .iter()
-            .filter(|(id, link)| Some(**id) != from && link.peer().is_some())
-            .map(|(id, _)| *id)
+            .filter(|(id, link)| Some(*id) != from && link.peer().is_some())
+            .map(|(id, _)| id)
             .collect();
         for id in others {
             self.send_documents(id, new);
@@ -236,7 +236,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             |stage: &Stage, mono: u64| matches!(stage, Stage::Lobby(w) if w.since + PATIENCE_MS < mono);
         let mono = self.now.mono;
         let ended: Vec<LinkId> =
-            self.links.iter().filter(|(_, link)| late(&link.stage, mono)).map(|(id, _)| *id).collect();
+            self.links.iter().filter(|(_, link)| late(&link.stage, mono)).map(|(id, _)| id).collect();
         for id in ended {
             self.close(id, "it did not get through the lobby in 10 s", out);
         }

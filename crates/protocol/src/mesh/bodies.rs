@@ -1,0 +1,240 @@
+//! Bodies that come, go and are asked for: what peers say of them goes to the catch-up, what they ask for is looked up and
+//! given as the policy lets it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tocsin_record::run::body_fits;
+use tocsin_record::{OrgId, Part, Run, planted};
+use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, StoreError, Verdict};
+
+use crate::io::{LinkId, Output};
+use crate::links::budget::cost;
+use crate::mesh::Mesh;
+use crate::mesh::held::around;
+use crate::message::body::REFS_MAX;
+use crate::message::tree::PUSH_BODY_MAX;
+use crate::message::{BodyData, BodyRef, BodyStatus, Message};
+
+/// Bytes of bodies in one live frame.
+const LIVE_BYTES: usize = 64 << 10;
+
+impl<K: Kv, S: Slots> Mesh<K, S> {
+    /// What a run says of bodies that are still missing here.
+    pub(crate) fn note_parts(
+        &mut self,
+        link: LinkId,
+        log: LogNo,
+        run: &Run,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        for entry in run.entries() {
+            let place = RecordRef { log, seq: entry.header.seq };
+            if !self.is_missing(place) {
+                continue;
+            }
+            match &entry.body {
+                // The run's ids were compared, so this is the body that the held header names.
+                Part::Here(body) => self.take_body(place, body.clone(), link, out)?,
+                Part::Ask => self.catchup.announced_body(&around!(self), link, place)?,
+                Part::Withheld => self.refused(link, place, true)?,
+                Part::NotHeld | Part::Gone(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A peer will not give a body. When nobody is left who would, it counts as withheld if somebody said so.
+    fn refused(&mut self, link: LinkId, place: RecordRef, withheld: bool) -> Result<(), StoreError> {
+        if self.catchup.refused(link, place, withheld)
+            && let Some(stamped) = self.store.outcome(place)
+            && stamped.outcome.body == BodyState::Wanted
+        {
+            let outcome = Outcome { body: BodyState::Withheld, ..stamped.outcome };
+            self.store.set_outcome(place, outcome)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn heard_want_bodies(&mut self, link: LinkId, refs: &[BodyRef]) -> Result<(), StoreError> {
+        let Some(peer) = self.links.peer(link) else {
+            return Ok(());
+        };
+        let mut live = Vec::new();
+        let mut live_bytes = 0;
+        for what in refs.iter().take(REFS_MAX) {
+            // The rest is asked for again, when the asker's patience ends.
+            if !self.pays(cost::RECORD) {
+                break;
+            }
+            let status = self.status_of_body(link, *what, peer.org)?;
+            let len = if let BodyStatus::Here(body) = &status { body.len() } else { 0 };
+            let data = BodyData { what: *what, status };
+            if len > PUSH_BODY_MAX {
+                self.tell_bulk(link, Message::Bodies(vec![data]));
+                continue;
+            }
+            if live_bytes + len > LIVE_BYTES {
+                self.tell(link, Message::Bodies(std::mem::take(&mut live)));
+                live_bytes = 0;
+            }
+            live_bytes += len;
+            live.push(data);
+        }
+        if !live.is_empty() {
+            self.tell(link, Message::Bodies(live));
+        }
+        Ok(())
+    }
+
+    fn status_of_body(&mut self, link: LinkId, what: BodyRef, org: OrgId) -> Result<BodyStatus, StoreError> {
+        let Some(log) = self.log_meant(link, what.log)? else {
+            return Ok(BodyStatus::NotHeld);
+        };
+        let place = RecordRef { log, seq: what.seq };
+        // Only what is committed leaves.
+        let Some(stored) = self.reader.record(place)? else {
+            return Ok(BodyStatus::NotHeld);
+        };
+        if let BodyState::Gone(reason) = stored.stamped.outcome.body {
+            return Ok(BodyStatus::Gone(reason));
+        }
+        let Some(body) = stored.entry.body() else {
+            return Ok(BodyStatus::NotHeld);
+        };
+        if stored.stamped.outcome.verdict != Verdict::Accepted
+            && !self.is_newer_hold(stored.stamped.outcome.rule)
+        {
+            return Ok(BodyStatus::NotHeld);
+        }
+        let unasked = planted::is(planted::Bug::ForwardUnasked);
+        let directory = Arc::clone(&self.directory);
+        let way = self.way(&directory, log, org);
+        let may = way.is_some_and(|way| self.may_send(&way, place, &stored.entry));
+        Ok(if unasked || may { BodyStatus::Here(body.to_vec()) } else { BodyStatus::Withheld })
+    }
+
+    pub(crate) fn heard_bodies(
+        &mut self,
+        link: LinkId,
+        bodies: Vec<BodyData>,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        let mut not_held = false;
+        for data in bodies {
+            let Some(log) = self.log_mine(link, data.what.log) else {
+                continue;
+            };
+            let place = RecordRef { log, seq: data.what.seq };
+            self.did(cost::THING);
+            if !self.catchup.answered(link, place) {
+                // It comes late, or nobody asked for it: that it was read at all is paid for.
+                let BodyStatus::Here(bytes) = &data.status else { continue };
+                self.did(cost::decoded(bytes.len(), 1));
+                if !self.is_missing(place) || !self.pays(self.reading(log, place.seq)) {
+                    continue;
+                }
+            }
+            self.catchup.look_again();
+            match data.status {
+                BodyStatus::Here(bytes) => {
+                    let Some(entry) = self.store.entry(place)? else {
+                        continue;
+                    };
+                    if !body_fits(entry.header.body_len, &entry.header.body_hash, &bytes) {
+                        self.close(link, "it sent another body than the header names", out);
+                        return Ok(());
+                    }
+                    if self.is_missing(place) {
+                        let node = self.node_of(link);
+                        self.catchup.gave(node, bytes.len());
+                        self.take_body(place, Bytes::from(bytes), link, out)?;
+                    }
+                }
+                BodyStatus::Withheld => self.refused(link, place, true)?,
+                BodyStatus::NotHeld => {
+                    not_held = true;
+                    self.refused(link, place, false)?;
+                    self.catchup.seek(place);
+                }
+                BodyStatus::Gone(_) => self.refused(link, place, false)?,
+            }
+        }
+        if not_held {
+            self.catchup.did_not_give(&around!(self), link);
+        }
+        Ok(())
+    }
+
+    /// A body is available that was not when its header was told: every permitted link that may lack it hears of it.
+    pub(crate) fn released(&mut self, place: RecordRef, from: Option<LinkId>) -> Result<(), StoreError> {
+        self.heads.released();
+        let Some(entry) = self.store.entry(place)? else {
+            return Ok(());
+        };
+        let directory = Arc::clone(&self.directory);
+        for link in self.links_of(place.log) {
+            let Some(peer) = self.links.peer(link) else {
+                continue;
+            };
+            let Some(way) = self.way(&directory, place.log, peer.org) else {
+                continue;
+            };
+            if Some(link) == from || !self.may_send(&way, place, &entry) {
+                continue;
+            }
+            if let Some(log) = self.number(link, place.log) {
+                self.tell(link, Message::HaveBodies(vec![BodyRef { log, seq: place.seq }]));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn heard_have_bodies(&mut self, link: LinkId, refs: &[BodyRef]) -> Result<(), StoreError> {
+        let mut before = None;
+        for what in refs.iter().take(REFS_MAX) {
+            let Some(log) = self.log_meant(link, what.log)? else { continue };
+            let place = RecordRef { log, seq: what.seq };
+            let around = &mut around!(self);
+            self.catchup.announced_early(around, link, place);
+            if !self.catchup.announced_by(around, link, place, &mut before)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn heard_holes(&mut self, link: LinkId, refs: &[BodyRef]) -> Result<(), StoreError> {
+        let Some(peer) = self.links.peer(link) else {
+            return Ok(());
+        };
+        if planted::is(planted::Bug::NoHoles) {
+            return Ok(());
+        }
+        let directory = Arc::clone(&self.directory);
+        let mut have = Vec::new();
+        for what in refs.iter().take(REFS_MAX) {
+            if !self.pays(cost::RECORD) {
+                break;
+            }
+            let Some(log) = self.log_meant(link, what.log)? else {
+                continue;
+            };
+            let place = RecordRef { log, seq: what.seq };
+            let here =
+                self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
+            if here
+                && let Some(entry) = self.store.entry(place)?
+                && let Some(way) = self.way(&directory, log, peer.org)
+                && self.may_send(&way, place, &entry)
+                && let Some(log) = self.number(link, log)
+            {
+                have.push(BodyRef { log, seq: what.seq });
+            }
+        }
+        if !have.is_empty() {
+            self.tell(link, Message::HaveBodies(have));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,284 @@
+//! Heads and receipts between the parts: this node's own are signed, those of others checked before they are kept and passed
+//! on. What clocks they state is heard.
+
+use std::collections::BTreeMap;
+
+use tocsin_record::{CircleId, NodeKey, OrgId, RecordId, keys};
+use tocsin_store::{Kv, LogNo, RecordRef, SEQ_MAX, Slots, StoreError};
+
+use crate::catchup::say_due_holes;
+use crate::clock::{self, TOLERANCE_MS};
+use crate::io::LinkId;
+use crate::links::budget::cost;
+use crate::mesh::Mesh;
+use crate::mesh::held::around;
+use crate::message::head::{STATEMENTS_MAX, head_hash, receipt_hash};
+use crate::message::{Head, LogName, Receipt};
+use crate::spread::heads::{HeadState, IDLE_MS, ReceiptState};
+
+impl<K: Kv, S: Slots> Mesh<K, S> {
+    /// Circles in which this node speaks of itself.
+    fn own_circles(&self) -> Vec<CircleId> {
+        let org = self.identity.org;
+        let mesh = self.directory.mesh();
+        let listed = self.directory.circles().map(|(circle, _)| circle);
+        [CircleId::mesh(mesh), CircleId::own(mesh, org)]
+            .into_iter()
+            .chain(listed)
+            .filter(|circle| self.directory.is_member(org, *circle))
+            .collect()
+    }
+
+    /// States this node's own heads, where something is new or it was quiet for long.
+    pub(crate) fn say_heads(&mut self) {
+        let mono = self.now.mono;
+        for circle in self.own_circles() {
+            let (epoch, seq, id) = self.own_head(circle);
+            if !self.heads.is_to_be_said(circle, (epoch, seq), mono) {
+                continue;
+            }
+            let releases = self.heads.releases();
+            let time = self.now.wall;
+            let mesh = self.directory.mesh();
+            let hash = head_hash(&mesh, &self.node, &circle, epoch, seq, &id, releases, time);
+            let signature = self.identity.secret.sign(&hash);
+            let state = HeadState { epoch, seq, id, releases, time, heard: mono, signature };
+            self.heads.keep_own((self.node, circle), state);
+            self.pass_head(self.node, circle, state, None);
+        }
+    }
+
+    /// The committed end of this node's newest log in a circle.
+    fn own_head(&self, circle: CircleId) -> (u64, u64, RecordId) {
+        let info = self.writer.newest(circle).and_then(|log| self.reader.log(log));
+        info.map_or((0, 0, RecordId::ZERO), |info| (info.key.epoch, info.tip.seq, info.tip.id))
+    }
+
+    /// Passes a head on along its log's tree; that of a node without a log goes along every link of the circle.
+    fn pass_head(&mut self, node: NodeKey, circle: CircleId, head: HeadState, from: Option<LinkId>) {
+        let key = LogName { author: node, circle, epoch: head.epoch }.key(self.directory.mesh());
+        let eager = self.store.log_no(&key).map(|log| self.trees.eager(log)).unwrap_or_default();
+        let all = head.seq == 0 || eager.is_empty();
+        for (id, peer) in self.links.peers() {
+            if Some(id) == from || peer.node == node || !self.shares(peer.org, circle) {
+                continue;
+            }
+            if all || eager.contains(&id) {
+                self.heads.pass_head(id, (node, circle), head);
+            }
+        }
+    }
+
+    /// A link that just came in hears all heads that it may.
+    pub(crate) fn tell_all_heads(&mut self, link: LinkId) {
+        let Some(peer) = self.links.peer(link) else {
+            return;
+        };
+        let directory = &self.directory;
+        let may = |node, circle| node != peer.node && directory.share(self.identity.org, peer.org, circle);
+        self.heads.pass_all(link, may);
+    }
+
+    pub(crate) fn heard_heads(&mut self, link: LinkId, heads: Vec<Head>) -> Result<(), StoreError> {
+        for head in heads.into_iter().take(STATEMENTS_MAX) {
+            if !self.pays(cost::THING) {
+                return Ok(());
+            }
+            let Some(known) = self.links.get_mut(link) else {
+                return Ok(());
+            };
+            let Some(peer) = known.peer() else { return Ok(()) };
+            let Some(log) = known.meant(head.log) else {
+                continue;
+            };
+            let node = log.author;
+            if node == peer.node {
+                // Said by the node itself, on its own link: what its clock says, right or wrong.
+                known.clock = Some((head.time, self.now.mono));
+            }
+            let key = (node, log.circle);
+            let Some(org) = self.directory.org_of(node) else {
+                continue;
+            };
+            let newer = self.heads.head(node, log.circle).is_none_or(|known| known.time < head.time);
+            if !newer
+                || head.seq > SEQ_MAX
+                || node == self.node
+                || self.clock.is_ahead(self.now, head.time)
+                || !self.shares(peer.org, log.circle)
+                || !self.directory.is_member(org, log.circle)
+            {
+                continue;
+            }
+            // A true one as well: its author may sign as many as it likes.
+            self.did(cost::SIGNATURE);
+            let mesh = self.directory.mesh();
+            let hash =
+                head_hash(&mesh, &node, &log.circle, log.epoch, head.seq, &head.id, head.releases, head.time);
+            if keys::verify(&node.0, &hash, &head.signature).is_err() {
+                continue;
+            }
+            let state = HeadState {
+                epoch: log.epoch,
+                seq: head.seq,
+                id: head.id,
+                releases: head.releases,
+                time: head.time,
+                heard: self.now.mono,
+                signature: head.signature,
+            };
+            let Ok(before) = self.heads.keep_head(key, org, state) else {
+                continue;
+            };
+            let grown = before.is_none_or(|before| before.releases < head.releases);
+            if grown
+                && peer.node == node
+                && let Some(link) = self.links.get_mut(link)
+            {
+                link.holes_due = true;
+            }
+            self.pass_head(node, log.circle, state, Some(link));
+            if head.seq > 0
+                && let Some(log) = self.log_for(peer.node, log)?
+                && head.seq > self.height(log)
+            {
+                self.expect(log, link, head.seq);
+            }
+        }
+        Ok(())
+    }
+
+    /// New records of a log are here: its author is told, soon.
+    pub(crate) fn owe_receipt(&mut self, log: LogNo) {
+        self.heads.owe_receipt(log, self.clock.time(self.now));
+    }
+
+    pub(crate) fn flush_statements(&mut self) {
+        self.say_receipts();
+        let reader = &self.reader;
+        let name = |log| reader.log(log).map(|info| info.key);
+        self.heads.flush(&mut self.links, self.directory.mesh(), name);
+        say_due_holes(&mut around!(self));
+    }
+
+    fn say_receipts(&mut self) {
+        let mono = self.now.mono;
+        for (log, time) in self.heads.owed() {
+            let Some(info) = self.reader.log(log) else {
+                continue;
+            };
+            if !self.heads.is_rested(log, self.directory.size(info.key.circle), mono) {
+                continue;
+            }
+            // What is staged is not held yet: its time would be told of the header before it, and never of it.
+            if self.height(log) > info.tip.seq {
+                continue;
+            }
+            let Some(parent) = self.trees.parent(log) else {
+                continue;
+            };
+            self.heads.receipt_sent(log, mono);
+            let height = info.tip.seq;
+            let hash = receipt_hash(&self.node, &info.key.id(), height, time);
+            let signature = self.identity.secret.sign(&hash);
+            let state = ReceiptState { height, time, signature };
+            self.heads.pass_receipt(parent, (log, self.node), state);
+        }
+    }
+
+    pub(crate) fn heard_receipts(&mut self, link: LinkId, receipts: Vec<Receipt>) -> Result<(), StoreError> {
+        for receipt in receipts.into_iter().take(STATEMENTS_MAX) {
+            if !self.pays(cost::THING) {
+                return Ok(());
+            }
+            let Some(known) = self.links.get_mut(link) else {
+                return Ok(());
+            };
+            let (Some(log), Some(holder)) = (known.meant(receipt.log), known.meant(receipt.holder)) else {
+                continue;
+            };
+            let (name, holder) = (log, holder.author);
+            let key = name.key(self.directory.mesh());
+            let Some(log) = self.store.log_no(&key) else {
+                continue;
+            };
+            let Some(org) = self.directory.org_of(holder) else {
+                continue;
+            };
+            let newer = self.heads.is_news((log, holder), receipt.height);
+            let ahead = self.clock.is_ahead(self.now, receipt.time);
+            // It came by who holds the log, and what nobody wrote nobody holds.
+            let exists = receipt.height <= self.height(log);
+            if !newer || !exists || ahead || holder == self.node || !self.directory.carries(org, key.circle) {
+                continue;
+            }
+            self.did(cost::SIGNATURE);
+            let hash = receipt_hash(&holder, &key.id(), receipt.height, receipt.time);
+            if keys::verify(&holder.0, &hash, &receipt.signature).is_err() {
+                continue;
+            }
+            let state =
+                ReceiptState { height: receipt.height, time: receipt.time, signature: receipt.signature };
+            if key.author == self.node {
+                self.heads.keep_own_receipt((log, holder), state);
+                self.measure(log, holder, state)?;
+                continue;
+            }
+            self.heads.keep_receipt((log, holder), org, state);
+            if let Some(parent) = self.trees.parent(log)
+                && parent != link
+            {
+                self.heads.pass_receipt(parent, (log, holder), state);
+            }
+        }
+        Ok(())
+    }
+
+    /// How long a record of this node's own took to a holder.
+    fn measure(&mut self, log: LogNo, holder: NodeKey, receipt: ReceiptState) -> Result<(), StoreError> {
+        let Some(entry) = self.store.entry(RecordRef { log, seq: receipt.height })? else {
+            return Ok(());
+        };
+        let delay = u32::try_from(receipt.time.saturating_sub(entry.header.time)).unwrap_or(u32::MAX);
+        self.heads.measured(holder, delay);
+        Ok(())
+    }
+
+    /// What the clocks of other orgs say now, where any was heard: one voice each, whatever number of nodes it has, so that
+    /// none moves this node's verdict alone.
+    pub(crate) fn clocks_of_others(&self) -> Vec<u64> {
+        let mono = self.now.mono;
+        let mut clocks: BTreeMap<NodeKey, u64> = BTreeMap::new();
+        // A node that is linked speaks for itself.
+        for (node, (time, heard)) in
+            self.links.iter().filter_map(|(_, link)| Some((link.peer()?.node, link.clock?)))
+        {
+            let clock = time.saturating_add(mono.saturating_sub(heard));
+            clocks.entry(node).and_modify(|known| *known = clock.max(*known)).or_insert(clock);
+        }
+        let mut told: BTreeMap<NodeKey, u64> = BTreeMap::new();
+        for ((node, _), head) in self.heads.heads() {
+            let quiet = mono.saturating_sub(head.heard);
+            if *node != self.node && quiet < 2 * IDLE_MS && !clocks.contains_key(node) {
+                let known = told.entry(*node).or_default();
+                *known = head.time.saturating_add(quiet).max(*known);
+            }
+        }
+        // Others pass on the last word of a node that is long gone.
+        let possible = |time: &&u64| clock::not_beyond(self.now, **time);
+        let latest = clocks.values().chain(told.values()).filter(possible).max().copied().unwrap_or(0);
+        clocks.extend(told.into_iter().filter(|(_, time)| latest.abs_diff(*time) <= TOLERANCE_MS));
+        let mut voices: BTreeMap<OrgId, Vec<u64>> = BTreeMap::new();
+        for (node, time) in clocks {
+            if let Some(org) = self.directory.org_of(node) {
+                voices.entry(org).or_default().push(time);
+            }
+        }
+        voices.into_values().filter_map(median).collect()
+    }
+}
+
+fn median(mut times: Vec<u64>) -> Option<u64> {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied()
+}
