@@ -8,7 +8,9 @@ use std::sync::{MutexGuard, PoisonError};
 use tocsin_api::types::{ImportBatch, Imported, Skipped};
 use tocsin_exchange::versions::{Versions, gone_subject, own_id};
 use tocsin_record::body::BodyRef;
-use tocsin_record::body::report::{Extent, Origin, Report, Source, Subject};
+use tocsin_record::body::report::{Extent, Indicator, Origin, Report, Source, Subject};
+use tocsin_record::marking::Marking;
+use tocsin_record::observable::Observable;
 use tocsin_store::LogNo;
 
 use super::batch::{TakeBack, named};
@@ -146,7 +148,7 @@ pub(super) struct Objects<'n> {
     inside: BTreeSet<([u8; 16], Subject)>,
     subjects: BTreeSet<Subject>,
     /// What other reports lose.
-    losses: BTreeMap<Subject, BTreeSet<[u8; 16]>>,
+    losses: BTreeMap<Subject, Losses>,
 }
 
 /// A report that lost a part.
@@ -190,13 +192,14 @@ impl<'n> Objects<'n> {
             return false;
         }
         let ids: BTreeSet<[u8; 16]> = report.indicators.iter().filter_map(|one| one.id).collect();
-        let gone: BTreeSet<[u8; 16]> = ids.into_iter().filter(|id| is_gone(*id)).collect();
+        let gone: Losses =
+            ids.into_iter().filter(|id| is_gone(*id)).map(|id| (id, BTreeSet::new())).collect();
         leave_out(report, &gone, GONE, &mut done.gone);
         true
     }
 
-    /// Leaves out what stands in another report in a newer version; what stands there in an older one is lost there. The
-    /// answer names what differs there in the same version.
+    /// Leaves out what a newer version that stands in another report does not say, or what it says for fewer eyes; what stands
+    /// there in an older version is lost there in the same way. The answer names what differs there in the same version.
     pub fn leave_out_older(
         &mut self,
         report: &mut Report,
@@ -204,7 +207,7 @@ impl<'n> Objects<'n> {
     ) -> Result<Vec<Skipped>, NodeError> {
         let ids: BTreeSet<[u8; 16]> = report.indicators.iter().filter_map(|one| one.id).collect();
         let mut versions = None;
-        let (mut older, mut twice) = (BTreeSet::new(), Vec::new());
+        let (mut older, mut twice) = (Losses::new(), Vec::new());
         for id in ids {
             let others: Vec<Subject> = self.holders.of(id).collect();
             for other in others.into_iter().filter(|other| !self.subjects.contains(other)) {
@@ -214,10 +217,14 @@ impl<'n> Objects<'n> {
                 }
                 let own = versions.get_or_insert_with(|| Versions::of(&report.originals));
                 match own.compare(theirs, &id) {
-                    Some(Ordering::Less) => _ = older.insert(id),
+                    Some(Ordering::Less) => lose(&mut older, id, still_said(id, report, &whole.report)),
                     Some(Ordering::Greater) => {
-                        done.older.push(told(own.name(&id).unwrap_or_default(), REPLACED));
-                        self.losses.entry(other).or_default().insert(id);
+                        let stays = still_said(id, &whole.report, report);
+                        let is_lost = |one: &Indicator| one.id == Some(id) && !stays.contains(&one.what);
+                        if whole.report.indicators.iter().any(is_lost) {
+                            done.older.push(told(own.name(&id).unwrap_or_default(), REPLACED));
+                            lose(self.losses.entry(other).or_default(), id, stays);
+                        }
                     }
                     Some(Ordering::Equal) if own.differ(theirs, &id) => {
                         twice.push(told(own.name(&id).unwrap_or_default(), TWICE));
@@ -237,7 +244,7 @@ impl<'n> Objects<'n> {
             let Some((whole, _)) = self.node.standing_of(&mut self.read, other)? else { continue };
             if whole.report.indicators.iter().any(|one| one.id == Some(id)) {
                 done.gone.push(told(name, GONE));
-                self.losses.entry(other).or_default().insert(id);
+                lose(self.losses.entry(other).or_default(), id, BTreeSet::new());
             }
         }
         Ok(())
@@ -247,10 +254,10 @@ impl<'n> Objects<'n> {
     pub fn emptied(self) -> Result<Vec<Emptied>, NodeError> {
         let mut emptied = Vec::new();
         let own = self.node.engine.own_circle();
-        for (subject, ids) in self.losses {
+        for (subject, losses) in self.losses {
             let Some(standing) = self.node.whole(self.node.engine.org(), own, subject)? else { continue };
             let mut left = standing.report.clone();
-            left.indicators.retain(|one| one.id.is_none_or(|id| !ids.contains(&id)));
+            left.indicators.retain(|one| !is_lost(one, &losses));
             let next = left.indicators.clone();
             let report = successor(Report { salt: salt(), ..left.clone() }, next, &standing);
             emptied.push(Emptied { draft: ReportDraft { circle: own, report }, left });
@@ -286,9 +293,31 @@ fn told(what: &str, why: &str) -> Skipped {
     Skipped { what: what.to_owned(), why: why.to_owned() }
 }
 
-/// Leaves the indicators of these ids out of a report, and names them.
-fn leave_out(report: &mut Report, ids: &BTreeSet<[u8; 16]>, why: &str, names: &mut Vec<Skipped>) {
-    if ids.is_empty() {
+/// What a report loses: of these ids all indicators but those of the values that stay.
+type Losses = BTreeMap<[u8; 16], BTreeSet<Observable>>;
+
+fn lose(losses: &mut Losses, id: [u8; 16], stays: BTreeSet<Observable>) {
+    losses.entry(id).and_modify(|known| known.retain(|what| stays.contains(what))).or_insert(stays);
+}
+
+fn is_lost(one: &Indicator, losses: &Losses) -> bool {
+    one.id.and_then(|id| losses.get(&id)).is_some_and(|stays| !stays.contains(&one.what))
+}
+
+/// What a newer version of an object still says of what an older one says, for the same eyes: another report may go on with it.
+fn still_said(id: [u8; 16], older: &Report, newer: &Report) -> BTreeSet<Observable> {
+    let is_raised = older.marking.as_ref().zip(newer.marking.as_ref()).is_some_and(|(older, newer)| {
+        older.is_looser_than(&Marking { retain_until: older.retain_until, ..newer.clone() })
+    });
+    let of_id = newer.indicators.iter().filter(|one| one.id == Some(id) && !is_raised);
+    of_id.map(|one| one.what.clone()).collect()
+}
+
+/// Leaves out what a report loses, and names it.
+fn leave_out(report: &mut Report, losses: &Losses, why: &str, names: &mut Vec<Skipped>) {
+    let lost = report.indicators.iter().filter(|one| is_lost(one, losses));
+    let lost: BTreeSet<[u8; 16]> = lost.filter_map(|one| one.id).collect();
+    if lost.is_empty() {
         return;
     }
     let versions = Versions::of(&report.originals);
@@ -296,6 +325,6 @@ fn leave_out(report: &mut Report, ids: &BTreeSet<[u8; 16]>, why: &str, names: &m
         let name = versions.name(id).map(str::to_owned);
         name.unwrap_or_else(|| Subject(*id).to_string())
     };
-    names.extend(ids.iter().map(|id| told(&name(id), why)));
-    report.indicators.retain(|one| one.id.is_none_or(|id| !ids.contains(&id)));
+    names.extend(lost.iter().map(|id| told(&name(id), why)));
+    report.indicators.retain(|one| !is_lost(one, losses));
 }

@@ -112,6 +112,18 @@ fn an_older_copy_changes_nothing_in_whatever_file_it_comes() {
         node.tell(&["import", path.to_str().expect("UTF-8")]);
         assert_eq!(known(&node, &[&new, &old]), [true, false], "{names:?}");
     }
+    // Where the newer version says the same value, both reports say it, unless it is for fewer eyes now.
+    const AMBER: &str =
+        r#","object_marking_refs":["marking-definition--55d920b0-5e8b-4f79-9ee9-91f868d9b421"]"#;
+    let text = |time: &str, more: &str| stix(&[(40, "same.example", time, more)]);
+    let green = ["--tlp", "green", "--share", "mesh"];
+    import(&node, &written(folder.path(), "same/1.json", &text("02-01T00:00:00", "")), &green);
+    let told = import(&node, &written(folder.path(), "same/2.json", &text("02-02T00:00:00", "")), &green);
+    assert_eq!((count(&told, "older"), hits(&node, "same.example")), (0, 2), "{told}");
+    let told = import(&node, &written(folder.path(), "same/3.json", &text("02-03T00:00:00", AMBER)), &green);
+    assert_eq!(count(&told, "older"), 2, "{told}");
+    let left = node.json(&["lookup", "same.example"])["hits"].clone();
+    assert_eq!((&left[0]["tlp"], left.as_array().map(Vec::len)), (&"TLP:AMBER".into(), Some(1)), "{left}");
     written(folder.path(), "both/1.json", &at(30, "new30.example", "2"));
     let older = written(folder.path(), "both/2.json", &at(30, "old30.example", "1"));
     node.tell(&["import", older.parent().and_then(Path::to_str).expect("UTF-8")]);
