@@ -80,7 +80,7 @@ impl Node {
         caller.check()?;
         let directory = self.engine.directory();
         let max_age = request.max_age_ms.unwrap_or_else(|| self.engine.config.max_age_ms());
-        let base = self.completeness(&directory, max_age);
+        let base = Lookup { known: Some(false), ..self.completeness(&directory, max_age) };
         let row = request.value_type.as_deref().map(type_named).transpose()?;
         let visibility = Visibility::new(self, &directory, caller);
         let share = Share::of(request.values.len());
@@ -164,7 +164,8 @@ impl Node {
             answer.held += u64::from(one.is_seen(visibility));
         }
         answer.hidden = std::mem::take(&mut visibility.hidden);
-        answer.known = !answer.hits.is_empty();
+        let is_here = !answer.hits.is_empty();
+        answer.known = (is_here || answer.hidden.records == 0).then_some(is_here);
         // Somebody says something that this answer does not.
         answer.complete &= answer.hidden.records == 0;
         (answer, shown)

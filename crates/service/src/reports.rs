@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_api::types::{TakenBack, Time};
+use tocsin_exchange::personal;
 use tocsin_policy::BodyView;
 use tocsin_protocol::Directory;
 use tocsin_protocol::judge::body_ref_view;
-use tocsin_record::body::report::{Extent, Indicator, Report, Subject};
+use tocsin_record::body::report::{Extent, Indicator, Original, Report, Subject};
 use tocsin_record::body::{Body, BodyRef, ReportRef, retraction};
-use tocsin_record::observable::Observable;
+use tocsin_record::marking::Personal;
+use tocsin_record::observable::{Observable, Type};
 use tocsin_record::{CircleId, OrgId, RecordId};
 use tocsin_store::{BodyState, RecordRef, Stored, Verdict, Version};
 
@@ -41,14 +43,38 @@ pub(super) struct Statement {
 }
 
 impl Statement {
-    /// What policy sees of it: the standing version, with the indicators among which the observable stands.
+    /// What policy sees of it: the standing version, with this one of its indicators. What else stands beside it, such as the
+    /// address of a person, is not told with it and does not hide it.
     pub fn with_view<T>(&self, ask: impl FnOnce(&BodyView<'_>) -> T) -> Option<T> {
         let mut report = report_in(&self.standing)?;
         if let Some(listing) = &self.listing {
             report.indicators = report_in(listing)?.indicators;
         }
+        if is_personal_for_its_parts(&report)
+            && let Some(marking) = &mut report.marking
+        {
+            marking.personal = self.indicator.what.row().map_or(Personal::Possible, |row| row.personal);
+        }
+        report.indicators.retain(|one| one.what == self.indicator.what.borrowed());
         Some(ask(&body_ref_view(&BodyRef::Report(report))))
     }
+}
+
+/// Whether a report is marked as personal for some of its values or of what it keeps. Else somebody said it of the whole.
+fn is_personal_for_its_parts(report: &ReportRef<'_>) -> bool {
+    let is_marked = report.marking.as_ref().is_some_and(|marking| marking.personal == Personal::Yes);
+    let of_values = || {
+        let mut types = report.indicators.iter().filter_map(|one| Type::by_id(one.what.kind));
+        types.any(|row| row.personal == Personal::Yes)
+    };
+    let of_kept = || {
+        let kept = report.originals.iter();
+        let originals: Vec<Original> = kept
+            .map(|one| Original { format: one.format, full: one.full, data: one.data.to_vec() })
+            .collect();
+        personal::inside(&originals).personal == Personal::Yes
+    };
+    is_marked && (of_values() || of_kept())
 }
 
 /// The report that a record holds, read in place.

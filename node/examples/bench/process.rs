@@ -99,7 +99,7 @@ impl Process {
     pub fn knows(&self, values: &[String]) -> Result<Vec<bool>> {
         let request = LookupRequest { values: values.to_vec(), ..LookupRequest::default() };
         let answers: Vec<Lookup> = self.client.post("/v1/lookup", &request)?;
-        Ok(answers.iter().map(|answer| answer.known).collect())
+        Ok(answers.iter().map(|answer| answer.is_known()).collect())
     }
 }
 

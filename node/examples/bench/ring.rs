@@ -177,7 +177,7 @@ impl Ring {
         for org in partners {
             let request = LookupRequest { values: last.clone(), ..LookupRequest::default() };
             let answers: Vec<Lookup> = self.client(org).post("/v1/lookup", &request)?;
-            if let Some(lost) = answers.iter().find(|answer| !answer.known) {
+            if let Some(lost) = answers.iter().find(|answer| !answer.is_known()) {
                 bail!("{org} does not find {}", lost.value);
             }
         }

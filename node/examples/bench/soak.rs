@@ -135,7 +135,7 @@ fn lost(ring: &Ring, orgs: &[&str], values: &[&String]) -> Result<f64> {
             loop {
                 let asked = LookupRequest { values: left, ..LookupRequest::default() };
                 let answers: Vec<tocsin_api::types::Lookup> = client.post("/v1/lookup", &asked)?;
-                let unknown = answers.iter().filter(|answer| !answer.known);
+                let unknown = answers.iter().filter(|answer| !answer.is_known());
                 left = unknown.map(|answer| answer.value.clone()).collect();
                 if left.is_empty() || begin.elapsed() > PATIENCE * 2 {
                     break;
@@ -305,7 +305,7 @@ fn delay(author: &Client, partner: &Client, value: String) -> Result<f64> {
     let asked = LookupRequest { values: vec![value], ..LookupRequest::default() };
     loop {
         let answers: Vec<tocsin_api::types::Lookup> = partner.post("/v1/lookup", &asked)?;
-        if answers.first().is_some_and(|answer| answer.known) {
+        if answers.first().is_some_and(|answer| answer.is_known()) {
             return Ok(begin.elapsed().as_secs_f64() * 1e3);
         }
         if begin.elapsed() > PATIENCE {

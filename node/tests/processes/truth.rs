@@ -84,7 +84,7 @@ fn what_a_rule_hides_is_told() {
     let record =
         id(&aa.json(&["publish", "x@mail.example", "--tlp", "green", "--to", "own", "--personal", "yes"]));
     let (answer, exit) = asked(&aa, &["lookup", "x@mail.example"]);
-    assert_eq!((&answer["known"], &answer["complete"], exit), (&false.into(), &false.into(), 3), "{answer}");
+    assert_eq!((&answer["known"], &answer["complete"], exit), (&Value::Null, &false.into(), 4), "{answer}");
     assert_eq!(
         (&answer["hidden"]["records"], &answer["hidden"]["rules"]),
         (&1.into(), &json!(["personal-needs-purpose"]))
@@ -93,6 +93,7 @@ fn what_a_rule_hides_is_told() {
     let told =
         "1 record is not shown: rule `personal-needs-purpose` of the policy keeps it; state a --purpose";
     assert!(text.contains(told) && text.contains("[person]"), "{text}");
+    assert!(text.contains("is known to be here, not shown to you"), "{text}");
     let text = said(&aa.tell(&["query"]));
     assert!(text.contains("nothing found") && text.contains(told), "{text}");
     let refused = aa.tell(&["show", &record]);
@@ -108,7 +109,7 @@ fn what_a_rule_hides_is_told() {
     }
     // Known, and not this person's: hidden still.
     let told = aa.tell(&["lookup", "x@mail.example", "--purpose", "criminal-investigation"]);
-    assert_eq!(code(&told), 3);
+    assert_eq!(code(&told), 4);
     assert!(said(&told).contains("`criminal-investigation` is not among the `purposes`"), "{}", said(&told));
 
     // As the sample says: the person may state these.
@@ -137,6 +138,35 @@ fn what_a_rule_hides_is_told() {
         log.contains("case 7/ä&b") && log.contains("verb=\"show\"") && log.contains("verb=\"why\""),
         "{log}"
     );
+}
+
+#[test]
+fn an_address_of_a_person_does_not_hide_what_stands_beside_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let aa = alone(folder.path());
+    aa.json(&["publish", "x@mail.example", "192.0.2.20", "--tlp", "green", "--to", "own"]);
+    let event = r#"{"Event":{"uuid":"00000000-0000-4000-8000-0000000000ff","info":"e","date":"2026-01-01","timestamp":"1767225600",
+        "distribution":"0","Attribute":[
+        {"uuid":"00000000-0000-4000-8000-000000000001","type":"ip-dst","value":"192.0.2.21","to_ids":true},
+        {"uuid":"00000000-0000-4000-8000-000000000002","type":"passport-number","value":"X0000000","to_ids":false},
+        {"uuid":"00000000-0000-4000-8000-000000000003","type":"email-src","value":"y@mail.example","to_ids":true}]}}"#;
+    let path = folder.path().join("e.json");
+    fs::write(&path, event).expect("written");
+    aa.json(&["import", path.to_str().expect("UTF-8")]);
+    // What somebody called personal as a whole is so as a whole.
+    aa.json(&["publish", "192.0.2.22", "--tlp", "green", "--to", "own", "--personal", "yes"]);
+    for (value, known, exit) in [
+        ("192.0.2.20", Value::from(true), 0),
+        ("192.0.2.21", Value::from(true), 0),
+        ("192.0.2.22", Value::Null, 4),
+        ("x@mail.example", Value::Null, 4),
+        ("y@mail.example", Value::Null, 4),
+        ("192.0.2.23", Value::from(false), 1),
+    ] {
+        let (answer, code) = asked(&aa, &["lookup", value]);
+        assert_eq!((&answer["known"], code), (&known, exit), "{value}: {answer}");
+        assert_eq!(answer["hidden"]["records"], u64::from(known.is_null()), "{value}: {answer}");
+    }
 }
 
 #[test]

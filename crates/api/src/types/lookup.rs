@@ -37,8 +37,8 @@ pub struct Lookup {
     /// Name of its observable type; `null` if it is of none.
     #[serde(rename = "type")]
     pub kind: Option<String>,
-    /// Whether anybody says something about it.
-    pub known: bool,
+    /// Whether anybody says something about it; `null` where somebody does, and the policy keeps all of it from who asks.
+    pub known: Option<bool>,
     /// When the partner that was silent the longest was last heard: while nothing is missing, all that was said in the
     /// mesh until then is here. `null` while some partner was never heard.
     pub as_of: Time,
@@ -73,6 +73,14 @@ pub struct Lookup {
     /// The line of standard input, from 1, that a value was read from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
+}
+
+impl Lookup {
+    /// Whether somebody says something about it that is shown.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.known == Some(true)
+    }
 }
 
 /// Records that this node's policy keeps from who asks.

@@ -27,7 +27,8 @@ const LINE_MAX: u64 = 8192;
 /// --purpose and --ref are logged with the ids of the records shown, never with the value.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
-Exit code: 0 at least one value is known; else 3 if an answer is incomplete; else 1; 2 error. A value that is none is told \
+Exit code: 0 at least one value is known; else 4 if one is known to be here and not shown to you (`known` is null then); else \
+3 if an answer is incomplete; else 1; 2 error. A value that is none is told \
 of, with its line where it was read from standard input; the code is 2 only if no value could be answered. Held records \
 and records that are not given to this node do not change the code.
 
@@ -115,6 +116,7 @@ fn read_line(input: &mut impl BufRead) -> Result<Option<String>> {
 #[derive(Default)]
 struct Codes {
     known: bool,
+    kept: bool,
     incomplete: bool,
     asked: usize,
     wrong: usize,
@@ -124,7 +126,8 @@ impl Codes {
     fn count(&mut self, answers: &[Lookup]) {
         for answer in answers {
             self.asked += 1;
-            self.known |= answer.known;
+            self.known |= answer.is_known();
+            self.kept |= answer.known.is_none();
             self.incomplete |= !answer.complete && answer.error.is_none();
             self.wrong += usize::from(answer.error.is_some());
         }
@@ -135,6 +138,8 @@ impl Codes {
             ExitCode::SUCCESS
         } else if self.asked > 0 && self.wrong == self.asked {
             ExitCode::from(2)
+        } else if self.kept {
+            ExitCode::from(4)
         } else if self.incomplete {
             ExitCode::from(3)
         } else {
@@ -166,11 +171,12 @@ fn text(answer: &Lookup) -> String {
         return format!("{} {line}{value}: {}", term::paint(Style::Bad, "error:"), text::escape(error));
     }
     let kind = answer.kind.as_deref().unwrap_or("?");
-    let mut out = if answer.known {
-        format!("{} ({kind}) is {}", term::paint(Style::Bold, &value), term::paint(Style::Bad, "known"))
-    } else {
-        format!("{} ({kind}) is not known", term::paint(Style::Bold, &value))
+    let is = match answer.known {
+        Some(true) => term::paint(Style::Bad, "known"),
+        Some(false) => "not known".to_owned(),
+        None => term::paint(Style::Warn, "known to be here, not shown to you"),
     };
+    let mut out = format!("{} ({kind}) is {is}", term::paint(Style::Bold, &value));
     out.push_str(&match (answer.complete, answer.as_of.0) {
         (true, _) => format!(", complete as of {}", answer.as_of),
         (false, 0) => {
@@ -265,7 +271,7 @@ fn hit_text(hit: &Hit) -> String {
 mod tests {
     use super::*;
 
-    fn exit(answers: &[(bool, bool, bool)]) -> ExitCode {
+    fn exit(answers: &[(Option<bool>, bool, bool)]) -> ExitCode {
         let answers: Vec<Lookup> = answers
             .iter()
             .map(|(known, complete, wrong)| Lookup {
@@ -282,10 +288,13 @@ mod tests {
 
     #[test]
     fn exit_codes_are_as_the_page_says() {
-        assert_eq!(exit(&[(true, false, false), (false, true, false)]), ExitCode::SUCCESS);
-        assert_eq!(exit(&[(false, false, false), (false, true, false)]), ExitCode::from(3));
-        assert_eq!(exit(&[(false, true, false)]), ExitCode::from(1));
-        assert_eq!(exit(&[(false, false, true)]), ExitCode::from(2));
-        assert_eq!(exit(&[(false, true, true), (false, true, false)]), ExitCode::from(1));
+        let (known, not, kept) = (Some(true), Some(false), None);
+        assert_eq!(exit(&[(known, false, false), (not, true, false)]), ExitCode::SUCCESS);
+        assert_eq!(exit(&[(not, false, false), (not, true, false)]), ExitCode::from(3));
+        assert_eq!(exit(&[(kept, false, false), (not, false, false)]), ExitCode::from(4));
+        assert_eq!(exit(&[(kept, false, false), (known, true, false)]), ExitCode::SUCCESS);
+        assert_eq!(exit(&[(not, true, false)]), ExitCode::from(1));
+        assert_eq!(exit(&[(not, false, true)]), ExitCode::from(2));
+        assert_eq!(exit(&[(not, true, true), (not, true, false)]), ExitCode::from(1));
     }
 }
