@@ -13,8 +13,8 @@
 //! earlier one is late, and does no harm but to what is signed.
 //!
 //! What ends by a time is erased no earlier than [`TOLERANCE_MS`] before it by monotonic time, however often the clock is set by
-//! less than that, and whatever voices agree; only a person, or others who agree for [`SETTLE_MS`] (at once after the machine was
-//! off), say that more time passed.
+//! less than that, and whatever voices agree; only a person, or others who agree for [`SETTLE_MS`], say that more time
+//! passed. What is shown goes by what they say at once: what is hidden by mistake is shown again.
 //!
 //! No org's clock counts for more than one voice, and none outweighs a clock that went on evenly since others or a person
 //! confirmed it: it takes more than half of all voices to overrule that.
@@ -200,7 +200,8 @@ impl Anchor {
 
 /// The time that has come at least. Where the anchor follows each step of the wall clock that the others agree with, and so
 /// may be led on by many small ones, this goes by monotonic time alone: a wall clock that differs from it by more than clocks
-/// may moves it once it was agreed with for [`SETTLE_MS`], or at once after a time that nobody measured.
+/// may moves it once it was agreed with for [`SETTLE_MS`]. Also after a time that nobody measured: that the others agree says
+/// no more at a start than later.
 #[derive(Clone, Copy, Debug)]
 struct Least {
     time: u64,
@@ -230,8 +231,7 @@ impl Least {
             return;
         }
         let since = *self.apart_since.get_or_insert(now.mono);
-        let slept = self.was_off && widely && now.wall > least;
-        if slept || now.mono.saturating_sub(since) >= SETTLE_MS {
+        if now.mono.saturating_sub(since) >= SETTLE_MS {
             *self = Self::at(now.wall, now.mono);
         }
     }
@@ -388,21 +388,29 @@ impl Clock {
         }
     }
 
-    /// The latest time that has come beyond doubt, in ms: by it things lapse. Never later than the wall clock.
+    /// The latest time that has come beyond doubt, in ms: what ended by it is asked for and judged no more, and its body may
+    /// go. Never later than the wall clock.
     pub fn passed(&self, now: Now) -> u64 {
-        let known = match self.settling {
+        self.known(now).min(self.latest(now))
+    }
+
+    /// The latest time that may be taken to have come, in ms: what ended by it is not shown. Later than [`Self::passed`] after
+    /// the machine was off: how long it was the others know better. Never later than the wall clock.
+    pub fn shown(&self, now: Now) -> u64 {
+        if self.least.was_off { self.known(now).min(now.wall) } else { self.passed(now) }
+    }
+
+    fn known(&self, now: Now) -> u64 {
+        match self.settling {
             Some((until, before)) if now.mono < until => before.expected(now.mono),
             _ => self.time(now),
-        };
-        // How long the machine was off the others know better.
-        let most = if self.least.was_off { now.wall } else { self.latest(now) };
-        known.min(most)
+        }
     }
 
     /// What ends by then may be over, in ms: the wall clock, or what monotonic time supports and as much as clocks may differ,
     /// whichever is less. So nothing is over earlier than that before its end, whatever other clocks say, as long as they do
     /// not all agree for [`SETTLE_MS`] with a clock that is wrong.
-    fn latest(&self, now: Now) -> u64 {
+    pub fn latest(&self, now: Now) -> u64 {
         now.wall.min(self.least.expected(now.mono).saturating_add(TOLERANCE_MS))
     }
 

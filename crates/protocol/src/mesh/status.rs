@@ -17,7 +17,7 @@ pub struct Status {
     pub clock: Reading,
     /// The time as far as it is known, in ms.
     pub time: u64,
-    /// The latest time that has come beyond doubt, in ms: by it things lapse.
+    /// The latest time that may be taken to have come, in ms: what ended by it is not shown.
     pub passed: u64,
     /// Links, in the lobby and in.
     pub peers: Vec<PeerStatus>,
@@ -144,7 +144,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Status {
             clock: self.clock.reading(),
             time: self.clock.time(self.now),
-            passed: self.clock.passed(self.now),
+            passed: self.clock.shown(self.now),
             peers: self
                 .links
                 .iter()
