@@ -139,14 +139,22 @@ fn others_confirm_what_this_node_cannot_know() {
         clock.hear(now, voices.clone(), others);
         assert!(read(&mut clock, now).is_trusted(), "{voices:?}");
         assert_eq!(clock.erases_up_to(now).is_some(), erases, "{voices:?} of {others}");
+        // What ended meanwhile is not shown; it is not gone before they agreed for a while: all may have been set together.
+        let least = WALL + TOLERANCE_MS;
+        assert!(clock.erases_up_to(now).is_none_or(|time| time <= least), "{voices:?} of {others}");
+        assert!(clock.passed(now) <= least, "{voices:?} of {others}");
+        assert_eq!(clock.shown(now), if erases { now.wall } else { WALL }, "{voices:?} of {others}");
         // The others had time to come in.
         let later = at(90 * DAY + SETTLE_MS, SETTLE_MS);
-        assert!(clock.erases_up_to(later).is_some());
+        clock.hear(later, vec![later.wall; voices.len()], others);
+        read(&mut clock, later);
+        assert_eq!(clock.erases_up_to(later), Some(later.wall), "{voices:?} of {others}");
+        assert_eq!(clock.passed(later), later.wall);
     }
     let mut clock = back();
     clock.hear(now, vec![WALL + 3 * DAY], 1);
     assert_eq!(read(&mut clock, now), Reading::Ahead { by_ms: 87 * DAY });
-    assert_eq!(clock.passed(now), WALL + 3 * DAY);
+    assert_eq!(clock.shown(now), WALL + 3 * DAY);
     // One says this, another that: what is known by itself decides.
     let mut clock = back();
     clock.hear(now, vec![WALL + 3 * DAY, WALL + 90 * DAY], 2);
