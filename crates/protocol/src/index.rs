@@ -7,9 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use tocsin_matcher::{Change, Key, Loader, Matcher, Posting, Print, Printer};
 use tocsin_record::body::BodyRef;
-use tocsin_store::{BodyState, Found, Kv, Left, RecordRef, Slots, Verdict};
-
-use crate::mesh::Mesh;
+use tocsin_store::{Found, Left, RecordRef, Verdict};
 
 /// Changes of an index for which room is kept between two commits.
 const CHANGES_KEPT: usize = 16_384;
@@ -113,7 +111,7 @@ impl Following {
     }
 
     /// Lists nothing more of a record whose body is not here any more, whatever it was since.
-    fn forget(&mut self, left: &Left) {
+    pub fn forget(&mut self, left: &Left) {
         if let Ok(body) = BodyRef::read_again(&left.header, &left.body) {
             self.unlist(left.place, &body, Verdict::Accepted);
             self.unlist(left.place, &body, Verdict::Held);
@@ -121,7 +119,7 @@ impl Following {
     }
 
     /// Makes the changes that wait: what they rest on is durable.
-    fn follow(&mut self) {
+    pub fn follow(&mut self) {
         let Changes { accepted, held } = &mut self.soon;
         if accepted.is_empty() && held.is_empty() {
             return;
@@ -132,25 +130,6 @@ impl Following {
         drop(index);
         accepted.shrink_to(CHANGES_KEPT);
         held.shrink_to(CHANGES_KEPT);
-    }
-}
-
-impl<K: Kv, S: Slots> Mesh<K, S> {
-    /// The index of what is committed, for readers on any thread.
-    #[must_use]
-    pub fn index(&self) -> Arc<RwLock<Index>> {
-        self.index.shared()
-    }
-
-    /// Brings the index up to a commit, in which these bodies left the store.
-    pub(crate) fn follow(&mut self, left: &[Left]) {
-        for left in left {
-            // It may have come back in the same commit.
-            if self.store.outcome(left.place).is_none_or(|now| now.outcome.body != BodyState::Here) {
-                self.index.forget(left);
-            }
-        }
-        self.index.follow();
     }
 }
 

@@ -24,7 +24,7 @@ pub mod session;
 mod spread;
 mod why;
 
-pub use admission::judge;
+pub use admission::{Identity, judge};
 pub use clock::Reading;
 pub use directory::Directory;
 pub use index::{Filler, Index, read};
@@ -32,7 +32,7 @@ pub use io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Tick
 pub use links::budget::Meter;
 pub use mesh::sizes::Sizes;
 pub use mesh::status::{LogStatus, OrgStatus, PeerStatus, Status, WantedBodies};
-pub use mesh::{Config, Identity, Mesh};
+pub use mesh::{Config, Mesh};
 pub use session::{Room, Session};
 pub use spread::heads::{HeadState, ReceiptState};
 pub use why::Why;

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 /// Each part with what it may name of the crate beside itself.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("admission", &["clock", "directory", "index", "io"]),
     ("clock", &["io"]),
     ("directory", &["message"]),
+    ("index", &[]),
     ("links", &["bounds", "io", "message", "session"]),
     ("held", &["io", "links", "message"]),
     ("catchup", &["bounds", "held", "io", "links", "message"]),

@@ -5,17 +5,13 @@
 //!                                                   write: judge each draft -> sign -----^
 //! ```
 
-use std::sync::Arc;
-
 use tocsin_policy::{Decisions, RuleId};
-use tocsin_record::body::{Body, BodyRef};
-use tocsin_record::{Bytes, Class, Entry, Header, Part, Run, Verified, planted};
-use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, SEQ_MAX, Slots, Standing, StoreError, Verdict};
+use tocsin_record::body::BodyRef;
+use tocsin_record::{Bytes, Class, Entry, Header, Part, RecordId, Run, planted};
+use tocsin_store::{BodyState, Kv, Left, LogNo, RecordRef, Slots, Standing, StoreError, Verdict};
 
-use crate::admission::judge::LogFacts;
-use crate::io::{Effect, Event, LinkId, Output};
-use crate::mesh::Mesh;
-use crate::mesh::held::around;
+use crate::admission::judge::{LogFacts, Way};
+use crate::admission::{Admission, By};
 
 /// Reasons of the door itself, beside the policy's rules.
 pub(crate) mod rule {
@@ -42,7 +38,36 @@ pub(crate) struct Decided<'a> {
     pub read: Option<BodyRef<'a>>,
 }
 
-impl<K: Kv, S: Slots> Mesh<K, S> {
+impl<K: Kv, S: Slots> Admission<K, S> {
+    /// Greatest number that is taken of a log: below a fork or up to a cut, else no end.
+    pub(crate) fn takes_up_to(&self, log: LogNo) -> u64 {
+        match self.store.standing(log) {
+            Some(Standing::Open) => u64::MAX,
+            Some(Standing::Forked { at }) => at - 1,
+            Some(Standing::Cut { at, .. }) => at,
+            None => 0,
+        }
+    }
+
+    pub(crate) fn height(&self, log: LogNo) -> u64 {
+        self.store.tip(log).map_or(0, |tip| tip.seq)
+    }
+
+    /// The last record of a log that is cut off here: what stands behind it is held.
+    pub(crate) fn base(&self, log: LogNo) -> u64 {
+        self.reader.log(log).map_or(0, |info| info.base.seq)
+    }
+
+    /// The id of a record whose header is held.
+    pub(crate) fn id_at(&self, log: LogNo, seq: u64) -> Result<Option<RecordId>, StoreError> {
+        if let Some(tip) = self.store.tip(log)
+            && tip.seq == seq
+        {
+            return Ok(Some(tip.id));
+        }
+        Ok(self.store.entry(RecordRef { log, seq })?.map(|entry| entry.id))
+    }
+
     /// Whether a run says another thing than what is held of its log.
     pub(crate) fn disagrees(&self, log: LogNo, run: &Run) -> Result<bool, StoreError> {
         let height = self.height(log);
@@ -58,134 +83,20 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(theirs.is_some() && mine.is_some() && theirs != mine)
     }
 
-    /// A verified run from a peer.
-    pub(crate) fn take_verified(
-        &mut self,
-        link: LinkId,
-        log: LogNo,
-        run: Verified,
-        packed: Option<&[u8]>,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
-        let height = self.height(log);
-        if self.disagrees(log, &run)? {
-            return self.conflict(link, log, run.into_run(), out);
-        }
-        // Its headers came by others, who may not have given the bodies.
-        if run.first_seq() <= height {
-            self.note_parts(link, log, &run, out)?;
-        }
-        if run.tip().seq <= height || run.first_seq() > height + 1 || height >= self.takes_up_to(log) {
-            return Ok(());
-        }
-        let key = *run.log();
-        let may_write =
-            self.directory.org_of(key.author).is_some_and(|org| self.directory.is_member(org, key.circle));
-        let open = self.store.standing(log) == Some(Standing::Open);
-        if !may_write || (open && self.searches.is_stopped(key.author, key.circle)) {
-            return Ok(());
-        }
-        let packed = packed.filter(|_| run.first_seq() == height + 1);
-        let Some(run) = run.after(height) else {
-            return Ok(());
-        };
-        // A run is checked within itself while it is read; that it goes on where the log ends can only be seen here.
-        let tip = self.store.tip(log).unwrap_or_default();
-        if run.entries()[0].header.time < tip.time || run.tip().seq > SEQ_MAX {
-            self.close(link, "it sent a run whose time falls behind the record before it", out);
-            return Ok(());
-        }
-        if key.author == self.node {
-            self.lost_own_records(log);
-        }
-        self.admit(log, &run, packed, link, out)?;
-        self.arrived(log, link);
-        if key.author != self.node {
-            self.owe_receipt(log);
-        }
-        Ok(())
-    }
-
-    /// Judges and stages the records of a run of a peer that follows its log's tip, and hands them on.
-    fn admit(
-        &mut self,
-        log: LogNo,
-        run: &Verified,
-        packed: Option<&[u8]>,
-        from: LinkId,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
-        let limit = self.takes_up_to(log);
-        let directory = Arc::clone(&self.directory);
-        let facts = LogFacts::of(&directory, run.log().author, run.log().circle);
-        let mut decided = Vec::with_capacity(run.entries().len());
-        for entry in run.entries() {
-            let mut one = if entry.header.seq > limit {
-                self.undecided(rule::DISPUTED, Verdict::Refused, BodyState::NotHeld)?
-            } else {
-                self.decide(&facts, entry)?
-            };
-            if entry.body == Part::Withheld && one.body == BodyState::Wanted {
-                one.body = BodyState::Withheld;
-            }
-            decided.push(one);
-        }
-        self.stage(log, run, packed, Some(from), &decided, out)
-    }
-
-    /// Stages the records of a run about which was decided, and hands them on. `from` is the link that they came by; this
-    /// node's own come by none.
-    pub(crate) fn stage(
-        &mut self,
-        log: LogNo,
-        run: &Verified,
-        packed: Option<&[u8]>,
-        from: Option<LinkId>,
-        decided: &[Decided<'_>],
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
-        let peer = match from {
-            Some(link) => {
-                let node = self.node_of(link);
-                self.store.intern_peer(&node)?
-            }
-            None => 0,
-        };
-        let received = self.clock.time(self.now);
-        let outcome = |one: &Decided<'_>| Outcome {
-            verdict: one.verdict,
-            body: one.body,
-            rule: one.rule,
-            from: peer,
-            received,
-        };
-        let outcomes: Vec<Outcome> = decided.iter().map(outcome).collect();
-        self.store.append(log, run, packed, &outcomes)?;
-        for (entry, one) in run.entries().iter().zip(decided) {
-            let place = RecordRef { log, seq: entry.header.seq };
-            self.settle(place, entry, one, false, out)?;
-            if let (Part::Ask, Some(link)) = (&entry.body, from) {
-                self.catchup.announced_body(&around!(self), link, place)?;
-            }
-        }
-        self.catchup.headers_came(&around!(self), log)?;
-        self.offer(log, run, decided, from);
-        Ok(())
-    }
-
     /// Decides about a record whose header is verified: by its header alone where the body is not here.
     pub(crate) fn decide<'a>(
         &mut self,
+        by: &By<'_>,
         log: &LogFacts<'_>,
         entry: &'a Entry,
     ) -> Result<Decided<'a>, StoreError> {
         match &entry.body {
-            Part::Here(body) => self.decide_with_body(log, entry, body),
+            Part::Here(body) => self.decide_with_body(by, log, entry, body),
             Part::Gone(_) | Part::Ask | Part::Withheld | Part::NotHeld => {
-                if let Some(reason) = self.is_over(entry)? {
+                if let Some(reason) = self.is_over(by, entry)? {
                     return self.undecided(rule::GONE, Verdict::Unjudged, BodyState::Gone(reason));
                 }
-                let decision = self.fetch_allowed(log, &entry.header);
+                let decision = self.fetch_allowed(by, log, &entry.header);
                 let rule = self.number_of_rule(decision.rule)?;
                 Ok(if decision.allow {
                     Decided { verdict: Verdict::Unjudged, body: BodyState::Wanted, rule, read: None }
@@ -198,15 +109,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Why a body that is not here is gone for everybody, by the word of its author: its record ended, or was taken back.
     /// That a peer says so is no reason not to ask the others.
-    fn is_over(&self, entry: &Entry) -> Result<Option<u8>, StoreError> {
+    fn is_over(&self, by: &By<'_>, entry: &Entry) -> Result<Option<u8>, StoreError> {
         let header = &entry.header;
         if matches!(entry.body, Part::Gone(_))
             && header.expires != 0
-            && header.expires <= self.clock.passed(self.now)
+            && header.expires <= self.clock.passed(by.now)
         {
             return Ok(Some(0));
         }
-        match self.directory.org_of(header.author) {
+        match by.directory.org_of(header.author) {
             Some(org) => self.store.taken_back(org, entry),
             None => Ok(None),
         }
@@ -214,6 +125,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     pub(crate) fn decide_with_body<'a>(
         &mut self,
+        by: &By<'_>,
         log: &LogFacts<'_>,
         entry: &Entry,
         bytes: &'a Bytes,
@@ -223,14 +135,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             Ok(body) => body,
             Err(_) => return self.undecided(rule::MALFORMED, Verdict::Refused, BodyState::Refused),
         };
-        if self.clock.is_ahead(self.now, header.time) {
+        if self.clock.is_ahead(by.now, header.time) {
             self.rejudge.at(header.time);
             return self.held(rule::TIME, header, body);
         }
-        if header.roster > self.directory.roster_version(header.circle) {
+        if header.roster > by.directory.roster_version(header.circle) {
             return self.held(rule::ROSTER, header, body);
         }
-        let judgement = match self.fetch_and_judge(log, entry, &body) {
+        let judgement = match self.fetch_and_judge(by, log, entry, &body) {
             Ok(judgement) => judgement,
             Err(unwanted) => {
                 let rule = self.number_of_rule(unwanted)?;
@@ -294,32 +206,25 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// The store's number for a rule of the policy in force.
     pub(crate) fn number_of_rule(&mut self, rule: RuleId) -> Result<u16, StoreError> {
-        if let Some(number) = self.rejudge.numbers.get(&rule) {
+        if let Some(number) = self.numbers.get(&rule) {
             return Ok(*number);
         }
         let name = self.decisions.rule_name(rule).to_owned();
         let number = self.store.intern_rule(&name)?;
-        self.rejudge.numbers.insert(rule, number);
+        self.numbers.insert(rule, number);
         if Decisions::is_newer_hold(rule) {
-            self.rejudge.newer = Some(number);
+            self.newer = Some(number);
         }
         Ok(number)
     }
 
     /// Whether a record is held because it is newer than this node: such bodies are carried all the same.
     pub(crate) fn is_newer_hold(&self, rule: u16) -> bool {
-        self.rejudge.newer == Some(rule)
+        self.newer == Some(rule)
     }
 
-    /// What follows from a decision once it is staged: events, the index, documents, what waited for it.
-    pub(crate) fn settle(
-        &mut self,
-        place: RecordRef,
-        entry: &Entry,
-        decided: &Decided<'_>,
-        anew: bool,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
+    /// Follows a decision that is staged: the index lists what the body says, and what waited for the record is judged anew.
+    pub(crate) fn decided(&mut self, place: RecordRef, id: &RecordId, decided: &Decided<'_>, anew: bool) {
         let here = self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
         let unanswered = anew && planted::is(planted::Bug::AnewUnanswered);
         if here
@@ -328,66 +233,40 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         {
             self.index.list(place, read, decided.verdict);
         }
-        if decided.verdict != Verdict::Unjudged {
-            out.push(Effect::Event(Event::Judged {
-                place,
-                id: entry.id,
-                author: entry.header.author,
-                circle: entry.header.circle,
-                kind: entry.header.kind,
-                verdict: decided.verdict,
-                anew,
-                rule: decided.rule,
-            }));
-        }
-        self.rejudge.arrived(&entry.id);
-        if entry.header.class == Class::Control
-            && let Some(BodyRef::Other(Body::Roster(carried) | Body::Certificate(carried))) = &decided.read
-        {
-            self.take_documents(std::slice::from_ref(&carried.document), None, false, out)?;
-        }
-        Ok(())
+        self.rejudge.arrived(id);
+    }
+
+    /// Whether a record's body may go to an org: it is carried, and the policy lets it pass. Headers always go to members.
+    pub(crate) fn may_send(&mut self, by: &By<'_>, way: &Way<'_>, place: RecordRef, entry: &Entry) -> bool {
+        self.is_carried(place) && self.forward_allowed(by, way, entry).allow
+    }
+
+    /// Whether a body may leave at all: it is here, and accepted or only newer than this node.
+    pub(crate) fn is_carried(&self, place: RecordRef) -> bool {
+        self.store.outcome(place).is_some_and(|stamped| {
+            let outcome = stamped.outcome;
+            outcome.body == BodyState::Here
+                && match outcome.verdict {
+                    Verdict::Accepted => true,
+                    Verdict::Held => self.is_newer_hold(outcome.rule),
+                    Verdict::Unjudged | Verdict::Refused => false,
+                }
+        })
     }
 
     /// Whether something was decided about a record before.
-    fn was_judged(&self, place: RecordRef) -> bool {
+    pub(crate) fn was_judged(&self, place: RecordRef) -> bool {
         self.store.outcome(place).is_some_and(|stamped| stamped.outcome.verdict != Verdict::Unjudged)
     }
 
-    /// A body that came after its header: judged now, and announced if it counts.
-    pub(crate) fn take_body(
-        &mut self,
-        place: RecordRef,
-        body: Bytes,
-        link: LinkId,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
-        let Some(mut entry) = self.store.entry(place)? else {
-            return Ok(());
-        };
-        self.catchup.settled(place);
-        let since = self.links.budgets.free();
-        entry.body = Part::Here(body.clone());
-        let directory = Arc::clone(&self.directory);
-        let facts = LogFacts::of(&directory, entry.header.author, entry.header.circle);
-        let decided = self.decide_with_body(&facts, &entry, &body)?;
-        let node = self.node_of(link);
-        let from = self.store.intern_peer(&node)?;
-        let received = self.clock.time(self.now);
-        let anew = self.was_judged(place);
-        let outcome =
-            Outcome { verdict: decided.verdict, body: decided.body, rule: decided.rule, from, received };
-        if decided.body == BodyState::Here {
-            self.store.set_body(place, &body, outcome)?;
-        } else {
-            self.store.set_outcome(place, outcome)?;
+    /// Brings the index up to a commit, in which these bodies left the store.
+    pub(crate) fn follow(&mut self, left: &[Left]) {
+        for left in left {
+            // It may have come back in the same commit.
+            if self.store.outcome(left.place).is_none_or(|now| now.outcome.body != BodyState::Here) {
+                self.index.forget(left);
+            }
         }
-        let passes = decided.verdict == Verdict::Accepted || self.is_newer_hold(decided.rule);
-        self.settle(place, &entry, &decided, anew, out)?;
-        if passes {
-            self.released(place, Some(link))?;
-        }
-        self.links.budgets.paid_again(since);
-        Ok(())
+        self.index.follow();
     }
 }

@@ -7,16 +7,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tocsin_record::{CircleId, NodeKey, Run, Verified, codec, page, planted};
+use tocsin_record::{CircleId, NodeKey, RecordId, Run, codec, page, planted};
 use tocsin_store::{Bodies, BodyState, Kv, LogNo, Outcome, RecordRef, Slots, Standing, StoreError, Verdict};
 
+use crate::admission::Admission;
 use crate::admission::admit::rule;
-use crate::io::{Effect, Event, LinkId, Output};
-use crate::links::budget::cost;
-use crate::mesh::Mesh;
-use crate::message::body::REFS_MAX;
-use crate::message::{AtAnswer, Message, Push};
+use crate::io::LinkId;
 
+/// Places that are looked at together.
+const PLACES: usize = 1024;
 /// Most searches at once.
 const SEARCHES_MAX: usize = 1024;
 
@@ -25,6 +24,24 @@ const SEARCHES_MAX: usize = 1024;
 struct Search {
     same: u64,
     other: u64,
+}
+
+/// A proof that a log forked, as it is kept.
+#[derive(Debug)]
+pub(crate) struct Proof {
+    /// The page of each of its two branches.
+    pub pages: Vec<Vec<u8>>,
+    /// How long it is on the disk.
+    pub bytes: usize,
+}
+
+/// What a search needs next of the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The id that it holds at a place.
+    Ask(u64),
+    /// Its run from the first place that differs: the other half of the proof.
+    Found(u64),
 }
 
 /// Searches under way, and authors that are stopped.
@@ -37,6 +54,52 @@ pub(crate) struct Searches {
 impl Searches {
     pub fn forget(&mut self, link: LinkId) {
         self.searches.retain(|(_, with), _| *with != link);
+    }
+
+    /// A peer holds another id at `other`, and the same up to `same` if any. What to ask it next.
+    pub fn begin(&mut self, log: LogNo, link: LinkId, same: u64, other: u64) -> Option<Step> {
+        if self.searches.len() >= SEARCHES_MAX || other <= same {
+            return None;
+        }
+        self.searches.entry((log, link)).or_insert(Search { same, other });
+        self.step(log, link)
+    }
+
+    fn step(&mut self, log: LogNo, link: LinkId) -> Option<Step> {
+        let Search { same, other } = *self.searches.get(&(log, link))?;
+        if same + 1 >= other {
+            self.searches.remove(&(log, link));
+            return Some(Step::Found(other));
+        }
+        Some(Step::Ask(same + (other - same) / 2))
+    }
+
+    /// Whether a place lies between the two ends of a search.
+    pub fn is_between(&self, log: LogNo, link: LinkId, seq: u64) -> bool {
+        self.searches.get(&(log, link)).is_some_and(|search| search.same < seq && seq < search.other)
+    }
+
+    /// A peer said which id it holds at a place; `mine` is that here. What to ask it next.
+    pub fn answered(
+        &mut self,
+        log: LogNo,
+        link: LinkId,
+        seq: u64,
+        theirs: Option<RecordId>,
+        mine: Option<RecordId>,
+    ) -> Option<Step> {
+        let search = self.searches.get_mut(&(log, link))?;
+        if theirs.is_none() {
+            // It claimed to differ and now holds nothing there.
+            self.searches.remove(&(log, link));
+            return None;
+        }
+        if theirs == mine {
+            search.same = seq;
+        } else {
+            search.other = seq;
+        }
+        self.step(log, link)
     }
 
     /// Searches under way.
@@ -58,118 +121,9 @@ impl Searches {
     }
 }
 
-impl<K: Kv, S: Slots> Mesh<K, S> {
-    /// A peer holds another id at `other` than this node.
-    pub(crate) fn search_fork(&mut self, link: LinkId, log: LogNo, other: u64) {
-        let same = self.base(log);
-        if self.searches.searches.len() >= SEARCHES_MAX || other <= same {
-            return;
-        }
-        self.searches.searches.entry((log, link)).or_insert(Search { same, other });
-        self.step(link, log);
-    }
-
-    fn step(&mut self, link: LinkId, log: LogNo) {
-        let Some(search) = self.searches.searches.get(&(log, link)).copied() else {
-            return;
-        };
-        if search.same + 1 >= search.other {
-            self.searches.searches.remove(&(log, link));
-            // The run from there on is the other half of the proof.
-            if let Some(no) = self.number(link, log) {
-                self.tell(link, Message::Graft(no, search.other));
-            }
-            return;
-        }
-        let middle = search.same + (search.other - search.same) / 2;
-        self.tell_at(link, log, middle);
-    }
-
-    pub(crate) fn tell_at(&mut self, link: LinkId, log: LogNo, seq: u64) {
-        if let Some(no) = self.number(link, log) {
-            self.tell(link, Message::At(no, seq));
-        }
-    }
-
-    pub(crate) fn heard_at(&mut self, link: LinkId, no: u32, seq: u64) -> Result<(), StoreError> {
-        let Some(log) = self.log_meant(link, no)? else {
-            return Ok(());
-        };
-        if !self.pays(cost::PAGE) {
-            return Ok(());
-        }
-        let id = self.id_at(log, seq)?;
-        self.tell(link, Message::AtAnswer(AtAnswer { log: no, seq, id }));
-        Ok(())
-    }
-
-    pub(crate) fn heard_at_answer(&mut self, link: LinkId, answer: &AtAnswer) -> Result<(), StoreError> {
-        let Some(log) = self.log_mine(link, answer.log) else {
-            return Ok(());
-        };
-        let Some(search) = self.searches.searches.get(&(log, link)).copied() else {
-            return Ok(());
-        };
-        if answer.seq <= search.same || answer.seq >= search.other || !self.pays(cost::PAGE) {
-            return Ok(());
-        }
-        let mine = self.id_at(log, answer.seq)?;
-        let Some(search) = self.searches.searches.get_mut(&(log, link)) else {
-            return Ok(());
-        };
-        match answer.id {
-            Some(theirs) if Some(theirs) == mine => search.same = answer.seq,
-            Some(_) => search.other = answer.seq,
-            None => {
-                // It claimed to differ and now holds nothing there.
-                self.searches.searches.remove(&(log, link));
-                return Ok(());
-            }
-        }
-        self.step(link, log);
-        Ok(())
-    }
-
-    /// A run says another thing than what is held. If it begins where the two part, that is the proof.
-    pub(crate) fn conflict(
-        &mut self,
-        link: LinkId,
-        log: LogNo,
-        theirs: Run,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
-        let Some(first) = self.first_difference(log, &theirs)? else {
-            return Ok(());
-        };
-        if first == theirs.first_seq()
-            && first > self.base(log) + 1
-            && self.id_at(log, first - 1)? != Some(theirs.prev())
-        {
-            // They parted before this run begins.
-            self.search_fork(link, log, first - 1);
-            return Ok(());
-        }
-        let Some(theirs) = theirs.after(first - 1) else {
-            return Ok(());
-        };
-        let Some(mine) = self.own_branch(log, first)? else {
-            return Ok(());
-        };
-        match prove(&mine, &theirs) {
-            Ok(at) => self.forked(log, at, [mine, theirs], out),
-            Err(reason) => {
-                self.close(
-                    link,
-                    format!("it sent a run that contradicts its log and is not signed: {reason}"),
-                    out,
-                );
-                Ok(())
-            }
-        }
-    }
-
+impl<K: Kv, S: Slots> Admission<K, S> {
     /// The first place of a run where this node holds another id; its own first place if it does not follow.
-    fn first_difference(&self, log: LogNo, run: &Run) -> Result<Option<u64>, StoreError> {
+    pub(crate) fn first_difference(&self, log: LogNo, run: &Run) -> Result<Option<u64>, StoreError> {
         for entry in run.entries() {
             match self.id_at(log, entry.header.seq)? {
                 Some(mine) if mine != entry.id => return Ok(Some(entry.header.seq)),
@@ -182,7 +136,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     /// What is held from a place on, up to a signature, without bodies.
-    fn own_branch(&self, log: LogNo, from: u64) -> Result<Option<Run>, StoreError> {
+    pub(crate) fn own_branch(&self, log: LogNo, from: u64) -> Result<Option<Run>, StoreError> {
         let Some(key) = self.store.key(log) else {
             return Ok(None);
         };
@@ -195,54 +149,38 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     /// Whether a log is known to have forked there, or before.
-    fn is_known_fork(&self, log: LogNo, at: u64) -> bool {
+    pub(crate) fn is_known_fork(&self, log: LogNo, at: u64) -> bool {
         matches!(self.store.standing(log), Some(Standing::Forked { at: known }) if known <= at)
     }
 
-    /// A proof counts: it is kept and told, unless a lower fork of the log is known.
-    fn forked(
-        &mut self,
-        log: LogNo,
-        at: u64,
-        branches: [Run; 2],
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
-        if self.is_known_fork(log, at) {
-            return Ok(());
-        }
-        let Some(key) = self.store.key(log) else {
-            return Ok(());
-        };
-        let branches = branches.map(without_bodies);
-        let kept: Vec<Vec<u8>> = branches.iter().map(page::encode).collect();
-        self.store.put_fork_proof(log, at, codec::encode(&kept).into())?;
-        self.searches.stop(key.author, key.circle);
-        self.catchup.reached(log, u64::MAX);
-        self.want_no_more(log, at)?;
-        if key.author == self.node {
-            self.lost_own_records(log);
-        }
-        out.push(Effect::Event(Event::Forked { author: key.author, circle: key.circle, seq: at }));
-        for link in self.links_of(log) {
-            self.tell_proof(link, log, &kept);
-            if let Some(link) = self.links.get_mut(link) {
-                link.hello_due = true;
-            }
+    /// Keeps the proof that a log forked at a place. Nothing more is taken of its author in the circle.
+    pub(crate) fn keep_proof(&mut self, log: LogNo, at: u64, pages: &Vec<Vec<u8>>) -> Result<(), StoreError> {
+        self.store.put_fork_proof(log, at, codec::encode(pages).into())?;
+        if let Some(key) = self.store.key(log) {
+            self.searches.stop(key.author, key.circle);
         }
         Ok(())
     }
 
-    /// Bodies that are missing from a fork on are taken of nobody any more.
-    fn want_no_more(&mut self, log: LogNo, from: u64) -> Result<(), StoreError> {
+    /// The proof that a log forked.
+    pub(crate) fn proof(&self, log: LogNo) -> Result<Option<Proof>, StoreError> {
+        let Some(bytes) = self.store.fork_proof(log)? else { return Ok(None) };
+        let pages = codec::decode::<_, { 32 << 20 }>(&bytes).ok();
+        Ok(pages.map(|pages| Proof { pages, bytes: bytes.len() }))
+    }
+
+    /// Bodies that are missing from a fork on are taken of nobody any more: gives back their places.
+    pub(crate) fn want_no_more(&mut self, log: LogNo, from: u64) -> Result<Vec<RecordRef>, StoreError> {
         let rule = self.store.intern_rule(rule::DISPUTED)?;
+        let mut all = Vec::new();
         loop {
-            let mut missing = self.store.wanted(RecordRef { log, seq: from }, REFS_MAX);
+            let mut missing = self.store.wanted(RecordRef { log, seq: from }, PLACES);
             missing.retain(|place| place.log == log);
             if missing.is_empty() {
-                return Ok(());
+                return Ok(all);
             }
             for place in missing {
-                self.catchup.settled(place);
+                all.push(place);
                 if let Some(stamped) = self.store.outcome(place) {
                     let (verdict, body) = (Verdict::Refused, BodyState::NotHeld);
                     self.store.set_outcome(place, Outcome { verdict, body, rule, ..stamped.outcome })?;
@@ -250,68 +188,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
     }
-
-    fn tell_proof(&mut self, link: LinkId, log: LogNo, pages: &[Vec<u8>]) {
-        let Some(no) = self.number(link, log) else { return };
-        if let Some(link) = self.links.get_mut(link) {
-            link.proofs_told.insert(log);
-        }
-        if let [one, other] = pages {
-            let push = |page: &Vec<u8>| Push { log: no, reply: true, page: page.clone() };
-            self.tell(link, Message::Fork(Box::new([push(one), push(other)])));
-        }
-    }
-
-    /// Hands the proof that a log forked to a peer that does not know of it: once until the two compare anew.
-    pub(crate) fn offer_proof(&mut self, link: LinkId, log: LogNo) -> Result<(), StoreError> {
-        let told = self.links.get(link).is_none_or(|link| link.proofs_told.contains(&log));
-        if told || !self.pays(cost::PAGE) {
-            return Ok(());
-        }
-        if let Some(bytes) = self.store.fork_proof(log)?
-            && let Ok(pages) = codec::decode::<Vec<Vec<u8>>, { 32 << 20 }>(&bytes)
-        {
-            self.did(cost::decoded(bytes.len(), 0));
-            self.tell_proof(link, log, &pages);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn heard_fork(
-        &mut self,
-        link: LinkId,
-        proof: &[Push; 2],
-        runs: Option<(Verified, Verified)>,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
-        let [one, other] = proof;
-        let Some(log) = self.log_meant(link, one.log)? else {
-            return Ok(());
-        };
-        self.did(cost::decoded(one.page.len() + other.page.len(), 0));
-        if one.log != other.log {
-            self.close(link, "it sent a fork proof of two logs", out);
-            return Ok(());
-        }
-        let Some((one, other)) = runs.map(|(one, other)| (one.into_run(), other.into_run())) else {
-            return Ok(());
-        };
-        self.did(2 * cost::SIGNATURE + cost::decoded(0, one.entries().len() + other.entries().len()));
-        if self.is_known_fork(log, one.first_seq()) {
-            return Ok(());
-        }
-        self.did(2 * cost::SIGNATURE);
-        match prove(&one, &other) {
-            Ok(at) => self.forked(log, at, [one, other], out),
-            Err(reason) => {
-                self.close(link, format!("it sent a fork proof that proves nothing: {reason}"), out);
-                Ok(())
-            }
-        }
-    }
 }
 
-fn without_bodies(mut run: Run) -> Run {
+pub(crate) fn without_bodies(mut run: Run) -> Run {
     for (_, part) in run.bodies_mut() {
         *part = tocsin_record::Part::NotHeld;
     }
@@ -319,7 +198,7 @@ fn without_bodies(mut run: Run) -> Run {
 }
 
 /// Checks that two runs are different continuations of one place, both signed by the log's author. Returns the place.
-fn prove(one: &Run, other: &Run) -> Result<u64, String> {
+pub(crate) fn prove(one: &Run, other: &Run) -> Result<u64, String> {
     if one.log() != other.log() || one.first_seq() != other.first_seq() || one.prev() != other.prev() {
         return Err("the branches do not begin at one place".into());
     }
@@ -330,4 +209,43 @@ fn prove(one: &Run, other: &Run) -> Result<u64, String> {
         run.clone().verify().map_err(|error| error.to_string())?;
     }
     Ok(one.first_seq())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: LogNo = LogNo(1);
+
+    #[test]
+    fn halving_finds_the_first_place_that_differs() {
+        let id = |no: u8| Some(RecordId([no; 32]));
+        for first in 1..=100 {
+            let mut searches = Searches::default();
+            let mut step = searches.begin(LOG, 1, 0, 100);
+            let mut asked = 0;
+            while let Some(Step::Ask(seq)) = step {
+                assert!(searches.is_between(LOG, 1, seq) && !searches.is_between(LOG, 2, seq));
+                asked += 1;
+                step = searches.answered(LOG, 1, seq, id(if seq < first { 1 } else { 2 }), id(1));
+            }
+            let found = if first < 100 { first } else { 100 };
+            assert_eq!((step, searches.count()), (Some(Step::Found(found)), 0));
+            assert!(asked <= 7, "{asked} questions");
+        }
+    }
+
+    #[test]
+    fn who_holds_nothing_there_is_asked_no_more() {
+        let mut searches = Searches::default();
+        assert_eq!(searches.begin(LOG, 1, 0, 100), Some(Step::Ask(50)));
+        assert_eq!(searches.answered(LOG, 1, 50, None, None), None);
+        assert_eq!(searches.count(), 0);
+        for link in 0..2 * SEARCHES_MAX as u64 {
+            searches.begin(LOG, link, 0, 100);
+        }
+        assert_eq!(searches.count(), SEARCHES_MAX);
+        searches.forget_log(LOG);
+        assert_eq!(searches.count(), 0);
+    }
 }

@@ -9,8 +9,8 @@ use tocsin_record::marking::{Flags, Tlp};
 use tocsin_record::{CircleId, Entry, NodeKey, OrgId};
 use tocsin_store::{Kv, LogNo, Slots};
 
+use crate::admission::{Admission, By};
 use crate::directory::Directory;
-use crate::mesh::Mesh;
 
 /// What all records of a log have in common as policy sees it: looked up once for many.
 #[derive(Debug, Clone, Copy)]
@@ -101,61 +101,69 @@ pub fn body_ref_view<'a>(body: &'a BodyRef<'a>) -> BodyView<'a> {
     BodyView::of_ref(body, None)
 }
 
-impl<K: Kv, S: Slots> Mesh<K, S> {
+impl<K: Kv, S: Slots> Admission<K, S> {
     /// `fetch`: before a body is asked for and before a pushed one is read.
-    pub(crate) fn fetch_allowed(&mut self, log: &LogFacts<'_>, header: &Header) -> Decision {
-        self.decisions.fetch(&log.header(header, self.clock.passed(self.now)))
+    pub(crate) fn fetch_allowed(&mut self, by: &By<'_>, log: &LogFacts<'_>, header: &Header) -> Decision {
+        self.decisions.fetch(&log.header(header, self.clock.passed(by.now)))
     }
 
     /// `accept` and `hold`.
-    pub(crate) fn judge(&mut self, log: &LogFacts<'_>, header: &Header, view: &BodyView<'_>) -> Judgement {
-        let header = log.header(header, self.clock.passed(self.now));
+    pub(crate) fn judge(
+        &mut self,
+        by: &By<'_>,
+        log: &LogFacts<'_>,
+        header: &Header,
+        view: &BodyView<'_>,
+    ) -> Judgement {
+        let header = log.header(header, self.clock.passed(by.now));
         self.decisions.judge(&RecordFacts { header, body: Some(view.facts()), disputed: false })
     }
 
     /// Both for a content body that is here: the rule that would not have asked for it, or the judgement.
     pub(crate) fn fetch_and_judge(
         &mut self,
+        by: &By<'_>,
         log: &LogFacts<'_>,
         entry: &Entry,
         body: &BodyRef<'_>,
     ) -> Result<Judgement, RuleId> {
         if entry.is_content() {
-            let fetch = self.fetch_allowed(log, &entry.header);
+            let fetch = self.fetch_allowed(by, log, &entry.header);
             if !fetch.allow {
                 return Err(fetch.rule);
             }
         }
         // Only now: what is not wanted is not decompressed.
-        Ok(self.judge(log, &entry.header, &new_body_ref_view(body)))
+        Ok(self.judge(by, log, &entry.header, &new_body_ref_view(body)))
     }
 
-    /// The way of a log to an org. `directory` is this node's own, of which the caller holds a share meanwhile.
-    pub(crate) fn way<'d>(&self, directory: &'d Directory, log: LogNo, to: OrgId) -> Option<Way<'d>> {
+    /// The way of a log to an org.
+    pub(crate) fn way<'d>(&self, by: &By<'d>, log: LogNo, to: OrgId) -> Option<Way<'d>> {
         let key = self.store.key(log)?;
         Some(Way {
-            log: LogFacts::of(directory, key.author, key.circle),
-            to: org_facts(directory, to),
+            log: LogFacts::of(by.directory, key.author, key.circle),
+            to: org_facts(by.directory, to),
             takes_up_to: self.takes_up_to(log),
         })
     }
 
     /// `forward`, of what is carried: own records too. Only a body that reads was kept, so one that does not is not here.
-    pub(crate) fn forward_allowed(&mut self, way: &Way<'_>, entry: &Entry) -> Decision {
+    pub(crate) fn forward_allowed(&mut self, by: &By<'_>, way: &Way<'_>, entry: &Entry) -> Decision {
         let body = entry.body().and_then(|body| BodyRef::read_again(&entry.header, body).ok());
         let view = body.as_ref().map(body_ref_view);
-        self.forward_with(way, &entry.header, view.as_ref())
+        self.forward_with(by, way, &entry.header, view.as_ref())
     }
 
     /// As [`Self::forward_allowed`], with a body that was read before.
     pub(crate) fn forward_with(
         &mut self,
+        by: &By<'_>,
         way: &Way<'_>,
         header: &Header,
         view: Option<&BodyView<'_>>,
     ) -> Decision {
         let facts = RecordFacts {
-            header: way.log.header(header, self.clock.passed(self.now)),
+            header: way.log.header(header, self.clock.passed(by.now)),
             body: view.map(BodyView::facts),
             disputed: header.seq > way.takes_up_to,
         };

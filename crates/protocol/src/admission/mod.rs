@@ -1,7 +1,120 @@
-//! What is taken, held and written: the one door, and all that stands behind it.
+//! Admission: the one door, and all that stands behind it. It alone owns the store: what is taken, judged, judged anew, written,
+//! stopped by a fork and, by the clock, held and erased.
+//!
+//! It knows no link: who is told, and what else follows from a decision, is the mesh's matter.
 
 pub(crate) mod admit;
 pub(crate) mod fork;
 pub mod judge;
 pub(crate) mod rejudge;
 pub(crate) mod write;
+
+use std::collections::BTreeMap;
+
+use tocsin_policy::{Decisions, RuleId};
+use tocsin_record::document::Signed;
+use tocsin_record::keys::Secret;
+use tocsin_record::{NodeKey, OrgId, codec};
+use tocsin_store::{Kv, Reader, Slots, Store, StoreError};
+
+use crate::clock::{Alive, Clock, Kept, KeptBefore};
+use crate::directory::Directory;
+use crate::index::{Following, Index};
+use crate::io::Now;
+use fork::Searches;
+use rejudge::Rejudge;
+use write::Writer;
+
+/// Names of values that are kept in the store.
+pub(crate) mod meta {
+    /// All documents.
+    pub const DOCUMENTS: &str = "documents";
+    /// Boot, wall and monotonic time of the last sign of life.
+    pub const ALIVE: &str = "alive";
+    /// Own logs of lower epochs than this do not go on.
+    pub const GO_ON_FROM: &str = "go-on-from";
+    /// What was known of the time then.
+    pub const CLOCK: &str = "clock";
+    /// Under which policy and documents everything was judged.
+    pub const JUDGED: &str = "judged";
+}
+
+/// Who this node is. Its secret is zeroised when dropped.
+#[derive(Debug)]
+pub struct Identity {
+    /// Signs records, heads and receipts; its public key names the node.
+    pub secret: Secret,
+    /// The org that certified it.
+    pub org: OrgId,
+    /// The certificate, as handed to peers.
+    pub certificate: Signed,
+}
+
+/// What a decision is made by, beside the policy: who is who, and the time.
+#[derive(Clone, Copy)]
+pub(crate) struct By<'a> {
+    pub directory: &'a Directory,
+    pub now: Now,
+}
+
+/// What is held, and what decides about it.
+pub(crate) struct Admission<K, S> {
+    pub identity: Identity,
+    pub node: NodeKey,
+    /// Names this boot of the machine.
+    boot: [u8; 16],
+    pub store: Store<K, S>,
+    pub reader: Reader<K, S>,
+    pub decisions: Decisions,
+    pub index: Following,
+    pub clock: Clock,
+    pub rejudge: Rejudge,
+    pub writer: Writer,
+    pub searches: Searches,
+    /// The store's numbers of the policy's rules.
+    numbers: BTreeMap<RuleId, u16>,
+    /// The number of the rule that holds what is newer than this node.
+    newer: Option<u16>,
+}
+
+impl<K: Kv, S: Slots> Admission<K, S> {
+    /// Opens the door over a store. `index` was filled while that was opened.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn open(
+        identity: Identity,
+        boot: [u8; 16],
+        store: Store<K, S>,
+        decisions: Decisions,
+        index: Index,
+        now: Now,
+    ) -> Result<Self, StoreError> {
+        let clock = Clock::open(boot, kept_clock(&store)?, now);
+        Ok(Self {
+            node: NodeKey(identity.secret.public()),
+            identity,
+            boot,
+            reader: store.reader(),
+            store,
+            decisions,
+            index: Following::new(index),
+            clock,
+            rejudge: Rejudge::default(),
+            writer: Writer::default(),
+            searches: Searches::default(),
+            numbers: BTreeMap::new(),
+            newer: None,
+        })
+    }
+}
+
+/// What was known of the time when this store was last written to.
+fn kept_clock<K: Kv, S: Slots>(store: &Store<K, S>) -> Result<Option<Kept>, StoreError> {
+    if let Some(bytes) = store.get_meta(meta::CLOCK)? {
+        let before = || codec::decode::<KeptBefore, 256>(&bytes).ok().map(Kept::from);
+        return Ok(codec::decode::<Kept, 256>(&bytes).ok().or_else(before));
+    }
+    let alive = store.get_meta(meta::ALIVE)?;
+    Ok(alive.and_then(|bytes| codec::decode::<Alive, 256>(&bytes).ok()).map(|alive| alive.known()))
+}

@@ -3,21 +3,14 @@
 //! In slices, so that nothing waits for it. What is accepted now answers and is announced; what no longer is leaves the
 //! index; a body that is wanted now is asked for.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use tocsin_policy::RuleId;
-use tocsin_record::body::BodyRef;
 use tocsin_record::document::Roster;
-use tocsin_record::{CircleId, Class, Part, RecordId, id};
+use tocsin_record::{CircleId, RecordId, id};
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, StoreError, Verdict};
 
-use crate::admission::judge::LogFacts;
-use crate::io::Output;
-use crate::mesh::{Mesh, meta};
-
-/// Records judged anew in one tick.
-const SLICE: usize = 512;
+use crate::admission::{Admission, meta};
+use crate::directory::Directory;
 
 /// What is to be judged anew, and how far that is.
 #[derive(Debug, Default)]
@@ -37,10 +30,6 @@ pub(crate) struct Rejudge {
     since: u64,
     /// Ids that held records wait for.
     ancestors: BTreeSet<RecordId>,
-    /// The store's numbers of the policy's rules.
-    pub numbers: BTreeMap<RuleId, u16>,
-    /// The number of the rule that holds what is newer than this node.
-    pub newer: Option<u16>,
 }
 
 /// Most ids that are waited for; more are found by the next walk.
@@ -49,6 +38,48 @@ const ANCESTORS_MAX: usize = 65_536;
 impl Rejudge {
     pub fn is_busy(&self) -> bool {
         self.cursor.is_some()
+    }
+
+    /// Where the walk that is under way stands.
+    pub fn cursor(&self) -> Option<RecordRef> {
+        self.cursor
+    }
+
+    /// Whether that walk looks at held records only.
+    pub fn is_held_only(&self) -> bool {
+        self.held_only
+    }
+
+    /// The walk came so far.
+    pub fn walked_to(&mut self, next: RecordRef) {
+        self.cursor = Some(next);
+    }
+
+    /// Begins a walk over held records if a time came that one of them states.
+    pub fn look_at_times(&mut self, has_come: impl Fn(u64) -> bool) {
+        if self.times.first().is_some_and(|time| has_come(*time)) {
+            self.times.retain(|time| !has_come(*time));
+            self.walk_held();
+        }
+    }
+
+    /// A walk came to its end. True if all was looked at, and is not to be once more.
+    pub fn end(&mut self) -> bool {
+        let was_all = !self.held_only;
+        self.cursor = None;
+        let next = self.next.take();
+        if let Some(held_only) = next {
+            self.begin(held_only);
+        }
+        // Where all is to be judged once more, that walk says so at its end.
+        was_all && next != Some(false)
+    }
+
+    /// Whether a walk passes a record over: one that is not held where only those are looked at, or one that was refused for
+    /// its body since what refusals depend on is so.
+    pub fn passes_over(&self, outcome: &Outcome, arrival: u64) -> bool {
+        (self.held_only && outcome.verdict != Verdict::Held)
+            || (outcome.body == BodyState::Refused && arrival >= self.since)
     }
 
     /// A record states a time that has not come: it is looked at again when it has.
@@ -74,7 +105,7 @@ impl Rejudge {
         self.begin(true);
     }
 
-    fn begin(&mut self, held_only: bool) {
+    pub fn begin(&mut self, held_only: bool) {
         if self.cursor.is_some() && (held_only || !self.held_only) {
             self.next = Some(held_only && self.next.unwrap_or(true));
             return;
@@ -84,107 +115,66 @@ impl Rejudge {
     }
 }
 
-impl<K: Kv, S: Slots> Mesh<K, S> {
+impl<K: Kv, S: Slots> Admission<K, S> {
     /// Everything is judged anew by other rules, or by another clock: what was refused as well.
-    pub(crate) fn rejudge_all(&mut self) {
-        self.rejudge.under = self.refused_under();
+    pub(crate) fn rejudge_all(&mut self, directory: &Directory) {
+        self.rejudge.under = self.refused_under(directory);
         self.rejudge.since = self.store.next_arrival();
         self.rejudge.begin(false);
-        self.rejudge.numbers.clear();
+        self.numbers.clear();
     }
 
     /// Documents came into force. A certificate changes nothing of what was refused.
-    pub(crate) fn rejudge_for_documents(&mut self) {
-        if self.refused_under() == self.rejudge.under {
+    pub(crate) fn rejudge_for_documents(&mut self, directory: &Directory) {
+        if self.refused_under(directory) == self.rejudge.under {
             self.rejudge.begin(false);
         } else {
-            self.rejudge_all();
+            self.rejudge_all(directory);
         }
     }
 
     /// After a start: everything is judged anew if policy or documents are others than when that was last finished (the
     /// file was edited while the node was down, or it stopped on the way), else only what is held.
-    pub(crate) fn resume_judging(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn resume_judging(&mut self, directory: &Directory) -> Result<(), StoreError> {
         let judged = self.store.get_meta(meta::JUDGED)?;
-        self.rejudge.under = self.refused_under();
-        if judged.as_deref() == Some(self.judged_under().as_slice()) {
+        self.rejudge.under = self.refused_under(directory);
+        if judged.as_deref() == Some(self.judged_under(directory).as_slice()) {
             self.rejudge.walk_held();
         } else {
-            self.rejudge_all();
+            self.rejudge_all(directory);
         }
         Ok(())
     }
 
     /// What a refusal depends on beside the record and the clock: its author was certified when its header was taken.
-    fn refused_under(&self) -> [u8; 32] {
-        let charter = self.directory.charter_behind().hash;
-        let revocations = self.directory.revocations_behind().hash;
-        let (policy, trust) = (self.decisions.policy().digest(), self.directory.trust_digest());
+    fn refused_under(&self, directory: &Directory) -> [u8; 32] {
+        let charter = directory.charter_behind().hash;
+        let revocations = directory.revocations_behind().hash;
+        let (policy, trust) = (self.decisions.policy().digest(), directory.trust_digest());
         let version = |(circle, roster): (CircleId, &Roster)| (circle.0, roster.version.to_be_bytes());
-        let rosters: Vec<_> = self.directory.circles().map(version).collect();
+        let rosters: Vec<_> = directory.circles().map(version).collect();
         let rosters: Vec<u8> =
             rosters.iter().flat_map(|(circle, version)| circle.iter().chain(version)).copied().collect();
         id::hash(id::DOCUMENT, &[b"refused", &policy, &charter.0, &revocations.0, &trust, &rosters])
     }
 
     /// What judgements depend on beside the record and the clock.
-    fn judged_under(&self) -> [u8; 32] {
-        let charter = self.directory.charter_behind().hash;
-        let revocations = self.directory.revocations_behind().hash;
+    fn judged_under(&self, directory: &Directory) -> [u8; 32] {
+        let charter = directory.charter_behind().hash;
+        let revocations = directory.revocations_behind().hash;
         let policy = self.decisions.policy().digest();
-        let (root, trust) = (self.directory.root(), self.directory.trust_digest());
+        let (root, trust) = (directory.root(), directory.trust_digest());
         id::hash(id::DOCUMENT, &[b"judged", &policy, &charter.0, &revocations.0, &root, &trust])
     }
 
-    pub(crate) fn rejudge_some(&mut self, out: &mut Output) -> Result<(), StoreError> {
-        let has_come = |time: &u64| !self.clock.is_ahead(self.now, *time);
-        if self.rejudge.times.first().is_some_and(has_come) {
-            self.rejudge.times.retain(|time| !has_come(time));
-            self.rejudge.walk_held();
-        }
-        let Some(cursor) = self.rejudge.cursor else {
-            return Ok(());
-        };
-        let mut next = cursor;
-        for _ in 0..SLICE {
-            let Some(place) = self.next_place(next) else {
-                return self.walked();
-            };
-            next = RecordRef { seq: place.seq + 1, ..place };
-            let held_only = self.rejudge.held_only;
-            self.judge_anew(place, out)?;
-            if held_only && !self.rejudge.held_only {
-                // A document that was held took force: everything is judged anew, from the beginning.
-                return Ok(());
-            }
-        }
-        self.rejudge.cursor = Some(next);
-        Ok(())
-    }
-
-    /// A walk came to its end.
-    fn walked(&mut self) -> Result<(), StoreError> {
-        let was_all = !self.rejudge.held_only;
-        self.rejudge.cursor = None;
-        let next = self.rejudge.next.take();
-        if let Some(held_only) = next {
-            self.rejudge.begin(held_only);
-        }
-        // Where all is to be judged once more, that walk says so at its end.
-        if was_all && next != Some(false) {
-            // What is wanted now and was not before was announced to nobody's notice: peers are asked which of it they give.
-            for (_, link) in self.links.iter_mut() {
-                link.holes_due = true;
-                link.holes_from = None;
-            }
-            let under = self.judged_under();
-            self.store.put_meta(meta::JUDGED, under.to_vec().into())?;
-        }
-        Ok(())
+    /// All was judged: what that was under is kept for the next start.
+    pub(crate) fn all_judged(&mut self, directory: &Directory) -> Result<(), StoreError> {
+        let under = self.judged_under(directory);
+        self.store.put_meta(meta::JUDGED, under.to_vec().into())
     }
 
     /// The first committed record at or after a place.
-    fn next_place(&self, from: RecordRef) -> Option<RecordRef> {
+    pub(crate) fn next_place(&self, from: RecordRef) -> Option<RecordRef> {
         let mut place = RecordRef { seq: from.seq.max(1), ..from };
         loop {
             let info = self.reader.log(place.log)?;
@@ -195,55 +185,45 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             place = RecordRef { log: LogNo(place.log.0 + 1), seq: 1 };
         }
     }
+}
 
-    fn judge_anew(&mut self, place: RecordRef, out: &mut Output) -> Result<(), StoreError> {
-        let Some(stamped) = self.store.outcome(place) else {
-            return Ok(());
-        };
-        let old = stamped.outcome;
-        if self.rejudge.held_only && old.verdict != Verdict::Held {
-            return Ok(());
-        }
-        if matches!(old.body, BodyState::Gone(_)) || place.seq > self.takes_up_to(place.log) {
-            return Ok(());
-        }
-        if old.body == BodyState::Refused && stamped.arrival >= self.rejudge.since {
-            return Ok(());
-        }
-        let Some(entry) = self.store.entry(place)? else {
-            return Ok(());
-        };
-        if entry.header.class != Class::Content && old.verdict == Verdict::Accepted {
-            return Ok(());
-        }
-        let directory = Arc::clone(&self.directory);
-        let facts = LogFacts::of(&directory, entry.header.author, entry.header.circle);
-        let decided = self.decide(&facts, &entry)?;
-        if let BodyState::Gone(reason) = decided.body {
-            self.store.erase(place, reason)?;
-            return Ok(());
-        }
-        // A body that is still missing stays so, with what was learned of who withholds it.
-        let body = match (old.body, decided.body) {
-            (BodyState::Withheld, BodyState::Wanted) => BodyState::Withheld,
-            (_, body) => body,
-        };
-        let new = Outcome { verdict: decided.verdict, body, rule: decided.rule, ..old };
-        if new == old {
-            return Ok(());
-        }
-        if new.verdict != old.verdict
-            && let Part::Here(bytes) = &entry.body
-            && let Ok(body) = BodyRef::read_again(&entry.header, bytes)
-        {
-            self.index.unlist(place, &body, old.verdict);
-        }
-        self.store.set_outcome(place, new)?;
-        let released = new.verdict == Verdict::Accepted && old.verdict != Verdict::Accepted;
-        let verdict_changed = new.verdict != old.verdict;
-        if verdict_changed {
-            self.settle(place, &entry, &decided, old.verdict != Verdict::Unjudged, out)?;
-        }
-        if released && body == BodyState::Here { self.released(place, None) } else { Ok(()) }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(rejudge: &Rejudge) -> Option<bool> {
+        rejudge.cursor().map(|_| rejudge.is_held_only())
+    }
+
+    #[test]
+    fn a_walk_comes_to_its_end_whatever_is_asked_meanwhile() {
+        let mut rejudge = Rejudge::default();
+        rejudge.walk_held();
+        assert_eq!(first(&rejudge), Some(true));
+        rejudge.begin(false);
+        assert_eq!(first(&rejudge), Some(false), "all is more than what is held");
+        rejudge.walked_to(RecordRef { log: LogNo(0), seq: 9 });
+        rejudge.walk_held();
+        assert_eq!(rejudge.cursor(), Some(RecordRef { log: LogNo(0), seq: 9 }), "none is turned back");
+        assert!(rejudge.end());
+        assert_eq!(first(&rejudge), Some(true), "what was asked for meanwhile follows");
+        assert!(!rejudge.end() && !rejudge.is_busy());
+    }
+
+    #[test]
+    fn what_waits_for_a_record_or_a_time_is_walked_when_that_comes() {
+        let mut rejudge = Rejudge::default();
+        let id = RecordId([1; 32]);
+        rejudge.waits_for(id);
+        rejudge.arrived(&RecordId([2; 32]));
+        assert!(!rejudge.is_busy());
+        rejudge.arrived(&id);
+        assert!(rejudge.is_busy());
+        rejudge.end();
+        rejudge.at(50);
+        rejudge.look_at_times(|time| time < 50);
+        assert!(!rejudge.is_busy());
+        rejudge.look_at_times(|time| time <= 50);
+        assert!(rejudge.is_busy());
     }
 }

@@ -5,21 +5,20 @@
 //! minutes old. Otherwise its next record opens a new epoch, so that a restored disk does not make it contradict itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use rand_chacha::rand_core::Rng as _;
+use rand_chacha::rand_core::Rng;
 use tocsin_record::body::report::Subject;
 use tocsin_record::body::retraction::{Retraction, VERSIONS_MAX, Version};
 use tocsin_record::body::{Body, BodyRef};
 use tocsin_record::run::{Draft, SIGN_EVERY};
 use tocsin_record::{CircleId, Entry, Header, LogKey, NodeKey, Part, Tip, Verified, codec};
-use tocsin_store::{Kv, LogInfo, LogNo, RecordRef, Slots, Standing, StoreError, Verdict};
+use tocsin_store::{Kv, LogInfo, LogNo, Slots, Standing, StoreError, Verdict};
 
 use crate::admission::admit::Decided;
 use crate::admission::judge::LogFacts;
+use crate::admission::{Admission, By, meta};
 use crate::clock::{Alive, Reading};
-use crate::io::{Done, Output, RequestError, Ticket, Written};
-use crate::mesh::{Mesh, meta};
+use crate::io::{Done, Now, RequestError, Ticket};
 
 /// Most bodies that wait for the next commit.
 const QUEUE_MAX: usize = 65_536;
@@ -31,8 +30,9 @@ const EPOCHS: u64 = 16;
 const EARLY_MS: u64 = 24 * 3_600_000;
 const EPOCH_EVERY_MS: u64 = 12 * 3_600_000;
 
+/// What one request writes to one circle.
 #[derive(Debug)]
-struct Queued {
+pub(crate) struct Queued {
     ticket: Ticket,
     circle: CircleId,
     drafts: Vec<Draft>,
@@ -40,20 +40,26 @@ struct Queued {
 
 /// Where the next record of a circle goes.
 #[derive(Clone, Copy, Debug)]
-struct OwnEnd {
-    key: LogKey,
+pub(crate) struct OwnEnd {
+    pub key: LogKey,
     /// `None` for a log that is opened with its first record.
     log: Option<LogNo>,
     tip: Tip,
 }
 
-/// A run that waits to be staged.
-struct Signed {
-    end: OwnEnd,
-    run: Verified,
-    /// For each of its records, which draft it is: of which entry of the queue, and which of its drafts.
-    drafts: Vec<(usize, usize)>,
+/// A run that waits to be staged, with the ticket of each of its records and what was decided about it.
+pub(crate) struct Signed<'q> {
+    pub end: OwnEnd,
+    pub run: Verified,
+    pub tickets: Vec<Ticket>,
+    pub decided: Vec<Decided<'q>>,
 }
+
+/// What came of each request.
+pub(crate) type Answers = BTreeMap<Ticket, Result<Done, RequestError>>;
+
+/// A signed run, and which draft each of its records is: of which entry of the queue, and which of its drafts.
+type SignedDrafts = (OwnEnd, Verified, Vec<(usize, usize)>);
 
 /// This node's own logs and what waits to be written.
 #[derive(Debug, Default)]
@@ -97,9 +103,9 @@ impl Writer {
     }
 }
 
-impl<K: Kv, S: Slots> Mesh<K, S> {
+impl<K: Kv, S: Slots> Admission<K, S> {
     /// Finds this node's logs, and goes on with them if the same machine wrote them a moment ago.
-    pub(crate) fn resume_own_logs(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn resume_own_logs(&mut self, now: Now) -> Result<(), StoreError> {
         let logs = self.reader.logs();
         for info in &logs {
             if matches!(info.standing, Standing::Forked { .. }) {
@@ -107,7 +113,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
             // Of a log that is empty a peer may only have talked.
             if info.key.author == self.node && info.tip.seq > 0 {
-                self.writer.note(&info.key, info.no, self.clock.is_ahead(self.now, info.key.epoch));
+                self.writer.note(&info.key, info.no, self.clock.is_ahead(now, info.key.epoch));
             }
         }
         let alive = self.store.get_meta(meta::ALIVE)?;
@@ -116,9 +122,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let from = from.and_then(|bytes| codec::decode::<u64, 16>(&bytes).ok()).unwrap_or(0);
         (self.writer.from, self.writer.kept_from) = (from, from);
         // What is damaged leaves the store with the next commit, and with it what says that this log may not go on.
-        if self.store.damaged().is_empty()
-            && alive.is_some_and(|alive| alive.is_fresh(self.config.boot, self.now))
-        {
+        if self.store.damaged().is_empty() && alive.is_some_and(|alive| alive.is_fresh(self.boot, now)) {
             let may = self.writer.newest.iter().filter(|(_, (epoch, _))| *epoch >= from);
             self.writer.logs = may.map(|(circle, (_, log))| (*circle, *log)).collect();
         } else {
@@ -139,48 +143,54 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     /// A sign of life, every minute: what lets this node's logs go on after a crash.
-    pub(crate) fn stay_alive(&mut self) -> Result<(), StoreError> {
-        let alive = Alive::new(self.config.boot, self.now);
+    pub(crate) fn stay_alive(&mut self, now: Now) -> Result<(), StoreError> {
+        let alive = Alive::new(self.boot, now);
         self.store.put_meta(meta::ALIVE, codec::encode(&alive).into())?;
-        self.keep_clock()
+        self.keep_clock(now)
+    }
+
+    /// Keeps what is known of the time, with the next commit.
+    pub(crate) fn keep_clock(&mut self, now: Now) -> Result<(), StoreError> {
+        let kept = self.clock.kept(self.boot, now);
+        self.store.put_meta(meta::CLOCK, codec::encode(&kept).into())
     }
 
     /// There are records of this node that it lacks, by its own signature: its disk is older than its word, and what it
     /// wrote to until now does not go on.
-    pub(crate) fn lost_own_records(&mut self, log: LogNo) {
+    pub(crate) fn lost_own_records(&mut self, now: Now, log: LogNo) {
         if let Some(key) = self.store.key(log) {
             let current = self.writer.logs.get(&key.circle).and_then(|log| self.store.key(*log));
             if current.is_some_and(|current| current.epoch <= key.epoch) {
                 self.writer.logs.remove(&key.circle);
                 self.writer.from = self.writer.from.max(key.epoch.saturating_add(1));
             }
-            self.writer.note(&key, log, self.clock.is_ahead(self.now, key.epoch));
+            self.writer.note(&key, log, self.clock.is_ahead(now, key.epoch));
         }
     }
 
     /// A peer says so, and shows nothing. It is believed as long as half of the tokens for new logs are left: else anybody
     /// could keep this node from writing with a few words.
-    pub(crate) fn claimed_own_records(&mut self, log: LogNo) {
+    pub(crate) fn claimed_own_records(&mut self, by: &By<'_>, log: LogNo) {
         let Some(key) = self.store.key(log) else { return };
         if self.writer.logs.get(&key.circle) == Some(&log)
-            && self.open_after(self.node, key.circle, self.now.wall, EPOCHS / 2) == 0
+            && self.open_after(by, self.node, key.circle, by.now.wall, EPOCHS / 2) == 0
         {
-            self.lost_own_records(log);
+            self.lost_own_records(by.now, log);
         }
     }
 
     /// Whether an author may open a log: sixteen at once, two a day.
-    pub(crate) fn may_open(&self, key: &LogKey) -> bool {
-        !self.clock.is_ahead(self.now, key.epoch)
-            && key.epoch + EARLY_MS >= self.directory.founded()
-            && self.open_after(key.author, key.circle, key.epoch, 0) == 0
+    pub(crate) fn may_open(&self, by: &By<'_>, key: &LogKey) -> bool {
+        !self.clock.is_ahead(by.now, key.epoch)
+            && key.epoch + EARLY_MS >= by.directory.founded()
+            && self.open_after(by, key.author, key.circle, key.epoch, 0) == 0
     }
 
     /// After how many ms an author may open a log in a circle at `epoch`, by all its logs that are known there and `more`.
-    fn open_after(&self, author: NodeKey, circle: CircleId, epoch: u64, more: u64) -> u64 {
+    fn open_after(&self, by: &By<'_>, author: NodeKey, circle: CircleId, epoch: u64, more: u64) -> u64 {
         // Only logs that hold something their author signed count: anybody can talk of others.
         let signed = |info: &LogInfo| info.tip.seq > 0 && info.key.epoch != epoch;
-        let logs = self.reader.logs_of(self.directory.mesh(), author, circle);
+        let logs = self.reader.logs_of(by.directory.mesh(), author, circle);
         let mut epochs: Vec<u64> =
             logs.iter().filter(|info| signed(info)).map(|info| info.key.epoch).collect();
         epochs.extend((0..=more).map(|_| epoch));
@@ -200,34 +210,35 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         0
     }
 
+    /// Queues bodies that this node's people publish, for the next commit.
+    ///
+    /// # Errors
+    /// Why they cannot be written; then nothing is queued.
     pub(crate) fn queue_publish(
         &mut self,
+        by: &By<'_>,
         ticket: Ticket,
         circle: CircleId,
-        bodies: Vec<Body>,
-        out: &mut Output,
-    ) {
-        match self.drafts(circle, &bodies) {
-            Ok(drafts) => {
-                self.writer.queued += drafts.len();
-                self.writer.queue.push(Queued { ticket, circle, drafts });
-            }
-            Err(error) => Self::answer(out, ticket, Err(error)),
-        }
+        bodies: &[Body],
+    ) -> Result<(), RequestError> {
+        let drafts = self.drafts(by, circle, bodies)?;
+        self.writer.queued += drafts.len();
+        self.writer.queue.push(Queued { ticket, circle, drafts });
+        Ok(())
     }
 
-    fn drafts(&self, circle: CircleId, bodies: &[Body]) -> Result<Vec<Draft>, RequestError> {
+    fn drafts(&self, by: &By<'_>, circle: CircleId, bodies: &[Body]) -> Result<Vec<Draft>, RequestError> {
         if self.writer.queued + bodies.len() > QUEUE_MAX {
             return Err(RequestError::Busy);
         }
-        if !self.directory.is_member(self.identity.org, circle) {
+        if !by.directory.is_member(self.identity.org, circle) {
             return Err(RequestError::NotMember(circle));
         }
-        let roster = self.directory.roster_version(circle);
-        bodies.iter().map(|body| self.draft(roster, body)).collect()
+        let roster = by.directory.roster_version(circle);
+        bodies.iter().map(|body| Self::draft(by.now, roster, body)).collect()
     }
 
-    fn draft(&self, roster: u32, body: &Body) -> Result<Draft, RequestError> {
+    fn draft(now: Now, roster: u32, body: &Body) -> Result<Draft, RequestError> {
         let kind =
             body.kind().ok_or_else(|| RequestError::Draft("this node cannot write such a body".into()))?;
         let (tlp, flags) =
@@ -237,7 +248,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             kind,
             tlp,
             flags,
-            time: self.now.wall,
+            time: now.wall,
             expires,
             roster,
             extension: Vec::new(),
@@ -248,12 +259,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Takes a report of this org back, in one circle or in every one that it was shared to.
     pub(crate) fn retract(
         &mut self,
+        by: &By<'_>,
+        random: &mut impl Rng,
         ticket: Ticket,
         subject: Subject,
         reason: u16,
         only: Option<CircleId>,
-        out: &mut Output,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Result<(), RequestError>, StoreError> {
         let org = self.identity.org;
         let mut circles: BTreeMap<CircleId, Vec<Version>> = BTreeMap::new();
         for place in self.reader.copies(org, subject) {
@@ -267,62 +279,62 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         circles.retain(|circle, _| only.is_none_or(|only| *circle == only));
         circles.retain(|circle, _| self.store.withdrawn(org, *circle, subject).is_none());
         if circles.is_empty() {
-            Self::answer(out, ticket, Err(RequestError::NoReport(subject)));
-            return Ok(());
+            return Ok(Err(RequestError::NoReport(subject)));
         }
         let mut queued = Vec::new();
         for (circle, mut versions) in circles {
             versions.truncate(VERSIONS_MAX);
             let mut salt = [0; 16];
-            self.random.fill_bytes(&mut salt);
+            random.fill_bytes(&mut salt);
             let body =
                 Body::Retraction(Retraction { salt, subject, versions, reason, extension: Vec::new() });
-            match self.drafts(circle, &[body]) {
+            match self.drafts(by, circle, &[body]) {
                 Ok(drafts) => queued.push(Queued { ticket, circle, drafts }),
-                Err(error) => {
-                    Self::answer(out, ticket, Err(error));
-                    return Ok(());
-                }
+                Err(error) => return Ok(Err(error)),
             }
         }
         self.writer.queued += queued.len();
         self.writer.queue.extend(queued);
-        Ok(())
+        Ok(Ok(()))
     }
 
-    /// Judges, signs and stages what waits; called by the commit. What one ticket asks for is written whole or not at all:
-    /// all is judged and signed before anything is staged, and a ticket of which one part cannot be is left out of every
-    /// log.
-    pub(crate) fn write_queued(&mut self, out: &mut Output) -> Result<(), StoreError> {
+    /// What waits to be written by now.
+    pub(crate) fn take_queued(&mut self, by: &By<'_>) -> Result<Vec<Queued>, StoreError> {
         // Someone set the machine's clock, or it is another machine that goes on.
-        if self.clock.was_set(self.now) {
+        if self.clock.was_set(by.now) {
             self.writer.give_up();
         }
         self.keep_from()?;
-        if self.writer.queue.is_empty() {
-            return Ok(());
-        }
-        let queue = std::mem::take(&mut self.writer.queue);
         self.writer.queued = 0;
+        Ok(std::mem::take(&mut self.writer.queue))
+    }
+
+    /// Judges and signs what waits. What one ticket asks for is written whole or not at all: all is judged and signed before
+    /// anything is staged, and a ticket of which one part cannot be is left out of every log.
+    pub(crate) fn sign<'q>(
+        &mut self,
+        by: &By<'_>,
+        queue: &'q [Queued],
+    ) -> Result<(Vec<Signed<'q>>, Answers), StoreError> {
         let mut ends: BTreeMap<CircleId, Result<OwnEnd, RequestError>> = BTreeMap::new();
-        let mut answers: BTreeMap<Ticket, Result<Done, RequestError>> = BTreeMap::new();
-        for Queued { ticket, circle, .. } in &queue {
+        let mut answers: Answers = BTreeMap::new();
+        for Queued { ticket, circle, .. } in queue {
             let answer = answers.entry(*ticket).or_insert_with(|| Ok(Done::default()));
-            if let Err(error) = ends.entry(*circle).or_insert_with(|| self.own_end(*circle)) {
+            if let Err(error) = ends.entry(*circle).or_insert_with(|| self.own_end(by, *circle)) {
                 *answer = Err(error.clone());
             }
         }
         let mut decided = Vec::with_capacity(queue.len());
-        for queued in &queue {
+        for queued in queue {
             let goes_on = answers.get(&queued.ticket).is_some_and(Result::is_ok);
-            let judged = if goes_on { self.judge_drafts(queued)? } else { Ok(Vec::new()) };
+            let judged = if goes_on { self.judge_drafts(by, queued)? } else { Ok(Vec::new()) };
             decided.push(judged.unwrap_or_else(|error| {
                 answers.insert(queued.ticket, Err(error));
                 Vec::new()
             }));
         }
         let runs = loop {
-            match self.sign_queued(&queue, &ends, &answers) {
+            match self.sign_queued(queue, &ends, &answers) {
                 Ok(runs) => break runs,
                 // It was checked when it was drafted: a fault of this program, which takes no other ticket with it.
                 Err((tickets, error)) => {
@@ -332,43 +344,31 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 }
             }
         };
-        for Signed { end, run, drafts } in runs {
-            let log = match end.log {
-                Some(log) => log,
-                None => self.open_own_log(&end.key)?,
-            };
-            let of_run: Vec<Decided<'_>> =
+        let signed = |(end, run, drafts): SignedDrafts| {
+            let tickets = drafts.iter().map(|(queued, _)| queue[*queued].ticket).collect();
+            let decided =
                 drafts.iter().filter_map(|(queued, draft)| decided[*queued][*draft].take()).collect();
-            self.stage(log, &run, None, None, &of_run, out)?;
-            for ((queued, _), entry) in drafts.iter().zip(run.entries()) {
-                if let Some(Ok(done)) = answers.get_mut(&queue[*queued].ticket) {
-                    let place = RecordRef { log, seq: entry.header.seq };
-                    done.written.push(Written { id: entry.id, place, circle: end.key.circle });
-                }
-            }
-        }
-        for (ticket, result) in answers {
-            Self::answer(out, ticket, result);
-        }
-        Ok(())
+            Signed { end, run, tickets, decided }
+        };
+        Ok((runs.into_iter().map(signed).collect(), answers))
     }
 
     /// What the door decides about drafts, before anything is signed: what it would refuse is not written.
     fn judge_drafts<'q>(
         &mut self,
+        by: &By<'_>,
         queued: &'q Queued,
     ) -> Result<Result<Vec<Option<Decided<'q>>>, RequestError>, StoreError> {
-        let directory = Arc::clone(&self.directory);
-        let facts = LogFacts::of(&directory, self.node, queued.circle);
+        let facts = LogFacts::of(by.directory, self.node, queued.circle);
         let circle = queued.circle;
-        let log = LogKey { mesh: directory.mesh(), author: self.node, circle, epoch: self.now.wall };
+        let log = LogKey { mesh: by.directory.mesh(), author: self.node, circle, epoch: by.now.wall };
         let mut all = Vec::with_capacity(queued.drafts.len());
         for draft in &queued.drafts {
             let entry = match trial(&log, draft) {
                 Ok(entry) => entry,
                 Err(error) => return Ok(Err(error)),
             };
-            let decided = self.decide_with_body(&facts, &entry, &draft.body)?;
+            let decided = self.decide_with_body(by, &facts, &entry, &draft.body)?;
             if decided.verdict == Verdict::Refused {
                 let malformed = BodyRef::read(&entry.header, &draft.body).err();
                 return Ok(Err(malformed.map_or_else(
@@ -389,8 +389,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         &self,
         queue: &[Queued],
         ends: &BTreeMap<CircleId, Result<OwnEnd, RequestError>>,
-        answers: &BTreeMap<Ticket, Result<Done, RequestError>>,
-    ) -> Result<Vec<Signed>, (Vec<Ticket>, RequestError)> {
+        answers: &Answers,
+    ) -> Result<Vec<SignedDrafts>, (Vec<Ticket>, RequestError)> {
         let mut signed = Vec::new();
         for (circle, end) in ends {
             let Ok(end) = end else { continue };
@@ -418,7 +418,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 match Verified::sign(&self.identity.secret, end.key, tip, some) {
                     Ok(run) => {
                         tip = run.tip();
-                        signed.push(Signed { end: *end, run, drafts: places });
+                        signed.push((*end, run, places));
                     }
                     Err(error) => {
                         let tickets = places.iter().map(|(at, _)| queue[*at].ticket).collect();
@@ -432,7 +432,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Where the next record of a circle goes: behind the log that may go on, else to a new one where going on would not be
     /// safe.
-    fn own_end(&self, circle: CircleId) -> Result<OwnEnd, RequestError> {
+    fn own_end(&self, by: &By<'_>, circle: CircleId) -> Result<OwnEnd, RequestError> {
         let reading = self.clock.reading();
         if !reading.is_trusted() {
             return Err(RequestError::Clock(reading));
@@ -443,41 +443,42 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         {
             return Ok(OwnEnd { key, log: Some(log), tip });
         }
-        let epoch = self.next_epoch(circle);
+        let epoch = self.next_epoch(by, circle);
         // Nobody takes a log from before the mesh was founded.
-        let founded = self.directory.founded();
+        let founded = by.directory.founded();
         if epoch.saturating_add(EARLY_MS) < founded {
             return Err(RequestError::Clock(Reading::Behind { by_ms: founded - epoch }));
         }
-        let wait = self.open_after(self.node, circle, epoch, 0);
+        let wait = self.open_after(by, self.node, circle, epoch, 0);
         if wait > 0 {
             return Err(RequestError::Epochs(wait.div_ceil(1000)));
         }
-        let key = LogKey { mesh: self.directory.mesh(), author: self.node, circle, epoch };
+        let key = LogKey { mesh: by.directory.mesh(), author: self.node, circle, epoch };
         Ok(OwnEnd { key, log: None, tip: Tip::default() })
     }
 
     /// The epoch of a log that is opened now: the wall clock, and higher than all of this node's logs there. Those that a
     /// clock far ahead opened do not count: what follows them would be ahead as well, and taken by nobody.
-    fn next_epoch(&self, circle: CircleId) -> u64 {
-        let logs = self.reader.logs_of(self.directory.mesh(), self.node, circle);
+    fn next_epoch(&self, by: &By<'_>, circle: CircleId) -> u64 {
+        let logs = self.reader.logs_of(by.directory.mesh(), self.node, circle);
         let epochs: BTreeSet<u64> = logs.iter().map(|info| info.key.epoch).collect();
-        let known = epochs.iter().rev().find(|epoch| !self.clock.is_ahead(self.now, **epoch));
-        let mut epoch = self.now.wall.max(known.map_or(0, |known| known + 1));
+        let known = epochs.iter().rev().find(|epoch| !self.clock.is_ahead(by.now, **epoch));
+        let mut epoch = by.now.wall.max(known.map_or(0, |known| known + 1));
         while epochs.contains(&epoch) {
             epoch += 1;
         }
         epoch
     }
 
-    /// The log of this name, opened if it is not there yet.
-    fn open_own_log(&mut self, key: &LogKey) -> Result<LogNo, StoreError> {
-        if let Some(log) = self.store.log_no(key) {
+    /// The log in which an own run goes, opened if it is not there yet.
+    pub(crate) fn open_own_log(&mut self, now: Now, end: &OwnEnd) -> Result<LogNo, StoreError> {
+        let key = &end.key;
+        if let Some(log) = end.log.or_else(|| self.store.log_no(key)) {
             return Ok(log);
         }
         let log = self.store.open_log(key, self.identity.org)?;
         self.writer.logs.insert(key.circle, log);
-        self.writer.note(key, log, self.clock.is_ahead(self.now, key.epoch));
+        self.writer.note(key, log, self.clock.is_ahead(now, key.epoch));
         Ok(log)
     }
 }

@@ -8,6 +8,7 @@ use tocsin_record::run::body_fits;
 use tocsin_record::{OrgId, Part, Run, planted};
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, StoreError, Verdict};
 
+use crate::admission::By;
 use crate::io::{LinkId, Output};
 use crate::links::budget::cost;
 use crate::mesh::Mesh;
@@ -47,11 +48,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// A peer will not give a body. When nobody is left who would, it counts as withheld if somebody said so.
     fn refused(&mut self, link: LinkId, place: RecordRef, withheld: bool) -> Result<(), StoreError> {
         if self.catchup.refused(link, place, withheld)
-            && let Some(stamped) = self.store.outcome(place)
+            && let Some(stamped) = self.admission.store.outcome(place)
             && stamped.outcome.body == BodyState::Wanted
         {
             let outcome = Outcome { body: BodyState::Withheld, ..stamped.outcome };
-            self.store.set_outcome(place, outcome)?;
+            self.admission.store.set_outcome(place, outcome)?;
         }
         Ok(())
     }
@@ -93,7 +94,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         let place = RecordRef { log, seq: what.seq };
         // Only what is committed leaves.
-        let Some(stored) = self.reader.record(place)? else {
+        let Some(stored) = self.admission.reader.record(place)? else {
             return Ok(BodyStatus::NotHeld);
         };
         if let BodyState::Gone(reason) = stored.stamped.outcome.body {
@@ -103,14 +104,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(BodyStatus::NotHeld);
         };
         if stored.stamped.outcome.verdict != Verdict::Accepted
-            && !self.is_newer_hold(stored.stamped.outcome.rule)
+            && !self.admission.is_newer_hold(stored.stamped.outcome.rule)
         {
             return Ok(BodyStatus::NotHeld);
         }
         let unasked = planted::is(planted::Bug::ForwardUnasked);
         let directory = Arc::clone(&self.directory);
-        let way = self.way(&directory, log, org);
-        let may = way.is_some_and(|way| self.may_send(&way, place, &stored.entry));
+        let by = By { directory: &directory, now: self.now };
+        let way = self.admission.way(&by, log, org);
+        let may = way.is_some_and(|way| self.admission.may_send(&by, &way, place, &stored.entry));
         Ok(if unasked || may { BodyStatus::Here(body.to_vec()) } else { BodyStatus::Withheld })
     }
 
@@ -138,7 +140,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.catchup.look_again();
             match data.status {
                 BodyStatus::Here(bytes) => {
-                    let Some(entry) = self.store.entry(place)? else {
+                    let Some(entry) = self.admission.store.entry(place)? else {
                         continue;
                     };
                     if !body_fits(entry.header.body_len, &entry.header.body_hash, &bytes) {
@@ -169,18 +171,19 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// A body is available that was not when its header was told: every permitted link that may lack it hears of it.
     pub(crate) fn released(&mut self, place: RecordRef, from: Option<LinkId>) -> Result<(), StoreError> {
         self.heads.released();
-        let Some(entry) = self.store.entry(place)? else {
+        let Some(entry) = self.admission.store.entry(place)? else {
             return Ok(());
         };
         let directory = Arc::clone(&self.directory);
+        let by = By { directory: &directory, now: self.now };
         for link in self.links_of(place.log) {
             let Some(peer) = self.links.peer(link) else {
                 continue;
             };
-            let Some(way) = self.way(&directory, place.log, peer.org) else {
+            let Some(way) = self.admission.way(&by, place.log, peer.org) else {
                 continue;
             };
-            if Some(link) == from || !self.may_send(&way, place, &entry) {
+            if Some(link) == from || !self.admission.may_send(&by, &way, place, &entry) {
                 continue;
             }
             if let Some(log) = self.number(link, place.log) {
@@ -212,6 +215,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         }
         let directory = Arc::clone(&self.directory);
+        let by = By { directory: &directory, now: self.now };
         let mut have = Vec::new();
         for what in refs.iter().take(REFS_MAX) {
             if !self.pays(cost::RECORD) {
@@ -221,12 +225,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 continue;
             };
             let place = RecordRef { log, seq: what.seq };
-            let here =
-                self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
+            let here = self
+                .admission
+                .store
+                .outcome(place)
+                .is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
             if here
-                && let Some(entry) = self.store.entry(place)?
-                && let Some(way) = self.way(&directory, log, peer.org)
-                && self.may_send(&way, place, &entry)
+                && let Some(entry) = self.admission.store.entry(place)?
+                && let Some(way) = self.admission.way(&by, log, peer.org)
+                && self.admission.may_send(&by, &way, place, &entry)
                 && let Some(log) = self.number(link, log)
             {
                 have.push(BodyRef { log, seq: what.seq });

@@ -14,21 +14,21 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut announced: BTreeMap<LogNo, u64> = self.announced_heights();
         let mut claimed: BTreeMap<NodeKey, u64> = BTreeMap::new();
         let mut add = |node: NodeKey, missing: u64| {
-            if node != self.node && missing > 0 {
+            if node != self.admission.node && missing > 0 {
                 let sum = claimed.entry(node).or_default();
                 *sum = sum.saturating_add(missing);
             }
         };
         for ((node, circle), head) in self.heads.heads() {
             let key = LogKey { mesh: self.mesh(), author: *node, circle: *circle, epoch: head.epoch };
-            let log = self.store.log_no(&key);
+            let log = self.admission.store.log_no(&key);
             let held = log.map_or(0, |log| self.height(log));
             let told = log.and_then(|log| announced.remove(&log)).unwrap_or(0);
             add(*node, head.seq.max(told).saturating_sub(held));
         }
         // Logs that a newer one of the same node has followed, or that no head speaks of yet.
         for (log, height) in announced {
-            if let Some(key) = self.store.key(log) {
+            if let Some(key) = self.admission.store.key(log) {
                 add(key.author, height.saturating_sub(self.height(log)));
             }
         }
@@ -41,7 +41,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let linked: BTreeSet<NodeKey> = self.links.peers().map(|(_, peer)| peer.node).collect();
         let mut held: BTreeMap<NodeKey, u64> = BTreeMap::new();
         if !claimed.is_empty() {
-            for info in self.reader.logs() {
+            for info in self.admission.reader.logs() {
                 *held.entry(info.key.author).or_default() += info.tip.seq;
             }
         }

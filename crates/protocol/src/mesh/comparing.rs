@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tocsin_record::OrgId;
 use tocsin_store::{Kv, LogNo, SEQ_MAX, Slots, Standing, StoreError};
 
+use crate::admission::By;
 use crate::catchup::frontier::{Row, buckets, root};
 use crate::catchup::say_holes;
 use crate::io::{LinkId, Output};
@@ -31,10 +32,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     fn rows(&self, org: OrgId) -> Vec<Row> {
         let mut shared: BTreeMap<_, bool> = BTreeMap::new();
         let mut rows: Vec<Row> = Vec::new();
-        for info in self.reader.logs() {
+        for info in self.admission.reader.logs() {
             let circle = info.key.circle;
             if *shared.entry(circle).or_insert_with(|| self.shares(org, circle))
-                && let Some(row) = Row::of(info, self.searches.is_stopped(info.key.author, circle))
+                && let Some(row) = Row::of(info, self.admission.searches.is_stopped(info.key.author, circle))
             {
                 rows.push(row);
             }
@@ -88,7 +89,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             && self.now.mono.saturating_sub(link.last_frame) >= QUIET_MS
         {
             let said = |clock: u64| clock.saturating_sub(link.rtt_ms);
-            link.agreed = Some((said(self.clock.time(self.now)), said(self.now.mono)));
+            link.agreed = Some((said(self.admission.clock.time(self.now)), said(self.now.mono)));
         }
         if mine.logs != theirs.logs {
             let buckets = buckets(&rows);
@@ -180,10 +181,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     fn compare(&mut self, link: LinkId, log: LogNo, theirs: &EntryOf) -> Result<(), StoreError> {
         let height = self.height(log);
         self.trees.spoke(log, link, self.begin(link, log)).has = theirs.height;
-        if theirs.log.author == self.node && theirs.height > height {
-            self.claimed_own_records(log);
+        if theirs.log.author == self.admission.node && theirs.height > height {
+            self.admission.claimed_own_records(&By { directory: &self.directory, now: self.now }, log);
         }
-        if theirs.state == LogState::Open && matches!(self.store.standing(log), Some(Standing::Forked { .. }))
+        if theirs.state == LogState::Open
+            && matches!(self.admission.store.standing(log), Some(Standing::Forked { .. }))
         {
             self.offer_proof(link, log)?;
         }
@@ -192,11 +194,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.catchup.ahead(log, link, to);
         }
         let overlap = theirs.height.min(height);
-        let known = theirs.height <= height && overlap > self.base(log) && theirs.state == LogState::Open;
+        let known =
+            theirs.height <= height && overlap > self.admission.base(log) && theirs.state == LogState::Open;
         // Not asked about now, it is with the next comparison.
         if known
             && self.pays(self.reading(log, overlap))
-            && self.id_at(log, overlap)?.is_some_and(|mine| mine != theirs.id)
+            && self.admission.id_at(log, overlap)?.is_some_and(|mine| mine != theirs.id)
         {
             self.search_fork(link, log, overlap);
         }

@@ -25,7 +25,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let lobby = Lobby {
             protocol: PROTOCOL,
             mesh: self.directory.mesh(),
-            certificate: self.identity.certificate.clone(),
+            certificate: self.admission.identity.certificate.clone(),
             charter: self.directory.charter_behind(),
             revocations: self.directory.revocations_behind(),
             extension: Vec::new(),
@@ -129,7 +129,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if key != Some(certificate.transport_key()) {
             return Err("its certificate names another transport key than the link has".into());
         }
-        if certificate.node_key() == self.node {
+        if certificate.node_key() == self.admission.node {
             return Err("it is this node itself: two machines run from one home".into());
         }
         let fork = lobby.charter.version == self.directory.charter_behind().version

@@ -3,6 +3,7 @@
 use tocsin_record::{LogKey, NodeKey, OrgId, planted};
 use tocsin_store::{Kv, LogNo, Slots, Standing, StoreError};
 
+use crate::admission::By;
 use crate::io::LinkId;
 use crate::links::budget::cost;
 use crate::mesh::Mesh;
@@ -11,9 +12,9 @@ use crate::message::{LinkNo, LogName};
 impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Finds the logs that hold nothing when the mesh is opened.
     pub(crate) fn find_empty(&mut self) {
-        for info in self.reader.logs() {
+        for info in self.admission.reader.logs() {
             // What was set aside of a damaged log is kept under its number.
-            let damaged = self.store.damaged().iter().any(|damaged| damaged.log == info.key);
+            let damaged = self.admission.store.damaged().iter().any(|damaged| damaged.log == info.key);
             if info.tip.seq == 0 && !damaged {
                 self.empty.found(info.no);
             }
@@ -24,7 +25,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// a signed run comes, and counts for nothing else.
     pub(crate) fn log_for(&mut self, by: NodeKey, name: LogName) -> Result<Option<LogNo>, StoreError> {
         let key = name.key(self.directory.mesh());
-        if let Some(no) = self.store.log_no(&key) {
+        if let Some(no) = self.admission.store.log_no(&key) {
             return Ok(Some(no));
         }
         let (Some(speaker), Some(org)) = (self.directory.org_of(by), self.directory.org_of(name.author))
@@ -32,7 +33,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(None);
         };
         let full = !self.empty.has_room(speaker) && !planted::is(planted::Bug::EmptyUnbounded);
-        if full || !self.directory.is_member(org, name.circle) || !self.may_open(&key) {
+        if full
+            || !self.directory.is_member(org, name.circle)
+            || !self.admission.may_open(&By { directory: &self.directory, now: self.now }, &key)
+        {
             return Ok(None);
         }
         self.did(cost::LOG);
@@ -43,24 +47,24 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     fn open_empty(&mut self, key: &LogKey, org: OrgId) -> Result<LogNo, StoreError> {
         while let Some(log) = self.empty.take_free() {
-            let Some(info) = self.reader.log(log) else { continue };
+            let Some(info) = self.admission.reader.log(log) else { continue };
             // What this node wrote itself, or is told to have written, it remembers by number.
             let holds = self.height(log) > 0 || info.base.seq > 0 || info.standing != Standing::Open;
-            if holds || info.key.author == self.node {
+            if holds || info.key.author == self.admission.node {
                 continue;
             }
             self.trees.forget_log(log);
             self.catchup.forget_log(log);
-            self.searches.forget_log(log);
+            self.admission.searches.forget_log(log);
             for (_, link) in self.links.iter_mut() {
                 link.haves.remove(&log);
                 link.proofs_told.remove(&log);
             }
-            self.store.rename_log(log, key, org)?;
+            self.admission.store.rename_log(log, key, org)?;
             self.empty.renamed(log);
             return Ok(log);
         }
-        self.store.open_log(key, org)
+        self.admission.store.open_log(key, org)
     }
 
     /// The log that a peer means by a number, if it may speak of it: its circle is shared, its author a member.
@@ -82,7 +86,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// The log behind this side's own number, echoed by a peer.
     pub(crate) fn log_mine(&mut self, link: LinkId, no: LinkNo) -> Option<LogNo> {
         let name = self.links.mine(link, no)?;
-        self.store.log_no(&name.key(self.directory.mesh()))
+        self.admission.store.log_no(&name.key(self.directory.mesh()))
     }
 
     /// Links that are in and may hear of a log, in order.

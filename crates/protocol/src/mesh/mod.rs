@@ -1,39 +1,39 @@
 //! The state machine. One input at a time goes in; what it causes is staged in the store and in the output, and leaves
 //! with the commit.
 
+mod admitting;
 mod bodies;
 mod claims;
 mod comparing;
+mod forks;
 pub(crate) mod held;
 mod lobby;
 mod logs;
 mod pages;
+mod rejudging;
 mod routing;
 pub(crate) mod sizes;
 mod spreading;
 mod statements;
 pub(crate) mod status;
+mod writing;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use tocsin_policy::{Decisions, Home, Policy};
 use tocsin_record::document::{self, Form, Signed};
-use tocsin_record::keys::Secret;
-use tocsin_record::{MeshId, NodeKey, OrgId, codec};
+use tocsin_record::{MeshId, NodeKey, OrgId};
 use tocsin_store::{Fault, Kv, Reader, Slots, Store, StoreError};
 
-use crate::admission::fork::Searches;
-use crate::admission::rejudge::Rejudge;
-use crate::admission::write::Writer;
+use crate::admission::{Admission, Identity, meta};
 use crate::catchup::CatchUp;
 use crate::catchup::empty::EmptyLogs;
-use crate::clock::{Alive, Clock, Kept, KeptBefore};
 use crate::directory::{Directory, Taken};
-use crate::index::{Following, Index};
+use crate::index::Index;
 use crate::io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
 use crate::links::Links;
 use crate::links::budget::{Meter, cost};
@@ -42,31 +42,6 @@ use crate::mesh::held::around;
 use crate::spread::FLUSH_MS;
 use crate::spread::heads::Heads;
 use crate::spread::tree::Trees;
-
-/// Names of values that the mesh keeps in the store.
-pub(crate) mod meta {
-    /// All documents.
-    pub const DOCUMENTS: &str = "documents";
-    /// Boot, wall and monotonic time of the last sign of life.
-    pub const ALIVE: &str = "alive";
-    /// Own logs of lower epochs than this do not go on.
-    pub const GO_ON_FROM: &str = "go-on-from";
-    /// What was known of the time then.
-    pub const CLOCK: &str = "clock";
-    /// Under which policy and documents everything was judged.
-    pub const JUDGED: &str = "judged";
-}
-
-/// Who this node is. Its secret is zeroised when dropped.
-#[derive(Debug)]
-pub struct Identity {
-    /// Signs records, heads and receipts; its public key names the node.
-    pub secret: Secret,
-    /// The org that certified it.
-    pub org: OrgId,
-    /// The certificate, as handed to peers.
-    pub certificate: Signed,
-}
 
 /// What an operator may change.
 #[derive(Clone, Debug)]
@@ -83,26 +58,16 @@ pub struct Config {
 
 /// The protocol of one node in one mesh.
 pub struct Mesh<K, S> {
-    pub(crate) config: Config,
-    pub(crate) identity: Identity,
-    pub(crate) node: NodeKey,
+    pub(crate) admission: Admission<K, S>,
     pub(crate) directory: Arc<Directory>,
-    pub(crate) store: Store<K, S>,
-    pub(crate) reader: Reader<K, S>,
-    pub(crate) decisions: Decisions,
-    pub(crate) index: Following,
     pub(crate) random: ChaCha8Rng,
     pub(crate) now: Now,
-    pub(crate) clock: Clock,
     /// Other orgs' clocks are heard anew then, by the monotonic clock.
     pub(crate) next_hearing: u64,
     pub(crate) links: Links,
     pub(crate) trees: Trees,
     pub(crate) catchup: CatchUp,
     pub(crate) heads: Heads,
-    pub(crate) searches: Searches,
-    pub(crate) writer: Writer,
-    pub(crate) rejudge: Rejudge,
     /// Whether bodies of records that ended are still here.
     expiring: bool,
     pub(crate) empty: EmptyLogs,
@@ -149,43 +114,32 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
         let _ = directory.take(&identity.certificate);
-        let kept = kept_clock(&store)?;
         let home = Home {
             org: identity.org,
             country: directory.org(identity.org).map_or(*b"??", |org| org.country),
         };
-        let reader = store.reader();
-        let node = NodeKey(identity.secret.public());
+        let decisions = Decisions::new(policy, home);
+        let admission = Admission::open(identity, config.boot, store, decisions, index, now)?;
         let mut mesh = Self {
             random: ChaCha8Rng::seed_from_u64(config.seed),
             links: Links::new(config.meter),
-            identity,
-            node,
+            admission,
             directory: Arc::new(directory),
-            decisions: Decisions::new(policy, home),
-            index: Following::new(index),
             now,
-            clock: Clock::open(config.boot, kept, now),
             next_hearing: now.mono,
             trees: Trees::default(),
             catchup: CatchUp::default(),
             heads: Heads::default(),
-            searches: Searches::default(),
-            config,
-            writer: Writer::default(),
-            rejudge: Rejudge::default(),
             expiring: false,
             empty: EmptyLogs::default(),
             changes: BTreeMap::new(),
             next_flush: now.mono,
             next_second: now.mono,
             next_minute: now.mono,
-            store,
-            reader,
         };
         mesh.find_empty();
-        mesh.resume_own_logs()?;
-        mesh.resume_judging()?;
+        mesh.admission.resume_own_logs(now)?;
+        mesh.admission.resume_judging(&mesh.directory)?;
         Ok(mesh)
     }
 
@@ -220,7 +174,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 Ok(())
             }
             Input::Publish { ticket, circle, bodies } => {
-                self.queue_publish(ticket, circle, bodies, out);
+                self.publish(ticket, circle, &bodies, out);
                 Ok(())
             }
             Input::Retract { ticket, subject, reason } => self.retract(ticket, subject, reason, None, out),
@@ -242,7 +196,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 Ok(())
             }
             Input::Policy { policy } => {
-                self.decisions.replace(policy);
+                self.admission.decisions.replace(policy);
                 self.rejudge_all();
                 Ok(())
             }
@@ -260,8 +214,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.serve_all()?;
         self.catchup.want_bodies(&mut around!(self), &mut self.random);
         self.catchup.schedule_wants(&mut around!(self), &mut self.random);
-        let committed = self.store.commit()?;
-        self.follow(&committed.left);
+        let committed = self.admission.store.commit()?;
+        self.admission.follow(&committed.left);
         if !committed.erased.is_empty() {
             out.push(Effect::Event(Event::Erased { places: committed.erased }));
         }
@@ -275,24 +229,24 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Moves this node's time on and judges the clock by it, before anything is done by it.
     fn pass_time(&mut self, now: Now, out: &mut Output) {
         self.now = Now { wall: now.wall, mono: now.mono.max(self.now.mono) };
-        let sure = self.clock.is_sure();
+        let sure = self.admission.clock.is_sure();
         if self.now.mono >= self.next_hearing {
             self.next_hearing = self.now.mono + HEARING_MS;
             let others = self.directory.charter().orgs.len().saturating_sub(1);
-            self.clock.hear(self.now, self.clocks_of_others(), others);
+            self.admission.clock.hear(self.now, self.clocks_of_others(), others);
         }
-        if self.clock.look(self.now) {
-            let reading = self.clock.reading();
+        if self.admission.clock.look(self.now) {
+            let reading = self.admission.clock.reading();
             out.push(Effect::Event(Event::Clock { reading }));
             // What was judged by a clock that nobody had confirmed may have lapsed by mistake.
             if !sure {
                 self.rejudge_all();
             } else if reading.is_trusted() {
-                self.rejudge.walk_held();
+                self.admission.rejudge.walk_held();
             }
         }
         // What was accepted by a clock that was ahead, and others with it, is held until its time comes.
-        if self.clock.went_back(self.now) {
+        if self.admission.clock.went_back(self.now) {
             self.rejudge_all();
         }
     }
@@ -302,16 +256,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         against_peers: bool,
         out: &mut Output,
     ) -> Result<Result<Done, RequestError>, StoreError> {
-        let confirmed = self.clock.confirm(self.now, against_peers);
-        self.keep_clock()?;
+        let confirmed = self.admission.clock.confirm(self.now, against_peers);
+        self.admission.keep_clock(self.now)?;
         self.pass_time(self.now, out);
         Ok(confirmed.map(|()| Done::default()).map_err(RequestError::Contradicted))
-    }
-
-    /// Keeps what is known of the time, with the next commit.
-    pub(crate) fn keep_clock(&mut self) -> Result<(), StoreError> {
-        let kept = self.clock.kept(self.config.boot, self.now);
-        self.store.put_meta(meta::CLOCK, codec::encode(&kept).into())
     }
 
     fn tick(&mut self, out: &mut Output) -> Result<(), StoreError> {
@@ -334,14 +282,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.watch_claims(out);
         }
         if self.expiring {
-            self.expiring = match self.clock.erases_up_to(self.now) {
-                Some(time) => self.store.expire(time, EXPIRE_SLICE)?.more,
+            self.expiring = match self.admission.clock.erases_up_to(self.now) {
+                Some(time) => self.admission.store.expire(time, EXPIRE_SLICE)?.more,
                 None => false,
             };
         }
         if mono >= self.next_minute {
             self.next_minute = mono + 60_000;
-            self.stay_alive()?;
+            self.admission.stay_alive(self.now)?;
         }
         self.rejudge_some(out)
     }
@@ -367,7 +315,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Whether there is work left that an idle moment could do: call [`Self::handle`] with a tick soon.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.rejudge.is_busy() || self.expiring
+        self.admission.rejudge.is_busy() || self.expiring
     }
 
     /// Store work that can wait for an idle moment. True if there may be more.
@@ -375,7 +323,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// # Errors
     /// On a disk fault.
     pub fn idle(&mut self) -> Result<bool, StoreError> {
-        self.store.idle()
+        self.admission.store.idle()
     }
 
     pub(crate) fn answer(out: &mut Output, ticket: Ticket, result: Result<Done, RequestError>) {
@@ -391,13 +339,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// This node's key.
     #[must_use]
     pub fn node(&self) -> NodeKey {
-        self.node
+        self.admission.node
     }
 
     /// This node's org.
     #[must_use]
     pub fn org(&self) -> OrgId {
-        self.identity.org
+        self.admission.identity.org
     }
 
     /// Who is who.
@@ -415,13 +363,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Reads what is committed, on any thread.
     #[must_use]
     pub fn reader(&self) -> Reader<K, S> {
-        self.reader.clone()
+        self.admission.reader.clone()
     }
 
     /// The policy's decisions, as this node makes them.
     #[must_use]
     pub fn decisions(&self) -> &Decisions {
-        &self.decisions
+        &self.admission.decisions
     }
 
     /// Takes documents from any hand; those that are new go on to every link but the one they came by. `own`: this node's
@@ -468,7 +416,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
         if !new.is_empty() {
-            self.store.put_meta(meta::DOCUMENTS, Bytes::from(document::encode_all(&self.directory.all())))?;
+            self.admission
+                .store
+                .put_meta(meta::DOCUMENTS, Bytes::from(document::encode_all(&self.directory.all())))?;
             self.tell_documents(&new, from);
             self.membership_changed(out);
             out.push(Effect::Event(Event::Documents { count: new.len() }));
@@ -518,16 +468,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let is_in = |node: &NodeKey| directory.org_of(*node).is_some();
         self.links.budgets.retain(is_in, |org| directory.org(*org).is_some());
         self.heads.retain(|node| directory.org_of(*node));
-        self.rejudge_for_documents();
+        self.admission.rejudge_for_documents(&self.directory);
     }
-}
 
-/// What was known of the time when this store was last written to.
-fn kept_clock<K: Kv, S: Slots>(store: &Store<K, S>) -> Result<Option<Kept>, StoreError> {
-    if let Some(bytes) = store.get_meta(meta::CLOCK)? {
-        let before = || codec::decode::<KeptBefore, 256>(&bytes).ok().map(Kept::from);
-        return Ok(codec::decode::<Kept, 256>(&bytes).ok().or_else(before));
+    /// The index of what is committed, for readers on any thread.
+    #[must_use]
+    pub fn index(&self) -> Arc<RwLock<Index>> {
+        self.admission.index.shared()
     }
-    let alive = store.get_meta(meta::ALIVE)?;
-    Ok(alive.and_then(|bytes| codec::decode::<Alive, 256>(&bytes).ok()).map(|alive| alive.known()))
 }

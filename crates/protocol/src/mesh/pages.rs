@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tocsin_record::{Entry, Verified};
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError, WireRun};
 
+use crate::admission::By;
 use crate::io::{LinkId, Output};
 use crate::links::budget::cost;
 use crate::mesh::Mesh;
@@ -29,7 +30,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         // Reading a page costs more than sending one: what brings nothing is paid for, whoever asked for it.
         let weight = run.as_ref().map_or(0, |run| run.body_bytes() + 256 * run.entries().len());
         let told = run.as_ref().is_some_and(|run| {
-            let known = self.store.log_no(run.log()).map_or(0, |log| self.height(log));
+            let known = self.admission.store.log_no(run.log()).map_or(0, |log| self.height(log));
             run.tip().seq <= known
         });
         let asked = self.catchup.is_asked(link, page.want);
@@ -114,12 +115,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         range: Range,
         credit: u32,
     ) -> Result<(u32, Option<u64>), StoreError> {
-        let Some(key) = self.reader.log(log).map(|info| info.key) else {
+        let Some(key) = self.admission.reader.log(log).map(|info| info.key) else {
             return Ok((0, None));
         };
         let most = (credit as usize).min(PAGE_WIRE_MAX);
         let runs = self.runs_for(link, log, range.from, range.bodies, most)?;
-        let height = self.reader.log(log).map_or(0, |info| info.tip.seq);
+        let height = self.admission.reader.log(log).map_or(0, |info| info.tip.seq);
         let mut sent = 0;
         let mut reached = None;
         for run in runs {
@@ -159,16 +160,17 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(peer) = self.links.peer(link) else {
             return Ok(Vec::new());
         };
-        let from = from.max(self.base(log) + 1);
-        let reader = self.reader.clone();
+        let from = from.max(self.admission.base(log) + 1);
+        let reader = self.admission.reader.clone();
         if !bodies {
             return reader.runs(log, from, max_bytes, &mut tocsin_store::Bodies::None);
         }
         let directory = Arc::clone(&self.directory);
-        let Some(way) = self.way(&directory, log, peer.org) else {
+        let by = By { directory: &directory, now: self.now };
+        let Some(way) = self.admission.way(&by, log, peer.org) else {
             return Ok(Vec::new());
         };
-        let mut allowed = |place: RecordRef, entry: &Entry| self.may_send(&way, place, entry);
+        let mut allowed = |place: RecordRef, entry: &Entry| self.admission.may_send(&by, &way, place, entry);
         reader.runs(log, from, max_bytes, &mut tocsin_store::Bodies::Where(&mut allowed))
     }
 }

@@ -46,7 +46,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     pub(crate) fn link_up(&mut self, id: LinkId, key: [u8; 32], room: Room) {
-        let known_logs = u32::try_from(self.reader.log_count()).unwrap_or(u32::MAX);
+        let known_logs = u32::try_from(self.admission.reader.log_count()).unwrap_or(u32::MAX);
         self.links.insert(id, Link::new(key, self.now.mono, known_logs, room));
         self.enter_lobby(id);
     }
@@ -57,7 +57,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         self.trees.forget(id);
         self.catchup.link_ended(id, link.peer().map(|peer| peer.node), self.now.mono);
-        self.searches.forget(id);
+        self.admission.searches.forget(id);
         if let Some(peer) = link.peer() {
             if !self.links.peers().any(|(_, other)| other.org == peer.org) {
                 self.empty.left(peer.org);
@@ -95,7 +95,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             *nodes.entry(peer.node).or_default() += 1;
             *orgs.entry(peer.org).or_default() += 1;
         }
-        let of_node = NAMES_LEAST + 2 * self.reader.log_count().saturating_sub(self.empty.all());
+        let of_node = NAMES_LEAST + 2 * self.admission.reader.log_count().saturating_sub(self.empty.all());
         for (_, link) in self.links.iter() {
             let Some(peer) = link.peer() else { continue };
             let links = |count: Option<&usize>| count.copied().unwrap_or(1).max(1);

@@ -37,7 +37,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             announced: self.catchup.announced(|_| true).count(),
             behind: self.catchup.logs_behind().len(),
             orphan_bytes: self.trees.orphan_bytes(),
-            searches: self.searches.count(),
+            searches: self.admission.searches.count(),
             heads: self.heads.heads().len(),
             receipts: self.heads.receipts_len(),
             ..Sizes::default()

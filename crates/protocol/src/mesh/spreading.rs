@@ -7,10 +7,11 @@ use std::sync::Arc;
 use rand_chacha::rand_core::Rng as _;
 use tocsin_policy::BodyView;
 use tocsin_record::{Entry, OrgId, Part, Run, Verified, page};
-use tocsin_store::{BodyState, Kv, LogNo, RecordRef, SEQ_MAX, Slots, StoreError, Verdict};
+use tocsin_store::{BodyState, Kv, LogNo, RecordRef, SEQ_MAX, Slots, StoreError};
 
+use crate::admission::By;
 use crate::admission::admit::Decided;
-use crate::admission::judge::{Way, body_ref_view};
+use crate::admission::judge::body_ref_view;
 use crate::io::{LinkId, Output};
 use crate::links::budget::cost;
 use crate::mesh::Mesh;
@@ -62,25 +63,28 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             decided.iter().map(|one| one.read.as_ref().map(body_ref_view)).collect();
         let mut carried = Vec::with_capacity(decided.len());
         for entry in run.entries() {
-            carried.push(self.is_carried(RecordRef { log, seq: entry.header.seq }));
+            carried.push(self.admission.is_carried(RecordRef { log, seq: entry.header.seq }));
         }
         let directory = Arc::clone(&self.directory);
+        let by = By { directory: &directory, now: self.now };
         let mut links_allowed = Vec::with_capacity(links.len());
         for &link in links {
             let Some(peer) = self.links.peer(link) else {
                 continue;
             };
-            let Some(way) = self.way(&directory, log, peer.org) else {
+            let Some(way) = self.admission.way(&by, log, peer.org) else {
                 continue;
             };
             let mut allowed = Vec::with_capacity(carried.len());
             for ((entry, carried), view) in run.entries().iter().zip(&carried).zip(&views) {
-                allowed.push(*carried && self.forward_with(&way, &entry.header, view.as_ref()).allow);
+                allowed.push(
+                    *carried && self.admission.forward_with(&by, &way, &entry.header, view.as_ref()).allow,
+                );
             }
             links_allowed.push((link, allowed));
         }
         let state = |entry: &Entry| {
-            let stamped = self.store.outcome(RecordRef { log, seq: entry.header.seq });
+            let stamped = self.admission.store.outcome(RecordRef { log, seq: entry.header.seq });
             stamped.map_or(BodyState::NotHeld, |stamped| stamped.outcome.body)
         };
         let states: Vec<BodyState> = run.entries().iter().map(state).collect();
@@ -117,15 +121,19 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return except;
         }
         let directory = Arc::clone(&self.directory);
-        let way = self.way(&directory, log, org);
+        let by = By { directory: &directory, now: self.now };
+        let way = self.admission.way(&by, log, org);
         for seq in from..=to {
             let place = RecordRef { log, seq };
-            let here =
-                self.store.outcome(place).is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
+            let here = self
+                .admission
+                .store
+                .outcome(place)
+                .is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
             let allowed = here
                 && way.as_ref().is_some_and(|way| {
-                    let entry = self.store.entry(place).ok().flatten();
-                    entry.is_some_and(|entry| self.may_send(way, place, &entry))
+                    let entry = self.admission.store.entry(place).ok().flatten();
+                    entry.is_some_and(|entry| self.admission.may_send(&by, way, place, &entry))
                 });
             if !allowed && let Ok(offset) = u32::try_from(seq - from) {
                 except.push(offset);
@@ -193,7 +201,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if !self.pays(self.reading(log, tip.seq)) {
             return Ok(());
         }
-        if self.disagrees(log, run)? {
+        if self.admission.disagrees(log, run)? {
             return self.conflict(link, log, run.clone(), out);
         }
         self.note_parts(link, log, run, out)?;
@@ -291,23 +299,5 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.tell(link, Message::Push(Push { log: no, reply: true, page }));
         }
         Ok(())
-    }
-
-    /// Whether a record's body may go to an org: it is carried, and the policy lets it pass. Headers always go to members.
-    pub(crate) fn may_send(&mut self, way: &Way<'_>, place: RecordRef, entry: &Entry) -> bool {
-        self.is_carried(place) && self.forward_allowed(way, entry).allow
-    }
-
-    /// Whether a body may leave at all: it is here, and accepted or only newer than this node.
-    fn is_carried(&self, place: RecordRef) -> bool {
-        self.store.outcome(place).is_some_and(|stamped| {
-            let outcome = stamped.outcome;
-            outcome.body == BodyState::Here
-                && match outcome.verdict {
-                    Verdict::Accepted => true,
-                    Verdict::Held => self.is_newer_hold(outcome.rule),
-                    Verdict::Unjudged | Verdict::Refused => false,
-                }
-        })
     }
 }

@@ -19,7 +19,7 @@ use crate::spread::heads::{HeadState, IDLE_MS, ReceiptState};
 impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Circles in which this node speaks of itself.
     fn own_circles(&self) -> Vec<CircleId> {
-        let org = self.identity.org;
+        let org = self.admission.identity.org;
         let mesh = self.directory.mesh();
         let listed = self.directory.circles().map(|(circle, _)| circle);
         [CircleId::mesh(mesh), CircleId::own(mesh, org)]
@@ -40,24 +40,24 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let releases = self.heads.releases();
             let time = self.now.wall;
             let mesh = self.directory.mesh();
-            let hash = head_hash(&mesh, &self.node, &circle, epoch, seq, &id, releases, time);
-            let signature = self.identity.secret.sign(&hash);
+            let hash = head_hash(&mesh, &self.admission.node, &circle, epoch, seq, &id, releases, time);
+            let signature = self.admission.identity.secret.sign(&hash);
             let state = HeadState { epoch, seq, id, releases, time, heard: mono, signature };
-            self.heads.keep_own((self.node, circle), state);
-            self.pass_head(self.node, circle, state, None);
+            self.heads.keep_own((self.admission.node, circle), state);
+            self.pass_head(self.admission.node, circle, state, None);
         }
     }
 
     /// The committed end of this node's newest log in a circle.
     fn own_head(&self, circle: CircleId) -> (u64, u64, RecordId) {
-        let info = self.writer.newest(circle).and_then(|log| self.reader.log(log));
+        let info = self.admission.writer.newest(circle).and_then(|log| self.admission.reader.log(log));
         info.map_or((0, 0, RecordId::ZERO), |info| (info.key.epoch, info.tip.seq, info.tip.id))
     }
 
     /// Passes a head on along its log's tree; that of a node without a log goes along every link of the circle.
     fn pass_head(&mut self, node: NodeKey, circle: CircleId, head: HeadState, from: Option<LinkId>) {
         let key = LogName { author: node, circle, epoch: head.epoch }.key(self.directory.mesh());
-        let eager = self.store.log_no(&key).map(|log| self.trees.eager(log)).unwrap_or_default();
+        let eager = self.admission.store.log_no(&key).map(|log| self.trees.eager(log)).unwrap_or_default();
         let all = head.seq == 0 || eager.is_empty();
         for (id, peer) in self.links.peers() {
             if Some(id) == from || peer.node == node || !self.shares(peer.org, circle) {
@@ -75,7 +75,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return;
         };
         let directory = &self.directory;
-        let may = |node, circle| node != peer.node && directory.share(self.identity.org, peer.org, circle);
+        let may = |node, circle| {
+            node != peer.node && directory.share(self.admission.identity.org, peer.org, circle)
+        };
         self.heads.pass_all(link, may);
     }
 
@@ -103,8 +105,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let newer = self.heads.head(node, log.circle).is_none_or(|known| known.time < head.time);
             if !newer
                 || head.seq > SEQ_MAX
-                || node == self.node
-                || self.clock.is_ahead(self.now, head.time)
+                || node == self.admission.node
+                || self.admission.clock.is_ahead(self.now, head.time)
                 || !self.shares(peer.org, log.circle)
                 || !self.directory.is_member(org, log.circle)
             {
@@ -150,12 +152,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// New records of a log are here: its author is told, soon.
     pub(crate) fn owe_receipt(&mut self, log: LogNo) {
-        self.heads.owe_receipt(log, self.clock.time(self.now));
+        self.heads.owe_receipt(log, self.admission.clock.time(self.now));
     }
 
     pub(crate) fn flush_statements(&mut self) {
         self.say_receipts();
-        let reader = &self.reader;
+        let reader = &self.admission.reader;
         let name = |log| reader.log(log).map(|info| info.key);
         self.heads.flush(&mut self.links, self.directory.mesh(), name);
         say_due_holes(&mut around!(self));
@@ -164,7 +166,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     fn say_receipts(&mut self) {
         let mono = self.now.mono;
         for (log, time) in self.heads.owed() {
-            let Some(info) = self.reader.log(log) else {
+            let Some(info) = self.admission.reader.log(log) else {
                 continue;
             };
             if !self.heads.is_rested(log, self.directory.size(info.key.circle), mono) {
@@ -179,10 +181,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             };
             self.heads.receipt_sent(log, mono);
             let height = info.tip.seq;
-            let hash = receipt_hash(&self.node, &info.key.id(), height, time);
-            let signature = self.identity.secret.sign(&hash);
+            let hash = receipt_hash(&self.admission.node, &info.key.id(), height, time);
+            let signature = self.admission.identity.secret.sign(&hash);
             let state = ReceiptState { height, time, signature };
-            self.heads.pass_receipt(parent, (log, self.node), state);
+            self.heads.pass_receipt(parent, (log, self.admission.node), state);
         }
     }
 
@@ -199,17 +201,22 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             };
             let (name, holder) = (log, holder.author);
             let key = name.key(self.directory.mesh());
-            let Some(log) = self.store.log_no(&key) else {
+            let Some(log) = self.admission.store.log_no(&key) else {
                 continue;
             };
             let Some(org) = self.directory.org_of(holder) else {
                 continue;
             };
             let newer = self.heads.is_news((log, holder), receipt.height);
-            let ahead = self.clock.is_ahead(self.now, receipt.time);
+            let ahead = self.admission.clock.is_ahead(self.now, receipt.time);
             // It came by who holds the log, and what nobody wrote nobody holds.
             let exists = receipt.height <= self.height(log);
-            if !newer || !exists || ahead || holder == self.node || !self.directory.carries(org, key.circle) {
+            if !newer
+                || !exists
+                || ahead
+                || holder == self.admission.node
+                || !self.directory.carries(org, key.circle)
+            {
                 continue;
             }
             self.did(cost::SIGNATURE);
@@ -219,7 +226,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
             let state =
                 ReceiptState { height: receipt.height, time: receipt.time, signature: receipt.signature };
-            if key.author == self.node {
+            if key.author == self.admission.node {
                 self.heads.keep_own_receipt((log, holder), state);
                 self.measure(log, holder, state)?;
                 continue;
@@ -236,7 +243,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// How long a record of this node's own took to a holder.
     fn measure(&mut self, log: LogNo, holder: NodeKey, receipt: ReceiptState) -> Result<(), StoreError> {
-        let Some(entry) = self.store.entry(RecordRef { log, seq: receipt.height })? else {
+        let Some(entry) = self.admission.store.entry(RecordRef { log, seq: receipt.height })? else {
             return Ok(());
         };
         let delay = u32::try_from(receipt.time.saturating_sub(entry.header.time)).unwrap_or(u32::MAX);
@@ -259,7 +266,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let mut told: BTreeMap<NodeKey, u64> = BTreeMap::new();
         for ((node, _), head) in self.heads.heads() {
             let quiet = mono.saturating_sub(head.heard);
-            if *node != self.node && quiet < 2 * IDLE_MS && !clocks.contains_key(node) {
+            if *node != self.admission.node && quiet < 2 * IDLE_MS && !clocks.contains_key(node) {
                 let known = told.entry(*node).or_default();
                 *known = head.time.saturating_add(quiet).max(*known);
             }

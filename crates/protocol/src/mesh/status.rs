@@ -112,7 +112,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// The state of this node now.
     #[must_use]
     pub fn status(&self) -> Status {
-        let logs = self.reader.logs();
+        let logs = self.admission.reader.logs();
         let wanted = self.wanted_bodies(&logs);
         let mut rows = Vec::with_capacity(logs.len());
         for info in &logs {
@@ -142,9 +142,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             .collect();
         orgs.sort_by(|a, b| a.name.cmp(&b.name));
         Status {
-            clock: self.clock.reading(),
-            time: self.clock.time(self.now),
-            passed: self.clock.shown(self.now),
+            clock: self.admission.clock.reading(),
+            time: self.admission.clock.time(self.now),
+            passed: self.admission.clock.shown(self.now),
             peers: self
                 .links
                 .iter()
@@ -158,11 +158,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 .collect(),
             orgs,
             logs: rows,
-            counts: self.reader.counts(),
+            counts: self.admission.reader.counts(),
             announced: self.catchup.announced(|link| self.is_believed(link)).count(),
             behind: self.catchup.logs_behind().len(),
-            rejudging: self.rejudge.is_busy(),
-            policy_errors: self.decisions.errors().map(|(rule, count)| (rule.to_owned(), count)).collect(),
+            rejudging: self.admission.rejudge.is_busy(),
+            policy_errors: self
+                .admission
+                .decisions
+                .errors()
+                .map(|(rule, count)| (rule.to_owned(), count))
+                .collect(),
         }
     }
 
@@ -185,12 +190,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             complete_as_of: None,
             delays_ms: Vec::new(),
         };
-        let mine = org == self.identity.org;
+        let mine = org == self.admission.identity.org;
         let mut complete = true;
         let mut as_of = u64::MAX;
         for (node, _) in self.directory.nodes_of(org) {
             status.delays_ms.extend(self.heads.delays(node));
-            if node == self.node {
+            if node == self.admission.node {
                 continue;
             }
             let linked = self.agreed_on_link(node);
@@ -216,15 +221,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
         status.delays_ms.sort_unstable();
-        let of_org = |log: &LogNo| self.reader.log(*log).is_some_and(|info| info.org == org);
+        let of_org = |log: &LogNo| self.admission.reader.log(*log).is_some_and(|info| info.org == org);
         for (_, bodies) in wanted.iter().filter(|(log, _)| of_org(log)) {
             status.withheld += bodies.withheld;
             status.missing_bodies += bodies.announced;
         }
         if mine {
-            status.heard = Some(self.clock.time(self.now));
+            status.heard = Some(self.admission.clock.time(self.now));
             status.silent_ms = Some(0);
-            status.complete_as_of = Some(self.clock.time(self.now));
+            status.complete_as_of = Some(self.admission.clock.time(self.now));
         } else if complete && as_of != u64::MAX && status.missing_headers == 0 && status.missing_bodies == 0 {
             status.complete_as_of = Some(as_of);
         }
@@ -262,7 +267,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn announced_heights(&self) -> BTreeMap<LogNo, u64> {
         let logs: BTreeSet<LogNo> = self.catchup.logs_behind().chain(self.trees.waiting()).collect();
         let mut heights = BTreeMap::new();
-        for info in logs.into_iter().filter_map(|log| self.reader.log(log)) {
+        for info in logs.into_iter().filter_map(|log| self.admission.reader.log(log)) {
             let by_author = |link: &LinkId| {
                 let peer = self.links.peer(*link);
                 peer.is_some_and(|peer| peer.node == info.key.author)

@@ -1,0 +1,63 @@
+//! What this node's people write: queued as it comes, judged and signed by the admission with the commit, staged like any other
+//! record.
+
+use std::sync::Arc;
+
+use tocsin_record::CircleId;
+use tocsin_record::body::Body;
+use tocsin_record::body::report::Subject;
+use tocsin_store::{Kv, RecordRef, Slots, StoreError};
+
+use crate::admission::By;
+use crate::io::{Output, Ticket, Written};
+use crate::mesh::Mesh;
+
+impl<K: Kv, S: Slots> Mesh<K, S> {
+    pub(crate) fn publish(&mut self, ticket: Ticket, circle: CircleId, bodies: &[Body], out: &mut Output) {
+        let by = By { directory: &self.directory, now: self.now };
+        if let Err(error) = self.admission.queue_publish(&by, ticket, circle, bodies) {
+            Self::answer(out, ticket, Err(error));
+        }
+    }
+
+    /// Takes a report of this org back, in one circle or in every one that it was shared to.
+    pub(crate) fn retract(
+        &mut self,
+        ticket: Ticket,
+        subject: Subject,
+        reason: u16,
+        only: Option<CircleId>,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        let by = By { directory: &self.directory, now: self.now };
+        if let Err(error) = self.admission.retract(&by, &mut self.random, ticket, subject, reason, only)? {
+            Self::answer(out, ticket, Err(error));
+        }
+        Ok(())
+    }
+
+    /// Writes what waits; called by the commit.
+    pub(crate) fn write_queued(&mut self, out: &mut Output) -> Result<(), StoreError> {
+        let directory = Arc::clone(&self.directory);
+        let by = By { directory: &directory, now: self.now };
+        let queue = self.admission.take_queued(&by)?;
+        if queue.is_empty() {
+            return Ok(());
+        }
+        let (runs, mut answers) = self.admission.sign(&by, &queue)?;
+        for signed in runs {
+            let log = self.admission.open_own_log(self.now, &signed.end)?;
+            self.stage(log, &signed.run, None, None, &signed.decided, out)?;
+            for (ticket, entry) in signed.tickets.iter().zip(signed.run.entries()) {
+                if let Some(Ok(done)) = answers.get_mut(ticket) {
+                    let place = RecordRef { log, seq: entry.header.seq };
+                    done.written.push(Written { id: entry.id, place, circle: signed.end.key.circle });
+                }
+            }
+        }
+        for (ticket, result) in answers {
+            Self::answer(out, ticket, result);
+        }
+        Ok(())
+    }
+}
