@@ -153,11 +153,17 @@ fn an_address_of_a_person_does_not_hide_what_stands_beside_it() {
     let path = folder.path().join("e.json");
     fs::write(&path, event).expect("written");
     aa.json(&["import", path.to_str().expect("UTF-8")]);
+    // One that keeps something about a person, and has no value that is.
+    let kept = event.replace("0000000000ff", "0000000000fe").replace("192.0.2.21", "192.0.2.24");
+    let kept = kept.replace("email-src", "text").replace("00000000000", "00000000001");
+    fs::write(&path, kept).expect("written");
+    aa.json(&["import", path.to_str().expect("UTF-8")]);
     // What somebody called personal as a whole is so as a whole.
     aa.json(&["publish", "192.0.2.22", "--tlp", "green", "--to", "own", "--personal", "yes"]);
     for (value, known, exit) in [
         ("192.0.2.20", Value::from(true), 0),
         ("192.0.2.21", Value::from(true), 0),
+        ("192.0.2.24", Value::from(true), 0),
         ("192.0.2.22", Value::Null, 4),
         ("x@mail.example", Value::Null, 4),
         ("y@mail.example", Value::Null, 4),
