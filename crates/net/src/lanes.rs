@@ -20,7 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::frame::{self, HEAD, Head, Nonce};
 use super::handler::Lanes;
 use super::link::{Credit, Ended, Gate, Link, Links};
-use super::outbox::Written;
+use super::outbox::{Batch, Written};
 use super::swarm::Command;
 use super::{Config, Inbound, Lane};
 
@@ -194,6 +194,10 @@ async fn read(
     let room = room.clamp(1, u32::MAX as usize);
     let inbox = Arc::new(Semaphore::new(room));
     loop {
+        if stream.buffer().is_empty() {
+            // What was read may be erased while nothing more comes.
+            stream = BufReader::with_capacity(READ_BUFFER, stream.into_inner());
+        }
         match stream.fill_buf().await {
             Ok([]) => return Ended::ByPeer,
             Ok(_) => link.hear(),
@@ -289,7 +293,6 @@ async fn write_live_lane(
     let outbox = link.outbox(Lane::Live);
     let mut ping = tokio::time::interval_at(Instant::now(), times.ping_every.max(Duration::from_millis(1)));
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut out = Vec::with_capacity(BATCH);
     loop {
         let batch = tokio::select! {
             batch = outbox.take(BATCH) => match batch {
@@ -301,21 +304,13 @@ async fn write_live_lane(
                 }
             },
             _ = ping.tick() => {
-                out.clear();
-                out.extend_from_slice(&Head::Ping.encode());
-                out.extend_from_slice(&nonce(link));
-                if let Err(error) = write_out(&mut stream, &out).await {
+                if let Err(error) = write_out(&mut stream, &with_nonce(Head::Ping, nonce(link))).await {
                     return lost(&error);
                 }
                 continue;
             }
         };
-        out.clear();
-        if let Some(nonce) = batch.pong {
-            out.extend_from_slice(&Head::Pong.encode());
-            out.extend_from_slice(&nonce);
-        }
-        if let Err(error) = write_frames(&mut stream, &mut out, &batch.frames).await {
+        if let Err(error) = write_batch(&mut stream, &batch).await {
             return lost(&error);
         }
         if tell(link, Lane::Live, &batch.frames, inbound).await.is_err() {
@@ -329,22 +324,27 @@ async fn write_out(stream: &mut WriteHalf<Stream>, out: &[u8]) -> std::io::Resul
     stream.flush().await
 }
 
-async fn write_frames(
-    stream: &mut WriteHalf<Stream>,
-    out: &mut Vec<u8>,
-    frames: &[Bytes],
-) -> std::io::Result<()> {
-    for frame in frames {
+/// A ping or a pong.
+fn with_nonce(head: Head, nonce: Nonce) -> Vec<u8> {
+    [&head.encode()[..], &nonce].concat()
+}
+
+/// Writes a batch from a buffer of its own: what was sent may be erased while nothing more is.
+async fn write_batch(stream: &mut WriteHalf<Stream>, batch: &Batch) -> std::io::Result<()> {
+    let mut out = batch.pong.map(|nonce| with_nonce(Head::Pong, nonce)).unwrap_or_default();
+    let short = batch.frames.iter().map(Bytes::len).filter(|length| *length <= BATCH);
+    out.reserve_exact(short.sum::<usize>() + batch.frames.len() * HEAD);
+    for frame in &batch.frames {
         out.extend_from_slice(&Head::Frame(frame.len() as u32).encode());
         if frame.len() <= BATCH {
             out.extend_from_slice(frame);
         } else {
-            stream.write_all(out).await?;
+            stream.write_all(&out).await?;
             out.clear();
             stream.write_all(frame).await?;
         }
     }
-    write_out(stream, out).await
+    write_out(stream, &out).await
 }
 
 /// Writes bulk frames in pieces, each after the live frames that wait.
@@ -354,8 +354,8 @@ async fn write_bulk_lane(
     inbound: &mpsc::Sender<Inbound>,
 ) -> Ended {
     let (outbox, live) = (link.outbox(Lane::Bulk), link.outbox(Lane::Live));
-    let mut out = Vec::with_capacity(CHUNK);
     while let Some(batch) = outbox.take(CHUNK).await {
+        let mut out = Vec::with_capacity(CHUNK);
         for frame in &batch.frames {
             let head = Head::Frame(frame.len() as u32).encode();
             let mut rest: &[u8] = frame;
@@ -376,7 +376,6 @@ async fn write_bulk_lane(
         if let Err(error) = write_out(&mut stream, &out).await {
             return lost(&error);
         }
-        out.clear();
         if tell(link, Lane::Bulk, &batch.frames, inbound).await.is_err() {
             return Ended::Stopped;
         }

@@ -5,10 +5,10 @@
 //! encoding is as long as what was read was read from exactly that encoding; that is the check, and it costs no
 //! second buffer.
 
-use std::cell::RefCell;
-
 use bincode::enc::write::SizeWriter;
 use bincode::{BorrowDecode, Encode};
+
+use crate::washed;
 
 /// Why bytes are not a value.
 #[derive(Debug, thiserror::Error)]
@@ -76,11 +76,6 @@ pub fn size<T: Encode>(value: &T) -> usize {
     counter.into_writer().bytes_written
 }
 
-thread_local! {
-    /// Making one takes as long as decompressing a small page.
-    static DECODER: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
-}
-
 /// Decompresses what stated its length first, never past it.
 ///
 /// # Errors
@@ -91,25 +86,17 @@ pub fn inflate(compressed: &[u8], full: usize, most: usize) -> Result<Vec<u8>, I
     }
     // One byte more than stated, so that a bomb shows itself and stops there.
     let mut out = Vec::with_capacity(full + 1);
-    DECODER
-        .with_borrow_mut(|decoder| {
-            let decoder = match decoder {
-                Some(decoder) => decoder,
-                None => decoder.insert(zstd::bulk::Decompressor::new()?),
-            };
-            decoder.decompress_to_buffer(compressed, &mut out)
-        })
-        .map_err(InflateError::Damaged)?;
+    washed::decompress(compressed, &mut out).map_err(InflateError::Damaged)?;
     if out.len() != full {
         return Err(InflateError::Length { stated: full, found: out.len() });
     }
     Ok(out)
 }
 
-/// Compresses at level 1: the level that a catch-up can afford.
+/// Compresses.
 #[must_use]
 pub fn deflate(bytes: &[u8]) -> Vec<u8> {
-    zstd::bulk::compress(bytes, 1).expect("compressing into memory does not fail")
+    washed::compress(bytes).expect("compressing into memory does not fail")
 }
 
 /// Why compressed bytes were refused.

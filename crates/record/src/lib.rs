@@ -25,6 +25,7 @@ pub mod planted;
 pub mod run;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod washed;
 
 pub use bytes::Bytes;
 pub use header::{Class, Header};

@@ -8,6 +8,7 @@ mod death;
 mod harness;
 mod importing;
 mod machine;
+mod memory;
 mod programs;
 mod reload;
 mod status;
