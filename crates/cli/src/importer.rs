@@ -202,7 +202,7 @@ pub struct Importer {
     batch: Vec<Report>,
     floors: Vec<Floor>,
     doubtful: BTreeSet<Subject>,
-    gone: BTreeMap<[u8; 16], String>,
+    gone: BTreeMap<([u8; 16], Option<[u8; 16]>), String>,
     ended: Vec<EndedList>,
     batch_bytes: usize,
     subjects: BTreeSet<[u8; 16]>,
@@ -339,7 +339,7 @@ impl Importer {
             self.ended.extend(ended.map(|(list, groups)| EndedList { source: source.clone(), list, groups }));
         }
         for gone in found.gone {
-            self.gone.insert(gone.id, gone.name);
+            self.gone.insert((gone.id, gone.within), gone.name);
             if self.gone.len() >= BATCH_GONE {
                 self.flush(total)?;
             }

@@ -359,10 +359,10 @@ pub(crate) fn format_names() -> String {
 }
 
 impl Found {
-    /// Takes note that a source took an object back.
-    pub(crate) fn take_back(&mut self, name: &str) {
+    /// Takes note that a source took an object back, of an event if it is of one.
+    pub(crate) fn take_back(&mut self, name: &str, within: Option<[u8; 16]>) {
         if let Some(id) = versions::own_id(name) {
-            self.gone.push(Gone { id, name: names::one_line(name, 120) });
+            self.gone.push(Gone { id, within, name: names::one_line(name, 120) });
         }
     }
 

@@ -262,7 +262,7 @@ impl Event<'_, '_, '_> {
     /// Takes note that an attribute was deleted, by its uuid.
     fn take_back(&mut self, attribute: &Map<String, Value>) {
         if let Some(id) = json::text(attribute, "uuid") {
-            self.found.take_back(id);
+            self.found.take_back(id, Some(self.draft.subject.into_bytes()));
         }
     }
 

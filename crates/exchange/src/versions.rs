@@ -29,6 +29,8 @@ use crate::{json, personal, when};
 pub struct Gone {
     /// Its UUID, without its type.
     pub id: [u8; 16],
+    /// The event that it is of: an attribute of MISP with this id in another event is another.
+    pub within: Option<[u8; 16]>,
     /// Its whole id.
     pub name: String,
 }
@@ -46,10 +48,11 @@ pub struct Met {
     pub twice: Vec<String>,
 }
 
-/// The subject under which it is kept that an object was taken back.
+/// The subject under which it is kept that an object, of an event if it is of one, was taken back.
 #[must_use]
-pub fn gone_subject(id: [u8; 16]) -> Subject {
-    Subject(Uuid::new_v5(&Uuid::from_bytes(id), b"gone").into_bytes())
+pub fn gone_subject(id: [u8; 16], within: Option<[u8; 16]>) -> Subject {
+    let name = [b"gone".as_slice(), within.as_ref().map_or(&[], |event| event)].concat();
+    Subject(Uuid::new_v5(&Uuid::from_bytes(id), &name).into_bytes())
 }
 
 /// The UUID that a source gave the report, by the id in its origin: `report--...` or an event's, without the part; `None` for a
@@ -69,6 +72,8 @@ pub struct Versions(BTreeMap<[u8; 16], Version>);
 #[derive(Debug)]
 struct Version {
     name: String,
+    /// The event that it is of.
+    within: Option<[u8; 16]>,
     /// In nanoseconds since 1970, 0 if not said.
     modified: u128,
     /// What is said under it; more than one where two copies differ.
@@ -93,11 +98,12 @@ impl Versions {
         all
     }
 
-    /// How two reports' versions of one object compare; `None` where one of them does not say.
+    /// How two reports' versions of one object compare; `None` where one of them does not say, or they are of different events.
     #[must_use]
     pub fn compare(&self, other: &Self, id: &[u8; 16]) -> Option<Ordering> {
         let (own, other) = (self.0.get(id)?, other.0.get(id)?);
-        (own.modified > 0 && other.modified > 0).then(|| own.modified.cmp(&other.modified))
+        let is_one = own.within == other.within && own.modified > 0 && other.modified > 0;
+        is_one.then(|| own.modified.cmp(&other.modified))
     }
 
     /// Whether two reports have one version of an object, and each says of it what the other does not.
@@ -125,10 +131,13 @@ impl Versions {
         let Some(id) = own_id(name) else { return };
         let modified = json::text(object, "modified").or_else(|| json::text(object, "created"));
         let content = Value::Object(object.clone()).to_string();
-        self.add(id, name, modified.and_then(when::nanos).unwrap_or(0), content);
+        self.add(id, name, None, modified.and_then(when::nanos).unwrap_or(0), content);
     }
 
     fn misp(&mut self, event: &Map<String, Value>) {
+        // Without an id it is the same event by name only.
+        let Some(name) = json::text(event, "uuid") else { return };
+        let Some(id) = own_id(name) else { return };
         let time = |map: &Map<String, Value>| json::scalar(map, "timestamp").and_then(|at| when::nanos(&at));
         let of_event = time(event).unwrap_or(0);
         // An event's own time does not always follow its attributes (a feed that is merged into one event).
@@ -139,25 +148,21 @@ impl Versions {
         };
         let of_objects = lists(event, "Object").into_iter().flat_map(|object| lists(&object, "Attribute"));
         for attribute in lists(event, "Attribute").into_iter().chain(of_objects) {
+            let modified = time(&attribute).unwrap_or(of_event);
+            newest = newest.max(modified);
             if let Some(name) = json::text(&attribute, "uuid")
-                && let Some(id) = own_id(name)
+                && let Some(of_attribute) = own_id(name)
             {
                 // Ids of an instance's database and counts of it differ in each export. What is deleted may keep its time.
                 let content = said_of(&attribute, &["type", "value", "to_ids"]);
-                let modified = time(&attribute).unwrap_or(of_event);
-                newest = newest.max(modified);
-                self.add(id, name, modified, content);
+                self.add(of_attribute, name, Some(id), modified, content);
             }
         }
-        if let Some(name) = json::text(event, "uuid")
-            && let Some(id) = own_id(name)
-        {
-            self.add(id, name, newest, said_of(event, &["info"]));
-        }
+        self.add(id, name, Some(id), newest, said_of(event, &["info"]));
     }
 
-    fn add(&mut self, id: [u8; 16], name: &str, modified: u128, content: String) {
-        let new = || Version { name: name.to_owned(), modified, contents: BTreeSet::new() };
+    fn add(&mut self, id: [u8; 16], name: &str, within: Option<[u8; 16]>, modified: u128, content: String) {
+        let new = || Version { name: name.to_owned(), within, modified, contents: BTreeSet::new() };
         let known = self.0.entry(id).or_insert_with(new);
         if modified > known.modified {
             *known = new();

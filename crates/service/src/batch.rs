@@ -289,7 +289,7 @@ impl Node {
 }
 
 /// The id of a report at its source.
-fn origin_id(report: &Report) -> &str {
+pub(super) fn origin_id(report: &Report) -> &str {
     report.origin.source.as_ref().map_or("", |source| &source.id)
 }
 

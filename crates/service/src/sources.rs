@@ -13,7 +13,7 @@ use tocsin_record::marking::Marking;
 use tocsin_record::observable::Observable;
 use tocsin_store::LogNo;
 
-use super::batch::{TakeBack, named};
+use super::batch::{TakeBack, named, origin_id};
 use super::publish::{ReportDraft, salt, successor};
 use super::reports::Whole;
 use super::{Node, NodeError};
@@ -77,9 +77,9 @@ impl Node {
         }
     }
 
-    /// Whether a source took back what has this id.
-    pub(super) fn is_gone(&self, id: [u8; 16]) -> bool {
-        !self.engine.reader.copies(self.engine.org(), gone_subject(id)).is_empty()
+    /// Whether it is kept that a source took back what has this id, of an event if it is of one.
+    fn is_kept_as_gone(&self, id: [u8; 16], within: Option<[u8; 16]>) -> bool {
+        !self.engine.reader.copies(self.engine.org(), gone_subject(id, within)).is_empty()
     }
 
     /// Keeps for ever that objects were taken back by their source, and takes the reports back that had their ids. What holds
@@ -93,13 +93,19 @@ impl Node {
         done: &mut Imported,
     ) -> Result<(), NodeError> {
         let (org, own) = (self.engine.org(), self.engine.own_circle());
-        for (id, name) in &batch.gone {
-            objects.lose(*id, name, done)?;
-            if self.is_gone(*id) {
+        for ((id, within), name) in &batch.gone {
+            objects.lose(*id, *within, name, done)?;
+            if self.is_kept_as_gone(*id, *within) {
                 continue;
             }
-            drafts.push(ReportDraft { circle: own, report: taken_back_report(*id, name) });
+            drafts.push(ReportDraft {
+                circle: own,
+                report: taken_back_report(gone_subject(*id, *within), name),
+            });
             let subject = Subject(*id);
+            if within.is_some() {
+                continue;
+            }
             let Some(standing) = self.whole(org, own, subject)? else { continue };
             let copies =
                 self.copies_elsewhere(subject)?.into_iter().map(|(circle, copy)| (circle, copy.report));
@@ -143,7 +149,7 @@ pub(super) struct Objects<'n> {
     holders: MutexGuard<'n, Holders>,
     read: Read,
     /// What the batch itself takes back.
-    gone: BTreeSet<[u8; 16]>,
+    gone: BTreeSet<([u8; 16], Option<[u8; 16]>)>,
     /// The ids in the batch, and the reports that have them.
     inside: BTreeSet<([u8; 16], Subject)>,
     subjects: BTreeSet<Subject>,
@@ -185,9 +191,14 @@ impl<'n> Objects<'n> {
 
     /// Leaves out what its source took back; false where that is the whole report.
     pub fn leave_out_gone(&self, report: &mut Report, done: &mut Imported) -> bool {
-        let is_gone = |id: [u8; 16]| self.gone.contains(&id) || self.node.is_gone(id);
-        let origin = report.origin.source.as_ref().map_or("", |source| &source.id);
-        if own_id(origin).is_some_and(is_gone) {
+        let origin = origin_id(report);
+        let head = own_id(origin);
+        let is_gone = |id: [u8; 16]| {
+            let scopes = [None, head];
+            let mut scopes = scopes.iter();
+            scopes.any(|within| self.gone.contains(&(id, *within)) || self.node.is_kept_as_gone(id, *within))
+        };
+        if head.is_some_and(is_gone) {
             done.gone.push(told(origin, GONE));
             return false;
         }
@@ -238,10 +249,19 @@ impl<'n> Objects<'n> {
     }
 
     /// Takes an object out of every report that is not in the batch.
-    pub fn lose(&mut self, id: [u8; 16], name: &str, done: &mut Imported) -> Result<(), NodeError> {
+    pub fn lose(
+        &mut self,
+        id: [u8; 16],
+        within: Option<[u8; 16]>,
+        name: &str,
+        done: &mut Imported,
+    ) -> Result<(), NodeError> {
         let others: Vec<Subject> = self.holders.of(id).collect();
         for other in others.into_iter().filter(|other| !self.subjects.contains(other)) {
             let Some((whole, _)) = self.node.standing_of(&mut self.read, other)? else { continue };
+            if within.is_some() && own_id(origin_id(&whole.report)) != within {
+                continue;
+            }
             if whole.report.indicators.iter().any(|one| one.id == Some(id)) {
                 done.gone.push(told(name, GONE));
                 lose(self.losses.entry(other).or_default(), id, BTreeSet::new());
@@ -267,10 +287,10 @@ impl<'n> Objects<'n> {
 }
 
 /// What keeps, in the own circle, that a source took an object back.
-fn taken_back_report(id: [u8; 16], name: &str) -> Report {
+fn taken_back_report(subject: Subject, name: &str) -> Report {
     Report {
         salt: salt(),
-        subject: gone_subject(id),
+        subject,
         supersedes: None,
         extent: Extent::Whole,
         origin: Origin {

@@ -172,6 +172,13 @@ fn what_is_revoked_or_deleted_never_comes_back() {
         import(&node, &file("n/e.json", &restored), &[]);
         assert_eq!(known(&node, &["kept.example", "del.example"]), [true, false], "{time}");
     }
+    // Another event with the ids of this one's attributes takes nothing from it.
+    let first = event(1_767_300_000, &[(70, "mine.example", ""), (71, "too.example", "")]);
+    import(&node, &file("o/first.json", &first.replace("0000000000ff", "0000000000f1")), &[]);
+    let second =
+        event(1_767_400_000, &[(70, "theirs.example", ""), (71, "too.example", r#","deleted":true"#)]);
+    import(&node, &file("o/second.json", &second.replace("0000000000ff", "0000000000f2")), &[]);
+    assert_eq!(known(&node, &["mine.example", "too.example", "theirs.example"]), [true; 3]);
     // A report that its source revokes is taken back whole.
     let report = |more: &str| {
         format!(

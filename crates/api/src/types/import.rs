@@ -21,8 +21,8 @@ pub struct ImportBatch {
     pub floors: Vec<Floor>,
     /// Those of which the file had more that was left out than was read: they empty no list.
     pub doubtful: BTreeSet<Subject>,
-    /// What its source took back, which is for ever: UUID and whole id.
-    pub gone: BTreeMap<[u8; 16], String>,
+    /// What its source took back, which is for ever: UUID, the event that it is of, and whole id.
+    pub gone: BTreeMap<([u8; 16], Option<[u8; 16]>), String>,
     /// Lists that were read to their end, by what is in this batch and those before it.
     pub ended: Vec<EndedList>,
 }

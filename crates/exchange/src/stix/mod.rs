@@ -247,7 +247,7 @@ impl<'a> Bundle<'a> {
         let links = self.links();
         let mut repeats = Repeats::new(self.objects.len());
         for object in self.objects.iter().filter(|object| object.revoked) {
-            found.take_back(&object.id);
+            found.take_back(&object.id, None);
         }
         for (at, report) in self.objects.iter().enumerate() {
             if !report.is_report() || report.revoked || report.uuid.is_none() {
