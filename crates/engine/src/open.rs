@@ -115,6 +115,11 @@ pub fn open(home: &Home, config: &Config, policy: Arc<Policy>) -> Result<Opened,
         org: identity.org(),
         certificate,
     };
+    if !own.secret.is_locked() {
+        warn!(
+            "the system locks no memory (RLIMIT_MEMLOCK): the key that signs records may be swapped out to its disk"
+        );
+    }
     let now = tocsin_protocol::Now { wall: clock::now_ms(), mono: clock::monotonic_ms() };
     let mesh = Mesh::open(mesh_config, own, directory, store, policy, index, now)
         .map_err(|source| store_error(home, source))?;

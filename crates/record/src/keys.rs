@@ -16,8 +16,19 @@ impl std::fmt::Debug for Signature {
     }
 }
 
-/// A secret key. Zeroised when dropped, never printed.
-pub struct Secret(SigningKey);
+/// A secret key, in a page of its own that is not swapped out, zeroised when dropped, never printed.
+///
+/// Where the system locks no page (`RLIMIT_MEMLOCK` is under 4 KiB or used up) the key works all the same, and may be swapped out:
+/// [`Secret::is_locked`] tells.
+pub struct Secret {
+    /// Before the key: the page is unlocked while it is still there.
+    lock: Option<region::LockGuard>,
+    page: Box<Page>,
+}
+
+/// Nothing else lies in the pages of a key, so that no other key unlocks them.
+#[repr(align(4096))]
+struct Page(SigningKey);
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -40,25 +51,33 @@ impl Secret {
     /// The key of a 32-byte seed that came from the machine's random source.
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(SigningKey::from_bytes(seed))
+        let page = Box::new(Page(SigningKey::from_bytes(seed)));
+        let lock = region::lock(&raw const *page, size_of::<Page>()).ok();
+        Self { lock, page }
+    }
+
+    /// Whether the system keeps it from being swapped out.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// The seed, for files and for the transport's own key type. Zeroise what you copy it into.
     #[must_use]
     pub fn seed(&self) -> zeroize::Zeroizing<[u8; 32]> {
-        zeroize::Zeroizing::new(self.0.to_bytes())
+        zeroize::Zeroizing::new(self.page.0.to_bytes())
     }
 
     /// The public key.
     #[must_use]
     pub fn public(&self) -> [u8; 32] {
-        self.0.verifying_key().to_bytes()
+        self.page.0.verifying_key().to_bytes()
     }
 
     /// Signs a 32-byte hash, which carries its own domain tag.
     #[must_use]
     pub fn sign(&self, hash: &[u8; 32]) -> Signature {
-        Signature(self.0.sign(hash).to_bytes())
+        Signature(self.page.0.sign(hash).to_bytes())
     }
 }
 
@@ -118,6 +137,19 @@ mod tests {
         assert_eq!(verify(&secret.public(), &[2; 32], &signature), Err(VerifyError::Signature));
         let stranger = Secret::from_seed(&[8; 32]);
         assert_eq!(verify(&stranger.public(), &[1; 32], &signature), Err(VerifyError::Signature));
+    }
+
+    #[test]
+    fn keys_are_not_swapped_out() {
+        let locked = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find(|line| line.starts_with("VmLck:")).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+        };
+        // Other tests make keys at the same time; none of them makes so many.
+        let secrets: Vec<Secret> = (0..64).map(|n| Secret::from_seed(&[n; 32])).collect();
+        assert!(secrets.iter().all(Secret::is_locked));
+        assert!(locked() >= 64 * 4);
     }
 
     #[test]

@@ -2,30 +2,37 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 
 use crate::harness::{Node, until};
 
-/// How often this text is in what a node's process may write to. A process lets nobody read that (`cli::guard`) but who may
-/// trace any process: root, and who made the user namespace in which it runs ([`Node::run_where_traced`]).
-fn copies(node: &Node, text: &str) -> usize {
+/// How often these bytes are in what a node's process may write to and the system may swap out. A process lets nobody read
+/// that (`cli::guard`) but who may trace any process: root, and who made the user namespace in which it runs
+/// ([`Node::run_where_traced`]).
+fn copies(node: &Node, bytes: &[u8]) -> usize {
     let pid = node.process.as_ref().expect("it runs").id();
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("it may be traced");
     let memory = File::open(format!("/proc/{pid}/mem")).expect("it may be traced");
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).expect("it may be traced");
     let mut found = 0;
+    let (mut from, mut to) = (0, 0);
     for line in maps.lines() {
         let mut words = line.split_whitespace();
-        let (range, may) = (words.next().expect("a range"), words.next().expect("permissions"));
-        if !may.starts_with("rw") {
+        let first = words.next().expect("no line is empty");
+        let address = |hex| u64::from_str_radix(hex, 16).ok();
+        if let Some(range) = first.split_once('-').and_then(|(from, to)| Some((address(from)?, address(to)?)))
+        {
+            (from, to) = range;
+        }
+        // The last line of a region: `wr` may be written to, `lo` is locked (proc_pid_smaps(5)).
+        let flags: Vec<&str> = words.collect();
+        if first != "VmFlags:" || !flags.contains(&"wr") || flags.contains(&"lo") {
             continue;
         }
-        let (from, to) = range.split_once('-').expect("from and to");
-        let address = |hex| u64::from_str_radix(hex, 16).expect("an address");
-        let (from, to) = (address(from), address(to));
-        let mut bytes = vec![0; usize::try_from(to - from).expect("an address")];
+        let mut region = vec![0; usize::try_from(to - from).expect("an address")];
         // A region may have gone since it was listed: then nothing is in it.
-        let read = memory.read_at(&mut bytes, from).unwrap_or(0);
-        found += occurrences(&bytes[..read], text.as_bytes());
+        let read = memory.read_at(&mut region, from).unwrap_or(0);
+        found += occurrences(&region[..read], bytes);
     }
     found
 }
@@ -87,7 +94,7 @@ fn what_was_erased_is_in_no_memory() {
     until("it caught up", || nodes[0].knows(&domain(late)));
     for node in &nodes {
         // So that something is found at all: it looks for what is there.
-        assert!(copies(node, node.home.to_str().expect("UTF-8")) > 0, "its own arguments are found");
+        assert!(copies(node, node.home.as_os_str().as_bytes()) > 0, "its own arguments are found");
         for label in [live, late, listed] {
             node.tell(&["lookup", &domain(label)]);
         }
@@ -103,7 +110,23 @@ fn what_was_erased_is_in_no_memory() {
     }
     for node in &nodes {
         for half in [live, title, listed, late].iter().flat_map(|word| halves(word)) {
-            until("no copy is in memory", || copies(node, half) == 0);
+            until("no copy is in memory", || copies(node, half.as_bytes()) == 0);
         }
     }
+}
+
+#[test]
+fn the_key_that_signs_lies_in_locked_memory_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut node = Node::mesh(folder.path(), &["cert-aa"]).pop().expect("one");
+    node.stop();
+    node.run_where_traced();
+    publish(&node, "evil.example", "Phishing");
+    let text = fs::read_to_string(node.home.join("keys/record.key")).expect("a key");
+    let digits = text.lines().nth(1).expect("the seed").as_bytes();
+    let byte =
+        |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hexadecimal");
+    let seed: Vec<u8> = digits.chunks(2).map(byte).collect();
+    assert_eq!(seed.len(), 32);
+    assert_eq!((copies(&node, &seed), copies(&node, digits)), (0, 0));
 }
