@@ -138,7 +138,7 @@ pub enum Effect {
     Admitted {
         /// The link, by its number of `LinkUp`.
         link: LinkId,
-        /// Whose node it is.
+        /// The node that its certificate names.
         node: NodeKey,
     },
     /// End a link.
@@ -256,19 +256,19 @@ pub enum Event {
     },
     /// A peer is in.
     PeerIn {
-        /// Which node.
+        /// The node at the other end.
         node: NodeKey,
         /// Of which org.
         org: OrgId,
     },
     /// A peer is gone.
     PeerOut {
-        /// Which node.
+        /// The node that was at the other end.
         node: NodeKey,
     },
     /// A node claimed records of its own and did not give them on a live link, in ten minutes.
     NotGiven {
-        /// Which.
+        /// The node that claimed them.
         node: NodeKey,
         /// How many.
         records: u64,

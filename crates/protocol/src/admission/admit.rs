@@ -7,11 +7,12 @@
 
 use tocsin_policy::{Decisions, RuleId};
 use tocsin_record::body::BodyRef;
-use tocsin_record::{Bytes, Class, Entry, Header, Part, RecordId, Run, planted};
-use tocsin_store::{BodyState, Kv, Left, LogNo, RecordRef, Slots, Standing, StoreError, Verdict};
+use tocsin_record::{Bytes, Class, Entry, Header, NodeKey, Part, RecordId, Run, Verified, planted};
+use tocsin_store::{BodyState, Kv, Left, LogNo, Outcome, RecordRef, Slots, Standing, StoreError, Verdict};
 
 use crate::admission::judge::{LogFacts, Way};
 use crate::admission::{Admission, By};
+use crate::io::Now;
 
 /// Reasons of the door itself, beside the policy's rules.
 pub(crate) mod rule {
@@ -268,5 +269,62 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             }
         }
         self.index.follow();
+    }
+
+    /// Stages the records of a run about which was decided. `from` is the node that they came from; this node's own come from
+    /// none.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub(crate) fn append(
+        &mut self,
+        now: Now,
+        log: LogNo,
+        run: &Verified,
+        packed: Option<&[u8]>,
+        from: Option<NodeKey>,
+        decided: &[Decided<'_>],
+    ) -> Result<(), StoreError> {
+        let from = match from {
+            Some(node) => self.store.intern_peer(&node)?,
+            None => 0,
+        };
+        let received = self.clock.time(now);
+        let outcome = |one: &Decided<'_>| Outcome {
+            verdict: one.verdict,
+            body: one.body,
+            rule: one.rule,
+            from,
+            received,
+        };
+        let outcomes: Vec<Outcome> = decided.iter().map(outcome).collect();
+        self.store.append(log, run, packed, &outcomes)?;
+        Ok(())
+    }
+
+    /// Judges and stages a body that came after its header, from a node.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub(crate) fn take_body<'a>(
+        &mut self,
+        by: &By<'_>,
+        facts: &LogFacts<'_>,
+        entry: &Entry,
+        place: RecordRef,
+        body: &'a Bytes,
+        from: NodeKey,
+    ) -> Result<Decided<'a>, StoreError> {
+        let decided = self.decide_with_body(by, facts, entry, body)?;
+        let from = self.store.intern_peer(&from)?;
+        let received = self.clock.time(by.now);
+        let outcome =
+            Outcome { verdict: decided.verdict, body: decided.body, rule: decided.rule, from, received };
+        if decided.body == BodyState::Here {
+            self.store.set_body(place, body, outcome)?;
+        } else {
+            self.store.set_outcome(place, outcome)?;
+        }
+        Ok(decided)
     }
 }

@@ -7,6 +7,8 @@ pub(crate) mod admit;
 pub(crate) mod fork;
 pub mod judge;
 pub(crate) mod rejudge;
+#[cfg(test)]
+mod tests;
 pub(crate) mod write;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tocsin_record::body::{Body, BodyRef};
 use tocsin_record::{Bytes, Class, Entry, Part, Verified};
-use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, SEQ_MAX, Slots, Standing, StoreError, Verdict};
+use tocsin_store::{BodyState, Kv, LogNo, RecordRef, SEQ_MAX, Slots, Standing, StoreError, Verdict};
 
 use crate::admission::By;
 use crate::admission::admit::{Decided, rule};
@@ -101,23 +101,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         decided: &[Decided<'_>],
         out: &mut Output,
     ) -> Result<(), StoreError> {
-        let peer = match from {
-            Some(link) => {
-                let node = self.node_of(link);
-                self.admission.store.intern_peer(&node)?
-            }
-            None => 0,
-        };
-        let received = self.admission.clock.time(self.now);
-        let outcome = |one: &Decided<'_>| Outcome {
-            verdict: one.verdict,
-            body: one.body,
-            rule: one.rule,
-            from: peer,
-            received,
-        };
-        let outcomes: Vec<Outcome> = decided.iter().map(outcome).collect();
-        self.admission.store.append(log, run, packed, &outcomes)?;
+        let by_node = from.map(|link| self.node_of(link));
+        self.admission.append(self.now, log, run, packed, by_node, decided)?;
         for (entry, one) in run.entries().iter().zip(decided) {
             let place = RecordRef { log, seq: entry.header.seq };
             self.settle(place, entry, one, false, out)?;
@@ -177,18 +162,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let directory = Arc::clone(&self.directory);
         let by = By { directory: &directory, now: self.now };
         let facts = LogFacts::of(&directory, entry.header.author, entry.header.circle);
-        let decided = self.admission.decide_with_body(&by, &facts, &entry, &body)?;
-        let node = self.node_of(link);
-        let from = self.admission.store.intern_peer(&node)?;
-        let received = self.admission.clock.time(self.now);
         let anew = self.admission.was_judged(place);
-        let outcome =
-            Outcome { verdict: decided.verdict, body: decided.body, rule: decided.rule, from, received };
-        if decided.body == BodyState::Here {
-            self.admission.store.set_body(place, &body, outcome)?;
-        } else {
-            self.admission.store.set_outcome(place, outcome)?;
-        }
+        let node = self.node_of(link);
+        let decided = self.admission.take_body(&by, &facts, &entry, place, &body, node)?;
         let passes = decided.verdict == Verdict::Accepted || self.admission.is_newer_hold(decided.rule);
         self.settle(place, &entry, &decided, anew, out)?;
         if passes {
