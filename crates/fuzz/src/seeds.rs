@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use tocsin_protocol::message::{
-    self, AtAnswer, Behind, BodyData, BodyRef, BodyStatus, Buckets, DocumentList, Documents, Entries,
-    EntryOf, Have, Head, Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, Want,
+    self, AtAnswer, Behind, BodyData, BodyStatus, Buckets, DocumentList, Documents, Entries, EntryOf, Have,
+    Head, Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, RecordAt, Want,
 };
 use tocsin_record::body::{Body, Carried, Note, Report, Retraction, Sighting, report, retraction};
 use tocsin_record::document::{Certificate, Charter, Purpose, Revocations, Roster, Signed, encode_all};
@@ -275,7 +275,7 @@ pub fn frames() -> Vec<Vec<u8>> {
     let page = runs().first().map(page::encode).unwrap_or_default();
     let signed = Signed::sign(&certificate(), &[&secret()]);
     let behind = Behind { version: 1, hash: DocHash([9; 32]) };
-    let what = BodyRef { log: 1, seq: 2 };
+    let what = RecordAt { log: 1, seq: 2 };
     let push = Push { log: 1, reply: false, page: page.clone() };
     let signature = secret().sign(&[1; 32]);
     let statuses =

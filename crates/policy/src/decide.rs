@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cedar_policy::{AuthorizationError, Authorizer, Decision as CedarDecision, Response};
 use hashbrown::HashMap;
 
-use crate::decision::{Action, Decision, Judgement, RuleId, Verdict};
+use crate::decision::{Action, Decision, Judgement, RuleId, Ruling};
 use crate::facts::{Consumer, HeaderFacts, Home, Org, Person, RecordFacts};
 use crate::guardrails::{self, Guardrail};
 use crate::load::Policy;
@@ -27,16 +27,16 @@ pub struct Decisions {
     errors: BTreeMap<RuleId, u64>,
 }
 
-/// What the rules say: a verdict for a judgement, accept or refuse for all else.
+/// What the rules say: a ruling for a judgement, accept or refuse for all else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Answer {
-    verdict: Verdict,
+    ruling: Ruling,
     rule: RuleId,
 }
 
 impl Answer {
     fn decision(self) -> Decision {
-        Decision { allow: self.verdict == Verdict::Accept, rule: self.rule }
+        Decision { allow: self.ruling == Ruling::Accept, rule: self.rule }
     }
 }
 
@@ -44,7 +44,7 @@ impl Answer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     /// The outcome: `Accept` and `Refuse` stand for allow and deny where the question is not a judgement.
-    pub verdict: Verdict,
+    pub ruling: Ruling,
     /// The name of the rule that determined it.
     pub rule: String,
     /// Every rule that spoke for this outcome, in the order of the text; empty for a guardrail or default-deny.
@@ -109,11 +109,11 @@ impl Decisions {
 
     /// Whether to accept, hold or refuse a record.
     pub fn judge(&mut self, record: &RecordFacts) -> Judgement {
-        let Answer { verdict, rule } = match guardrails::judge(record, &self.home) {
-            Some((verdict, guardrail)) => Answer { verdict, rule: Policy::guardrail(guardrail) },
+        let Answer { ruling, rule } = match guardrails::judge(record, &self.home) {
+            Some((ruling, guardrail)) => Answer { ruling, rule: Policy::guardrail(guardrail) },
             None => held_if_newer(record, self.ask(&Question::Judge(record))),
         };
-        Judgement { verdict, rule }
+        Judgement { ruling, rule }
     }
 
     /// Whether to pass a record on to a partner. The caller asks for accepted records, and for those that are
@@ -158,7 +158,7 @@ impl Decisions {
     #[must_use]
     pub fn explain(&self, question: &Question) -> Explanation {
         let home = &self.home;
-        let allowed = |allow| if allow { Verdict::Accept } else { Verdict::Refuse };
+        let allowed = |allow| if allow { Ruling::Accept } else { Ruling::Refuse };
         let said = match question {
             Question::Fetch(header) => guardrails::fetch(header, home).map(|(a, by)| (allowed(a), by)),
             Question::Judge(record) => guardrails::judge(record, home),
@@ -173,9 +173,9 @@ impl Decisions {
             }
         };
         let saw = question.saw(self.reads(question), home);
-        if let Some((verdict, guardrail)) = said {
+        if let Some((ruling, guardrail)) = said {
             let rule = guardrail.name().to_owned();
-            return Explanation { verdict, rule, determining: Vec::new(), errors: Vec::new(), saw };
+            return Explanation { ruling, rule, determining: Vec::new(), errors: Vec::new(), saw };
         }
         let mut reasons = Reasons::default();
         let mut answer = self.evaluate(question, &mut reasons);
@@ -186,7 +186,7 @@ impl Decisions {
         let name = |place: usize| self.policy.rules()[place].id.clone();
         let determining = reasons.determining.into_iter().map(name).collect();
         let errors = reasons.errors.into_iter().map(|(place, why)| (name(place), why)).collect();
-        Explanation { verdict: answer.verdict, rule, determining, errors, saw }
+        Explanation { ruling: answer.ruling, rule, determining, errors, saw }
     }
 
     /// How many answers are cached.
@@ -234,8 +234,8 @@ impl Decisions {
             Question::Export(..) => Action::Export,
         };
         match self.authorize(question, action, reasons) {
-            Authorized::Allow(rule) => Answer { verdict: Verdict::Accept, rule },
-            Authorized::Deny(rule) | Authorized::Failed(rule) => Answer { verdict: Verdict::Refuse, rule },
+            Authorized::Allow(rule) => Answer { ruling: Ruling::Accept, rule },
+            Authorized::Deny(rule) | Authorized::Failed(rule) => Answer { ruling: Ruling::Refuse, rule },
         }
     }
 
@@ -244,14 +244,14 @@ impl Decisions {
         if let Authorized::Allow(rule) | Authorized::Failed(rule) =
             self.authorize(question, Action::Hold, reasons)
         {
-            return Answer { verdict: Verdict::Hold, rule };
+            return Answer { ruling: Ruling::Hold, rule };
         }
         // What forbade holding says nothing about the outcome from here on.
         reasons.determining.clear();
         match self.authorize(question, Action::Accept, reasons) {
-            Authorized::Allow(rule) => Answer { verdict: Verdict::Accept, rule },
-            Authorized::Deny(rule) => Answer { verdict: Verdict::Refuse, rule },
-            Authorized::Failed(rule) => Answer { verdict: Verdict::Hold, rule },
+            Authorized::Allow(rule) => Answer { ruling: Ruling::Accept, rule },
+            Authorized::Deny(rule) => Answer { ruling: Ruling::Refuse, rule },
+            Authorized::Failed(rule) => Answer { ruling: Ruling::Hold, rule },
         }
     }
 
@@ -307,8 +307,8 @@ fn guarded(allow: bool, guardrail: Guardrail) -> Decision {
 
 /// What the rules accept is still held while this node does not understand all of it.
 fn held_if_newer(record: &RecordFacts, answer: Answer) -> Answer {
-    if answer.verdict == Verdict::Accept && guardrails::is_newer(record) {
-        return Answer { verdict: Verdict::Hold, rule: Policy::guardrail(Guardrail::Newer) };
+    if answer.ruling == Ruling::Accept && guardrails::is_newer(record) {
+        return Answer { ruling: Ruling::Hold, rule: Policy::guardrail(Guardrail::Newer) };
     }
     answer
 }

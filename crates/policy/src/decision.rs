@@ -56,7 +56,7 @@ pub struct Decision {
 
 /// What this node does with a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum Ruling {
     /// It is believed: it answers and may be passed on.
     Accept,
     /// It is kept, does not answer, and is not passed on until accepted.
@@ -65,7 +65,7 @@ pub enum Verdict {
     Refuse,
 }
 
-impl Verdict {
+impl Ruling {
     /// `accept`, `hold` or `refuse`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -77,7 +77,7 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Ruling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
@@ -87,7 +87,7 @@ impl fmt::Display for Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Judgement {
     /// What this node does with it.
-    pub verdict: Verdict,
+    pub ruling: Ruling,
     /// The rule that determined it.
     pub rule: RuleId,
 }

@@ -6,7 +6,7 @@
 use tocsin_record::header::Class;
 use tocsin_record::marking::{Code, Countries, CountryCode, Marking, Personal, Tlp};
 
-use crate::decision::Verdict;
+use crate::decision::Ruling;
 use crate::facts::{CircleKind, Consumer, Cover, HeaderFacts, Home, Org, Person, RecordFacts};
 
 macro_rules! guardrails {
@@ -83,20 +83,20 @@ pub(crate) fn fetch(header: &HeaderFacts, home: &Home) -> Said<bool> {
 }
 
 /// Whether a record can be believed at all. `Newer` is not decided here: see [`is_newer`].
-pub(crate) fn judge(record: &RecordFacts, home: &Home) -> Said<Verdict> {
+pub(crate) fn judge(record: &RecordFacts, home: &Home) -> Said<Ruling> {
     if record.header.class != Class::Content {
-        return Some((Verdict::Accept, Guardrail::MeshTraffic));
+        return Some((Ruling::Accept, Guardrail::MeshTraffic));
     }
     if let Some(broken) = record_breaks(record) {
-        return Some((Verdict::Refuse, broken));
+        return Some((Ruling::Refuse, broken));
     }
     if record.header.author.id == home.org {
         let newer = is_newer(record);
-        let held = (Verdict::Hold, Guardrail::Newer);
-        return Some(if newer { held } else { (Verdict::Accept, Guardrail::OwnOrg) });
+        let held = (Ruling::Hold, Guardrail::Newer);
+        return Some(if newer { held } else { (Ruling::Accept, Guardrail::OwnOrg) });
     }
     let barred = record.marking().is_some_and(|marking| !allows(&marking.countries, home.country));
-    barred.then_some((Verdict::Refuse, Guardrail::Countries))
+    barred.then_some((Ruling::Refuse, Guardrail::Countries))
 }
 
 /// Whether a record may be passed on to a partner.

@@ -20,7 +20,7 @@ mod request;
 mod view;
 
 pub use decide::{Decisions, Explanation};
-pub use decision::{Action, Decision, Judgement, RuleId, Verdict};
+pub use decision::{Action, Decision, Judgement, RuleId, Ruling};
 pub use facts::{
     BodyFacts, Circle, CircleKind, Consumer, Cover, HeaderFacts, Home, Org, Origin, Person, RecordFacts,
 };

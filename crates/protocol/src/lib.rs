@@ -6,6 +6,9 @@
 //!                                                       commit: one batch, one flush --> Effects leave
 //! ```
 //!
+//! [`Mesh`] routes inputs to four parts that do not know it: the sessions beside the core, spreading, catch-up, and admission,
+//! which alone owns the store. `tests/parts.rs` holds the arrows between them.
+//!
 //! No sockets, no clock, no randomness but a seeded generator: the simulator runs the very same code as the product.
 //! Nothing leaves before what it speaks of is durable.
 

@@ -12,8 +12,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tocsin_protocol::message::head::{head_hash, receipt_hash};
 use tocsin_protocol::message::{
-    self, AtAnswer, Behind, BodyData, BodyRef, BodyStatus, Buckets, DocumentList, Documents, Entries,
-    EntryOf, Have, Head, Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, Want,
+    self, AtAnswer, Behind, BodyData, BodyStatus, Buckets, DocumentList, Documents, Entries, EntryOf, Have,
+    Head, Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, RecordAt, Want,
 };
 use tocsin_protocol::{Event, Input};
 use tocsin_record::document::{Form, Signed};
@@ -290,8 +290,8 @@ impl Liar {
         }
     }
 
-    fn body(&mut self) -> BodyRef {
-        BodyRef { log: self.no(), seq: self.edge() }
+    fn body(&mut self) -> RecordAt {
+        RecordAt { log: self.no(), seq: self.edge() }
     }
 
     fn body_data(&mut self) -> BodyData {

@@ -6,7 +6,7 @@ mod world;
 
 use tocsin_protocol::Input;
 use tocsin_protocol::message::{
-    self, BodyData, BodyRef, BodyStatus, Entries, EntryOf, LogState, Message, Push,
+    self, BodyData, BodyStatus, Entries, EntryOf, LogState, Message, Push, RecordAt,
 };
 use tocsin_record::body::Body;
 use tocsin_record::run::{Draft, Part};
@@ -108,14 +108,14 @@ fn eight_that_announce_a_body_and_do_not_give_it_do_not_keep_it_away() {
         bare.bodies_mut().for_each(|(_, part)| *part = Part::Ask);
         let push = Push { log: 0, reply: false, page: page::encode(&bare) };
         let first = vec![Message::Name(0, log.into()), Message::Push(push)];
-        let what = BodyRef { log: 0, seq: 1 };
+        let what = RecordAt { log: 0, seq: 1 };
         let says: Vec<(u64, Vec<Message>)> = LIARS
             .map(|liar| {
                 let link = world.strange_link(0, liar);
                 let mut again = vec![Message::Name(0, log.into()), Message::HaveBodies(vec![what])];
                 if answers {
                     // Its own number for the log is the one that it was asked by, or near it.
-                    let data = |log| BodyData { what: BodyRef { log, seq: 1 }, status: BodyStatus::NotHeld };
+                    let data = |log| BodyData { what: RecordAt { log, seq: 1 }, status: BodyStatus::NotHeld };
                     again.insert(0, Message::Bodies((0..4).map(data).collect()));
                 }
                 (link, again)

@@ -7,7 +7,7 @@ mod world;
 
 use tocsin_policy::CircleKind;
 use tocsin_protocol::judge::LogFacts;
-use tocsin_protocol::message::{BodyRef, BodyStatus, Message};
+use tocsin_protocol::message::{BodyStatus, Message, RecordAt};
 use tocsin_protocol::{Effect, Event, Input, RequestError, message};
 use tocsin_record::body::Body;
 use tocsin_record::body::report::Subject;
@@ -236,7 +236,7 @@ fn an_author_that_says_two_things_is_stopped_everywhere() {
 
 /// What a node answers on a link whose log 0 was named, when it is asked for a body.
 fn body_of(world: &mut World, node: usize, link: u64, seq: u64) -> BodyStatus {
-    let ask = message::encode(&vec![Message::WantBodies(vec![BodyRef { log: 0, seq }])]);
+    let ask = message::encode(&vec![Message::WantBodies(vec![RecordAt { log: 0, seq }])]);
     let frame = world.hear(node, link, &ask).unwrap();
     let effects = world.feed(node, Input::Received { link, frame });
     let frames = effects.iter().filter_map(|effect| match effect {

@@ -326,9 +326,9 @@ impl<'n> Door<'n> {
         let author = self.node.engine.identity.node();
         let (verdict, rule) = super::show::with_draft(&self.directory, author, circle, &body, |facts| {
             let judgement = decisions.judge(facts);
-            (judgement.verdict, judgement.rule)
+            (judgement.ruling, judgement.rule)
         });
-        if verdict == tocsin_policy::Verdict::Refuse {
+        if verdict == tocsin_policy::Ruling::Refuse {
             return Err(format!("rule `{}` refuses it", self.decisions.rule_name(rule)));
         }
         let Body::Report(report) = body else { return Err("it is no report".to_owned()) };

@@ -376,8 +376,8 @@ impl Node {
                     draft.circle,
                     &body,
                     |facts| {
-                        decisions.explain(&Question::Forward(facts, &peer)).verdict
-                            == tocsin_policy::Verdict::Accept
+                        decisions.explain(&Question::Forward(facts, &peer)).ruling
+                            == tocsin_policy::Ruling::Accept
                     },
                 )
             })

@@ -98,7 +98,7 @@ impl Node {
                 let (allowed, rule) = match forward {
                     // Whatever the policy would say: there is nothing to pass on.
                     _ if body != BodyState::Here => (false, format!("body-{}", body_name(body))),
-                    Some((_, said)) => (said.verdict == tocsin_policy::Verdict::Accept, said.rule.clone()),
+                    Some((_, said)) => (said.ruling == tocsin_policy::Ruling::Accept, said.rule.clone()),
                     None if certificate.org == self.engine.org() => (true, "own-org".to_owned()),
                     None if certificate.org == stored.org => (false, "its-author".to_owned()),
                     None => (false, "not-accepted-here".to_owned()),

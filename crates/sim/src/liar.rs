@@ -2,7 +2,7 @@
 //! Each liar has its own habits, so that some runs show one lie alone.
 
 use bytes::Bytes;
-use tocsin_protocol::message::{self, BodyRef, BodyStatus, Have, LogName, Message, Push};
+use tocsin_protocol::message::{self, BodyStatus, Have, LogName, Message, Push, RecordAt};
 use tocsin_record::body::{self, Body};
 use tocsin_record::header::Header;
 use tocsin_record::keys::Secret;
@@ -255,7 +255,7 @@ impl Liar {
             messages.push(Message::Have(vec![Have { log: no, from: 1, more, age: 0, except: Vec::new() }]));
         }
         for (no, _) in &chance.names {
-            let refs = (0..16).map(|_| BodyRef { log: *no, seq: self.dice.range(1, 100) }).collect();
+            let refs = (0..16).map(|_| RecordAt { log: *no, seq: self.dice.range(1, 100) }).collect();
             messages.push(Message::HaveBodies(refs));
         }
         messages.truncate(message::MESSAGES_MAX);
@@ -334,7 +334,7 @@ impl Liar {
         match self.dice.below(4) {
             0 => vec![0; message::FRAME_MAX + 1].into(),
             1 => {
-                let refs = (0..5_000).map(|seq| BodyRef { log: 0, seq }).collect();
+                let refs = (0..5_000).map(|seq| RecordAt { log: 0, seq }).collect();
                 message::encode(&vec![Message::WantBodies(refs)])
             }
             2 => message::encode(&vec![Message::Graft(0, 1); message::MESSAGES_MAX + 1]),
@@ -352,8 +352,8 @@ impl Liar {
                 Message::Heads(heads) => heads.iter_mut().for_each(|head| head.seq += more),
                 Message::Receipts(receipts) => receipts.iter_mut().for_each(|receipt| receipt.height += more),
                 Message::HaveBodies(refs) => {
-                    let extra: Vec<BodyRef> =
-                        refs.iter().map(|what| BodyRef { log: what.log, seq: what.seq + more }).collect();
+                    let extra: Vec<RecordAt> =
+                        refs.iter().map(|what| RecordAt { log: what.log, seq: what.seq + more }).collect();
                     refs.extend(extra);
                 }
                 _ => {}

@@ -11,8 +11,8 @@ use tocsin_net::{Inbound, Lane, Net};
 use tocsin_protocol::directory::Directory;
 use tocsin_protocol::message::lobby::PROTOCOL;
 use tocsin_protocol::message::{
-    self, BodyRef, Buckets, DocumentList, Entries, EntryOf, Have, Head, Hello, Lobby, LogName, LogState,
-    Message, Range, Receipt, Want,
+    self, Buckets, DocumentList, Entries, EntryOf, Have, Head, Hello, Lobby, LogName, LogState, Message,
+    Range, Receipt, RecordAt, Want,
 };
 use tocsin_record::keys::Signature;
 use tocsin_record::{CircleId, RecordId};
@@ -119,7 +119,7 @@ fn say(net: &Net, link: u64, own: LogName, round: u32) -> bool {
         4 => vec![Message::Have(
             (0..MANY).map(|log| Have { log, from: 1, more: 1_000, age: 0, except: Vec::new() }).collect(),
         )],
-        5 => vec![Message::WantBodies((1..1_000).map(|seq| BodyRef { log: 0, seq }).collect())],
+        5 => vec![Message::WantBodies((1..1_000).map(|seq| RecordAt { log: 0, seq }).collect())],
         6 => vec![Message::Want(Want {
             id: round,
             ranges: (0..MANY).map(|log| Range { log, from: 1, to: u64::MAX, bodies: true }).collect(),

@@ -4,28 +4,28 @@ use super::facts::*;
 use crate::*;
 
 /// What a guardrail says of a record that is in order but for one change.
-fn judged(change: impl FnOnce(&mut RecordFacts)) -> (Verdict, String) {
+fn judged(change: impl FnOnce(&mut RecordFacts)) -> (Ruling, String) {
     judged_as(marking(Tlp::Green), change)
 }
 
 fn judged_as(
     marking: tocsin_record::marking::Marking,
     change: impl FnOnce(&mut RecordFacts),
-) -> (Verdict, String) {
+) -> (Ruling, String) {
     let author = org(2, "author");
     let mut record = record(&author, &marking);
     change(&mut record);
     let mut decisions = decisions(PERMIT_ALL);
     let judgement = decisions.judge(&record);
-    (judgement.verdict, decisions.rule_name(judgement.rule).to_owned())
+    (judgement.ruling, decisions.rule_name(judgement.rule).to_owned())
 }
 
-fn refused(name: &str) -> (Verdict, String) {
-    (Verdict::Refuse, format!("guardrail:{name}"))
+fn refused(name: &str) -> (Ruling, String) {
+    (Ruling::Refuse, format!("guardrail:{name}"))
 }
 
-fn accepted() -> (Verdict, String) {
-    (Verdict::Accept, "all".to_owned())
+fn accepted() -> (Ruling, String) {
+    (Ruling::Accept, "all".to_owned())
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn countries_bind_the_own_node_and_partners() {
 
 #[test]
 fn what_is_newer_is_held_and_carried_unless_its_marking_is() {
-    let held = (Verdict::Hold, "guardrail:newer".to_owned());
+    let held = (Ruling::Hold, "guardrail:newer".to_owned());
     assert_eq!(judged(|r| r.body.as_mut().unwrap().newer = true), held);
     assert_eq!(judged(|r| r.header.flags.newer = 1 << 9), held);
     let unknown_kind = |r: &mut RecordFacts| {
@@ -172,7 +172,7 @@ fn what_is_newer_is_held_and_carried_unless_its_marking_is() {
 
     // What the rules refuse is refused, newer or not.
     let mut strict = super::facts::decisions("");
-    assert_eq!(strict.judge(&newer).verdict, Verdict::Refuse);
+    assert_eq!(strict.judge(&newer).ruling, Ruling::Refuse);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn control_and_withdrawal_are_never_withheld() {
         record.header.tlp = None;
         record.body = None;
         assert!(decisions.fetch(&record.header).allow);
-        assert_eq!(decisions.judge(&record).verdict, Verdict::Accept);
+        assert_eq!(decisions.judge(&record).ruling, Ruling::Accept);
         let forwarded = decisions.forward(&record, &org(3, "peer"));
         assert_eq!((forwarded.allow, decisions.rule_name(forwarded.rule)), (true, "guardrail:mesh-traffic"));
     }
@@ -199,12 +199,12 @@ fn an_org_withholds_nothing_from_itself() {
     let record = record(&own, &green);
     assert!(decisions.fetch(&record.header).allow);
     let judged = decisions.judge(&record);
-    assert_eq!((judged.verdict, decisions.rule_name(judged.rule)), (Verdict::Accept, "guardrail:own-org"));
+    assert_eq!((judged.ruling, decisions.rule_name(judged.rule)), (Ruling::Accept, "guardrail:own-org"));
     assert!(decisions.forward(&record, &own).allow);
     assert!(!decisions.forward(&record, &org(3, "peer")).allow, "own records too are asked about");
     let mut broken = record;
     broken.header.tlp = Some(Tlp::Clear);
-    assert_eq!(decisions.judge(&broken).verdict, Verdict::Refuse);
+    assert_eq!(decisions.judge(&broken).ruling, Ruling::Refuse);
 }
 
 #[test]

@@ -13,20 +13,20 @@ fn presets_load_without_a_warning() {
     }
 }
 
-/// The verdict on a record of one partner, under each preset.
-fn verdicts(author: &Org, marking: &Marking, change: fn(&mut RecordFacts)) -> [(Verdict, String); 3] {
+/// The ruling on a record of one partner, under each preset.
+fn rulings(author: &Org, marking: &Marking, change: fn(&mut RecordFacts)) -> [(Ruling, String); 3] {
     Preset::ALL.map(|preset| {
         let mut record = record(author, marking);
         change(&mut record);
         let mut decisions = decisions(preset.text());
         let judged = decisions.judge(&record);
-        (judged.verdict, decisions.rule_name(judged.rule).to_owned())
+        (judged.ruling, decisions.rule_name(judged.rule).to_owned())
     })
 }
 
 #[test]
 fn judgements() {
-    use Verdict::{Accept, Hold, Refuse};
+    use Ruling::{Accept, Hold, Refuse};
     let green = marking(Tlp::Green);
     let mut unreliable = marking(Tlp::Green);
     unreliable.police = "C4 H1".parse().ok();
@@ -35,7 +35,7 @@ fn judgements() {
     let hardly = |r: &mut RecordFacts| r.body.as_mut().unwrap().confidence = Some((5, 10));
     let none = |r: &mut RecordFacts| r.body.as_mut().unwrap().confidence = None;
     let old = |r: &mut RecordFacts| r.header.time_ms -= 2_000 * DAY_MS;
-    type Row<'a> = (&'a str, Option<u8>, &'a Marking, fn(&mut RecordFacts), [(Verdict, &'a str); 3]);
+    type Row<'a> = (&'a str, Option<u8>, &'a Marking, fn(&mut RecordFacts), [(Ruling, &'a str); 3]);
     let rows: [Row; 8] = [
         ("plain", None, &green, |_| {}, [(Accept, "accept-members"); 3]),
         ("no confidence", None, &green, none, [(Accept, "accept-members"); 3]),
@@ -71,8 +71,8 @@ fn judgements() {
         ),
     ];
     for (what, trust, marking, change, expected) in rows {
-        let expected = expected.map(|(verdict, rule)| (verdict, rule.to_owned()));
-        assert_eq!(verdicts(&trusted(trust), marking, change), expected, "{what}");
+        let expected = expected.map(|(ruling, rule)| (ruling, rule.to_owned()));
+        assert_eq!(rulings(&trusted(trust), marking, change), expected, "{what}");
     }
 }
 

@@ -27,7 +27,7 @@ fn members_are_heard() {
     let (author, green) = (org(2, "author"), marking(Tlp::Green));
     let mut decisions = example("accept-members");
     let judged = decisions.judge(&record(&author, &green));
-    assert_eq!((judged.verdict, decisions.rule_name(judged.rule)), (Verdict::Accept, "accept-members"));
+    assert_eq!((judged.ruling, decisions.rule_name(judged.rule)), (Ruling::Accept, "accept-members"));
     assert!(!decisions.forward(&record(&author, &green), &org(3, "peer")).allow, "and no more than that");
 }
 
@@ -35,11 +35,11 @@ fn members_are_heard() {
 fn what_is_hardly_believed_is_held() {
     let (author, green) = (org(2, "author"), marking(Tlp::Green));
     for (confidence, expected) in
-        [(Some((5, 14)), Verdict::Hold), (Some((5, 15)), Verdict::Accept), (None, Verdict::Accept)]
+        [(Some((5, 14)), Ruling::Hold), (Some((5, 15)), Ruling::Accept), (None, Ruling::Accept)]
     {
         let mut record = record(&author, &green);
         record.body.as_mut().unwrap().confidence = confidence;
-        assert_eq!(example("hold-doubtful").judge(&record).verdict, expected, "{confidence:?}");
+        assert_eq!(example("hold-doubtful").judge(&record).ruling, expected, "{confidence:?}");
     }
 }
 

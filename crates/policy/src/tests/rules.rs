@@ -27,7 +27,7 @@ fn a_forbid_that_overflows_does_not_fail_open() {
     let record = record(&author, &green);
     let mut all = decisions(OVERFLOWING);
     let judged = all.judge(&record);
-    assert_eq!((judged.verdict, all.rule_name(judged.rule)), (Verdict::Hold, "error:too-old"));
+    assert_eq!((judged.ruling, all.rule_name(judged.rule)), (Ruling::Hold, "error:too-old"));
     for decision in [
         all.fetch(&record.header),
         all.forward(&record, &org(3, "peer")),
@@ -41,9 +41,9 @@ fn a_forbid_that_overflows_does_not_fail_open() {
     assert_eq!(all.errors().collect::<Vec<_>>(), [("error:too-old", 6)], "cached failures count too");
 
     let mut accept_only = decisions(NEVER_HOLD);
-    assert_eq!(accept_only.judge(&record).verdict, Verdict::Hold);
+    assert_eq!(accept_only.judge(&record).ruling, Ruling::Hold);
     let explained = accept_only.explain(&Question::Judge(&record));
-    assert_eq!((explained.verdict, explained.rule.as_str()), (Verdict::Hold, "error:big"));
+    assert_eq!((explained.ruling, explained.rule.as_str()), (Ruling::Hold, "error:big"));
     assert!(explained.errors[0].1.contains("overflow"), "{explained:?}");
 }
 
@@ -54,17 +54,17 @@ fn hold_wins_over_accept_and_neither_is_refusal() {
     let accept = "@id(\"a\") permit (principal, action == Action::\"accept\", resource);";
     let hold = "@id(\"h\") permit (principal, action == Action::\"hold\", resource);";
     let forbid = "@id(\"f\") forbid (principal, action == Action::\"accept\", resource);";
-    for (text, verdict, rule) in [
-        (String::new(), Verdict::Refuse, "default-deny"),
-        (accept.to_owned(), Verdict::Accept, "a"),
-        (format!("{accept}{hold}"), Verdict::Hold, "h"),
-        (hold.to_owned(), Verdict::Hold, "h"),
-        (format!("{accept}{forbid}"), Verdict::Refuse, "f"),
-        (format!("{accept}{hold}{forbid}"), Verdict::Hold, "h"),
+    for (text, ruling, rule) in [
+        (String::new(), Ruling::Refuse, "default-deny"),
+        (accept.to_owned(), Ruling::Accept, "a"),
+        (format!("{accept}{hold}"), Ruling::Hold, "h"),
+        (hold.to_owned(), Ruling::Hold, "h"),
+        (format!("{accept}{forbid}"), Ruling::Refuse, "f"),
+        (format!("{accept}{hold}{forbid}"), Ruling::Hold, "h"),
     ] {
         let mut decisions = decisions(&text);
         let judged = decisions.judge(&record);
-        assert_eq!((judged.verdict, decisions.rule_name(judged.rule)), (verdict, rule), "{text}");
+        assert_eq!((judged.ruling, decisions.rule_name(judged.rule)), (ruling, rule), "{text}");
     }
 }
 
@@ -126,7 +126,7 @@ fn every_attribute_can_be_read() {
         );
         let mut decisions = decisions(&text);
         let judged = decisions.judge(&record);
-        assert_eq!((judged.verdict, decisions.rule_name(judged.rule)), (Verdict::Accept, "r"), "{condition}");
+        assert_eq!((judged.ruling, decisions.rule_name(judged.rule)), (Ruling::Accept, "r"), "{condition}");
     }
     for (action, condition) in [
         ("query", "principal.name == \"analyst\""),
@@ -165,7 +165,7 @@ fn extreme_values_are_clamped() {
         && resource has indicators && resource.indicators == 1000000 && principal.country == \"\"
         && resource has confidence_min && resource.confidence_min == 100
         && principal has trust && principal.trust == 100 };";
-    assert_eq!(decisions(text).judge(&record).verdict, Verdict::Accept);
+    assert_eq!(decisions(text).judge(&record).ruling, Ruling::Accept);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn absent_bodies_have_no_body_attributes() {
     record.body = None;
     let text = "@id(\"r\") permit (principal, action == Action::\"accept\", resource) when {
         resource.tlp == 2 && !(resource has types) && !(resource has purposes) };";
-    assert_eq!(decisions(text).judge(&record).verdict, Verdict::Accept);
+    assert_eq!(decisions(text).judge(&record).ruling, Ruling::Accept);
 }
 
 /// The cache must give the answers that no cache gives, for facts that differ in one place only.
@@ -267,9 +267,9 @@ fn a_new_policy_forgets_the_answers_of_the_old() {
     let (author, green) = (org(2, "author"), marking(Tlp::Green));
     let record = record(&author, &green);
     let mut decisions = decisions("");
-    assert_eq!(decisions.judge(&record).verdict, Verdict::Refuse);
+    assert_eq!(decisions.judge(&record).ruling, Ruling::Refuse);
     decisions.replace(Arc::new(Policy::load(PERMIT_ALL).unwrap()));
-    assert_eq!(decisions.judge(&record).verdict, Verdict::Accept);
+    assert_eq!(decisions.judge(&record).ruling, Ruling::Accept);
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn explanations_name_all_rules_and_what_they_saw() {
         @id(\"two\") permit (principal, action == Action::\"accept\", resource) when { principal.country == \"BB\" };";
     let explained = decisions(text).explain(&Question::Judge(&record));
     assert_eq!(explained.determining, ["one", "two"]);
-    assert_eq!((explained.verdict, explained.rule.as_str()), (Verdict::Accept, "one"));
+    assert_eq!((explained.ruling, explained.rule.as_str()), (Ruling::Accept, "one"));
     assert!(explained.saw.contains(&("principal.country".into(), "BB".into())), "{explained:?}");
     assert!(explained.saw.contains(&("resource.tlp".into(), "2".into())), "{explained:?}");
     assert_eq!(explained.saw.len(), 2);

@@ -1,9 +1,5 @@
-//! The one door: every record passes here, whether it came live, by catch-up or import, or was written at this node.
-//!
-//! ```text
-//! session: verify -> take_verified: place in its log -> admit: judge each record -> stage: store -> offer to peers
-//!                                                   write: judge each draft -> sign -----^
-//! ```
+//! The one door: what is decided about every record, whether it came live, by catch-up or import, or was written at this node,
+//! and what is kept of it.
 
 use tocsin_policy::{Decisions, RuleId};
 use tocsin_record::body::BodyRef;
@@ -152,13 +148,13 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             }
         };
         let rule = self.number_of_rule(judgement.rule)?;
-        let (verdict, state) = match judgement.verdict {
-            tocsin_policy::Verdict::Accept => (Verdict::Accepted, BodyState::Here),
-            tocsin_policy::Verdict::Hold => (Verdict::Held, BodyState::Here),
-            tocsin_policy::Verdict::Refuse if planted::is(planted::Bug::ForgetRefusal) => {
+        let (verdict, state) = match judgement.ruling {
+            tocsin_policy::Ruling::Accept => (Verdict::Accepted, BodyState::Here),
+            tocsin_policy::Ruling::Hold => (Verdict::Held, BodyState::Here),
+            tocsin_policy::Ruling::Refuse if planted::is(planted::Bug::ForgetRefusal) => {
                 (Verdict::Refused, BodyState::Wanted)
             }
-            tocsin_policy::Verdict::Refuse => (Verdict::Refused, BodyState::Refused),
+            tocsin_policy::Ruling::Refuse => (Verdict::Refused, BodyState::Refused),
         };
         if verdict == Verdict::Accepted && self.lacks_ancestor(&body)? {
             return self.held(rule::ANCESTOR, header, body);

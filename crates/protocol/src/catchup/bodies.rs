@@ -386,7 +386,7 @@ mod tests {
     use super::*;
     use crate::held::testing::Shelf;
     use crate::links::testing::{links, told};
-    use crate::message::{BodyRef, Message};
+    use crate::message::{Message, RecordAt};
 
     #[test]
     fn many_links_of_one_org_leave_room_for_others() {
@@ -440,7 +440,7 @@ mod tests {
                 .flat_map(|link| told(around.links, link).into_iter().map(move |m| (link, m)))
                 .collect();
             let [(link, Message::WantBodies(refs))] = &told[..] else { panic!("{told:?}") };
-            assert_eq!(refs, &[BodyRef { log: 0, seq: 1 }]);
+            assert_eq!(refs, &[RecordAt { log: 0, seq: 1 }]);
             asked.insert(*link);
             around.mono += 60_000;
             catchup.bodies_timeouts(&mut around);

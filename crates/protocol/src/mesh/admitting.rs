@@ -1,4 +1,9 @@
 //! The way of a run through the door: placed in its log, judged record by record, staged, and handed on to the other parts.
+//!
+//! ```text
+//! session: verify -> take_verified: place in its log -> admit: judge each record -> stage: store -> offer to peers
+//!                                                writing: judge each draft -> sign -----^
+//! ```
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ use crate::mesh::Mesh;
 use crate::mesh::held::around;
 use crate::message::body::REFS_MAX;
 use crate::message::tree::PUSH_BODY_MAX;
-use crate::message::{BodyData, BodyRef, BodyStatus, Message};
+use crate::message::{BodyData, BodyStatus, Message, RecordAt};
 
 /// Bytes of bodies in one live frame.
 const LIVE_BYTES: usize = 64 << 10;
@@ -57,7 +57,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
-    pub(crate) fn heard_want_bodies(&mut self, link: LinkId, refs: &[BodyRef]) -> Result<(), StoreError> {
+    pub(crate) fn heard_want_bodies(&mut self, link: LinkId, refs: &[RecordAt]) -> Result<(), StoreError> {
         let Some(peer) = self.links.peer(link) else {
             return Ok(());
         };
@@ -88,7 +88,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
-    fn status_of_body(&mut self, link: LinkId, what: BodyRef, org: OrgId) -> Result<BodyStatus, StoreError> {
+    fn status_of_body(&mut self, link: LinkId, what: RecordAt, org: OrgId) -> Result<BodyStatus, StoreError> {
         let Some(log) = self.log_meant(link, what.log)? else {
             return Ok(BodyStatus::NotHeld);
         };
@@ -187,13 +187,13 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 continue;
             }
             if let Some(log) = self.number(link, place.log) {
-                self.tell(link, Message::HaveBodies(vec![BodyRef { log, seq: place.seq }]));
+                self.tell(link, Message::HaveBodies(vec![RecordAt { log, seq: place.seq }]));
             }
         }
         Ok(())
     }
 
-    pub(crate) fn heard_have_bodies(&mut self, link: LinkId, refs: &[BodyRef]) -> Result<(), StoreError> {
+    pub(crate) fn heard_have_bodies(&mut self, link: LinkId, refs: &[RecordAt]) -> Result<(), StoreError> {
         let mut before = None;
         for what in refs.iter().take(REFS_MAX) {
             let Some(log) = self.log_meant(link, what.log)? else { continue };
@@ -207,7 +207,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
-    pub(crate) fn heard_holes(&mut self, link: LinkId, refs: &[BodyRef]) -> Result<(), StoreError> {
+    pub(crate) fn heard_holes(&mut self, link: LinkId, refs: &[RecordAt]) -> Result<(), StoreError> {
         let Some(peer) = self.links.peer(link) else {
             return Ok(());
         };
@@ -236,7 +236,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 && self.admission.may_send(&by, &way, place, &entry)
                 && let Some(log) = self.number(link, log)
             {
-                have.push(BodyRef { log, seq: what.seq });
+                have.push(RecordAt { log, seq: what.seq });
             }
         }
         if !have.is_empty() {

@@ -10,7 +10,7 @@ pub const REFS_MAX: usize = 1000;
 
 /// One record of a log, by the sender's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-pub struct BodyRef {
+pub struct RecordAt {
     /// The sender's number for the log.
     pub log: LinkNo,
     /// The record.
@@ -21,7 +21,7 @@ pub struct BodyRef {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct BodyData {
     /// As the asker named it: its number, its record.
-    pub what: BodyRef,
+    pub what: RecordAt,
     /// The body, or why not.
     pub status: BodyStatus,
 }

@@ -26,7 +26,7 @@ use tocsin_record::{CircleId, LogKey, MeshId, NodeKey, Verified};
 
 use crate::session::{Room, Session};
 
-pub use body::{AtAnswer, BodyData, BodyRef, BodyStatus};
+pub use body::{AtAnswer, BodyData, BodyStatus, RecordAt};
 pub use documents::{DocumentList, Documents};
 pub use frontier::{Buckets, Entries, EntryOf, Hello, LogState};
 pub use head::{Head, Receipt};
@@ -90,13 +90,13 @@ pub enum Message {
     /// Part of what was wanted; on the bulk lane.
     Page(Page),
     /// Bodies that I want.
-    WantBodies(Vec<BodyRef>),
+    WantBodies(Vec<RecordAt>),
     /// Bodies that were wanted, or why not.
     Bodies(Vec<BodyData>),
     /// Bodies that I may give you and you may lack.
-    HaveBodies(Vec<BodyRef>),
+    HaveBodies(Vec<RecordAt>),
     /// Bodies that I lack: tell me which you may give me.
-    Holes(Vec<BodyRef>),
+    Holes(Vec<RecordAt>),
     /// Which record stands there?
     At(LinkNo, u64),
     /// It is this one.

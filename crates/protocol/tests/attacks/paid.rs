@@ -2,8 +2,8 @@
 
 use tocsin_protocol::message::head::{head_hash, receipt_hash};
 use tocsin_protocol::message::{
-    self, AtAnswer, BodyData, BodyRef, BodyStatus, Buckets, DocumentList, Documents, Entries, EntryOf, Have,
-    Head, Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, Want,
+    self, AtAnswer, BodyData, BodyStatus, Buckets, DocumentList, Documents, Entries, EntryOf, Have, Head,
+    Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, RecordAt, Want,
 };
 use tocsin_protocol::{Effect, Input};
 use tocsin_record::body::Body;
@@ -28,7 +28,7 @@ fn one_frame_of_questions_has_no_gigabytes_of_answers() {
     let questions: Vec<(&str, Message)> = vec![
         ("want", Message::Want(Want { id: 1, ranges: vec![all; 8], credit: u32::MAX })),
         ("credit", Message::Credit(u32::MAX)),
-        ("bodies", Message::WantBodies(vec![BodyRef { log: 0, seq: 1 }; 100])),
+        ("bodies", Message::WantBodies(vec![RecordAt { log: 0, seq: 1 }; 100])),
         ("graft", Message::Graft(0, 1)),
         ("documents", Message::DocumentList(DocumentList(vec![]))),
         ("hello", Message::Hello(Hello { logs: [1; 32], documents: [1; 32] })),
@@ -192,7 +192,7 @@ fn one_of_each(world: &World) -> Vec<Message> {
     let node = world.nodes[usize::from(FOE)].mesh.node();
     let (_, run) = foe_run(world, Tip::default(), vec![draft(&report(1, 1, "192.0.2.9"), world.now.wall)]);
     let push = Push { log: 0, reply: true, page: page::encode(&run) };
-    let what = BodyRef { log: 0, seq: 1 };
+    let what = RecordAt { log: 0, seq: 1 };
     let (id, time) = (RecordId([1; 32]), world.now.wall);
     let signed = own.sign(&head_hash(&world.mesh(), &node, &log.circle, log.epoch, 1, &id, 0, time));
     let receipt = own.sign(&receipt_hash(&node, &log.id(), 1, time));

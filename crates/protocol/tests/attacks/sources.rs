@@ -1,6 +1,8 @@
 //! Sources of catch-up and of bodies: one that gives little keeps nobody from the others.
 
-use tocsin_protocol::message::{self, BodyRef, Entries, EntryOf, Have, LogState, Message, Page, Range, Want};
+use tocsin_protocol::message::{
+    self, Entries, EntryOf, Have, LogState, Message, Page, Range, RecordAt, Want,
+};
 use tocsin_protocol::{Effect, Input};
 use tocsin_record::body::Body;
 use tocsin_record::{LogKey, RecordId, Tip, page};
@@ -47,7 +49,7 @@ fn a_want_that_had_to_wait_is_served_in_the_end() {
     let log = with_large_report(&mut world, link);
     let all = Range { log: 0, from: 1, to: u64::MAX, bodies: true };
     let mut messages = vec![Message::Name(0, log.into())];
-    messages.extend((0..4000).map(|_| Message::WantBodies(vec![BodyRef { log: 0, seq: 1 }; 10])));
+    messages.extend((0..4000).map(|_| Message::WantBodies(vec![RecordAt { log: 0, seq: 1 }; 10])));
     messages.push(Message::Want(Want { id: 7, ranges: vec![all], credit: 2 << 20 }));
     answered(&mut world, 0, link, &messages);
     let mut pages = 0;

@@ -5,7 +5,7 @@ use tocsin_store::{LogNo, RecordRef};
 use crate::held::{Around, Held};
 use crate::io::LinkId;
 use crate::message::body::REFS_MAX;
-use crate::message::{BodyRef, Message};
+use crate::message::{Message, RecordAt};
 
 /// Asks which of the missing bodies a peer may give: at most 1,000, in turn.
 pub(crate) fn say_holes(around: &mut Around<'_, impl Held>, link: LinkId) {
@@ -22,7 +22,7 @@ pub(crate) fn say_holes(around: &mut Around<'_, impl Held>, link: LinkId) {
         if around.held.shares(peer.org, place.log)
             && let Some(log) = around.number(link, place.log)
         {
-            refs.push(BodyRef { log, seq: place.seq });
+            refs.push(RecordAt { log, seq: place.seq });
         }
     }
     if let Some(known) = around.links.get_mut(link) {

@@ -11,7 +11,7 @@ use crate::catchup::sources::{Candidate, draw};
 use crate::held::{Around, Held};
 use crate::io::LinkId;
 use crate::message::body::REFS_MAX;
-use crate::message::{BodyRef, Message};
+use crate::message::{Message, RecordAt};
 
 /// A peer at this round trip is asked half as often as one beside it, in ms.
 const NEAR_MS: u64 = 100;
@@ -73,7 +73,7 @@ impl CatchUp {
             let mut refs = Vec::new();
             for (place, patience) in places {
                 if let Some(log) = around.number(link, place.log) {
-                    refs.push(BodyRef { log, seq: place.seq });
+                    refs.push(RecordAt { log, seq: place.seq });
                     self.bodies.asked.insert(place, (link, mono + 4 * rtt_ms + patience));
                 }
             }
@@ -121,7 +121,7 @@ impl CatchUp {
                     && !self.bodies.sources.get(place).is_some_and(knows)
                     && let Some(log) = around.number(link, place.log)
                 {
-                    refs.push(BodyRef { log, seq: place.seq });
+                    refs.push(RecordAt { log, seq: place.seq });
                 }
             }
             if !refs.is_empty() {
