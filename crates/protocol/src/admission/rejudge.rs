@@ -17,7 +17,7 @@ use crate::directory::Directory;
 pub(crate) struct Rejudge {
     /// The next record of a walk over all.
     cursor: Option<RecordRef>,
-    /// The walk looks at held records only.
+    /// The walk looks at held records only, and at what was accepted and is ahead by the clock as it is now.
     held_only: bool,
     /// Another walk is to follow, over held records only or over all: what partners send never turns one back that is under
     /// way, so that each comes to its end.
@@ -75,11 +75,16 @@ impl Rejudge {
         was_all && next != Some(false)
     }
 
-    /// Whether a walk passes a record over: one that is not held where only those are looked at, or one that was refused for
-    /// its body since what refusals depend on is so.
-    pub fn passes_over(&self, outcome: &Outcome, arrival: u64) -> bool {
-        (self.held_only && outcome.verdict != Verdict::Held)
-            || (outcome.body == BodyState::Refused && arrival >= self.since)
+    /// Whether a walk passes a record over: one that is not held where only those are looked at (and what was accepted of a
+    /// log whose end is ahead, by clocks that were so too), or one that was refused for its body since what refusals depend
+    /// on is so.
+    pub fn passes_over(&self, outcome: &Outcome, arrival: u64, end_is_ahead: impl FnOnce() -> bool) -> bool {
+        let is_looked_at = match outcome.verdict {
+            Verdict::Held => true,
+            Verdict::Accepted => !self.held_only || end_is_ahead(),
+            Verdict::Unjudged | Verdict::Refused => !self.held_only,
+        };
+        !is_looked_at || (outcome.body == BodyState::Refused && arrival >= self.since)
     }
 
     /// A record states a time that has not come: it is looked at again when it has.

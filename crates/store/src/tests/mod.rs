@@ -7,7 +7,6 @@ mod disk;
 mod erasure;
 mod power;
 mod second;
-mod waiting;
 
 use std::sync::Arc;
 
