@@ -139,3 +139,57 @@ fn page_for(run: &Run, states: &[BodyState], allowed: &[bool]) -> Vec<u8> {
     }
     page::encode(&sent)
 }
+
+#[cfg(test)]
+mod tests {
+    use tocsin_record::body::Body;
+    use tocsin_record::{Tip, Verified, testing};
+
+    use super::*;
+    use crate::held::testing::Shelf;
+    use crate::links::testing::{links, told};
+
+    const LOG: LogNo = LogNo(4);
+
+    fn run() -> Run {
+        let author = testing::secret(1);
+        let draft = testing::draft(&Body::Report(testing::report(1)), testing::START_MS);
+        Verified::sign(&author, testing::log(&author), Tip::default(), vec![draft]).unwrap().into_run()
+    }
+
+    #[test]
+    fn a_run_is_pushed_to_eager_links_and_announced_to_a_few_lazy_ones() {
+        let (shelf, run) = (Shelf::default(), run());
+        let (mut links, mut trees) = (links(12), Trees::default());
+        let mut around = Around { held: &shelf, links: &mut links, mono: 0 };
+        for link in [1, 2] {
+            trees.grafted(LOG, link, 0);
+        }
+        trees.has(LOG, 2, Begin::Eager, 1);
+        for link in 3..=12 {
+            trees.pruned(LOG, link);
+        }
+        let all: Vec<LinkId> = (1..=12).collect();
+        assert_eq!(trees.offer(&mut around, &all, (LOG, &run, false), |_| 0), [1], "link 2 has it already");
+        let announced = all.iter().filter(|link| !trees.take_haves(around.links, **link).is_empty());
+        assert_eq!(announced.count(), LAZY_LINKS);
+        assert!(trees.offer(&mut around, &all, (LOG, &run, false), |_| 0).is_empty(), "nobody is told twice");
+    }
+
+    #[test]
+    fn a_link_gets_the_bodies_that_it_may_have() {
+        let (shelf, run) = (Shelf::default(), run());
+        let mut links = links(3);
+        let mut around = Around { held: &shelf, links: &mut links, mono: 0 };
+        let allowed = [(1, vec![true]), (2, vec![false]), (3, vec![true])];
+        push(&mut around, LOG, &run, &[BodyState::Here], allowed);
+        let page = |link| match &told(around.links, link)[..] {
+            [Message::Push(push)] => push.page.clone(),
+            other => panic!("{other:?}"),
+        };
+        let pages = [1, 2, 3].map(page);
+        assert_eq!(pages[0], pages[2]);
+        assert_eq!(pages[0], page::encode(&run));
+        assert!(pages[1].len() < pages[0].len(), "the body is left out");
+    }
+}

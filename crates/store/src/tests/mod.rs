@@ -7,6 +7,7 @@ mod disk;
 mod erasure;
 mod power;
 mod second;
+mod waiting;
 
 use std::sync::Arc;
 
