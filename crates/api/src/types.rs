@@ -20,8 +20,8 @@ pub use requests::{
     Skipped,
 };
 pub use status::{
-    ClockStatus, ConfirmClock, Gap, Log, Partner, Peer, PolicyStatus, Queues, ReceiptOf, Silent, Status,
-    StoreStatus,
+    ClockStatus, ConfirmClock, DiskRoom, Gap, Log, Partner, Peer, PolicyStatus, Queues, ReceiptOf, Silent,
+    Status, StoreStatus,
 };
 
 /// A moment in ms since 1970; as JSON `2026-11-22T04:25:32.250Z`, `null` for 0, and the end of 9999 for all after it.

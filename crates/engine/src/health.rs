@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_clock as clock;
+use tocsin_home::Home;
 use tocsin_home::identity::Papers;
+use tocsin_home::room::Room;
 use tocsin_protocol::{Directory, Reading, Status};
 use tocsin_record::OrgId;
 use tocsin_record::document::{Form, Signed};
@@ -24,6 +26,9 @@ const LAG_MS: u64 = 10_000;
 const LOOK_SHARE: u64 = 50;
 /// How long until something that the disk did not let happen is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// How often it is said in the log that the disk has little room.
+const ROOM_EVERY: Duration = Duration::from_secs(60);
 
 /// What the core last said of itself.
 #[derive(Debug)]
@@ -185,6 +190,18 @@ pub async fn look(engine: Arc<Engine>) {
         *write(&engine.seen) = Some(Arc::clone(&seen));
         recovery.look(&engine, &seen.health).await;
         tokio::time::sleep(LOOK_EVERY.max(Duration::from_millis(took * LOOK_SHARE))).await;
+    }
+}
+
+/// Says in the log that the disk has little room, while it has, until the node ends.
+pub async fn watch_room(home: Home) {
+    let mut every = tokio::time::interval(ROOM_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        if let Some(alarm) = Room::of(home.path()).ok().and_then(|room| room.alarm()) {
+            warn!("{alarm}");
+        }
     }
 }
 

@@ -158,6 +158,7 @@ impl Engine {
             supervisor.task("dialler", tokio::spawn(dialler)),
             supervisor.task("look at completeness", tokio::spawn(health::look(Arc::clone(&engine)))),
             supervisor.task("keeper of documents", tokio::spawn(documents)),
+            supervisor.task("watch over the disk", tokio::spawn(health::watch_room(home.clone()))),
             supervisor.task("watch over the core", tokio::spawn(core.watch_pulse())),
         ];
         Ok(Started { net: supervisor.task("network", net_task), engine, core_thread, others })

@@ -14,6 +14,7 @@ pub mod identity;
 pub mod keys;
 pub mod lock;
 pub mod presets;
+pub mod room;
 pub mod setup;
 
 use std::path::{Path, PathBuf};

@@ -179,6 +179,7 @@ impl IntoResponse for Refusal {
             NodeError::Denied { .. } => StatusCode::FORBIDDEN,
             NodeError::Ask(tocsin_engine::core::AskError::Refused(_)) => StatusCode::CONFLICT,
             NodeError::Ask(_) => StatusCode::SERVICE_UNAVAILABLE,
+            NodeError::NoRoom(_) => StatusCode::INSUFFICIENT_STORAGE,
             NodeError::Store(_) | NodeError::Home(_) | NodeError::Panicked => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }

@@ -76,6 +76,9 @@ pub enum NodeError {
     /// The policy file.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// Its disk has no room for anything new.
+    #[error(transparent)]
+    NoRoom(#[from] tocsin_home::room::NoRoom),
     /// The home.
     #[error(transparent)]
     Home(#[from] tocsin_home::HomeError),

@@ -8,6 +8,7 @@ use tocsin_api::types::{NewRecord, PublishRequest, Published, RetractRequest};
 use tocsin_clock as clock;
 use tocsin_exchange::changes;
 use tocsin_exchange::marking::personal_default;
+use tocsin_home::room::Room;
 use tocsin_policy::Question;
 use tocsin_protocol::judge::org_facts;
 use tocsin_protocol::{Input, Written};
@@ -339,6 +340,8 @@ impl Node {
             }
             let subjects: Vec<Subject> = reports.iter().map(|report| report.subject).collect();
             let bodies: Vec<Body> = reports.into_iter().map(Body::Report).collect();
+            // Where the system tells no room, the store finds out.
+            Room::of(self.engine.home.path()).map_or(Ok(()), Room::for_new)?;
             let done = self.engine.core.ask(move |ticket| Input::Publish { ticket, circle, bodies }).await?;
             let records = done.written.iter().zip(subjects);
             written.extend(records.map(|(record, subject)| self.new_record(record, subject)));

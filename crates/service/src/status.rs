@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use tocsin_api::types::Gap as ToldGap;
 use tocsin_api::types::{
-    ClockStatus, Log, Partner, Peer, PolicyStatus, ReceiptOf, Silent, Status, StoreStatus, Time, Withheld,
+    ClockStatus, DiskRoom, Log, Partner, Peer, PolicyStatus, ReceiptOf, Silent, Status, StoreStatus, Time,
+    Withheld,
 };
 use tocsin_clock as clock;
 use tocsin_engine::core::Mesh;
 use tocsin_engine::health::{Gap, Health, Seen};
 use tocsin_engine::links;
 use tocsin_engine::read;
+use tocsin_home::room::Room;
 use tocsin_net::{Direction, Lane};
 use tocsin_protocol::{Directory, Input, LogStatus, Reading};
 use tocsin_record::NodeKey;
@@ -42,9 +44,19 @@ impl Node {
     /// before.
     pub async fn status(self: &Arc<Self>, partners: bool) -> Status {
         let mut alarms: Vec<String> = self.engine.core.stalled().map(stall).into_iter().collect();
+        let disk = match Room::of(self.engine.home.path()) {
+            Ok(room) => {
+                alarms.extend(room.alarm());
+                Some(DiskRoom { free_bytes: room.free, size_bytes: room.size })
+            }
+            Err(error) => {
+                alarms.push(format!("the system does not tell what is free on the home's disk: {error}"));
+                None
+            }
+        };
         let Some(seen) = self.seen().await else {
             alarms.push("the core has not said yet how it is: ask again".to_owned());
-            return Status { alarms, ..self.status_of(None) };
+            return Status { disk, alarms, ..self.status_of(None) };
         };
         let stored = self.stored(&seen, partners).await.unwrap_or_else(|why| {
             alarms.push(format!("{why}: what the store would tell is left out here"));
@@ -55,7 +67,7 @@ impl Node {
         alarms.extend(stored.alarms);
         status.queues.wanted = stored.wanted;
         let Stored { logs, receipts, store, partners, .. } = stored;
-        Status { logs, receipts, store, partners, alarms, ..status }
+        Status { logs, receipts, store, disk, partners, alarms, ..status }
     }
 
     /// The state of the mesh: now, or when the core last told it.

@@ -50,6 +50,9 @@ pub struct Status {
     pub receipts: Vec<ReceiptOf>,
     /// What is stored.
     pub store: StoreStatus,
+    /// The room on the disk of the node's home; `null` where the system does not tell it.
+    #[serde(default)]
+    pub disk: Option<DiskRoom>,
     /// What waits.
     pub queues: Queues,
     /// The policy in force.
@@ -198,6 +201,15 @@ pub struct StoreStatus {
     pub refused: u64,
     /// Bytes on disk.
     pub disk_bytes: u64,
+}
+
+/// The room on a disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskRoom {
+    /// Bytes that the node may still write.
+    pub free_bytes: u64,
+    /// Bytes of the file system.
+    pub size_bytes: u64,
 }
 
 /// What waits.

@@ -72,13 +72,16 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
     }
     let store = &status.store;
     out.push_str(&format!(
-        "store: {} records ({} accepted, {} held, {} refused), {} observables, {} on disk\n",
+        "store: {} records ({} accepted, {} held, {} refused), {} observables, {} on disk{}\n",
         store.records,
         store.accepted,
         store.held,
         store.refused,
         store.observables,
-        text::bytes(store.disk_bytes)
+        text::bytes(store.disk_bytes),
+        status.disk.map_or_else(String::new, |disk| {
+            format!(", {} free of {}", text::bytes(disk.free_bytes), text::bytes(disk.size_bytes))
+        })
     ));
     out.push_str(&format!(
         "queues: {} inputs, {} to send, {} bodies wanted\n",
