@@ -11,6 +11,7 @@ mod machine;
 mod memory;
 mod programs;
 mod reload;
+mod room;
 mod status;
 mod strangers;
 mod truth;
