@@ -33,11 +33,13 @@ pub enum Bug {
     TakeForked,
     /// What was refused for its body counts as not seen.
     ForgetRefusal,
+    /// Keys of what was erased are overwritten, but nobody waits for the disk.
+    SkipSlotSync,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::SkipVerify,
         Self::ForwardUnasked,
         Self::NoHoles,
@@ -50,6 +52,7 @@ impl Bug {
         Self::AskTheSame,
         Self::TakeForked,
         Self::ForgetRefusal,
+        Self::SkipSlotSync,
     ];
 }
 

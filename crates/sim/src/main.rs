@@ -142,7 +142,7 @@ fn oracle_for(bug: Bug) -> &'static str {
         Bug::AckBeforeFlush => "durable",
         Bug::IterateRandom => "deterministic",
         Bug::AnewUnanswered => "answers",
-        Bug::KeepKeys => "erased",
+        Bug::KeepKeys | Bug::SkipSlotSync => "erased",
         Bug::ExpireEarly => "kept",
         Bug::EmptyUnbounded => "bounded",
         Bug::AskTheSame => "alive",
