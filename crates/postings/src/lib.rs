@@ -199,6 +199,19 @@ impl Table {
         self.shards[shard(fingerprint)].find(fingerprint, |entry| entry.0 == fingerprint).is_some()
     }
 
+    /// Whether any posting of a fingerprint is as wanted. Looks at them in no certain order, and at none after the first
+    /// that is.
+    #[must_use]
+    pub fn any(&self, fingerprint: u64, mut wanted: impl FnMut(Posting) -> bool) -> bool {
+        let chain = self.shards[shard(fingerprint)].iter_hash(fingerprint);
+        let mut chain = chain.filter(|entry| entry.0 == fingerprint);
+        chain.any(|entry| wanted(entry.1))
+            || self
+                .crowds
+                .find(fingerprint, |entry| entry.0 == fingerprint)
+                .is_some_and(|(_, crowd)| crowd.iter().any(|posting| wanted(*posting)))
+    }
+
     /// All postings of a fingerprint, rising.
     #[must_use]
     pub fn get(&self, fingerprint: u64) -> Vec<Posting> {
@@ -278,6 +291,35 @@ mod tests {
                 paged.reverse();
                 assert_eq!(paged, all, "{count} in pages of {limit}");
             }
+        }
+    }
+
+    #[test]
+    fn any_stops_at_the_first_and_misses_none() {
+        for count in [0, 1, CHAIN as u64, CHAIN as u64 + 1, 100] {
+            let mut table = Table::default();
+            for posting in 0..count {
+                table.insert(7, posting);
+                table.insert(8, posting + 1_000);
+            }
+            let mut looked = 0;
+            let mut look = |answer: bool| {
+                looked += 1;
+                answer
+            };
+            assert_eq!(table.any(7, |_| look(true)), count > 0);
+            assert_eq!(looked, usize::from(count > 0), "looked at of {count}");
+            for posting in 0..count {
+                assert!(table.any(7, |it| it == posting), "{posting} of {count}");
+            }
+            let mut all = Vec::new();
+            let mut note = |posting| {
+                all.push(posting);
+                false
+            };
+            assert!(!table.any(7, &mut note));
+            all.sort_unstable();
+            assert_eq!(all, table.get(7), "each once, and none of another");
         }
     }
 

@@ -93,9 +93,7 @@ impl Node {
             if own_id(origin_id(report)).is_none() {
                 // What a list lists goes on where a bucket of it was taken back, which is for ever: under another subject.
                 let subject = self.subject_in(own, report.subject);
-                if subject != report.subject
-                    && self.engine.reader.copies(self.engine.org(), subject).is_empty()
-                {
+                if subject != report.subject && !self.engine.reader.has_copies(self.engine.org(), subject) {
                     done.taken_back.push(Skipped { what: named(report), why: AGAIN.to_owned() });
                 }
                 report.subject = subject;
@@ -277,7 +275,7 @@ impl Node {
         let mut found = BTreeMap::new();
         for circle in self.circles_beside_own() {
             let subject = self.subject_in(circle, subject);
-            if self.engine.reader.copies(org, subject).is_empty() {
+            if !self.engine.reader.has_copies(org, subject) {
                 continue;
             }
             if let Some(whole) = self.whole(org, circle, subject)? {

@@ -61,7 +61,7 @@ impl Node {
         for digits in 0..=BUCKET_DIGITS_MAX {
             for bucket in bucket_names(digits) {
                 let subject = self.subject_in(own, list_subject(&org, source, list, &bucket));
-                if !self.engine.reader.copies(org, subject).is_empty() {
+                if self.engine.reader.has_copies(org, subject) {
                     found.push((bucket, subject));
                     last = digits;
                 }

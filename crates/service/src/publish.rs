@@ -307,7 +307,7 @@ impl Node {
                     let followed = self.circles_beside_own().into_iter();
                     let followed = followed.map(|circle| self.subject_in(circle, report.subject));
                     let org = stored.org;
-                    subjects.extend(followed.filter(|it| !self.engine.reader.copies(org, *it).is_empty()));
+                    subjects.extend(followed.filter(|it| self.engine.reader.has_copies(org, *it)));
                 }
                 Some(Body::Report(_)) => {
                     return Err(NodeError::Request(format!(

@@ -79,7 +79,7 @@ impl Node {
 
     /// Whether it is kept that a source took back what has this id, of an event if it is of one.
     fn is_kept_as_gone(&self, id: [u8; 16], within: Option<[u8; 16]>) -> bool {
-        !self.engine.reader.copies(self.engine.org(), gone_subject(id, within)).is_empty()
+        self.engine.reader.has_copies(self.engine.org(), gone_subject(id, within))
     }
 
     /// Keeps for ever that objects were taken back by their source, and takes the reports back that had their ids. What holds

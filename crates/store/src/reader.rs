@@ -408,6 +408,15 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         places
     }
 
+    /// Whether there are [`Self::copies`], which takes no longer where there are many.
+    #[must_use]
+    pub fn has_copies(&self, org: OrgId, subject: Subject) -> bool {
+        let state = self.shared.state();
+        state.any_of_report(org, subject, |place| {
+            state.log(place.log).is_some_and(|log| place.seq <= log.published.seq)
+        })
+    }
+
     /// The version that stands: accepted, superseded by no accepted one, and of rivals the one with the greatest time
     /// and id.
     ///

@@ -304,6 +304,16 @@ impl State {
         places(&self.reports, self.hash_report(org, subject))
     }
 
+    /// Whether any of the places that [`Self::find_report`] gives is as wanted. Looks at none after the first that is.
+    pub fn any_of_report(
+        &self,
+        org: OrgId,
+        subject: Subject,
+        mut wanted: impl FnMut(RecordRef) -> bool,
+    ) -> bool {
+        self.reports.any(self.hash_report(org, subject), |place| wanted(RecordRef::unpack(place)))
+    }
+
     /// The record lies there, from the next [`Self::take`] on.
     pub fn load_id(&self, batch: &mut Load, id: &RecordId, place: RecordRef) {
         batch.ids.push(self.hash_id(id), place.pack());

@@ -373,6 +373,33 @@ fn of_very_many_versions_the_last_are_looked_at() {
 }
 
 #[test]
+fn a_report_has_copies_once_one_is_committed() {
+    let mut disk = Disk::new(11);
+    let mut store = disk.open();
+    let reader = store.reader();
+    let (mut author, other) = (Author::new(1), Author::new(2));
+    let subject = |n: u8| {
+        let mut subject = tocsin_record::body::report::Subject([0; 16]);
+        subject.0[15] = n;
+        subject
+    };
+    for n in [1, 1, 2] {
+        let run = author.report(n, "version");
+        append(&mut store, &author, &run);
+    }
+    let check = |org, n, places: &[RecordRef]| {
+        assert_eq!(reader.copies(org, subject(n)), places);
+        assert_eq!(reader.has_copies(org, subject(n)), !places.is_empty(), "of {n}");
+    };
+    check(author.org, 1, &[]);
+    store.commit().unwrap();
+    check(author.org, 1, &[at(1), at(2)]);
+    check(author.org, 2, &[at(3)]);
+    check(author.org, 3, &[]);
+    check(other.org, 1, &[]);
+}
+
+#[test]
 fn tails_are_joined_on_the_wire() {
     let mut disk = Disk::new(6);
     let mut store = disk.open();
