@@ -1,7 +1,7 @@
 //! Which of two states of a report is the newer, object by object: what an import brings, and what stands under its subject.
 //!
 //! An object's version stands where its source wrote it: in the object, which is kept beside its values
-//! ([`Original`](tocsin_record::body::report::Original)), in full precision. So there is no second place that could say
+//! ([`Original`]), in full precision. So there is no second place that could say
 //! otherwise.
 //!
 //! - An older head (the STIX report, the MISP event, which is as new as its newest attribute) changes nothing. So does an older copy of a list of objects.
