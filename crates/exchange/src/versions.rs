@@ -1,10 +1,10 @@
 //! Which of two states of a report is the newer, object by object: what an import brings, and what stands under its subject.
 //!
-//! An object's version stands where its source wrote it: in the object, which is kept beside its values
-//! ([`Original`]), in full precision. So there is no second place that could say
-//! otherwise.
+//! An object's version stands where its source wrote it: in the object, which is kept beside its values ([`Original`]), in full
+//! precision. So there is no second place that could say otherwise.
 //!
-//! - An older head (the STIX report, the MISP event, which is as new as its newest attribute) changes nothing. So does an older copy of a list of objects.
+//! - An older head (the STIX report, the MISP event, which is as new as its newest attribute) changes nothing. So does an older
+//!   copy of a list of objects.
 //! - In a newer one an object that is older than what stands stays as it stands.
 //! - One version with two contents is kept twice, and told: neither is preferred (STIX 2.1, section 3.6.2, leaves it open).
 //! - Under an equal head nothing vanishes for not being in this copy, but what the same import has under another marking, and
