@@ -410,7 +410,7 @@ impl Clock {
     /// What ends by then may be over, in ms: the wall clock, or what monotonic time supports and as much as clocks may differ,
     /// whichever is less. So nothing is over earlier than that before its end, whatever other clocks say, as long as they do
     /// not all agree for [`SETTLE_MS`] with a clock that is wrong.
-    pub fn latest(&self, now: Now) -> u64 {
+    fn latest(&self, now: Now) -> u64 {
         now.wall.min(self.least.expected(now.mono).saturating_add(TOLERANCE_MS))
     }
 

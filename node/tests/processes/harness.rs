@@ -189,6 +189,19 @@ impl Node {
     }
 }
 
+/// A mesh of one node.
+pub fn one(folder: &Path) -> Node {
+    Node::mesh(folder, &["cert-aa"]).pop().expect("one")
+}
+
+/// A file for it to read.
+pub fn written(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    fs::write(&path, text).expect("written");
+    path
+}
+
 pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {

@@ -1,22 +1,11 @@
 //! `import` and `publish` as operators use them: what is told of bad, odd and repeated input, and what goes out.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
 
 use serde_json::Value;
 
-use crate::harness::Node;
-
-fn one(folder: &Path) -> Node {
-    Node::mesh(folder, &["cert-aa"]).pop().expect("one")
-}
-
-fn written(folder: &Path, name: &str, text: &str) -> PathBuf {
-    let path = folder.join(name);
-    std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-    std::fs::write(&path, text).expect("written");
-    path
-}
+use crate::harness::{Node, one, written};
 
 fn import(node: &Node, path: &Path, more: &[&str]) -> Output {
     node.command().arg("import").arg(path).args(more).output().expect("the program runs")

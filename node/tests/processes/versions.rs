@@ -1,22 +1,11 @@
 //! Old never beats new, gone stays gone, nothing vanishes: what imports make of versions, of what is revoked, and of lists that
 //! change.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::{Node, until};
-
-fn one(folder: &Path) -> Node {
-    Node::mesh(folder, &["cert-aa"]).pop().expect("one")
-}
-
-fn written(folder: &Path, name: &str, text: &str) -> PathBuf {
-    let path = folder.join(name);
-    std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-    std::fs::write(&path, text).expect("written");
-    path
-}
+use crate::harness::{Node, one, until, written};
 
 /// The totals of an import, with what its text says.
 fn import(node: &Node, path: &Path, more: &[&str]) -> Value {
