@@ -200,6 +200,25 @@ fn at_the_end_of_a_record() {
     assert_eq!(store.outcome(at(1)).unwrap().outcome.body, BodyState::Gone(0));
 }
 
+/// It ends before it is committed, alone or behind what is here.
+#[test]
+fn at_the_end_of_a_record_that_is_only_staged() {
+    let mut disk = Disk::new(8);
+    let mut attic = Attic::default();
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    for n in 1..=2 {
+        let body = author.body(n, "BRIEF");
+        let run = author.sign(body::REPORT, vec![(body, 2_000_000)]);
+        append(&mut store, &author, &run);
+        assert_eq!(store.expire(2_000_001, 1).unwrap(), Expired { erased: 1, more: false }, "{n}");
+        store.commit().unwrap();
+        attic.gather(&disk);
+        assert_eq!(store.outcome(at(n)).unwrap().outcome.body, BodyState::Gone(0), "{n}");
+    }
+    assert_eq!((attic.opens_to(&disk, "BRIEF"), store.next_expiry()), (0, None));
+}
+
 /// One org lets many records end at the moment at which another lets one: it waits for a page of the other's, and
 /// pages are written anew once, however many of their records end.
 #[test]
