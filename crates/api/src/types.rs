@@ -20,8 +20,8 @@ pub use requests::{
     Skipped,
 };
 pub use status::{
-    ClockStatus, ConfirmClock, DiskRoom, Gap, Log, Partner, Peer, PolicyStatus, Queues, ReceiptOf, Silent,
-    Status, StoreStatus,
+    ClockStatus, ConfirmClock, DiskRoom, Gap, Log, Partner, PartnerNode, PolicyStatus, Queues, ReceiptOf,
+    Silent, Status, StoreStatus,
 };
 
 /// A moment in ms since 1970; as JSON `2026-11-22T04:25:32.250Z`, `null` for 0, and the end of 9999 for all after it.
@@ -328,9 +328,9 @@ pub enum Event {
     /// A record came, or was judged anew.
     Record(Record),
     /// A link came up.
-    Up(Peer),
+    Up(PartnerNode),
     /// A link went down.
-    Down(Peer),
+    Down(PartnerNode),
     /// A person should see to something.
     Alarm {
         /// What is wrong and what mends it, for people.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tocsin_clock as clock;
 use tocsin_home::identity::peer_id;
-use tocsin_net::{Net, Peer};
+use tocsin_net::{Net, PeerKey};
 use tocsin_protocol::Directory;
 use tocsin_record::NodeKey;
 use tokio::sync::watch;
@@ -36,7 +36,7 @@ const HOSTS_EVERY_MS: u64 = 600_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Its transport key.
-    pub peer: Peer,
+    pub peer: PeerKey,
     /// Multiaddresses, tried in this order.
     pub addresses: Vec<String>,
     /// Whether this node is the one that dials first.
@@ -142,7 +142,7 @@ pub async fn run(
     node: NodeKey,
     listens: bool,
 ) {
-    let mut attempts: BTreeMap<Peer, Attempt> = BTreeMap::new();
+    let mut attempts: BTreeMap<PeerKey, Attempt> = BTreeMap::new();
     let mut every = tokio::time::interval(EVERY);
     let mut seen: Option<Arc<Directory>> = None;
     let mut wanted = Vec::new();
@@ -152,7 +152,7 @@ pub async fn run(
         let current = directory.borrow().clone();
         if seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, &current)) {
             wanted = targets(&current, node, listens);
-            let members: Vec<Peer> =
+            let members: Vec<PeerKey> =
                 current.nodes().map(|(_, certificate)| certificate.transport_key()).collect();
             links.keep(|peer| members.contains(peer));
             net.allow(members);
@@ -186,7 +186,7 @@ pub async fn run(
 }
 
 /// Doubles from half a second to ten, with up to half of it less, so that nodes that came up together part.
-fn backoff(failures: u32, peer: &Peer, now: u64) -> u64 {
+fn backoff(failures: u32, peer: &PeerKey, now: u64) -> u64 {
     let (first, longest) = BACKOFF_MS;
     let full = first.saturating_mul(1 << failures.min(16).saturating_sub(1)).min(longest);
     let noise = peer.iter().fold(now, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));

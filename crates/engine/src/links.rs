@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tocsin_net::{Direction, Peer};
+use tocsin_net::{Direction, PeerKey};
 use tocsin_record::NodeKey;
 
 /// One link.
 #[derive(Clone, Debug)]
 pub struct LinkState {
     /// The transport key at its far end.
-    pub peer: Peer,
+    pub peer: PeerKey,
     /// Its address.
     pub remote: String,
     /// Who dialled.
@@ -25,7 +25,7 @@ pub struct LinkState {
 #[derive(Debug, Default)]
 struct State {
     links: BTreeMap<u64, LinkState>,
-    faults: BTreeMap<Peer, String>,
+    faults: BTreeMap<PeerKey, String>,
     listening: Vec<String>,
 }
 
@@ -69,23 +69,23 @@ impl Links {
     }
 
     /// A dial failed.
-    pub fn failed(&self, peer: Peer, fault: String) {
+    pub fn failed(&self, peer: PeerKey, fault: String) {
         self.state().faults.insert(peer, fault);
     }
 
     /// A new dial begins: what went wrong before no longer counts.
-    pub fn failed_clear(&self, peer: &Peer) {
+    pub fn failed_clear(&self, peer: &PeerKey) {
         self.state().faults.remove(peer);
     }
 
     /// Keeps faults of these peers only, so that the table does not grow.
-    pub fn keep(&self, known: impl Fn(&Peer) -> bool) {
+    pub fn keep(&self, known: impl Fn(&PeerKey) -> bool) {
         self.state().faults.retain(|peer, _| known(peer));
     }
 
     /// Whether a link to this transport key is up.
     #[must_use]
-    pub fn is_linked(&self, peer: &Peer) -> bool {
+    pub fn is_linked(&self, peer: &PeerKey) -> bool {
         self.state().links.values().any(|link| link.peer == *peer)
     }
 
@@ -97,7 +97,7 @@ impl Links {
 
     /// Why there is no link to this key, if something is known.
     #[must_use]
-    pub fn fault(&self, peer: &Peer) -> Option<String> {
+    pub fn fault(&self, peer: &PeerKey) -> Option<String> {
         self.state().faults.get(peer).cloned()
     }
 

@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write as _};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use tocsin_exchange::{Input, Profile, read};
+use tocsin_exchange::{FileInfo, Profile, read};
 use tocsin_record::OrgId;
 
 fn main() -> std::io::Result<()> {
@@ -27,10 +27,10 @@ fn main() -> std::io::Result<()> {
         std::fs::remove_file(&path)?;
     }
     let profile = Profile::default();
-    let input = Input { name: "large", source: "memory", org: OrgId([1; 32]), profile: &profile };
+    let file = FileInfo { name: "large", source: "memory", org: OrgId([1; 32]), profile: &profile };
     let before = status("VmRSS:");
     let mut longest = 0;
-    let found = read(&mut file, &input, &mut |report, _| {
+    let found = read(&mut file, &file, &mut |report, _| {
         longest = longest.max(report.indicators.len());
         ControlFlow::Continue(())
     });

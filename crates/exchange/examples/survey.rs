@@ -1,6 +1,6 @@
 //! Reads files and tells what was found in each: `cargo run -p tocsin-exchange --example survey -- FILE...`
 
-use tocsin_exchange::{Input, Profile, import};
+use tocsin_exchange::{FileInfo, Profile, import};
 use tocsin_record::OrgId;
 
 /// How many of what was left out are shown of each file.
@@ -17,8 +17,8 @@ fn main() {
             }
         };
         let profile = Profile::default();
-        let input = Input { name: &name, source: "survey", org: OrgId([1; 32]), profile: &profile };
-        match import(&bytes, &input) {
+        let file = FileInfo { name: &name, source: "survey", org: OrgId([1; 32]), profile: &profile };
+        match import(&bytes, &file) {
             Err(error) => println!("{name}: refused: {error}"),
             Ok(found) => {
                 let counts = found.counts;

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::packed::Packed;
 use crate::split::{Part, by_object, merged, path, split};
-use crate::{Imported, Input, PartialMarking, Reading, names};
+use crate::{FileInfo, Imported, PartialMarking, Reading, names};
 
 /// Most values of a bucket: filled between the half and all, a bucket has about a thousand.
 pub(crate) const BUCKET_MAX: usize = 1_500;
@@ -144,24 +144,21 @@ fn list_name(list: &str) -> String {
 
 impl<'a> Draft<'a> {
     /// A list of this file.
-    pub(crate) fn list(input: &Input<'_>, group: &str) -> Self {
-        let list = if group.is_empty() {
-            list_name(input.name)
-        } else {
-            format!("{}/{group}", list_name(input.name))
-        };
+    pub(crate) fn list(file: &FileInfo<'_>, group: &str) -> Self {
+        let list =
+            if group.is_empty() { list_name(file.name) } else { format!("{}/{group}", list_name(file.name)) };
         Self {
             shape: Shape::List,
-            subject: list_uuid(&input.org, input.source, &list, ""),
-            title: names::one_line(input.profile.title.as_deref().unwrap_or(input.name), LINE_MAX),
-            origin: source_of(input, list),
+            subject: list_uuid(&file.org, file.source, &list, ""),
+            title: names::one_line(file.profile.title.as_deref().unwrap_or(file.name), LINE_MAX),
+            origin: source_of(file, list),
             ..Self::empty()
         }
     }
 
     /// A report with an id of its own.
-    pub(crate) fn report(input: &Input<'_>, id: Uuid) -> Self {
-        Self { subject: id, origin: source_of(input, id.to_string()), ..Self::empty() }
+    pub(crate) fn report(file: &FileInfo<'_>, id: Uuid) -> Self {
+        Self { subject: id, origin: source_of(file, id.to_string()), ..Self::empty() }
     }
 
     /// A report of what goes apart under the marking of that name: as this one, without what is in it. The name is empty for
@@ -208,13 +205,13 @@ impl<'a> Draft<'a> {
     }
 
     /// Makes the reports of a list that was packed, and hands them over one by one.
-    pub(crate) fn finish_packed(self, packed: Packed, input: &Input<'_>, reading: &mut Reading<'_>) {
+    pub(crate) fn finish_packed(self, packed: Packed, file: &FileInfo<'_>, reading: &mut Reading<'_>) {
         let (mut leaves, duplicates) = packed.into_leaves(BUCKET_MAX);
         reading.counts.duplicates += duplicates;
         let parts = leaves.parts(BUCKET_MAX);
         let alone = parts.len() == 1;
         for (from, inside) in parts {
-            let report = self.part(input, leaves.take(from, inside), alone, &[]);
+            let report = self.part(file, leaves.take(from, inside), alone, &[]);
             if reading.give(report).is_break() {
                 return;
             }
@@ -222,7 +219,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Makes the reports and hands them over.
-    pub(crate) fn finish(mut self, input: &Input<'_>, reading: &mut Reading<'_>) {
+    pub(crate) fn finish(mut self, file: &FileInfo<'_>, reading: &mut Reading<'_>) {
         let places = if self.originals.iter().any(|kept| kept.with.is_some()) {
             self.places()
         } else {
@@ -246,7 +243,7 @@ impl<'a> Draft<'a> {
         }
         let alone = parts.len() == 1;
         for (part, kept) in parts.into_iter().zip(kept) {
-            let mut report = self.part(input, part, alone, &kept);
+            let mut report = self.part(file, part, alone, &kept);
             if self.original_form != OriginalForm::None {
                 self.attach(&mut report, &kept, reading);
             }
@@ -263,10 +260,10 @@ impl<'a> Draft<'a> {
     }
 
     /// A part without its originals. Its title tells nothing of the others, so that it stays when one of them is split.
-    fn part(&self, input: &Input<'_>, part: Part, alone: bool, kept: &[&Kept<'_>]) -> Imported {
+    fn part(&self, file: &FileInfo<'_>, part: Part, alone: bool, kept: &[&Kept<'_>]) -> Imported {
         let name = path(part.from);
         let subject = match self.shape {
-            Shape::List => list_uuid(&input.org, input.source, &self.origin.id, &name),
+            Shape::List => list_uuid(&file.org, file.source, &self.origin.id, &name),
             Shape::Report if name.is_empty() => self.subject,
             Shape::Report => Uuid::new_v5(&self.subject, name.as_bytes()),
         };
@@ -332,8 +329,8 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn source_of(input: &Input<'_>, id: String) -> Source {
-    let name = input.profile.name.as_deref().unwrap_or(input.source);
+fn source_of(file: &FileInfo<'_>, id: String) -> Source {
+    let name = file.profile.name.as_deref().unwrap_or(file.source);
     Source { name: names::one_line(name, LINE_MAX), org: None, id, record: None }
 }
 

@@ -66,7 +66,7 @@ pub const SKIPPED_MAX: usize = 1_000;
 
 /// What is known of a file beside its content.
 #[derive(Clone, Copy, Debug)]
-pub struct Input<'a> {
+pub struct FileInfo<'a> {
     /// The file's name. With `source` it identifies a list that has no ids of its own, so it must be the same the
     /// next time: a name, not a path of this machine. It is the title of such a list.
     pub name: &'a str,
@@ -86,7 +86,7 @@ pub struct Format {
     /// Whether the bytes look like it; cheap, and asked in the order of the table. What is meant to be JSON is nothing
     /// else: a format that is none refuses it, so that an unknown object is told as such and not read line by line.
     pub sniff: fn(&[u8]) -> bool,
-    parse: fn(&mut Pieces<'_>, &Input<'_>, &mut Reading<'_>) -> Result<(), ImportError>,
+    parse: fn(&mut Pieces<'_>, &FileInfo<'_>, &mut Reading<'_>) -> Result<(), ImportError>,
 }
 
 /// All formats. The last takes any text that is no JSON.
@@ -241,13 +241,13 @@ pub enum ImportError {
 ///
 /// # Errors
 /// As [`read`].
-pub fn import(bytes: &[u8], input: &Input<'_>) -> Result<Found, ImportError> {
+pub fn import(bytes: &[u8], file: &FileInfo<'_>) -> Result<Found, ImportError> {
     let mut reports = Vec::new();
     let mut take = |report, _: &PartialMarking| {
         reports.push(report);
         ControlFlow::Continue(())
     };
-    let found = read(&mut Cursor::new(bytes), input, &mut take)?;
+    let found = read(&mut Cursor::new(bytes), file, &mut take)?;
     Ok(Found { reports, ..found })
 }
 
@@ -258,7 +258,7 @@ pub fn import(bytes: &[u8], input: &Input<'_>) -> Result<Found, ImportError> {
 /// When nothing can be read at all; what is wrong with parts of it is in [`Found::skipped`].
 pub fn read(
     content: &mut dyn Content,
-    input: &Input<'_>,
+    file: &FileInfo<'_>,
     take: &mut dyn FnMut(Imported, &PartialMarking) -> ControlFlow<()>,
 ) -> Result<Found, ImportError> {
     let mut pieces = Pieces::of(content)?;
@@ -277,7 +277,7 @@ pub fn read(
     if is_web_page(start) {
         return Err(ImportError::WebPage);
     }
-    let format = match &input.profile.format {
+    let format = match &file.profile.format {
         Some(name) => FORMATS
             .iter()
             .find(|format| format.name == name)
@@ -286,10 +286,10 @@ pub fn read(
     };
     let mut found = Found { format: format.name, ..Found::default() };
     let mut of_name = PartialMarking::default();
-    of_name.take_text(input.name, (None, "the file's name"), input, &mut found);
+    of_name.take_text(file.name, (None, "the file's name"), file, &mut found);
     found.marking = of_name;
     let mut reading = Reading { found, take, stopped: false };
-    (format.parse)(&mut pieces, input, &mut reading)?;
+    (format.parse)(&mut pieces, file, &mut reading)?;
     Ok(reading.found)
 }
 

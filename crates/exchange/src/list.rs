@@ -18,14 +18,14 @@ use crate::gather::Draft;
 use crate::marking::Sections;
 use crate::packed::Packed;
 use crate::pieces::Pieces;
-use crate::{Format, ImportError, Input, PartialMarking, Reading, json, names, types};
+use crate::{FileInfo, Format, ImportError, PartialMarking, Reading, json, names, types};
 
 /// The row of the table of formats; it takes any text that is no JSON.
 pub const FORMAT: Format = Format { name: "list", sniff: |bytes| !json::is_json(bytes), parse };
 
 const GOOD: &str = "its line says that nothing is wrong with it: it is no indicator, and was left out";
 
-fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) -> Result<(), ImportError> {
+fn parse(pieces: &mut Pieces<'_>, file: &FileInfo<'_>, reading: &mut Reading<'_>) -> Result<(), ImportError> {
     let mut lists: BTreeMap<PartialMarking, Packed> = BTreeMap::new();
     let mut sections = Sections::default();
     let mut number = 0;
@@ -44,7 +44,7 @@ fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) 
         };
         let (text, comment) = split_comment(&whole);
         if text.is_empty() {
-            sections.comment(number, comment, input, reading);
+            sections.comment(number, comment, file, reading);
             continue;
         }
         if !is_text && !text.is_ascii() {
@@ -52,11 +52,11 @@ fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) 
             reading.skip(line, "", names::NOT_TEXT);
             continue;
         }
-        let (found, rest) = match values(input, text) {
+        let (found, rest) = match values(file, text) {
             Ok(found) => found,
             // A label that stands without a sign of comments before it.
             Err(_) if words::comment(text) != Handling::default() => {
-                sections.comment(number, text, input, reading);
+                sections.comment(number, text, file, reading);
                 continue;
             }
             Err(why) => {
@@ -72,12 +72,12 @@ fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) 
         }
         let mut marking = sections.value();
         for said in [rest, comment] {
-            marking.take(words::comment(said), said, (line, ""), input, reading);
+            marking.take(words::comment(said), said, (line, ""), file, reading);
         }
         for what in found {
             lists.entry(marking).or_default().push(Indicator {
-                kind: input.profile.kind.clone().unwrap_or_else(names::unknown_kind),
-                confidence: input.profile.confidence,
+                kind: file.profile.kind.clone().unwrap_or_else(names::unknown_kind),
+                confidence: file.profile.confidence,
                 comment: names::comment([rest, comment], []),
                 ..names::plain_indicator(what)
             })?;
@@ -85,9 +85,9 @@ fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) 
     }
     sections.end(reading);
     for (marking, packed) in lists {
-        let mut draft = Draft::list(input, &marking.name());
+        let mut draft = Draft::list(file, &marking.name());
         draft.marking = marking;
-        draft.finish_packed(packed, input, reading);
+        draft.finish_packed(packed, file, reading);
     }
     Ok(())
 }
@@ -107,12 +107,12 @@ fn split_comment(text: &str) -> (&str, &str) {
 }
 
 /// The values of a line and what else stands in it.
-fn values<'t>(input: &Input<'_>, text: &'t str) -> Result<(Vec<Observable>, &'t str), Fault> {
+fn values<'t>(file: &FileInfo<'_>, text: &'t str) -> Result<(Vec<Observable>, &'t str), Fault> {
     match blocklist::line(text) {
         Line::Frame => return Ok((Vec::new(), "")),
         Line::Exception(why) => return Err(Fault::of(text, why)),
         Line::Values(names) => {
-            let read = names.iter().map(|name| read(input, name)).collect::<Result<Vec<_>, _>>()?;
+            let read = names.iter().map(|name| read(file, name)).collect::<Result<Vec<_>, _>>()?;
             return Ok((read.concat(), ""));
         }
         Line::Other => {}
@@ -121,20 +121,20 @@ fn values<'t>(input: &Input<'_>, text: &'t str) -> Result<(Vec<Observable>, &'t 
     let rest = rest.trim();
     // A value and a count, or a value and a column: the value stands first.
     if !rest.is_empty() && (text.contains('\t') || rest.bytes().all(|b| b.is_ascii_digit())) {
-        return read(input, first).map(|what| (what, rest));
+        return read(file, first).map(|what| (what, rest));
     }
-    match read(input, text) {
+    match read(file, text) {
         Ok(what) => Ok((what, "")),
         // `192.0.2.7;a note`
         Err(error) => match text.split_once(';') {
-            Some((value, note)) => read(input, value).map(|what| (what, note.trim())).map_err(|_| error),
+            Some((value, note)) => read(file, value).map(|what| (what, note.trim())).map_err(|_| error),
             None => Err(error),
         },
     }
 }
 
-fn read(input: &Input<'_>, text: &str) -> Result<Vec<Observable>, Fault> {
-    match input.profile.value_type {
+fn read(file: &FileInfo<'_>, text: &str) -> Result<Vec<Observable>, Fault> {
+    match file.profile.value_type {
         Some(row) => {
             let one = |text: &str| row.parse(text).map(|value| vec![value]);
             one(text).or_else(|error| several(text, one).ok_or(error)).map_err(Fault::from)
@@ -154,8 +154,8 @@ mod tests {
     use tocsin_record::marking::Tlp;
 
     pub(crate) fn import(bytes: &[u8], profile: &Profile) -> Found {
-        let input = Input { name: "list.txt", source: "feed", org: OrgId([7; 32]), profile };
-        crate::import(bytes, &input).unwrap_or_else(|error| panic!("{error}"))
+        let file = FileInfo { name: "list.txt", source: "feed", org: OrgId([7; 32]), profile };
+        crate::import(bytes, &file).unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn shown(found: &Found) -> Vec<String> {
@@ -224,14 +224,14 @@ mod tests {
                     d41d8cd98f00b204e9800998ecf8427e *evil.exe\nMD5 (evil.exe) = d41d8cd98f00b204e9800998ecf8427e\nVersion 10.0.19041.1 of it\n\
                     software,version\nx,10.0.19.1\n";
         assert_eq!(import(text.as_bytes(), &Profile::default()).counts.indicators, 0);
-        let input = Input { name: "x", source: "y", org: OrgId([7; 32]), profile: &Profile::default() };
+        let file = FileInfo { name: "x", source: "y", org: OrgId([7; 32]), profile: &Profile::default() };
         for page in [
             "<html>\nhttp://a.example/\n</html>",
             "\n <!DOCTYPE HTML><p>\na.example\n",
             "<?xml version='1.0'?>\n<a/>",
         ] {
             assert!(
-                matches!(crate::import(page.as_bytes(), &input), Err(crate::ImportError::WebPage)),
+                matches!(crate::import(page.as_bytes(), &file), Err(crate::ImportError::WebPage)),
                 "{page}"
             );
         }

@@ -6,7 +6,7 @@ use tocsin_record::marking::words::{self, Handling};
 use tocsin_record::marking::{Code, Marking, Pap, Personal, Tlp};
 
 use crate::fault::Fault;
-use crate::{Found, Input, Profile};
+use crate::{FileInfo, Found, Profile};
 
 /// What is said of a label that nobody here understands.
 const UNCLEAR: &str = "a handling label that is not understood: what carries it stays in this org's own circle, whatever --tlp says; \
@@ -83,10 +83,10 @@ impl PartialMarking {
         said: Handling,
         label: &str,
         at: (Option<u64>, &str),
-        input: &Input<'_>,
+        file: &FileInfo<'_>,
         found: &mut Found,
     ) {
-        if let Err(label) = self.bind(said, &[label], input.profile) {
+        if let Err(label) = self.bind(said, &[label], file.profile) {
             unclear(label, at, found);
         }
     }
@@ -96,13 +96,13 @@ impl PartialMarking {
         &mut self,
         text: &str,
         at: (Option<u64>, &str),
-        input: &Input<'_>,
+        file: &FileInfo<'_>,
         found: &mut Found,
     ) {
         let before = self.strictest();
         let mut named = None;
         words::mentions(text, |said, label| {
-            self.take(said, label, at, input, found);
+            self.take(said, label, at, file, found);
             named = named.max(said.floor);
         });
         if named > before {
@@ -115,11 +115,11 @@ impl PartialMarking {
         &mut self,
         raw: &str,
         at: (Option<u64>, &str),
-        input: &Input<'_>,
+        file: &FileInfo<'_>,
         found: &mut Found,
     ) {
         let before = self.strictest();
-        words::mentions(raw, |said, label| self.take(said, label, at, input, found));
+        words::mentions(raw, |said, label| self.take(said, label, at, file, found));
         let named = words::strictest_in(raw.as_bytes());
         self.floor = self.floor.max(named);
         if named > before {
@@ -211,17 +211,17 @@ pub(crate) struct Sections {
 
 impl Sections {
     /// A comment, or a line that is no value and names a label.
-    pub(crate) fn comment(&mut self, line: u64, text: &str, input: &Input<'_>, found: &mut Found) {
+    pub(crate) fn comment(&mut self, line: u64, text: &str, file: &FileInfo<'_>, found: &mut Found) {
         let said = words::comment(text);
         if said == Handling::default() {
             return;
         }
         let at = (Some(line), "");
         if self.any {
-            self.pending.get_or_insert_default().take(said, text, at, input, found);
+            self.pending.get_or_insert_default().take(said, text, at, file, found);
         } else {
             let mut marking = found.marking;
-            marking.take(said, text, at, input, found);
+            marking.take(said, text, at, file, found);
             found.marking = marking;
         }
     }

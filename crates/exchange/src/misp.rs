@@ -23,7 +23,7 @@ use crate::marking::is_understood;
 use crate::pieces::Pieces;
 use parts::Parts;
 
-use crate::{Format, Found, ImportError, Input, PartialMarking, Reading, json, names, types, when};
+use crate::{FileInfo, Format, Found, ImportError, PartialMarking, Reading, json, names, types, when};
 
 /// The row of the table of formats.
 pub const FORMAT: Format = Format { name: "misp", sniff, parse };
@@ -50,12 +50,12 @@ fn sniff(bytes: &[u8]) -> bool {
     json::is_json(bytes) && json::has_field(bytes, ENVELOPES_MAX + 1, |name, _| NAMES.contains(&name))
 }
 
-fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, found: &mut Reading<'_>) -> Result<(), ImportError> {
+fn parse(pieces: &mut Pieces<'_>, file: &FileInfo<'_>, found: &mut Reading<'_>) -> Result<(), ImportError> {
     let bytes = pieces.whole()?;
     let documents = json::documents(&bytes, found)?;
     let mut events = 0;
     for (line, document) in documents {
-        if let Err(why) = unfold(document, line, 0, input, found, &mut events) {
+        if let Err(why) = unfold(document, line, 0, file, found, &mut events) {
             found.skip(line, "", why);
         }
     }
@@ -64,7 +64,7 @@ fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, found: &mut Reading<'_>) ->
             .is_ok_and(|map| is_manifest(&map))
         {
             let why = "it is the manifest of a MISP feed: its events are imported from their own files";
-            found.note(None, input.name, why);
+            found.note(None, file.name, why);
             return Ok(());
         }
         return Err(ImportError::Shape("no MISP event; import the events themselves, not their manifest"));
@@ -82,7 +82,7 @@ fn unfold(
     raw: &RawValue,
     line: Option<u64>,
     depth: usize,
-    input: &Input<'_>,
+    file: &FileInfo<'_>,
     found: &mut Reading<'_>,
     events: &mut u64,
 ) -> Result<(), String> {
@@ -91,7 +91,7 @@ fn unfold(
     }
     if raw.get().starts_with('[') {
         for (at, raw) in json::array(raw)?.into_iter().enumerate() {
-            if let Err(why) = unfold(raw, line, depth + 1, input, found, events) {
+            if let Err(why) = unfold(raw, line, depth + 1, file, found, events) {
                 found.skip(line, &format!("element {}", at + 1), why);
             }
         }
@@ -101,20 +101,20 @@ fn unfold(
     let envelope =
         fields.get("Event").filter(|inner| inner.get().starts_with('{')).or_else(|| fields.get("response"));
     if let Some(inner) = envelope {
-        return unfold(inner, line, depth + 1, input, found, events);
+        return unfold(inner, line, depth + 1, file, found, events);
     }
     let is_event =
         fields.contains_key("info") && (fields.contains_key("uuid") || fields.contains_key("Attribute"));
     if is_event {
         *events += 1;
-        event(raw, &fields, line, input, found)?;
+        event(raw, &fields, line, file, found)?;
     }
     Ok(())
 }
 
 /// What is read of an event while its attributes are gone through.
 struct Event<'a, 'f, 't> {
-    input: &'f Input<'f>,
+    file: &'f FileInfo<'f>,
     found: &'f mut Reading<'t>,
     line: Option<u64>,
     /// Of the whole event; what has a marking of its own goes to its part.
@@ -126,7 +126,7 @@ fn event(
     raw: &RawValue,
     fields: &BTreeMap<String, &RawValue>,
     line: Option<u64>,
-    input: &Input<'_>,
+    file: &FileInfo<'_>,
     found: &mut Reading<'_>,
 ) -> Result<(), String> {
     // Lists are read one by one below; of the head, small fields only.
@@ -138,8 +138,8 @@ fn event(
     }
     let info = json::text(&head, "info").unwrap_or("event without a title").to_owned();
     let uuid = json::text(&head, "uuid").and_then(|uuid| Uuid::parse_str(uuid).ok());
-    let uuid = uuid.unwrap_or_else(|| list_uuid(&input.org, input.source, input.name, &info));
-    let mut draft = Draft::report(input, uuid);
+    let uuid = uuid.unwrap_or_else(|| list_uuid(&file.org, file.source, file.name, &info));
+    let mut draft = Draft::report(file, uuid);
     if let Some(creator) = head.get("Orgc").and_then(|org| org.get("name")).and_then(Value::as_str) {
         draft.origin.name = names::one_line(creator, LINE_MAX);
     }
@@ -148,15 +148,15 @@ fn event(
     draft.modified = json::scalar(&head, "timestamp").and_then(|text| when::millis(&text)).unwrap_or(0);
     draft.labels = tags(&head).filter(|tag| !is_understood(tag)).map(str::to_owned).collect();
     let at = json::text(&head, "uuid").unwrap_or("Event");
-    draft.marking = marking(&head, Level::Event, (line, at), input, found);
+    draft.marking = marking(&head, Level::Event, (line, at), file, found);
     for (name, raw) in fields.iter().filter(|(name, _)| !LISTS.contains(&name.as_str())) {
         let text = format!("{name}: {}", raw.get());
-        draft.marking.take_raw(&text, (line, at), input, found);
+        draft.marking.take_raw(&text, (line, at), file, found);
     }
     draft.original_form = OriginalForm::MispEvent;
-    let confidence = confidence(&head).or(input.profile.confidence);
+    let confidence = confidence(&head).or(file.profile.confidence);
     let parts = Parts::of(draft.marking);
-    let mut event = Event { input, found, line, draft, parts };
+    let mut event = Event { file, found, line, draft, parts };
     event.reports(fields);
     for raw in elements(fields, "Attribute", line, event.found) {
         let own = event.attribute_of(raw, event.draft.marking, confidence);
@@ -179,7 +179,7 @@ fn event(
         event.parts.keep("Galaxy", raw, own);
     }
     let Event { draft, found, parts, .. } = event;
-    parts.finish(draft, raw, fields, input, found)
+    parts.finish(draft, raw, fields, file, found)
 }
 
 /// The elements of a list; one that is no list is left out.
@@ -236,10 +236,10 @@ impl Event<'_, '_, '_> {
             }
         }
         let at = json::text(&head, "uuid").unwrap_or("Object without uuid");
-        let mut own = marking(&head, Level::Part, (self.line, at), self.input, self.found);
+        let mut own = marking(&head, Level::Part, (self.line, at), self.file, self.found);
         for (name, raw) in fields.iter().filter(|(name, _)| *name != "Attribute") {
             let text = format!("{name}: {}", raw.get());
-            own.take_raw(&text, (self.line, at), self.input, self.found);
+            own.take_raw(&text, (self.line, at), self.file, self.found);
         }
         let own = self.draft.marking.raised_to(own);
         let attributes = elements(&fields, "Attribute", self.line, self.found);
@@ -272,8 +272,8 @@ impl Event<'_, '_, '_> {
         // A related event stands in an envelope of its own.
         let map = map.get("Event").and_then(Value::as_object).unwrap_or(&map);
         let at = json::text(map, "uuid").unwrap_or("a part without uuid");
-        let mut own = marking(map, level, (self.line, at), self.input, self.found);
-        own.take_raw(raw.get(), (self.line, at), self.input, self.found);
+        let mut own = marking(map, level, (self.line, at), self.file, self.found);
+        own.take_raw(raw.get(), (self.line, at), self.file, self.found);
         within.raised_to(own)
     }
 
@@ -351,7 +351,7 @@ impl Event<'_, '_, '_> {
         let own_tags = || tags(attribute).filter(|tag| !is_understood(tag));
         // Without `to_ids` an attribute is context: known here, and not said to be malicious.
         let said = match json::flag(attribute, "to_ids") {
-            Some(true) => self.input.profile.kind.clone().unwrap_or_else(|| names::kind_numbered(MALICIOUS)),
+            Some(true) => self.file.profile.kind.clone().unwrap_or_else(|| names::kind_numbered(MALICIOUS)),
             _ => names::unknown_kind(),
         };
         let kind = names::refined(said, own_tags());
@@ -410,20 +410,20 @@ fn marking(
     map: &Map<String, Value>,
     level: Level,
     at: (Option<u64>, &str),
-    input: &Input<'_>,
+    file: &FileInfo<'_>,
     found: &mut Found,
 ) -> PartialMarking {
     let mut marking = PartialMarking::default();
     for tag in tags(map) {
         if let Some(said) = words::label(tag) {
-            marking.take(said, tag, at, input, found);
+            marking.take(said, tag, at, file, found);
         }
     }
     for (name, value) in map {
         if let (words::Field::Labels, Some(text)) = (words::field(name), value.as_str())
             && let Some(said) = words::label_in_field(text)
         {
-            marking.take(said, text, at, input, found);
+            marking.take(said, text, at, file, found);
         }
     }
     // A cluster that its owner keeps to fewer binds what it is attached to.
@@ -431,7 +431,7 @@ fn marking(
         for inner in
             map.get(list).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object)
         {
-            let of_inner = self::marking(inner, Level::Part, at, input, found);
+            let of_inner = self::marking(inner, Level::Part, at, file, found);
             marking.add(of_inner.tlp, of_inner.pap);
             marking.floor = marking.floor.max(of_inner.floor);
         }
@@ -445,7 +445,7 @@ fn marking(
     let unlimited = number.trim() == "3";
     if !unlimited || level == Level::Event && marking.tlp.is_none() {
         let label = format!("distribution: {number}");
-        marking.take(said, &label, at, input, found);
+        marking.take(said, &label, at, file, found);
     }
     marking
 }

@@ -2,7 +2,7 @@
 //! a STIX pattern give the same observable for the same text.
 
 use serde_json::json;
-use tocsin_exchange::{Input, Profile, import};
+use tocsin_exchange::{FileInfo, Profile, import};
 use tocsin_record::OrgId;
 use tocsin_record::observable::Observable;
 
@@ -96,8 +96,8 @@ const VALUES: &[Row] = &[
 
 fn read(name: &str, text: &str) -> Vec<Observable> {
     let profile = Profile::default();
-    let input = Input { name, source: "doors", org: OrgId([3; 32]), profile: &profile };
-    let found = import(text.as_bytes(), &input).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let file = FileInfo { name, source: "doors", org: OrgId([3; 32]), profile: &profile };
+    let found = import(text.as_bytes(), &file).unwrap_or_else(|error| panic!("{text}: {error}"));
     let all = found.reports.into_iter().flat_map(|report| report.indicators);
     all.map(|indicator| indicator.what).collect()
 }

@@ -1,13 +1,13 @@
 //! Each object goes under its own marking, wherever and however that is said; what is not understood goes nowhere.
 
-use tocsin_exchange::{Found, Imported, Input, Profile, import};
+use tocsin_exchange::{FileInfo, Found, Imported, Profile, import};
 use tocsin_record::OrgId;
 use tocsin_record::marking::Tlp;
 use tocsin_record::marking::words::strictest_in;
 
 fn read(name: &str, text: &str, profile: &Profile) -> Found {
-    let input = Input { name, source: "partner", org: OrgId([7; 32]), profile };
-    import(text.as_bytes(), &input).unwrap_or_else(|error| panic!("{error}: {text}"))
+    let file = FileInfo { name, source: "partner", org: OrgId([7; 32]), profile };
+    import(text.as_bytes(), &file).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 /// What a report may be shared under if the operator says `--tlp clear`.

@@ -3,7 +3,7 @@
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tocsin_exchange::{FORMATS, Input, Profile, SKIPPED_MAX, import, recognise};
+use tocsin_exchange::{FORMATS, FileInfo, Profile, SKIPPED_MAX, import, recognise};
 use tocsin_record::OrgId;
 use tocsin_record::body::report::{INDICATORS_MAX, LINE_MAX};
 
@@ -108,8 +108,8 @@ fn damage(text: &str, random: &mut ChaCha8Rng) -> Vec<u8> {
 }
 
 fn take(bytes: &[u8], profile: &Profile, seed: u64) {
-    let input = Input { name: "damaged", source: "test", org: OrgId([5; 32]), profile };
-    let Ok(found) = import(bytes, &input) else { return };
+    let file = FileInfo { name: "damaged", source: "test", org: OrgId([5; 32]), profile };
+    let Ok(found) = import(bytes, &file) else { return };
     assert!(found.skipped.len() <= SKIPPED_MAX, "seed {seed}");
     for report in &found.reports {
         assert!(report.indicators.len() <= INDICATORS_MAX, "seed {seed}");

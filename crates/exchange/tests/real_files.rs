@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tocsin_exchange::{Found, Input, Profile, import};
+use tocsin_exchange::{FileInfo, Found, Profile, import};
 use tocsin_record::OrgId;
 use tocsin_record::body::Body;
 use tocsin_record::codec;
@@ -35,13 +35,13 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn read(path: &Path, bytes: &[u8]) -> Found {
-    let input = Input {
+    let file = FileInfo {
         name: path.file_name().unwrap().to_str().unwrap(),
         source: "real",
         org: OrgId([3; 32]),
         profile: &Profile::default(),
     };
-    import(bytes, &input).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    import(bytes, &file).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Reads a file, twice, and checks what must hold of every file.
@@ -219,7 +219,7 @@ fn a_profile_names_the_type_of_bare_names() {
     let Some(data) = data() else { return };
     let bytes = std::fs::read(data.join("csv-lists/amnesty/2021-07-18_nso_processes.txt")).unwrap();
     let profile = Profile::parse("type = 'process'").unwrap();
-    let input = Input { name: "processes.txt", source: "real", org: OrgId([3; 32]), profile: &profile };
-    let counts = import(&bytes, &input).unwrap().counts;
+    let file = FileInfo { name: "processes.txt", source: "real", org: OrgId([3; 32]), profile: &profile };
+    let counts = import(&bytes, &file).unwrap().counts;
     assert_eq!((counts.indicators, counts.skipped), (81, 0));
 }

@@ -1,7 +1,7 @@
 //! Files that an operator imports: STIX, MISP, CSV, plain lists, and the profiles of their sources.
 
 use tocsin_exchange::marking::{Terms, resolve_marking};
-use tocsin_exchange::{Input, Profile, SKIPPED_MAX, import};
+use tocsin_exchange::{FileInfo, Profile, SKIPPED_MAX, import};
 use tocsin_record::body::{Body, report::INDICATORS_MAX};
 use tocsin_record::header::BODY_MAX;
 use tocsin_record::id::{OrgId, RecordId};
@@ -129,8 +129,8 @@ pub fn profile(data: &[u8]) {
 
 fn file(data: &[u8], format: Option<&str>) {
     let profile = Profile { format: format.map(str::to_owned), ..Profile::default() };
-    let input = Input { name: "file", source: "fuzz", org: OrgId([5; 32]), profile: &profile };
-    let found = match import(data, &input) {
+    let file = FileInfo { name: "file", source: "fuzz", org: OrgId([5; 32]), profile: &profile };
+    let found = match import(data, &file) {
         Ok(found) => found,
         Err(error) => {
             shown(&error.to_string());
@@ -162,7 +162,7 @@ fn file(data: &[u8], format: Option<&str>) {
         }
     }
     if data.len() < 4096 {
-        let again = import(data, &input).ok();
+        let again = import(data, &file).ok();
         assert!(again.as_ref() == Some(&found), "the same file was read in two ways");
     }
 }

@@ -22,8 +22,8 @@ use tokio::time::Instant;
 use super::dial;
 use super::handler::{Handler, Opened};
 use super::host::Host;
-use super::link::{Link, Shared, Standing};
-use super::{Config, Direction, Ended, Peer, Refused};
+use super::link::{KeyStatus, Link, Shared};
+use super::{Config, Direction, Ended, PeerKey, Refused};
 
 /// Two, because a peer may come back before its old connection is known to be dead.
 const MAX_PER_PEER: usize = 2;
@@ -32,7 +32,7 @@ const LANES_WITHIN: Duration = Duration::from_secs(10);
 
 /// A connection past its handshake.
 pub(super) struct Connection {
-    pub(super) peer: Peer,
+    pub(super) peer: PeerKey,
     pub(super) direction: Direction,
     pub(super) remote: Multiaddr,
     host: Option<Host>,
@@ -96,8 +96,8 @@ impl Behaviour {
     }
 
     /// Whether a proven key may come in.
-    fn judge(&mut self, peer: &Peer, stranger: Option<Option<Host>>) -> Result<(), Denied> {
-        if self.shared.standing(peer) == Standing::Disallowed {
+    fn judge(&mut self, peer: &PeerKey, stranger: Option<Option<Host>>) -> Result<(), Denied> {
+        if self.shared.key_status(peer) == KeyStatus::Disallowed {
             return Err(Denied::Disallowed);
         }
         if self.connections.values().filter(|c| c.peer == *peer).count() >= MAX_PER_PEER {
@@ -161,14 +161,14 @@ impl Behaviour {
         remote: &Multiaddr,
     ) -> Result<Handler, ConnectionDenied> {
         let peer = key_of(&peer).ok_or_else(|| ConnectionDenied::new(Denied::Key))?;
-        let standing = self.shared.standing(&peer);
-        let stranger = direction == Direction::Inbound && standing == Standing::Stranger;
+        let status = self.shared.key_status(&peer);
+        let stranger = direction == Direction::Inbound && status == KeyStatus::Stranger;
         let host = Host::of(remote);
         if let Err(denied) = self.judge(&peer, stranger.then_some(host)) {
             self.count(denied);
             return Err(ConnectionDenied::new(denied));
         }
-        if let (Standing::Known, Some(host)) = (standing, host) {
+        if let (KeyStatus::Known, Some(host)) = (status, host) {
             self.shared.handshakes.see(&peer, host);
         }
         let (remote, since) = (remote.clone(), Instant::now());
@@ -246,7 +246,7 @@ impl NetworkBehaviour for Behaviour {
 }
 
 /// The transport key within a peer id; `None` when it is not Ed25519.
-pub(super) fn key_of(peer: &PeerId) -> Option<Peer> {
+pub(super) fn key_of(peer: &PeerId) -> Option<PeerKey> {
     let key = PublicKey::try_decode_protobuf(peer.as_ref().digest()).ok()?;
     Some(key.try_into_ed25519().ok()?.to_bytes())
 }

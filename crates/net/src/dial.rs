@@ -8,7 +8,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::DialError;
 use libp2p::{Multiaddr, PeerId};
 
-use super::Peer;
+use super::PeerKey;
 use super::behaviour::key_of;
 use super::host::Host;
 
@@ -65,7 +65,7 @@ pub struct AddressError {
 
 /// Reads an address: `/ip4`, `/ip6`, `/dns`, `/dns4` or `/dns6`, then `/tcp/PORT` or
 /// `/udp/PORT/quic-v1`, then perhaps `/p2p/PEER-ID`, which is cut off and returned apart.
-pub fn parse_address(text: &str) -> Result<(Multiaddr, Option<Peer>), AddressError> {
+pub fn parse_address(text: &str) -> Result<(Multiaddr, Option<PeerKey>), AddressError> {
     let wrong =
         |reason: &str| AddressError { address: text.chars().take(200).collect(), reason: reason.to_owned() };
     if text.len() > 512 {
@@ -92,7 +92,7 @@ pub fn parse_address(text: &str) -> Result<(Multiaddr, Option<Peer>), AddressErr
 }
 
 /// Turns texts into addresses without names. Fails only if nothing is left.
-pub(super) async fn resolve(peer: Peer, texts: Vec<String>) -> Result<Vec<Multiaddr>, DialFault> {
+pub(super) async fn resolve(peer: PeerKey, texts: Vec<String>) -> Result<Vec<Multiaddr>, DialFault> {
     let mut found = Vec::new();
     let mut faults = Vec::new();
     for text in texts.iter().take(MAX_ADDRESSES) {
@@ -208,7 +208,7 @@ fn clip(text: &str) -> String {
 }
 
 /// The peer id of a transport key; `None` if the bytes are no Ed25519 key.
-pub(super) fn peer_id(peer: &Peer) -> Option<PeerId> {
+pub(super) fn peer_id(peer: &PeerKey) -> Option<PeerId> {
     let key = libp2p::identity::ed25519::PublicKey::try_from_bytes(peer).ok()?;
     Some(libp2p::identity::PublicKey::from(key).to_peer_id())
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Peer;
+use super::PeerKey;
 use super::host::Host;
 use super::link::lock;
 use super::pressure::{Counts, OfLate, Pressure, Via};
@@ -118,7 +118,7 @@ struct UnderWay {
 struct Members {
     named: HashSet<Host>,
     /// By member, the newest last.
-    seen: HashMap<Peer, VecDeque<Host>>,
+    seen: HashMap<PeerKey, VecDeque<Host>>,
     /// Both together.
     all: HashSet<Host>,
 }
@@ -157,7 +157,7 @@ impl Handshakes {
     }
 
     /// A member has proven its key from this host.
-    pub(super) fn see(&self, peer: &Peer, host: Host) {
+    pub(super) fn see(&self, peer: &PeerKey, host: Host) {
         let members = &mut self.table().members;
         let seen = members.seen.entry(*peer).or_default();
         if seen.contains(&host) {
@@ -171,7 +171,7 @@ impl Handshakes {
     }
 
     /// This key is no member's any more.
-    pub(super) fn forget(&self, peer: &Peer) {
+    pub(super) fn forget(&self, peer: &PeerKey) {
         let members = &mut self.table().members;
         if members.seen.remove(peer).is_some() {
             members.gather();

@@ -64,7 +64,7 @@ pub const LONGEST_FRAME: u32 = frame::LONGEST;
 const COMMANDS: usize = 256;
 
 /// A transport public key (Ed25519). It is the identity of the node at the far end of a link.
-pub type Peer = [u8; 32];
+pub type PeerKey = [u8; 32];
 
 /// How much an outbox holds before [`Net::try_send`] answers [`SendError::Full`].
 #[derive(Clone, Copy, Debug)]
@@ -178,7 +178,7 @@ pub enum Inbound {
         /// Names the link in all calls; never used again.
         link: u64,
         /// The transport key that the far end has proven to hold.
-        peer: Peer,
+        peer: PeerKey,
         /// The address of the far end.
         remote: Multiaddr,
         /// Who dialled.
@@ -219,7 +219,7 @@ pub enum Inbound {
     /// A dial did not become a link.
     DialFailed {
         /// Who was dialled.
-        peer: Peer,
+        peer: PeerKey,
         /// Why not.
         fault: DialFault,
     },
@@ -300,7 +300,7 @@ pub struct Net {
 struct Handle {
     shared: Arc<Shared>,
     commands: mpsc::Sender<swarm::Command>,
-    local: Peer,
+    local: PeerKey,
 }
 
 impl Drop for Handle {
@@ -325,7 +325,7 @@ pub fn start(config: Config, inbound: mpsc::Sender<Inbound>) -> Result<(Net, Joi
 
 impl Net {
     /// This node's transport public key.
-    pub fn local(&self) -> Peer {
+    pub fn local(&self) -> PeerKey {
         self.inner.local
     }
 
@@ -350,7 +350,7 @@ impl Net {
     /// Starts to connect to `peer` at any of `addresses` (multiaddr texts, see [`parse_address`]),
     /// QUIC and IPv6 first. The result is [`Inbound::Up`] with that peer, or [`Inbound::DialFailed`]:
     /// a node that proves another key is refused. `Err` is returned when too many dials wait already.
-    pub fn dial(&self, peer: Peer, addresses: Vec<String>) -> Result<(), DialFault> {
+    pub fn dial(&self, peer: PeerKey, addresses: Vec<String>) -> Result<(), DialFault> {
         self.inner.commands.try_send(swarm::Command::Dial { peer, addresses }).map_err(|_| DialFault::Busy)
     }
 
@@ -378,12 +378,12 @@ impl Net {
     }
 
     /// Makes keys known: they need no room in the lobby. Also takes back [`Net::disallow`].
-    pub fn allow(&self, peers: impl IntoIterator<Item = Peer>) {
+    pub fn allow(&self, peers: impl IntoIterator<Item = PeerKey>) {
         self.inner.shared.allow(peers);
     }
 
     /// Ends the links of a key and refuses it from now on, after the handshake and before a frame.
-    pub fn disallow(&self, peer: &Peer) {
+    pub fn disallow(&self, peer: &PeerKey) {
         self.inner.shared.disallow(peer);
     }
 

@@ -1,4 +1,4 @@
-//! What a link's tasks, the swarm and the owner share: limits, standing, and the end.
+//! What a link's tasks, the swarm and the owner share: limits, who is known, and the end.
 //!
 //! Nothing here waits while it holds a lock; every lock is held for a few instructions.
 
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::descriptors;
 use super::handshakes::{Handshakes, Room};
 use super::outbox::Outbox;
-use super::{Direction, Lane, Peer, Refused};
+use super::{Direction, Lane, PeerKey, Refused};
 
 /// How many disallowed keys are remembered. They come from signed revocations, so this is only a
 /// guard against a mistake of the owner.
@@ -92,7 +92,7 @@ pub(super) struct Gate {
 /// One link.
 pub(super) struct Link {
     pub(super) id: u64,
-    pub(super) peer: Peer,
+    pub(super) peer: PeerKey,
     pub(super) connection: ConnectionId,
     pub(super) direction: Direction,
     pub(super) since: Instant,
@@ -111,7 +111,7 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(
         id: u64,
-        peer: Peer,
+        peer: PeerKey,
         connection: ConnectionId,
         direction: Direction,
         config: &super::Config,
@@ -255,13 +255,13 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 struct Known {
-    allowed: HashSet<Peer>,
-    disallowed: HashSet<Peer>,
+    allowed: HashSet<PeerKey>,
+    disallowed: HashSet<PeerKey>,
 }
 
 /// What the owner has said about a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum KeyStatus {
     Known,
     Stranger,
     Disallowed,
@@ -287,7 +287,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn allow(&self, peers: impl IntoIterator<Item = Peer>) {
+    pub(super) fn allow(&self, peers: impl IntoIterator<Item = PeerKey>) {
         let mut known = lock(&self.known);
         for peer in peers {
             known.disallowed.remove(&peer);
@@ -295,7 +295,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn disallow(&self, peer: &Peer) {
+    pub(super) fn disallow(&self, peer: &PeerKey) {
         {
             let mut known = lock(&self.known);
             known.allowed.remove(peer);
@@ -311,14 +311,14 @@ impl Shared {
         }
     }
 
-    pub(super) fn standing(&self, peer: &Peer) -> Standing {
+    pub(super) fn key_status(&self, peer: &PeerKey) -> KeyStatus {
         let known = lock(&self.known);
         if known.disallowed.contains(peer) {
-            Standing::Disallowed
+            KeyStatus::Disallowed
         } else if known.allowed.contains(peer) {
-            Standing::Known
+            KeyStatus::Known
         } else {
-            Standing::Stranger
+            KeyStatus::Stranger
         }
     }
 

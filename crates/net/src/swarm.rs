@@ -22,7 +22,7 @@ use super::link::{Link, Shared};
 use super::pressure::OfLate;
 use super::security::Security;
 use super::transport;
-use super::{Config, Direction, Ended, Inbound, Peer, StartError};
+use super::{Config, Direction, Ended, Inbound, PeerKey, StartError};
 
 /// Links live by their streams, not by how often they speak.
 const IDLE: Duration = Duration::from_secs(86_400);
@@ -38,7 +38,7 @@ const MAX_WAITING: usize = 1024;
 /// What the handle and the links ask of the loop.
 pub(super) enum Command {
     Dial {
-        peer: Peer,
+        peer: PeerKey,
         addresses: Vec<String>,
     },
     /// Where members are reached.
@@ -54,7 +54,7 @@ pub(super) fn start(
     inbound: mpsc::Sender<Inbound>,
     commands: mpsc::Sender<Command>,
     receiver: mpsc::Receiver<Command>,
-) -> Result<(Peer, JoinHandle<()>), StartError> {
+) -> Result<(PeerKey, JoinHandle<()>), StartError> {
     let mut seed = config.transport_key.clone();
     let keypair =
         Keypair::ed25519_from_bytes(seed.as_mut_slice()).map_err(|e| StartError::Key(e.to_string()))?;
@@ -98,7 +98,7 @@ pub(super) fn start(
 }
 
 struct Loop {
-    local: Peer,
+    local: PeerKey,
     config: Config,
     times: Times,
     swarm: Swarm<Behaviour>,
@@ -106,11 +106,11 @@ struct Loop {
     inbound: mpsc::Sender<Inbound>,
     /// For the links' tasks.
     commands: mpsc::Sender<Command>,
-    resolving: JoinSet<(Peer, Result<Vec<Multiaddr>, DialFault>)>,
+    resolving: JoinSet<(PeerKey, Result<Vec<Multiaddr>, DialFault>)>,
     /// Finds the hosts of members.
     naming: JoinSet<()>,
     /// Dials under way.
-    dials: HashMap<ConnectionId, Peer>,
+    dials: HashMap<ConnectionId, PeerKey>,
     links: JoinSet<()>,
     next_link: u64,
     /// Events for the owner that found the inbox full.
@@ -174,7 +174,7 @@ impl Loop {
         }
     }
 
-    fn dial_failed(&mut self, peer: Peer, fault: DialFault) {
+    fn dial_failed(&mut self, peer: PeerKey, fault: DialFault) {
         self.tell(Inbound::DialFailed { peer, fault });
     }
 
@@ -203,7 +203,7 @@ impl Loop {
         }
     }
 
-    fn on_resolved(&mut self, peer: Peer, resolved: Result<Vec<Multiaddr>, DialFault>) {
+    fn on_resolved(&mut self, peer: PeerKey, resolved: Result<Vec<Multiaddr>, DialFault>) {
         let dialled = resolved.and_then(|addresses| {
             let id = dial::peer_id(&peer)
                 .ok_or_else(|| DialFault::NoAddress("the peer's key is not an Ed25519 key".to_owned()))?;
@@ -270,7 +270,7 @@ impl Loop {
     }
 
     /// The peer's link that is not ending.
-    fn link_of(&self, peer: &Peer) -> Option<Arc<Link>> {
+    fn link_of(&self, peer: &PeerKey) -> Option<Arc<Link>> {
         let connections = self.swarm.behaviour().connections.values();
         connections.filter(|c| c.peer == *peer).filter_map(|c| c.link.clone()).find(|link| !link.is_closing())
     }

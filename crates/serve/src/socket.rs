@@ -20,8 +20,8 @@ use axum::{Json, Router};
 use futures::stream;
 use serde::Serialize;
 use tocsin_api::types::{
-    Asked, ClockStatus, ConfirmClock, Event, Fault, ImportBatch, Lookup, LookupRequest, Peer, PublishRequest,
-    Published, QueryRequest, RetractRequest, ShareRequest,
+    Asked, ClockStatus, ConfirmClock, Event, Fault, ImportBatch, Lookup, LookupRequest, PartnerNode,
+    PublishRequest, Published, QueryRequest, RetractRequest, ShareRequest,
 };
 use tocsin_home::identity::Papers;
 use tocsin_policy::{Decisions, Policy};
@@ -335,10 +335,10 @@ impl Watching {
     fn told(&mut self, event: CoreEvent) -> Option<Event> {
         let node = Arc::clone(&self.node);
         let directory = node.engine.directory();
-        let peer = |key: tocsin_record::NodeKey| Peer {
+        let peer = |key: tocsin_record::NodeKey| PartnerNode {
             org: directory.org_of(key).map(|org| node.org_name(&directory, org)).unwrap_or_default(),
             node: node.node_name(&directory, key),
-            ..Peer::default()
+            ..PartnerNode::default()
         };
         match event {
             CoreEvent::Judged { place, .. } => {
@@ -358,7 +358,7 @@ impl Watching {
                 }
                 Some(Event::Record(node.list_entry(&directory, &stored, body.as_ref())))
             }
-            CoreEvent::PeerIn { node, .. } => Some(Event::Up(Peer { connected: true, ..peer(node) })),
+            CoreEvent::PeerIn { node, .. } => Some(Event::Up(PartnerNode { connected: true, ..peer(node) })),
             CoreEvent::PeerOut { node } => Some(Event::Down(peer(node))),
             CoreEvent::Forked { author, circle, seq } => Some(Event::Alarm {
                 message: format!(

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tocsin_api::types::Gap as ToldGap;
 use tocsin_api::types::{
-    ClockStatus, DiskRoom, Log, Partner, Peer, PolicyStatus, ReceiptOf, Silent, Status, StoreStatus, Time,
-    Withheld,
+    ClockStatus, DiskRoom, Log, Partner, PartnerNode, PolicyStatus, ReceiptOf, Silent, Status, StoreStatus,
+    Time, Withheld,
 };
 use tocsin_clock as clock;
 use tocsin_engine::core::Mesh;
@@ -239,14 +239,14 @@ impl Node {
         rows
     }
 
-    fn peer_rows(&self, directory: &Directory, look: &tocsin_protocol::Status) -> Vec<Peer> {
+    fn peer_rows(&self, directory: &Directory, look: &tocsin_protocol::Status) -> Vec<PartnerNode> {
         let links = self.engine.links.links();
         let mut rows = Vec::new();
         for (node, certificate) in directory.nodes().filter(|(node, _)| *node != self.engine.identity.node())
         {
             let key = certificate.transport_key();
             let link = links.iter().find(|(_, link)| link.peer == key && link.node == Some(node));
-            rows.push(Peer {
+            rows.push(PartnerNode {
                 org: self.org_name(directory, certificate.org),
                 node: certificate.node.clone(),
                 slow: link.is_some_and(|(no, _)| look.peers.iter().any(|peer| peer.link == *no && peer.slow)),
@@ -257,9 +257,9 @@ impl Node {
         rows
     }
 
-    fn link_row(&self, no: u64, link: &links::LinkState) -> Peer {
+    fn link_row(&self, no: u64, link: &links::LinkState) -> PartnerNode {
         let queued = |lane| self.engine.net.queued(no, lane).bytes as u64;
-        Peer {
+        PartnerNode {
             connected: true,
             address: Some(link.remote.clone()),
             direction: Some(
@@ -271,7 +271,7 @@ impl Node {
             ),
             rtt_ms: link.rtt.map(|rtt| (rtt.as_secs_f64() * 1e5).round() / 100.0),
             queued: queued(Lane::Live) + queued(Lane::Bulk),
-            ..Peer::default()
+            ..PartnerNode::default()
         }
     }
 

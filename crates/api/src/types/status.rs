@@ -43,7 +43,7 @@ pub struct Status {
     /// Orgs not heard of for too long.
     pub silent: Vec<Silent>,
     /// Links and partners.
-    pub peers: Vec<Peer>,
+    pub peers: Vec<PartnerNode>,
     /// Logs, by author and circle.
     pub logs: Vec<Log>,
     /// How much of the own logs each partner's node acknowledged, by signed receipts.
@@ -113,7 +113,7 @@ pub struct Silent {
 
 /// A partner's node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Peer {
+pub struct PartnerNode {
     /// Name of the org that it belongs to.
     pub org: String,
     /// The node's name, by its org's certificate.

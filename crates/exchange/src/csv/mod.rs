@@ -23,7 +23,7 @@ use crate::names;
 use crate::packed::Packed;
 use crate::pieces::Pieces;
 use crate::types::{self, Named, Said, said};
-use crate::{Format, ImportError, Input, PartialMarking, Reading, blocklist, json, misp, when};
+use crate::{FileInfo, Format, ImportError, PartialMarking, Reading, blocklist, json, misp, when};
 use columns::{Holds, Layout};
 use rows::Rows;
 
@@ -49,9 +49,9 @@ const EVEN_PERCENT: usize = 75;
 /// Most versions of one package that are read of a row: few packages ever had as many.
 const VERSIONS_MAX: usize = 1_000;
 
-fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) -> Result<(), ImportError> {
+fn parse(pieces: &mut Pieces<'_>, file: &FileInfo<'_>, reading: &mut Reading<'_>) -> Result<(), ImportError> {
     let head = pieces.ahead()?;
-    let wanted = &input.profile.columns;
+    let wanted = &file.profile.columns;
     let delimiter = wanted.delimiter.and_then(|c| u8::try_from(c).ok());
     // A file that is said to be CSV may have one column, or a layout that only the profile knows.
     let (delimiter, layout, width) = read_layout(head, delimiter).unwrap_or_else(|| {
@@ -67,24 +67,24 @@ fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) 
     });
     if is_index_of_feed(head) {
         let why = "it is the index of a MISP feed, of hashes of its values: its events are imported from their own files";
-        reading.note(None, input.name, why);
+        reading.note(None, file.name, why);
         return Ok(());
     }
     let layout = layout.directed(wanted, width)?;
     let header = layout.header.clone();
     let mut marking = reading.marking;
     for cell in header.iter().flatten() {
-        marking.take_text(cell, (None, "header"), input, reading);
+        marking.take_text(cell, (None, "header"), file, reading);
     }
     reading.marking = marking;
-    let ecosystem = ecosystem(pieces, input, &layout, delimiter)?;
+    let ecosystem = ecosystem(pieces, file, &layout, delimiter)?;
     let mut table =
-        Table { ecosystem, layout, input, reading, lists: BTreeMap::new(), sections: Sections::default() };
+        Table { ecosystem, layout, file, reading, lists: BTreeMap::new(), sections: Sections::default() };
     let mut rows = Rows::of(pieces, delimiter);
     let mut headed = header.is_none() || table.layout.commented;
     while let Some((line, cells)) = rows.next()? {
         for (line, comment) in rows.comments.drain(..) {
-            table.sections.comment(line, &comment, input, table.reading);
+            table.sections.comment(line, &comment, file, table.reading);
         }
         match cells {
             Some(cells) if cells.is_empty() => {}
@@ -100,9 +100,9 @@ fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, reading: &mut Reading<'_>) 
     let Table { lists, reading, sections, .. } = table;
     sections.end(reading);
     for (marking, packed) in lists {
-        let mut draft = Draft::list(input, &marking.name());
+        let mut draft = Draft::list(file, &marking.name());
         draft.marking = marking;
-        draft.finish_packed(packed, input, reading);
+        draft.finish_packed(packed, file, reading);
     }
     Ok(())
 }
@@ -206,11 +206,11 @@ fn clean(cell: &str) -> String {
 /// is read once more.
 fn ecosystem(
     pieces: &mut Pieces<'_>,
-    input: &Input<'_>,
+    file: &FileInfo<'_>,
     layout: &Layout,
     delimiter: u8,
 ) -> Result<Option<String>, ImportError> {
-    let said = input.profile.columns.ecosystem.clone();
+    let said = file.profile.columns.ecosystem.clone();
     let Some(at) = layout.package.filter(|_| said.is_none()) else { return Ok(said) };
     let mut rows = Rows::of(pieces, delimiter);
     let mut scoped = false;
@@ -224,7 +224,7 @@ fn ecosystem(
 struct Table<'i, 'f, 't> {
     layout: Layout,
     ecosystem: Option<String>,
-    input: &'i Input<'i>,
+    file: &'i FileInfo<'i>,
     reading: &'f mut Reading<'t>,
     /// One list for each marking.
     lists: BTreeMap<PartialMarking, Packed>,
@@ -262,7 +262,7 @@ impl Table<'_, '_, '_> {
         let tagged = || tags().find_map(names::kind_named);
         let to_ids = self.layout.to_ids.is_some_and(|at| YES.contains(&&*cell(at).to_ascii_lowercase()));
         let bad = || to_ids.then(|| names::kind_numbered(MALICIOUS));
-        let kind = worded.or_else(tagged).or_else(|| self.input.profile.kind.clone()).or_else(bad);
+        let kind = worded.or_else(tagged).or_else(|| self.file.profile.kind.clone()).or_else(bad);
         // A type such as `LOADER_SHA256` says more than the type.
         let type_cell = Some(type_word).filter(|cell| cell.contains(['_', ' ']));
         let comments = classes().chain(self.layout.comments.iter().map(|at| cell(*at))).chain(type_cell);
@@ -282,7 +282,7 @@ impl Table<'_, '_, '_> {
         };
         let model = Indicator {
             kind: kind.unwrap_or_else(names::unknown_kind),
-            confidence: confidence.or(self.input.profile.confidence),
+            confidence: confidence.or(self.file.profile.confidence),
             valid_from: time("valid from", self.layout.from),
             valid_until: time("valid until", self.layout.until),
             comment: names::comment(comments, tags()),
@@ -340,7 +340,7 @@ impl Table<'_, '_, '_> {
                 Holds::Other => words::labels(text, words::Spaces::Within),
             };
             let column = self.column(at);
-            marking.take(said, text, (Some(line), &column), self.input, self.reading);
+            marking.take(said, text, (Some(line), &column), self.file, self.reading);
         }
         marking
     }
@@ -412,7 +412,7 @@ impl Table<'_, '_, '_> {
                         }
                     }
                 }),
-                Said::Unknown if self.input.profile.value_type.is_none() => {
+                Said::Unknown if self.file.profile.value_type.is_none() => {
                     let why = format!("there is no observable type `{}`", names::one_line(type_cell, 40));
                     Err(Fault::of(&text, why))
                 }
@@ -449,7 +449,7 @@ impl Table<'_, '_, '_> {
     }
 
     fn untyped(&self, text: &str) -> Result<Vec<Observable>, Fault> {
-        if let Some(row) = self.input.profile.value_type {
+        if let Some(row) = self.file.profile.value_type {
             let one = |text: &str| row.parse(text).map(|value| vec![value]);
             return one(text).or_else(|error| several(text, one).ok_or(error)).map_err(Fault::from);
         }

@@ -5,8 +5,8 @@ use super::*;
 use crate::{Found, Profile};
 
 fn import(text: &str, profile: &Profile) -> Found {
-    let input = Input { name: "iocs.csv", source: "vendor", org: OrgId([7; 32]), profile };
-    let found = crate::import(text.as_bytes(), &input).unwrap_or_else(|error| panic!("{error}"));
+    let file = FileInfo { name: "iocs.csv", source: "vendor", org: OrgId([7; 32]), profile };
+    let found = crate::import(text.as_bytes(), &file).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(found.format, "csv", "{text}");
     found
 }
@@ -205,12 +205,12 @@ fn what_a_row_says_of_its_value_is_kept() {
 
 #[test]
 fn a_comment_in_another_encoding_loses_no_value() {
-    let input = Input { name: "x.csv", source: "y", org: OrgId([7; 32]), profile: &Profile::default() };
-    let found = crate::import(b"ioc,comment\na.example,caf\xe9\nb\xe9.example,x\n", &input).unwrap();
+    let file = FileInfo { name: "x.csv", source: "y", org: OrgId([7; 32]), profile: &Profile::default() };
+    let found = crate::import(b"ioc,comment\na.example,caf\xe9\nb\xe9.example,x\n", &file).unwrap();
     assert_eq!(shown(&found), ["domain a.example"]);
     assert_eq!(found.reports[0].indicators[0].comment, "caf\u{e9}");
     assert_eq!((found.skipped[0].line, found.counts.skipped), (Some(3), 1));
-    let found = crate::import(b"# caf\xe9\na.example # caf\xe9\nb\xe9.example\n", &input).unwrap();
+    let found = crate::import(b"# caf\xe9\na.example # caf\xe9\nb\xe9.example\n", &file).unwrap();
     assert_eq!(
         (found.format, shown(&found), found.counts.skipped),
         ("list", vec!["domain a.example".to_owned()], 1)
@@ -347,9 +347,9 @@ fn a_profile_maps_columns() {
     assert_eq!((indicator.comment.as_str(), indicator.kind.kind), ("because", 7));
     assert!(indicator.valid_from > 0);
     let profile = Profile::parse("[columns]\nvalue = 'absent'").unwrap();
-    let input = Input { name: "x", source: "y", org: OrgId([7; 32]), profile: &profile };
+    let file = FileInfo { name: "x", source: "y", org: OrgId([7; 32]), profile: &profile };
     assert!(
-        matches!(crate::import(text.as_bytes(), &input), Err(ImportError::Column(name)) if name == "absent")
+        matches!(crate::import(text.as_bytes(), &file), Err(ImportError::Column(name)) if name == "absent")
     );
 }
 

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use tocsin_record::body::report::Indicator;
 
 use crate::gather::{Draft, Kept};
-use crate::{Input, PartialMarking, Reading};
+use crate::{FileInfo, PartialMarking, Reading};
 
 use super::LISTS;
 
@@ -82,7 +82,7 @@ impl Parts {
         draft: Draft<'_>,
         raw: &RawValue,
         fields: &BTreeMap<String, &RawValue>,
-        input: &Input<'_>,
+        file: &FileInfo<'_>,
         found: &mut Reading<'_>,
     ) -> Result<(), String> {
         let (whole, even) = (self.whole, self.even);
@@ -116,7 +116,7 @@ impl Parts {
             one.indicators = part.indicators;
             one.description.push_str(&part.description);
             one.originals = vec![Kept { raw: &text, with: None, modified: 0 }];
-            one.finish(input, found);
+            one.finish(file, found);
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ use tocsin_record::marking::Pap;
 
 fn import(json: &str) -> Found {
     let input =
-        Input { name: "event.json", source: "partner", org: OrgId([7; 32]), profile: &Profile::default() };
-    crate::import(json.as_bytes(), &input).unwrap_or_else(|error| panic!("{error}"))
+        FileInfo { name: "event.json", source: "partner", org: OrgId([7; 32]), profile: &Profile::default() };
+    crate::import(json.as_bytes(), &file).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn event(distribution: u8, tags: &[&str], attributes: &str) -> String {
@@ -147,15 +147,15 @@ fn an_edited_event_is_a_version_with_what_changed() {
 #[test]
 fn other_json_is_refused_with_a_reason() {
     let profile = Profile::default();
-    let input = Input { name: "manifest.json", source: "partner", org: OrgId([7; 32]), profile: &profile };
+    let file = FileInfo { name: "manifest.json", source: "partner", org: OrgId([7; 32]), profile: &profile };
     let manifest = br#"{"88391e76-0480-5c3e-a69e-44c22b13ebd0": {"info": "x", "Orgc": {"name": "y"}}}"#;
-    let found = crate::import(manifest, &input).unwrap();
+    let found = crate::import(manifest, &file).unwrap();
     assert_eq!((found.counts.skipped, found.counts.noted, found.reports.len()), (0, 1, 0));
     let other = br#"{"88391e76-0480-5c3e-a69e-44c22b13ebd0": {"title": "x", "Orgc": {"name": "y"}}}"#;
-    let error = crate::import(other, &input).unwrap_err().to_string();
+    let error = crate::import(other, &file).unwrap_err().to_string();
     assert!(error.contains("manifest"), "{error}");
-    let error = crate::import(br#"{"a": 1}"#, &input).unwrap_err().to_string();
+    let error = crate::import(br#"{"a": 1}"#, &file).unwrap_err().to_string();
     assert!(error.contains("of none of its formats"), "{error}");
-    let error = crate::import(b"{\"info\": \"x\",\n \"Attribute\": [", &input).unwrap_err();
+    let error = crate::import(b"{\"info\": \"x\",\n \"Attribute\": [", &file).unwrap_err();
     assert!(matches!(error, ImportError::Json { line: 2, .. }), "{error}");
 }

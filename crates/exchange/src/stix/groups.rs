@@ -8,7 +8,7 @@ use tocsin_record::marking::words::{self, Handling};
 use super::object::{Body, Object, is_support};
 use super::{Bundle, Members, is_link};
 use crate::marking::unclear;
-use crate::{Found, Input, PartialMarking};
+use crate::{FileInfo, Found, PartialMarking};
 
 /// Objects of one marking, and what explains them.
 pub(super) struct Group {
@@ -18,37 +18,37 @@ pub(super) struct Group {
 
 impl Bundle<'_> {
     /// What each object says of its handling: by markings, labels, fields, and what its texts name.
-    pub(super) fn markings(&self, input: &Input<'_>, found: &mut Found) -> Vec<PartialMarking> {
+    pub(super) fn markings(&self, file: &FileInfo<'_>, found: &mut Found) -> Vec<PartialMarking> {
         let mut markings: Vec<PartialMarking> =
-            self.objects.iter().map(|object| self.marking(object, input, found)).collect();
+            self.objects.iter().map(|object| self.marking(object, file, found)).collect();
         self.inherit(&mut markings);
         markings
     }
 
-    fn marking(&self, object: &Object<'_>, input: &Input<'_>, found: &mut Found) -> PartialMarking {
+    fn marking(&self, object: &Object<'_>, file: &FileInfo<'_>, found: &mut Found) -> PartialMarking {
         let mut marking = PartialMarking::default();
         let at = (object.line, object.id.as_str());
         if let Body::Marking(definition) = &object.body {
             // It goes only with what is marked by it. Who carries it tells, if nobody understands it.
             let names: Vec<&str> = definition.names.iter().map(String::as_str).collect();
-            let _ = marking.bind(definition.said, &names, input.profile);
+            let _ = marking.bind(definition.said, &names, file.profile);
             return marking;
         }
         for id in &object.marking_refs {
             let (said, names) = self.label(id);
-            if let Err(label) = marking.bind(said, &names, input.profile) {
+            if let Err(label) = marking.bind(said, &names, file.profile) {
                 unclear(label, at, found);
             }
         }
         for label in &object.labels {
             if let Some(said) = words::label(label) {
-                marking.take(said, label, at, input, found);
+                marking.take(said, label, at, file, found);
             }
         }
         for (said, text) in &object.fields {
-            marking.take(*said, text, at, input, found);
+            marking.take(*said, text, at, file, found);
         }
-        marking.take_raw(object.raw, at, input, found);
+        marking.take_raw(object.raw, at, file, found);
         marking
     }
 

@@ -23,7 +23,7 @@ use crate::fault::Fault;
 use crate::gather::{Draft, Kept, OriginalForm};
 use crate::marking::is_understood;
 use crate::pieces::Pieces;
-use crate::{Format, Found, ImportError, Input, PartialMarking, Reading, json, names};
+use crate::{FileInfo, Format, Found, ImportError, PartialMarking, Reading, json, names};
 use groups::Group;
 use object::{Object, Sign, is_support};
 
@@ -53,19 +53,19 @@ fn sniff(bytes: &[u8]) -> bool {
         })
 }
 
-fn parse(pieces: &mut Pieces<'_>, input: &Input<'_>, found: &mut Reading<'_>) -> Result<(), ImportError> {
+fn parse(pieces: &mut Pieces<'_>, file: &FileInfo<'_>, found: &mut Reading<'_>) -> Result<(), ImportError> {
     let bytes = pieces.whole()?;
     let documents = json::documents(&bytes, found)?;
     let mut objects = Vec::new();
     for (line, document) in documents {
-        if let Err(why) = unfold(document, line, &mut objects, input, found) {
+        if let Err(why) = unfold(document, line, &mut objects, file, found) {
             found.skip(line, "", why);
         }
     }
     if objects.is_empty() && found.counts.skipped == 0 {
         return Err(ImportError::Shape("no STIX objects"));
     }
-    Bundle::new(newest(objects, found), input, found).import(input, found);
+    Bundle::new(newest(objects, found), file, found).import(file, found);
     Ok(())
 }
 
@@ -74,7 +74,7 @@ fn unfold<'a>(
     raw: &'a RawValue,
     line: Option<u64>,
     objects: &mut Vec<Object<'a>>,
-    input: &Input<'_>,
+    file: &FileInfo<'_>,
     found: &mut Found,
 ) -> Result<(), String> {
     let inside = if raw.get().starts_with('[') {
@@ -84,7 +84,7 @@ fn unfold<'a>(
             let is_list = |objects: &&RawValue| objects.get().starts_with('[');
             let bundle = json::fields(raw).is_ok_and(|fields| fields.get("objects").is_some_and(is_list));
             if bundle {
-                unfold(raw, line, objects, input, found)?;
+                unfold(raw, line, objects, file, found)?;
             } else {
                 alone.push(raw);
             }
@@ -98,7 +98,7 @@ fn unfold<'a>(
                 let mut whole = found.marking;
                 for (name, raw) in fields.iter().filter(|(name, _)| *name != "objects") {
                     let text = format!("{name}: {}", raw.get());
-                    whole.take_text(&text, (line, "bundle"), input, found);
+                    whole.take_text(&text, (line, "bundle"), file, found);
                 }
                 found.marking = whole;
                 json::array(list)?
@@ -225,7 +225,7 @@ impl Members {
 }
 
 impl<'a> Bundle<'a> {
-    fn new(objects: Vec<Object<'a>>, input: &Input<'_>, found: &mut Found) -> Self {
+    fn new(objects: Vec<Object<'a>>, file: &FileInfo<'_>, found: &mut Found) -> Self {
         let mut place: HashMap<String, usize> = HashMap::new();
         let mut twins = Vec::new();
         for (at, object) in objects.iter().enumerate() {
@@ -235,7 +235,7 @@ impl<'a> Bundle<'a> {
             }
         }
         let mut bundle = Self { markings: Vec::new(), place, twins, objects };
-        bundle.markings = bundle.markings(input, found);
+        bundle.markings = bundle.markings(file, found);
         bundle
     }
 
@@ -243,7 +243,7 @@ impl<'a> Bundle<'a> {
         self.place.get(id).map(|at| &self.objects[*at])
     }
 
-    fn import(&self, input: &Input<'_>, found: &mut Reading<'_>) {
+    fn import(&self, file: &FileInfo<'_>, found: &mut Reading<'_>) {
         let links = self.links();
         let mut repeats = Repeats::new(self.objects.len());
         for object in self.objects.iter().filter(|object| object.revoked) {
@@ -264,9 +264,9 @@ impl<'a> Bundle<'a> {
                 let objects = format!("{count} object{}", if count == 1 { "" } else { "s" });
                 found.skip(report.line, &report.id, Fault::of(&objects, why));
             }
-            self.report(report, at, &members, &mut repeats, input, found);
+            self.report(report, at, &members, &mut repeats, file, found);
         }
-        self.rest(&mut repeats, input, found);
+        self.rest(&mut repeats, file, found);
     }
 
     /// For each object the relationships and sightings that point to it.
@@ -338,11 +338,11 @@ impl<'a> Bundle<'a> {
         at: usize,
         members: &Members,
         repeats: &mut Repeats,
-        input: &Input<'_>,
+        file: &FileInfo<'_>,
         found: &mut Reading<'_>,
     ) {
         let Some(uuid) = report.uuid else { return };
-        let mut draft = Draft::report(input, uuid);
+        let mut draft = Draft::report(file, uuid);
         draft.origin.id = names::one_line(&report.id, LINE_MAX);
         let mut title = report.name.clone();
         let whole = self.marking_of_report(at, members);
@@ -366,27 +366,27 @@ impl<'a> Bundle<'a> {
                 }
             } else {
                 one.title = format!("{} ({})", report.kind, group.marking.name());
-                one.origin.name.clone_from(&input.source.to_owned());
+                one.origin.name.clone_from(&file.source.to_owned());
             }
             one.marking = group.marking;
-            self.fill(&mut one, &group.members, repeats, input, found);
-            one.finish(input, found);
+            self.fill(&mut one, &group.members, repeats, file, found);
+            one.finish(file, found);
         }
     }
 
     /// What is in no report: a list for each marking, so that nothing is made stricter by its neighbours, and nothing
     /// unmarked leaves with what is marked.
-    fn rest(&self, repeats: &mut Repeats, input: &Input<'_>, found: &mut Reading<'_>) {
+    fn rest(&self, repeats: &mut Repeats, file: &FileInfo<'_>, found: &mut Reading<'_>) {
         let rest: BTreeSet<usize> = (0..self.objects.len()).filter(|at| !repeats.taken[*at]).collect();
         if rest.iter().all(|at| is_support(&self.objects[*at].kind)) && found.counts.reports == 0 {
-            found.skip(None, input.name, "it holds no indicator, observed value or report");
+            found.skip(None, file.name, "it holds no indicator, observed value or report");
         }
         for group in self.groups_of_rest(&rest) {
-            let mut draft = Draft::list(input, &group.marking.name());
+            let mut draft = Draft::list(file, &group.marking.name());
             draft.marking = group.marking;
             self.name(&mut draft, &group);
-            self.fill(&mut draft, &group.members, repeats, input, found);
-            draft.finish(input, found);
+            self.fill(&mut draft, &group.members, repeats, file, found);
+            draft.finish(file, found);
         }
     }
 
@@ -427,7 +427,7 @@ impl<'a> Bundle<'a> {
         draft: &mut Draft<'a>,
         members: impl IntoIterator<Item = &'m usize>,
         repeats: &mut Repeats,
-        input: &Input<'_>,
+        file: &FileInfo<'_>,
         found: &mut Found,
     ) {
         draft.original_form = OriginalForm::StixArray;
@@ -448,7 +448,7 @@ impl<'a> Bundle<'a> {
                 found.note(object.line, &object.id, note.clone());
             }
             if let Some(sign) = object.indicator() {
-                indicators(object, sign, input, &mut draft.indicators, found);
+                indicators(object, sign, file, &mut draft.indicators, found);
             } else {
                 observed.extend(object.observed().iter().map(|value| seen(object, value)));
             }
@@ -493,7 +493,7 @@ fn seen(object: &Object<'_>, value: &Observable) -> Indicator {
 fn indicators(
     object: &Object<'_>,
     sign: &Sign,
-    input: &Input<'_>,
+    file: &FileInfo<'_>,
     out: &mut Vec<Indicator>,
     found: &mut Found,
 ) {
@@ -516,11 +516,11 @@ fn indicators(
         _ => pattern::Named::default(),
     };
     let said = sign.kinds.iter().find_map(|kind| names::kind_named(kind));
-    let said = said.or_else(|| input.profile.kind.clone()).unwrap_or_else(names::unknown_kind);
+    let said = said.or_else(|| file.profile.kind.clone()).unwrap_or_else(names::unknown_kind);
     let tags = || object.labels.iter().map(String::as_str).filter(|tag| !is_understood(tag));
     let model = Indicator {
         kind: names::refined(said, tags()),
-        confidence: sign.confidence.or(input.profile.confidence),
+        confidence: sign.confidence.or(file.profile.confidence),
         valid_from: sign.valid_from,
         valid_until: sign.valid_until,
         id: object.uuid.map(|uuid| uuid.into_bytes()),

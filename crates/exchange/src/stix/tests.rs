@@ -5,8 +5,8 @@ use super::*;
 use crate::Profile;
 
 fn import_as(name: &str, text: &str) -> Found {
-    let input = Input { name, source: "partner", org: OrgId([7; 32]), profile: &Profile::default() };
-    let found = crate::import(text.as_bytes(), &input).unwrap_or_else(|error| panic!("{error}"));
+    let file = FileInfo { name, source: "partner", org: OrgId([7; 32]), profile: &Profile::default() };
+    let found = crate::import(text.as_bytes(), &file).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(found.format, "stix");
     found
 }

@@ -1,10 +1,10 @@
 use super::*;
-use crate::{Found, Input, Profile};
+use crate::{FileInfo, Found, Profile};
 use tocsin_record::OrgId;
 
 fn read(text: &str) -> Found {
-    let input = Input { name: "f.json", source: "feed", org: OrgId([7; 32]), profile: &Profile::default() };
-    crate::import(text.as_bytes(), &input).unwrap_or_else(|error| panic!("{error}"))
+    let file = FileInfo { name: "f.json", source: "feed", org: OrgId([7; 32]), profile: &Profile::default() };
+    crate::import(text.as_bytes(), &file).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn report(text: &str) -> Report {

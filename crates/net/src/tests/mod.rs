@@ -84,7 +84,7 @@ impl Node {
         }
     }
 
-    async fn up(&mut self) -> (u64, Peer, Direction) {
+    async fn up(&mut self) -> (u64, PeerKey, Direction) {
         self.wait(|event| match event {
             Inbound::Up { link, peer, direction, .. } => Ok((link, peer, direction)),
             other => Err(other),
