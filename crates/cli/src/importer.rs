@@ -305,13 +305,13 @@ impl Importer {
         profile.name = Some(if named { source.clone() } else { name.clone().into_owned() });
         profile.title = self.title.clone().or(profile.title);
         profile.overrides.extend(self.overrides.clone());
-        let file = FileInfo { name: &name, source: &source, org: self.org, profile: &profile };
+        let info = FileInfo { name: &name, source: &source, org: self.org, profile: &profile };
         let now = clock::now_ms();
         let mut sent = Ok(());
         // The lists of this file without ids of their own, and their groups and buckets.
         let mut lists: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
         // Reports leave in batches while the file is read: it may be larger than the memory of this machine likes.
-        let found = read(&mut content.file, &file, &mut |mut imported, of_file| {
+        let found = read(&mut content.file, &info, &mut |mut imported, of_file| {
             self.look(&mut imported, &mut file);
             if let Some(place) = tocsin_exchange::list_place(&imported.origin.id, &name) {
                 let groups = lists.entry(place.list).or_default();

@@ -27,10 +27,10 @@ fn main() -> std::io::Result<()> {
         std::fs::remove_file(&path)?;
     }
     let profile = Profile::default();
-    let file = FileInfo { name: "large", source: "memory", org: OrgId([1; 32]), profile: &profile };
+    let info = FileInfo { name: "large", source: "memory", org: OrgId([1; 32]), profile: &profile };
     let before = status("VmRSS:");
     let mut longest = 0;
-    let found = read(&mut file, &file, &mut |report, _| {
+    let found = read(&mut file, &info, &mut |report, _| {
         longest = longest.max(report.indicators.len());
         ControlFlow::Continue(())
     });

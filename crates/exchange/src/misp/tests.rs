@@ -6,7 +6,7 @@ use tocsin_record::OrgId;
 use tocsin_record::marking::Pap;
 
 fn import(json: &str) -> Found {
-    let input =
+    let file =
         FileInfo { name: "event.json", source: "partner", org: OrgId([7; 32]), profile: &Profile::default() };
     crate::import(json.as_bytes(), &file).unwrap_or_else(|error| panic!("{error}"))
 }
