@@ -61,9 +61,28 @@ fn paint_if(colour: bool, style: Style, text: &str) -> String {
     format!("\x1b[{code}m{text}\x1b[0m")
 }
 
-/// Rows under headings, each column as wide as its widest cell. Cells are escaped; the last column is not padded.
+/// Columns of the terminal that standard output is; `None` where it is none, or does not say.
+#[must_use]
+pub fn columns() -> Option<usize> {
+    let stdout = std::io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(stdout).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+/// Columns by which the rest of a row stands in, where the terminal is too narrow for all of it.
+const INDENT: usize = 4;
+
+/// Rows under headings, each column as wide as its widest cell. Cells are escaped; the last column is not padded. On a
+/// terminal that is too narrow each row goes on in a line of its own below, so that columns stay columns.
 #[must_use]
 pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    table_within(columns().unwrap_or(usize::MAX), headings, rows)
+}
+
+fn table_within(most: usize, headings: &[&str], rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| escape(cell).into_owned()).collect()).collect();
     let widest = |column: usize| {
@@ -75,10 +94,26 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
             .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..headings.len()).map(widest).collect();
+    // The first column of each line.
+    let mut starts = Vec::new();
+    let mut taken = 0;
+    for (column, wide) in widths.iter().enumerate() {
+        taken += 2 + wide;
+        if column == 0 {
+            taken = *wide;
+        } else if taken > most {
+            starts.push(column);
+            taken = INDENT + wide;
+        }
+    }
     let line = |cells: &mut dyn Iterator<Item = &str>| {
         let mut out = String::new();
         for (column, cell) in cells.enumerate().take(widths.len()) {
-            if column > 0 {
+            if starts.contains(&column) {
+                out.truncate(out.trim_end_matches(' ').len());
+                out.push('\n');
+                out.extend(std::iter::repeat_n(' ', INDENT));
+            } else if column > 0 {
                 out.push_str("  ");
             }
             out.push_str(cell);
@@ -116,5 +151,21 @@ mod tests {
             vec!["abcd".to_owned(), "3".to_owned()],
         ];
         assert_eq!(table(&["x", "n"], &rows), "x     n\n東京  1\ne\u{301}te   2\nabcd  3");
+    }
+
+    #[test]
+    fn a_row_goes_on_below_where_the_terminal_is_narrow() {
+        let cell = |text: &str| text.to_owned();
+        let rows = vec![
+            vec![cell("aaaa"), cell("bbbb"), cell("a title"), cell("1")],
+            vec![cell("a"), cell("b"), cell(""), cell("")],
+        ];
+        let headings = ["x", "y", "title", "n"];
+        let table = |most| table_within(most, &headings, &rows);
+        assert_eq!(table(22), "x     y     title    n\naaaa  bbbb  a title  1\na     b");
+        assert_eq!(table(21), "x     y     title\n    n\naaaa  bbbb  a title\n    1\na     b");
+        assert_eq!(table(14), "x     y\n    title    n\naaaa  bbbb\n    a title  1\na     b");
+        // What fits nowhere has a line of its own, whole.
+        assert_eq!(table(3).lines().count(), 4 + 4 + 2);
     }
 }
