@@ -31,7 +31,7 @@ pub enum ClientError {
     )]
     NoHome(String),
     /// Nobody listens.
-    #[error("no node runs on {home} ({source}): start it with `tocsin --home {home} run`")]
+    #[error("no node runs on {home}: start it with `tocsin --home {home} run`")]
     NotRunning {
         /// Which home.
         home: String,

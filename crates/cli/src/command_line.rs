@@ -30,9 +30,10 @@ struct Cli {
 const AFTER: &str = "\
 Exit codes:
   0  done; for lookup: at least one value is known
-  1  lookup: no value is known; query and show: nothing is there
+  1  lookup: no value is known; query: nothing is there
   2  error: the message says what was wrong, where, and how to mend it
   3  lookup: no value is known, and an answer is incomplete; import: done, but for what the summary lists
+  4  lookup: a value is known to be here, and the policy does not show it to you
 
 With --json an error is an object, {\"error\": ...}, on standard error.
 

@@ -146,14 +146,14 @@ pub fn parse_span(text: &str) -> Result<u64, String> {
         "w" => 7 * 86_400_000,
         "y" => 365 * 86_400_000,
         _ => {
-            return Err(format!("`{text}` is no span of time: write 90d, 12h, 10min, 30s or 250ms"));
+            return Err(format!("`{text}` is no span of time: write 90d, 2w, 1y, 12h, 10min, 30s or 250ms"));
         }
     };
     digits
         .parse::<u64>()
         .ok()
         .and_then(|count| count.checked_mul(factor))
-        .ok_or_else(|| format!("`{text}` is no span of time: write 90d, 12h, 10min, 30s or 250ms"))
+        .ok_or_else(|| format!("`{text}` is no span of time: write 90d, 2w, 1y, 12h, 10min, 30s or 250ms"))
 }
 
 #[cfg(test)]

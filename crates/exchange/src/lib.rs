@@ -217,7 +217,7 @@ pub enum ImportError {
     #[error("the file is {0}; convert it to UTF-8 text first")]
     Encoding(&'static str),
     /// Broken JSON.
-    #[error("line {line}, column {column}: {why}")]
+    #[error("the file is no whole JSON, such as one cut off on its way: line {line}, column {column}: {why}")]
     Json {
         /// From 1.
         line: usize,
@@ -343,10 +343,7 @@ impl DerefMut for Reading<'_> {
 /// # Errors
 /// For JSON that is of no format here.
 pub fn recognise(bytes: &[u8]) -> Result<&'static Format, ImportError> {
-    FORMATS
-        .iter()
-        .find(|format| (format.sniff)(bytes))
-        .ok_or(ImportError::Shape("objects of none of its formats"))
+    FORMATS.iter().find(|format| (format.sniff)(bytes)).ok_or(ImportError::Shape("nothing that is imported"))
 }
 
 /// The names of all formats, for a message: `stix, misp or list`.

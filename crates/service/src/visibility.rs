@@ -84,7 +84,8 @@ impl<'a> Visibility<'a> {
                 )
             }
         };
-        format!("{begin}; it lists {list}: add it there and start the node again")
+        // The running node knows the file as it was; by now it may say more.
+        format!("{begin}; when the node started it listed {list}: add it there and start the node again")
     }
 }
 

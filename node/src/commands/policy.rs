@@ -8,7 +8,7 @@ use tocsin_api::types::PolicyAnswer;
 use tocsin_cli::commands::node::policy::{Args, What};
 use tocsin_cli::commands::{Context, done};
 use tocsin_cli::term;
-use tocsin_home::{Home, files, presets};
+use tocsin_home::{files, presets};
 use tocsin_service::policy;
 use tocsin_text as text;
 
@@ -21,7 +21,10 @@ struct Text {
 pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     match args.what {
         What::Check { file } => {
-            let file = file.unwrap_or_else(|| Home::at(&context.home).policy_file());
+            let file = match file {
+                Some(file) => file,
+                None => context.home()?.policy_file(),
+            };
             let text = files::read_text(&file, policy::FILE_MAX)?;
             show(context, &policy::check(&text, &file)?)?;
         }

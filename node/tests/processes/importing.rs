@@ -25,10 +25,11 @@ fn bad_and_odd_input_is_told_and_quoted_short() {
         ("192.0.2.3\nno value at all\nnor this\n".to_owned(), 3, "line 3: `nor this`"),
         (format!(r#"{{"type":"bundle","objects":["{long}"]}}"#), 3, "expected a map"),
         (format!(r#"{{"type":"bundle","objects":"{long}"}}"#), 3, "left out"),
-        ("{\"type\": \"bundle\", ".to_owned(), 2, "not read"),
+        ("{\"type\": \"bundle\", ".to_owned(), 2, "no whole JSON"),
+        ("{\"name\": \"no feed\"}".to_owned(), 2, "holds nothing that is imported"),
         ("type,value,confidence\ndomain,a.example,high\n".to_owned(), 0, "line 2, confidence: `high`"),
-        ("0.0.0.0/0\nco.uk\n192.0.2.9\n".to_owned(), 0, "matched against nothing, too wide"),
-        ("192.168.1.1\n".to_owned(), 0, "what everybody has"),
+        ("0.0.0.0/0\nco.uk\n192.0.2.9\n".to_owned(), 0, "matched against nothing: too wide"),
+        ("192.168.1.1\n".to_owned(), 0, "which many networks have"),
     ] {
         let path = written(folder.path(), "feed/list.txt", &text);
         let output = import(&node, &path, &[]);
@@ -37,6 +38,8 @@ fn bad_and_odd_input_is_told_and_quoted_short() {
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains(part), "`{part}` is not in {said}");
     }
+    let output = import(&node, Path::new("-"), &[]);
+    assert!(said(&output).contains("not standard input"), "{}", said(&output));
     let output = import(&node, &folder.path().join("feed"), &["--source", "../keys"]);
     assert!(!output.status.success() && said(&output).contains("not a path"), "{}", said(&output));
     let output = import(&node, &folder.path().join("feed"), &["--source", "nowhere"]);

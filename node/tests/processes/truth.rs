@@ -249,7 +249,7 @@ fn lines_of_standard_input_are_named() {
     let output = ask(&[], &input);
     let text = said(&output);
     assert_eq!(code(&output), 0);
-    for line in ["line 3: no value", "line 4: xxx", "line 5: "] {
+    for line in ["line 3: `no value`", "line 4: xxx", "line 5: "] {
         assert!(text.contains(line), "`{line}` is not in {text}");
     }
     assert!(text.contains("192.0.2.9 (ipv4) is known"), "{text}");

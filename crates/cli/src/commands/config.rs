@@ -7,9 +7,10 @@ use tocsin_home::config::{Config, SAMPLE};
 
 use super::{Context, done};
 
-/// Print the configuration in force.
+/// Print the configuration that a node starts with.
 ///
-/// What the file config.toml does not say has its default. With --sample the commented file is printed that
+/// What the file config.toml does not say has its default. A node that runs goes on with what was there when it
+/// started: after a change, start it again. With --sample the commented file is printed that
 /// `init` writes, which is the default (with --json, the defaults).
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\

@@ -139,6 +139,12 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     if args.without_personal {
         importer.persons = Persons::LeaveOut;
     }
+    if args.paths.iter().any(|path| path.as_os_str() == "-") {
+        bail!(
+            "import reads files and folders, not standard input, since the name of a file tells what it is the next time: \
+             write it to a file (one that is named `-` is ./-)"
+        );
+    }
     let files = crate::importer::files(&args.paths)?;
     if files.is_empty() {
         bail!("there is no file in what was named");
@@ -229,7 +235,7 @@ fn text(summary: &Summary, home: &Path, args: &Args) -> String {
         ("older", &total.older),
         ("two contents", &total.twice),
         ("gone", &total.gone),
-        ("left out", &total.skipped),
+        ("left out or not shared", &total.skipped),
     ] {
         let reasons: Vec<Reason> = told
             .iter()
@@ -254,15 +260,17 @@ fn text(summary: &Summary, home: &Path, args: &Args) -> String {
 fn held(name: &str, file: &FileSummary) -> String {
     /// Types named of one kind; of more the rest is counted.
     const TYPES_SHOWN: usize = 8;
+    let word = |name: &str, count: u64| match count {
+        // A report under this marking, of which nothing is matched.
+        0 => format!("context only {name}"),
+        _ => format!("{count} {name}"),
+    };
     let list = |counts: &BTreeMap<String, u64>| {
         let mut rows: Vec<(&String, &u64)> = counts.iter().collect();
         rows.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), *name));
         let rest: u64 = rows.iter().skip(TYPES_SHOWN).map(|(_, count)| **count).sum();
-        let mut words: Vec<String> = rows
-            .iter()
-            .take(TYPES_SHOWN)
-            .map(|(name, count)| format!("{count} {}", text::escape(name)))
-            .collect();
+        let mut words: Vec<String> =
+            rows.iter().take(TYPES_SHOWN).map(|(name, count)| word(&text::escape(name), **count)).collect();
         if rest > 0 {
             words.push(format!("{rest} others"));
         }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use tocsin_api::types::{Hit, Lookup, LookupRequest, VALUES_MAX};
 use tocsin_text as text;
 
-use super::{Context, Purpose, hidden_text, print_line};
+use super::{Context, Purpose, hidden_text, origin_text, print_line};
 use crate::term::{self, Style};
 
 /// Most bytes that are read of one line: more than any value has.
@@ -167,8 +167,12 @@ fn text(answer: &Lookup) -> String {
     let value = text::escape(&answer.value);
     if let Some(error) = &answer.error {
         let line = answer.line.map_or_else(String::new, |line| format!("line {line}: "));
-        let value = text::cut(&answer.value, 120);
-        return format!("{} {line}{value}: {}", term::paint(Style::Bad, "error:"), text::escape(error));
+        // Most faults quote the value.
+        let value = match answer.value.as_str() {
+            quoted if error.contains(quoted) => String::new(),
+            value => format!("{}: ", text::cut(value, 120)),
+        };
+        return format!("{} {line}{value}{}", term::paint(Style::Bad, "error:"), text::escape(error));
     }
     let kind = answer.kind.as_deref().unwrap_or("?");
     let is = match answer.known {
@@ -228,16 +232,16 @@ fn hit_text(hit: &Hit) -> String {
         "network" => format!(" the network {}", e(&hit.observable)),
         _ => format!(" {}", e(&hit.observable)),
     };
-    let kind = if hit.kind == "unknown" { String::new() } else { format!(" as {}", e(&hit.kind)) };
-    let origin = match (&hit.origin.source, &hit.origin.id) {
-        (Some(source), Some(id)) if !id.is_empty() => format!("derived from {} ({})", e(source), e(id)),
-        (Some(source), _) => format!("derived from {}", e(source)),
-        _ => "own observation".to_owned(),
+    let (kind, not_said) = match hit.kind.as_str() {
+        // Such as what a MISP event names and has no `to_ids`.
+        "unknown" => (String::new(), "\n    indicates not said"),
+        kind => (format!(" as {}", e(kind)), ""),
     };
+    let origin = origin_text(&hit.origin);
     let sure = hit.confidence.map_or_else(|| "not said".to_owned(), |sure| format!("{sure} of 100"));
     let exercise = if hit.exercise { term::paint(Style::Warn, " EXERCISE") } else { String::new() };
     let mut out = format!(
-        "\n\n  {} lists{}{kind}{exercise}{}\n    origin    {origin}\n    how sure  {sure}\n    \
+        "\n\n  {} lists{}{kind}{exercise}{}\n    origin    {origin}{not_said}\n    how sure  {sure}\n    \
          since     {}{}\n    marking   {}{}: {}\n    judged    {} by rule {}\n    record    {}",
         term::paint(Style::Bold, &e(&hit.author)),
         if how.is_empty() { " it" } else { &how },
@@ -296,5 +300,26 @@ mod tests {
         assert_eq!(exit(&[(not, true, false)]), ExitCode::from(1));
         assert_eq!(exit(&[(not, false, true)]), ExitCode::from(2));
         assert_eq!(exit(&[(not, true, true), (not, true, false)]), ExitCode::from(1));
+    }
+
+    #[test]
+    fn a_fault_quotes_the_value_once() {
+        let fault = |value: &str, error: &str| {
+            text(&Lookup { value: value.to_owned(), error: Some(error.to_owned()), ..Lookup::default() })
+        };
+        assert_eq!(fault("no value", "`no value` is of no type"), "error: `no value` is of no type");
+        assert_eq!(fault("", "the value is empty"), "error: the value is empty");
+        assert_eq!(
+            fault("10.0.0.1/99", "the prefix is too long"),
+            "error: 10.0.0.1/99: the prefix is too long"
+        );
+    }
+
+    #[test]
+    fn a_hit_that_is_not_said_to_be_bad_says_so() {
+        let hit =
+            |kind: &str| hit_text(&Hit { kind: kind.to_owned(), how: "exact".to_owned(), ..Hit::default() });
+        assert!(hit("unknown").contains("indicates not said"));
+        assert!(hit("phishing").contains("lists it as phishing") && !hit("phishing").contains("indicates"));
     }
 }

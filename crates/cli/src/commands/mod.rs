@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use tocsin_api::client::Client;
-use tocsin_api::types::{Advice, Hidden, MarkingWords, Published};
+use tocsin_api::types::{Advice, Hidden, MarkingWords, Origin, Published};
 use tocsin_home::{Home, files, keys};
 use tocsin_record::keys::Secret;
 use tocsin_text as text;
@@ -262,18 +262,32 @@ impl Marking {
     }
 }
 
+/// Where a report comes from: `derived from FEED (ID)`. A list without a source of its own has its file's name for both.
+fn origin_text(origin: &Origin) -> String {
+    match (origin.source.as_deref(), origin.id.as_deref().unwrap_or_default()) {
+        (None, _) => "own observation".to_owned(),
+        (Some(source), id) if id.is_empty() || id == source => {
+            format!("derived from {}", text::escape(source))
+        }
+        (Some(source), id) => format!("derived from {} ({})", text::escape(source), text::escape(id)),
+    }
+}
+
 /// What was written, for people.
 fn published_text(published: &Published, verb: &str) -> String {
     let mut lines: Vec<String> = published
         .records
         .iter()
         .map(|new| {
-            let partners = if new.partners.is_empty() {
-                String::new()
-            } else {
-                format!(", for {}", new.partners.join(", "))
-            };
-            format!("{verb} {} in {} (record {}{partners})", new.subject, new.circle, new.record)
+            let mut more = Vec::new();
+            if !new.record.is_empty() {
+                more.push(format!("record {}", new.record));
+            }
+            if !new.partners.is_empty() {
+                more.push(format!("for {}", new.partners.join(", ")));
+            }
+            let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
+            format!("{verb} {} in {}{more}", new.subject, new.circle)
         })
         .collect();
     for left in &published.skipped {
@@ -292,18 +306,18 @@ fn advice_text(unmatched: &[Advice], well_known: &[Advice]) -> String {
     let mut tell = |list: &[Advice], what: &str| {
         for advice in list {
             let more = advice.count.saturating_sub(advice.values.len() as u64);
+            let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let are = if advice.count == 1 { "is" } else { "are" };
             out.push_str(&format!(
-                "\n{} {} {what}, {}: {}{}",
+                "\n{} {}{and_more} {are} {what}: {}",
                 term::paint(term::Style::Warn, "note:"),
-                advice.count,
-                text::escape(&advice.why),
                 text::escape(&advice.values.join(", ")),
-                if more > 0 { ", ..." } else { "" },
+                text::escape(&advice.why),
             ));
         }
     };
-    tell(unmatched, "kept but matched against nothing");
-    tell(well_known, "matched as asked, though it is what everybody has");
+    tell(unmatched, "kept and matched against nothing");
+    tell(well_known, "matched as asked, and may hit anywhere");
     out
 }
 
@@ -332,4 +346,54 @@ pub fn done() -> Result<ExitCode> {
 /// Reads a text file that a user named.
 fn read_named(path: &Path, most: u64) -> Result<String> {
     files::read_text(path, most).with_context(|| format!("the file {} was not used", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tocsin_api::types::NewRecord;
+
+    use super::*;
+
+    #[test]
+    fn what_would_be_written_has_no_record_yet() {
+        let new = NewRecord { subject: "s".to_owned(), circle: "mesh".to_owned(), ..NewRecord::default() };
+        let text = |record: &str, partners: &[&str]| {
+            let partners = partners.iter().map(|&name| name.to_owned()).collect();
+            let records = vec![NewRecord { record: record.to_owned(), partners, ..new.clone() }];
+            published_text(&Published { records, ..Published::default() }, "would share")
+        };
+        assert_eq!(text("", &["aa", "bb"]), "would share s in mesh (for aa, bb)");
+        assert_eq!(text("", &[]), "would share s in mesh");
+        assert_eq!(text("1f", &[]), "would share s in mesh (record 1f)");
+    }
+
+    #[test]
+    fn advice_names_the_values_first() {
+        let advice = |count, values: &[&str]| Advice {
+            why: "a private address".to_owned(),
+            count,
+            values: values.iter().map(|&value| value.to_owned()).collect(),
+        };
+        let one = advice_text(&[], &[advice(1, &["10.0.0.1"])]);
+        assert!(
+            one.ends_with("10.0.0.1 is matched as asked, and may hit anywhere: a private address"),
+            "{one}"
+        );
+        let many = advice_text(&[], &[advice(7, &["10.0.0.1", "10.0.0.2"])]);
+        assert!(many.contains("10.0.0.1, 10.0.0.2 and 5 more are matched"), "{many}");
+    }
+
+    #[test]
+    fn an_origin_is_told_once() {
+        let origin = |source: Option<&str>, id: Option<&str>| {
+            origin_text(&Origin {
+                source: source.map(str::to_owned),
+                id: id.map(str::to_owned),
+                ..Origin::default()
+            })
+        };
+        assert_eq!(origin(None, None), "own observation");
+        assert_eq!(origin(Some("scanners.csv"), Some("scanners.csv")), "derived from scanners.csv");
+        assert_eq!(origin(Some("ESET"), Some("5b77")), "derived from ESET (5b77)");
+    }
 }

@@ -91,10 +91,9 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         print_line(&text(&records))?;
     }
     if more && !context.json {
-        print_line(&format!(
-            "there may be more than these {}: --limit tells how many to list",
-            records.len()
-        ))?;
+        let these =
+            if records.len() == 1 { "this one".to_owned() } else { format!("these {}", records.len()) };
+        print_line(&format!("there may be more than {these}: --limit tells how many to list"))?;
     }
     if let Some(hidden) = hidden_text(&hidden).filter(|_| !context.json) {
         print_line(&hidden)?;

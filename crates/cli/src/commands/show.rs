@@ -6,7 +6,7 @@ use anyhow::Result;
 use tocsin_api::types::Shown;
 use tocsin_text as text;
 
-use super::{Context, Purpose, done};
+use super::{Context, Purpose, done, origin_text};
 use crate::term::{self, Style};
 
 /// Show all that a record says.
@@ -34,6 +34,9 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     context.print(&shown, || text(&shown))?;
     done()
 }
+
+/// Most columns of a value in the table; `--json` has all of it.
+const VALUE_SHOWN: usize = 80;
 
 fn text(shown: &Shown) -> String {
     let record = &shown.record;
@@ -64,16 +67,10 @@ fn text(shown: &Shown) -> String {
         out.push_str(&format!("  replaces  {before}\n"));
     }
     if let Some(origin) = &shown.origin {
-        let source =
-            origin.source.as_deref().map_or_else(String::new, |source| format!(" from {}", e(source)));
-        out.push_str(&format!(
-            "  origin    {}{source} {}\n",
-            origin.kind,
-            e(origin.id.as_deref().unwrap_or_default())
-        ));
+        out.push_str(&format!("  origin    {}\n", origin_text(origin)));
     }
     if let Some(marking) = &shown.marking {
-        out.push_str(&format!("  marking   {}\n", e(&marking.to_string())));
+        out.push_str(&format!("  marking   {}\n", e(&marking_text(marking))));
     }
     if !shown.shared_to.is_empty() {
         out.push_str(&format!("  shared to {}\n", e(&shown.shared_to.join(", "))));
@@ -90,13 +87,16 @@ fn text(shown: &Shown) -> String {
         ));
     }
     if !shown.indicators.is_empty() {
+        // Beside the longest name of a type.
+        let value_shown =
+            term::columns().map_or(VALUE_SHOWN, |most| most.saturating_sub(17).clamp(30, VALUE_SHOWN));
         let rows: Vec<Vec<String>> = shown
             .indicators
             .iter()
             .map(|indicator| {
                 vec![
                     indicator.kind.clone(),
-                    text::cut(&indicator.value, 80),
+                    text::cut(&indicator.value, value_shown),
                     indicator.indicates.clone(),
                     indicator.confidence.map_or_else(|| "-".to_owned(), |sure| sure.to_string()),
                     indicator.not_matched.clone().unwrap_or_else(|| text::cut(&indicator.comment, 40)),
@@ -130,4 +130,49 @@ fn text(shown: &Shown) -> String {
     }
     out.truncate(out.trim_end().len());
     out
+}
+
+/// A marking in a line: the two labels first, then what else binds, each with its name.
+fn marking_text(marking: &serde_json::Value) -> String {
+    /// What comes before the value of a field; of the labels nothing, as they say what they are.
+    const NAMES: &[(&str, &str)] = &[
+        ("tlp", ""),
+        ("pap", ""),
+        ("personal", "personal data "),
+        ("purposes", "for "),
+        ("legal_basis", "under "),
+        ("retain_until", "kept until "),
+        ("countries", "only for "),
+        ("not_countries", "not for "),
+        ("police", "police codes "),
+        ("references", "known as "),
+    ];
+    let words = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Array(list) => {
+            list.iter().filter_map(serde_json::Value::as_str).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    };
+    let named =
+        NAMES.iter().filter_map(|(field, name)| Some(format!("{name}{}", words(marking.get(field)?))));
+    let exercise = marking.get("exercise").filter(|said| **said == true).map(|_| "EXERCISE".to_owned());
+    named.chain(exercise).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marking_is_told_in_words() {
+        let marking = serde_json::json!({
+            "tlp": "TLP:GREEN", "personal": "possible", "pap": "PAP:AMBER", "purposes": ["network-defence", "research"],
+            "countries": ["DE", "FR"], "exercise": true,
+        });
+        assert_eq!(
+            marking_text(&marking),
+            "TLP:GREEN; PAP:AMBER; personal data possible; for network-defence, research; only for DE, FR; EXERCISE"
+        );
+    }
 }

@@ -60,7 +60,11 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
         out.push_str(&format!("{} {}\n", term::paint(Style::Bad, "alarm:"), text::escape(alarm)));
     }
     for silent in &status.silent {
-        out.push_str(&format!("silent: {} since {}\n", silent.org, silent.since));
+        let since = match silent.since.0 {
+            0 => "not heard yet".to_owned(),
+            _ => format!("since {}", silent.since),
+        };
+        out.push_str(&format!("silent: {} {since}\n", text::escape(&silent.org)));
     }
     for withheld in &status.withheld {
         let are = if withheld.records == 1 { "is" } else { "are" };
@@ -72,12 +76,12 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
     }
     let store = &status.store;
     out.push_str(&format!(
-        "store: {} records ({} accepted, {} held, {} refused), {} observables, {} on disk{}\n",
-        store.records,
+        "store: {} ({} accepted, {} held, {} refused), {}, {} on disk{}\n",
+        text::count(store.records, "record"),
         store.accepted,
         store.held,
         store.refused,
-        store.observables,
+        text::count(store.observables, "observable"),
         text::bytes(store.disk_bytes),
         status.disk.map_or_else(String::new, |disk| {
             format!(", {} free of {}", text::bytes(disk.free_bytes), text::bytes(disk.size_bytes))
@@ -130,7 +134,14 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
             ]
         })
         .collect();
-    out.push_str(&term::table(&["peer", "node", "link", "round trip", "to send", "dir", "address"], &rows));
+    if rows.is_empty() {
+        out.push_str("no partner is in the mesh yet: `tocsin mesh add CARD` adds one");
+    } else {
+        out.push_str(&term::table(
+            &["peer", "node", "link", "round trip", "to send", "dir", "address"],
+            &rows,
+        ));
+    }
     if !status.receipts.is_empty() {
         let rows: Vec<Vec<String>> = status
             .receipts
@@ -155,8 +166,10 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
             &rows,
         ));
     }
-    out.push_str("\n\n");
-    out.push_str(&logs_table(&status.logs, logs));
+    if !status.logs.is_empty() {
+        out.push_str("\n\n");
+        out.push_str(&logs_table(&status.logs, logs));
+    }
     if !status.partners.is_empty() {
         out.push_str("\n\n");
         out.push_str(&partners_table(&status.partners));
@@ -212,4 +225,30 @@ fn partners_table(partners: &[Partner]) -> String {
         .collect();
     let titles = ["partner", "accepted", "held", "refused", "taken back", "forks", "trust (yours)"];
     term::table(&titles, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use tocsin_api::types::{Silent, StoreStatus};
+
+    use super::*;
+
+    #[test]
+    fn what_there_is_none_of_is_told_in_words() {
+        let status = Status {
+            silent: vec![Silent { org: "bb".to_owned(), ..Silent::default() }],
+            store: StoreStatus { records: 1, observables: 2, ..StoreStatus::default() },
+            ..Status::default()
+        };
+        let text = text(&status, false);
+        for part in [
+            "silent: bb not heard yet\n",
+            "store: 1 record (",
+            "2 observables",
+            "no partner is in the mesh yet",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("epoch"), "{text}");
+    }
 }

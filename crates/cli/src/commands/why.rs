@@ -68,7 +68,8 @@ fn text(why: &Why) -> String {
     }
     if let Some(saw) = why.saw.as_object() {
         for (name, value) in saw {
-            out.push_str(&format!("  saw       {name} = {}\n", e(&value.to_string())));
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            out.push_str(&format!("  saw       {name} = {}\n", e(&value)));
         }
     }
     let rows: Vec<Vec<String>> = why
@@ -85,6 +86,11 @@ fn text(why: &Why) -> String {
             ]
         })
         .collect();
+    if rows.is_empty() {
+        let circle = e(&record.circle);
+        out.push_str(&format!("\nno partner is in its circle `{circle}`: nobody else gets it"));
+        return out;
+    }
     out.push('\n');
     out.push_str(&term::table(
         &["partner", "node", "policy now", "by rule", "acknowledged header", "link"],
@@ -100,5 +106,21 @@ fn body_goes(peer: &PeerWhy) -> &'static str {
         "its-author" => "wrote it",
         rule if rule.starts_with("body-") => "no body here",
         _ => "header only",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tocsin_api::types::Record;
+
+    use super::*;
+
+    #[test]
+    fn a_circle_without_partners_is_told_in_words() {
+        let record = Record { circle: "own".to_owned(), ..Record::default() };
+        let saw = serde_json::json!({ "resource.age_days": "0" });
+        let text = text(&Why { record, saw, ..Why::default() });
+        assert!(text.ends_with("no partner is in its circle `own`: nobody else gets it"), "{text}");
+        assert!(text.contains("saw       resource.age_days = 0\n"), "{text}");
     }
 }

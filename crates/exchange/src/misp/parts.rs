@@ -13,7 +13,8 @@ use super::LISTS;
 /// Fields of an event that name a colleague of the source.
 const PERSONS: &[&str] = &["event_creator_email"];
 /// Why something of an event is not kept at all.
-const LEFT_OUT: &str = "it is marked more strictly than all that it would be kept with: it is left out";
+const LEFT_OUT: &str =
+    "its own label or distribution is stricter than of all that it would be kept with: it is left out";
 
 /// The parts of an event, by their markings.
 pub(super) struct Parts {

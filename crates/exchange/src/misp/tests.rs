@@ -155,7 +155,7 @@ fn other_json_is_refused_with_a_reason() {
     let error = crate::import(other, &file).unwrap_err().to_string();
     assert!(error.contains("manifest"), "{error}");
     let error = crate::import(br#"{"a": 1}"#, &file).unwrap_err().to_string();
-    assert!(error.contains("of none of its formats"), "{error}");
+    assert!(error.contains("nothing that is imported"), "{error}");
     let error = crate::import(b"{\"info\": \"x\",\n \"Attribute\": [", &file).unwrap_err();
     assert!(matches!(error, ImportError::Json { line: 2, .. }), "{error}");
 }

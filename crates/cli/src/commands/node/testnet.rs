@@ -7,8 +7,8 @@ use clap::Subcommand;
 /// Keep a private mesh of several nodes on this machine.
 ///
 /// Each org of the topology gets a home under the folder, and a real `tocsin run` process on loopback that goes on
-/// in the background. `up` again starts what died. Then `tocsin --home DIR/ORG VERB` speaks to that org's node.
-/// Without --file, five fictional agencies. Root keys of a testnet are not encrypted: use it for nothing else.
+/// in the background. `up` again starts what died. Then `tocsin --home DIR/ORG VERB` speaks to that org's node;
+/// its log is DIR/ORG.log. Without --file, five fictional agencies. Root keys of a testnet are not encrypted: use it for nothing else.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
