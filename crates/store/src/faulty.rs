@@ -1,21 +1,22 @@
-//! Disks for the simulation: in memory, seeded, and as unkind as a real one may be.
+//! Disks for the simulation and for tests: seeded, and as unkind as a real one may be.
 //!
 //! A handle is cheap to clone and all clones are the same disk, so a node can be dropped and opened again.
 //! [`FaultyKv::crash`] loses a random suffix of the batches that were not flushed, each whole;
 //! [`FaultySlots::crash`] keeps, loses or tears each overwrite that was not synced.
 
 use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
-use crate::kv::{Batch, Fault, Kv, Look};
+use crate::kv::{Batch, Fault, Kv, Look, MAX_KEY};
 use crate::slots::{SLOT_LEN, Slots};
 
 type Map = BTreeMap<Box<[u8]>, Bytes>;
-/// What a batch overwrote, so that it can be undone.
-type Undo = Vec<(Box<[u8]>, Option<Bytes>)>;
+/// What a batch overwrites, so that it can be undone.
+pub type Undo = Vec<(Vec<u8>, Option<Bytes>)>;
 
 /// SplitMix64: small, seeded, and enough to choose what a crash loses.
 #[derive(Debug)]
@@ -53,114 +54,25 @@ impl Trap {
     }
 }
 
-#[derive(Debug)]
-struct KvDisk {
-    map: Map,
-    unflushed: Vec<Undo>,
-    trap: Trap,
-    dice: Dice,
-    flushes: u64,
-}
+/// A sorted map in memory.
+#[derive(Debug, Default)]
+pub struct MemoryKv(Mutex<Map>);
 
-/// A sorted map in memory that forgets what was not flushed.
-#[derive(Debug, Clone)]
-pub struct FaultyKv(Arc<Mutex<KvDisk>>);
-
-/// What a [`FaultyKv`] held at some moment, flushed or not.
-#[derive(Debug, Clone)]
-pub struct KvSnapshot(Map);
-
-impl FaultyKv {
-    /// An empty disk whose crashes are decided by `seed`.
-    #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(KvDisk {
-            map: Map::new(),
-            unflushed: Vec::new(),
-            trap: Trap::default(),
-            dice: Dice(seed),
-            flushes: 0,
-        })))
-    }
-
-    fn disk(&self) -> MutexGuard<'_, KvDisk> {
+impl MemoryKv {
+    fn map(&self) -> MutexGuard<'_, Map> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Power is cut: a random suffix of the unflushed batches is lost. Also ends a planted fault.
-    pub fn crash(&self) {
-        let mut disk = self.disk();
-        let pending = disk.unflushed.len();
-        let kept = disk.dice.below(pending + 1);
-        let lost: Vec<Undo> = disk.unflushed.drain(..).skip(kept).collect();
-        for undo in lost.into_iter().rev() {
-            for (key, old) in undo {
-                match old {
-                    Some(value) => disk.map.insert(key, value),
-                    None => disk.map.remove(&key),
-                };
-            }
-        }
-        disk.trap = Trap::default();
-    }
-
-    /// Makes the write (`publish` or `flush`) after the next `after` ones fail, and every later one.
-    pub fn fail_next(&self, after: u32) {
-        self.disk().trap = Trap(Some(after));
-    }
-
-    /// Takes a planted fault back.
-    pub fn heal(&self) {
-        self.disk().trap = Trap::default();
-    }
-
-    /// A copy of the disk as it is now.
-    #[must_use]
-    pub fn snapshot(&self) -> KvSnapshot {
-        KvSnapshot(self.disk().map.clone())
-    }
-
-    /// Puts an old copy back: what an operator does who restores a backup.
-    pub fn restore(&self, snapshot: &KvSnapshot) {
-        let mut disk = self.disk();
-        disk.map = snapshot.0.clone();
-        disk.unflushed.clear();
-    }
-
-    /// Flips a bit in the last sealed value of the store, which is of a page: what a disk does that grows old.
-    pub fn rot(&self) {
-        let mut disk = self.disk();
-        if let Some(mut last) = disk.map.last_entry() {
-            let mut bytes = last.get().to_vec();
-            if let Some(byte) = bytes.last_mut() {
-                *byte ^= 1;
-            }
-            last.insert(bytes.into());
-        }
-    }
-
-    /// Flushes that were asked for so far.
-    #[must_use]
-    pub fn flushes(&self) -> u64 {
-        self.disk().flushes
-    }
-
-    /// Every value on the disk, for tests that look for what should not be there.
-    #[must_use]
-    pub fn dump(&self) -> Vec<(Vec<u8>, Bytes)> {
-        self.disk().map.iter().map(|(key, value)| (key.to_vec(), value.clone())).collect()
-    }
 }
 
-impl Kv for FaultyKv {
+impl Kv for MemoryKv {
     type Prepared = Batch;
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fault> {
-        Ok(self.disk().map.get(key).cloned())
+        Ok(self.map().get(key).cloned())
     }
 
     fn range(&self, from: &[u8], to: &[u8], visit: Look<'_>) -> Result<(), Fault> {
-        // Chunks are copied out so that `visit` may use the disk.
+        // Chunks are copied out so that `visit` may use the map.
         const CHUNK: usize = 256;
         let mut from = from.to_vec();
         loop {
@@ -168,9 +80,8 @@ impl Kv for FaultyKv {
                 return Ok(());
             }
             let chunk: Vec<_> = self
-                .disk()
-                .map
-                .range::<[u8], _>((std::ops::Bound::Included(from.as_slice()), std::ops::Bound::Excluded(to)))
+                .map()
+                .range::<[u8], _>((Bound::Included(from.as_slice()), Bound::Excluded(to)))
                 .take(CHUNK)
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect();
@@ -194,31 +105,195 @@ impl Kv for FaultyKv {
     }
 
     fn publish(&self, batch: Batch) -> Result<(), Fault> {
-        let mut disk = self.disk();
-        disk.trap.spring("publish")?;
-        let mut undo = Vec::with_capacity(batch.len());
+        let mut map = self.map();
         for (key, value) in batch.iter() {
-            let key: Box<[u8]> = key.into();
-            let old = match value {
-                Some(value) => disk.map.insert(key.clone(), value.clone()),
-                None => disk.map.remove(&key),
+            match value {
+                Some(value) => map.insert(key.into(), value.clone()),
+                None => map.remove(key),
             };
-            undo.push((key, old));
         }
-        disk.unflushed.push(undo);
         Ok(())
     }
 
     fn flush(&self) -> Result<(), Fault> {
-        let mut disk = self.disk();
-        disk.flushes += 1;
-        disk.trap.spring("flush")?;
-        disk.unflushed.clear();
         Ok(())
     }
 
     fn disk_size(&self) -> Result<u64, Fault> {
-        Ok(self.disk().map.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum())
+        Ok(self.map().iter().map(|(key, value)| (key.len() + value.len()) as u64).sum())
+    }
+}
+
+#[derive(Debug)]
+struct KvFaults {
+    unflushed: Vec<Undo>,
+    trap: Trap,
+    dice: Dice,
+    flushes: u64,
+}
+
+/// A sorted map that forgets what was not flushed, over one that has no faults of its own: where that fails, this panics.
+#[derive(Debug)]
+pub struct FaultyKv<K = MemoryKv> {
+    map: Arc<K>,
+    faults: Arc<Mutex<KvFaults>>,
+}
+
+impl<K> Clone for FaultyKv<K> {
+    fn clone(&self) -> Self {
+        Self { map: Arc::clone(&self.map), faults: Arc::clone(&self.faults) }
+    }
+}
+
+/// What a [`FaultyKv`] held at some moment, flushed or not.
+#[derive(Debug, Clone)]
+pub struct KvSnapshot(BTreeMap<Vec<u8>, Bytes>);
+
+impl FaultyKv {
+    /// An empty disk in memory whose crashes are decided by `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self::over(MemoryKv::default(), seed)
+    }
+}
+
+impl<K: Kv> FaultyKv<K> {
+    /// Plants faults in a map: its crashes are decided by `seed`.
+    #[must_use]
+    pub fn over(map: K, seed: u64) -> Self {
+        let faults = KvFaults { unflushed: Vec::new(), trap: Trap::default(), dice: Dice(seed), flushes: 0 };
+        Self { map: Arc::new(map), faults: Arc::new(Mutex::new(faults)) }
+    }
+
+    fn faults(&self) -> MutexGuard<'_, KvFaults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what no fault stands in the way of.
+    fn write(&self, batch: &Batch) {
+        let written = self.map.apply(batch).and_then(|()| self.map.flush());
+        written.expect("the map has no faults of its own");
+    }
+
+    /// Power is cut: a random suffix of the unflushed batches is lost. Also ends a planted fault.
+    pub fn crash(&self) {
+        let mut faults = self.faults();
+        let pending = faults.unflushed.len();
+        let kept = faults.dice.below(pending + 1);
+        let mut undo = Batch::default();
+        // The last first, so that of a key that several wrote the oldest value is put back.
+        for (key, old) in faults.unflushed.drain(..).skip(kept).rev().flatten() {
+            match old {
+                Some(value) => undo.put(key, value),
+                None => undo.remove(key),
+            }
+        }
+        faults.trap = Trap::default();
+        if !undo.is_empty() {
+            self.write(&undo);
+        }
+    }
+
+    /// Makes the write (`publish` or `flush`) after the next `after` ones fail, and every later one.
+    pub fn fail_next(&self, after: u32) {
+        self.faults().trap = Trap(Some(after));
+    }
+
+    /// Takes a planted fault back.
+    pub fn heal(&self) {
+        self.faults().trap = Trap::default();
+    }
+
+    /// A copy of the disk as it is now.
+    #[must_use]
+    pub fn snapshot(&self) -> KvSnapshot {
+        KvSnapshot(self.dump().into_iter().collect())
+    }
+
+    /// Puts an old copy back: what an operator does who restores a backup.
+    pub fn restore(&self, snapshot: &KvSnapshot) {
+        let mut batch = Batch::default();
+        for (key, _) in self.dump() {
+            batch.remove(key);
+        }
+        for (key, value) in &snapshot.0 {
+            batch.put(key.clone(), value.clone());
+        }
+        self.write(&batch);
+        self.faults().unflushed.clear();
+    }
+
+    /// Flips a bit in the last sealed value of the store, which is of a page: what a disk does that grows old.
+    pub fn rot(&self) {
+        if let Some((key, last)) = self.dump().pop() {
+            let mut bytes = last.to_vec();
+            if let Some(byte) = bytes.last_mut() {
+                *byte ^= 1;
+            }
+            let mut batch = Batch::default();
+            batch.put(key, bytes.into());
+            self.write(&batch);
+        }
+    }
+
+    /// Flushes that were asked for so far.
+    #[must_use]
+    pub fn flushes(&self) -> u64 {
+        self.faults().flushes
+    }
+
+    /// Every value on the disk, for tests that look for what should not be there.
+    #[must_use]
+    pub fn dump(&self) -> Vec<(Vec<u8>, Bytes)> {
+        let mut all = Vec::new();
+        let read = self.map.range(&[], &[u8::MAX; MAX_KEY + 1], &mut |key, value| {
+            all.push((key.to_vec(), value.expect("the map has no faults of its own")));
+            ControlFlow::Continue(())
+        });
+        read.expect("the map has no faults of its own");
+        all
+    }
+}
+
+impl<K: Kv> Kv for FaultyKv<K> {
+    type Prepared = (Undo, K::Prepared);
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fault> {
+        self.map.get(key)
+    }
+
+    fn range(&self, from: &[u8], to: &[u8], visit: Look<'_>) -> Result<(), Fault> {
+        self.map.range(from, to, visit)
+    }
+
+    fn prepare(&self, batch: &Batch) -> Result<Self::Prepared, Fault> {
+        let undo = batch.iter().map(|(key, _)| Ok((key.to_vec(), self.map.get(key)?)));
+        Ok((undo.collect::<Result<_, Fault>>()?, self.map.prepare(batch)?))
+    }
+
+    fn publish(&self, (undo, prepared): Self::Prepared) -> Result<(), Fault> {
+        let mut faults = self.faults();
+        faults.trap.spring("publish")?;
+        self.map.publish(prepared)?;
+        faults.unflushed.push(undo);
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), Fault> {
+        let mut faults = self.faults();
+        faults.flushes += 1;
+        faults.trap.spring("flush")?;
+        self.map.flush()?;
+        faults.unflushed.clear();
+        Ok(())
+    }
+
+    fn compact(&self) -> Result<bool, Fault> {
+        self.map.compact()
+    }
+
+    fn disk_size(&self) -> Result<u64, Fault> {
+        self.map.disk_size()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The seam to whatever keeps keys and values: a sorted map with atomic batches.
 //!
 //! Everything above this trait (pages, tails, erasure, indices) runs unchanged on the real disk
-//! ([`crate::disk::DiskKv`]) and on the faulty one of the simulation ([`crate::faulty::FaultyKv`]).
+//! ([`crate::disk::DiskKv`]), on another in tests, and on the faulty one of the simulation ([`crate::faulty::FaultyKv`]).
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

@@ -2,13 +2,30 @@ use super::*;
 use crate::{Bodies, LogNo, RecordRef, StoreError};
 use tocsin_record::{Part, page};
 
+on_both! {
+    what_is_committed_is_read_back_and_survives_reopening,
+    nothing_is_visible_before_its_commit,
+    a_failed_write_poisons,
+    only_what_follows_is_taken,
+    an_empty_log_gives_its_number_to_another,
+    bodies_that_come_later_and_bodies_that_may_not_leave,
+    a_whole_page_leaves_as_it_is_only_where_every_body_may,
+    a_page_that_was_stretched_is_packed_anew,
+    late_bodies_make_no_page_too_long,
+    of_very_many_versions_the_last_are_looked_at,
+    a_report_has_copies_once_one_is_committed,
+    tails_are_joined_on_the_wire,
+    names_values_and_standing_survive,
+    readers_never_see_a_page_that_is_half_replaced,
+    judging_anew_does_not_make_the_order_longer,
+}
+
 fn at(seq: u64) -> RecordRef {
     RecordRef { log: LogNo(0), seq }
 }
 
-#[test]
-fn what_is_committed_is_read_back_and_survives_reopening() {
-    let mut disk = Disk::new(1);
+fn what_is_committed_is_read_back_and_survives_reopening<K: RealKv>() {
+    let mut disk = Disk::<K>::new(1);
     let mut store = disk.open();
     let mut author = Author::new(1);
     let mut ids = Vec::new();
@@ -60,7 +77,7 @@ fn what_is_committed_is_read_back_and_survives_reopening() {
     drop(store);
     disk.crash();
     let mut seen = 0;
-    let (kv, slots) = (Arc::new(disk.kv.clone()), Arc::new(disk.slots.clone()));
+    let (kv, slots) = (Arc::new(disk.kv().clone()), Arc::new(disk.slots.clone()));
     let store = Store::open(kv, slots, MESH, random(9), &mut |found| {
         assert_eq!(found.body, ids[found.place.seq as usize - 1].body());
         seen += 1;
@@ -71,9 +88,8 @@ fn what_is_committed_is_read_back_and_survives_reopening() {
     assert_eq!(store.next_arrival, 1101);
 }
 
-#[test]
-fn nothing_is_visible_before_its_commit() {
-    let mut disk = Disk::new(2);
+fn nothing_is_visible_before_its_commit<K: RealKv>() {
+    let mut disk = Disk::<K>::new(2);
     let mut store = disk.open();
     let reader = store.reader();
     let mut author = Author::new(1);
@@ -94,17 +110,16 @@ fn nothing_is_visible_before_its_commit() {
     assert_eq!(store.commit().unwrap(), crate::Committed::default());
 }
 
-#[test]
-fn a_failed_write_poisons() {
+fn a_failed_write_poisons<K: RealKv>() {
     for after in 0..2 {
-        let mut disk = Disk::new(3);
+        let mut disk = Disk::<K>::new(3);
         let mut store = disk.open();
         let mut author = Author::new(1);
         let run = author.report(1, "one");
         append(&mut store, &author, &run);
-        disk.kv.fail_next(after);
+        disk.kv().fail_next(after);
         assert!(matches!(store.commit(), Err(StoreError::Fault(crate::Fault::Injected(_)))));
-        disk.kv.heal();
+        disk.kv().heal();
         assert!(matches!(store.commit(), Err(StoreError::Poisoned)));
         assert!(matches!(store.put_meta("x", Bytes::new()), Err(StoreError::Poisoned)));
         assert!(store.reader().record(at(1)).unwrap().is_none());
@@ -114,9 +129,8 @@ fn a_failed_write_poisons() {
     }
 }
 
-#[test]
-fn only_what_follows_is_taken() {
-    let mut disk = Disk::new(4);
+fn only_what_follows_is_taken<K: RealKv>() {
+    let mut disk = Disk::<K>::new(4);
     let mut store = disk.open();
     let mut author = Author::new(1);
     let (one, two) = (author.report(1, "one"), author.report(2, "two"));
@@ -134,9 +148,8 @@ fn only_what_follows_is_taken() {
     store.commit().unwrap();
 }
 
-#[test]
-fn an_empty_log_gives_its_number_to_another() {
-    let mut disk = Disk::new(4);
+fn an_empty_log_gives_its_number_to_another<K: RealKv>() {
+    let mut disk = Disk::<K>::new(4);
     let mut store = disk.open();
     let (spoken, other) = (Author::new(1), Author::new(2));
     let mut author = Author::new(3);
@@ -157,9 +170,8 @@ fn an_empty_log_gives_its_number_to_another() {
     assert_eq!((info.org, info.tip.seq, store.reader().log_count()), (author.org, 1, 2));
 }
 
-#[test]
-fn bodies_that_come_later_and_bodies_that_may_not_leave() {
-    let mut disk = Disk::new(5);
+fn bodies_that_come_later_and_bodies_that_may_not_leave<K: RealKv>() {
+    let mut disk = Disk::<K>::new(5);
     let mut store = disk.open();
     let mut author = Author::new(1);
     let run = author.long(300, &"z".repeat(600));
@@ -214,7 +226,7 @@ fn bodies_that_come_later_and_bodies_that_may_not_leave() {
         assert_eq!(reader.since(0, 1000).len(), 300);
     };
     check(&reader);
-    drop(store);
+    drop((store, reader));
     disk.crash();
     let store = disk.open();
     check(&store.reader());
@@ -224,9 +236,8 @@ fn bodies_that_come_later_and_bodies_that_may_not_leave() {
     assert_eq!((runs[0].first, run.first_seq(), run.tip().seq), (250, 250, 300));
 }
 
-#[test]
-fn a_whole_page_leaves_as_it_is_only_where_every_body_may() {
-    let mut disk = Disk::new(9);
+fn a_whole_page_leaves_as_it_is_only_where_every_body_may<K: RealKv>() {
+    let mut disk = Disk::<K>::new(9);
     let mut store = disk.open();
     let mut author = Author::new(1);
     let run = author.long(400, &"z".repeat(600));
@@ -266,9 +277,8 @@ fn a_whole_page_leaves_as_it_is_only_where_every_body_may() {
     assert_eq!(some, sent(&mut Bodies::All));
 }
 
-#[test]
-fn a_page_that_was_stretched_is_packed_anew() {
-    let mut disk = Disk::new(11);
+fn a_page_that_was_stretched_is_packed_anew<K: RealKv>() {
+    let mut disk = Disk::<K>::new(11);
     let mut store = disk.open();
     let mut author = Author::new(1);
     let run = author.long(400, &"z".repeat(600));
@@ -286,13 +296,12 @@ fn a_page_that_was_stretched_is_packed_anew() {
     assert_eq!(sent, packed);
 }
 
-#[test]
-fn late_bodies_make_no_page_too_long() {
-    let mut disk = Disk::new(12);
+fn late_bodies_make_no_page_too_long<K: RealKv>() {
+    let mut disk = Disk::<K>::new(12);
     let mut store = disk.open();
     let mut author = Author::new(1);
     let log = store.open_log(&author.log, author.org).unwrap();
-    let late = |store: &mut TestStore, author: &mut Author, n: u64, len: usize| {
+    let late = |store: &mut TestStore<K>, author: &mut Author, n: u64, len: usize| {
         let run = author.report(n, &"z".repeat(len));
         let wanted = Outcome { verdict: Verdict::Unjudged, body: BodyState::Wanted, ..accepted(1) };
         store.append(log, &run, None, &[wanted]).unwrap();
@@ -305,7 +314,7 @@ fn late_bodies_make_no_page_too_long() {
         store.commit().unwrap();
     }
     // On the wire, what is too much together is announced.
-    let sent = |store: &TestStore| {
+    let sent = |store: &TestStore<K>| {
         let mut parts = Vec::new();
         let mut next = 1;
         while next <= author_height(store, log) {
@@ -326,7 +335,7 @@ fn late_bodies_make_no_page_too_long() {
     assert!(parts.iter().filter(here).count() > 30);
     assert!(store.erase(at(100), 1).unwrap());
     store.commit().unwrap();
-    let check = |store: &TestStore| {
+    let check = |store: &TestStore<K>| {
         for seq in 1..=200 {
             let body = store.reader().body(at(seq)).unwrap();
             assert_eq!(body.is_some(), seq != 100, "{seq}");
@@ -347,13 +356,12 @@ fn late_bodies_make_no_page_too_long() {
     assert_eq!((parts.len(), parts[200..].iter().filter(here).count()), (210, 10));
 }
 
-fn author_height(store: &TestStore, log: LogNo) -> u64 {
+fn author_height<K: RealKv>(store: &TestStore<K>, log: LogNo) -> u64 {
     store.tip(log).unwrap().seq
 }
 
-#[test]
-fn of_very_many_versions_the_last_are_looked_at() {
-    let mut disk = Disk::new(10);
+fn of_very_many_versions_the_last_are_looked_at<K: RealKv>() {
+    let mut disk = Disk::<K>::new(10);
     let mut store = disk.open();
     let mut author = Author::new(1);
     let run = author.report(2, "another");
@@ -372,9 +380,8 @@ fn of_very_many_versions_the_last_are_looked_at() {
     assert_eq!(standing.unwrap().place, at(1_101));
 }
 
-#[test]
-fn a_report_has_copies_once_one_is_committed() {
-    let mut disk = Disk::new(11);
+fn a_report_has_copies_once_one_is_committed<K: RealKv>() {
+    let mut disk = Disk::<K>::new(11);
     let mut store = disk.open();
     let reader = store.reader();
     let (mut author, other) = (Author::new(1), Author::new(2));
@@ -399,9 +406,8 @@ fn a_report_has_copies_once_one_is_committed() {
     check(other.org, 1, &[]);
 }
 
-#[test]
-fn tails_are_joined_on_the_wire() {
-    let mut disk = Disk::new(6);
+fn tails_are_joined_on_the_wire<K: RealKv>() {
+    let mut disk = Disk::<K>::new(6);
     let mut store = disk.open();
     let mut author = Author::new(1);
     for n in 0..100 {
@@ -415,9 +421,8 @@ fn tails_are_joined_on_the_wire() {
     assert_eq!(run.body_bytes(), 96 * (33 + 5));
 }
 
-#[test]
-fn names_values_and_standing_survive() {
-    let mut disk = Disk::new(7);
+fn names_values_and_standing_survive<K: RealKv>() {
+    let mut disk = Disk::<K>::new(7);
     let mut store = disk.open();
     let mut author = Author::new(1);
     let run = author.report(1, "one");
@@ -449,9 +454,8 @@ fn names_values_and_standing_survive() {
 }
 
 /// Pages are joined, rewritten and their keys destroyed while other threads read them.
-#[test]
-fn readers_never_see_a_page_that_is_half_replaced() {
-    let mut disk = Disk::new(8);
+fn readers_never_see_a_page_that_is_half_replaced<K: RealKv>() {
+    let mut disk = Disk::<K>::new(8);
     let mut store = disk.open();
     let mut author = Author::new(1);
     let done = std::sync::atomic::AtomicBool::new(false);
@@ -499,9 +503,8 @@ fn readers_never_see_a_page_that_is_half_replaced() {
 }
 
 /// However often records are judged anew, the order of changes holds each of them once, and who follows it misses none.
-#[test]
-fn judging_anew_does_not_make_the_order_longer() {
-    let mut disk = Disk::new(1);
+fn judging_anew_does_not_make_the_order_longer<K: RealKv>() {
+    let mut disk = Disk::<K>::new(1);
     let mut store = disk.open();
     let mut author = Author::new(1);
     let run = author.long(200, "text");
@@ -527,6 +530,6 @@ fn judging_anew_does_not_make_the_order_longer() {
         assert!(store.shared.state().order.len() <= 200, "round {round}");
     }
     let before = reader.since(0, 1_000);
-    drop(store);
+    drop((store, reader));
     assert_eq!(disk.open().reader().since(0, 1_000), before, "and so it is found again");
 }

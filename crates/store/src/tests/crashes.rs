@@ -8,6 +8,10 @@ use super::*;
 use crate::{Bodies, LogNo, RecordRef, StoreError};
 use tocsin_record::{RecordId, page};
 
+on_both! {
+    random_work_and_crashes,
+}
+
 /// What one record should look like.
 #[derive(Clone, Debug, PartialEq)]
 struct Expected {
@@ -18,10 +22,10 @@ struct Expected {
 
 type Model = BTreeMap<RecordRef, Expected>;
 
-struct World {
+struct World<K> {
     seed: u64,
     dice: Dice,
-    disk: Disk,
+    disk: Disk<K>,
     authors: Vec<Author>,
     /// All runs that each author ever signed, so that lost ones can be sent again.
     runs: Vec<Vec<Verified>>,
@@ -30,7 +34,7 @@ struct World {
     marker: u64,
 }
 
-impl World {
+impl<K: RealKv> World<K> {
     fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -60,7 +64,7 @@ impl World {
         run
     }
 
-    fn step(&mut self, store: &mut TestStore, model: &mut Model) -> Result<(), StoreError> {
+    fn step(&mut self, store: &mut TestStore<K>, model: &mut Model) -> Result<(), StoreError> {
         let places: Vec<RecordRef> = model.keys().copied().collect();
         let pick = (!places.is_empty()).then(|| places[self.dice.below(places.len() as u64) as usize]);
         match (self.dice.below(12), pick) {
@@ -123,12 +127,12 @@ impl World {
         Ok(())
     }
 
-    fn author_of(&self, store: &TestStore, place: RecordRef) -> usize {
+    fn author_of(&self, store: &TestStore<K>, place: RecordRef) -> usize {
         let key = store.reader().log(place.log).unwrap().key;
         self.authors.iter().position(|author| author.log == key).unwrap()
     }
 
-    fn check(&mut self, store: &TestStore, model: &Model) {
+    fn check(&mut self, store: &TestStore<K>, model: &Model) {
         let reader = store.reader();
         let seed = self.seed;
         assert_eq!(reader.counts().records, model.len() as u64, "seed {seed}");
@@ -190,14 +194,14 @@ impl World {
     }
 }
 
-fn keep_above_bases(store: &TestStore, model: &mut Model) {
+fn keep_above_bases<K: RealKv>(store: &TestStore<K>, model: &mut Model) {
     for log in store.reader().logs() {
         model.retain(|at, _| at.log != log.no || at.seq > log.base.seq);
     }
 }
 
-fn run(seed: u64) {
-    let mut world = World::new(seed);
+fn run<K: RealKv>(seed: u64) {
+    let mut world = World::<K>::new(seed);
     let mut acked = Model::new();
     for round in 0..6 {
         let mut store = world.disk.open();
@@ -206,7 +210,7 @@ fn run(seed: u64) {
         let mut pending = acked.clone();
         if round > 0 {
             if world.dice.below(2) == 0 {
-                world.disk.kv.fail_next(world.dice.below(60) as u32);
+                world.disk.kv().fail_next(world.dice.below(60) as u32);
             } else {
                 world.disk.slots.fail_next(world.dice.below(400) as u32);
             }
@@ -255,10 +259,9 @@ fn run(seed: u64) {
     world.check(&store, &acked);
 }
 
-#[test]
-fn random_work_and_crashes() {
+fn random_work_and_crashes<K: RealKv>() {
     let seeds = std::env::var("TOCSIN_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(10);
     for seed in 0..seeds {
-        run(seed);
+        run::<K>(seed);
     }
 }

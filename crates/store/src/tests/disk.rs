@@ -35,18 +35,10 @@ fn no_blobs(dir: &Path) {
     assert_eq!(blobs.map_or(0, Iterator::count), 0);
 }
 
+on_both! { behaves_like_a_map }
+
 /// Against a plain map: small and large batches, small and large values, removals, reopening, copying forward.
-#[test]
-fn behaves_like_a_map() {
-    like_a_map::<DiskKv>();
-}
-
-#[test]
-fn the_second_behaves_like_a_map() {
-    like_a_map::<RedbKv>();
-}
-
-fn like_a_map<K: RealKv>() {
+fn behaves_like_a_map<K: RealKv>() {
     for seed in 0..4 {
         let dir = tempfile::tempdir().unwrap();
         let mut dice = Dice(seed);

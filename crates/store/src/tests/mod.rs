@@ -1,4 +1,16 @@
-//! Tests of the whole store over its faulty seams.
+//! Tests of the whole store, over faulty seams on each of two real maps: sled's and the second one.
+
+/// Makes of each test of any map one on sled and one on redb.
+macro_rules! on_both {
+    ($($test:ident),* $(,)?) => {
+        mod sled {
+            $(#[test] fn $test() { super::$test::<crate::DiskKv>(); })*
+        }
+        mod redb {
+            $(#[test] fn $test() { super::$test::<crate::tests::second::RedbKv>(); })*
+        }
+    };
+}
 
 mod basics;
 mod crashes;
@@ -12,17 +24,19 @@ mod waiting;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tempfile::TempDir;
 use tocsin_record::keys::Secret;
 use tocsin_record::run::{Draft, Run, Verified};
 use tocsin_record::{CircleId, LogKey, MeshId, NodeKey, OrgId, Tip, body};
 
+use self::second::RealKv;
 use crate::faulty::{FaultyKv, FaultySlots};
-use crate::{BodyState, Outcome, Store, Verdict};
+use crate::{BodyState, Outcome, Store, StoreError, Verdict, Visit};
 
 pub const MESH: MeshId = MeshId([7; 32]);
 pub const CIRCLE: CircleId = CircleId([8; 32]);
 
-pub type TestStore = Store<FaultyKv, FaultySlots>;
+pub type TestStore<K> = Store<FaultyKv<K>, FaultySlots>;
 
 /// SplitMix64.
 pub struct Dice(pub u64);
@@ -51,29 +65,41 @@ pub fn random(seed: u64) -> crate::Random {
     })
 }
 
-pub struct Disk {
-    pub kv: FaultyKv,
+/// A map on a real disk under faults, which is opened again with each store, and slots in memory.
+pub struct Disk<K> {
+    dir: TempDir,
+    kv: Option<FaultyKv<K>>,
     pub slots: FaultySlots,
     opens: u64,
 }
 
-impl Disk {
+impl<K: RealKv> Disk<K> {
     pub fn new(seed: u64) -> Self {
-        Self { kv: FaultyKv::new(seed), slots: FaultySlots::new(seed), opens: seed * 1000 }
+        let dir = tempfile::tempdir().unwrap();
+        Self { dir, kv: None, slots: FaultySlots::new(seed), opens: seed * 1000 }
     }
 
-    pub fn open(&mut self) -> TestStore {
-        self.try_open().unwrap()
+    /// The map, as it was opened last.
+    pub fn kv(&self) -> &FaultyKv<K> {
+        self.kv.as_ref().unwrap()
     }
 
-    pub fn try_open(&mut self) -> Result<TestStore, crate::StoreError> {
+    pub fn open(&mut self) -> TestStore<K> {
+        self.open_seeing(&mut |_| {}).unwrap()
+    }
+
+    /// Nobody reads from the store before it any more.
+    pub fn open_seeing(&mut self, visit: Visit<'_>) -> Result<TestStore<K>, StoreError> {
         self.opens += 1;
-        let (kv, slots) = (Arc::new(self.kv.clone()), Arc::new(self.slots.clone()));
-        Store::open(kv, slots, MESH, random(self.opens), &mut |_| {})
+        // Closed before it is opened.
+        self.kv = None;
+        let kv = FaultyKv::over(K::open_in(self.dir.path())?, self.opens);
+        self.kv = Some(kv.clone());
+        Store::open(Arc::new(kv), Arc::new(self.slots.clone()), MESH, random(self.opens), visit)
     }
 
     pub fn crash(&self) {
-        self.kv.crash();
+        self.kv().crash();
         self.slots.crash();
     }
 }
@@ -149,7 +175,7 @@ pub fn accepted(received: u64) -> Outcome {
     Outcome { verdict: Verdict::Accepted, body: BodyState::Here, rule: 0, from: 0, received }
 }
 
-pub fn append(store: &mut TestStore, author: &Author, run: &Verified) -> crate::Appended {
+pub fn append<K: RealKv>(store: &mut TestStore<K>, author: &Author, run: &Verified) -> crate::Appended {
     let log = store.open_log(&author.log, author.org).unwrap();
     let outcomes = vec![accepted(5); run.entries().len()];
     store.append(log, run, None, &outcomes).unwrap()

@@ -15,7 +15,7 @@ use crate::{DiskKv, KeyFile, Store, StoreError};
 
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("store");
 
-/// A map on a real disk, which the tests of real disks run on.
+/// A map on a real disk, which the tests run on.
 pub trait RealKv: Kv + Sized {
     /// Names it to a process that a test starts.
     const NAME: &'static str;

@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::second::RealKv;
 use super::{Author, MESH, accepted, random};
-use crate::faulty::{FaultyKv, FaultySlots};
+use crate::faulty::FaultySlots;
 use crate::kv::{Batch, Fault, Kv, Look};
 use crate::{RecordRef, Store};
+
+on_both! { readers_wait_for_no_sync }
 
 /// A reader that did not answer by then waits for the disk.
 const LONG: Duration = Duration::from_secs(20);
@@ -23,13 +26,13 @@ struct Held {
 }
 
 /// A map whose next sync stands still once it is told to.
-struct SlowKv {
-    kv: FaultyKv,
+struct SlowKv<K> {
+    kv: K,
     next: Arc<Mutex<Option<Held>>>,
 }
 
-impl Kv for SlowKv {
-    type Prepared = Batch;
+impl<K: Kv> Kv for SlowKv<K> {
+    type Prepared = K::Prepared;
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fault> {
         self.kv.get(key)
@@ -39,12 +42,12 @@ impl Kv for SlowKv {
         self.kv.range(from, to, visit)
     }
 
-    fn prepare(&self, batch: &Batch) -> Result<Batch, Fault> {
+    fn prepare(&self, batch: &Batch) -> Result<K::Prepared, Fault> {
         self.kv.prepare(batch)
     }
 
-    fn publish(&self, batch: Batch) -> Result<(), Fault> {
-        self.kv.publish(batch)
+    fn publish(&self, prepared: K::Prepared) -> Result<(), Fault> {
+        self.kv.publish(prepared)
     }
 
     fn flush(&self) -> Result<(), Fault> {
@@ -62,10 +65,10 @@ impl Kv for SlowKv {
     }
 }
 
-#[test]
-fn readers_wait_for_no_sync() {
+fn readers_wait_for_no_sync<K: RealKv>() {
+    let dir = tempfile::tempdir().unwrap();
     let next = Arc::new(Mutex::new(None));
-    let kv = SlowKv { kv: FaultyKv::new(1), next: Arc::clone(&next) };
+    let kv = SlowKv { kv: K::open_in(dir.path()).unwrap(), next: Arc::clone(&next) };
     let slots = Arc::new(FaultySlots::new(1));
     let mut store = Store::open(Arc::new(kv), slots, MESH, random(1), &mut |_| {}).unwrap();
     let mut author = Author::new(1);
