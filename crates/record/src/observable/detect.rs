@@ -58,6 +58,8 @@ const SCHEME: &str = "it has no scheme: http is assumed";
 const SLASH: &str = "the slash behind the host was dropped";
 const SENDER: &str = "the name beside the address was dropped";
 const LABEL: &str = "its label was dropped";
+/// Of what MISP has as one attribute: `domain|ip`, `filename|sha1`.
+const JOINED: &str = "it is two values that a `|` joins: give each by itself";
 const WILDCARD: &str = "the wildcard was dropped: a domain covers its subdomains";
 
 /// The observable that a text means, plain or defanged, without being told its type.
@@ -97,6 +99,7 @@ fn unlabelled(text: &str) -> Result<Detected, ParseError> {
     }
     let why = match net::range(&refanged) {
         Some(_) => net::NOT_ONE_NET,
+        None if text.split('|').count() == 2 && text.split('|').any(|part| detect(part).is_ok()) => JOINED,
         None => {
             "it is no address, network, URL, e-mail address or domain with a known ending, and has no form that only one \
              type has"

@@ -507,6 +507,20 @@ fn detects_nothing_in_the_rest() {
 }
 
 #[test]
+fn two_values_in_one_are_said_to_be_two() {
+    for text in ["wsaudio.com|178.20.157.189", "no value|evil.example"] {
+        let error = detect(text).expect_err(text).to_string();
+        assert!(error.contains("two values"), "{text}: {error}");
+    }
+    for text in ["a|b|evil.example", "neither|nor"] {
+        let error = detect(text).expect_err(text).to_string();
+        assert!(!error.contains("two values"), "{text}: {error}");
+    }
+    // A port is no value of its own.
+    assert_eq!(detect("176.9.47.34|28739").unwrap().observable.type_name(), "ipv4");
+}
+
+#[test]
 fn what_is_nearly_a_network_is_no_url() {
     for (text, why) in [
         ("1.1.1.1/99", "prefix length"),
