@@ -7,6 +7,7 @@ use tocsin_api::types::{MarkingWords, Published, ShareRequest, Skipped};
 use tocsin_exchange::personal;
 use tocsin_record::body::Body;
 use tocsin_record::body::report::{Origin, Source, Subject};
+use tocsin_record::marking::{Marking, Tlp};
 use tocsin_record::{CircleId, OrgId};
 use tocsin_store::{RecordRef, Verdict};
 use uuid::Uuid;
@@ -51,7 +52,11 @@ impl Node {
                 continue;
             }
             match self.shared_copy(place, circle, &request.marking)? {
-                Sharing::Write(draft) => drafts.push(*draft),
+                Sharing::Write(draft) => {
+                    let kept = kept(&request.marking, draft.report.marking.as_ref());
+                    published.warnings.extend(kept.map(|kept| format!("{word} {kept}")));
+                    drafts.push(*draft);
+                }
                 Sharing::Refused(why) if request.ids.len() == 1 => {
                     return Err(NodeError::Request(format!("{word} was not shared: {why}")));
                 }
@@ -115,14 +120,23 @@ impl Node {
             };
             report.subject = derived_subject(self.engine.org(), stored.org, found.subject);
         }
+        let kept = kept(words, report.marking.as_ref());
         Ok(self.copy_to(circle, report)?.map_or_else(
             || {
                 let name = self.circle_name(circle);
-                Sharing::Stands(format!("it is shared in circle `{name}` already, as it is"))
+                let kept = kept.map_or_else(String::new, |kept| format!("; it {kept}"));
+                Sharing::Stands(format!("it is shared in circle `{name}` already, as it is{kept}"))
             },
             |draft| Sharing::Write(Box::new(draft)),
         ))
     }
+}
+
+/// That a report keeps its TLP, where the words ask for a looser one.
+fn kept(words: &MarkingWords, marking: Option<&Marking>) -> Option<String> {
+    let asked: Tlp = words.tlp.as_deref()?.parse().ok()?;
+    let tlp = marking?.tlp;
+    (asked.code() < tlp.code()).then(|| format!("keeps {}: a marking is never made looser", tlp.label()))
 }
 
 /// The stable subject under which this org passes on a report of another.

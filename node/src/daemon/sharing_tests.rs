@@ -61,7 +61,18 @@ async fn what_stands_there_is_no_refusal() {
     let own = node.publish(warning("own")).await.unwrap();
     let id = own.records[0].record.clone();
     let to = |to: &str| ShareRequest { ids: vec![id.clone()], to: to.to_owned(), ..ShareRequest::default() };
-    assert_eq!(node.share(to("mesh")).await.unwrap().records.len(), 1);
+    // Who asks for a looser label is told that it stays.
+    let looser = |to: ShareRequest| ShareRequest {
+        marking: MarkingWords { tlp: Some("clear".to_owned()), ..MarkingWords::default() },
+        ..to
+    };
+    let shared = node.share(looser(to("mesh"))).await.unwrap();
+    assert_eq!(shared.warnings, [format!("{id} keeps TLP:GREEN: a marking is never made looser")]);
+    let again = node.share(looser(to("mesh"))).await.unwrap();
+    assert!(
+        again.skipped[0].why.ends_with("it keeps TLP:GREEN: a marking is never made looser"),
+        "{again:?}"
+    );
     for (circle, said) in [("mesh", "as it is"), ("own", "already")] {
         let again = node.share(to(circle)).await.unwrap();
         assert!(again.records.is_empty() && again.skipped[0].why.contains(said), "{again:?}");
