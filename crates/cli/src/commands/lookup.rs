@@ -30,7 +30,8 @@ const LINE_MAX: u64 = 8192;
 Exit code: 0 at least one value is known; else 4 if one is known to be here and not shown to you (`known` is null then); else \
 3 if an answer is incomplete; else 1; 2 error. A value that is none is told \
 of, with its line where it was read from standard input; the code is 2 only if no value could be answered. Held records \
-and records that are not given to this node do not change the code.
+and records that are not given to this node do not change the code. A value of which all that is said is over by now is known: \
+the text says (over), and JSON has `expired` with each hit.
 
 Examples:
   tocsin lookup 198.51.100.7

@@ -167,7 +167,8 @@ impl Story<'_> {
             self.imported(&org, &summary);
         }
         self.wait_until_everywhere("every node holds every record")?;
-        self.say("(judged: accepted / held / refused by each node's own policy, with what it keeps to itself; held waits for a person)");
+        self.say("(judged: accepted / held / refused by each node's own policy, with what it");
+        self.say(" keeps to itself; held waits for a person)");
         self.say(&format!(
             "everything was everywhere {:.1} s after the first import began",
             started.elapsed().as_secs_f64()
