@@ -33,6 +33,8 @@ const FILES_MAX: usize = 100_000;
 const DEPTH_MAX: usize = 32;
 /// Most values named of one reason.
 const EXAMPLES: usize = 5;
+/// The name in a summary of what comes without a marking.
+pub const UNMARKED: &str = "no marking";
 /// Longest reason in a summary, in characters: what is read is never quoted whole.
 const WHY_MAX: usize = 400;
 
@@ -393,7 +395,7 @@ impl Importer {
     ) -> Result<(), ImportFault> {
         let personal = personal::of(&imported.indicators, &imported.originals);
         let marking = resolve_marking(&imported.marking, of_file, profile, &self.terms, personal, now);
-        let label = marking.as_ref().map_or("no marking", |marking| marking.tlp.label());
+        let label = marking.as_ref().map_or(UNMARKED, |marking| marking.tlp.label());
         *file.markings.entry(label.to_owned()).or_default() += imported.indicators.len() as u64;
         let floor = Floor {
             tlp: imported.marking.floor.max(of_file.floor).map_or(0, Tlp::code),

@@ -23,7 +23,8 @@ use super::{Node, NodeError};
 /// Why a report is left as it stands.
 const DOUBTFUL: &str =
     "most of its file is no list, as where a page of words stands in the place of one: what stands is kept";
-const AGAIN: &str = "it was taken back by hand; what its source lists of it now stands under a new subject";
+const AGAIN: &str = "it was taken back by hand; what its file still lists of it stands again, under a new subject: take out of the \
+                     file what is wrong";
 const MIXED: &str = "it would be kept together with what is marked otherwise, and both markings do not go together: what stands is kept";
 
 impl Node {

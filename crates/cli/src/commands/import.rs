@@ -11,7 +11,7 @@ use tocsin_record::marking::Code;
 use tocsin_text as text;
 
 use super::{Context, advice_text};
-use crate::importer::{FileSummary, Importer, Persons, Progress, Reason, Summary, Went};
+use crate::importer::{FileSummary, Importer, Persons, Progress, Reason, Summary, UNMARKED, Went};
 use crate::term::{self, Style};
 
 /// Explanations that are shown of one file, and lines of each, unless all are wanted.
@@ -208,6 +208,7 @@ fn text(summary: &Summary, home: &Path, args: &Args) -> String {
             text::escape(&home.join("sources").join(format!("{source}.toml")).display().to_string())
         ));
     }
+    let all_marked = total.unmarked == 0 && total.skipped.is_empty();
     for file in &summary.files {
         let name = text::escape(&file.file);
         if let Some(error) = &file.error {
@@ -215,7 +216,7 @@ fn text(summary: &Summary, home: &Path, args: &Args) -> String {
             out.push_str(&format!("\n{word} {name}: {}", text::escape(error)));
             continue;
         }
-        out.push_str(&held(&name, file));
+        out.push_str(&held(&name, file, all_marked));
         if file.skipped > 0 {
             let word = term::paint(Style::Warn, "left out");
             out.push_str(&format!("\n{word} {} of {name}:", file.skipped));
@@ -257,10 +258,12 @@ fn text(summary: &Summary, home: &Path, args: &Args) -> String {
 }
 
 /// What a file holds: what became an indicator and under which marking, what is kept beside, what is about persons.
-fn held(name: &str, file: &FileSummary) -> String {
+fn held(name: &str, file: &FileSummary, all_marked: bool) -> String {
     /// Types named of one kind; of more the rest is counted.
     const TYPES_SHOWN: usize = 8;
     let word = |name: &str, count: u64| match count {
+        // The file says none, and what stands of it has one from before.
+        _ if name == UNMARKED && all_marked => format!("{count} as marked before"),
         // A report under this marking, of which nothing is matched.
         0 => format!("context only {name}"),
         _ => format!("{count} {name}"),
@@ -394,5 +397,16 @@ mod tests {
             text,
             r"tocsin --home '/h o' import 'my feed/$(id).csv' ./-x --source 'feed'\''s' --tlp green"
         );
+    }
+
+    #[test]
+    fn what_is_held_is_told_under_its_marking() {
+        let file = |label: &str, count| FileSummary {
+            markings: BTreeMap::from([(label.to_owned(), count)]),
+            ..FileSummary::default()
+        };
+        assert_eq!(held("f", &file(UNMARKED, 2), false), "\nf:\n  under: 2 no marking");
+        assert_eq!(held("f", &file(UNMARKED, 2), true), "\nf:\n  under: 2 as marked before");
+        assert_eq!(held("f", &file("TLP:RED", 0), true), "\nf:\n  under: context only TLP:RED");
     }
 }
