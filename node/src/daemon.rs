@@ -213,8 +213,8 @@ async fn until_told(node: &Arc<Node>, stop: &Notify) -> Result<(), DaemonError> 
             () = stop.notified() => {}
             _ = hang_up.recv() => {
                 match node.reload_policy().await {
-                    Ok(answer) => info!(rules = answer.rules.len(), "the policy was loaded anew"),
-                    Err(error) => error!(%error, "the policy was refused, the old one stays in force"),
+                    Ok(answer) => info!(rules = answer.rules.len(), "policy and person were loaded anew"),
+                    Err(error) => error!(%error, "policy or person was refused, the old one stays in force"),
                 }
                 continue;
             }
@@ -302,7 +302,7 @@ mod tests {
         };
         let node = Arc::clone(node);
         let mut answers = tokio::task::spawn_blocking(move || {
-            node.lookup(&tocsin_service::Caller::new(&node.engine.config.person), &request)
+            node.lookup(&tocsin_service::Caller::new(&node.person()), &request)
         })
         .await
         .unwrap()

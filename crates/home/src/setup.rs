@@ -69,7 +69,7 @@ pub fn make(home: &Home, new: &NewNode, passphrase: Option<&str>) -> Result<Card
     let country = country.filter(|letters| letters.iter().all(u8::is_ascii_uppercase)).ok_or_else(|| {
         SetupError::Word(format!("`{}` is no country: use two letters (ISO 3166-1)", new.country))
     })?;
-    let config = config_text(new)?;
+    let config = config_text(new, kind)?;
 
     let root_seed = keys::fresh_seed()?;
     let root = Secret::from_seed(&root_seed);
@@ -139,15 +139,34 @@ pub fn make(home: &Home, new: &NewNode, passphrase: Option<&str>) -> Result<Card
     Ok(card)
 }
 
-/// The commented sample with the addresses put in.
-fn config_text(new: &NewNode) -> Result<String, SetupError> {
+/// The purposes that people of an org of this kind have as a rule: what they may state until the operator says otherwise. All
+/// defend networks.
+fn purposes(kind: OrgKind) -> Vec<String> {
+    let own: &[&str] = match kind {
+        OrgKind::Csirt | OrgKind::Private | OrgKind::International => {
+            &["incident-response", "victim-notification"]
+        }
+        OrgKind::Police => {
+            &["incident-response", "criminal-investigation", "crime-prevention", "victim-notification"]
+        }
+        OrgKind::Prosecutor => &["criminal-investigation", "prosecution"],
+        OrgKind::Border => &["incident-response", "border-security", "crime-prevention"],
+        OrgKind::Intelligence | OrgKind::Military => &["incident-response", "national-security"],
+        OrgKind::Academic => &["research", "statistics"],
+    };
+    std::iter::once("network-defence").chain(own.iter().copied()).map(str::to_owned).collect()
+}
+
+/// The commented sample with addresses and purposes put in.
+fn config_text(new: &NewNode, kind: OrgKind) -> Result<String, SetupError> {
     let list = |items: &[String]| {
         let quoted: Vec<String> = items.iter().map(|item| format!("{item:?}")).collect();
         format!("[{}]", quoted.join(", "))
     };
     let text = SAMPLE
         .replace("\nlisten = []\n", &format!("\nlisten = {}\n", list(&new.listen)))
-        .replace("\nannounce = []\n", &format!("\nannounce = {}\n", list(&new.announce)));
+        .replace("\nannounce = []\n", &format!("\nannounce = {}\n", list(&new.announce)))
+        .replace("\npurposes = []\n", &format!("\npurposes = {}\n", list(&purposes(kind))));
     let read = Config::parse(&text, "config.toml")?;
     if read.listen != new.listen || read.announce != new.announce {
         return Err(SetupError::Word("the addresses cannot be written to the configuration".to_owned()));
@@ -159,6 +178,7 @@ fn config_text(new: &NewNode) -> Result<String, SetupError> {
 mod tests {
     use super::*;
     use std::os::unix::fs::MetadataExt as _;
+    use tocsin_record::marking::Code;
 
     #[test]
     fn a_node_is_made_whole_and_private() {
@@ -176,7 +196,9 @@ mod tests {
         let identity = home.identity().unwrap();
         assert_eq!(identity.card, card);
         assert_eq!(card.entry.addresses.len(), 1);
-        assert_eq!(home.config().unwrap().listen, new.listen);
+        let config = home.config().unwrap();
+        assert_eq!(config.listen, new.listen);
+        assert_eq!(config.person.purposes, purposes(OrgKind::Csirt));
         for path in
             [home.key_file("record"), home.key_file("transport"), home.root_file(), home.config_file()]
         {
@@ -193,6 +215,17 @@ mod tests {
             let home = Home::at(&folder.path().join(field));
             assert!(make(&home, &wrong, None).is_err(), "{field}");
             assert!(!home.path().exists(), "{field}: something was written");
+        }
+    }
+
+    #[test]
+    fn what_people_may_state_by_default_are_purposes_of_the_table() {
+        for (kind, name) in OrgKind::ALL {
+            let purposes = purposes(kind);
+            assert!(purposes.len() > 1, "{name}");
+            for purpose in purposes {
+                assert!(Code::purpose_names().any(|known| known == purpose), "{name}: {purpose}");
+            }
         }
     }
 }

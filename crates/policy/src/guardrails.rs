@@ -63,6 +63,8 @@ guardrails! {
     Pap = "pap",
     /// An exercise is never mixed with real data.
     Exercise = "exercise",
+    /// It may be used for the purposes that its marking states, and whoever asks states none of them.
+    Purpose = "purpose",
 }
 
 /// What the guardrails say to one question: the answer, or that the rules decide.
@@ -126,11 +128,15 @@ pub(crate) fn forward(record: &RecordFacts, peer: &Org, home: &Home) -> Said<boo
 }
 
 /// Whether a record may answer a person of this node.
-pub(crate) fn query(record: &RecordFacts, _person: &Person) -> Said<bool> {
+pub(crate) fn query(record: &RecordFacts, person: &Person) -> Said<bool> {
     if record.header.class != Class::Content {
         return Some((ALLOW, Guardrail::MeshTraffic));
     }
-    lapsed(record).map(|broken| (DENY, broken))
+    let beside_purpose = || {
+        let marking = record.marking()?;
+        (!serves(marking, person)).then_some(Guardrail::Purpose)
+    };
+    lapsed(record).or_else(beside_purpose).map(|broken| (DENY, broken))
 }
 
 /// Whether a record may go to a system.
@@ -222,6 +228,13 @@ fn lapsed(record: &RecordFacts) -> Option<Guardrail> {
 fn tlp_direction(tlp: Tlp, cover: Cover) -> Option<Guardrail> {
     let in_clear = cover == Cover::Unsealed;
     (tlp == Tlp::Red || (tlp >= Tlp::Amber && in_clear)).then_some(Guardrail::TlpDirection)
+}
+
+/// Whether a person states a purpose that it may state and for which this may be used; where none is stated, for any.
+fn serves(marking: &Marking, person: &Person) -> bool {
+    let stated = person.purpose.filter(|stated| person.purposes.iter().any(|own| own == stated));
+    let is_stated = |purpose: &Code| stated.is_some() && purpose.purpose_name() == stated;
+    marking.purposes.is_empty() || marking.purposes.iter().any(is_stated)
 }
 
 fn personal(marking: &Marking) -> Option<Guardrail> {

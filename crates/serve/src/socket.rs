@@ -204,7 +204,7 @@ async fn status(
 
 /// Who is at the other end: the socket is the node's own user's, whom the configuration describes.
 fn caller(node: &Node, purpose: Option<&str>, reference: Option<&str>) -> Caller {
-    Caller::new(&node.engine.config.person).stating(purpose, reference)
+    Caller::new(&node.person()).stating(purpose, reference)
 }
 
 async fn lookup(State(node): State<App>, Json(request): Json<LookupRequest>) -> Answer<Vec<Lookup>> {
@@ -350,7 +350,7 @@ impl Watching {
                         self.decisions = Some((policy, node.decisions(&directory)));
                     }
                     let (_, decisions) = self.decisions.as_mut()?;
-                    let caller = Caller::new(&node.engine.config.person);
+                    let caller = Caller::new(&node.person());
                     if node.may_see_body(decisions, &directory, &stored, &body_view(body), &caller).is_some()
                     {
                         return None;

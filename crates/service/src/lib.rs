@@ -17,12 +17,14 @@ mod status;
 mod visibility;
 mod why;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use policy::{PolicyError, PolicyInForce};
 use tocsin_api::types::PolicyAnswer;
 use tocsin_engine::Engine;
 use tocsin_engine::core::AskError;
+use tocsin_engine::{read, write};
+use tocsin_home::config::Person;
 use tocsin_policy::Policy;
 use tocsin_protocol::Directory;
 use tocsin_record::{CircleId, NodeKey, OrgId, RecordId};
@@ -46,6 +48,8 @@ pub struct Node {
     pub stop: Arc<Notify>,
     /// Room for readings of the store for `status`.
     readings: Arc<Semaphore>,
+    /// Who asks over the node's own socket.
+    person: RwLock<Arc<Person>>,
     /// Where what sources have under one id stands.
     holders: Mutex<sources::Holders>,
 }
@@ -115,12 +119,14 @@ impl Node {
     #[must_use]
     pub fn new(engine: Arc<Engine>, policy: Arc<Policy>) -> Self {
         let watchers = engine.config.limits.watchers;
+        let person = Arc::new(engine.config.person.clone());
         Self {
             engine,
             policy: PolicyInForce::new(policy),
             watchers: Arc::new(Semaphore::new(watchers)),
             stop: Arc::default(),
             readings: Arc::new(Semaphore::new(READINGS)),
+            person: RwLock::new(person),
             holders: Mutex::default(),
         }
     }
@@ -209,12 +215,22 @@ impl Node {
         self.find_beginning(&word.to_ascii_lowercase())?.ok_or_else(missing)
     }
 
-    /// Loads the policy file anew. A file that does not check leaves the old one in force, and `status` says so until
-    /// one does.
+    /// Who asks over the node's own socket, as the configuration describes it.
+    #[must_use]
+    pub fn person(&self) -> Arc<Person> {
+        read(&self.person).clone()
+    }
+
+    /// Loads anew what tells who may see what: the policy file, and the person in the configuration. A file that does not
+    /// check leaves the old of both in force; of a policy `status` says so until one does.
     ///
     /// # Errors
-    /// [`NodeError::Policy`].
+    /// [`NodeError::Policy`], or [`NodeError::Home`] for the configuration.
     pub async fn reload_policy(&self) -> Result<PolicyAnswer, NodeError> {
-        self.policy.reload(&self.engine.core, &self.engine.home.policy_file()).await
+        let home = &self.engine.home;
+        let person = home.config()?.person;
+        let answer = self.policy.reload(&self.engine.core, &home.policy_file()).await?;
+        *write(&self.person) = Arc::new(person);
+        Ok(answer)
     }
 }

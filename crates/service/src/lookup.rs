@@ -201,6 +201,7 @@ impl Node {
         let Match { how, listed, statement: Statement { standing: stored, report, indicator, .. } } = one;
         let outcome = stored.stamped.outcome;
         let since = [indicator.valid_from, report.created, stored.entry.header.time];
+        let marking = report.marking.as_ref();
         Hit {
             record: stored.entry.id.to_string(),
             author: self.org_name(directory, stored.org),
@@ -215,9 +216,12 @@ impl Node {
             .to_owned(),
             confidence: indicator.confidence,
             kind: indicator_kind(indicator).to_owned(),
-            tlp: report.marking.as_ref().map(|marking| marking.tlp.label().to_owned()),
-            pap: report.marking.as_ref().and_then(|marking| marking.pap).map(|pap| pap.label().to_owned()),
-            may: marking::may(report.marking.as_ref()),
+            tlp: marking.map(|marking| marking.tlp.label().to_owned()),
+            pap: marking.and_then(|marking| marking.pap).map(|pap| pap.label().to_owned()),
+            may: marking::may(marking),
+            purposes: marking.map(marking::purposes).unwrap_or_default(),
+            legal_basis: marking.and_then(|marking| marking.legal_basis.clone()),
+            retain_until: Time(marking.and_then(|marking| marking.retain_until).unwrap_or(0)),
             received: Time(outcome.received),
             since: Time(since.into_iter().find(|time| *time > 0).unwrap_or(0)),
             until: Time(indicator.valid_until),
@@ -225,7 +229,7 @@ impl Node {
             title: report.title.clone(),
             subject: report.subject.to_string(),
             circle: self.circle_name(stored.entry.header.circle),
-            exercise: report.marking.as_ref().is_some_and(|marking| marking.exercise),
+            exercise: marking.is_some_and(|marking| marking.exercise),
             contact: contact(directory, stored.org),
             verdict: super::show::verdict_name(outcome.verdict).to_owned(),
             rule: self.engine.reader.rule(outcome.rule).unwrap_or_default(),

@@ -82,14 +82,18 @@ pub(super) fn raised(
     }
 }
 
+/// The names of the purposes that a marking states.
+pub(super) fn purposes(marking: &Marking) -> Vec<String> {
+    marking.purposes.iter().map(|code| code.purpose_name().unwrap_or("newer").to_owned()).collect()
+}
+
 /// A marking as JSON, field by field.
 pub(super) fn to_json(marking: &Marking) -> serde_json::Value {
     use tocsin_api::types::Time;
     let letters = |list: &[CountryCode]| -> Vec<String> {
         list.iter().map(|code| String::from_utf8_lossy(&code.letters()).into_owned()).collect()
     };
-    let purposes: Vec<&str> =
-        marking.purposes.iter().map(|code| code.purpose_name().unwrap_or("newer")).collect();
+    let purposes = purposes(marking);
     let references: Vec<String> = marking
         .references
         .iter()

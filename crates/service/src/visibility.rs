@@ -84,8 +84,7 @@ impl<'a> Visibility<'a> {
                 )
             }
         };
-        // The running node knows the file as it was; by now it may say more.
-        format!("{begin}; when the node started it listed {list}: add it there and start the node again")
+        format!("{begin}; in force is {list}: add it there, and `tocsin policy reload` puts it in force")
     }
 }
 

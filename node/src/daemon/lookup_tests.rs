@@ -32,7 +32,7 @@ async fn many_names_under_a_popular_domain_are_answered_within_bounds() {
         let one = LookupRequest { values: vec!["n.popular.example".to_owned()], ..LookupRequest::default() };
         let values = (0..NAMES).map(|n| format!("n{n}.popular.example")).collect();
         let many = LookupRequest { values, ..LookupRequest::default() };
-        let caller = tocsin_service::Caller::new(&node.engine.config.person);
+        let caller = tocsin_service::Caller::new(&node.person());
         (node.lookup(&caller, &one).unwrap(), node.lookup(&caller, &many).unwrap())
     });
     let (one, many) = answers.await.unwrap();

@@ -65,7 +65,7 @@ fn a_policy_reloaded_by_signal_loses_nothing() {
         assert!(aa.knows(value), "{value} is lost");
     }
     assert_eq!(aa.json(&["status"])["missing"], 0);
-    let reloads = aa.log().matches("the policy was loaded anew").count();
+    let reloads = aa.log().matches("policy and person were loaded anew").count();
     assert_eq!(reloads, 10, "every signal is told of");
 }
 

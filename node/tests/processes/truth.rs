@@ -80,7 +80,7 @@ fn what_nobody_gives_is_told_apart() {
 #[test]
 fn what_a_rule_hides_is_told() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut aa = alone(folder.path());
+    let aa = alone(folder.path());
     let record =
         id(&aa.json(&["publish", "x@mail.example", "--tlp", "green", "--to", "own", "--personal", "yes"]));
     let (answer, exit) = asked(&aa, &["lookup", "x@mail.example"]);
@@ -90,14 +90,14 @@ fn what_a_rule_hides_is_told() {
         (&1.into(), &json!(["personal-needs-purpose"]))
     );
     let text = said(&aa.tell(&["lookup", "x@mail.example"]));
-    let told =
-        "1 record is not shown: rule `personal-needs-purpose` of the policy keeps it; state a --purpose";
-    assert!(text.contains(told) && text.contains("[person]"), "{text}");
+    let told = "1 record is not shown: rule `personal-needs-purpose` of the policy keeps it; state \
+                --purpose network-defence";
+    assert!(text.contains(told), "{text}");
     assert!(text.contains("is known to be here, not shown to you"), "{text}");
     let text = said(&aa.tell(&["query"]));
     assert!(text.contains("nothing found") && text.contains(told), "{text}");
     let refused = aa.tell(&["show", &record]);
-    assert!(code(&refused) == 2 && said(&refused).contains("state a --purpose"), "{refused:?}");
+    assert!(code(&refused) == 2 && said(&refused).contains("state --purpose network"), "{refused:?}");
     let (why, _) = asked(&aa, &["why", &record]);
     assert_eq!((&why["hidden"]["records"], &why["subject"]), (&1.into(), &Value::Null));
 
@@ -112,13 +112,13 @@ fn what_a_rule_hides_is_told() {
     assert_eq!(code(&told), 4);
     assert!(said(&told).contains("`criminal-investigation` is not among the `purposes`"), "{}", said(&told));
 
-    // As the sample says: the person may state these.
-    aa.kill();
-    let config = aa.home.join("config.toml");
-    let text = fs::read_to_string(&config).expect("a configuration");
-    let may = "\npurposes = [\"criminal-investigation\", \"our-own-reasons\"]\n";
-    fs::write(&config, text.replace("\npurposes = []\n", may)).expect("written");
-    aa.run();
+    // As the sample says: the person may state these, from the next reload on. A file that does not read changes nothing.
+    set_purposes(&aa, r#"["criminal-investigation", "our-own-reasons", "Two Words"]"#);
+    let refused = aa.tell(&["policy", "reload"]);
+    assert!(code(&refused) == 2 && said(&refused).contains("person.purposes"), "{refused:?}");
+    assert_eq!(code(&aa.tell(&["lookup", "x@mail.example", "--purpose", "network-defence"])), 0);
+    set_purposes(&aa, r#"["criminal-investigation", "our-own-reasons"]"#);
+    aa.json(&["policy", "reload"]);
     assert!(said(&aa.tell(&["config"])).contains("our-own-reasons"));
     let text = said(&aa.tell(&["lookup", "x@mail.example"]));
     assert!(text.contains("state --purpose criminal-investigation"), "{text}");
@@ -138,6 +138,57 @@ fn what_a_rule_hides_is_told() {
         log.contains("case 7/ä&b") && log.contains("verb=\"show\"") && log.contains("verb=\"why\""),
         "{log}"
     );
+}
+
+/// Writes what the person may state into the configuration.
+fn set_purposes(node: &Node, list: &str) {
+    let config = node.home.join("config.toml");
+    let text = fs::read_to_string(&config).expect("a configuration");
+    let line = text.lines().find(|line| line.starts_with("purposes = ")).expect("the line");
+    fs::write(&config, text.replace(line, &format!("purposes = {list}"))).expect("written");
+}
+
+#[test]
+fn what_is_for_a_purpose_is_shown_for_that() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let aa = alone(folder.path());
+    let publish = ["publish", "192.0.2.30", "--tlp", "green", "--to", "own", "--retention", "90d"];
+    let purposes = ["--for-purpose", "incident-response", "--for-purpose", "prosecution"];
+    let basis = ["--legal-basis", "Article 6(1)(e)"];
+    let record = id(&aa.json(&[&publish[..], &purposes, &basis].concat()));
+    for (stated, exit) in [
+        (None, 4),
+        (Some("network-defence"), 4),
+        (Some("incident-response"), 0),
+        // One of the record's, which this person may not state.
+        (Some("prosecution"), 4),
+    ] {
+        let mut args = vec!["lookup", "192.0.2.30"];
+        args.extend(stated.iter().flat_map(|stated| ["--purpose", stated]));
+        let (answer, code) = asked(&aa, &args);
+        assert_eq!(code, exit, "{stated:?}: {answer}");
+        let hit = &answer["hits"][0];
+        if exit == 0 {
+            assert_eq!(hit["purposes"], json!(["incident-response", "prosecution"]));
+            assert_eq!(hit["legal_basis"], "Article 6(1)(e)");
+            assert!(hit["retain_until"].is_string(), "{answer}");
+        } else {
+            assert_eq!((&answer["known"], hit), (&Value::Null, &Value::Null));
+            assert_eq!(answer["hidden"]["rules"], json!(["guardrail:purpose"]));
+        }
+    }
+    let refused = aa.tell(&["show", &record]);
+    let text = said(&refused);
+    assert!(code(&refused) == 2 && text.contains("state --purpose incident-response"), "{text}");
+    let text = said(&aa.tell(&["lookup", "192.0.2.30", "--purpose", "incident-response"]));
+    assert!(text.contains("for       incident-response, prosecution"), "{text}");
+    assert!(text.contains("basis     Article 6(1)(e)") && text.contains("keep      until "), "{text}");
+
+    // No policy lifts that.
+    let policy = aa.read_policy();
+    aa.write_policy(&(policy + "\n@id(\"all\") permit (principal, action, resource);\n"));
+    aa.json(&["policy", "reload"]);
+    assert_eq!(code(&aa.tell(&["lookup", "192.0.2.30"])), 4);
 }
 
 #[test]

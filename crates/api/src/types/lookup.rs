@@ -130,6 +130,15 @@ pub struct Hit {
     pub pap: Option<String>,
     /// What may be done, in words.
     pub may: String,
+    /// The purposes that it may be used for; empty if its marking states none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub purposes: Vec<String>,
+    /// The law that it was shared under, in its author's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legal_basis: Option<String>,
+    /// Until when it may be kept; `null` if its marking says nothing.
+    #[serde(default)]
+    pub retain_until: Time,
     /// When it came here.
     pub received: Time,
     /// Since when it counts, by the author.

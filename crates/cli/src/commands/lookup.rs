@@ -260,6 +260,17 @@ fn hit_text(hit: &Hit) -> String {
         e(&hit.rule),
         hit.record,
     );
+    let mut limit = |name: &str, text: &str| {
+        if !text.is_empty() {
+            out.push_str(&format!("\n    {name:<9} {}", e(text)));
+        }
+    };
+    limit("for", &hit.purposes.join(", "));
+    limit("basis", hit.legal_basis.as_deref().unwrap_or_default());
+    limit(
+        "keep",
+        &if hit.retain_until.0 == 0 { String::new() } else { format!("until {}", hit.retain_until) },
+    );
     let contact = &hit.contact;
     let card: Vec<String> = [&contact.desk, &contact.phone, &contact.email]
         .into_iter()

@@ -1,4 +1,4 @@
-use tocsin_record::marking::{Code, Countries, Flags, Pap, Personal, Tlp};
+use tocsin_record::marking::{Code, Countries, Flags, Marking, Pap, Personal, Tlp};
 
 use super::facts::*;
 use crate::*;
@@ -130,6 +130,25 @@ fn personal_data_needs_purpose_and_retention() {
 }
 
 #[test]
+fn what_states_purposes_is_shown_for_one_of_them() {
+    let author = org(2, "author");
+    let mut bound = marking(Tlp::Green);
+    bound.purposes = vec![purpose("prosecution"), purpose("research")];
+    let may = ["research".to_owned(), "statistics".to_owned()];
+    let mut decisions = decisions(PERMIT_ALL);
+    let mut shown = |marking: &Marking, purpose: Option<&'static str>| {
+        let asks = Person { purposes: &may, purpose, ..person() };
+        decisions.query(&record(&author, marking), &asks).allow
+    };
+    let stated = [None, Some("research"), Some("statistics"), Some("prosecution")];
+    assert_eq!(stated.map(|stated| shown(&bound, stated)), [false, true, false, false]);
+    bound.purposes = vec![purpose("none")];
+    assert_eq!(stated.map(|stated| shown(&bound, stated)), [false; 4], "no purpose is left");
+    bound.purposes.clear();
+    assert_eq!(stated.map(|stated| shown(&bound, stated)), [true; 4]);
+}
+
+#[test]
 fn countries_bind_the_own_node_and_partners() {
     let country = |code: &str| code.parse().unwrap();
     let mut limited = marking(Tlp::Green);
@@ -246,10 +265,11 @@ fn a_consumer_gets_what_its_ceiling_action_and_kind_allow() {
 
 #[test]
 fn numbers_of_guardrails_are_pinned() {
-    assert_eq!(Guardrail::ALL.len(), 17);
+    assert_eq!(Guardrail::ALL.len(), 18);
     for (at, guardrail) in Guardrail::ALL.iter().enumerate() {
         assert_eq!(*guardrail as usize, at);
     }
     assert_eq!(Guardrail::Exercise as usize, 16);
+    assert_eq!(Guardrail::Purpose as usize, 17);
     assert_eq!(Flags::default(), no_flags());
 }
