@@ -75,12 +75,31 @@ pub struct QueryRequest {
     /// Only of this kind of body.
     #[serde(default)]
     pub kind: Option<String>,
-    /// Only with this text in title, description or labels.
+    /// Only what mentions each of these: in title, description, labels, values, comments, or what is kept of its source. A
+    /// network is mentioned by what lies inside it. At most 64, as of each list here.
     #[serde(default)]
-    pub text: Option<String>,
+    pub words: Vec<String>,
+    /// Only reports with each of these labels.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// Only with one of these TLPs.
+    #[serde(default)]
+    pub tlps: Vec<String>,
+    /// Only reports with an indicator of one of these types.
+    #[serde(default)]
+    pub types: Vec<String>,
+    /// Only reports that hold data about a person.
+    #[serde(default)]
+    pub personal: bool,
     /// Only those that came since, in ms since 1970.
     #[serde(default)]
     pub since_ms: u64,
+    /// Only those that came before, in ms since 1970.
+    #[serde(default)]
+    pub until_ms: Option<u64>,
+    /// Only what follows in the list: `next` of the answer before.
+    #[serde(default)]
+    pub cursor: Option<String>,
     /// At most so many, newest first; at most 10,000.
     #[serde(default)]
     pub limit: Option<usize>,
@@ -104,6 +123,20 @@ pub struct Records {
     pub hidden: Hidden,
     /// There may be more than was asked for, or than is looked through for one question.
     pub more: bool,
+    /// With more, the cursor that goes on behind the last that was looked at. It holds while the store does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A copy of a report in another circle.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyIn {
+    /// The circle.
+    pub circle: String,
+    /// Its record there.
+    pub record: String,
+    /// Its TLP there, `null` if unmarked.
+    pub tlp: Option<String>,
 }
 
 /// Who asks for one record, and what for.
@@ -115,6 +148,9 @@ pub struct Asked {
     /// The asker's reference, for the log.
     #[serde(default)]
     pub reference: Option<String>,
+    /// For `show`: with what is kept of the source.
+    #[serde(default)]
+    pub original: bool,
 }
 
 /// One record in a list.
@@ -152,12 +188,18 @@ pub struct Record {
     /// The version before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<String>,
+    /// The version that stands, where it is another; not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<String>,
     /// Title of a report; `(taken back)` or `(expired)` where its body is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// Who took the report back, where its body is gone for that; not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_back: Option<Box<TakenBack>>,
+    /// The same report in other circles, where the list has one entry for all; in lists only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<CopyIn>,
     /// How many indicators a report has.
     pub indicator_count: u64,
     /// It is of an exercise.
@@ -211,6 +253,9 @@ pub struct Shown {
     pub text: Option<String>,
     /// How many objects of the source are kept.
     pub originals: u64,
+    /// They, as they came, where they were asked for: JSON objects, or lines. At most 16 MiB of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub original: Vec<String>,
     /// Other circles in which this org shared the report, by name.
     pub shared_to: Vec<String>,
     /// Whom to call.
@@ -257,6 +302,17 @@ pub struct Acknowledged {
     pub header_only: Option<String>,
 }
 
+/// What a rule of the policy says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleText {
+    /// Its name.
+    pub rule: String,
+    /// In words: the comment above it, or what a guardrail does; may be empty.
+    pub comment: String,
+    /// As it is written in the policy file; empty for a guardrail, which is code.
+    pub text: String,
+}
+
 /// Why a record is as it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Why {
@@ -270,6 +326,9 @@ pub struct Why {
     pub saw: serde_json::Value,
     /// Rules that had a say.
     pub rules: Vec<String>,
+    /// What each of these says, where it is of the policy in force.
+    #[serde(default)]
+    pub texts: Vec<RuleText>,
     /// Rules that could not be evaluated, and why.
     pub errors: Vec<String>,
     /// The way it came by: the partner that handed it over, or `self`.

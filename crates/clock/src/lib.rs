@@ -156,9 +156,40 @@ pub fn parse_span(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("`{text}` is no span of time: write 90d, 2w, 1y, 12h, 10min, 30s or 250ms"))
 }
 
+/// A moment as people write it, in ms since 1970: a span back from now, as [`parse_span`] reads it, a date (its first moment in
+/// UTC), or a time in RFC 3339.
+///
+/// # Errors
+/// A sentence that names what was expected.
+pub fn parse_moment(text: &str) -> Result<u64, String> {
+    if let Ok(span) = parse_span(text) {
+        return Ok(now_ms().saturating_sub(span));
+    }
+    let midnight = || parse_rfc3339(&format!("{text}T00:00:00Z"));
+    parse_rfc3339(text).or_else(midnight).ok_or_else(|| {
+        format!(
+            "`{text}` is no moment: write a span back from now (24h, 90d), a date (2026-11-01) or a time \
+                 (2026-11-01T08:30:00Z)"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_spans_back_dates_and_times() {
+        let before = now_ms();
+        let day_ago = parse_moment("24h").expect("a span");
+        assert!((before - 86_400_000..=now_ms() - 86_400_000).contains(&day_ago));
+        assert_eq!(parse_moment("2000-02-29"), Ok(951_782_400_000));
+        assert_eq!(parse_moment("2000-02-29T01:00:00+01:00"), Ok(951_782_400_000));
+        for wrong in ["", "yesterday", "2026-02-30", "2026-11", "12", "2026-11-01T", "99999999999999999999d"]
+        {
+            assert!(parse_moment(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn shows_times() {

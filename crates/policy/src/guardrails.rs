@@ -10,10 +10,10 @@ use crate::decision::Ruling;
 use crate::facts::{CircleKind, Consumer, Cover, HeaderFacts, Home, Org, Person, RecordFacts};
 
 macro_rules! guardrails {
-    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+    ($($(#[doc = $says:literal])+ $name:ident = $text:literal,)*) => {
         /// A guardrail by its name.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Guardrail { $($(#[$doc])* $name,)* }
+        pub enum Guardrail { $($(#[doc = $says])+ $name,)* }
 
         impl Guardrail {
             /// Every guardrail, in the order of its number. Only appended.
@@ -23,6 +23,12 @@ macro_rules! guardrails {
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $(Guardrail::$name => concat!("guardrail:", $text),)* }
+            }
+
+            /// What it says, in a sentence.
+            #[must_use]
+            pub fn says(self) -> &'static str {
+                match self { $(Guardrail::$name => concat!($($says),+).trim_ascii(),)* }
             }
         }
     };

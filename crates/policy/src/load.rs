@@ -93,6 +93,10 @@ pub struct Rule {
     pub effect: RuleEffect,
     /// The actions it speaks about.
     pub actions: Vec<Action>,
+    /// The comment right above it, without its slashes, in one line; empty if there is none.
+    pub comment: String,
+    /// As it is written.
+    pub text: String,
 }
 
 /// A policy that was parsed, checked and can be asked. Immutable: share it behind an `Arc`.
@@ -120,7 +124,7 @@ impl Policy {
         }
         let lines = Lines::new(text);
         let parsed: PolicySet = text.parse().map_err(|errors| parse_faults(&errors, &lines))?;
-        let rules = named_rules(&parsed, &lines)?;
+        let rules = named_rules(&parsed, text, &lines)?;
         let by_id = rules.iter().enumerate().map(|(at, (rule, _))| (rule.id.clone(), at)).collect();
         let named = rules.iter().map(|(_, cedar)| cedar.clone());
         let set = PolicySet::from_policies(named).map_err(|error| LoadError::one(0, error.to_string()))?;
@@ -177,6 +181,21 @@ impl Policy {
     #[must_use]
     pub fn rule_name(&self, rule: RuleId) -> &str {
         self.names.get(usize::from(rule.0)).map_or("unknown-rule", String::as_str)
+    }
+
+    /// What the rule of a name says: in words, and as it is written, which a guardrail is not. `None` for a rule of another
+    /// policy.
+    #[must_use]
+    pub fn says(&self, name: &str) -> Option<(&str, &str)> {
+        if let Some(guardrail) = Guardrail::ALL.iter().find(|guardrail| guardrail.name() == name) {
+            return Some((guardrail.says(), ""));
+        }
+        if name == DEFAULT_DENY {
+            return Some(("No rule of the policy permits it.", ""));
+        }
+        let id = name.strip_prefix("error:").unwrap_or(name);
+        let rule = &self.rules[*self.by_id.get(id)?];
+        Some((&rule.comment, &rule.text))
     }
 
     /// The number behind a name, while this policy is loaded.
@@ -263,7 +282,11 @@ fn parse_faults(errors: &cedar_policy::ParseErrors, lines: &Lines) -> LoadError 
 }
 
 /// The rules in the order of the text, each under its `@id`.
-fn named_rules(parsed: &PolicySet, lines: &Lines) -> Result<Vec<(Rule, CedarPolicy)>, LoadError> {
+fn named_rules(
+    parsed: &PolicySet,
+    source: &str,
+    lines: &Lines,
+) -> Result<Vec<(Rule, CedarPolicy)>, LoadError> {
     let mut faults = Vec::new();
     for template in parsed.templates() {
         let line = template.as_ref().loc().map_or(0, |loc| lines.of(loc.start()));
@@ -298,9 +321,31 @@ fn named_rules(parsed: &PolicySet, lines: &Lines) -> Result<Vec<(Rule, CedarPoli
             Effect::Forbid => RuleEffect::Forbid,
         };
         let named = cedar.new_id(PolicyId::new(&id));
-        rules.push((Rule { id, line, effect, actions: actions_of(cedar) }, named));
+        let text =
+            cedar.as_ref().loc().and_then(|loc| source.get(loc.start()..loc.end())).unwrap_or_default();
+        let rule = Rule {
+            id,
+            line,
+            effect,
+            actions: actions_of(cedar),
+            comment: comment_above(start(cedar), source),
+            text: text.to_owned(),
+        };
+        rules.push((rule, named));
     }
     if faults.is_empty() { Ok(rules) } else { Err(LoadError::sorted(faults)) }
+}
+
+/// The lines of comment that end right above a place of the text.
+fn comment_above(start: usize, source: &str) -> String {
+    let above = source.get(..start).unwrap_or_default();
+    // What stands before the rule in its own line is nothing, or another rule.
+    let above = above.rfind('\n').map_or("", |end| &above[..end]);
+    let comment = |line: &&str| line.trim_start().starts_with("//");
+    let mut lines: Vec<&str> = above.lines().rev().take_while(comment).collect();
+    lines.reverse();
+    let words = lines.iter().map(|line| line.trim_start().trim_start_matches('/').trim());
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn checked_id(id: Option<&str>) -> Result<&str, String> {

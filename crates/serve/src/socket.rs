@@ -228,7 +228,7 @@ async fn show(
     let caller = caller(&node, asked.purpose.as_deref(), asked.reference.as_deref());
     let acknowledged_by = node.acknowledged_by(&id).await?;
     blocking(move || {
-        let shown = node.show(&caller, &id)?;
+        let shown = node.show(&caller, &id, asked.original)?;
         Ok(tocsin_api::types::Shown { acknowledged_by, ..shown })
     })
     .await

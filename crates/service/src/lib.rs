@@ -9,6 +9,7 @@ mod marking;
 mod network;
 pub mod policy;
 mod publish;
+mod query;
 mod reports;
 mod share;
 mod show;

@@ -1,6 +1,6 @@
-//! `query` and `show`: records as people read them.
+//! `show`: a record as people read it.
 
-use tocsin_api::types::{QueryRequest, Record, Records, Shown, ShownIndicator, Time};
+use tocsin_api::types::{Record, Shown, ShownIndicator, Time};
 use tocsin_clock as clock;
 use tocsin_policy::{BodyView, RecordFacts};
 use tocsin_protocol::Directory;
@@ -10,15 +10,13 @@ use tocsin_record::body::{self, Body};
 use tocsin_record::marking::{Flags, Tlp};
 use tocsin_record::observable::Breadth;
 use tocsin_record::{Class, Header};
-use tocsin_store::{BodyState, RecordRef, Stored, Verdict};
+use tocsin_store::{BodyState, Stored, Verdict};
 
 use super::visibility::Visibility;
 use super::{Caller, Node, NodeError, lookup, marking};
 
-/// Most records in one answer.
-const RECORDS_MAX: usize = 10_000;
-/// Most records looked at for one answer.
-const SCAN_MAX: usize = 2_000_000;
+/// Most bytes shown of what is kept of a report's source.
+const ORIGINALS_SHOWN: usize = 16 << 20;
 /// Most indicators shown of a report.
 const INDICATORS_SHOWN: usize = 1_000;
 
@@ -30,12 +28,6 @@ pub(crate) fn verdict_name(verdict: Verdict) -> &'static str {
         Verdict::Held => "hold",
         Verdict::Refused => "refuse",
     }
-}
-
-fn verdict_named(name: &str) -> Option<Verdict> {
-    [Verdict::Unjudged, Verdict::Accepted, Verdict::Held, Verdict::Refused]
-        .into_iter()
-        .find(|verdict| verdict_name(*verdict) == name)
 }
 
 pub(super) fn body_name(body: BodyState) -> &'static str {
@@ -113,113 +105,32 @@ impl Node {
         record
     }
 
-    /// Lists records, newest first. Reads the disk.
-    ///
-    /// # Errors
-    /// When a word of the request means nothing, or the disk fails.
-    pub fn query(&self, caller: &Caller, request: &QueryRequest) -> Result<Records, NodeError> {
-        caller.check()?;
-        let directory = self.engine.directory();
-        let author = match request.author.as_deref() {
-            None => None,
-            Some("") => Some(self.engine.org()),
-            Some(name) => Some(directory.charter().org_named(name).map(|org| org.root).ok_or_else(|| {
-                NodeError::Request(format!(
-                    "there is no org `{}` in the mesh: `tocsin mesh show` lists them",
-                    tocsin_text::cut(name, 80)
-                ))
-            })?),
-        };
-        let circle = request.circle.as_deref().map(|name| self.circle(name)).transpose()?;
-        let verdict = request
-            .verdict
-            .as_deref()
-            .map(|name| {
-                verdict_named(name).ok_or_else(|| {
-                    NodeError::Request(format!("`{}` is no verdict", tocsin_text::cut(name, 80)))
-                })
-            })
-            .transpose()?;
-        let kind = request
-            .kind
-            .as_deref()
-            .map(|name| {
-                body::KINDS.iter().find(|kind| kind.name == name).map(|kind| kind.id).ok_or_else(|| {
-                    let known: Vec<&str> = body::KINDS.iter().map(|kind| kind.name).collect();
-                    NodeError::Request(format!(
-                        "`{}` is no kind of record: use one of {}, or any",
-                        tocsin_text::cut(name, 80),
-                        known.join(", ")
-                    ))
-                })
-            })
-            .transpose()?;
-        let text = request.text.as_ref().map(|text| text.to_lowercase());
-        let limit = request.limit.unwrap_or(100).min(RECORDS_MAX);
-        let mut visibility = Visibility::new(self, &directory, caller);
-        // What is gone says nothing any more; it is listed where everything is asked for.
-        let with_gone = request.all_versions || verdict.is_none();
-        let ranges = self.engine.reader.newest(|outcome| {
-            verdict.is_none_or(|verdict| outcome.verdict == verdict)
-                && outcome.received >= request.since_ms
-                && (with_gone || !matches!(outcome.body, BodyState::Gone(_)))
-        });
-        let places = ranges.iter().flat_map(|range| {
-            (0..range.count).rev().map(|offset| RecordRef { seq: range.first.seq + offset, ..range.first })
-        });
-        let mut found = Records::default();
-        let mut shown = Vec::new();
-        for (looked, place) in places.enumerate() {
-            if found.records.len() >= limit || looked >= SCAN_MAX {
-                found.more = true;
-                break;
-            }
-            let Some(stored) = self.engine.reader.record(place)? else {
-                continue;
-            };
-            let header = &stored.entry.header;
-            if author.is_some_and(|author| stored.org != author)
-                || circle.is_some_and(|circle| header.circle != circle)
-                || kind.is_some_and(|kind| header.kind != kind)
-            {
-                continue;
-            }
-            let body = self.body(&stored);
-            if let Some(text) = &text
-                && !body.as_ref().is_some_and(|body| mentions(body, text))
-            {
-                continue;
-            }
-            if !request.all_versions && !self.stands(&stored, body.as_ref())? {
-                continue;
-            }
-            if body.as_ref().is_none_or(|body| visibility.sees(&stored, &body_view(body))) {
-                shown.push(stored.entry.id);
-                found.records.push(self.list_entry(&directory, &stored, body.as_ref()));
-            }
-        }
-        found.hidden = visibility.hidden;
-        caller.note("query", &shown);
-        Ok(found)
+    /// A record that is shown alone: with what became of it.
+    pub(super) fn entry_alone(
+        &self,
+        directory: &Directory,
+        stored: &Stored,
+        body: Option<&Body>,
+    ) -> Result<Record, NodeError> {
+        Ok(Record {
+            taken_back: self.taken_back(directory, stored)?.map(Box::new),
+            replaced_by: self.replaced_by(stored, body)?,
+            ..self.list_entry(directory, stored, body)
+        })
     }
 
-    /// Whether a report's version is not replaced by a later one; true for all else.
-    fn stands(&self, stored: &Stored, body: Option<&Body>) -> Result<bool, NodeError> {
-        let Some(Body::Report(report)) = body else {
-            return Ok(true);
-        };
-        if stored.stamped.outcome.verdict != Verdict::Accepted {
-            return Ok(true);
-        }
+    /// The id of the version that stands in the place of this one.
+    fn replaced_by(&self, stored: &Stored, body: Option<&Body>) -> Result<Option<String>, NodeError> {
+        let Some(Body::Report(report)) = body else { return Ok(None) };
         let standing = self.engine.reader.standing(stored.org, stored.entry.header.circle, report.subject)?;
-        Ok(standing.is_none_or(|version| version.place == stored.place))
+        Ok(standing.filter(|version| version.place != stored.place).map(|version| version.id.to_string()))
     }
 
-    /// All that a record says. Reads the disk.
+    /// All that a record says, with what is kept of its source if that is asked for. Reads the disk.
     ///
     /// # Errors
     /// When there is no such record, or the policy keeps it.
-    pub fn show(&self, caller: &Caller, word: &str) -> Result<Shown, NodeError> {
+    pub fn show(&self, caller: &Caller, word: &str, original: bool) -> Result<Shown, NodeError> {
         caller.check()?;
         let directory = self.engine.directory();
         let stored = self.record(self.find(word)?)?;
@@ -232,16 +143,18 @@ impl Node {
         }
         caller.note("show", &[stored.entry.id]);
         let mut shown = Shown {
-            record: Record {
-                taken_back: self.taken_back(&directory, &stored)?.map(Box::new),
-                ..self.list_entry(&directory, &stored, body.as_ref())
-            },
+            record: self.entry_alone(&directory, &stored, body.as_ref())?,
             marking: body.as_ref().and_then(Body::marking).map(marking::to_json),
             contact: lookup::contact(&directory, stored.org),
             ..Shown::default()
         };
         match &body {
-            Some(Body::Report(report)) => self.show_report(&mut shown, &stored, report)?,
+            Some(Body::Report(report)) => {
+                self.show_report(&mut shown, &stored, report)?;
+                if original {
+                    shown.original = originals(report);
+                }
+            }
             Some(Body::Note(note)) => shown.text = Some(note.text.clone()),
             Some(Body::Sighting(sighting)) => {
                 let what = sighting.what.as_ref().map(|what| what.show()).unwrap_or_default();
@@ -292,15 +205,19 @@ impl Node {
     }
 }
 
-fn mentions(body: &Body, text: &str) -> bool {
-    let has = |field: &str| field.to_lowercase().contains(text);
-    match body {
-        Body::Report(report) => {
-            has(&report.title) || has(&report.description) || report.labels.iter().any(|label| has(label))
-        }
-        Body::Note(note) => has(&note.text),
-        _ => false,
-    }
+/// What is kept of a report's source, as it came.
+fn originals(report: &Report) -> Vec<String> {
+    let mut room = ORIGINALS_SHOWN;
+    let texts = report.originals.iter().map(|original| match original.unpack() {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) => format!("(does not unpack: {error})"),
+    });
+    let fits = |text: &String| {
+        let left = room.checked_sub(text.len());
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    texts.take_while(fits).collect()
 }
 
 fn show_indicator(indicator: &Indicator) -> ShownIndicator {

@@ -67,23 +67,21 @@ impl<'a> Visibility<'a> {
             let person = Person { purposes: may, purpose: Some(purpose), ..visibility.caller.person() };
             visibility.rule(stored, body, &person).is_none()
         };
-        let stated = own.purposes.iter().find(|purpose| shows(self, &own.purposes, purpose));
-        if let Some(purpose) = stated {
+        let is_own = |purpose: &&str| own.purposes.iter().any(|own| own == purpose);
+        // One that was stated and would do, if it were this person's.
+        let stated =
+            self.caller.purpose.as_deref().filter(|stated| !is_own(stated) && shows(self, &known, stated));
+        let begin = if let Some(stated) = stated {
+            format!("`{stated}` is not among the `purposes` of [person] in config.toml")
+        } else if let Some(purpose) = own.purposes.iter().find(|purpose| shows(self, &own.purposes, purpose))
+        {
             return format!("state --purpose {purpose}");
-        }
-        let Some(purpose) = known.iter().find(|purpose| shows(self, &known, purpose)) else {
+        } else if let Some(purpose) = known.iter().find(|purpose| shows(self, &known, purpose)) {
+            format!("state a --purpose that `purposes` of [person] in config.toml lists, such as {purpose}")
+        } else {
             return String::new();
         };
         let list = if own.purposes.is_empty() { "none".to_owned() } else { own.purposes.join(", ") };
-        // One that was stated and would do, if it were this person's.
-        let begin = match self.caller.purpose.as_deref().filter(|stated| shows(self, &known, stated)) {
-            Some(stated) => format!("`{stated}` is not among the `purposes` of [person] in config.toml"),
-            None => {
-                format!(
-                    "state a --purpose that `purposes` of [person] in config.toml lists, such as {purpose}"
-                )
-            }
-        };
         format!("{begin}; in force is {list}: add it there, and `tocsin policy reload` puts it in force")
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tocsin_api::types::{Acknowledged, PeerWhy, Record, Time, Why};
+use tocsin_api::types::{Acknowledged, PeerWhy, RuleText, Time, Why};
 use tocsin_protocol::judge::body_view;
 use tocsin_protocol::{Directory, Why as CoreWhy};
 use tocsin_record::NodeKey;
@@ -44,10 +44,7 @@ impl Node {
         let mut visibility = Visibility::new(self, &directory, caller);
         let body = self.body(stored).filter(|body| visibility.sees(stored, &body_view(body)));
         caller.note("why", &[stored.entry.id]);
-        let record = Record {
-            taken_back: self.taken_back(&directory, stored)?.map(Box::new),
-            ..self.list_entry(&directory, stored, body.as_ref())
-        };
+        let record = self.entry_alone(&directory, stored, body.as_ref())?;
         // What the rules see now speaks for the judgement only while it comes out the same.
         let now = why.now.filter(|now| now.rule == why.rule);
         let saw: serde_json::Map<String, serde_json::Value> = now
@@ -62,7 +59,18 @@ impl Node {
                 (now.determining, errors)
             },
         );
-        Ok(Why { record, hidden: visibility.hidden, saw: saw.into(), rules, errors, came_by, peers })
+        let policy = self.policy.get();
+        let text = |rule: &String| {
+            let (comment, text) = policy.says(rule)?;
+            Some(RuleText { rule: rule.clone(), comment: comment.to_owned(), text: text.to_owned() })
+        };
+        // A guardrail or the default decides without any rule.
+        let mut said = rules.clone();
+        if !said.contains(&why.rule) {
+            said.insert(0, why.rule);
+        }
+        let texts = said.iter().filter_map(text).collect();
+        Ok(Why { record, hidden: visibility.hidden, saw: saw.into(), rules, texts, errors, came_by, peers })
     }
 
     /// Why a record is as it is, asked beside the core, and who holds it, which only the core knows.

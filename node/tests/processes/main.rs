@@ -7,6 +7,7 @@ mod damage;
 mod death;
 mod harness;
 mod importing;
+mod listing;
 mod machine;
 mod memory;
 mod programs;

@@ -17,7 +17,7 @@ pub mod status;
 pub mod watch;
 pub mod why;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -154,7 +154,22 @@ fn confirm(question: &str) -> Result<bool> {
     eprint!("{question} [y/N] ");
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
-    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+    Ok(is_yes(&line))
+}
+
+/// As [`confirm`], where standard input is used for something else: on the terminal that the process belongs to.
+fn confirm_on_terminal(question: &str) -> Result<bool> {
+    let Ok(mut terminal) = std::fs::File::options().read(true).write(true).open("/dev/tty") else {
+        return Ok(false);
+    };
+    write!(terminal, "{question} [y/N] ")?;
+    let mut line = String::new();
+    std::io::BufReader::new(terminal).read_line(&mut line)?;
+    Ok(is_yes(&line))
+}
+
+fn is_yes(line: &str) -> bool {
+    matches!(line.trim(), "y" | "Y" | "yes")
 }
 
 /// What a question is for, as the log and the policy are told.
@@ -171,10 +186,16 @@ pub struct Purpose {
 impl Purpose {
     /// As the end of a path of the node's interface.
     fn query(&self) -> String {
+        self.query_with(None)
+    }
+
+    /// As the end of a path, with one more field.
+    fn query_with(&self, more: Option<&str>) -> String {
         let words = [("purpose", &self.purpose), ("reference", &self.reference)];
         let said: Vec<String> = words
             .iter()
             .filter_map(|(name, text)| Some(format!("{name}={}", percent(text.as_deref()?))))
+            .chain(more.map(str::to_owned))
             .collect();
         if said.is_empty() { String::new() } else { format!("?{}", said.join("&")) }
     }

@@ -13,21 +13,29 @@ use crate::term;
 /// List records, newest first.
 ///
 /// Accepted reports in their standing version, unless told otherwise; those that were taken back or are over only with
-/// --all-versions or --verdict any. Records that the policy keeps from you are counted below the list, and --purpose
-/// may show them. In JSON, one object a line; the last is `{"hidden": ..., "more": ...}` if any are kept from you or
-/// there are more than --limit.
+/// --all-versions or --verdict any. WORDS are looked for in titles, descriptions, labels, values, comments and in what is kept
+/// of the source, such as the actors and malware of a report; each must be there. A network is mentioned by what lies inside
+/// it. Copies of one report in several circles are one line.
 ///
-/// --purpose and --ref are logged with the ids of the records listed, never with the text.
+/// Records that the policy keeps from you are counted below the list, and --purpose may show them. In JSON, one object a
+/// line; the last is `{"hidden": ..., "more": ..., "next": ...}` if any are kept from you or there are more than --limit.
+///
+/// --purpose and --ref are logged with the ids of the records listed, never with the words.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Exit code: 0 something was found, 1 nothing was, 2 error.
 
 Examples:
   tocsin query --since 24h
+  tocsin query ransomware harbour --since 2026-11-01 --until 2026-12-01
+  tocsin query 192.0.2.0/24 --type ipv4
   tocsin query --author police-bb --verdict hold
-  tocsin query --text ransomware --limit 20
-  tocsin query --mine --circle mesh")]
+  tocsin query --mine --circle mesh --tlp green
+  tocsin query --personal --purpose criminal-investigation    (what is held about persons)")]
 pub struct Args {
+    /// What must be mentioned
+    #[arg(value_name = "WORDS")]
+    words: Vec<String>,
     /// Only records of this org
     #[arg(long, value_name = "ORG")]
     author: Option<String>,
@@ -43,16 +51,34 @@ pub struct Args {
     /// Only this kind of body: report, sighting, note, retraction, roster, certificate, any
     #[arg(long, default_value = "report")]
     kind: String,
-    /// Only records with this text in title, description or labels
+    /// One more of WORDS, as a phrase
+    #[arg(long, value_name = "PHRASE")]
+    text: Vec<String>,
+    /// Only reports with this label; may be given several times, and each must be there
+    #[arg(long = "label", value_name = "LABEL")]
+    labels: Vec<String>,
+    /// Only with this TLP; may be given several times, for one of them
+    #[arg(long = "tlp", value_name = "TLP")]
+    tlps: Vec<String>,
+    /// Only reports with an indicator of this type; may be given several times, for one of them
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+    /// Only reports that hold data about a person
     #[arg(long)]
-    text: Option<String>,
-    /// Only records that came within this span
-    #[arg(long, value_name = "SPAN", value_parser = clock::parse_span)]
+    personal: bool,
+    /// Only records that came since: a span back from now, a date, or a time
+    #[arg(long, value_name = "WHEN", value_parser = clock::parse_moment)]
     since: Option<u64>,
+    /// Only records that came before
+    #[arg(long, value_name = "WHEN", value_parser = clock::parse_moment)]
+    until: Option<u64>,
     /// At most so many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     limit: u64,
-    /// Also versions that a later one replaced
+    /// Go on behind the list that told this cursor
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+    /// Also versions that a later one replaced, each in its own line
     #[arg(long)]
     all_versions: bool,
     #[command(flatten)]
@@ -70,30 +96,36 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         circle: args.circle,
         verdict: given(args.verdict),
         kind: given(args.kind),
-        text: args.text,
-        since_ms: args.since.map_or(0, |span| clock::now_ms().saturating_sub(span)),
+        words: args.words.into_iter().chain(args.text).collect(),
+        labels: args.labels,
+        tlps: args.tlps,
+        types: args.types,
+        personal: args.personal,
+        since_ms: args.since.unwrap_or(0),
+        until_ms: args.until,
         limit: usize::try_from(args.limit).ok(),
+        cursor: args.cursor,
         all_versions: args.all_versions,
         purpose: args.asked.purpose,
         reference: args.asked.reference,
     };
-    let Records { records, hidden, more } = context.client().post("/v1/query", &request)?;
+    let Records { records, hidden, more, next } = context.client().post("/v1/query", &request)?;
     if context.json {
         for record in &records {
             print_line(&text::json(record)?)?;
         }
         if hidden.records > 0 || more {
-            print_line(&text::json(&serde_json::json!({ "hidden": hidden, "more": more }))?)?;
+            print_line(&text::json(&serde_json::json!({ "hidden": hidden, "more": more, "next": next }))?)?;
         }
     } else if records.is_empty() {
         print_line("nothing found")?;
     } else {
         print_line(&text(&records))?;
     }
-    if more && !context.json {
+    if let Some(next) = next.filter(|_| more && !context.json) {
         let these =
             if records.len() == 1 { "this one".to_owned() } else { format!("these {}", records.len()) };
-        print_line(&format!("there may be more than {these}: --limit tells how many to list"))?;
+        print_line(&format!("there may be more than {these}: --cursor {next} goes on"))?;
     }
     if let Some(hidden) = hidden_text(&hidden).filter(|_| !context.json) {
         print_line(&hidden)?;
@@ -111,7 +143,7 @@ fn text(records: &[Record]) -> String {
             vec![
                 record.received.to_string(),
                 record.author.clone(),
-                record.circle.clone(),
+                circles(record),
                 record.tlp.clone().unwrap_or_else(|| "-".to_owned()),
                 record.verdict.clone(),
                 record.indicator_count.to_string(),
@@ -121,4 +153,10 @@ fn text(records: &[Record]) -> String {
         })
         .collect();
     term::table(&["came", "author", "circle", "tlp", "verdict", "iocs", "title", "record"], &rows)
+}
+
+/// The circle of a record, and those of its copies.
+fn circles(record: &Record) -> String {
+    let circles = std::iter::once(&record.circle).chain(record.copies.iter().map(|copy| &copy.circle));
+    circles.map(String::as_str).collect::<Vec<_>>().join(", ")
 }

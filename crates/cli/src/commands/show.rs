@@ -6,7 +6,7 @@ use anyhow::Result;
 use tocsin_api::types::Shown;
 use tocsin_text as text;
 
-use super::{Context, Purpose, done, origin_text};
+use super::{Context, Purpose, done, origin_text, print_line};
 use crate::term::{self, Style};
 
 /// Show all that a record says.
@@ -16,10 +16,14 @@ use crate::term::{self, Style};
 #[command(after_long_help = "\
 Examples:
   tocsin show 3f9a12c4
+  tocsin show 3f9a12c4 --original | jq .type
   tocsin --json show 6ba7b810-9dad-11d1-80b4-00c04fd430c8")]
 pub struct Args {
     /// Record or subject
     id: String,
+    /// Print what is kept of the source instead, as it came, an object a line
+    #[arg(long)]
+    original: bool,
     #[command(flatten)]
     asked: Purpose,
 }
@@ -29,14 +33,33 @@ pub struct Args {
 /// # Errors
 /// What was wrong, where, and how to mend it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
-    let path = format!("/v1/records/{}{}", super::path_word(&args.id)?, args.asked.query());
+    let asked = args.asked.query_with(args.original.then_some("original=true"));
+    let path = format!("/v1/records/{}{asked}", super::path_word(&args.id)?);
     let shown: Shown = context.client().get(&path)?;
+    if args.original && !context.json {
+        return print_originals(&shown);
+    }
     context.print(&shown, || text(&shown))?;
     done()
 }
 
 /// Most columns of a value in the table; `--json` has all of it.
 const VALUE_SHOWN: usize = 80;
+
+fn print_originals(shown: &Shown) -> Result<ExitCode> {
+    for original in &shown.original {
+        // Within the strings of JSON no line ends, and between values an end of a line is a blank.
+        let line = original.replace(['\n', '\r'], " ");
+        print_line(&text::escape_json(&line))?;
+    }
+    let left = shown.originals.saturating_sub(shown.original.len() as u64);
+    match (shown.originals, left) {
+        (0, _) => eprintln!("nothing of its source is kept: it was written here, or came as a list"),
+        (_, 0) => {}
+        _ => eprintln!("{} more are too long to be shown at once", text::count(left, "object")),
+    }
+    done()
+}
 
 fn text(shown: &Shown) -> String {
     let record = &shown.record;
@@ -60,6 +83,10 @@ fn text(shown: &Shown) -> String {
     if let Some(taken_back) = &record.taken_back {
         out.push_str(&format!("  {}\n", term::paint(Style::Bad, &e(&taken_back.to_string()))));
     }
+    if let Some(standing) = &record.replaced_by {
+        let replaced = format!("replaced by {standing}, which stands now");
+        out.push_str(&format!("  {}\n", term::paint(Style::Warn, &replaced)));
+    }
     if let Some(subject) = &record.subject {
         out.push_str(&format!("  subject   {subject}\n"));
     }
@@ -71,6 +98,10 @@ fn text(shown: &Shown) -> String {
     }
     if let Some(marking) = &shown.marking {
         out.push_str(&format!("  marking   {}\n", e(&marking_text(marking))));
+    }
+    if shown.originals > 0 {
+        let kept = text::count(shown.originals, "object");
+        out.push_str(&format!("  kept      {kept} of its source: --original prints them\n"));
     }
     if !shown.shared_to.is_empty() {
         out.push_str(&format!("  shared to {}\n", e(&shown.shared_to.join(", "))));

@@ -60,8 +60,20 @@ fn text(why: &Why) -> String {
         out.push_str(&format!("  {}\n", term::paint(Style::Bad, &e(&taken_back.to_string()))));
     }
     out.extend(hidden_text(&why.hidden).map(|hidden| format!("  {hidden}\n")));
+    if let Some(standing) = &record.replaced_by {
+        let replaced = format!("replaced by {standing}, which stands now");
+        out.push_str(&format!("  {}\n", term::paint(Style::Warn, &replaced)));
+    }
     if !why.rules.is_empty() {
         out.push_str(&format!("  rules     {}\n", e(&why.rules.join(", "))));
+    }
+    for rule in &why.texts {
+        if !rule.comment.is_empty() {
+            out.push_str(&format!("  says      {}\n", e(&rule.comment)));
+        }
+        for line in rule.text.lines() {
+            out.push_str(&format!("            {}\n", e(line)));
+        }
     }
     for error in &why.errors {
         out.push_str(&format!("  {} {}\n", term::paint(Style::Bad, "failed   "), e(error)));

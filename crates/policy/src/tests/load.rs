@@ -117,3 +117,19 @@ fn a_text_for_a_word_of_an_enumeration_says_what_to_write() {
         assert!(error.contains(part) && error.contains("line 1"), "{error}");
     }
 }
+
+#[test]
+fn a_rule_says_what_its_comment_and_its_text_say() {
+    let text = "// Of another rule.\n\n// Nothing from far away,\n//  for now.\n@id(\"near\") forbid (principal, action, resource)\n\
+                when { true };\n@id(\"all\") permit (principal, action, resource);\n";
+    let policy = Policy::load(text).unwrap();
+    let rule = "@id(\"near\") forbid (principal, action, resource)\nwhen { true };";
+    assert_eq!(policy.says("near"), Some(("Nothing from far away, for now.", rule)));
+    assert_eq!(policy.says("error:near"), policy.says("near"));
+    assert_eq!(policy.says("all"), Some(("", "@id(\"all\") permit (principal, action, resource);")));
+    assert_eq!(policy.says("no such rule"), None);
+    for guardrail in Guardrail::ALL {
+        let (words, written) = policy.says(guardrail.name()).unwrap();
+        assert!(words.ends_with('.') && written.is_empty(), "{words}");
+    }
+}

@@ -42,7 +42,7 @@ pub use external::{Composite, from_misp, from_stix_path};
 pub use identity::{account, travel_document};
 pub use package::package;
 pub use refang::refang;
-pub use several::{detect_all, several};
+pub use several::{detect_all, in_prose, several};
 pub use table::{TYPES, kind};
 
 /// Most bytes that a canonical value has, and that a text may have before it is parsed. The longest values
@@ -349,6 +349,12 @@ impl<'a> ObservableRef<'a> {
         if let Some(row) = self.row() {
             (row.parents)(self.value, &mut visit);
         }
+    }
+
+    /// Whether this is an address or a network within a network.
+    #[must_use]
+    pub fn lies_in(&self, network: ObservableRef<'_>) -> bool {
+        net::lies_in(*self, network)
     }
 
     /// An owned copy.

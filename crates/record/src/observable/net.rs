@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Observable, Parsed, kind, refang};
+use super::{Observable, ObservableRef, Parsed, kind, refang};
 use crate::observable::refang::bare;
 
 /// Most networks that a range of addresses is read as: a range of IPv4 has at most 62.
@@ -226,6 +226,27 @@ pub(super) fn networks_of(first: IpAddr, last: IpAddr) -> Vec<Observable> {
             None => return networks,
         }
     }
+}
+
+/// Whether an address or a network lies in a network.
+pub(super) fn lies_in(what: ObservableRef<'_>, network: ObservableRef<'_>) -> bool {
+    let (length, address) = match network.kind {
+        kind::IPV4_NET => (4, kind::IPV4),
+        kind::IPV6_NET => (16, kind::IPV6),
+        _ => return false,
+    };
+    if what.kind != address && what.kind != network.kind {
+        return false;
+    }
+    let (Some((own, own_prefix)), Some((wide, [prefix]))) =
+        (what.value.split_at_checked(length), network.value.split_at_checked(length))
+    else {
+        return false;
+    };
+    let own_prefix = own_prefix.first().map_or(length * 8, |prefix| usize::from(*prefix));
+    let prefix = usize::from(*prefix);
+    let is_same = |bit: usize| (own[bit / 8] ^ wide[bit / 8]) & (0x80 >> (bit % 8)) == 0;
+    own_prefix >= prefix && prefix <= length * 8 && (0..prefix).all(is_same)
 }
 
 pub(super) fn check_v4(value: &[u8]) -> bool {

@@ -51,6 +51,26 @@ pub fn detect_all(text: &str) -> Result<Vec<Observable>, ParseError> {
     detect(text).or_else(|error| several(text, detect).ok_or(error))
 }
 
+/// The values that stand as words in a text that people wrote, such as a mail: each once, in their order. Signs around a word
+/// are no part of it. Names of files are left out: a text speaks of those that hold it.
+#[must_use]
+pub fn in_prose(text: &str) -> Vec<Observable> {
+    const AROUND: &[char] =
+        &['(', ')', '<', '>', '"', '\'', '`', ',', ';', '!', '?', '*', '“', '”', '„', '«', '»'];
+    let mut found: Vec<Observable> = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for word in text.split_whitespace() {
+        // A full stop or a colon ends a sentence; within a word it is the word's.
+        let word = word.trim_matches(AROUND).trim_end_matches(['.', ':']).trim_matches(AROUND);
+        for value in detect_all(word).unwrap_or_default() {
+            if value.kind != super::kind::FILENAME && seen.insert(value.clone()) {
+                found.push(value);
+            }
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
