@@ -385,7 +385,7 @@ pub struct PolicyRule {
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// A record came, or was judged anew.
-    Record(Record),
+    Record(Box<Record>),
     /// A link came up.
     Up(PartnerNode),
     /// A link went down.

@@ -356,7 +356,7 @@ impl Watching {
                         return None;
                     }
                 }
-                Some(Event::Record(node.list_entry(&directory, &stored, body.as_ref())))
+                Some(Event::Record(Box::new(node.list_entry(&directory, &stored, body.as_ref()))))
             }
             CoreEvent::PeerIn { node, .. } => Some(Event::Up(PartnerNode { connected: true, ..peer(node) })),
             CoreEvent::PeerOut { node } => Some(Event::Down(peer(node))),
