@@ -236,9 +236,13 @@ impl<K: Kv, S: Slots> Store<K, S> {
                 return Ok(());
             };
             let Withdrawal { reason, .. } = Withdrawal::by(place, &retraction);
+            // What was taken back before is gone, and what came of it since too: nothing is looked for again.
+            let is_first = self.withdrawn(org, header.circle, retraction.subject).is_none();
             self.shared.state_mut().add_retraction(org, header.circle, place, &retraction);
-            for version in self.versions_in(org, header.circle, retraction.subject)? {
-                self.try_erase(version, reason)?;
+            if is_first {
+                for version in self.versions_in(org, header.circle, retraction.subject)? {
+                    self.try_erase(version, reason)?;
+                }
             }
             // What is not here need not be waited for any more.
             for version in &retraction.versions {
@@ -246,8 +250,10 @@ impl<K: Kv, S: Slots> Store<K, S> {
                 let Some(log) = self.log_no(&log) else { continue };
                 let place = RecordRef { log, seq: version.seq };
                 let own = self.shared.state().log(log).is_some_and(|log| log.org == org);
-                let absent = self.outcome(place).is_some_and(|old| old.outcome.body != BodyState::Here);
-                if own && absent && self.entry(place)?.is_some_and(|entry| entry.id == version.id) {
+                let is_absent = |body| !matches!(body, BodyState::Here | BodyState::Gone(_));
+                let absent = self.outcome(place).is_some_and(|old| is_absent(old.outcome.body));
+                // By memory alone: each version that is named may be in another page.
+                if own && absent && self.shared.state().find_id(&version.id).contains(&place) {
                     self.try_erase(place, reason)?;
                 }
             }

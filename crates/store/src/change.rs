@@ -140,8 +140,8 @@ impl<K: Kv, S: Slots> Store<K, S> {
     fn mark_gone(&mut self, place: RecordRef, old: Outcome, reason: u8) {
         // Also where the body was dropped before: the keys of what held it may not be overwritten yet.
         self.staged.destroy = true;
+        // A page that held no body of it stays as it is: a retraction may name versions in as many pages as it likes.
         self.change(place, Outcome { body: BodyState::Gone(reason), ..old });
-        self.settle_page(place);
         self.leave_found_tail(place.log);
         self.staged.erased.push(place);
     }

@@ -130,6 +130,7 @@ struct KvFaults {
     trap: Trap,
     dice: Dice,
     flushes: u64,
+    reads: u64,
 }
 
 /// A sorted map that forgets what was not flushed, over one that has no faults of its own: where that fails, this panics.
@@ -161,7 +162,8 @@ impl<K: Kv> FaultyKv<K> {
     /// Plants faults in a map: its crashes are decided by `seed`.
     #[must_use]
     pub fn over(map: K, seed: u64) -> Self {
-        let faults = KvFaults { unflushed: Vec::new(), trap: Trap::default(), dice: Dice(seed), flushes: 0 };
+        let faults =
+            KvFaults { unflushed: Vec::new(), trap: Trap::default(), dice: Dice(seed), flushes: 0, reads: 0 };
         Self { map: Arc::new(map), faults: Arc::new(Mutex::new(faults)) }
     }
 
@@ -242,6 +244,12 @@ impl<K: Kv> FaultyKv<K> {
         self.faults().flushes
     }
 
+    /// Values that were asked for so far, one by one.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.faults().reads
+    }
+
     /// Every value on the disk, for tests that look for what should not be there.
     #[must_use]
     pub fn dump(&self) -> Vec<(Vec<u8>, Bytes)> {
@@ -259,6 +267,7 @@ impl<K: Kv> Kv for FaultyKv<K> {
     type Prepared = (Undo, K::Prepared);
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Fault> {
+        self.faults().reads += 1;
         self.map.get(key)
     }
 

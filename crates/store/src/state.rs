@@ -243,6 +243,11 @@ impl State {
         self.hash(&id.short().to_be_bytes())
     }
 
+    /// Of the whole id: whoever names a version may write what it likes behind the beginning of another's.
+    fn hash_named(&self, id: &RecordId) -> u64 {
+        self.hash(&id.0)
+    }
+
     fn hash_report(&self, org: OrgId, subject: Subject) -> u64 {
         let mut both = [0; 48];
         both[..32].copy_from_slice(&org.0);
@@ -261,14 +266,14 @@ impl State {
         let withdrawal = Withdrawal::by(place, retraction);
         self.retractions.entry((org, circle, retraction.subject)).or_insert(withdrawal);
         for version in &retraction.versions {
-            let key = self.hash_id(&version.id);
+            let key = self.hash_named(&version.id);
             self.named.insert(key, place.pack());
         }
     }
 
     /// Places of retractions that may name a version: to be verified.
     pub fn find_named(&self, id: &RecordId) -> Vec<RecordRef> {
-        if self.named.is_empty() { Vec::new() } else { places(&self.named, self.hash_id(id)) }
+        if self.named.is_empty() { Vec::new() } else { places(&self.named, self.hash_named(id)) }
     }
 
     pub fn log(&self, log: LogNo) -> Option<&LogState> {

@@ -398,18 +398,26 @@ impl<K: Kv, S: Slots> Store<K, S> {
         Ok(Some(opened.ok_or_else(|| missing(place.log, place.seq))?.into()))
     }
 
+    /// Whether a record stands in a log of an org in a circle. Nothing is read.
+    fn is_of(&self, place: RecordRef, org: OrgId, circle: CircleId) -> bool {
+        let state = self.shared.state();
+        state.log(place.log).is_some_and(|log| log.org == org && log.key.circle == circle)
+    }
+
     pub(crate) fn versions_in(
         &self,
         org: OrgId,
         circle: CircleId,
         subject: Subject,
     ) -> Result<Vec<RecordRef>, StoreError> {
-        let places = self.shared.state().find_report(org, subject);
+        let mut places = self.shared.state().find_report(org, subject);
+        // Whoever retracts in one circle reads nothing of what it wrote to others.
+        places.retain(|place| self.is_of(*place, org, circle));
         let mut versions = Vec::new();
         for place in places {
             let Some(entry) = self.entry(place)? else { continue };
             let names = |body: &Bytes| report_subject(&entry.header, body) == Some(subject);
-            if entry.header.circle == circle && entry.body().is_some_and(names) {
+            if entry.body().is_some_and(names) {
                 versions.push(place);
             }
         }
@@ -427,13 +435,11 @@ impl<K: Kv, S: Slots> Store<K, S> {
     /// # Errors
     /// On a disk fault.
     pub fn taken_back(&self, org: OrgId, entry: &Entry) -> Result<Option<u8>, StoreError> {
-        let places = self.shared.state().find_named(&entry.id);
+        let mut places = self.shared.state().find_named(&entry.id);
+        places.retain(|place| self.is_of(*place, org, entry.header.circle));
         for place in places {
             let Some(said) = self.entry(place)? else { continue };
-            let of_org = self.shared.state().log(place.log).is_some_and(|log| log.org == org);
-            if of_org
-                && said.header.circle == entry.header.circle
-                && let Some(body) = said.body()
+            if let Some(body) = said.body()
                 && let Ok(Body::Retraction(retraction)) = Body::read(&said.header, body)
                 && retraction.versions.iter().any(|version| version.id == entry.id)
             {
