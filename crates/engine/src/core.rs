@@ -298,6 +298,7 @@ fn trace_input(input: &Input) {
         Input::LinkUp { .. } => ("LinkUp", 0),
         Input::LinkDown { .. } => ("LinkDown", 0),
         Input::Received { frame, .. } => ("Received", frame.bytes),
+        Input::Unreadable { bytes, .. } => ("Unreadable", *bytes),
         Input::Dropped { .. } => ("Dropped", 0),
         Input::Drained { .. } => ("Drained", 0),
         Input::Rtt { .. } => ("Rtt", 0),

@@ -33,6 +33,9 @@ struct Frame {
     credit: Credit,
 }
 
+/// A frame of the bulk lane, and what its peer may have here.
+type BulkFrame = (Room, Frame);
+
 /// Starts the threads. They end when the network or the core does.
 ///
 /// # Errors
@@ -47,13 +50,14 @@ pub fn start(
 ) -> std::io::Result<()> {
     // Without a bound of its own, so that the live thread never waits here: each frame in it holds its link's credit,
     // which bounds their bytes and, as an empty frame costs some too, their number.
-    let (bulk, bulk_frames) = threads::channel::<Frame>();
+    let (bulk, bulk_frames) = threads::channel::<BulkFrame>();
     let (bulk_core, bulk_net) = (core.clone(), net.clone());
     supervisor.thread("tocsin-bulk", "decoder of pages", move || {
-        while let Ok(frame) = bulk_frames.recv() {
+        while let Ok((room, frame)) = bulk_frames.recv() {
             // What is on this lane names its logs in full, or by numbers of this side.
-            let mut session = Session::new(mesh, Room::default());
-            if let Some(item) = hear(&mut session, frame, &bulk_net)
+            let mut session = Session::new(mesh, room);
+            let heard = hear(&mut session, frame, &bulk_net, &bulk_core);
+            if let Some(item) = heard
                 && !bulk_core.send_bulk_blocking(item)
             {
                 break;
@@ -80,7 +84,7 @@ fn one(
     core: &Core,
     net: &Net,
     links: &Links,
-    bulk: &threads::Sender<Frame>,
+    bulk: &threads::Sender<BulkFrame>,
 ) -> bool {
     match event {
         Inbound::Listening(address) => {
@@ -102,15 +106,15 @@ fn one(
         }
         Inbound::Frame { link, lane, bytes, credit } => {
             let frame = Frame { link, bytes, credit };
+            let Some(session) = sessions.by_link.get_mut(&link) else { return true };
             if lane == net::Lane::Bulk {
-                return bulk.send(frame).is_ok();
+                return bulk.send((session.room().clone(), frame)).is_ok();
             }
             if sessions.lobby.remove(&link) {
                 // After the first frame documents may follow, which are longer.
                 net.set_limit(link, u32::try_from(LOBBY_DOCUMENT_MAX).unwrap_or(u32::MAX));
             }
-            let Some(session) = sessions.by_link.get_mut(&link) else { return true };
-            match hear(session, frame, net) {
+            match hear(session, frame, net, core) {
                 Some(item) => core.send_blocking(item),
                 None => {
                     sessions.by_link.remove(&link);
@@ -140,12 +144,20 @@ fn one(
 }
 
 /// A frame that does not read is the peer's fault, and ends its link.
-fn hear(session: &mut Session, frame: Frame, net: &Net) -> Option<Item> {
-    match session.hear(&frame.bytes) {
-        Ok(incoming) => Some(Item::Frame { link: frame.link, frame: incoming, credit: frame.credit }),
+fn hear(session: &mut Session, frame: Frame, net: &Net, core: &Core) -> Option<Item> {
+    let Frame { link, bytes, credit } = frame;
+    match session.hear(&bytes) {
+        Ok(incoming) => Some(Item::Frame { link, frame: incoming, credit }),
         Err(error) => {
-            warn!(link = frame.link, %error, "a frame was refused, and its link is ended");
-            net.close(frame.link, format!("your frame was refused: {error}"));
+            warn!(link, %error, "a frame was refused, and its link is ended");
+            let reason = format!("your frame was refused: {error}");
+            // Before the link is down, after which nobody is charged.
+            core.send_blocking(Item::Input(Input::Unreadable {
+                link,
+                bytes: bytes.len(),
+                reason: reason.clone(),
+            }));
+            net.close(link, reason);
             None
         }
     }

@@ -53,6 +53,16 @@ pub enum Input {
         /// The frame.
         frame: Incoming,
     },
+    /// A frame came that the link's [`crate::Session`] could not read. It is the peer's fault: the link ends, and its node
+    /// pays for the reading.
+    Unreadable {
+        /// The link that it came over.
+        link: LinkId,
+        /// How long it was, in bytes.
+        bytes: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A frame could not be queued and was dropped: its peer is slow.
     Dropped {
         /// To whom it would have gone.

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tocsin_record::{LogKey, MeshId, Verified, page};
@@ -18,26 +18,62 @@ use tocsin_record::{LogKey, MeshId, Verified, page};
 use crate::bounds::NAMES_LEAST;
 use crate::message::{self, FrameError, Incoming, LinkNo, LogName, Message};
 
-/// How many names the peer of a link may have here. The core grants it, the session of the link keeps within it.
+/// What the peer of a link may have here: how many names, and whether what it sends is read. The core grants it, the sessions
+/// of the link keep within it.
 #[derive(Clone, Debug)]
-pub struct Room(Arc<AtomicUsize>);
+pub struct Room(Arc<Granted>);
 
+#[derive(Debug)]
+struct Granted {
+    names: AtomicUsize,
+    is_in: AtomicBool,
+    is_over: AtomicBool,
+}
+
+/// That of a link in the lobby.
 impl Default for Room {
     fn default() -> Self {
         // A peer names logs as soon as it has let this node in, which is before it is in here.
-        Self(Arc::new(AtomicUsize::new(NAMES_LEAST)))
+        let names = AtomicUsize::new(NAMES_LEAST);
+        Self(Arc::new(Granted { names, is_in: AtomicBool::new(false), is_over: AtomicBool::new(false) }))
     }
 }
 
 impl Room {
-    /// How many.
+    /// That of a link that is in, where nobody grants more.
+    #[must_use]
+    pub fn of_member() -> Self {
+        let room = Self::default();
+        room.let_in();
+        room
+    }
+
+    /// How many names.
     #[must_use]
     pub fn names(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.0.names.load(Ordering::Relaxed)
+    }
+
+    fn is_in(&self) -> bool {
+        self.0.is_in.load(Ordering::Relaxed)
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.is_over.load(Ordering::Relaxed)
     }
 
     pub(crate) fn grant(&self, names: usize) {
-        self.0.store(names, Ordering::Relaxed);
+        self.0.names.store(names, Ordering::Relaxed);
+    }
+
+    /// The peer left the lobby: what it sends from now on is read.
+    pub(crate) fn let_in(&self) {
+        self.0.is_in.store(true, Ordering::Relaxed);
+    }
+
+    /// The link is ended by this node: what is still on its way is not read, as nobody pays for it.
+    pub(crate) fn end(&self) {
+        self.0.is_over.store(true, Ordering::Relaxed);
     }
 }
 
@@ -105,6 +141,12 @@ impl Session {
         Self { mesh, room, names: Names::default() }
     }
 
+    /// What its peer may have.
+    #[must_use]
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+
     /// How many names it keeps.
     #[must_use]
     pub fn names(&self) -> usize {
@@ -114,11 +156,15 @@ impl Session {
     /// Reads a frame of either lane: all of it, in its one form, within bounds; numbers are looked up, runs rebuilt, hashed
     /// and verified. Frames of the live lane must come in order; names that those of the bulk lane use are not asked for.
     ///
+    /// Runs of a peer in the lobby are not looked at: it may be anybody, and pays for nothing. What a member pushed before it
+    /// was in is found by comparing. Of a link that this node has ended nothing is read.
+    ///
     /// # Errors
     /// [`FrameError`]: the peer's fault.
     pub fn hear(&mut self, frame: &[u8]) -> Result<Incoming, FrameError> {
-        let messages = message::read(frame)?;
+        let messages = if self.room.is_over() { Vec::new() } else { message::read(frame)? };
         let mut heard = Incoming { messages, runs: Vec::new(), meant: BTreeMap::new(), bytes: frame.len() };
+        let is_in = self.room.is_in();
         for message in &heard.messages {
             match message {
                 Message::Name(no, log) => self.names.give(*no, *log, self.room.names())?,
@@ -135,6 +181,7 @@ impl Session {
                 }
             }
             match message {
+                _ if !is_in => heard.runs.extend((0..message.runs()).map(|_| None)),
                 Message::Page(sent) if sent.packed.is_empty() => heard.runs.push(None),
                 Message::Page(sent) => {
                     heard.runs.push(Some(verified(sent.log.key(self.mesh), &page::unpack(&sent.packed)?)?));
@@ -176,7 +223,7 @@ mod tests {
     }
 
     fn session(names: usize) -> Session {
-        let room = Room::default();
+        let room = Room::of_member();
         room.grant(names);
         Session::new(MeshId([1; 32]), room)
     }

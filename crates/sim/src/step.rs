@@ -63,11 +63,11 @@ impl World {
                     match machine.sessions.get_mut(&link).map(|link| link.hear(&bytes)) {
                         None => continue,
                         Some(Ok(frame)) => Input::Received { link, frame },
-                        Some(Err(_)) => {
+                        Some(Err(error)) => {
                             // Nothing more is heard of it.
                             machine.sessions.remove(&link);
                             faulty.push(link);
-                            continue;
+                            Input::Unreadable { link, bytes: bytes.len(), reason: error.to_string() }
                         }
                     }
                 }

@@ -80,6 +80,12 @@ pub(crate) mod cost {
         bytes as u64 / 200
     }
 
+    /// Trying to read so many bytes that turned out to be no frame, as the most that can take: a page that swells to its
+    /// longest, and signatures of runs of a hundred bytes, all right but the last.
+    pub fn unreadable(bytes: usize) -> u64 {
+        20_000 + bytes as u64 / 2
+    }
+
     /// A page that came and brought nothing new, by the bytes and records that were read.
     pub fn decoded(bytes: usize, records: usize) -> u64 {
         (bytes as u64 + 256 * records as u64) / 100
@@ -131,6 +137,25 @@ pub(crate) enum Work {
     Talk,
     /// Reading and sending the pages that it wants.
     Pages,
+}
+
+/// Who owes more than a full budget. What its other links sent is on its way and would be read in vain: all of them end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Debtor {
+    Stranger(LinkId),
+    Node(NodeKey),
+    Org(OrgId),
+}
+
+impl Debtor {
+    /// Whether it is at the other end of a link.
+    pub fn is_of(self, link: LinkId, peer: Option<Peer>) -> bool {
+        match self {
+            Self::Stranger(stranger) => stranger == link,
+            Self::Node(node) => peer.is_some_and(|peer| peer.node == node),
+            Self::Org(org) => peer.is_some_and(|peer| peer.org == org),
+        }
+    }
 }
 
 /// Whose work is under way.
@@ -214,14 +239,14 @@ impl Budgets {
         i64::try_from(measured.max(account.model)).unwrap_or(i64::MAX)
     }
 
-    /// The work is done: it is charged. False once so much is owed that the link is to end.
-    pub fn close(&mut self) -> bool {
-        let Some(account) = self.open.take() else { return true };
+    /// The work is done: it is charged. Gives back who owes so much by now that its links are to end.
+    pub fn close(&mut self) -> Option<Debtor> {
+        let account = self.open.take()?;
         let used = self.used(&account);
         let Some(peer) = account.peer else {
-            let Some(budget) = self.strangers.get_mut(&account.link) else { return true };
+            let budget = self.strangers.get_mut(&account.link)?;
             budget.pay(used);
-            return budget.left >= -OF_STRANGER.full;
+            return (budget.left < -OF_STRANGER.full).then_some(Debtor::Stranger(account.link));
         };
         if account.work == Work::Pages {
             let node = self.pages_of_nodes.get_mut(&peer.node);
@@ -229,18 +254,18 @@ impl Budgets {
                 budget.pay(used);
             }
             // What was served was asked for: nobody owes more than one page.
-            return true;
+            return None;
         }
-        let mut bears = true;
+        let mut debtor = None;
         if let Some(node) = self.nodes.get_mut(&peer.node) {
             node.pay(used);
-            bears &= node.left >= -OF_NODE.full;
+            debtor = (node.left < -OF_NODE.full).then_some(Debtor::Node(peer.node));
         }
         if let Some(org) = self.orgs.get_mut(&peer.org) {
             org.pay(used);
-            bears &= org.left >= -OF_ORG.full;
+            debtor = (org.left < -OF_ORG.full).then_some(Debtor::Org(peer.org)).or(debtor);
         }
-        bears
+        debtor
     }
 
     /// Counts work by its price.
@@ -332,7 +357,7 @@ mod tests {
     fn spend(budgets: &mut Budgets, link: LinkId, peer: Option<Peer>, mono: u64, micros: i64) -> bool {
         budgets.open(link, peer, mono);
         budgets.did(micros.try_into().unwrap());
-        budgets.close()
+        budgets.close().is_none()
     }
 
     #[test]
@@ -391,7 +416,7 @@ mod tests {
         budgets.did(10);
         pass(OF_NODE.full * 1000);
         assert!(!budgets.has_left());
-        assert!(budgets.close());
+        assert!(budgets.close().is_none());
         assert!(!budgets.open(1, peer(1, 1), 0));
         budgets.open(1, peer(2, 2), 0);
         budgets.did(OF_NODE.full.try_into().unwrap());

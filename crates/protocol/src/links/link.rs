@@ -177,6 +177,17 @@ impl Link {
         self.meant = meant;
     }
 
+    /// The peer is in: from now on its session reads what it sends.
+    pub fn enter(&mut self, peer: Peer) {
+        self.stage = Stage::In(peer);
+        self.room.let_in();
+    }
+
+    /// This node ends the link.
+    pub fn end(&self) {
+        self.room.end();
+    }
+
     /// Grants the session of this link so many names.
     pub fn grant(&self, names: usize) {
         self.room.grant(names);

@@ -124,11 +124,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     ) -> Result<(), StoreError> {
         let mut not_held = false;
         for data in bodies {
+            self.did(cost::THING);
             let Some(log) = self.log_mine(link, data.what.log) else {
+                // Of no log that was ever named: nobody asked for it.
+                let len = if let BodyStatus::Here(bytes) = &data.status { bytes.len() } else { 0 };
+                self.did(cost::decoded(len, 1));
                 continue;
             };
             let place = RecordRef { log, seq: data.what.seq };
-            self.did(cost::THING);
             if !self.catchup.answered(link, place) {
                 // It comes late, or nobody asked for it: that it was read at all is paid for.
                 let BodyStatus::Here(bytes) = &data.status else { continue };

@@ -157,10 +157,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         out: &mut Output,
     ) -> Result<(), StoreError> {
         let [one, other] = proof;
+        // It was read and verified, whatever it is of.
+        self.did(cost::decoded(one.page.len() + other.page.len(), 0));
+        if let Some((one, other)) = &runs {
+            self.did(2 * cost::SIGNATURE + cost::decoded(0, one.entries().len() + other.entries().len()));
+        }
         let Some(log) = self.log_meant(link, one.log)? else {
             return Ok(());
         };
-        self.did(cost::decoded(one.page.len() + other.page.len(), 0));
         if one.log != other.log {
             self.close(link, "it sent a fork proof of two logs", out);
             return Ok(());
@@ -168,7 +172,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some((one, other)) = runs.map(|(one, other)| (one.into_run(), other.into_run())) else {
             return Ok(());
         };
-        self.did(2 * cost::SIGNATURE + cost::decoded(0, one.entries().len() + other.entries().len()));
         if self.admission.is_known_fork(log, one.first_seq()) {
             return Ok(());
         }

@@ -169,7 +169,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         let patience = self.now.mono + 1000;
         if let Some(link) = self.links.get_mut(id) {
-            link.stage = Stage::In(peer);
+            link.enter(peer);
             link.hello_due = true;
             link.holes_due = true;
             link.next_hello = patience;

@@ -159,6 +159,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 Ok(())
             }
             Input::Received { link, frame } => self.received(link, frame, out),
+            Input::Unreadable { link, bytes, reason } => {
+                self.unreadable(link, bytes, reason, out);
+                Ok(())
+            }
             Input::Dropped { link } => {
                 self.link_dropped(link);
                 Ok(())
@@ -458,11 +462,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
         for id in ended {
-            out.push(Effect::Close {
-                link: id,
-                reason: "its node is no longer certified in the charter".into(),
-            });
-            self.link_down(id, out);
+            self.close(id, "its node is no longer certified in the charter", out);
         }
         let directory = &self.directory;
         let is_in = |node: &NodeKey| directory.org_of(*node).is_some();

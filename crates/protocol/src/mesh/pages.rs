@@ -9,6 +9,7 @@ use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError, WireRun};
 use crate::admission::By;
 use crate::io::{LinkId, Output};
 use crate::links::budget::cost;
+use crate::links::link::Peer;
 use crate::mesh::Mesh;
 use crate::mesh::held::around;
 use crate::message::want::{PAGE_WIRE_MAX, RANGES_MAX};
@@ -26,34 +27,43 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(peer) = self.links.peer(link) else {
             return Ok(());
         };
-        let since = self.links.budgets.free();
         // Reading a page costs more than sending one: what brings nothing is paid for, whoever asked for it.
         let weight = run.as_ref().map_or(0, |run| run.body_bytes() + 256 * run.entries().len());
-        let told = run.as_ref().is_some_and(|run| {
-            let known = self.admission.store.log_no(run.log()).map_or(0, |log| self.height(log));
-            run.tip().seq <= known
-        });
-        let asked = self.catchup.is_asked(link, page.want);
-        if weight > 0 && (told || !asked) {
-            self.did(cost::decoded(weight, 0));
+        if !self.take_page(link, peer, page, run, out)? && weight > 0 {
+            self.did(cost::SIGNATURE + cost::decoded(weight, 0));
         }
-        if !asked {
-            return Ok(());
+        Ok(())
+    }
+
+    /// Takes a page that was asked for. True if its log is longer for it.
+    fn take_page(
+        &mut self,
+        link: LinkId,
+        peer: Peer,
+        page: Page,
+        run: Option<Verified>,
+        out: &mut Output,
+    ) -> Result<bool, StoreError> {
+        if !self.catchup.is_asked(link, page.want) {
+            return Ok(false);
         }
         if let Some(taken) = self.catchup.took(link, page.packed.len()) {
             self.tell(link, Message::Credit(taken));
         }
         if !self.shares(peer.org, page.log.circle) {
-            return Ok(());
+            return Ok(false);
         }
         let Some(log) = self.log_for(peer.node, page.log)? else {
-            return Ok(());
+            return Ok(false);
         };
+        let mut gained = false;
         if let Some(run) = run {
+            let since = self.links.budgets.free();
             let before = self.height(log);
             self.take_verified(link, log, run, Some(&page.packed), out)?;
             let height = self.height(log);
-            if height > before {
+            gained = height > before;
+            if gained {
                 self.trees.has(log, link, Begin::Lazy, height);
                 self.catchup.gained(&around!(self), link, log, page.packed.len());
                 self.take_orphans(log, out)?;
@@ -63,7 +73,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if page.last {
             self.catchup.ended(&around!(self), link, log);
         }
-        Ok(())
+        Ok(gained)
     }
 
     pub(crate) fn heard_want(&mut self, link: LinkId, want: Want) -> Result<(), StoreError> {

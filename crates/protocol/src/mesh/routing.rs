@@ -106,6 +106,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     pub(crate) fn close(&mut self, id: LinkId, reason: impl Into<String>, out: &mut Output) {
         out.push(Effect::Close { link: id, reason: reason.into() });
+        if let Some(link) = self.links.get(id) {
+            link.end();
+        }
         self.link_down(id, out);
     }
 
@@ -139,11 +142,31 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             } else if has_left || message.is_read_unpaid() {
                 self.heard(id, message, runs, out)?;
             }
-            if !self.links.budgets.close() && self.links.contains(id) {
-                self.close(id, "it made this node do more than its share, and went on", out);
-            }
+            self.charge(out);
         }
         Ok(())
+    }
+
+    /// Charges what was done for the peer that is heard. Who owes too much by now loses its links.
+    fn charge(&mut self, out: &mut Output) {
+        let Some(debtor) = self.links.budgets.close() else { return };
+        let links = self.links.iter().filter(|(id, link)| debtor.is_of(*id, link.peer()));
+        let links: Vec<LinkId> = links.map(|(id, _)| id).collect();
+        for id in links {
+            self.close(id, "it made this node do more than its share, and went on", out);
+        }
+    }
+
+    /// What came by a link does not read, which is found beside the core. It is paid for, and the link ends: who comes back
+    /// at once to have the next such frame read is not let in.
+    pub(crate) fn unreadable(&mut self, id: LinkId, bytes: usize, reason: String, out: &mut Output) {
+        let Some(link) = self.links.get(id) else { return };
+        self.links.budgets.open(id, link.peer(), self.now.mono);
+        self.did(cost::unreadable(bytes));
+        self.charge(out);
+        if self.links.contains(id) {
+            self.close(id, reason, out);
+        }
     }
 
     fn heard(

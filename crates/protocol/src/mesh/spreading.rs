@@ -149,12 +149,20 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         run: Option<Verified>,
         out: &mut Output,
     ) -> Result<(), StoreError> {
-        // Without a name there is no run, and it is asked for.
-        let (Some(log), Some(run)) = (self.log_meant(link, push.log)?, run) else {
+        let bytes = push.page.len();
+        let Some(run) = run else {
+            // Without a name there is no run, and it is asked for.
+            self.log_meant(link, push.log)?;
+            self.did(cost::decoded(bytes, 0));
+            return Ok(());
+        };
+        let price = cost::SIGNATURE + cost::decoded(bytes, run.entries().len());
+        let Some(log) = self.log_meant(link, push.log)? else {
+            // It was read and verified, and has no place here.
+            self.did(price);
             return Ok(());
         };
         let since = self.links.budgets.free();
-        let bytes = push.page.len();
         let (first, last) = (run.first_seq(), run.tip().seq);
         self.trees.has(log, link, self.begin(link, log), last);
         let height = self.height(log);
@@ -163,7 +171,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         }
         if first > height + 1 {
-            self.did(cost::SIGNATURE + cost::decoded(bytes, run.entries().len()));
+            self.did(price);
             self.trees.keep_orphan(log, link, run, bytes);
             if !self.catchup.is_behind(log) {
                 self.catchup.ahead(log, link, last);
@@ -171,7 +179,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         }
         self.trees.count_copy(log, last);
-        let price = cost::SIGNATURE + cost::decoded(bytes, run.entries().len());
         let known = usize::try_from((height + 1).saturating_sub(first)).unwrap_or(usize::MAX);
         self.take_verified(link, log, run, None, out)?;
         if self.height(log) == height {

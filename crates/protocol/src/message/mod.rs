@@ -242,7 +242,7 @@ pub struct Incoming {
     /// Its messages.
     pub messages: Vec<Message>,
     /// The runs of its pages, pushes and fork proofs, [`Message::runs`] of each in order, with their signatures checked.
-    /// `None` for an empty page, and where the log's number means nothing.
+    /// `None` for an empty page, where the log's number means nothing, and of a peer in the lobby.
     pub runs: Vec<Option<Verified>>,
     /// What the numbers in it mean, as far as they were named.
     pub meant: BTreeMap<LinkNo, LogName>,
@@ -255,7 +255,7 @@ pub struct Incoming {
 /// # Errors
 /// [`FrameError`]: the peer's fault.
 pub fn decode(mesh: MeshId, frame: &[u8]) -> Result<Incoming, FrameError> {
-    Session::new(mesh, Room::default()).hear(frame)
+    Session::new(mesh, Room::of_member()).hear(frame)
 }
 
 /// The messages of a frame, within bounds.

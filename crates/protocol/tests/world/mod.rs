@@ -351,7 +351,10 @@ impl World {
             Ok(frame) => {
                 self.feed(node, Input::Received { link, frame });
             }
-            Err(error) => self.nodes[node].closed.push((link, error.to_string())),
+            Err(error) => {
+                let reason = error.to_string();
+                self.feed(node, Input::Unreadable { link, bytes: frame.len(), reason });
+            }
         }
     }
 
