@@ -79,13 +79,16 @@ pub(crate) struct Link {
     /// Logs whose fork proof the peer was told since this node last said Hello.
     pub proofs_told: BTreeSet<LogNo>,
     pub holes_due: bool,
+    /// Not before this, by the monotonic clock.
+    pub holes_after: u64,
     pub holes_from: Option<RecordRef>,
     /// What its session may keep.
     room: Room,
     /// Numbers given to logs, each with the [`Self::losses`] before which it was told.
     names_out: BTreeMap<LogName, (LinkNo, u32)>,
-    /// By number.
-    numbers: Vec<LogName>,
+    /// By number, and the next number.
+    numbers: BTreeMap<LinkNo, LogName>,
+    next_number: LinkNo,
     /// How often frames to the peer were lost: what was told before may be unknown to it.
     losses: u32,
     /// What the numbers of the frame mean that is heard.
@@ -114,9 +117,11 @@ impl Link {
             haves: BTreeMap::new(),
             proofs_told: BTreeSet::new(),
             holes_due: false,
+            holes_after: 0,
             holes_from: None,
             names_out: BTreeMap::new(),
-            numbers: Vec::new(),
+            numbers: BTreeMap::new(),
+            next_number: 0,
             losses: 0,
             room,
             meant: BTreeMap::new(),
@@ -133,10 +138,11 @@ impl Link {
 
     /// The number of a log on this link, named to the peer before its first use.
     pub fn name(&mut self, log: LogName) -> LinkNo {
-        let next = LinkNo::try_from(self.numbers.len()).unwrap_or(LinkNo::MAX);
+        let next = self.next_number;
         let entry = self.names_out.entry(log);
         if let Entry::Vacant(_) = &entry {
-            self.numbers.push(log);
+            self.numbers.insert(next, log);
+            self.next_number = next.wrapping_add(1);
         }
         let (no, told) = entry.or_insert((next, u32::MAX));
         if *told != self.losses {
@@ -144,6 +150,13 @@ impl Link {
             self.pending.push(Message::Name(*no, log));
         }
         *no
+    }
+
+    /// Nothing more is said of a log. Its number is not given again: the peer may remember it.
+    pub fn unname(&mut self, log: &LogName) {
+        if let Some((no, _)) = self.names_out.remove(log) {
+            self.numbers.remove(&no);
+        }
     }
 
     /// The peer does not know this number: it is named again.
@@ -210,7 +223,7 @@ impl Link {
 
     /// The log behind a number that this side gave.
     pub fn mine(&self, no: LinkNo) -> Option<LogName> {
-        self.numbers.get(no as usize).copied()
+        self.numbers.get(&no).copied()
     }
 
     /// Sends on the live lane. Returns how many bytes that is.

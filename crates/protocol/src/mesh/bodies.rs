@@ -221,7 +221,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let by = By { directory: &directory, now: self.now };
         let mut have = Vec::new();
         for what in refs.iter().take(REFS_MAX) {
-            if !self.pays(cost::RECORD) {
+            if !self.pays(cost::THING) {
                 break;
             }
             let Some(log) = self.log_meant(link, what.log)? else {
@@ -233,8 +233,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 .store
                 .outcome(place)
                 .is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
-            if here
-                && let Some(entry) = self.admission.store.entry(place)?
+            // What its author gives nobody, everybody asks after: that it is not here either is known without a look.
+            if !here {
+                continue;
+            }
+            if !self.pays(cost::RECORD) {
+                break;
+            }
+            if let Some(entry) = self.admission.store.entry(place)?
                 && let Some(way) = self.admission.way(&by, log, peer.org)
                 && self.admission.may_send(&by, &way, place, &entry)
                 && let Some(log) = self.number(link, log)

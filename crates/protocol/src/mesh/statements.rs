@@ -42,7 +42,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let mesh = self.directory.mesh();
             let hash = head_hash(&mesh, &self.admission.node, &circle, epoch, seq, &id, releases, time);
             let signature = self.admission.identity.secret.sign(&hash);
-            let state = HeadState { epoch, seq, id, releases, time, heard: mono, signature };
+            let state = HeadState { epoch, seq, id, releases, time, heard: mono, spoken: 0, signature };
             self.heads.keep_own((self.admission.node, circle), state);
             self.pass_head(self.admission.node, circle, state, None);
         }
@@ -109,6 +109,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 || self.admission.clock.is_ahead(self.now, head.time)
                 || !self.shares(peer.org, log.circle)
                 || !self.directory.is_member(org, log.circle)
+                || !self.heads.may_speak(node, log.circle, self.now.mono)
             {
                 continue;
             }
@@ -127,11 +128,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 releases: head.releases,
                 time: head.time,
                 heard: self.now.mono,
+                spoken: 0,
                 signature: head.signature,
             };
             let Ok(before) = self.heads.keep_head(key, org, state) else {
                 continue;
             };
+            if let Some(before) = before.filter(|before| before.epoch != log.epoch) {
+                self.unname(LogName { epoch: before.epoch, ..log });
+            }
             let grown = before.is_none_or(|before| before.releases < head.releases);
             if grown
                 && peer.node == node
@@ -148,6 +153,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
         Ok(())
+    }
+
+    /// A head speaks of another log now. If nothing is held of the one before, nothing more is said of it.
+    fn unname(&mut self, log: LogName) {
+        let no = self.admission.store.log_no(&log.key(self.directory.mesh()));
+        if no.is_none_or(|no| self.height(no) == 0) {
+            for (_, link) in self.links.iter_mut() {
+                link.unname(&log);
+            }
+        }
     }
 
     /// New records of a log are here: its author is told, soon.

@@ -19,6 +19,9 @@ use crate::message::{Head, LogName, Message, Receipt};
 const HEAD_MS: u64 = 30_000;
 /// And when nothing is new.
 pub(crate) const IDLE_MS: u64 = 300_000;
+/// Heads of one node in one circle that are taken at once, beyond one for each of these spans: it may start again, and what it
+/// said comes by several ways.
+const HEADS_AT_ONCE: u64 = 4;
 /// Shortest time between two receipts for one log, in ms, and in circles of more than [`LARGE`] orgs.
 const RECEIPT_MS: u64 = 1_000;
 const RECEIPT_LARGE_MS: u64 = 30_000;
@@ -41,6 +44,8 @@ pub struct HeadState {
     pub time: u64,
     /// When it was heard, by the monotonic clock.
     pub heard: u64,
+    /// Up to when its node has spoken for, by the monotonic clock: [`HEAD_MS`] a head.
+    pub(crate) spoken: u64,
     pub(crate) signature: Signature,
 }
 
@@ -249,13 +254,22 @@ impl Heads {
         self.receipts.get(&key).is_none_or(|known| known.height < height)
     }
 
+    /// Whether a node may be heard in a circle once more. Who signs heads without end is neither kept nor passed on: partners
+    /// would pay each other for what it says.
+    pub fn may_speak(&self, node: NodeKey, circle: CircleId, mono: u64) -> bool {
+        let known = self.head(node, circle);
+        known.is_none_or(|known| known.spoken < mono + HEADS_AT_ONCE * HEAD_MS)
+    }
+
     /// Keeps the newest head of a node, if its org has room for one more. Returns what it said before.
     pub fn keep_head(
         &mut self,
         key: (NodeKey, CircleId),
         org: OrgId,
-        head: HeadState,
+        mut head: HeadState,
     ) -> Result<Option<HeadState>, Full> {
+        let spoken = self.heads.get(&key).map_or(0, |known| known.spoken);
+        head.spoken = spoken.max(head.heard) + HEAD_MS;
         if let Some(known) = self.heads.get_mut(&key) {
             return Ok(Some(std::mem::replace(known, head)));
         }
@@ -311,7 +325,7 @@ mod tests {
 
     fn head(seq: u64) -> HeadState {
         let (id, signature) = (RecordId::ZERO, Signature([0; 64]));
-        HeadState { epoch: 1, seq, id, releases: 0, time: 5, heard: 5, signature }
+        HeadState { epoch: 1, seq, id, releases: 0, time: 5, heard: 5, spoken: 0, signature }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use tocsin_protocol::message::head::{head_hash, receipt_hash};
 use tocsin_protocol::message::{self, Entries, EntryOf, Head, LogName, LogState, Message, Receipt};
-use tocsin_protocol::{Input, RequestError};
+use tocsin_protocol::{Effect, Input, RequestError};
 use tocsin_record::document::Signed;
 use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, NodeKey, RecordId, Tip};
@@ -147,4 +147,43 @@ fn a_receipt_from_the_future_is_not_kept() {
         world.receive(0, link, message::encode(&vec![Message::Receipts(vec![receipt])]));
         assert_eq!(world.nodes[0].mesh.status().logs[0].receipts.len(), kept);
     }
+}
+
+#[test]
+fn who_speaks_without_end_of_itself_is_not_passed_on_without_end() {
+    let mut world = World::new(4, OPEN);
+    let link = world.strange_link(0, FOE);
+    let partner = world.strange_link(0, 1);
+    let circle = CircleId::mesh(world.mesh());
+    let node = world.nodes[FOE as usize].mesh.node();
+    let (mut heads, mut names) = (0, 0);
+    for n in 0..1_200u64 {
+        let (id, time, epoch) = (RecordId::ZERO, world.now.wall, 1_000 + n);
+        let hash = head_hash(&world.mesh(), &node, &circle, epoch, 0, &id, n, time);
+        let signature = world.record_secret(FOE).sign(&hash);
+        let no = u32::try_from(n).unwrap();
+        let said = vec![
+            Message::Name(no, LogName { author: node, circle, epoch }),
+            Message::Heads(vec![Head { log: no, seq: 0, id, releases: n, time, signature }]),
+        ];
+        world.receive(0, link, message::encode(&said));
+        world.now.wall += 50;
+        world.now.mono += 50;
+        for effect in world.feed(0, Input::Tick) {
+            let Effect::Send { link, frame, .. } = effect else { continue };
+            if link == partner {
+                for message in message::decode(world.mesh(), &frame).unwrap().messages {
+                    match message {
+                        Message::Heads(some) => heads += some.len(),
+                        Message::Name(..) => names += 1,
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    assert!(
+        heads < 20 && names < 20,
+        "{heads} heads and {names} names of one node were passed on in a minute"
+    );
 }

@@ -7,8 +7,12 @@ use crate::io::LinkId;
 use crate::message::body::REFS_MAX;
 use crate::message::{Message, RecordAt};
 
+/// Between two turns on one link, in ms: what many records' authors give to nobody would else be asked after without end.
+const TURN_MS: u64 = 500;
+
 /// Asks which of the missing bodies a peer may give: at most 1,000, in turn.
 pub(crate) fn say_holes(around: &mut Around<'_, impl Held>, link: LinkId) {
+    let mono = around.mono;
     let Some(known) = around.links.get_mut(link) else {
         return;
     };
@@ -29,6 +33,7 @@ pub(crate) fn say_holes(around: &mut Around<'_, impl Held>, link: LinkId) {
         known.holes_from = next.map(|place| RecordRef { seq: place.seq + 1, ..place });
         // More than one message holds: the rest goes with the next turn.
         known.holes_due = next.is_some();
+        known.holes_after = mono + TURN_MS;
     }
     if !refs.is_empty() {
         around.links.tell(link, Message::Holes(refs));
@@ -37,10 +42,12 @@ pub(crate) fn say_holes(around: &mut Around<'_, impl Held>, link: LinkId) {
 
 /// Asks those links whose turn it is.
 pub(crate) fn say_due_holes(around: &mut Around<'_, impl Held>) {
+    let mono = around.mono;
     let due: Vec<LinkId> = around
         .links
         .iter()
-        .filter(|(_, link)| link.holes_due && link.peer().is_some() && !link.behind)
+        .filter(|(_, link)| link.holes_due && link.holes_after <= mono)
+        .filter(|(_, link)| link.peer().is_some() && !link.behind)
         .map(|(id, _)| id)
         .collect();
     for link in due {
@@ -65,6 +72,9 @@ mod tests {
             let [Message::Holes(refs)] = &said[..] else { panic!("{said:?}") };
             assert_eq!((refs[0].seq, refs.len()), (first, count));
             assert_eq!(around.links.get(1).unwrap().holes_due, due);
+            say_due_holes(&mut around);
+            assert!(told(around.links, 1).is_empty(), "one turn follows another");
+            around.mono += TURN_MS;
             say_due_holes(&mut around);
         }
         assert!(told(around.links, 1).is_empty(), "what is not due is not said");
