@@ -23,7 +23,12 @@ pub const CIRCLES_PER_ORG: usize = 256;
 pub const CERTIFICATE_MAX: usize = 6 << 10;
 /// Most bytes of all documents: they are kept as one value.
 pub const DOCUMENTS_BYTES_MAX: usize = 12 << 20;
-/// Most bytes of all rosters that the stewards of one org began, in all their versions.
+/// Most bytes of certificates and rosters, and of rosters alone: whatever members fill these with, there is room for the
+/// charter that removes them, and for certificates of the others.
+const SPREAD_BYTES_MAX: usize = 8 << 20;
+const ROSTERS_BYTES_MAX: usize = 6 << 20;
+/// Most bytes of all rosters that the stewards of one org began, in all their versions, and of those that they signed, in
+/// whatever circle.
 pub const ROSTERS_OF_ORG_MAX: usize = 1 << 20;
 
 /// What became of a document.
@@ -81,6 +86,8 @@ pub struct Directory {
     rosters: BTreeMap<CircleId, Rosters>,
     /// Which org's signature began each circle, and which was the last that signed for it.
     payers: BTreeMap<CircleId, Payers>,
+    /// Bytes of the rosters that each org signed.
+    signed_by: BTreeMap<OrgId, usize>,
     /// Hashes of certificates and rosters in force: what is in here need not be verified again.
     listed: BTreeSet<DocHash>,
     /// One hash over them.
@@ -110,6 +117,7 @@ impl Directory {
             revocations: Vec::new(),
             rosters: BTreeMap::new(),
             payers: BTreeMap::new(),
+            signed_by: BTreeMap::new(),
             listed: BTreeSet::new(),
             root: root_of(&BTreeSet::new()),
             trust: BTreeMap::new(),
@@ -164,7 +172,7 @@ impl Directory {
             return Ok(Taken::Known);
         }
         let length = signed_len(signed);
-        if self.bytes + length > DOCUMENTS_BYTES_MAX {
+        if self.bytes + length > DOCUMENTS_BYTES_MAX || !self.has_room(signed.form, length) {
             return Err(TakeError::TooMany("bytes of documents"));
         }
         let taken = match signed.form {
@@ -181,6 +189,20 @@ impl Directory {
             self.root = root_of(&self.listed);
         }
         Ok(taken)
+    }
+
+    /// Whether what members sign leaves room for one more such document.
+    fn has_room(&self, form: Form, length: usize) -> bool {
+        let rosters = || self.rosters.values().flatten().map(|(_, signed)| signed_len(signed)).sum::<usize>();
+        let certificates = || self.certificates.values().map(|(_, signed)| signed_len(signed)).sum::<usize>();
+        match form {
+            Form::Charter | Form::Revocations => true,
+            Form::Certificate => rosters() + certificates() + length <= SPREAD_BYTES_MAX,
+            Form::Roster => {
+                let rosters = rosters() + length;
+                rosters <= ROSTERS_BYTES_MAX && rosters + certificates() <= SPREAD_BYTES_MAX
+            }
+        }
     }
 
     fn take_charter(&mut self, signed: &Signed) -> Result<Taken, TakeError> {
@@ -270,13 +292,14 @@ impl Directory {
             if bytes + signed_len(signed) > ROSTERS_OF_ORG_MAX {
                 return Err(TakeError::TooMany("bytes of rosters of one org"));
             }
+            self.spend(founder, signed)?;
             self.rosters.insert(circle, vec![(roster, signed.clone())]);
             self.payers.insert(circle, Payers { founder, last: founder });
             return Ok(Taken::New);
         }
         let circle = self.followed_by(&roster);
         let signer = self.signer(&roster, signed);
-        let Some((circle, chain)) = circle.and_then(|circle| Some((circle, self.rosters.get_mut(&circle)?)))
+        let Some((circle, chain)) = circle.and_then(|circle| Some((circle, self.rosters.get(&circle)?)))
         else {
             let (known, found) = (0, roster.version);
             return Err(DocumentError::Follows { form: Form::Roster, known, found }.into());
@@ -291,11 +314,26 @@ impl Directory {
         }
         let (last, last_signed) = &chain[chain.len() - 1];
         let next = last.follow(last_signed, signed)?;
-        chain.push((next, signed.clone()));
+        if let Some(payer) = signer.or_else(|| self.payers.get(&circle).map(|payers| payers.last)) {
+            self.spend(payer, signed)?;
+        }
+        if let Some(chain) = self.rosters.get_mut(&circle) {
+            chain.push((next, signed.clone()));
+        }
         if let (Some(payers), Some(signer)) = (self.payers.get_mut(&circle), signer) {
             payers.last = signer;
         }
         Ok(Taken::New)
+    }
+
+    /// Counts a roster for the org that signed it, which may sign so many bytes of them, in however many circles.
+    fn spend(&mut self, org: OrgId, signed: &Signed) -> Result<(), TakeError> {
+        let spent = self.signed_by.entry(org).or_default();
+        if *spent + signed_len(signed) > ROSTERS_OF_ORG_MAX {
+            return Err(TakeError::TooMany("bytes of rosters of one org"));
+        }
+        *spent += signed_len(signed);
+        Ok(())
     }
 
     /// The circle that a roster of version 2 or later goes on with, by the version that it names: anybody can write what

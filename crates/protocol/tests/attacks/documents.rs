@@ -2,7 +2,7 @@
 
 use tocsin_protocol::message::{self, Lobby, Message};
 use tocsin_protocol::{Effect, Input};
-use tocsin_record::document::{Certificate, Revocations, Roster, Signed};
+use tocsin_record::document::{Certificate, Charter, Revocations, Roster, Signed};
 use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, DocHash, NodeKey, OrgId};
 
@@ -227,4 +227,35 @@ fn nobody_can_certify_anothers_keys() {
     let node = NodeKey(record.public());
     assert_eq!(directory.org_of(node), Some(OrgId(rightful.public())));
     assert_eq!(directory.node_by_transport(&transport.public()), Some(node));
+}
+
+/// What a steward of the mesh signs is taken, whatever a member has filled the directory with.
+#[test]
+fn no_member_fills_the_room_for_charters() {
+    let mut world = World::new(3, OPEN);
+    let link = world.strange_link(0, FOE);
+    let signer = secret(1, FOE, 0);
+    let mut circles = Vec::new();
+    for n in 0..40u8 {
+        let roster = foe_roster(&world, [n; 32], vec![]);
+        let signed = Signed::sign(&roster, &[&signer]);
+        say_documents(&mut world, link, vec![signed.clone()]);
+        circles.push((roster, signed));
+    }
+    for (roster, signed) in circles {
+        let next = Roster { version: 2, prev: signed.hash(), extension: vec![1; 900_000], ..roster };
+        say_documents(&mut world, link, vec![Signed::sign(&next, &[&signer])]);
+    }
+    let directory = world.nodes[0].mesh.directory();
+    let kept: usize = directory.all().iter().map(|signed| signed.bytes.len()).sum();
+    // The mesh has had enough of it.
+    let charter = directory.charter().clone();
+    let foe = world.nodes[FOE as usize].mesh.org();
+    let mut next = Charter { version: 2, prev: directory.charter_behind().hash, ..charter };
+    next.orgs.retain(|org| org.root != foe);
+    next.extension = vec![7; 900_000];
+    let documents = vec![Signed::sign(&next, &[&secret(0, 0, 0)])];
+    let done = world.request(0, |ticket| Input::Documents { ticket, documents });
+    assert!(done.is_ok(), "{done:?}, with {} KiB of one member's documents", kept >> 10);
+    assert!(kept < 3 << 20, "{} KiB of one member's documents", kept >> 10);
 }
