@@ -184,8 +184,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if theirs.log.author == self.admission.node && theirs.height > height {
             self.admission.claimed_own_records(&By { directory: &self.directory, now: self.now }, log);
         }
-        if theirs.state == LogState::Open
-            && matches!(self.admission.store.standing(log), Some(Standing::Forked { .. }))
+        // It knows of no fork, or of one behind this one: the lowest counts.
+        if let Some(Standing::Forked { at }) = self.admission.store.standing(log)
+            && (theirs.state == LogState::Open || (theirs.state == LogState::Forked && theirs.height >= at))
         {
             self.offer_proof(link, log)?;
         }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod documents;
+mod forks;
 mod holes;
 mod nowhere;
 mod paid;
