@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::second::{RealKv, RedbKv};
+use tocsin_record::RecordId;
+
 use super::*;
 use crate::kv::{Batch, Kv};
 use crate::{DiskKv, KeyFile, LogNo, RecordRef, open_dir, set_aside};
@@ -206,6 +208,8 @@ fn a_damaged_store_is_set_aside() {
 const CHILD_DIR: &str = "TOCSIN_TEST_STORE_CHILD";
 /// Set in the child: how many runs to append.
 const CHILD_RUNS: &str = "TOCSIN_TEST_STORE_RUNS";
+/// Set in the child: how many characters of text that does not compress each single record has.
+pub const CHILD_NOISE: &str = "TOCSIN_TEST_STORE_NOISE";
 /// Set in the child: the map that it works on.
 const CHILD_KV: &str = "TOCSIN_TEST_STORE_KV";
 
@@ -223,6 +227,7 @@ fn child() {
 
 fn work<K: RealKv>(dir: &Path) {
     let runs: u64 = std::env::var(CHILD_RUNS).unwrap().parse().unwrap();
+    let noise = std::env::var(CHILD_NOISE).map_or(0, |noise| noise.parse().unwrap());
     let seed = dir.join("acks").metadata().map_or(0, |acks| acks.len());
     let mut store = second::open::<K>(dir, 77 + seed).unwrap();
     let mut author = Author::new(1);
@@ -236,7 +241,13 @@ fn work<K: RealKv>(dir: &Path) {
     for n in 0..runs {
         let run = match dice.below(20) {
             0 => author.long(200, "Many records, whose page is a large value. "),
-            _ => author.report(n, "one record, whose page is a small value"),
+            _ => {
+                let mut text = String::from("one record, whose page is a small value");
+                while text.len() < noise {
+                    text += &format!("{:016x}", dice.roll());
+                }
+                author.report(n, &text)
+            }
         };
         let count = run.entries().len();
         store.append(log, &run, None, &vec![accepted(1); count]).unwrap();
@@ -268,6 +279,14 @@ pub fn this_program() -> String {
     std::env::current_exe().unwrap().into_os_string().into_string().unwrap()
 }
 
+/// The last record that a child acknowledged, of what it wrote down in full.
+pub fn last_ack(dir: &Path) -> Option<(u64, RecordId)> {
+    let acks = std::fs::read_to_string(dir.join("acks")).ok()?;
+    let whole = |line: &&str| line.split(' ').nth(2).is_some_and(|id| id.len() == 64);
+    let mut fields = acks.lines().rfind(whole)?.split(' ').skip(1);
+    Some((fields.next()?.parse().unwrap(), fields.next()?.parse().unwrap()))
+}
+
 #[test]
 fn every_acknowledged_record_survives_kill_9() {
     survives_kill_9::<DiskKv>(8);
@@ -297,12 +316,7 @@ fn survives_kill_9<K: RealKv>(rounds: u64) {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        let acks = std::fs::read_to_string(dir.path().join("acks")).unwrap();
-        let last =
-            acks.lines().rfind(|line| line.split(' ').nth(2).is_some_and(|id| id.len() == 64)).unwrap();
-        let mut fields = last.split(' ').skip(1);
-        let seq: u64 = fields.next().unwrap().parse().unwrap();
-        let id: tocsin_record::RecordId = fields.next().unwrap().parse().unwrap();
+        let (seq, id) = last_ack(dir.path()).unwrap();
         assert!(seq > last_seen, "round {round}: nothing was acknowledged");
         last_seen = seq;
         let store = second::open::<K>(dir.path(), 1).unwrap();

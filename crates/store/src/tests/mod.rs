@@ -17,6 +17,7 @@ mod crashes;
 mod damage;
 mod disk;
 mod erasure;
+mod full;
 mod grinding;
 mod power;
 mod second;
