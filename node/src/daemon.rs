@@ -212,7 +212,7 @@ async fn until_told(node: &Arc<Node>, stop: &Notify) -> Result<(), DaemonError> 
             _ = interrupt.recv() => info!("interrupted"),
             () = stop.notified() => {}
             _ = hang_up.recv() => {
-                match node.reload_policy().await {
+                match node.reload_policy(false).await {
                     Ok(answer) => info!(rules = answer.rules.len(), "policy and person were loaded anew"),
                     Err(error) => error!(%error, "policy or person was refused, the old one stays in force"),
                 }

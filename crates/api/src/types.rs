@@ -367,6 +367,53 @@ pub struct PolicyAnswer {
     pub warnings: Vec<String>,
     /// Whether it is in force now.
     pub in_force: bool,
+    /// What it changes of what is here, where a running node was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<PolicyDiff>,
+}
+
+/// A policy that is not in force, to be compared with the one that is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyDiffRequest {
+    /// Name of its file, for faults.
+    pub file: String,
+    /// The text.
+    pub text: String,
+}
+
+/// What a policy changes of what is here, for who asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyDiff {
+    /// Which file.
+    pub file: String,
+    /// Records that were looked at, those that came last.
+    pub looked: u64,
+    /// Whether there are older ones that were not.
+    pub more: bool,
+    /// Each way in which records change.
+    pub changes: Vec<PolicyChange>,
+    /// What the validator warns of.
+    pub warnings: Vec<String>,
+}
+
+/// One way in which a policy changes records.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyChange {
+    /// `verdict`, `send`, or `show`.
+    pub what: String,
+    /// Of `send`, the org that it goes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<String>,
+    /// What it is by the policy in force: a verdict, `sent` or `not sent`, `shown` or `hidden`.
+    pub was: String,
+    /// What it is by the other.
+    pub is: String,
+    /// The rule of the other that decides.
+    pub rule: String,
+    /// How many records.
+    pub records: u64,
+    /// Ids of three of them at most.
+    pub examples: Vec<String>,
 }
 
 /// One rule.

@@ -73,7 +73,7 @@ enum Verb {
     Why(verbs::why::Args),
     /// Follow what happens
     Watch(verbs::watch::Args),
-    /// Check the node's policy, or load it anew
+    /// Check the node's policy, compare it, or load it anew
     Policy(node::policy::Args),
     /// Tell what is to be thought of this machine's clock, or confirm it
     Clock(verbs::clock::Args),

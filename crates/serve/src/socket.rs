@@ -21,7 +21,7 @@ use futures::stream;
 use serde::Serialize;
 use tocsin_api::types::{
     Asked, ClockStatus, ConfirmClock, Event, Fault, ImportBatch, Lookup, LookupRequest, PartnerNode,
-    PublishRequest, Published, QueryRequest, RetractRequest, ShareRequest,
+    PolicyDiffRequest, PublishRequest, Published, QueryRequest, RetractRequest, ShareRequest,
 };
 use tocsin_home::identity::Papers;
 use tocsin_policy::{Decisions, Policy};
@@ -101,7 +101,8 @@ fn router(node: App) -> Router {
         .route("/v1/publish", post(publish))
         .route("/v1/share", post(share))
         .route("/v1/retract", post(retract))
-        .route("/v1/policy/reload", post(reload))
+        .route("/v1/policy/reload", post(reload).get(would_reload))
+        .route("/v1/policy/diff", post(policy_diff))
         .route("/v1/clock", get(clock).post(confirm_clock))
         .route("/v1/stop", post(stop))
         .layer(DefaultBodyLimit::max(REQUEST_MAX))
@@ -276,7 +277,19 @@ async fn documents(State(node): State<App>, body: Bytes) -> Answer<serde_json::V
 }
 
 async fn reload(State(node): State<App>) -> Answer<tocsin_api::types::PolicyAnswer> {
-    Ok(Json(node.reload_policy().await?))
+    Ok(Json(node.reload_policy(false).await?))
+}
+
+async fn would_reload(State(node): State<App>) -> Answer<tocsin_api::types::PolicyAnswer> {
+    Ok(Json(node.reload_policy(true).await?))
+}
+
+async fn policy_diff(
+    State(node): State<App>,
+    Json(request): Json<PolicyDiffRequest>,
+) -> Answer<tocsin_api::types::PolicyDiff> {
+    let caller = caller(&node, None, None);
+    blocking(move || node.policy_diff(&caller, &request.text, Path::new(&request.file))).await
 }
 
 async fn clock(State(node): State<App>) -> Answer<ClockStatus> {

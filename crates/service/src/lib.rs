@@ -21,7 +21,6 @@ mod why;
 use std::sync::{Arc, Mutex, RwLock};
 
 use policy::{PolicyError, PolicyInForce};
-use tocsin_api::types::PolicyAnswer;
 use tocsin_engine::Engine;
 use tocsin_engine::core::AskError;
 use tocsin_engine::{read, write};
@@ -222,16 +221,7 @@ impl Node {
         read(&self.person).clone()
     }
 
-    /// Loads anew what tells who may see what: the policy file, and the person in the configuration. A file that does not
-    /// check leaves the old of both in force; of a policy `status` says so until one does.
-    ///
-    /// # Errors
-    /// [`NodeError::Policy`], or [`NodeError::Home`] for the configuration.
-    pub async fn reload_policy(&self) -> Result<PolicyAnswer, NodeError> {
-        let home = &self.engine.home;
-        let person = home.config()?.person;
-        let answer = self.policy.reload(&self.engine.core, &home.policy_file()).await?;
+    fn put_person(&self, person: Person) {
         *write(&self.person) = Arc::new(person);
-        Ok(answer)
     }
 }

@@ -1,5 +1,7 @@
 //! The node's policy file: read, checked, and told about.
 
+mod diff;
+
 use std::path::Path;
 use std::sync::{Arc, RwLock};
 
@@ -12,7 +14,7 @@ use tocsin_policy::{LoadError, Policy, RuleEffect};
 use tocsin_protocol::Input;
 use tokio::sync::Mutex;
 
-use super::NodeError;
+use super::{Caller, Node, NodeError};
 
 /// Longest policy file, in bytes.
 pub const FILE_MAX: u64 = tocsin_policy::MAX_TEXT_BYTES as u64;
@@ -79,23 +81,45 @@ impl PolicyInForce {
         read(&self.load).clone()
     }
 
-    /// Loads the file anew, and puts it in force here and in the core.
-    pub(crate) async fn reload(&self, core: &Core, file: &Path) -> Result<PolicyAnswer, NodeError> {
-        let _one_at_a_time = self.reloading.lock().await;
-        let policy = match load(file) {
-            Ok(policy) => policy,
-            Err(error) => {
-                write(&self.load).refused = Some((clock::now_ms(), error.to_string()));
-                return Err(error.into());
-            }
-        };
-        let answer = answer(&policy, file, true);
+    /// Reads the file anew; one that does not check is remembered as refused.
+    fn read(&self, file: &Path) -> Result<Arc<Policy>, NodeError> {
+        load(file).map_err(|error| {
+            write(&self.load).refused = Some((clock::now_ms(), error.to_string()));
+            error.into()
+        })
+    }
+
+    /// Puts a policy in force here and in the core.
+    async fn replace(&self, core: &Core, policy: Arc<Policy>) -> Result<(), NodeError> {
         let input = Input::Policy { policy: Arc::clone(&policy) };
         if !core.send(Item::Input(input)).await {
             return Err(AskError::Stopped.into());
         }
         *write(&self.policy) = policy;
         *write(&self.load) = PolicyLoad::now();
+        Ok(())
+    }
+}
+
+impl Node {
+    /// Loads anew what tells who may see what: the policy file, and the person in the configuration. A file that does not
+    /// check leaves the old of both in force; of a policy `status` says so until one does. Tells what that changes of what is
+    /// here. In a dry run nothing is put in force.
+    ///
+    /// # Errors
+    /// [`NodeError::Policy`], or [`NodeError::Home`] for the configuration.
+    pub async fn reload_policy(self: &Arc<Self>, dry_run: bool) -> Result<PolicyAnswer, NodeError> {
+        let _one_at_a_time = self.policy.reloading.lock().await;
+        let home = &self.engine.home;
+        let (person, file) = (home.config()?.person, home.policy_file());
+        let policy = if dry_run { load(&file)? } else { self.policy.read(&file)? };
+        let (caller, new) = (Caller::new(&person), Arc::clone(&policy));
+        let diff = self.apart(move |node| node.compare(&caller, &new)).await?;
+        let answer = PolicyAnswer { diff: Some(diff), ..answer(&policy, &file, !dry_run) };
+        if !dry_run {
+            self.policy.replace(&self.engine.core, policy).await?;
+            self.put_person(person);
+        }
         Ok(answer)
     }
 }
@@ -138,6 +162,7 @@ pub fn answer(policy: &Policy, file: &Path, in_force: bool) -> PolicyAnswer {
             .collect(),
         warnings: policy.warnings().iter().map(ToString::to_string).collect(),
         in_force,
+        diff: None,
     }
 }
 

@@ -92,7 +92,7 @@ impl Node {
         Decisions::new(self.policy.get(), self.home_facts(directory))
     }
 
-    fn home_facts(&self, directory: &Directory) -> tocsin_policy::Home {
+    pub(crate) fn home_facts(&self, directory: &Directory) -> tocsin_policy::Home {
         let country = directory.org(self.engine.org()).map_or(*b"??", |org| org.country);
         tocsin_policy::Home { org: self.engine.org(), country }
     }

@@ -1,10 +1,10 @@
-//! `tocsin policy`: check the node's policy, or load it anew.
+//! `tocsin policy`: check the node's policy, compare it, or load it anew.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use serde::Serialize;
-use tocsin_api::types::PolicyAnswer;
+use tocsin_api::types::{PolicyAnswer, PolicyDiff, PolicyDiffRequest};
 use tocsin_cli::commands::node::policy::{Args, What};
 use tocsin_cli::commands::{Context, done};
 use tocsin_cli::term;
@@ -28,8 +28,20 @@ pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode> {
             let text = files::read_text(&file, policy::FILE_MAX)?;
             show(context, &policy::check(&text, &file)?)?;
         }
-        What::Reload => {
-            let answer: PolicyAnswer = context.client().post("/v1/policy/reload", &())?;
+        What::Diff { file } => {
+            let file = match file {
+                Some(file) => file,
+                None => context.home()?.policy_file(),
+            };
+            let text = files::read_text(&file, policy::FILE_MAX)?;
+            let request = PolicyDiffRequest { file: file.display().to_string(), text };
+            let diff: PolicyDiff = context.client().post("/v1/policy/diff", &request)?;
+            context.print(&diff, || changes_text(&diff) + &warnings_text(&diff.warnings))?;
+        }
+        What::Reload { dry_run } => {
+            let client = context.client();
+            let path = "/v1/policy/reload";
+            let answer: PolicyAnswer = if dry_run { client.get(path)? } else { client.post(path, &())? };
             show(context, &answer)?;
         }
         What::Preset { name } => {
@@ -55,13 +67,44 @@ fn show(context: &Context, answer: &PolicyAnswer) -> Result<()> {
         let mut out =
             format!("{}: {state}, {}\n", answer.file, text::count(answer.rules.len() as u64, "rule"));
         out.push_str(&term::table(&["rule", "effect", "actions"], &rows));
-        for warning in &answer.warnings {
-            out.push_str(&format!(
-                "\n{} {}",
-                term::paint(term::Style::Warn, "warning:"),
-                text::escape(warning)
-            ));
+        if let Some(diff) = &answer.diff {
+            out.push_str(&format!("\n\n{}", changes_text(diff)));
         }
+        out.push_str(&warnings_text(&answer.warnings));
         out
     })
+}
+
+fn warnings_text(warnings: &[String]) -> String {
+    let warning = term::paint(term::Style::Warn, "warning:");
+    warnings.iter().map(|text| format!("\n{warning} {}", text::escape(text))).collect()
+}
+
+/// Digits of an id in a table: enough to name the record by.
+const ID_SHOWN: usize = 8;
+
+fn changes_text(diff: &PolicyDiff) -> String {
+    let looked = text::count(diff.looked, "record");
+    let looked = if diff.more { format!("the last {looked}") } else { looked };
+    if diff.changes.is_empty() {
+        return format!("nothing changes of {looked}");
+    }
+    let rows: Vec<Vec<String>> = diff
+        .changes
+        .iter()
+        .map(|change| {
+            let what = change.org.as_ref().map_or_else(|| change.what.clone(), |org| format!("to {org}"));
+            let example = change.examples.first().map(|id| id.chars().take(ID_SHOWN).collect());
+            vec![
+                what,
+                change.was.clone(),
+                change.is.clone(),
+                change.rule.clone(),
+                change.records.to_string(),
+                example.unwrap_or_default(),
+            ]
+        })
+        .collect();
+    let table = term::table(&["what", "was", "becomes", "by rule", "records", "such as"], &rows);
+    format!("changes, of {looked}:\n{table}")
 }

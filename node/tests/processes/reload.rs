@@ -114,3 +114,74 @@ fn a_broken_policy_leaves_the_old_one_and_says_so() {
     assert_eq!(status["alarms"], serde_json::json!([]));
     until("the record is refused now", || !aa.knows("192.0.2.1"));
 }
+
+#[test]
+fn what_a_policy_would_change_is_told_before_and_after() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nodes = Node::mesh(folder.path(), &["cert-aa", "police-bb", "border-cc"]);
+    let (aa, bb) = (&nodes[0], &nodes[1]);
+    for value in ["192.0.2.1", "192.0.2.2"] {
+        bb.json(&["publish", value, "--tlp", "green", "--to", "mesh"]);
+    }
+    aa.json(&["publish", "192.0.2.3", "--tlp", "green", "--to", "mesh"]);
+    aa.json(&["publish", "192.0.2.4", "--tlp", "green", "--to", "own"]);
+    until("both came", || aa.knows("192.0.2.1") && aa.knows("192.0.2.2"));
+
+    let file = folder.path().join("new.cedar");
+    let path = file.to_str().expect("UTF-8");
+    let closed = aa.read_policy()
+        + &refuse("police-bb")
+        + "@id(\"not-cc\") forbid (principal, action == Action::\"forward\", resource) when { principal.name == \"border-cc\" };\n\
+           @id(\"no-secrets\") forbid (principal, action == Action::\"query\", resource) when { resource.circle_kind == CircleKind::\"own\" };\n";
+    std::fs::write(&file, &closed).expect("written");
+    let before = aa.json(&["status"])["policy"].clone();
+    let diff = aa.json(&["policy", "diff", "--file", path]);
+    let told = |diff: &Value| -> Vec<(String, String, String, String, u64)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let changes = diff["changes"].as_array().expect("a list").iter();
+        let told = changes.map(|one| {
+            let what = one["org"].as_str().map_or_else(|| text(&one["what"]), |org| format!("to {org}"));
+            (
+                what,
+                text(&one["was"]),
+                text(&one["is"]),
+                text(&one["rule"]),
+                one["records"].as_u64().expect("a count"),
+            )
+        });
+        told.collect()
+    };
+    let expected = [
+        ("to border-cc", "sent", "not sent", "not-cc", 3),
+        ("show", "shown", "hidden", "no-secrets", 1),
+        ("verdict", "accept", "refuse", "not-police-bb", 2),
+    ];
+    let expected =
+        expected.map(|(a, b, c, d, n)| (a.to_owned(), b.to_owned(), c.to_owned(), d.to_owned(), n));
+    let mut found = told(&diff);
+    found.sort_by_key(|change| ["to", "sh", "ve"].iter().position(|start| change.0.starts_with(start)));
+    assert_eq!(found, expected, "{diff}");
+    assert_eq!(
+        (&diff["more"], &aa.json(&["status"])["policy"]),
+        (&false.into(), &before),
+        "nothing took force"
+    );
+    let text = String::from_utf8(aa.tell(&["policy", "diff", "--file", path]).stdout).expect("UTF-8");
+    assert!(text.contains("to border-cc") && text.contains("no-secrets"), "{text}");
+
+    // The same of the file in the home, dry and for good; then nothing is left to change.
+    aa.write_policy(&closed);
+    let dry = aa.json(&["policy", "reload", "--dry-run"]);
+    assert_eq!((dry["in_force"].as_bool(), &dry["diff"]["changes"]), (Some(false), &diff["changes"]));
+    assert!(aa.knows("192.0.2.1"));
+    let done = aa.json(&["policy", "reload"]);
+    assert_eq!((done["in_force"].as_bool(), &done["diff"]["changes"]), (Some(true), &diff["changes"]));
+    until("it is judged so", || !aa.knows("192.0.2.1"));
+    let text = String::from_utf8(aa.tell(&["policy", "diff"]).stdout).expect("UTF-8");
+    assert!(text.contains("nothing changes of "), "{text}");
+    let broken = folder.path().join("broken.cedar");
+    std::fs::write(&broken, "permit (").expect("written");
+    let refused = aa.tell(&["policy", "diff", "--file", broken.to_str().expect("UTF-8")]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert_eq!(aa.json(&["status"])["policy"]["fault"], Value::Null, "what was only tried is no fault");
+}

@@ -84,7 +84,7 @@ pub fn new_body_view(body: &Body) -> BodyView<'_> {
 
 /// As [`new_body_view`], of a body that was read in place.
 #[must_use]
-fn new_body_ref_view<'a>(body: &'a BodyRef<'a>) -> BodyView<'a> {
+pub fn new_body_ref_view<'a>(body: &'a BodyRef<'a>) -> BodyView<'a> {
     let inside = if let BodyRef::Report(report) = body { report.strictest_original() } else { None };
     BodyView::of_ref(body, inside)
 }

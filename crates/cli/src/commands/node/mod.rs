@@ -11,7 +11,7 @@ pub mod testnet;
 pub enum NodeVerb {
     /// Run the node.
     Run(run::Args),
-    /// Check the node's policy, or load it anew.
+    /// Check the node's policy, compare it, or load it anew.
     Policy(policy::Args),
     /// Keep a private mesh of several nodes on this machine.
     Testnet(testnet::Args),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-/// Check the node's policy, or load it anew.
+/// Check the node's policy, compare it, or load it anew.
 ///
 /// The policy is HOME/policy.cedar, in the Cedar language: rules about fetch, accept, hold, forward, query and
 /// export. `forbid` beats `permit`, and what no rule permits is denied. A file that does not check leaves the old
@@ -14,6 +14,7 @@ use clap::Subcommand;
 Examples:
   tocsin --home ./aa policy check
   tocsin policy check --file new.cedar
+  tocsin policy diff --file new.cedar      (what it would change of what is here)
   tocsin --home ./aa policy reload
   tocsin policy preset national-cert > policy.cedar
   tocsin policy schema | less              (what rules may ask about)")]
@@ -32,8 +33,18 @@ pub enum What {
         #[arg(long)]
         file: Option<PathBuf>,
     },
-    /// Load the policy file anew in the running node
-    Reload,
+    /// Tell which records and sends another policy would change in the running node
+    Diff {
+        /// The file (default: policy.cedar in the home, which may be newer than what is in force)
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
+    /// Load the policy file anew in the running node, and the [person] of config.toml, and tell what that changed
+    Reload {
+        /// Tell what would change, and put nothing in force
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Print a policy to begin with: observer, member or national-cert
     Preset {
         /// Which
