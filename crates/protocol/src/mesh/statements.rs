@@ -198,7 +198,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let height = info.tip.seq;
             let hash = receipt_hash(&self.admission.node, &info.key.id(), height, time);
             let signature = self.admission.identity.secret.sign(&hash);
-            let state = ReceiptState { height, time, signature };
+            let state = ReceiptState { height, time, spoken: 0, signature };
             self.heads.pass_receipt(parent, (log, self.admission.node), state);
         }
     }
@@ -222,7 +222,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let Some(org) = self.directory.org_of(holder) else {
                 continue;
             };
-            let newer = self.heads.is_news((log, holder), receipt.height);
+            let newer = self.heads.is_news((log, holder), receipt.height, self.now.mono);
             let ahead = self.admission.clock.is_ahead(self.now, receipt.time);
             // It came by who holds the log, and what nobody wrote nobody holds.
             let exists = receipt.height <= self.height(log);
@@ -239,14 +239,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if keys::verify(&holder.0, &hash, &receipt.signature).is_err() {
                 continue;
             }
-            let state =
-                ReceiptState { height: receipt.height, time: receipt.time, signature: receipt.signature };
+            let Receipt { height, time, signature, .. } = receipt;
+            let state = ReceiptState { height, time, spoken: 0, signature };
             if key.author == self.admission.node {
-                self.heads.keep_own_receipt((log, holder), state);
+                self.heads.keep_own_receipt((log, holder), state, self.now.mono);
                 self.measure(log, holder, state)?;
                 continue;
             }
-            self.heads.keep_receipt((log, holder), org, state);
+            self.heads.keep_receipt((log, holder), org, state, self.now.mono);
             if let Some(parent) = self.trees.parent(log)
                 && parent != link
             {

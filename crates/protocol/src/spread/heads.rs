@@ -26,6 +26,8 @@ const HEADS_AT_ONCE: u64 = 4;
 const RECEIPT_MS: u64 = 1_000;
 const RECEIPT_LARGE_MS: u64 = 30_000;
 const LARGE: usize = 50;
+/// As [`HEADS_AT_ONCE`], of receipts of one node for one log, each [`RECEIPT_MS`].
+const RECEIPTS_AT_ONCE: u64 = 8;
 /// Delays kept for each partner, for percentiles.
 const SAMPLES: usize = 4096;
 
@@ -56,6 +58,8 @@ pub struct ReceiptState {
     pub height: u64,
     /// When it came there, in ms.
     pub time: u64,
+    /// Up to when its node has spoken for, by the monotonic clock: [`RECEIPT_MS`] a receipt.
+    pub(crate) spoken: u64,
     pub(crate) signature: Signature,
 }
 
@@ -232,7 +236,7 @@ impl Heads {
                 };
                 let log = link.name(key.into());
                 let holder = link.name(LogName { author: holder, circle: CircleId::mesh(mesh), epoch: 0 });
-                let ReceiptState { height, time, signature } = receipt;
+                let ReceiptState { height, time, signature, .. } = receipt;
                 receipts.push(Receipt { log, holder, height, time, signature });
             }
             for some in heads.chunks(STATEMENTS_MAX) {
@@ -245,13 +249,19 @@ impl Heads {
     }
 
     /// Keeps a receipt for a log of this node's own.
-    pub fn keep_own_receipt(&mut self, key: (LogNo, NodeKey), receipt: ReceiptState) {
+    pub fn keep_own_receipt(&mut self, key: (LogNo, NodeKey), mut receipt: ReceiptState, mono: u64) {
+        let spoken = self.receipts.get(&key).map_or(0, |known| known.spoken);
+        receipt.spoken = spoken.max(mono) + RECEIPT_MS;
         self.receipts.insert(key, receipt);
     }
 
-    /// Whether a receipt says more than what is known.
-    pub fn is_news(&self, key: (LogNo, NodeKey), height: u64) -> bool {
-        self.receipts.get(&key).is_none_or(|known| known.height < height)
+    /// Whether a receipt says more than what is known, and its node may be heard once more: it may sign one for each record
+    /// of a log, and partners would pay each other for them.
+    pub fn is_news(&self, key: (LogNo, NodeKey), height: u64, mono: u64) -> bool {
+        let more = |known: &ReceiptState| {
+            known.height < height && known.spoken < mono + RECEIPTS_AT_ONCE * RECEIPT_MS
+        };
+        self.receipts.get(&key).is_none_or(more)
     }
 
     /// Whether a node may be heard in a circle once more. Who signs heads without end is neither kept nor passed on: partners
@@ -283,8 +293,8 @@ impl Heads {
     }
 
     /// Keeps a receipt for a log of another node: the one for the log that was known first gives way.
-    pub fn keep_receipt(&mut self, key: (LogNo, NodeKey), org: OrgId, receipt: ReceiptState) {
-        self.receipts.insert(key, receipt);
+    pub fn keep_receipt(&mut self, key: (LogNo, NodeKey), org: OrgId, receipt: ReceiptState, mono: u64) {
+        self.keep_own_receipt(key, receipt, mono);
         let of_org = self.receipts_of.entry(org).or_default();
         of_org.insert(key);
         while of_org.len() > RECEIPTS_OF_ORG {

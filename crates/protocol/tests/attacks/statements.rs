@@ -5,7 +5,7 @@ use tocsin_protocol::message::{self, Entries, EntryOf, Head, LogName, LogState, 
 use tocsin_protocol::{Effect, Input, RequestError};
 use tocsin_record::document::Signed;
 use tocsin_record::keys::Secret;
-use tocsin_record::{CircleId, NodeKey, RecordId, Tip};
+use tocsin_record::{CircleId, NodeKey, RecordId, Run, Tip};
 
 use crate::world::{World, node_certificate, report, secret};
 use crate::{FOE, OPEN, draft, foe_run, log_of, say_documents};
@@ -186,4 +186,42 @@ fn who_speaks_without_end_of_itself_is_not_passed_on_without_end() {
         heads < 20 && names < 20,
         "{heads} heads and {names} names of one node were passed on in a minute"
     );
+}
+
+#[test]
+fn a_receipt_for_each_record_is_not_passed_on() {
+    let mut world = World::new(4, OPEN);
+    let link = world.strange_link(0, FOE);
+    let author = world.strange_link(0, 1);
+    // A log of another, that came by a link to its author.
+    let log = log_of(&world, 1, world.now.wall);
+    let mut tip = Tip::default();
+    for _ in 0..10 {
+        let drafts = (0..60).map(|n| draft(&report(n, 1, "192.0.2.1"), world.now.wall)).collect();
+        let run = Run::sign(&world.record_secret(1), log, tip, drafts).unwrap();
+        tip = run.tip();
+        world.push_from(0, author, &log, &run);
+    }
+    let holder = world.nodes[FOE as usize].mesh.node();
+    let of_holder = LogName { author: holder, circle: log.circle, epoch: 0 };
+    let names = vec![Message::Name(0, log.into()), Message::Name(1, of_holder)];
+    world.receive(0, link, message::encode(&names));
+    let mut passed = 0;
+    for height in 1..=600 {
+        let time = world.now.wall;
+        let signature = world.record_secret(FOE).sign(&receipt_hash(&holder, &log.id(), height, time));
+        let receipt = Receipt { log: 0, holder: 1, height, time, signature };
+        world.receive(0, link, message::encode(&vec![Message::Receipts(vec![receipt])]));
+        world.now.wall += 50;
+        world.now.mono += 50;
+        for effect in world.feed(0, Input::Tick) {
+            let Effect::Send { link, frame, .. } = effect else { continue };
+            if link == author {
+                let messages = message::decode(world.mesh(), &frame).unwrap().messages;
+                passed += messages.iter().filter(|m| matches!(m, Message::Receipts(_))).count();
+            }
+        }
+    }
+    // One a second, and this node's own.
+    assert!((10..60).contains(&passed), "{passed} in 30 s");
 }
