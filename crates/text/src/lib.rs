@@ -60,7 +60,15 @@ pub fn escape_json(text: &str) -> Cow<'_, str> {
 
 fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        // What has no form of its own (Unicode's Default_Ignorable_Code_Point, but for the selectors that emoji have): with
+        // it two names look alike, and a text says to a program what no person sees.
+        || matches!(
+            c,
+            '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{3164}'
+                | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
 /// The columns that a text takes on a terminal, where wide characters take two and marks that stand on others none
@@ -131,6 +139,10 @@ mod tests {
         assert_eq!(escape("a\x1b[2Jb\r\n"), "a\\u{1b}[2Jb\\r\\n");
         assert_eq!(escape("evil\u{202e}gpj.exe"), "evil\\u{202e}gpj.exe");
         assert_eq!(escape("\u{61c}a"), "\\u{61c}a");
+        // What nobody sees: a soft hyphen, a filler of Hangul, tags that spell ASCII.
+        assert_eq!(escape("pay\u{ad}pal"), "pay\\u{ad}pal");
+        assert_eq!(escape("\u{3164}\u{e0041}"), "\\u{3164}\\u{e0041}");
+        assert_eq!(escape("e\u{301} ⚠\u{fe0f} 東京"), "e\u{301} ⚠\u{fe0f} 東京");
     }
 
     #[test]
