@@ -1,12 +1,13 @@
 //! `query`: lists of records, newest first, by what people remember of them.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use tocsin_api::types::{CopyIn, QueryRequest, Record, Records};
 use tocsin_exchange::personal;
 use tocsin_protocol::Directory;
 use tocsin_protocol::judge::body_view;
-use tocsin_record::body::report::Report;
+use tocsin_record::body::report::{Report, Subject};
 use tocsin_record::body::{self, Body};
 use tocsin_record::marking::{Personal, Tlp};
 use tocsin_record::observable::{Observable, Type, detect};
@@ -23,6 +24,8 @@ const RECORDS: usize = 100;
 const RECORDS_MAX: usize = 10_000;
 /// Most records looked at for one answer: the rest is for the next, by its cursor.
 const SCAN_MAX: usize = 2_000_000;
+/// Reports of which an answer remembers what stands, at about 150 bytes each.
+const STANDING_MAX: usize = 65_536;
 /// Most words of each sort in one request.
 const WORDS_MAX: usize = 64;
 /// Most characters of a wrong word that are said again.
@@ -50,6 +53,32 @@ struct Word {
     text: String,
     /// What it is as a value: an indicator that is it, or lies in it, mentions it too.
     value: Option<Observable>,
+}
+
+/// Which version of a report stands, as far as it was looked for: all of its versions are read for that, of which its author
+/// may write as many as it likes, and a list comes by each of them.
+#[derive(Default)]
+struct Standing(BTreeMap<(OrgId, CircleId, Subject), Option<RecordRef>>);
+
+impl Standing {
+    fn of(
+        &mut self,
+        node: &Node,
+        org: OrgId,
+        circle: CircleId,
+        subject: Subject,
+    ) -> Result<Option<RecordRef>, NodeError> {
+        let key = (org, circle, subject);
+        if let Some(known) = self.0.get(&key) {
+            return Ok(*known);
+        }
+        let place = node.engine.reader.standing(org, circle, subject)?.map(|version| version.place);
+        if self.0.len() >= STANDING_MAX {
+            self.0.clear();
+        }
+        self.0.insert(key, place);
+        Ok(place)
+    }
 }
 
 /// A place in the order of the list, newest first: when it came, the number of its last change, its place.
@@ -124,6 +153,7 @@ impl Node {
                 (Cursor::of(range, seq), RecordRef { seq, ..range.first })
             })
         });
+        let mut standing = Standing::default();
         let mut found = Records::default();
         let mut shown = Vec::new();
         let mut last = after;
@@ -140,10 +170,10 @@ impl Node {
                 continue;
             };
             let body = self.body(&stored);
-            if !self.fits(&filter, &stored, body.as_ref())? {
+            if !self.fits(&filter, &stored, body.as_ref(), &mut standing)? {
                 continue;
             }
-            let copies = self.listed_copies(&filter, &stored, body.as_ref())?;
+            let copies = self.listed_copies(&filter, &stored, body.as_ref(), &mut standing)?;
             // The newest of them stands for all: this one was listed with it, or is on an earlier page.
             if copies.iter().any(|copy| Cursor::of_stored(copy) > at) {
                 continue;
@@ -209,7 +239,13 @@ impl Node {
         })
     }
 
-    fn fits(&self, filter: &Filter, stored: &Stored, body: Option<&Body>) -> Result<bool, NodeError> {
+    fn fits(
+        &self,
+        filter: &Filter,
+        stored: &Stored,
+        body: Option<&Body>,
+        standing: &mut Standing,
+    ) -> Result<bool, NodeError> {
         let header = &stored.entry.header;
         let fits = filter.author.is_none_or(|author| stored.org == author)
             && filter.circle.is_none_or(|circle| header.circle == circle)
@@ -218,19 +254,24 @@ impl Node {
             && (filter.tlps.is_empty()
                 || Tlp::from_code(header.tlp).is_some_and(|tlp| filter.tlps.contains(&tlp)))
             && filter.fits_body(body);
-        Ok(fits && (filter.all_versions || self.stands(stored, body)?))
+        Ok(fits && (filter.all_versions || self.stands(stored, body, standing)?))
     }
 
     /// Whether a report's version is not replaced by a later one; true for all else.
-    fn stands(&self, stored: &Stored, body: Option<&Body>) -> Result<bool, NodeError> {
+    fn stands(
+        &self,
+        stored: &Stored,
+        body: Option<&Body>,
+        standing: &mut Standing,
+    ) -> Result<bool, NodeError> {
         let Some(Body::Report(report)) = body else {
             return Ok(true);
         };
         if stored.stamped.outcome.verdict != Verdict::Accepted {
             return Ok(true);
         }
-        let standing = self.engine.reader.standing(stored.org, stored.entry.header.circle, report.subject)?;
-        Ok(standing.is_none_or(|version| version.place == stored.place))
+        let place = standing.of(self, stored.org, stored.entry.header.circle, report.subject)?;
+        Ok(place.is_none_or(|place| place == stored.place))
     }
 
     /// The standing versions of the same report in other circles that would be listed as well.
@@ -239,6 +280,7 @@ impl Node {
         filter: &Filter,
         stored: &Stored,
         body: Option<&Body>,
+        standing: &mut Standing,
     ) -> Result<Vec<Stored>, NodeError> {
         let Some(Body::Report(report)) = body.filter(|_| !filter.all_versions) else {
             return Ok(Vec::new());
@@ -246,12 +288,12 @@ impl Node {
         let mut copies = Vec::new();
         let circles = self.circles_beside_own().into_iter().chain([self.engine.own_circle()]);
         for circle in circles.filter(|circle| *circle != stored.entry.header.circle) {
-            let Some(version) = self.engine.reader.standing(stored.org, circle, report.subject)? else {
+            let Some(place) = standing.of(self, stored.org, circle, report.subject)? else {
                 continue;
             };
-            let Some(copy) = self.engine.reader.record(version.place)? else { continue };
+            let Some(copy) = self.engine.reader.record(place)? else { continue };
             let body = self.body(&copy);
-            if self.fits(filter, &copy, body.as_ref())? {
+            if self.fits(filter, &copy, body.as_ref(), standing)? {
                 copies.push(copy);
             }
         }
