@@ -165,7 +165,7 @@ pub struct FileSummary {
     pub markings: BTreeMap<String, u64>,
     /// What is kept beside the indicators and is none: how many of each type.
     pub context: BTreeMap<String, u64>,
-    /// What of the kept objects is about persons: how many parts of each type.
+    /// What is kept and about persons: how many parts of objects, or values of a list, of each type.
     pub personal: BTreeMap<String, u64>,
     /// What was left out for that, as was asked for.
     pub without: BTreeMap<String, u64>,
@@ -361,8 +361,8 @@ impl Importer {
 
     /// Counts what a report holds, and leaves out what is about persons, if that was asked for.
     fn look(&self, imported: &mut tocsin_exchange::Imported, file: &mut FileSummary) {
+        let is_person = |one: &Indicator| one.what.row().is_some_and(|row| row.personal == Personal::Yes);
         if self.persons == Persons::LeaveOut {
-            let is_person = |one: &Indicator| one.what.row().is_some_and(|row| row.personal == Personal::Yes);
             for indicator in imported.indicators.iter().filter(|one| is_person(one)) {
                 *file.without.entry(indicator.what.type_name().to_owned()).or_default() += 1;
             }
@@ -375,6 +375,12 @@ impl Importer {
         } else {
             for (name, count) in personal::inside(&imported.originals).parts {
                 *file.personal.entry(name).or_default() += count;
+            }
+            // A list is kept as its values alone.
+            let values =
+                imported.indicators.iter().filter(|one| imported.originals.is_empty() && is_person(one));
+            for indicator in values {
+                *file.personal.entry(indicator.what.type_name().to_owned()).or_default() += 1;
             }
         }
         for indicator in &imported.indicators {

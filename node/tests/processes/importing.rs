@@ -189,6 +189,11 @@ fn what_is_kept_counts_as_personal_and_can_be_left_out() {
     let told = said(&import(&node, &path, &["--share", "mesh", "--without-personal"]));
     assert!(told.contains("left out as about persons: 1 passport-number"), "{told}");
     assert_eq!(circles(&node, "without.example"), ["mesh TLP:GREEN"]);
+    // Values of a list are told of as well, before it is shared in vain.
+    let path =
+        written(folder.path(), "feed/list.csv", "value,type\na@mail.example,email\nmail.example,domain\n");
+    let told = said(&import(&node, &path, &["--dry-run"]));
+    assert!(told.contains("about persons in what is kept: 1 email\n"), "{told}");
 }
 
 #[test]

@@ -457,6 +457,8 @@ fn of_very_many_hits_some_are_told() {
     assert!(text.contains("more records list it than are looked at"), "{text}");
     // A list says, too, that it is not all.
     assert!(said(&node.tell(&["query"])).contains("there may be more than these 100"));
+    assert!(said(&node.tell(&["query", "--limit", "1"])).contains("there may be more than this one"));
+    assert_eq!(code(&node.tell(&["watch", "--count", "0"])), 2);
     let (last, _) = asked(&node, &["query", "--limit", "1099"]);
     assert_eq!(last["more"], true);
     let (last, _) = asked(&node, &["query", "--limit", "1100"]);

@@ -21,7 +21,7 @@ Examples:
   tocsin --json watch | jq -r 'select(.event == \"record\" and .verdict == \"accept\") | .title'")]
 pub struct Args {
     /// End after so many events
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 }
 
