@@ -242,18 +242,9 @@ impl Node {
         orgs.sort_by_key(|org| *org != self.engine.org());
         for org in &orgs {
             let org = *org;
-            let mut places = self.engine.reader.copies(org, subject);
-            places.sort_by_key(|place| {
-                self.engine
-                    .reader
-                    .log(*place_log(place))
-                    .map(|log| log.key.circle == self.engine.own_circle())
-            });
-            for place in places {
-                let Some(stored) = self.engine.reader.record(place)? else {
-                    continue;
-                };
-                let circle = stored.entry.header.circle;
+            let mut circles = Vec::from_iter(self.engine.reader.circles_of(org, subject));
+            circles.sort_by_key(|circle| *circle == self.engine.own_circle());
+            for circle in circles {
                 if let Some(version) = self.engine.reader.standing(org, circle, subject)? {
                     return Ok(Some(version.place));
                 }
@@ -309,10 +300,6 @@ fn begins(id: &RecordId, digits: &str) -> bool {
     let mut digits = digits.chars().map(|digit| digit.to_digit(16));
     nibbles.zip(&mut digits).all(|(nibble, digit)| digit == Some(u32::from(nibble)))
         && digits.next().is_none()
-}
-
-fn place_log(place: &RecordRef) -> &tocsin_store::LogNo {
-    &place.log
 }
 
 #[cfg(test)]

@@ -188,15 +188,10 @@ impl Node {
         shown.record.indicator_count = indicators.len() as u64;
         shown.indicators = indicators.iter().take(INDICATORS_SHOWN).map(show_indicator).collect();
         if stored.org == self.engine.org() {
-            let mut circles: Vec<String> = Vec::new();
-            for place in self.engine.reader.copies(stored.org, report.subject) {
-                let Some(log) = self.engine.reader.log(place.log) else {
-                    continue;
-                };
-                if log.key.circle != self.engine.own_circle() {
-                    circles.push(self.circle_name(log.key.circle));
-                }
-            }
+            let mut circles = self.engine.reader.circles_of(stored.org, report.subject);
+            circles.remove(&self.engine.own_circle());
+            let mut circles: Vec<String> =
+                circles.into_iter().map(|circle| self.circle_name(circle)).collect();
             circles.sort();
             circles.dedup();
             shown.shared_to = circles;

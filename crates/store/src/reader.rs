@@ -1,12 +1,11 @@
 //! The reading side: a handle for any thread, bounded by what is committed, that never waits for the writer's disk.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tocsin_record::body::report::Subject;
 use tocsin_record::header::body_hash;
 use tocsin_record::run::{Entry, Part};
 use tocsin_record::{BodyHash, CircleId, LogKey, MeshId, NodeKey, OrgId, RecordId, Run, Tip};
@@ -17,12 +16,10 @@ use crate::kv::Kv;
 use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Stamped, Verdict};
 use crate::pages::{self, Known, Nonce, Opened};
 use crate::slots::{SLOT_LEN, Slots};
-use crate::state::{Counts, PageRef, Standing, Withdrawal};
-use crate::store::{Shared, missing, report_subject};
+use crate::state::{Counts, LogState, PageRef, Standing};
+use crate::store::{Shared, missing};
 use crate::vault;
 
-/// Most versions of a report that are looked at.
-const VERSIONS_MAX: usize = 1_000;
 /// How often a read is begun again because the page was replaced under it.
 pub(crate) const TRIES: usize = 100;
 
@@ -96,21 +93,6 @@ pub struct Neighbours {
     pub count: u64,
     /// What became of the first; the others have the same outcome.
     pub stamped: Stamped,
-}
-
-/// One version of a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Version {
-    /// Where it is.
-    pub place: RecordRef,
-    /// Its record id.
-    pub id: RecordId,
-    /// When it was written, in ms.
-    pub time: u64,
-    /// The version before, if it names one.
-    pub supersedes: Option<RecordId>,
-    /// What became of it.
-    pub outcome: Outcome,
 }
 
 impl<K: Kv, S: Slots> Reader<K, S> {
@@ -346,115 +328,6 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         found
     }
 
-    // ---- reports
-
-    /// The versions of a report whose bodies are here, in one circle, by time and id: at most 1,000, those that came or
-    /// changed last.
-    ///
-    /// # Errors
-    /// On a disk fault.
-    pub fn versions(
-        &self,
-        org: OrgId,
-        circle: CircleId,
-        subject: Subject,
-    ) -> Result<Vec<Version>, StoreError> {
-        let mut places = self.places_of_report(org, circle, subject);
-        if places.len() > VERSIONS_MAX {
-            places.sort_unstable_by_key(|(arrival, _)| Reverse(*arrival));
-            places.truncate(VERSIONS_MAX);
-        }
-        let mut versions = Vec::new();
-        for (_, place) in places {
-            let Some(stored) = self.record(place)? else {
-                continue;
-            };
-            let header = &stored.entry.header;
-            let Some(body) = stored.entry.body() else { continue };
-            if report_subject(header, body) != Some(subject) {
-                continue;
-            }
-            versions.push(Version {
-                place,
-                id: stored.entry.id,
-                time: header.time,
-                supersedes: supersedes(body),
-                outcome: stored.stamped.outcome,
-            });
-        }
-        versions.sort_unstable_by_key(|version| (version.time, version.id));
-        Ok(versions)
-    }
-
-    /// Places that may hold versions of a report in one circle whose bodies are here, with the numbers of their last changes.
-    fn places_of_report(&self, org: OrgId, circle: CircleId, subject: Subject) -> Vec<(u64, RecordRef)> {
-        let state = self.shared.state();
-        let places = state.find_report(org, subject).into_iter();
-        let here = |place: RecordRef| {
-            let log = state.log(place.log)?;
-            let fits = log.org == org && log.key.circle == circle && place.seq <= log.published.seq;
-            let stamped = log.spans.get(place.seq).filter(|_| fits)?;
-            (stamped.outcome.body == BodyState::Here).then_some((stamped.arrival, place))
-        };
-        places.filter_map(here).collect()
-    }
-
-    /// Places that hold versions of a report, in any circle; almost always exactly those (64-bit keyed hash).
-    #[must_use]
-    pub fn copies(&self, org: OrgId, subject: Subject) -> Vec<RecordRef> {
-        let state = self.shared.state();
-        let mut places = state.find_report(org, subject);
-        places.retain(|place| state.log(place.log).is_some_and(|log| place.seq <= log.published.seq));
-        places
-    }
-
-    /// Whether there are [`Self::copies`], which takes no longer where there are many.
-    #[must_use]
-    pub fn has_copies(&self, org: OrgId, subject: Subject) -> bool {
-        let state = self.shared.state();
-        state.any_of_report(org, subject, |place| {
-            state.log(place.log).is_some_and(|log| place.seq <= log.published.seq)
-        })
-    }
-
-    /// The version that stands: accepted, superseded by no accepted one, and of rivals the one with the greatest time
-    /// and id.
-    ///
-    /// # Errors
-    /// On a disk fault.
-    pub fn standing(
-        &self,
-        org: OrgId,
-        circle: CircleId,
-        subject: Subject,
-    ) -> Result<Option<Version>, StoreError> {
-        let mut versions = self.versions(org, circle, subject)?;
-        versions.retain(|version| version.outcome.verdict == Verdict::Accepted);
-        let superseded: BTreeSet<RecordId> =
-            versions.iter().filter_map(|version| version.supersedes).collect();
-        Ok(versions.into_iter().rfind(|version| !superseded.contains(&version.id)))
-    }
-
-    /// Whether a report was taken back in this circle.
-    #[must_use]
-    pub fn withdrawn(&self, org: OrgId, circle: CircleId, subject: Subject) -> Option<Withdrawal> {
-        let state = self.shared.state();
-        let found = state.retractions.get(&(org, circle, subject)).copied()?;
-        let committed = state.log(found.record.log).is_some_and(|log| found.record.seq <= log.published.seq);
-        committed.then_some(found)
-    }
-
-    /// The retractions of an org in a circle.
-    #[must_use]
-    pub fn withdrawals(&self, org: OrgId, circle: CircleId) -> Vec<Withdrawal> {
-        let state = self.shared.state();
-        let all = (org, circle, Subject([0; 16]))..=(org, circle, Subject([255; 16]));
-        let committed = |found: &&Withdrawal| {
-            state.log(found.record.log).is_some_and(|log| found.record.seq <= log.published.seq)
-        };
-        state.retractions.range(all).map(|(_, found)| found).filter(committed).copied().collect()
-    }
-
     // ---- pages
 
     pub(crate) fn page_ref(&self, place: RecordRef) -> Option<(u64, PageRef)> {
@@ -529,7 +402,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
     }
 }
 
-fn info(no: LogNo, log: &crate::state::LogState) -> LogInfo {
+fn info(no: LogNo, log: &LogState) -> LogInfo {
     LogInfo {
         no,
         key: log.key,
@@ -538,14 +411,5 @@ fn info(no: LogNo, log: &crate::state::LogState) -> LogInfo {
         tip: log.published,
         standing: log.standing,
         counts: log.counts,
-    }
-}
-
-/// The version before, which stands behind salt and subject in a report.
-fn supersedes(body: &[u8]) -> Option<RecordId> {
-    let rest = body.get(32..)?;
-    match rest.split_first() {
-        Some((1, rest)) => rest.first_chunk::<32>().map(|id| RecordId(*id)),
-        _ => None,
     }
 }

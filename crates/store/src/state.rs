@@ -309,6 +309,12 @@ impl State {
         places(&self.reports, self.hash_report(org, subject))
     }
 
+    /// As [`Self::find_report`], but at most so many of them, falling from the packed place `last` on.
+    pub fn find_report_up_to(&self, org: OrgId, subject: Subject, last: u64, limit: usize) -> Vec<RecordRef> {
+        let slice = self.reports.up_to(self.hash_report(org, subject), last, limit);
+        slice.into_iter().map(RecordRef::unpack).collect()
+    }
+
     /// Whether any of the places that [`Self::find_report`] gives is as wanted. Looks at none after the first that is.
     pub fn any_of_report(
         &self,

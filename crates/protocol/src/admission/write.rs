@@ -269,6 +269,11 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         let org = self.identity.org;
         let mut circles: BTreeMap<CircleId, Vec<Version>> = BTreeMap::new();
         for place in self.reader.copies(org, subject) {
+            // A retraction names no more of them: the others are not read.
+            let circle = self.store.key(place.log).map(|log| log.circle);
+            if circle.and_then(|circle| circles.get(&circle)).is_some_and(|all| all.len() >= VERSIONS_MAX) {
+                continue;
+            }
             let Some(stored) = self.reader.record(place)? else {
                 continue;
             };

@@ -1,18 +1,24 @@
-//! Readers while the disk takes its time: they go on with what is committed, and wait for no sync.
+//! Readers while the disk takes its time: they go on with what is committed, and wait for no sync. And the writer while
+//! readers take theirs.
 //!
-//! The disk stands still in its sync until the test lets it go on, so that nothing here is a matter of speed.
+//! The disk stands still in its sync until the test lets it go on, so that this is no matter of speed.
+#![expect(clippy::disallowed_methods, reason = "a test compares how long two things take")]
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tocsin_record::OrgId;
+use tocsin_record::body::report::Subject;
 
 use super::second::RealKv;
-use super::{Author, MESH, accepted, random};
-use crate::faulty::FaultySlots;
+use super::{Author, CIRCLE, MESH, accepted, random};
+use crate::faulty::{FaultyKv, FaultySlots};
 use crate::kv::{Batch, Fault, Kv, Look};
-use crate::{RecordRef, Store};
+use crate::{Reader, RecordRef, Stamped, Store};
 
 on_both! { readers_wait_for_no_sync }
 
@@ -103,4 +109,57 @@ fn readers_wait_for_no_sync<K: RealKv>() {
     assert!(known && sized, "what is committed is read meanwhile");
     assert_eq!((late, tip), (false, 1), "what is not on the disk is not shown yet");
     assert!(reader.outcome(RecordRef { log, seq: 2 }).is_some(), "and is once it is");
+}
+
+type Walk = fn(&Reader<FaultyKv, FaultySlots>, OrgId, Subject);
+
+/// A report of very many versions is looked at a little at a time: the writer gets in between.
+#[test]
+fn the_writer_waits_for_no_walk_over_a_report() {
+    const PLACES: u64 = 300_000;
+    let (org, subject) = (OrgId([1; 32]), Subject([1; 16]));
+    let (kv, slots) = (Arc::new(FaultyKv::new(1)), Arc::new(FaultySlots::new(1)));
+    let mut store = Store::open(kv, slots, MESH, random(1), &mut |_| {}).unwrap();
+    let log = store.open_log(&Author::new(1).log, org).unwrap();
+    {
+        let mut state = store.shared.state_mut();
+        for seq in 1..=PLACES {
+            state.add_report(org, subject, RecordRef { log, seq });
+        }
+        state.set(RecordRef { log, seq: 1 }, PLACES, Stamped { arrival: 1, outcome: accepted(1) });
+        state.log_mut(log).unwrap().published.seq = PLACES;
+    }
+    let reader = store.reader();
+    assert_eq!(reader.copies(org, subject).len() as u64, PLACES);
+    let walks: [Walk; 3] = [
+        |reader, org, subject| drop(reader.copies(org, subject)),
+        |reader, org, subject| drop(reader.circles_of(org, subject)),
+        |reader, org, subject| drop(reader.versions(org, CIRCLE, subject).unwrap()),
+    ];
+    for (n, walk) in walks.into_iter().enumerate() {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let walking = scope.spawn(|| {
+                let (begun, mut count) = (Instant::now(), 0);
+                while !done.load(Relaxed) {
+                    walk(&reader, org, subject);
+                    count += 1;
+                }
+                begun.elapsed() / count
+            });
+            let mut waits: Vec<Duration> = (0..60)
+                .map(|_| {
+                    std::thread::sleep(Duration::from_millis(1));
+                    let asked = Instant::now();
+                    drop(store.shared.state_mut());
+                    asked.elapsed()
+                })
+                .collect();
+            done.store(true, Relaxed);
+            let walk = walking.join().unwrap();
+            waits.sort_unstable();
+            // Under one lock it would be half a walk.
+            assert!(waits[30] < walk / 10, "walk {n} takes {walk:?}, and the writer waits {:?}", waits[30]);
+        });
+    }
 }
