@@ -71,6 +71,8 @@ enum Verb {
     Show(verbs::show::Args),
     /// Tell why a record was accepted, held, refused or not passed on
     Why(verbs::why::Args),
+    /// Accept or refuse what the policy holds
+    Hold(verbs::hold::Args),
     /// Follow what happens
     Watch(verbs::watch::Args),
     /// Check the node's policy, compare it, or load it anew
@@ -123,6 +125,7 @@ fn run_with(node_verb: impl FnOnce(&Context, NodeVerb) -> Result<ExitCode>) -> E
         Verb::Query(args) => verbs::query::run(&context, args),
         Verb::Show(args) => verbs::show::run(&context, args),
         Verb::Why(args) => verbs::why::run(&context, args),
+        Verb::Hold(args) => verbs::hold::run(&context, args),
         Verb::Watch(args) => verbs::watch::run(&context, args),
         Verb::Policy(args) => node_verb(&context, NodeVerb::Policy(args)),
         Verb::Clock(args) => verbs::clock::run(&context, args),

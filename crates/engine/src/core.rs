@@ -305,6 +305,7 @@ fn trace_input(input: &Input) {
         Input::Publish { bodies, .. } => ("Publish", bodies.len()),
         Input::Retract { .. } => ("Retract", 0),
         Input::TakeBack { .. } => ("TakeBack", 0),
+        Input::DecideHeld { .. } => ("DecideHeld", 0),
         Input::Documents { documents, .. } => ("Documents", documents.len()),
         Input::ConfirmClock { .. } => ("ConfirmClock", 0),
         Input::Policy { .. } => ("Policy", 0),

@@ -109,6 +109,15 @@ pub enum Input {
         /// A code of [`tocsin_record::body::retraction::REASONS`].
         reason: u16,
     },
+    /// The people of this node decide about a record that their policy holds.
+    DecideHeld {
+        /// Answered with [`Effect::Done`].
+        ticket: Ticket,
+        /// Where it lies.
+        place: RecordRef,
+        /// Whether it is accepted; refused if not, and its body erased here.
+        accept: bool,
+    },
     /// Documents from a file or command.
     Documents {
         /// Answered with [`Effect::Done`].
@@ -220,6 +229,14 @@ pub enum RequestError {
     /// The org has no such report.
     #[error("this org shared no report {0}; `tocsin query --mine` lists its reports")]
     NoReport(Subject),
+    /// The record is not held, or its body is not here.
+    #[error("it is not held here: `tocsin query --verdict hold` lists what is")]
+    NotHeld,
+    /// It waits for something that no person can give.
+    #[error(
+        "`{0}` holds it, which nobody can decide: it waits for its time, or for a newer version of tocsin"
+    )]
+    HeldByGuardrail(String),
     /// A document does not count.
     #[error("{0}")]
     Document(String),

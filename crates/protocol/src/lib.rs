@@ -27,7 +27,7 @@ pub mod session;
 mod spread;
 mod why;
 
-pub use admission::{Identity, judge};
+pub use admission::{BY_HAND, Identity, judge};
 pub use clock::Reading;
 pub use directory::Directory;
 pub use index::{Filler, Index, read};

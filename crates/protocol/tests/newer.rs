@@ -8,8 +8,8 @@
 mod world;
 
 use bincode::Encode;
-use tocsin_protocol::Why;
 use tocsin_protocol::message::{self, Message, Push};
+use tocsin_protocol::{Input, RequestError, Why};
 use tocsin_record::body::{self, Body};
 use tocsin_record::header::body_hash;
 use tocsin_record::keys::Signature;
@@ -169,6 +169,12 @@ fn what_is_newer_is_carried_and_held() {
             assert_eq!(stored.entry.body().unwrap(), bytes, "what is passed on is what came");
         }
         assert_eq!(world.lookup(node, "192.0.2.7"), 0, "what is held is not matched");
+    }
+    // No person can release what the node does not understand.
+    for id in &ids {
+        let place = world.stored(2, id).unwrap().place;
+        let said = world.request(2, |ticket| Input::DecideHeld { ticket, place, accept: true });
+        assert_eq!(said, Err(RequestError::HeldByGuardrail("guardrail:newer".to_owned())));
     }
     // And the log goes on above it.
     let bytes = report(3, 2, "192.0.2.9");

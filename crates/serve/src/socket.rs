@@ -20,8 +20,8 @@ use axum::{Json, Router};
 use futures::stream;
 use serde::Serialize;
 use tocsin_api::types::{
-    Asked, ClockStatus, ConfirmClock, Event, Fault, ImportBatch, Lookup, LookupRequest, PartnerNode,
-    PolicyDiffRequest, PublishRequest, Published, QueryRequest, RetractRequest, ShareRequest,
+    Asked, ClockStatus, ConfirmClock, Event, Fault, HoldRequest, ImportBatch, Lookup, LookupRequest,
+    PartnerNode, PolicyDiffRequest, PublishRequest, Published, QueryRequest, RetractRequest, ShareRequest,
 };
 use tocsin_home::identity::Papers;
 use tocsin_policy::{Decisions, Policy};
@@ -101,6 +101,7 @@ fn router(node: App) -> Router {
         .route("/v1/publish", post(publish))
         .route("/v1/share", post(share))
         .route("/v1/retract", post(retract))
+        .route("/v1/hold", post(hold))
         .route("/v1/policy/reload", post(reload).get(would_reload))
         .route("/v1/policy/diff", post(policy_diff))
         .route("/v1/clock", get(clock).post(confirm_clock))
@@ -250,6 +251,14 @@ async fn publish(State(node): State<App>, Json(request): Json<PublishRequest>) -
 
 async fn share(State(node): State<App>, Json(request): Json<ShareRequest>) -> Answer<Published> {
     Ok(Json(node.share(request).await?))
+}
+
+async fn hold(
+    State(node): State<App>,
+    Json(request): Json<HoldRequest>,
+) -> Answer<Vec<tocsin_api::types::Record>> {
+    let caller = caller(&node, request.purpose.as_deref(), request.reference.as_deref());
+    Ok(Json(node.decide_held(caller, request).await?))
 }
 
 async fn retract(State(node): State<App>, Json(request): Json<RetractRequest>) -> Answer<Published> {

@@ -64,9 +64,14 @@ impl Caller {
         if self.purpose.is_none() && self.reference.is_none() {
             return;
         }
+        self.note_deed(verb, shown);
+    }
+
+    /// Notes in the log who did something to which records, and what for.
+    pub(crate) fn note_deed(&self, verb: &str, records: &[RecordId]) {
         let (purpose, reference) =
             (self.purpose.as_deref().unwrap_or("-"), self.reference.as_deref().unwrap_or("-"));
-        let records: Vec<String> = shown.iter().map(ToString::to_string).collect();
+        let records: Vec<String> = records.iter().map(ToString::to_string).collect();
         info!(target: PURPOSES, verb, person = self.principal.name, purpose, reference, ?records, "asked");
     }
 }

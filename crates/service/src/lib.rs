@@ -3,6 +3,7 @@
 mod advice;
 mod batch;
 mod caller;
+mod hold;
 mod lists;
 mod lookup;
 mod marking;

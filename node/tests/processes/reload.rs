@@ -185,3 +185,49 @@ fn what_a_policy_would_change_is_told_before_and_after() {
     assert_eq!(refused.status.code(), Some(2));
     assert_eq!(aa.json(&["status"])["policy"]["fault"], Value::Null, "what was only tried is no fault");
 }
+
+#[test]
+fn what_is_held_waits_for_a_person() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = Node::mesh(folder.path(), &["cert-aa", "police-bb"]);
+    let bb = nodes.pop().expect("two");
+    let mut aa = nodes.pop().expect("two");
+    let hold =
+        aa.read_policy() + "@id(\"all-wait\") permit (principal, action == Action::\"hold\", resource);\n";
+    aa.write_policy(&hold);
+    aa.json(&["policy", "reload"]);
+    let publish = |value: &str| {
+        let new = bb.json(&["publish", value, "--tlp", "green", "--to", "mesh", "--title", value]);
+        new["records"][0]["record"].as_str().expect("an id").to_owned()
+    };
+    let (good, bad) = (publish("192.0.2.1"), publish("192.0.2.2"));
+    until("both are held", || count(&aa, "held") == 2);
+    let said = |args: &[&str]| {
+        let output = aa.tell(args);
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), text)
+    };
+    let (code, text) = said(&["hold", "accept", &good[..12], "--ref", "case-77"]);
+    assert_eq!((code, text.starts_with("accepted: 192.0.2.1 of police-bb")), (Some(0), true), "{text}");
+    let refused = aa.json(&["hold", "refuse", &bad]);
+    assert_eq!(
+        (&refused[0]["verdict"], &refused[0]["rule"]),
+        (&"refuse".into(), &"by-hand".into()),
+        "{refused}"
+    );
+    assert!(aa.knows("192.0.2.1") && !aa.knows("192.0.2.2"));
+    let log = aa.log();
+    assert!(log.contains("hold accept") && log.contains("case-77") && log.contains("hold refuse"), "{log}");
+    let (code, text) = said(&["hold", "accept", &bad]);
+    assert_eq!(code, Some(2));
+    assert!(text.contains("was left as it is") && text.contains("--verdict hold"), "{text}");
+    // No policy changes it, nor says that it would.
+    aa.write_policy(&(hold + &refuse("police-bb")));
+    let done = aa.json(&["policy", "reload"]);
+    assert_eq!(done["diff"]["changes"], serde_json::json!([]));
+    aa.kill();
+    aa.run();
+    assert!(aa.knows("192.0.2.1"));
+    assert!(String::from_utf8_lossy(&aa.tell(&["why", &good]).stdout).contains("by-hand"));
+}

@@ -24,6 +24,8 @@ pub(crate) mod rule {
     pub const DISPUTED: &str = "guardrail:disputed";
     /// The body was taken back or has expired.
     pub const GONE: &str = "guardrail:gone";
+    /// A person of this node decided about what was held.
+    pub const BY_HAND: &str = "by-hand";
 }
 
 /// What the door decided about one record.

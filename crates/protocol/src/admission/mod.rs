@@ -4,6 +4,7 @@
 //! It knows no link: who is told, and what else follows from a decision, is the mesh's matter.
 
 pub(crate) mod admit;
+mod by_hand;
 pub(crate) mod fork;
 pub mod judge;
 pub(crate) mod rejudge;
@@ -26,6 +27,9 @@ use crate::io::Now;
 use fork::Searches;
 use rejudge::Rejudge;
 use write::Writer;
+
+/// The name of the rule under which a record stands that a person of this node decided about.
+pub const BY_HAND: &str = admit::rule::BY_HAND;
 
 /// Names of values that are kept in the store.
 pub(crate) mod meta {
@@ -77,6 +81,8 @@ pub(crate) struct Admission<K, S> {
     numbers: BTreeMap<RuleId, u16>,
     /// The number of the rule that holds what is newer than this node.
     newer: Option<u16>,
+    /// The number of what people decided by hand, once they did.
+    by_hand: Option<u16>,
 }
 
 impl<K: Kv, S: Slots> Admission<K, S> {
@@ -93,11 +99,13 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         now: Now,
     ) -> Result<Self, StoreError> {
         let clock = Clock::open(boot, kept_clock(&store)?, now);
+        let reader = store.reader();
         Ok(Self {
+            by_hand: by_hand::number(&reader),
             node: NodeKey(identity.secret.public()),
             identity,
             boot,
-            reader: store.reader(),
+            reader,
             store,
             decisions,
             index: Following::new(index),

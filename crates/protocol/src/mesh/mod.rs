@@ -194,6 +194,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 out.push(Effect::Done { ticket, result });
                 Ok(())
             }
+            Input::DecideHeld { ticket, place, accept } => {
+                let result = self.decide_held(place, accept, out)?;
+                out.push(Effect::Done { ticket, result });
+                Ok(())
+            }
             Input::ConfirmClock { ticket, against_peers } => {
                 let result = self.confirm_clock(against_peers, out)?;
                 out.push(Effect::Done { ticket, result });

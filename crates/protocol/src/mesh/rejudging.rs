@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use tocsin_record::body::BodyRef;
-use tocsin_record::{Class, Part};
+use tocsin_record::{Class, Entry, Part};
 use tocsin_store::{BodyState, Kv, Outcome, RecordRef, Slots, StoreError, Verdict};
 
+use crate::admission::admit::Decided;
 use crate::admission::judge::LogFacts;
 use crate::admission::{Admission, By};
-use crate::io::Output;
+use crate::io::{Done, Output, RequestError};
 use crate::mesh::Mesh;
 
 /// Records judged anew in one tick.
@@ -65,6 +66,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let end = self.admission.reader.log(place.log).map(|log| log.tip.time);
             end.is_some_and(|time| self.admission.clock.is_ahead(self.now, time))
         };
+        // For good, whatever policy comes.
+        if self.admission.is_by_hand(old.rule) {
+            return Ok(());
+        }
         if self.admission.rejudge.passes_over(&old, stamped.arrival, end_is_ahead) {
             return Ok(());
         }
@@ -90,8 +95,41 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             (BodyState::Withheld, BodyState::Wanted) => BodyState::Withheld,
             (_, body) => body,
         };
-        let new = Outcome { verdict: decided.verdict, body, rule: decided.rule, ..old };
-        if new == old {
+        self.decided_anew(place, &entry, &old, body, &decided, out)
+    }
+
+    /// A person decides about a record that the policy holds.
+    pub(crate) fn decide_held(
+        &mut self,
+        place: RecordRef,
+        accept: bool,
+        out: &mut Output,
+    ) -> Result<Result<Done, RequestError>, StoreError> {
+        let (Some(stamped), Some(entry)) =
+            (self.admission.store.outcome(place), self.admission.store.entry(place)?)
+        else {
+            return Ok(Err(RequestError::NotHeld));
+        };
+        let decided = match self.admission.decide_by_hand(&entry, &stamped.outcome, accept)? {
+            Ok(decided) => decided,
+            Err(why) => return Ok(Err(why)),
+        };
+        self.decided_anew(place, &entry, &stamped.outcome, decided.body, &decided, out)?;
+        Ok(Ok(Done::default()))
+    }
+
+    /// Stages what was decided anew about a record, and what follows from it.
+    fn decided_anew(
+        &mut self,
+        place: RecordRef,
+        entry: &Entry,
+        old: &Outcome,
+        body: BodyState,
+        decided: &Decided<'_>,
+        out: &mut Output,
+    ) -> Result<(), StoreError> {
+        let new = Outcome { verdict: decided.verdict, body, rule: decided.rule, ..*old };
+        if new == *old {
             return Ok(());
         }
         if new.verdict != old.verdict
@@ -104,7 +142,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let released = new.verdict == Verdict::Accepted && old.verdict != Verdict::Accepted;
         let verdict_changed = new.verdict != old.verdict;
         if verdict_changed {
-            self.settle(place, &entry, &decided, old.verdict != Verdict::Unjudged, out)?;
+            self.settle(place, entry, decided, old.verdict != Verdict::Unjudged, out)?;
         }
         if released && body == BodyState::Here { self.released(place, None) } else { Ok(()) }
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use tocsin_api::types::{PolicyChange, PolicyDiff};
 use tocsin_policy::{BodyView, Decisions, Person, Policy, RecordFacts, Ruling};
-use tocsin_protocol::Directory;
 use tocsin_protocol::judge::{LogFacts, new_body_ref_view, org_facts};
+use tocsin_protocol::{BY_HAND, Directory};
 use tocsin_record::OrgId;
 use tocsin_record::body::BodyRef;
 use tocsin_store::{BodyState, RecordRef, Stored};
@@ -58,6 +58,9 @@ impl Node {
         let places = ranges.iter().flat_map(|range| {
             (0..range.count).rev().map(|offset| RecordRef { seq: range.first.seq + offset, ..range.first })
         });
+        // What a person decided no policy changes.
+        let rules = (0..=u16::MAX).map_while(|rule| Some((rule, self.engine.reader.rule(rule)?)));
+        let by_hand: Vec<u16> = rules.filter(|(_, name)| name == BY_HAND).map(|(rule, _)| rule).collect();
         for place in places {
             if diff.looked >= RECORDS_MAX {
                 diff.more = true;
@@ -65,6 +68,9 @@ impl Node {
             }
             let Some(stored) = self.engine.reader.record(place)? else { continue };
             diff.looked += 1;
+            if by_hand.contains(&stored.stamped.outcome.rule) {
+                continue;
+            }
             let was = self.said(&mut old, &directory, &stored, &person, now);
             let is = self.said(&mut new, &directory, &stored, &person, now);
             for change in changed(&was, is) {
