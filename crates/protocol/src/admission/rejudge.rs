@@ -184,7 +184,8 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         loop {
             let info = self.reader.log(place.log)?;
             let seq = place.seq.max(info.base.seq + 1);
-            if seq <= info.tip.seq {
+            // What is only staged was judged by the old rules as well.
+            if seq <= self.height(place.log) {
                 return Some(RecordRef { seq, ..place });
             }
             place = RecordRef { log: LogNo(place.log.0 + 1), seq: 1 };

@@ -383,6 +383,24 @@ impl World {
         effects
     }
 
+    /// What is on its way to a node and these inputs, all before one commit, as where its core was busy for a moment.
+    pub fn feed_at_once(&mut self, at: usize, inputs: impl IntoIterator<Item = Input>) {
+        let mut all = Vec::new();
+        let (here, others) = self.flying.drain(..).partition(|(node, ..)| *node == at);
+        self.flying = others;
+        let here: VecDeque<(usize, u64, Bytes)> = here;
+        for (_, link, frame) in here {
+            let frame = self.hear(at, link, &frame).unwrap();
+            all.push(Input::Received { link, frame });
+        }
+        let now = self.now_of(at);
+        let node = &mut self.nodes[at];
+        for input in all.into_iter().chain(inputs) {
+            node.mesh.handle(now, input, &mut node.out).unwrap();
+        }
+        self.feed(at, Input::Tick);
+    }
+
     /// Lets frames arrive and time pass until nothing has happened for six seconds.
     pub fn settle(&mut self) {
         let mut quiet = 0;

@@ -1,0 +1,37 @@
+//! A policy that takes force between two records.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[expect(dead_code, reason = "the other tests use all of it")]
+mod world;
+
+use std::sync::Arc;
+
+use tocsin_policy::Policy;
+use tocsin_protocol::Input;
+use tocsin_store::Verdict;
+use world::{World, report};
+
+const ACCEPT: &str = r#"
+@id("accept-all") permit(principal, action == Action::"accept", resource);
+@id("fetch-all") permit(principal, action == Action::"fetch", resource);
+@id("forward-all") permit(principal, action == Action::"forward", resource);
+"#;
+const REFUSE: &str = r#"
+@id("fetch-all") permit(principal, action == Action::"fetch", resource);
+"#;
+
+#[test]
+fn what_came_in_the_same_commit_before_a_policy_is_judged_by_it() {
+    let mut world = World::new(2, ACCEPT);
+    world.connect_all();
+    let before = world.publish(0, report(1, 1, "192.0.2.1"));
+    world.settle();
+    let id = world.publish(0, report(2, 1, "192.0.2.2"));
+    // The record, the policy and the walk that judges anew come before one commit.
+    let policy = Arc::new(Policy::load(REFUSE).unwrap());
+    world.feed_at_once(1, [Input::Policy { policy }, Input::Tick]);
+    world.pass(10_000);
+    for id in [before, id] {
+        assert_eq!(world.stored(1, &id).unwrap().stamped.outcome.verdict, Verdict::Refused);
+    }
+}
