@@ -81,6 +81,12 @@ impl Decisions {
         &self.policy
     }
 
+    /// The node's org, as it was given.
+    #[must_use]
+    pub fn home(&self) -> Home {
+        self.home
+    }
+
     /// Puts another policy in force. Error counts begin anew.
     pub fn replace(&mut self, policy: Arc<Policy>) {
         self.policy = policy;

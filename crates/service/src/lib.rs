@@ -53,6 +53,8 @@ pub struct Node {
     person: RwLock<Arc<Person>>,
     /// Where what sources have under one id stands.
     holders: Mutex<sources::Holders>,
+    /// What the policy said of what people asked before.
+    rested: visibility::Rested,
 }
 
 /// A request was not done. Each says what was wrong, and what would help.
@@ -129,6 +131,7 @@ impl Node {
             readings: Arc::new(Semaphore::new(READINGS)),
             person: RwLock::new(person),
             holders: Mutex::default(),
+            rested: visibility::Rested::default(),
         }
     }
 

@@ -186,7 +186,7 @@ impl Node {
                 });
             }
         }
-        found.hidden = visibility.hidden;
+        found.hidden = std::mem::take(&mut visibility.hidden);
         caller.note("query", &shown);
         Ok(found)
     }

@@ -70,7 +70,16 @@ impl Node {
             said.insert(0, why.rule);
         }
         let texts = said.iter().filter_map(text).collect();
-        Ok(Why { record, hidden: visibility.hidden, saw: saw.into(), rules, texts, errors, came_by, peers })
+        Ok(Why {
+            record,
+            hidden: std::mem::take(&mut visibility.hidden),
+            saw: saw.into(),
+            rules,
+            texts,
+            errors,
+            came_by,
+            peers,
+        })
     }
 
     /// Why a record is as it is, asked beside the core, and who holds it, which only the core knows.
