@@ -17,6 +17,8 @@ use super::types::Fault;
 
 /// Longest head of an answer, in bytes.
 const HEAD_MAX: usize = 16 << 10;
+/// What of an answer is read at once, in bytes: its head, and all of a short one. Longer bodies go past this.
+const BUFFER: usize = 16 << 10;
 /// Longest answer that is read whole, in bytes.
 const ANSWER_MAX: u64 = 256 << 20;
 /// How long an answer may take.
@@ -216,7 +218,7 @@ impl Client {
         } else {
             stream.write_all(&request).and_then(|()| stream.write_all(body))
         };
-        let mut from = BufReader::with_capacity(64 << 10, stream);
+        let mut from = BufReader::with_capacity(BUFFER, stream);
         match sent {
             // A node that does not take all of a request may have said why before it closed.
             Err(error) if ended(&error) && !from.fill_buf().is_ok_and(|said| !said.is_empty()) => {

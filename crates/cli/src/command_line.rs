@@ -1,11 +1,12 @@
 //! The command line: global flags, and one variant a verb. One for both programs: the command and the node program read the
 //! same words, and differ in what they do about a [`NodeVerb`].
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Args as _, FromArgMatches as _, Parser, Subcommand};
 use tocsin_home::Home;
 use tocsin_text as text;
 
@@ -17,14 +18,21 @@ use crate::{handover, term};
 #[derive(Parser, Debug)]
 #[command(name = "tocsin", bin_name = "tocsin", version, max_term_width = 100, after_long_help = AFTER)]
 struct Cli {
+    #[command(flatten)]
+    all: OfAll,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// The flags of all verbs.
+#[derive(clap::Args, Debug)]
+struct OfAll {
     /// The node's home folder (default: $TOCSIN_HOME, else ~/.tocsin)
     #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true)]
     json: bool,
-    #[command(subcommand)]
-    verb: Verb,
 }
 
 const AFTER: &str = "\
@@ -109,8 +117,8 @@ fn run_with(node_verb: impl FnOnce(&Context, NodeVerb) -> Result<ExitCode>) -> E
         return ExitCode::from(2);
     }
     let cli = parse();
-    let home = cli.home.unwrap_or_else(Home::default_path);
-    let context = Context { home, json: cli.json };
+    let home = cli.all.home.unwrap_or_else(Home::default_path);
+    let context = Context { home, json: cli.all.json };
     let done = match cli.verb {
         Verb::Init(args) => verbs::init::run(&context, args),
         Verb::Mesh(args) => verbs::mesh::run(&context, args),
@@ -154,7 +162,11 @@ fn wants_json() -> bool {
 
 /// Reads the command line; what is wrong with it is told as any other error to who asked for JSON.
 fn parse() -> Cli {
-    Cli::try_parse().unwrap_or_else(|error| {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    if let Some(cli) = of_one_verb(&words) {
+        return cli;
+    }
+    Cli::try_parse_from(words).unwrap_or_else(|error| {
         if wants_json() && error.use_stderr() {
             let text = error.render().to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
@@ -163,6 +175,17 @@ fn parse() -> Cli {
         }
         error.exit()
     })
+}
+
+/// Reads a command line by the words of the one verb that is called. The flags of all verbs are copied into each verb that is
+/// there, which was most of what reading took. `None` for what is not understood, and for pages of help: all verbs together tell of that.
+fn of_one_verb(words: &[OsString]) -> Option<Cli> {
+    let verbs = Verb::augment_subcommands(clap::Command::new("verbs"));
+    // What only looks like the verb, such as a folder's name after --home, leaves a verb that is not understood.
+    let verb = words.iter().skip(1).find_map(|word| verbs.find_subcommand(word))?;
+    let command = OfAll::augment_args(clap::Command::new("tocsin")).disable_help_subcommand(true);
+    let matches = command.subcommand(verb.clone()).try_get_matches_from(words).ok()?;
+    Cli::from_arg_matches(&matches).ok()
 }
 
 /// The chain of causes in one text: what, where, why. A cause that the text before it quotes is not said again.
@@ -185,6 +208,49 @@ fn chain(error: &anyhow::Error) -> String {
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+
+    /// What a command line means, read by all words and by those of one verb.
+    fn readings(words: &[&str]) -> (Option<String>, Option<String>) {
+        let words: Vec<OsString> = ["tocsin"].iter().chain(words).map(OsString::from).collect();
+        let shown = |cli: Cli| format!("{cli:?}");
+        (Cli::try_parse_from(&words).ok().map(shown), of_one_verb(&words).map(shown))
+    }
+
+    #[test]
+    fn the_words_of_one_verb_are_read_as_all_are() {
+        let understood: [&[&str]; 10] = [
+            &["lookup", "192.0.2.1"],
+            &["--json", "lookup", "-", "--ref", "status", "--max-age", "2h"],
+            &["lookup", "--json", "--home", "/x", "--", "--json", "status"],
+            &["--home=lookup", "lookup", "lookup", "status"],
+            &["status", "--home", "lookup"],
+            &["mesh", "found", "--name", "init", "--json"],
+            &["--home", "/x", "policy", "schema"],
+            &["share", "--to", "mesh", "0011223344556677"],
+            &["run"],
+            &["clock"],
+        ];
+        for words in understood {
+            let (all, one) = readings(words);
+            assert!(all.is_some() && all == one, "{words:?}: {all:?}, {one:?}");
+        }
+        // Another verb than the first word that could be one: left to all of them.
+        assert!(matches!(readings(&["--home", "lookup", "status"]), (Some(_), None)));
+        let told: [&[&str]; 9] = [
+            &[],
+            &["lokup", "192.0.2.1"],
+            &["lookup"],
+            &["lookup", "--help"],
+            &["help", "lookup"],
+            &["--version", "lookup", "192.0.2.1"],
+            &["lookup", "192.0.2.1", "--age", "2h"],
+            &["status", "lookup"],
+            &["--home"],
+        ];
+        for words in told {
+            assert_eq!(readings(words), (None, None), "{words:?}");
+        }
+    }
 
     #[test]
     fn every_verb_has_a_page_with_an_example() {
