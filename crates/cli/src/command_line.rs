@@ -98,7 +98,9 @@ enum Verb {
 /// Runs the command: what needs a node becomes the node program.
 #[must_use]
 pub fn run() -> ExitCode {
-    run_with(|_, _| match handover::to_node_program()? {})
+    // The system's list of users is asked through its C library, which the node program has and the command brings its own of.
+    let home = || Home::of_environment().map_or_else(|| match handover::to_node_program()? {}, Ok);
+    run_with(home, |_, _| match handover::to_node_program()? {})
 }
 
 /// Runs the node program, which is told what its verbs do and does all others as well.
@@ -108,16 +110,22 @@ pub fn run_node(node_verb: impl FnOnce(&Context, NodeVerb) -> Result<ExitCode>) 
     if let Err(error) = handover::check_version() {
         return tell(&error.into(), wants_json());
     }
-    run_with(node_verb)
+    run_with(|| Ok(Home::default_path()), node_verb)
 }
 
-fn run_with(node_verb: impl FnOnce(&Context, NodeVerb) -> Result<ExitCode>) -> ExitCode {
+fn run_with(
+    default_home: impl FnOnce() -> Result<PathBuf>,
+    node_verb: impl FnOnce(&Context, NodeVerb) -> Result<ExitCode>,
+) -> ExitCode {
     if let Err(error) = crate::guard::process() {
         eprintln!("error: the system does not let this process keep its memory to itself: {error}");
         return ExitCode::from(2);
     }
     let cli = parse();
-    let home = cli.all.home.unwrap_or_else(Home::default_path);
+    let home = match cli.all.home.map_or_else(default_home, Ok) {
+        Ok(home) => home,
+        Err(error) => return tell(&error, cli.all.json),
+    };
     let context = Context { home, json: cli.all.json };
     let done = match cli.verb {
         Verb::Init(args) => verbs::init::run(&context, args),

@@ -31,6 +31,8 @@ use files::FileError;
 use keys::KeyError;
 use lock::Lock;
 
+/// Name of the home in the folder of a user who names none.
+const FOLDER: &str = ".tocsin";
 /// Longest path of a Unix socket that Linux takes, in bytes (`sun_path` less its end).
 const SOCKET_PATH_MAX: usize = 107;
 /// Longest note of where the socket is, in bytes: the longest path that Linux takes.
@@ -122,10 +124,16 @@ impl Home {
     /// The home that a user who names none has: `TOCSIN_HOME`, else `.tocsin` in the user's folder.
     #[must_use]
     pub fn default_path() -> PathBuf {
+        Self::of_environment().unwrap_or_else(|| std::env::home_dir().unwrap_or_default().join(FOLDER))
+    }
+
+    /// The same as far as the environment says it; `None` where the system's list of users has to be asked.
+    #[must_use]
+    pub fn of_environment() -> Option<PathBuf> {
         if let Some(path) = std::env::var_os("TOCSIN_HOME").filter(|path| !path.is_empty()) {
-            return PathBuf::from(path);
+            return Some(PathBuf::from(path));
         }
-        std::env::home_dir().unwrap_or_default().join(".tocsin")
+        std::env::var_os("HOME").map(|user| Path::new(&user).join(FOLDER))
     }
 
     /// A home in which a node was made.

@@ -25,6 +25,19 @@ fn call(program: impl AsRef<Path>, words: &[&str]) -> Output {
     Command::new(program.as_ref()).args(words).env("COLUMNS", "100").output().expect("the program runs")
 }
 
+/// Of a program's file, what kind it is, and the kinds and flags of its segments (ELF, 64 bits, little-endian).
+fn segments(program: &str) -> (u16, Vec<(u32, u32)>) {
+    let bytes = fs::read(program).expect("a file");
+    assert_eq!(bytes[..6], *b"\x7fELF\x02\x01", "{program}");
+    let number = |at: usize, len: usize| {
+        bytes[at..at + len].iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
+    };
+    let small = |at, len| u32::try_from(number(at, len)).expect("at most 4 bytes");
+    let (begin, len) = (number(32, 8) as usize, number(54, 2) as usize);
+    let segments = (0..number(56, 2) as usize).map(|place| begin + place * len);
+    (number(16, 2) as u16, segments.map(|at| (small(at, 4), small(at + 4, 4))).collect())
+}
+
 /// The bytes of a program, as far as they are text: its symbols are.
 fn text(program: &str) -> String {
     String::from_utf8_lossy(&fs::read(program).expect("a file")).into_owned()
@@ -37,6 +50,30 @@ fn the_command_links_nothing_of_a_node() {
     for name in OF_NODES {
         assert!(node.contains(name), "a node is made of {name}, or the name is another now");
         assert!(!command.contains(name), "the command links {name}");
+    }
+}
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64", target_endian = "little"))]
+#[test]
+fn both_are_put_anywhere_and_the_command_is_whole() {
+    const ANYWHERE: u16 = 3;
+    const INTERPRETER: u32 = 3;
+    const STACK: u32 = 0x6474_e551;
+    const READ_ONLY_AFTER_START: u32 = 0x6474_e552;
+    const EXECUTABLE: u32 = 1;
+    for program in [COMMAND, NODE_PROGRAM] {
+        let (kind, segments) = segments(program);
+        assert_eq!(kind, ANYWHERE, "{program}");
+        assert!(segments.iter().any(|(kind, _)| *kind == READ_ONLY_AFTER_START), "{program}: {segments:x?}");
+        let stack = segments.iter().find(|(kind, _)| *kind == STACK).expect("it says what its stack is");
+        assert_eq!(stack.1 & EXECUTABLE, 0, "{program}: {segments:x?}");
+    }
+    // Where the build found the archives: what finds shared libraries takes a quarter of a call.
+    if option_env!("TOCSIN_COMMAND_LINKS") == Some("archives") {
+        let (_, segments) = segments(COMMAND);
+        assert!(segments.iter().all(|(kind, _)| *kind != INTERPRETER), "{segments:x?}");
+        // Of a C library that is brought along, this would load parts of the system's, which may be another.
+        assert!(!text(COMMAND).contains("_nss_files_getpwuid_r"), "the command asks for users by itself");
     }
 }
 
@@ -58,6 +95,18 @@ fn both_read_the_same_words() {
     for verb in ["lookup", "run", "policy", "testnet", "demo"] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(verb)), "{verb} is not in the help");
     }
+}
+
+#[test]
+fn without_an_environment_both_find_one_home() {
+    let [command, node] = [COMMAND, NODE_PROGRAM].map(|program| {
+        let mut call = Command::new(program);
+        call.args(["--json", "status"]).env_remove("HOME").env_remove("TOCSIN_HOME");
+        call.output().expect("the program runs")
+    });
+    assert_eq!(command, node);
+    assert_eq!(command.status.code(), Some(2), "{command:?}");
+    assert!(String::from_utf8_lossy(&command.stderr).contains(".tocsin"), "{command:?}");
 }
 
 #[test]
@@ -89,9 +138,10 @@ fn the_node_program_is_found_beside_the_file_itself() {
 
 #[test]
 fn a_node_program_that_is_missing_or_of_another_version_is_told() {
-    let folder = tempfile::tempdir().expect("a folder");
+    // A link, on one file system: a copy that was just written may be held open by what other tests start meanwhile.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     let alone = folder.path().join("tocsin");
-    fs::copy(COMMAND, &alone).expect("a copy");
+    fs::hard_link(COMMAND, &alone).expect("a link");
     let missing = call(&alone, &["policy", "schema"]);
     let told = String::from_utf8_lossy(&missing.stderr);
     assert_eq!(missing.status.code(), Some(2), "{told}");
