@@ -211,9 +211,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let Some(known) = self.links.get_mut(link) else {
                 return Ok(());
             };
+            let Some(peer) = known.peer() else { return Ok(()) };
             let (Some(log), Some(holder)) = (known.meant(receipt.log), known.meant(receipt.holder)) else {
                 continue;
             };
+            // What is charged for a look at the log would tell that there is one.
+            if !self.shares(peer.org, log.circle) {
+                continue;
+            }
             let (name, holder) = (log, holder.author);
             let key = name.key(self.directory.mesh());
             let Some(log) = self.admission.store.log_no(&key) else {

@@ -1,14 +1,17 @@
 //! Heads, receipts and claims: what is believed of what nobody can check.
 
 use tocsin_protocol::message::head::{head_hash, receipt_hash};
-use tocsin_protocol::message::{self, Entries, EntryOf, Head, LogName, LogState, Message, Receipt};
+use tocsin_protocol::message::{
+    self, Buckets, Entries, EntryOf, Have, Head, Hello, LogName, LogState, Message, Range, Receipt, RecordAt,
+    Want,
+};
 use tocsin_protocol::{Effect, Input, RequestError};
-use tocsin_record::document::Signed;
+use tocsin_record::document::{Roster, Signed};
 use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, NodeKey, RecordId, Run, Tip};
 
 use crate::world::{World, node_certificate, report, secret};
-use crate::{FOE, OPEN, draft, foe_run, log_of, say_documents};
+use crate::{FOE, OPEN, answered, draft, foe_roster, foe_run, log_of, say_documents};
 
 #[test]
 fn nobody_is_talked_out_of_writing() {
@@ -186,6 +189,75 @@ fn who_speaks_without_end_of_itself_is_not_passed_on_without_end() {
         heads < 20 && names < 20,
         "{heads} heads and {names} names of one node were passed on in a minute"
     );
+}
+
+/// What a partner is in the middle of is nobody's business who is not in its circle: neither an answer nor what is charged
+/// tells whether a log is there.
+#[test]
+fn who_is_not_in_a_circle_learns_nothing_of_its_logs() {
+    let mut world = World::new(4, OPEN);
+    let orgs = |world: &World| {
+        let mut orgs = [0, 1].map(|node| world.nodes[node].mesh.org()).to_vec();
+        orgs.sort_unstable();
+        orgs
+    };
+    let signer = secret(1, 0, 0);
+    let roster = foe_roster(&world, [5; 32], vec![]);
+    let roster = Roster { orgs: orgs(&world), stewards: vec![signer.public()], ..roster };
+    let signed = Signed::sign(&roster, &[&signer]);
+    let circle = CircleId(signed.hash().0);
+    for node in [0, 1] {
+        let documents = vec![signed.clone()];
+        world.request(node, |ticket| Input::Documents { ticket, documents }).unwrap();
+    }
+    let bodies = (0..20).map(|n| report(n, 1, "192.0.2.1")).collect();
+    world.request(1, |ticket| Input::Publish { ticket, circle, bodies }).unwrap();
+    world.connect(0, 1);
+    world.settle();
+    let log = world.nodes[1].mesh.reader().logs()[0].key;
+    assert_eq!(log.circle, circle);
+    assert_eq!(world.lookup(0, "192.0.2.1"), 1);
+    let node = world.nodes[FOE as usize].mesh.node();
+    let holder = world.nodes[1].mesh.node();
+    let all = |log: LogName| {
+        let what = RecordAt { log: 0, seq: 3 };
+        let id = RecordId([9; 32]);
+        let range = Range { log: 0, from: 1, to: 20, bodies: true };
+        let signature = secret(1, FOE, 0).sign(&[1; 32]);
+        let receipt = Receipt { log: 0, holder: 1, height: 3, time: 1, signature };
+        vec![
+            Message::Name(0, log),
+            Message::Name(1, LogName { author: holder, epoch: 0, ..log }),
+            Message::Entries(Entries(vec![EntryOf {
+                no: 0,
+                log,
+                base: 1,
+                height: 3,
+                id,
+                state: LogState::Open,
+            }])),
+            Message::Have(vec![Have { log: 0, from: 1, more: 30, age: 0, except: vec![] }]),
+            Message::Graft(0, 1),
+            Message::Want(Want { id: 1, ranges: vec![range], credit: 1 << 20 }),
+            Message::WantBodies(vec![what]),
+            Message::HaveBodies(vec![what]),
+            Message::Holes(vec![what]),
+            Message::At(0, 3),
+            Message::Receipts(vec![receipt; 100]),
+            Message::Hello(Hello { logs: [1; 32], documents: [1; 32] }),
+            Message::Buckets(Buckets(vec![[1; 16]; 256])),
+        ]
+    };
+    let mut said = Vec::new();
+    for name in [log.into(), LogName { epoch: log.epoch - 1, ..log.into() }] {
+        let link = world.strange_link(0, FOE);
+        world.pass(10_000);
+        let before = world.nodes[0].mesh.left_to(&node).unwrap();
+        let answer = answered(&mut world, 0, link, &all(name));
+        said.push((answer, before - world.nodes[0].mesh.left_to(&node).unwrap()));
+        world.feed(0, Input::LinkDown { link });
+    }
+    assert_eq!(said[0], said[1], "bytes and microseconds, where there is such a log and where there is none");
 }
 
 #[test]
