@@ -449,6 +449,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_wanted_any_more_is_asked_of_nobody_else() {
+        let log = LogNo(7);
+        let mut shelf = Shelf::lacking(log, 1);
+        let mut links = links(2);
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let mut catchup = CatchUp::default();
+        let place = RecordRef { log, seq: 1 };
+        let mut around = Around { held: &shelf, links: &mut links, mono: 0 };
+        for link in [1, 2] {
+            catchup.announced_body(&around, link, place).unwrap();
+        }
+        catchup.want_bodies(&mut around, &mut random);
+        let asked: usize = [1, 2].into_iter().map(|link| told(around.links, link).len()).sum();
+        assert_eq!(asked, 1);
+        // It is refused, or taken back, while the one that was asked is silent.
+        shelf.missing.clear();
+        let mut around = Around { held: &shelf, links: &mut links, mono: 60_000 };
+        catchup.bodies_timeouts(&mut around);
+        catchup.want_bodies(&mut around, &mut random);
+        assert!([1, 2].into_iter().all(|link| told(around.links, link).is_empty()));
+        assert_eq!(catchup.announced(|_| true).count(), 0, "nor does it count as missing");
+    }
+
+    #[test]
     fn what_is_held_or_beyond_what_is_taken_is_asked_of_nobody() {
         let log = LogNo(7);
         let mut shelf = Shelf::lacking(log, 2);

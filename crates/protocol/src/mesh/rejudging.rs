@@ -88,6 +88,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let decided = self.admission.decide(&by, &facts, &entry)?;
         if let BodyState::Gone(reason) = decided.body {
             self.admission.store.erase(place, reason)?;
+            self.catchup.settled(place);
             return Ok(());
         }
         // A body that is still missing stays so, with what was learned of who withholds it.
@@ -139,6 +140,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.admission.index.unlist(place, &body, old.verdict);
         }
         self.admission.store.set_outcome(place, new)?;
+        if !body.is_missing() {
+            self.catchup.settled(place);
+        }
         let released = new.verdict == Verdict::Accepted && old.verdict != Verdict::Accepted;
         let verdict_changed = new.verdict != old.verdict;
         if verdict_changed {

@@ -34,12 +34,18 @@ impl CatchUp {
             peer.map_or(0, |peer| self.sources.share(peer.node, ASKED_MAX))
         };
         let mut room = self.bodies.room(&busy, most);
+        let mut unwanted = Vec::new();
         for (_, place) in &self.bodies.turns {
             // There may be 100,000, and this is looked at with every commit: no further than somebody can be asked.
             if room == 0 {
                 break;
             }
             if self.bodies.asked.contains_key(place) {
+                continue;
+            }
+            // It was refused or taken back since somebody announced it.
+            if !around.held.is_missing(*place) {
+                unwanted.push(*place);
                 continue;
             }
             let Some(source) = self.bodies.sources.get(place) else {
@@ -67,6 +73,9 @@ impl CatchUp {
                 asks.entry(link).or_default().push((*place, source.patience()));
                 room -= 1;
             }
+        }
+        for place in unwanted {
+            self.bodies.settled(place);
         }
         for (link, places) in asks {
             let rtt_ms = around.links.get(link).map_or(0, |link| link.rtt_ms);
