@@ -164,7 +164,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         let since = self.links.budgets.free();
         let (first, last) = (run.first_seq(), run.tip().seq);
-        self.trees.has(log, link, self.begin(link, log), last);
+        let begin = self.begin(link, log);
+        self.trees.has(log, link, begin, last);
+        if let Some(entry) = run.entries().iter().rfind(|entry| entry.body == Part::NotHeld) {
+            self.trees.lacks(log, link, begin, entry.header.seq);
+        }
         let height = self.height(log);
         if last <= height {
             self.heard_copy(link, log, &run, push.reply, bytes, out)?;
@@ -250,13 +254,17 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if to > SEQ_MAX {
                 continue;
             }
-            self.trees.has(log, link, self.begin(link, log), to);
+            let begin = self.begin(link, log);
+            self.trees.has(log, link, begin, to);
             let except: BTreeSet<u64> = have
                 .except
                 .iter()
                 .filter(|offset| **offset <= have.more)
                 .map(|offset| have.from + u64::from(*offset))
                 .collect();
+            if let Some(last) = except.last() {
+                self.trees.lacks(log, link, begin, *last);
+            }
             self.catchup.announced_range(&mut around!(self), link, log, have.from, to, &except)?;
             if to > self.height(log) {
                 self.expect(log, link, to);

@@ -49,7 +49,7 @@ impl Trees {
         for &link in links {
             let behind = around.links.get(link).is_none_or(|link| link.behind);
             let spoke = self.spoke(log, link, begin(around.links, link, log, is_renamed));
-            if spoke.has >= to || spoke.told >= to {
+            if spoke.told >= to || spoke.holds(run.first_seq(), to) {
                 continue;
             }
             if spoke.eager && pushable && !behind {
@@ -93,11 +93,13 @@ impl Trees {
         }
     }
 
-    /// Takes out what is to be announced to a link by now, but for what it is known to hold.
+    /// Takes out what is to be announced to a link by now, but for what it is known to hold: a header that it passed on without
+    /// the body says nothing of that.
     pub fn take_haves(&mut self, links: &mut Links, link: LinkId) -> Vec<(LogNo, PendingHave)> {
         let pending = links.get_mut(link).map(|link| std::mem::take(&mut link.haves)).unwrap_or_default();
-        let mut lacks =
-            |(log, have): &(LogNo, PendingHave)| self.spoke(*log, link, Begin::Lazy).has < have.to;
+        let mut lacks = |(log, have): &(LogNo, PendingHave)| {
+            !self.spoke(*log, link, Begin::Lazy).holds(have.from, have.to)
+        };
         pending.into_iter().filter(|pending| lacks(pending)).collect()
     }
 }
@@ -174,6 +176,29 @@ mod tests {
         let announced = all.iter().filter(|link| !trees.take_haves(around.links, **link).is_empty());
         assert_eq!(announced.count(), LAZY_LINKS);
         assert!(trees.offer(&mut around, &all, (LOG, &run, false), |_| 0).is_empty(), "nobody is told twice");
+    }
+
+    #[test]
+    fn who_showed_a_header_without_its_body_is_told_who_has_that() {
+        let (shelf, run) = (Shelf::default(), run());
+        let (mut links, mut trees) = (links(4), Trees::default());
+        let mut around = Around { held: &shelf, links: &mut links, mono: 0 };
+        trees.grafted(LOG, 1, 0);
+        for link in [2, 3, 4] {
+            trees.pruned(LOG, link);
+        }
+        // Before the run came here, and while its announcement waits; link 4 shows the body as well.
+        for link in [1, 2] {
+            trees.has(LOG, link, Begin::Lazy, 1);
+            trees.lacks(LOG, link, Begin::Lazy, 1);
+        }
+        assert_eq!(trees.offer(&mut around, &[1, 2, 3, 4], (LOG, &run, false), |_| 0), [1]);
+        for link in [3, 4] {
+            trees.has(LOG, link, Begin::Lazy, 1);
+        }
+        trees.lacks(LOG, 3, Begin::Lazy, 1);
+        let told = [1, 2, 3, 4].map(|link| trees.take_haves(around.links, link).len());
+        assert_eq!(told, [0, 1, 1, 0]);
     }
 
     #[test]

@@ -16,13 +16,15 @@ const ORPHANS_PER_LOG: usize = 64;
 const ORPHAN_BYTES_PER_LINK: usize = 1 << 20;
 const ORPHAN_BYTES: usize = 16 << 20;
 
-/// What is known of one link for one log. "Peer has" and "I told peer" are two facts.
+/// What is known of one link for one log. "Peer has" and "I told peer" are two facts, and so are a header and its body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spoke {
     /// Runs are pushed to it.
     pub eager: bool,
     /// It is known to hold headers up to here.
     pub has: u64,
+    /// It showed headers without their bodies, up to here: it may lack these.
+    pub lacks: u64,
     /// It was told of records up to here, by push or announcement.
     pub told: u64,
 }
@@ -54,6 +56,13 @@ struct Orphan {
     run: Verified,
 }
 
+impl Spoke {
+    /// Whether it is known to hold a range of records, and was never seen to lack a body of it.
+    pub fn holds(&self, from: u64, to: u64) -> bool {
+        self.has >= to && self.lacks < from
+    }
+}
+
 /// The trees of all logs that are active.
 #[derive(Debug, Default)]
 pub(crate) struct Trees {
@@ -73,13 +82,19 @@ pub(crate) enum Begin {
 impl Trees {
     pub fn spoke(&mut self, log: LogNo, link: LinkId, begin: Begin) -> &mut Spoke {
         let spokes = &mut self.trees.entry(log).or_default().spokes;
-        spokes.entry(link).or_insert(Spoke { eager: begin == Begin::Eager, has: 0, told: 0 })
+        spokes.entry(link).or_insert(Spoke { eager: begin == Begin::Eager, has: 0, lacks: 0, told: 0 })
     }
 
     /// A link is known to hold headers of a log up to here.
     pub fn has(&mut self, log: LogNo, link: LinkId, begin: Begin, to: u64) {
         let spoke = self.spoke(log, link, begin);
         spoke.has = spoke.has.max(to);
+    }
+
+    /// A link showed headers of a log without their bodies, the last of them this one.
+    pub fn lacks(&mut self, log: LogNo, link: LinkId, begin: Begin, last: u64) {
+        let spoke = self.spoke(log, link, begin);
+        spoke.lacks = spoke.lacks.max(last);
     }
 
     /// A run of a log was admitted, up to a height: whoever waits for it need not.
