@@ -254,3 +254,36 @@ fn a_confirmation_against_partners_erases_and_ends_with_the_next_jump() {
     world.pass(1_000);
     assert!(matches!(reading(&world, 0), Reading::Ahead { .. }));
 }
+
+#[test]
+fn what_clocks_that_were_ahead_accepted_is_held_again_when_they_are_right() {
+    let mut world = World::new(4, OPEN);
+    world.connect_all();
+    world.pass(1_000);
+    for node in 1..4 {
+        world.jump(node, DAY);
+    }
+    // They say so within five minutes, and the one that is right believes them.
+    world.pass(330_000);
+    assert!((1..4).all(|node| reading(&world, node).is_trusted()));
+    assert!(matches!(reading(&world, 0), Reading::Behind { .. }), "{:?}", reading(&world, 0));
+    let id = publish(&mut world, 1, 1).unwrap();
+    world.pass(2_000);
+    let verdict = |world: &World| world.stored(0, &id).unwrap().stamped.outcome.verdict;
+    assert_eq!(verdict(&world), Verdict::Accepted);
+    assert_eq!(world.lookup(0, "192.0.2.99"), 1);
+    for node in 1..4 {
+        world.jump_back(node);
+    }
+    world.pass(330_000);
+    assert!(reading(&world, 0).is_trusted());
+    assert_eq!(verdict(&world), Verdict::Held);
+    assert_eq!(world.lookup(0, "192.0.2.99"), 0, "it is not answered before its time");
+    world.restart(0);
+    world.pass(2_000);
+    assert_eq!(verdict(&world), Verdict::Held);
+    // Its time comes.
+    world.pass_off(DAY);
+    world.pass(2_000);
+    assert_eq!(verdict(&world), Verdict::Accepted);
+}
