@@ -287,3 +287,35 @@ fn what_clocks_that_were_ahead_accepted_is_held_again_when_they_are_right() {
     world.pass(2_000);
     assert_eq!(verdict(&world), Verdict::Accepted);
 }
+
+/// Records that a node wrote, as another holds them.
+fn written(world: &World, node: u8, at: usize) -> u64 {
+    let author = tocsin_record::NodeKey(world.record_secret(node).public());
+    let logs = world.nodes[at].mesh.reader().logs();
+    logs.iter().filter(|log| log.key.author == author).map(|log| log.tip.seq).sum()
+}
+
+#[test]
+fn what_a_clock_far_ahead_took_back_is_taken_back_again_when_it_is_right() {
+    let mut world = World::new(3, OPEN);
+    world.connect_all();
+    let id = world.publish(1, report(1, 2, "192.0.2.1"));
+    world.pass(61_000);
+    // Its person is sure of the wrong time, and nobody else takes what is signed then.
+    world.jump(1, 60 * DAY);
+    world.pass(1_000);
+    confirm(&mut world, 1, true).unwrap();
+    let Body::Report(body) = report(1, 2, "192.0.2.1") else { unreachable!() };
+    world.request(1, |ticket| Input::Retract { ticket, subject: body.subject, reason: 1 }).unwrap();
+    world.pass(61_000);
+    assert!(!is_here(&world, 1, &id) && is_here(&world, 0, &id));
+    world.jump_back(1);
+    world.pass(62_000);
+    assert!(reading(&world, 1).is_trusted());
+    assert!((0..3).all(|node| !is_here(&world, node, &id)), "it is taken back everywhere");
+    // Once, also after a start.
+    assert_eq!([written(&world, 1, 1), written(&world, 1, 0)], [3, 2]);
+    world.restart(1);
+    world.pass(122_000);
+    assert_eq!(written(&world, 1, 1), 3);
+}

@@ -430,6 +430,13 @@ impl<K: Kv, S: Slots> Store<K, S> {
         self.shared.state().retractions.get(&(org, circle, subject)).copied()
     }
 
+    /// Places of retractions that name a version, by its id; almost always exactly those (64-bit keyed hash). Anybody may
+    /// name it. Sees staged ones.
+    #[must_use]
+    pub fn naming(&self, id: &RecordId) -> Vec<RecordRef> {
+        self.shared.state().find_named(id)
+    }
+
     /// The reason for which a retraction of the author's org, in the same circle, names this version. Sees staged ones.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! It knows no link: who is told, and what else follows from a decision, is the mesh's matter.
 
 pub(crate) mod admit;
+mod again;
 mod by_hand;
 pub(crate) mod fork;
 pub mod judge;

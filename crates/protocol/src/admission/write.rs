@@ -12,7 +12,7 @@ use tocsin_record::body::retraction::{Retraction, VERSIONS_MAX, Version};
 use tocsin_record::body::{Body, BodyRef};
 use tocsin_record::run::{Draft, SIGN_EVERY};
 use tocsin_record::{CircleId, Entry, Header, LogKey, NodeKey, Part, Tip, Verified, codec};
-use tocsin_store::{Kv, LogInfo, LogNo, Slots, Standing, StoreError, Verdict};
+use tocsin_store::{Kv, LogInfo, LogNo, RecordRef, Slots, Standing, StoreError, Verdict};
 
 use crate::admission::admit::Decided;
 use crate::admission::judge::LogFacts;
@@ -30,12 +30,21 @@ const EPOCHS: u64 = 16;
 const EARLY_MS: u64 = 24 * 3_600_000;
 const EPOCH_EVERY_MS: u64 = 12 * 3_600_000;
 
+/// On whose word something is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Asker {
+    /// This node's people, who are answered.
+    People(Ticket),
+    /// Nobody new: what the record at this place says is said again.
+    Again(RecordRef),
+}
+
 /// What one request writes to one circle.
 #[derive(Debug)]
 pub(crate) struct Queued {
-    ticket: Ticket,
-    circle: CircleId,
-    drafts: Vec<Draft>,
+    pub asker: Asker,
+    pub circle: CircleId,
+    pub drafts: Vec<Draft>,
 }
 
 /// Where the next record of a circle goes.
@@ -47,16 +56,16 @@ pub(crate) struct OwnEnd {
     tip: Tip,
 }
 
-/// A run that waits to be staged, with the ticket of each of its records and what was decided about it.
+/// A run that waits to be staged, with who asked for each of its records and what was decided about it.
 pub(crate) struct Signed<'q> {
     pub end: OwnEnd,
     pub run: Verified,
-    pub tickets: Vec<Ticket>,
+    pub askers: Vec<Asker>,
     pub decided: Vec<Decided<'q>>,
 }
 
 /// What came of each request.
-pub(crate) type Answers = BTreeMap<Ticket, Result<Done, RequestError>>;
+pub(crate) type Answers = BTreeMap<Asker, Result<Done, RequestError>>;
 
 /// A signed run, and which draft each of its records is: of which entry of the queue, and which of its drafts.
 type SignedDrafts = (OwnEnd, Verified, Vec<(usize, usize)>);
@@ -83,6 +92,11 @@ impl Writer {
     /// The newest log of a circle.
     pub fn newest(&self, circle: CircleId) -> Option<LogNo> {
         self.newest.get(&circle).map(|(_, log)| *log)
+    }
+
+    /// The highest epoch of any of this node's logs.
+    pub fn highest(&self) -> u64 {
+        self.highest
     }
 
     /// No log that there is goes on.
@@ -222,12 +236,21 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         bodies: &[Body],
     ) -> Result<(), RequestError> {
         let drafts = self.drafts(by, circle, bodies)?;
-        self.writer.queued += drafts.len();
-        self.writer.queue.push(Queued { ticket, circle, drafts });
+        self.queue(Queued { asker: Asker::People(ticket), circle, drafts });
         Ok(())
     }
 
-    fn drafts(&self, by: &By<'_>, circle: CircleId, bodies: &[Body]) -> Result<Vec<Draft>, RequestError> {
+    pub(super) fn queue(&mut self, queued: Queued) {
+        self.writer.queued += queued.drafts.len();
+        self.writer.queue.push(queued);
+    }
+
+    pub(super) fn drafts(
+        &self,
+        by: &By<'_>,
+        circle: CircleId,
+        bodies: &[Body],
+    ) -> Result<Vec<Draft>, RequestError> {
         if self.writer.queued + bodies.len() > QUEUE_MAX {
             return Err(RequestError::Busy);
         }
@@ -294,12 +317,11 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             let body =
                 Body::Retraction(Retraction { salt, subject, versions, reason, extension: Vec::new() });
             match self.drafts(by, circle, &[body]) {
-                Ok(drafts) => queued.push(Queued { ticket, circle, drafts }),
+                Ok(drafts) => queued.push(Queued { asker: Asker::People(ticket), circle, drafts }),
                 Err(error) => return Ok(Err(error)),
             }
         }
-        self.writer.queued += queued.len();
-        self.writer.queue.extend(queued);
+        queued.into_iter().for_each(|queued| self.queue(queued));
         Ok(Ok(()))
     }
 
@@ -323,18 +345,18 @@ impl<K: Kv, S: Slots> Admission<K, S> {
     ) -> Result<(Vec<Signed<'q>>, Answers), StoreError> {
         let mut ends: BTreeMap<CircleId, Result<OwnEnd, RequestError>> = BTreeMap::new();
         let mut answers: Answers = BTreeMap::new();
-        for Queued { ticket, circle, .. } in queue {
-            let answer = answers.entry(*ticket).or_insert_with(|| Ok(Done::default()));
+        for Queued { asker, circle, .. } in queue {
+            let answer = answers.entry(*asker).or_insert_with(|| Ok(Done::default()));
             if let Err(error) = ends.entry(*circle).or_insert_with(|| self.own_end(by, *circle)) {
                 *answer = Err(error.clone());
             }
         }
         let mut decided = Vec::with_capacity(queue.len());
         for queued in queue {
-            let goes_on = answers.get(&queued.ticket).is_some_and(Result::is_ok);
+            let goes_on = answers.get(&queued.asker).is_some_and(Result::is_ok);
             let judged = if goes_on { self.judge_drafts(by, queued)? } else { Ok(Vec::new()) };
             decided.push(judged.unwrap_or_else(|error| {
-                answers.insert(queued.ticket, Err(error));
+                answers.insert(queued.asker, Err(error));
                 Vec::new()
             }));
         }
@@ -342,18 +364,18 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             match self.sign_queued(queue, &ends, &answers) {
                 Ok(runs) => break runs,
                 // It was checked when it was drafted: a fault of this program, which takes no other ticket with it.
-                Err((tickets, error)) => {
-                    for ticket in tickets {
-                        answers.insert(ticket, Err(error.clone()));
+                Err((askers, error)) => {
+                    for asker in askers {
+                        answers.insert(asker, Err(error.clone()));
                     }
                 }
             }
         };
         let signed = |(end, run, drafts): SignedDrafts| {
-            let tickets = drafts.iter().map(|(queued, _)| queue[*queued].ticket).collect();
+            let askers = drafts.iter().map(|(queued, _)| queue[*queued].asker).collect();
             let decided =
                 drafts.iter().filter_map(|(queued, draft)| decided[*queued][*draft].take()).collect();
-            Signed { end, run, tickets, decided }
+            Signed { end, run, askers, decided }
         };
         Ok((runs.into_iter().map(signed).collect(), answers))
     }
@@ -386,21 +408,21 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         Ok(Ok(all))
     }
 
-    /// Signs what waits of tickets that were not refused, in runs, each log from its end on.
+    /// Signs what waits and was not refused, in runs, each log from its end on.
     ///
     /// # Errors
-    /// The tickets of the run that cannot be signed, and why: without them, the others can.
+    /// Who asked for the run that cannot be signed, and why: without them, the others can.
     fn sign_queued(
         &self,
         queue: &[Queued],
         ends: &BTreeMap<CircleId, Result<OwnEnd, RequestError>>,
         answers: &Answers,
-    ) -> Result<Vec<SignedDrafts>, (Vec<Ticket>, RequestError)> {
+    ) -> Result<Vec<SignedDrafts>, (Vec<Asker>, RequestError)> {
         let mut signed = Vec::new();
         for (circle, end) in ends {
             let Ok(end) = end else { continue };
             let goes_on = |queued: &Queued| {
-                queued.circle == *circle && answers.get(&queued.ticket).is_some_and(Result::is_ok)
+                queued.circle == *circle && answers.get(&queued.asker).is_some_and(Result::is_ok)
             };
             let drafts_of = |(at, queued): (usize, &'_ Queued)| {
                 let drafts = queued.drafts.clone().into_iter().enumerate();
@@ -426,8 +448,8 @@ impl<K: Kv, S: Slots> Admission<K, S> {
                         signed.push((*end, run, places));
                     }
                     Err(error) => {
-                        let tickets = places.iter().map(|(at, _)| queue[*at].ticket).collect();
-                        return Err((tickets, RequestError::Draft(error.to_string())));
+                        let askers = places.iter().map(|(at, _)| queue[*at].asker).collect();
+                        return Err((askers, RequestError::Draft(error.to_string())));
                     }
                 }
             }

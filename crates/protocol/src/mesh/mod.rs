@@ -299,6 +299,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if mono >= self.next_minute {
             self.next_minute = mono + 60_000;
             self.admission.stay_alive(self.now)?;
+            self.say_again()?;
         }
         self.rejudge_some(out)
     }

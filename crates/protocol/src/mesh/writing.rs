@@ -9,6 +9,7 @@ use tocsin_record::body::report::Subject;
 use tocsin_store::{Kv, RecordRef, Slots, StoreError};
 
 use crate::admission::By;
+use crate::admission::write::Asker;
 use crate::io::{Output, Ticket, Written};
 use crate::mesh::Mesh;
 
@@ -36,6 +37,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Ok(())
     }
 
+    /// What a clock that was ahead took back is taken back again.
+    pub(crate) fn say_again(&mut self) -> Result<(), StoreError> {
+        let by = By { directory: &self.directory, now: self.now };
+        self.admission.say_again(&by, &mut self.random)
+    }
+
     /// Writes what waits; called by the commit.
     pub(crate) fn write_queued(&mut self, out: &mut Output) -> Result<(), StoreError> {
         let directory = Arc::clone(&self.directory);
@@ -48,15 +55,17 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         for signed in runs {
             let log = self.admission.open_own_log(self.now, &signed.end)?;
             self.stage(log, &signed.run, None, None, &signed.decided, out)?;
-            for (ticket, entry) in signed.tickets.iter().zip(signed.run.entries()) {
-                if let Some(Ok(done)) = answers.get_mut(ticket) {
+            for (asker, entry) in signed.askers.iter().zip(signed.run.entries()) {
+                if let Some(Ok(done)) = answers.get_mut(asker) {
                     let place = RecordRef { log, seq: entry.header.seq };
                     done.written.push(Written { id: entry.id, place, circle: signed.end.key.circle });
                 }
             }
         }
-        for (ticket, result) in answers {
-            Self::answer(out, ticket, result);
+        for (asker, result) in answers {
+            if let Asker::People(ticket) = asker {
+                Self::answer(out, ticket, result);
+            }
         }
         Ok(())
     }

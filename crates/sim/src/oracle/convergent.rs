@@ -175,11 +175,16 @@ impl Look<'_> {
             || truth.time.abs_diff(self.wall + AHEAD_MS) < MARGIN_MS
     }
 
+    /// Whether a record states a time that has not come.
+    fn is_ahead(&self, truth: &Truth) -> bool {
+        truth.time > self.wall + AHEAD_MS
+    }
+
     /// What a node's policy makes of a record. One that was written by a clock far ahead is held until then.
     fn fate(&self, truth: &Truth, node: usize) -> Fate {
         let cast = self.scene.cast;
         let fate = self.scene.table(node).fate(&truth.facts, cast.nodes[node].org, cast.country(node));
-        if fate == Fate::Accept && truth.time > self.wall + AHEAD_MS {
+        if fate == Fate::Accept && self.is_ahead(truth) {
             return Fate::Hold;
         }
         fate
@@ -220,6 +225,10 @@ impl Look<'_> {
                     return says("its body is kept, but the policy refuses it".into());
                 }
                 (Held::Here(Verdict::Accepted), Fate::Accept) | (Held::Here(Verdict::Held), Fate::Hold) => {}
+                // By a clock that was as far ahead it was accepted and took what it names back, which is for ever: that it
+                // waited from now on would be untrue. Who has it and was right then holds it.
+                (Held::Here(Verdict::Accepted), Fate::Hold)
+                    if truth.retracts.is_some() && self.is_ahead(truth) => {}
                 (Held::Here(verdict), fate) => {
                     return says(format!("it stands as {verdict:?}, by the table it is {fate:?}"));
                 }
