@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "the other tests use all of it")]
 mod world;
 
+use tocsin_protocol::message::{self, Message};
 use tocsin_protocol::{Event, Input, Reading, RequestError};
 use tocsin_record::body::Body;
 use tocsin_record::{CircleId, RecordId};
@@ -318,4 +319,24 @@ fn what_a_clock_far_ahead_took_back_is_taken_back_again_when_it_is_right() {
     world.restart(1);
     world.pass(122_000);
     assert_eq!(written(&world, 1, 1), 3);
+}
+
+#[test]
+fn a_clock_is_heard_on_links_that_are_pruned_for_its_log() {
+    let mut world = World::new(4, OPEN);
+    world.connect_all();
+    for node in 1..4 {
+        let id = publish(&mut world, node, u32::try_from(node).unwrap()).unwrap();
+        world.pass(1_000);
+        let header = world.stored(0, &id).unwrap().entry.header;
+        let prune = vec![Message::Name(99, header.log().into()), Message::Prune(99)];
+        let (_, link) = world.wire(0, node);
+        world.receive(node, link, message::encode(&prune));
+    }
+    world.pass(31_000);
+    for node in 1..4 {
+        world.jump(node, DAY);
+    }
+    world.pass(330_000);
+    assert!(matches!(reading(&world, 0), Reading::Behind { .. }), "{:?}", reading(&world, 0));
 }

@@ -54,11 +54,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         info.map_or((0, 0, RecordId::ZERO), |info| (info.key.epoch, info.tip.seq, info.tip.id))
     }
 
-    /// Passes a head on along its log's tree; that of a node without a log goes along every link of the circle.
+    /// Passes a head on along its log's tree; that of a node without a log goes along every link of the circle, and so does this
+    /// node's own: what its clock says counts on its own links, and there by its own word alone.
     fn pass_head(&mut self, node: NodeKey, circle: CircleId, head: HeadState, from: Option<LinkId>) {
         let key = LogName { author: node, circle, epoch: head.epoch }.key(self.directory.mesh());
         let eager = self.admission.store.log_no(&key).map(|log| self.trees.eager(log)).unwrap_or_default();
-        let all = head.seq == 0 || eager.is_empty();
+        let all = node == self.admission.node || head.seq == 0 || eager.is_empty();
         for (id, peer) in self.links.peers() {
             if Some(id) == from || peer.node == node || !self.shares(peer.org, circle) {
                 continue;
@@ -102,7 +103,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let Some(org) = self.directory.org_of(node) else {
                 continue;
             };
-            let newer = self.heads.head(node, log.circle).is_none_or(|known| known.time < head.time);
+            // One from a time that has not come, which clocks that were ahead let in, is older than any of now.
+            let newer = self.heads.head(node, log.circle).is_none_or(|known| {
+                known.time < head.time || self.admission.clock.is_ahead(self.now, known.time)
+            });
             if !newer
                 || head.seq > SEQ_MAX
                 || node == self.admission.node
