@@ -73,7 +73,7 @@ pub fn run_twice(seed: u64, scale: Scale) -> Report {
     first
 }
 
-/// Lets the clock run until the mesh agrees, and still agrees when all that was to lapse has lapsed.
+/// Lets the clock run until the mesh agrees, and still agrees when all that was to lapse has lapsed and all know the time.
 fn settle(world: &mut World) -> Option<u64> {
     let begin = world.now;
     let end = begin + world.config.settle_ms * 1000;
@@ -88,7 +88,9 @@ fn settle(world: &mut World) -> Option<u64> {
         match look(world) {
             Ok(()) => {
                 let since = *agreed.get_or_insert((world.now - begin) / 1000);
-                if world.now >= begin + world.config.lapse_ms * 1000 {
+                // What lapsed is to be gone then at all nodes, which the last look asks.
+                let until = (begin + world.config.lapse_ms * 1000).max(world.all_heard_us());
+                if world.now >= until {
                     return Some(since);
                 }
             }

@@ -1,5 +1,7 @@
 //! What the oracles are shown: what nodes tell, what passes on links, and, at chance moments, all that a node holds.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use tocsin_protocol::{Event as Told, LinkId, read};
 use tocsin_store::Verdict;
@@ -14,6 +16,9 @@ const EVERY_US: (Micros, Micros) = (1_000_000, 5_000_000);
 const MANY: usize = 20;
 /// A node's clock counts as right when it was set right so long ago and the node has run for as long, in microseconds.
 const RIGHT_US: Micros = 60_000_000;
+/// What partners' clocks say may be as old as the last head of each: five minutes where nothing is new, and a few seconds until
+/// it is said, has come, is heard and followed, each with a tick of a second.
+const HEARD_US: Micros = 300_000_000 + 5_000_000;
 
 impl World {
     /// A node tells something, after the commit that made it durable.
@@ -110,6 +115,21 @@ impl World {
         machine.jump_ms == 0 && (machine.right_since == 0 || self.now >= machine.right_since + RIGHT_US)
     }
 
+    /// When all nodes know what the time is: after the clocks of several orgs were set, not before each of them was heard again,
+    /// for a node ends nothing while most of its partners say that it is ahead, and until then they may say so by what they
+    /// thought before. That is by design: would they say at once that they were set, then a wrong time that several got from
+    /// one source were confirmed at once as well. The clock of one org alone outweighs none that went on evenly. A head that
+    /// was lost by a fault is said again no later than after the same time.
+    pub(crate) fn all_heard_us(&self) -> Micros {
+        let was_set = self.nodes.iter().filter(|node| node.right_since != 0);
+        let orgs: BTreeSet<usize> = was_set.clone().map(|node| self.cast.nodes[node.at].org).collect();
+        if orgs.len() < 2 {
+            return 0;
+        }
+        let last = was_set.map(|node| node.right_since).max().unwrap_or(0);
+        last.max(self.config.active_ms * 1000) + HEARD_US
+    }
+
     /// Looks at a node between two commits, and again after a while.
     pub(crate) fn look_in(&mut self, node: usize) {
         let (from, to) = EVERY_US;
@@ -128,7 +148,9 @@ impl World {
         if self.cast.nodes[node].liar {
             return;
         }
-        let is_right = self.clock_is_right(node) && self.now >= machine.started_us + RIGHT_US;
+        let is_right = self.clock_is_right(node)
+            && self.now >= machine.started_us + RIGHT_US
+            && self.now >= self.all_heard_us();
         let glance = Glance { sight, is_right };
         let mut judges = std::mem::take(&mut self.judges);
         let scene = self.scene();
