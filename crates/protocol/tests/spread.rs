@@ -7,7 +7,7 @@ mod world;
 
 use tocsin_policy::CircleKind;
 use tocsin_protocol::judge::LogFacts;
-use tocsin_protocol::message::{BodyStatus, Message, RecordAt};
+use tocsin_protocol::message::{BodyStatus, Have, Message, RecordAt};
 use tocsin_protocol::{Effect, Event, Input, RequestError, message};
 use tocsin_record::body::Body;
 use tocsin_record::body::report::Subject;
@@ -234,20 +234,44 @@ fn an_author_that_says_two_things_is_stopped_everywhere() {
     assert!(matches!(bodies[0], BodyStatus::Here(_)) && bodies[1] == BodyStatus::Withheld, "{bodies:?}");
 }
 
-/// What a node answers on a link whose log 0 was named, when it is asked for a body.
-fn body_of(world: &mut World, node: usize, link: u64, seq: u64) -> BodyStatus {
-    let ask = message::encode(&vec![Message::WantBodies(vec![RecordAt { log: 0, seq }])]);
-    let frame = world.hear(node, link, &ask).unwrap();
+/// What a node says at once when it hears messages on a link.
+fn answers(world: &mut World, node: usize, link: u64, messages: &Vec<Message>) -> Vec<Message> {
+    let frame = world.hear(node, link, &message::encode(messages)).unwrap();
     let effects = world.feed(node, Input::Received { link, frame });
     let frames = effects.iter().filter_map(|effect| match effect {
         Effect::Send { frame, .. } => Some(message::decode(world.mesh(), frame).unwrap().messages),
         _ => None,
     });
-    let mut bodies = frames.flatten().filter_map(|message| match message {
+    frames.flatten().collect()
+}
+
+/// What a node answers on a link whose log 0 was named, when it is asked for a body.
+fn body_of(world: &mut World, node: usize, link: u64, seq: u64) -> BodyStatus {
+    let ask = vec![Message::WantBodies(vec![RecordAt { log: 0, seq }])];
+    let mut bodies = answers(world, node, link, &ask).into_iter().filter_map(|message| match message {
         Message::Bodies(bodies) => Some(bodies),
         _ => None,
     });
     bodies.next().unwrap().remove(0).status
+}
+
+#[test]
+fn who_announces_a_header_without_its_body_is_told_who_has_that() {
+    for (policy, told) in [(OPEN.to_owned(), 1), (OPEN.replace("forward-all\") permit", "none\") forbid"), 0)]
+    {
+        let mut world = World::new(2, &policy);
+        let id = world.publish(0, report(1, 1, "192.0.2.1"));
+        let log = world.stored(0, &id).unwrap().entry.header.log();
+        let link = world.strange_link(0, 1);
+        let said = |world: &mut World, except| {
+            let have = Have { log: 9, from: 1, more: 0, age: 0, except };
+            let messages = vec![Message::Name(9, log.into()), Message::Have(vec![have])];
+            let answers = answers(world, 0, link, &messages).into_iter();
+            answers.filter(|message| matches!(message, Message::HaveBodies(refs) if refs[0].seq == 1)).count()
+        };
+        assert_eq!(said(&mut world, vec![]), 0, "it has the body");
+        assert_eq!(said(&mut world, vec![0]), told);
+    }
 }
 
 #[test]

@@ -16,8 +16,9 @@ use crate::io::{LinkId, Output};
 use crate::links::budget::cost;
 use crate::mesh::Mesh;
 use crate::mesh::held::around;
+use crate::message::body::REFS_MAX;
 use crate::message::tree::HAVES_MAX;
-use crate::message::{Have, Message, Push};
+use crate::message::{Have, Message, Push, RecordAt};
 use crate::spread::push::{PUSH_MAX, begin, push, too_many};
 use crate::spread::tree::Begin;
 
@@ -142,6 +143,41 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         except
     }
 
+    /// A peer showed headers without the bodies of these, in order. It is told of those that are here, if it was not yet: only
+    /// a few links hear of each record, and not every way that leads to it may bring the body.
+    fn lacks(&mut self, link: LinkId, log: LogNo, lacking: &[u64]) -> Result<(), StoreError> {
+        let (Some(last), Some(peer)) = (lacking.last(), self.links.peer(link)) else {
+            return Ok(());
+        };
+        let told = self.trees.lacks(log, link, self.begin(link, log), *last);
+        let directory = Arc::clone(&self.directory);
+        let by = By { directory: &directory, now: self.now };
+        let Some(way) = self.admission.way(&by, log, peer.org) else {
+            return Ok(());
+        };
+        let mut have = Vec::new();
+        for seq in lacking.iter().copied().filter(|seq| *seq > told) {
+            let place = RecordRef { log, seq };
+            if !self.admission.is_carried(place) {
+                continue;
+            }
+            // The rest it asks for itself, when it comes back.
+            if have.len() >= REFS_MAX || !self.pays(cost::RECORD) {
+                break;
+            }
+            if let Some(entry) = self.admission.store.entry(place)?
+                && self.admission.may_send(&by, &way, place, &entry)
+                && let Some(log) = self.number(link, log)
+            {
+                have.push(RecordAt { log, seq });
+            }
+        }
+        if !have.is_empty() {
+            self.tell(link, Message::HaveBodies(have));
+        }
+        Ok(())
+    }
+
     pub(crate) fn heard_push(
         &mut self,
         link: LinkId,
@@ -166,9 +202,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let (first, last) = (run.first_seq(), run.tip().seq);
         let begin = self.begin(link, log);
         self.trees.has(log, link, begin, last);
-        if let Some(entry) = run.entries().iter().rfind(|entry| entry.body == Part::NotHeld) {
-            self.trees.lacks(log, link, begin, entry.header.seq);
-        }
+        let lacking = run.entries().iter().filter(|entry| entry.body == Part::NotHeld);
+        let lacking: Vec<u64> = lacking.map(|entry| entry.header.seq).collect();
+        self.lacks(link, log, &lacking)?;
         let height = self.height(log);
         if last <= height {
             self.heard_copy(link, log, &run, push.reply, bytes, out)?;
@@ -262,9 +298,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 .filter(|offset| **offset <= have.more)
                 .map(|offset| have.from + u64::from(*offset))
                 .collect();
-            if let Some(last) = except.last() {
-                self.trees.lacks(log, link, begin, *last);
-            }
+            self.lacks(link, log, &except.iter().copied().collect::<Vec<_>>())?;
             self.catchup.announced_range(&mut around!(self), link, log, have.from, to, &except)?;
             if to > self.height(log) {
                 self.expect(log, link, to);

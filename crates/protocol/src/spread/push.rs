@@ -43,8 +43,7 @@ impl Trees {
         mut roll: impl FnMut(u64) -> u64,
     ) -> Vec<LinkId> {
         let to = run.tip().seq;
-        let mut eager = Vec::new();
-        let mut lazy = Vec::new();
+        let (mut eager, mut lazy, mut lacking) = (Vec::new(), Vec::new(), Vec::new());
         let pushable = run.body_bytes() <= PUSH_MAX;
         for &link in links {
             let behind = around.links.get(link).is_none_or(|link| link.behind);
@@ -55,16 +54,19 @@ impl Trees {
             if spoke.eager && pushable && !behind {
                 spoke.told = to;
                 eager.push(link);
+            } else if spoke.lacks >= run.first_seq() {
+                lacking.push(link);
             } else {
                 lazy.push(link);
             }
         }
-        // A moving choice, so that over time every lazy link hears of something.
+        // A moving choice, so that over time every lazy link hears of something. Who showed a header without its body has heard
+        // of the record, and may have nobody else to hear of the body from.
         while lazy.len() > LAZY_LINKS {
             let at = roll(lazy.len() as u64);
             lazy.swap_remove(usize::try_from(at).unwrap_or(0));
         }
-        for link in lazy {
+        for link in lacking.into_iter().chain(lazy) {
             self.note_have(around, link, log, (run.first_seq(), to), is_renamed);
         }
         eager
@@ -176,6 +178,23 @@ mod tests {
         let announced = all.iter().filter(|link| !trees.take_haves(around.links, **link).is_empty());
         assert_eq!(announced.count(), LAZY_LINKS);
         assert!(trees.offer(&mut around, &all, (LOG, &run, false), |_| 0).is_empty(), "nobody is told twice");
+    }
+
+    #[test]
+    fn whoever_lacks_a_body_is_told_and_not_only_a_few_of_them() {
+        let (shelf, run) = (Shelf::default(), run());
+        let (mut links, mut trees) = (links(12), Trees::default());
+        let mut around = Around { held: &shelf, links: &mut links, mono: 0 };
+        let all: Vec<LinkId> = (1..=12).collect();
+        for link in &all {
+            trees.pruned(LOG, *link);
+        }
+        for link in 1..=9 {
+            trees.lacks(LOG, link, Begin::Lazy, 1);
+        }
+        assert!(trees.offer(&mut around, &all, (LOG, &run, false), |_| 0).is_empty());
+        let told = |trees: &mut Trees, links: &mut Links, link| !trees.take_haves(links, link).is_empty();
+        assert!((1..=9).all(|link| told(&mut trees, around.links, link)));
     }
 
     #[test]

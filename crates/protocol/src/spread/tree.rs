@@ -91,10 +91,12 @@ impl Trees {
         spoke.has = spoke.has.max(to);
     }
 
-    /// A link showed headers of a log without their bodies, the last of them this one.
-    pub fn lacks(&mut self, log: LogNo, link: LinkId, begin: Begin, last: u64) {
+    /// A link showed headers of a log without their bodies, the last of them this one. Gives back up to where it was told of
+    /// the log.
+    pub fn lacks(&mut self, log: LogNo, link: LinkId, begin: Begin, last: u64) -> u64 {
         let spoke = self.spoke(log, link, begin);
         spoke.lacks = spoke.lacks.max(last);
+        spoke.told
     }
 
     /// A run of a log was admitted, up to a height: whoever waits for it need not.
