@@ -31,8 +31,74 @@ const NAMES: &[(&str, &str)] = &[
     ("home.arpa", "a name of the local network"),
 ];
 
-/// Why an observable would hit what everybody has, if it would: loopback, private and link-local addresses, and names
-/// of the local network. Ranges for documentation are no such thing: exercises are written in them.
+/// Open resolvers of the DNS that whole organisations ask, by their operators' pages: Google, Cloudflare, Quad9, OpenDNS,
+/// AdGuard, Level 3.
+const RESOLVERS: &[&str] = &[
+    "8.8.8.8",
+    "8.8.4.4",
+    "1.1.1.1",
+    "1.0.0.1",
+    "9.9.9.9",
+    "149.112.112.112",
+    "208.67.222.222",
+    "208.67.220.220",
+    "94.140.14.14",
+    "94.140.15.15",
+    "4.2.2.1",
+    "4.2.2.2",
+    "2001:4860:4860::8888",
+    "2001:4860:4860::8844",
+    "2606:4700:4700::1111",
+    "2606:4700:4700::1001",
+    "2620:fe::fe",
+    "2620:fe::9",
+    "2620:119:35::35",
+    "2620:119:53::53",
+];
+
+/// Names that nearly every network asks for, themselves and under `www`; what else stands under them may be anybody's.
+const SITES: &[&str] = &[
+    "google.com",
+    "youtube.com",
+    "facebook.com",
+    "instagram.com",
+    "whatsapp.com",
+    "microsoft.com",
+    "live.com",
+    "office.com",
+    "windows.com",
+    "windowsupdate.com",
+    "msftconnecttest.com",
+    "bing.com",
+    "linkedin.com",
+    "github.com",
+    "apple.com",
+    "icloud.com",
+    "amazon.com",
+    "wikipedia.org",
+    "cloudflare.com",
+    "akamai.com",
+    "yahoo.com",
+    "mozilla.org",
+    "firefox.com",
+    "debian.org",
+    "ubuntu.com",
+    "adobe.com",
+    "zoom.us",
+    "netflix.com",
+    "twitter.com",
+    "x.com",
+    "ntp.org",
+    "gstatic.com",
+    "googleapis.com",
+    "digicert.com",
+    "letsencrypt.org",
+    "verisign.com",
+];
+
+/// Why an observable would hit what everybody has, if it would: loopback, private and link-local addresses, names of the
+/// local network, open resolvers, and the sites of most use. Ranges for documentation are no such thing: exercises are
+/// written in them.
 #[must_use]
 pub fn well_known(what: &Observable) -> Option<&'static str> {
     let octets = |value: &[u8]| -> Option<IpAddr> {
@@ -50,7 +116,9 @@ pub fn well_known(what: &Observable) -> Option<&'static str> {
         }
         kind::DOMAIN => {
             let name = std::str::from_utf8(&what.value).ok()?;
-            NAMES.iter().find(|(end, _)| is_under(name, end)).map(|(_, why)| *why)
+            let local = NAMES.iter().find(|(end, _)| is_under(name, end)).map(|(_, why)| *why);
+            let site = SITES.contains(&name.strip_prefix("www.").unwrap_or(name));
+            local.or(site.then_some("a site that nearly every network asks for"))
         }
         _ => None,
     }
@@ -76,7 +144,8 @@ fn address(ip: IpAddr) -> Option<&'static str> {
     } else if link_local {
         Some("a link-local address, which every network has")
     } else {
-        None
+        let is_resolver = RESOLVERS.iter().any(|known| known.parse() == Ok(ip));
+        is_resolver.then_some("an open resolver of the DNS, which whole organisations ask")
     }
 }
 
@@ -92,7 +161,8 @@ fn network(first: IpAddr, prefix: u8) -> Option<&'static str> {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => 10,
         IpAddr::V6(_) => 7,
     };
-    address(first).filter(|_| prefix >= widest)
+    // Of a single address that is well known nothing is said of the network around it.
+    address(first).filter(|why| prefix >= widest && !why.contains("resolver"))
 }
 
 #[cfg(test)]
@@ -127,6 +197,10 @@ mod tests {
     fn what_everybody_has_is_told_and_documentation_is_not() {
         for (kind, value) in [
             ("ipv4", "127.0.0.1"),
+            ("ipv4", "8.8.8.8"),
+            ("ipv6", "2606:4700:4700::1111"),
+            ("domain", "google.com"),
+            ("domain", "www.wikipedia.org"),
             ("ipv4", "0.0.0.0"),
             ("ipv4", "10.1.2.3"),
             ("ipv4", "172.31.0.1"),

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tocsin_clock as clock;
 use tocsin_record::marking::Code;
+use tocsin_record::observable::Observable;
 
 use super::files::{self, FileError};
 
@@ -28,6 +29,8 @@ pub struct Config {
     pub max_age: String,
     /// Who asks, for the policy's `query`.
     pub person: Person,
+    /// What is the org's own, so that no hit on it is taken for one of an attacker.
+    pub own: Own,
     /// Orgs whose records and silence make no answer incomplete, by name.
     pub not_counted: Vec<String>,
     /// What the node's people think of partners, 0 to 100, by name: `principal.trust` of the policy.
@@ -44,6 +47,50 @@ pub struct Config {
 pub struct StoreRules {
     /// How long a damaged store that was set aside is kept at least, as a span.
     pub keep_damaged: String,
+}
+
+/// What is the org's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Own {
+    /// Domains, with all that stands under them.
+    pub names: Vec<String>,
+    /// Networks and addresses.
+    pub networks: Vec<String>,
+}
+
+/// The types of `own.names` and of `own.networks`.
+const OWN_NAME: &[&str] = &["domain"];
+const OWN_NETWORK: &[&str] = &["ipv4-net", "ipv6-net", "ipv4", "ipv6"];
+
+impl Own {
+    /// Whether an observable is the org's own, or lies in what is.
+    #[must_use]
+    pub fn has(&self, what: &Observable) -> bool {
+        let lies_in = |own: Observable| {
+            let mut is = own == *what || what.borrowed().lies_in(own.borrowed());
+            what.borrowed().visit_parents(|parent| is |= parent == own.borrowed());
+            is
+        };
+        let names = self.names.iter().filter_map(|text| parsed(text, OWN_NAME));
+        names.chain(self.networks.iter().filter_map(|text| parsed(text, OWN_NETWORK))).any(lies_in)
+    }
+
+    fn check(&self) -> Result<(), (String, String)> {
+        for (field, list, types, such) in [
+            ("own.names", &self.names, OWN_NAME, "ministry.example"),
+            ("own.networks", &self.networks, OWN_NETWORK, "203.0.113.0/24"),
+        ] {
+            if let Some(text) = list.iter().find(|text| parsed(text, types).is_none()) {
+                return Err((field.to_owned(), format!("`{text}` is none: write it like {such}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parsed(text: &str, types: &[&str]) -> Option<Observable> {
+    types.iter().find_map(|name| Observable::parse(name, text).ok())
 }
 
 /// A person or program at the node.
@@ -79,6 +126,7 @@ impl Default for Config {
             max_age: "10min".to_owned(),
             not_counted: Vec::new(),
             person: Person::default(),
+            own: Own::default(),
             trust: BTreeMap::new(),
             store: StoreRules::default(),
             limits: Limits::default(),
@@ -165,6 +213,7 @@ impl Config {
         if let Some((name, trust)) = self.trust.iter().find(|(_, trust)| **trust > 100) {
             return Err((format!("trust.{name}"), format!("{trust} is out of bounds: 0 to 100")));
         }
+        self.own.check()?;
         clock::parse_span(&self.max_age).map_err(|why| ("max_age".to_owned(), why))?;
         clock::parse_span(&self.store.keep_damaged).map_err(|why| ("store.keep_damaged".to_owned(), why))?;
         if let Some((name, error)) =
@@ -224,8 +273,32 @@ mod tests {
         assert!(fault("max_age = \"soon\"").contains("max_age"));
         assert!(fault("[store]\nkeep_damaged = \"5\"").contains("keep_damaged"));
         assert!(fault("[person]\npurposes = [\"No Such\"]").contains("person.purposes"));
+        assert!(fault("[own]\nnames = [\"not a name\"]").contains("own.names"));
+        assert!(fault("[own]\nnetworks = [\"ministry.example\"]").contains("203.0.113.0/24"));
         assert!(fault("[limits]\nlinks = 0").contains("limits.links"));
         assert!(fault("[trust]\npolice-bb = 101").contains("trust.police-bb"));
         assert_eq!(Config::parse("[trust]\npolice-bb = 70", "x").unwrap().trust["police-bb"], 70);
+    }
+
+    #[test]
+    fn what_is_own_holds_what_lies_in_it() {
+        let own = Own {
+            names: vec!["ministry.example".to_owned()],
+            networks: vec!["203.0.113.0/24".to_owned(), "2001:db8::7".to_owned()],
+        };
+        for (kind, value, is) in [
+            ("domain", "ministry.example", true),
+            ("domain", "mail.ministry.example", true),
+            ("domain", "ministry.example.evil.example", false),
+            ("url", "https://www.ministry.example/login", true),
+            ("email", "desk@ministry.example", true),
+            ("ipv4", "203.0.113.9", true),
+            ("ipv4-net", "203.0.113.0/25", true),
+            ("ipv4-net", "203.0.0.0/16", false),
+            ("ipv6", "2001:db8::7", true),
+            ("ipv6", "2001:db8::8", false),
+        ] {
+            assert_eq!(own.has(&Observable::parse(kind, value).unwrap()), is, "{value}");
+        }
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use tocsin_api::types::Advice;
 use tocsin_exchange::{well_known, why_unmatched};
+use tocsin_home::config::Own;
 use tocsin_record::body::report::{Indicator, Report};
+use tocsin_record::observable::Observable;
 use tocsin_text as term;
 
 /// Most values named of one reason.
@@ -13,20 +15,33 @@ const EXAMPLES: usize = 5;
 /// Longest value in an answer, in characters.
 const SHOWN: usize = 60;
 
+/// What is said of what is the org's own.
+const OWN: &str = "your org's own, by [own] in config.toml";
+
+/// Why a hit on a value says little: everybody has it, or the org itself.
+pub(super) fn why_no_surprise(own: &Own, what: &Observable) -> Option<&'static str> {
+    well_known(what).or_else(|| own.has(what).then_some(OWN))
+}
+
 /// Reasons, each with its values.
-#[derive(Default)]
-pub(super) struct AdviceList {
+pub(super) struct AdviceList<'a> {
+    own: &'a Own,
     unmatched: BTreeMap<&'static str, Advice>,
     well_known: BTreeMap<&'static str, Advice>,
 }
 
-impl AdviceList {
+impl<'a> AdviceList<'a> {
+    /// Of nothing yet.
+    pub(super) fn new(own: &'a Own) -> Self {
+        Self { own, unmatched: BTreeMap::new(), well_known: BTreeMap::new() }
+    }
+
     /// Looks at the indicators that a report brings.
     pub(super) fn look(&mut self, report: &Report) {
         for indicator in &report.indicators {
             if let Some(why) = why_unmatched(&indicator.what) {
                 add(&mut self.unmatched, why, indicator);
-            } else if let Some(why) = well_known(&indicator.what) {
+            } else if let Some(why) = why_no_surprise(self.own, &indicator.what) {
                 add(&mut self.well_known, why, indicator);
             }
         }

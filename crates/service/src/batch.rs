@@ -85,7 +85,7 @@ impl Node {
         let share = batch.share.as_deref().map(|name| self.circle(name)).transpose()?;
         let own = self.engine.own_circle();
         let mut done = Imported::default();
-        let mut advice = AdviceList::default();
+        let mut advice = AdviceList::new(&self.engine.config.own);
         let mut door = Door::new(self);
         let mut drafts = Vec::new();
         let mut copies = Vec::new();

@@ -104,7 +104,8 @@ impl Node {
                         return Ok((answer, Vec::new()));
                     }
                 };
-                Ok(self.answer(base.clone(), &directory, &what, &matches, &mut visibility))
+                let base = Lookup { commonplace: self.commonplace(&what), ..base.clone() };
+                Ok(self.answer(base, &directory, &what, &matches, request.expired, &mut visibility))
             };
             values.iter().map(&mut answer).collect::<Result<Vec<_>, NodeError>>()
         };
@@ -142,6 +143,7 @@ impl Node {
         directory: &Directory,
         what: &Observable,
         matches: &Matches,
+        with_expired: bool,
         visibility: &mut Visibility<'_>,
     ) -> (Lookup, Vec<RecordId>) {
         answer.value = what.show();
@@ -155,10 +157,16 @@ impl Node {
         }
         let mut shown = Vec::new();
         for one in &matches.statements {
-            if one.is_seen(visibility) {
-                shown.push(one.statement.standing.entry.id);
-                answer.hits.push(self.hit(directory, one));
+            if !one.is_seen(visibility) {
+                continue;
             }
+            let hit = self.hit(directory, one);
+            if hit.expired && !with_expired {
+                answer.over += 1;
+                continue;
+            }
+            shown.push(one.statement.standing.entry.id);
+            answer.hits.push(hit);
         }
         for one in &matches.held {
             answer.held += u64::from(one.is_seen(visibility));
@@ -169,6 +177,11 @@ impl Node {
         // Somebody says something that this answer does not.
         answer.complete &= answer.hidden.records == 0;
         (answer, shown)
+    }
+
+    /// Why a hit on a value says little, if it does.
+    fn commonplace(&self, what: &Observable) -> Option<String> {
+        super::advice::why_no_surprise(&self.engine.config.own, what).map(str::to_owned)
     }
 
     /// How complete any answer is now. Nothing was looked at yet just after a start.

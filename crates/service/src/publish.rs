@@ -108,12 +108,26 @@ impl Node {
     fn draft(&self, request: PublishRequest) -> Result<(ReportDraft, Published), NodeError> {
         let circle = self.circle(&request.circle)?;
         check_texts(&request)?;
-        let indicators = indicators(&request)?;
+        let mut indicators = indicators(&request)?;
         let replaced = match &request.replaces {
             Some(word) => Some(self.replaced(word, circle)?),
             None => None,
         };
-        let mut advice = AdviceList::default();
+        let mut labels = request.labels.clone();
+        let mut description = request.description.clone();
+        if let Some(whole) = &replaced {
+            // What is not said again stays.
+            if labels.is_empty() {
+                labels.clone_from(&whole.report.labels);
+            }
+            if description.is_empty() {
+                description.clone_from(&whole.report.description);
+            }
+            for indicator in &mut indicators {
+                keep_unsaid(indicator, &request, &whole.report);
+            }
+        }
+        let mut advice = AdviceList::new(&self.engine.config.own);
         let personal = personal_default(&indicators);
         let standing = replaced.as_ref().and_then(|whole| whole.report.marking.as_ref());
         let marking = match (marking::from_words(&request.marking, personal)?, standing) {
@@ -125,7 +139,6 @@ impl Node {
         };
         let marking = self.for_circle(circle, marking).map_err(Unshareable::request)?;
         let warnings = self.nobody_there(circle, marking.as_ref());
-        let mut labels = request.labels.clone();
         labels.sort();
         labels.dedup();
         let mut report = Report {
@@ -136,7 +149,7 @@ impl Node {
             origin: Origin::default(),
             marking,
             title: request.title,
-            description: request.description,
+            description,
             created: 0,
             modified: 0,
             labels,
@@ -450,6 +463,22 @@ fn check_texts(request: &PublishRequest) -> Result<(), NodeError> {
 }
 
 /// The indicators of a publish request, one a value.
+/// Gives a value of a new version what the version before said of it, where the new one says nothing.
+fn keep_unsaid(indicator: &mut Indicator, request: &PublishRequest, before: &Report) {
+    let Some(old) = before.indicators.iter().find(|old| old.what == indicator.what) else { return };
+    indicator.valid_from = old.valid_from;
+    indicator.comment.clone_from(&old.comment);
+    if request.kind.is_none() {
+        indicator.kind.clone_from(&old.kind);
+    }
+    if request.confidence.is_none() {
+        indicator.confidence = old.confidence;
+    }
+    if request.valid_until_ms.is_none() {
+        indicator.valid_until = old.valid_until;
+    }
+}
+
 fn indicators(request: &PublishRequest) -> Result<Vec<Indicator>, NodeError> {
     if request.values.len() > INDICATORS_MAX {
         return Err(NodeError::Request(format!(

@@ -256,8 +256,21 @@ fn held_and_over_are_said() {
     until("its next version is held", || counts("192.0.2.8") == (1, Some(2)));
 
     bb.json(&["publish", "192.0.2.9", "--tlp", "green", "--to", "mesh", "--valid-for", "1s"]);
-    until("its time is over", || asked(aa, &["lookup", "192.0.2.9"]).0["hits"][0]["expired"] == true);
+    until("its time is over", || asked(aa, &["lookup", "192.0.2.9"]).0["over"] == 1);
+    let (answer, exit) = asked(aa, &["lookup", "192.0.2.9"]);
+    assert_eq!((&answer["known"], &answer["hits"], exit), (&false.into(), &json!([]), 1), "{answer}");
     let text = said(&aa.tell(&["lookup", "192.0.2.9"]));
+    assert!(
+        text.contains("is not known") && text.contains("1 report says something that is over by now"),
+        "{text}"
+    );
+    let (answer, exit) = asked(aa, &["lookup", "192.0.2.9", "--include", "expired", "--include", "held"]);
+    assert_eq!(
+        (&answer["known"], &answer["hits"][0]["expired"], exit),
+        (&true.into(), &true.into(), 0),
+        "{answer}"
+    );
+    let text = said(&aa.tell(&["lookup", "192.0.2.9", "--include", "expired"]));
     assert!(text.contains("Z (over)"), "{text}");
     bb.json(&["publish", "192.0.2.10", "--tlp", "green", "--to", "mesh", "--valid-for", "1d"]);
     until("the next came", || aa.knows("192.0.2.10"));
@@ -463,4 +476,84 @@ fn of_very_many_hits_some_are_told() {
     assert_eq!(last["more"], true);
     let (last, _) = asked(&node, &["query", "--limit", "1100"]);
     assert_eq!(last["kind"], "report", "{last}");
+}
+
+#[test]
+fn what_everybody_has_and_what_is_own_is_told_to_the_reader() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = Node::mesh(folder.path(), &["cert-aa", "police-bb"]);
+    let bb = nodes.pop().expect("two");
+    let mut aa = nodes.pop().expect("two");
+    aa.kill();
+    let config = aa.home.join("config.toml");
+    let text = fs::read_to_string(&config).expect("a configuration");
+    let own = text.replace(
+        "\nnames = []\nnetworks = []\n",
+        "\nnames = [\"ministry.example\"]\nnetworks = [\"203.0.113.0/24\"]\n",
+    );
+    assert_ne!(own, text);
+    fs::write(&config, own).expect("written");
+    aa.run();
+    let values =
+        ["8.8.8.8", "www.google.com", "192.168.1.1", "mail.ministry.example", "203.0.113.9", "192.0.2.1"];
+    let publish = [
+        &["publish", "--tlp", "green", "--to", "mesh", "--kind", "malware", "--confidence", "90"],
+        &values[..],
+    ];
+    let told = said(&bb.tell(&publish.concat()));
+    assert!(told.contains("8.8.8.8") && !told.contains("203.0.113.9"), "{told}");
+    until("they came", || aa.knows("192.0.2.1"));
+    for (node, value, why) in [
+        (&aa, "8.8.8.8", "open resolver"),
+        (&bb, "8.8.8.8", "open resolver"),
+        (&aa, "www.google.com", "nearly every network"),
+        (&aa, "192.168.1.1", "private address"),
+        (&aa, "mail.ministry.example", "your org's own"),
+        (&aa, "203.0.113.9", "your org's own"),
+        (&bb, "203.0.113.9", ""),
+        (&aa, "192.0.2.1", ""),
+    ] {
+        let (answer, exit) = asked(node, &["lookup", value]);
+        assert_eq!((&answer["known"], exit), (&true.into(), 0), "{answer}");
+        let text = said(&node.tell(&["lookup", value]));
+        if why.is_empty() {
+            assert_eq!(answer.get("commonplace"), None, "{answer}");
+            assert!(text.contains("how sure  90 of 100\n"), "{text}");
+        } else {
+            assert!(answer["commonplace"].as_str().is_some_and(|told| told.contains(why)), "{answer}");
+            assert!(text.contains("a hit on it says little") && text.contains("nobody can be"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_new_version_keeps_what_is_not_said_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let aa = alone(folder.path());
+    let said_first =
+        ["--title", "the first", "--description", "seen at night", "--label", "night", "--kind", "phishing"];
+    let sure = ["--confidence", "70", "--valid-for", "30d", "--tlp", "green", "--to", "own"];
+    let old = id(&aa.json(&[&["publish", "192.0.2.1", "192.0.2.2"], &said_first[..], &sure].concat()));
+    let new = id(&aa.json(&[
+        "publish",
+        "192.0.2.1",
+        "192.0.2.3",
+        "--to",
+        "own",
+        "--replaces",
+        &old,
+        "--confidence",
+        "20",
+    ]));
+    let shown = aa.json(&["show", &new]);
+    assert_eq!((&shown["title"], &shown["description"]), (&"the first".into(), &"seen at night".into()));
+    assert_eq!((&shown["labels"], &shown["marking"]["tlp"]), (&json!(["night"]), &"TLP:GREEN".into()));
+    let of = |value: &str| {
+        let found = shown["indicators"].as_array().expect("a list").iter().find(|one| one["value"] == value);
+        found.unwrap_or_else(|| panic!("{value} is not in {shown}")).clone()
+    };
+    let (kept, added) = (of("192.0.2.1"), of("192.0.2.3"));
+    assert_eq!((&kept["indicates"], &kept["confidence"]), (&"phishing".into(), &20.into()));
+    assert!(kept["until"].is_string() && added["until"].is_null(), "{shown}");
+    assert_eq!(added["indicates"], "unknown");
 }

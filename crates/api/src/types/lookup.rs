@@ -18,6 +18,9 @@ pub struct LookupRequest {
     /// Also answer with records that are held.
     #[serde(default)]
     pub held: bool,
+    /// Also answer with what is over by now.
+    #[serde(default)]
+    pub expired: bool,
     /// Age in ms from which on an org counts as silent; the configuration's by default.
     #[serde(default)]
     pub max_age_ms: Option<u64>,
@@ -62,6 +65,13 @@ pub struct Lookup {
     /// Records on this value that are held, where they were not asked for.
     #[serde(default)]
     pub held: u64,
+    /// Statements on this value that are over by now, where they were not asked for.
+    #[serde(default)]
+    pub over: u64,
+    /// Why a hit on this value says little, if so: everybody has it, or the org itself. Nobody is sure of such a hit, whatever
+    /// confidence its author states.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commonplace: Option<String>,
     /// Who says what.
     pub hits: Vec<Hit>,
     /// What was not searched.

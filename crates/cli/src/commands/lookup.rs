@@ -17,7 +17,10 @@ const LINE_MAX: u64 = 8192;
 ///
 /// The type is found by itself, and defanged values are understood (hxxp://evil[.]example). A hit is the very value,
 /// a network that contains the address, or a domain above the name; what lies inside a network is not searched. Only
-/// accepted records answer unless --include held.
+/// accepted records answer unless --include held, and only what is not over by now unless --include expired.
+///
+/// A value that everybody has (8.8.8.8, private addresses, google.com), or that is your org's own ([own] in config.toml), is told
+/// as such whoever lists it.
 ///
 /// An answer is incomplete when an org was not heard for --max-age, when a record that is known to exist and on its
 /// way is missing, or when the policy keeps a record on the value from you: state what you ask for with --purpose, one
@@ -30,8 +33,7 @@ const LINE_MAX: u64 = 8192;
 Exit code: 0 at least one value is known; else 4 if one is known to be here and not shown to you (`known` is null then); else \
 3 if an answer is incomplete; else 1; 2 error. A value that is none is told \
 of, with its line where it was read from standard input; the code is 2 only if no value could be answered. Held records \
-and records that are not given to this node do not change the code. A value of which all that is said is over by now is known: \
-the text says (over), and JSON has `expired` with each hit.
+and records that are not given to this node do not change the code, nor does what is over by now, unless it is asked for.
 
 Examples:
   tocsin lookup 198.51.100.7
@@ -44,9 +46,9 @@ pub struct Args {
     /// The type of the values, such as domain, url, filename, process (default: found by itself; a wrong one lists them)
     #[arg(long = "type", value_name = "TYPE")]
     value_type: Option<String>,
-    /// Also answer with records that are held
-    #[arg(long, value_name = "WHAT", value_parser = ["held"])]
-    include: Option<String>,
+    /// Also answer with records that are held, or with what is over by now; may be given several times
+    #[arg(long, value_name = "WHAT", value_parser = ["held", "expired"])]
+    include: Vec<String>,
     /// Age from which on an org counts as silent (default: max_age of the configuration)
     #[arg(long, value_name = "SPAN", value_parser = tocsin_clock::parse_span)]
     max_age: Option<u64>,
@@ -67,7 +69,8 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         let request = LookupRequest {
             values,
             value_type: args.value_type.clone(),
-            held: args.include.is_some(),
+            held: args.include.iter().any(|what| what == "held"),
+            expired: args.include.iter().any(|what| what == "expired"),
             max_age_ms: args.max_age,
             purpose: args.asked.purpose.clone(),
             reference: args.asked.reference.clone(),
@@ -219,14 +222,25 @@ fn text(answer: &Lookup) -> String {
             text::count(answer.held, "held record")
         ));
     }
+    if answer.over > 0 {
+        let (says, is) = if answer.over == 1 { ("says", "is") } else { ("say", "are") };
+        out.push_str(&format!(
+            "\n  {} {says} something that {is} over by now: --include expired",
+            text::count(answer.over, "report")
+        ));
+    }
+    if let Some(why) = answer.commonplace.as_ref().filter(|_| !answer.hits.is_empty()) {
+        let caution = term::paint(Style::Warn, "a hit on it says little:");
+        out.push_str(&format!("\n  {caution} it is {}", text::escape(why)));
+    }
     out.extend(answer.note.iter().map(|note| format!("\n  {note}")));
     for hit in &answer.hits {
-        out.push_str(&hit_text(hit));
+        out.push_str(&hit_text(hit, answer.commonplace.is_some()));
     }
     out
 }
 
-fn hit_text(hit: &Hit) -> String {
+fn hit_text(hit: &Hit, is_commonplace: bool) -> String {
     let e = |text: &str| text::escape(text).into_owned();
     let how = match hit.how.as_str() {
         "exact" => String::new(),
@@ -239,7 +253,11 @@ fn hit_text(hit: &Hit) -> String {
         kind => (format!(" as {}", e(kind)), ""),
     };
     let origin = origin_text(&hit.origin);
-    let sure = hit.confidence.map_or_else(|| "not said".to_owned(), |sure| format!("{sure} of 100"));
+    let sure = match hit.confidence {
+        None => "not said".to_owned(),
+        Some(sure) if is_commonplace => format!("{sure} of 100 by its author; nobody can be of such a value"),
+        Some(sure) => format!("{sure} of 100"),
+    };
     let exercise = if hit.exercise { term::paint(Style::Warn, " EXERCISE") } else { String::new() };
     let mut out = format!(
         "\n\n  {} lists{}{kind}{exercise}{}\n    origin    {origin}{not_said}\n    how sure  {sure}\n    \
@@ -329,8 +347,9 @@ mod tests {
 
     #[test]
     fn a_hit_that_is_not_said_to_be_bad_says_so() {
-        let hit =
-            |kind: &str| hit_text(&Hit { kind: kind.to_owned(), how: "exact".to_owned(), ..Hit::default() });
+        let hit = |kind: &str| {
+            hit_text(&Hit { kind: kind.to_owned(), how: "exact".to_owned(), ..Hit::default() }, false)
+        };
         assert!(hit("unknown").contains("indicates not said"));
         assert!(hit("phishing").contains("lists it as phishing") && !hit("phishing").contains("indicates"));
     }
