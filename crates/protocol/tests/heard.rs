@@ -147,3 +147,35 @@ fn agreement_counts_on_a_quiet_link_only() {
     world.pass(2 * MINUTE_MS);
     assert!(org(&world, 0, "org1").heard.unwrap() - before > 4 * MINUTE_MS);
 }
+
+#[test]
+fn a_body_that_is_kept_back_leaves_a_link_quiet() {
+    let kept = OPEN.to_owned()
+        + r#"@id("to-nobody") forbid(principal, action == Action::"forward", resource) when { resource.tlp == 2 };"#;
+    // The author says its Hello half a second before its partner, or half a second after: what is asked after one of them
+    // comes just ahead of the other.
+    for late in [0, 1] {
+        let mut sent = Vec::new();
+        for tlp in [1, 2] {
+            let mut world = World::new(2, OPEN);
+            world.pass(500);
+            world.restart(late);
+            world.policy(0, &kept);
+            world.connect(0, 1);
+            world.settle();
+            world.publish(0, report(1, tlp, "192.0.2.7"));
+            world.settle();
+            assert_eq!(org(&world, 1, "org0").withheld, u64::from(tlp == 2));
+            world.sent = (0, 0);
+            world.pass(4 * MINUTE_MS);
+            sent.push(world.sent);
+            for (node, other) in [(0, "org1"), (1, "org0")] {
+                let age = world.now.wall - org(&world, node, other).complete_as_of.unwrap();
+                assert!(age <= MINUTE_MS + 1_000, "node {node} is complete as of {age} ms ago");
+            }
+        }
+        // Asked after once a minute, in a few bytes, and nothing else comes of it.
+        let [(frames, bytes), (with_it, bytes_with_it)] = sent[..] else { panic!("{sent:?}") };
+        assert!(with_it <= frames + 4 && bytes_with_it <= bytes + 4 * 8, "{sent:?}");
+    }
+}

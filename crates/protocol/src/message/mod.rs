@@ -133,7 +133,7 @@ impl Message {
             Self::WantBodies(_) => ("WantBodies", 1, false, false),
             Self::Bodies(_) => ("Bodies", 1, false, true),
             Self::HaveBodies(_) => ("HaveBodies", 1, false, false),
-            Self::Holes(_) => ("Holes", 1, false, false),
+            Self::Holes(_) => ("Holes", 1, true, false),
             Self::At(..) => ("At", 1, false, false),
             Self::AtAnswer(_) => ("AtAnswer", 1, false, false),
             Self::Fork(_) => ("Fork", 1, false, false),
@@ -156,7 +156,8 @@ impl Message {
     }
 
     /// Whether it is said from time to time even where nothing happens, so that a link that carries no other is quiet.
-    /// What a quiet link agrees on is believed: a message that answers or waits behind others is none of these.
+    /// What a quiet link agrees on is believed: a message that answers or waits behind others is none of these. `Holes` are
+    /// asked after every Hello for as long as a body is kept back, which may be for ever.
     #[must_use]
     pub fn is_routine(&self) -> bool {
         self.row().2

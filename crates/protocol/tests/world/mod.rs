@@ -46,6 +46,8 @@ pub struct World {
     next_ticket: u64,
     flying: VecDeque<(usize, u64, Bytes)>,
     sessions: BTreeMap<(usize, u64), Session>,
+    /// Frames that left, and bytes in them.
+    pub sent: (usize, usize),
 }
 
 pub fn report(number: u32, tlp: u8, address: &str) -> Body {
@@ -161,6 +163,7 @@ impl World {
             next_ticket: 1,
             flying,
             sessions: BTreeMap::new(),
+            sent: (0, 0),
         };
         for n in 0..count {
             let (kv, slots) = (FaultyKv::new(u64::from(n)), FaultySlots::new(u64::from(n)));
@@ -371,6 +374,7 @@ impl World {
             match effect {
                 Effect::Send { link, frame, .. } => {
                     if let Some((to, far)) = self.wires.get(&(at, *link)) {
+                        self.sent = (self.sent.0 + 1, self.sent.1 + frame.len());
                         self.flying.push_back((*to, *far, frame.clone()));
                     }
                 }
