@@ -73,11 +73,20 @@ pub fn log_to_stderr(filter: &str, json: bool) -> Result<(), DaemonError> {
     logs::to_stderr(filter, json).map_err(DaemonError::Log)
 }
 
+/// What ends a node, beside a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// A signal, or a request over the socket.
+    Told,
+    /// The same, or the end of standard input: of the program that started it.
+    InputEnds,
+}
+
 /// Runs the node of a home until it is told to stop, or until something fails that it cannot do without.
 ///
 /// # Errors
 /// [`DaemonError`]. After [`DaemonError::Failed`] threads of the node may still be there: the process must end.
-pub fn run(home: &Home, config: Config) -> Result<(), DaemonError> {
+pub fn run(home: &Home, config: Config, until: Until) -> Result<(), DaemonError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(2)
@@ -89,6 +98,9 @@ pub fn run(home: &Home, config: Config) -> Result<(), DaemonError> {
     runtime.spawn(logs::tell_left_out());
     let result = runtime.block_on(async {
         let running = Running::start(home, config).await?;
+        if until == Until::InputEnds {
+            stop_when_input_ends(&running.node.stop)?;
+        }
         let supervisor = running.supervisor.clone();
         tokio::select! {
             // Stopped in any case: the home is nobody else's before the core wrote its last.
@@ -199,6 +211,19 @@ impl Running {
         // The core may still write, and closing the store may hang with the disk: both end with the process.
         std::mem::forget((node, lock));
     }
+}
+
+/// Reads standard input on a thread of its own, which ends with the process: such a read cannot be broken off.
+fn stop_when_input_ends(stop: &Arc<Notify>) -> Result<(), DaemonError> {
+    let stop = Arc::clone(stop);
+    let wait = move || {
+        // An input that cannot be read has ended as well.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        info!("the program that started this node is gone");
+        stop.notify_one();
+    };
+    let thread = std::thread::Builder::new().name("input".to_owned()).spawn(wait);
+    thread.map(drop).map_err(system("cannot start a thread"))
 }
 
 async fn until_told(node: &Arc<Node>, stop: &Notify) -> Result<(), DaemonError> {

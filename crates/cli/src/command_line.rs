@@ -118,7 +118,9 @@ fn run_with(
     node_verb: impl FnOnce(&Context, NodeVerb) -> Result<ExitCode>,
 ) -> ExitCode {
     if let Err(error) = crate::guard::process() {
-        eprintln!("error: the system does not let this process keep its memory to itself: {error}");
+        term::tell(&format!(
+            "error: the system does not let this process keep its memory to itself: {error}"
+        ));
         return ExitCode::from(2);
     }
     let cli = parse();
@@ -156,9 +158,13 @@ fn run_with(
 fn tell(error: &anyhow::Error, json: bool) -> ExitCode {
     let error = chain(error);
     if json {
-        eprintln!("{}", text::escape_json(&serde_json::json!({ "error": error }).to_string()));
+        term::tell(&text::escape_json(&serde_json::json!({ "error": error }).to_string()));
     } else {
-        eprintln!("{} {}", term::paint_err(term::Style::Bad, "error:"), text::escape_lines(&error));
+        term::tell(&format!(
+            "{} {}",
+            term::paint_err(term::Style::Bad, "error:"),
+            text::escape_lines(&error)
+        ));
     }
     ExitCode::from(2)
 }
@@ -178,7 +184,7 @@ fn parse() -> Cli {
         if wants_json() && error.use_stderr() {
             let text = error.render().to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-            eprintln!("{}", text::escape_json(&serde_json::json!({ "error": text }).to_string()));
+            term::tell(&text::escape_json(&serde_json::json!({ "error": text }).to_string()));
             std::process::exit(2);
         }
         error.exit()

@@ -3,6 +3,9 @@
 //!
 //! All of it is the command `tocsin`. What needs a node it hands over to a second program ([`handover`]).
 
+// These panic where nobody reads any more: `commands::print_line` and `term::tell` do not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod command_line;
 pub mod commands;
 mod guard;

@@ -1,6 +1,6 @@
 //! The terminal: colour only where someone looks, rows in columns.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use tocsin_text::{escape, width};
 
@@ -43,6 +43,17 @@ pub fn paint_err(style: Style, text: &str) -> String {
     paint_if(shows_progress() && wants_colour(), style, text)
 }
 
+/// Tells people on standard error. Where nobody reads that any more, there is nobody to tell.
+pub fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// As [`tell`], with no end of the line: what is asked is answered beside it.
+pub fn tell_unended(text: &str) {
+    let mut out = std::io::stderr().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 fn wants_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
@@ -82,7 +93,9 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     table_within(columns().unwrap_or(usize::MAX), headings, rows)
 }
 
-fn table_within(most: usize, headings: &[&str], rows: &[Vec<String>]) -> String {
+/// The same, as if for a terminal of `most` columns.
+#[must_use]
+pub fn table_within(most: usize, headings: &[&str], rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| escape(cell).into_owned()).collect()).collect();
     let widest = |column: usize| {

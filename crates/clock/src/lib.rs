@@ -130,6 +130,30 @@ pub fn show_span(ms: u64) -> String {
     }
 }
 
+/// What was measured in whole milliseconds, in the digits that it has: `3 ms`, `1.25 s`. Below zero where two clocks differ.
+#[must_use]
+pub fn show_measured_ms(ms: i64) -> String {
+    match ms {
+        0 => "under 1 ms".to_owned(),
+        ..1_000 => format!("{ms} ms"),
+        _ => show_measured(Duration::from_millis(ms.unsigned_abs())),
+    }
+}
+
+/// What was measured in finer steps, in three digits, or two below 10 ms: `0.4 ms`, `250 ms`, `1.25 s`.
+#[must_use]
+pub fn show_measured(span: Duration) -> String {
+    let seconds = span.as_secs_f64();
+    match span.as_micros() {
+        0..50 => "under 0.1 ms".to_owned(),
+        50..9_950 => format!("{:.1} ms", seconds * 1e3),
+        9_950..999_500 => format!("{:.0} ms", seconds * 1e3),
+        999_500..9_995_000 => format!("{seconds:.2} s"),
+        9_995_000..120_000_000 => format!("{seconds:.1} s"),
+        _ => format!("{:.1} min", seconds / 60.0),
+    }
+}
+
 /// A span as people write it: `90d`, `12h`, `10min`, `30s`, `250ms`. In milliseconds.
 ///
 /// # Errors
@@ -198,6 +222,35 @@ mod tests {
         assert_eq!(show(1_795_321_532_000), "2026-11-22 04:25:32Z");
         assert_eq!(show_time(1_795_321_532_000), "04:25:32Z");
         assert_eq!(show_time(0), "-");
+    }
+
+    #[test]
+    fn what_was_measured_has_its_digits() {
+        for (ms, shown) in [
+            (0, "under 1 ms"),
+            (3, "3 ms"),
+            (999, "999 ms"),
+            (1_000, "1.00 s"),
+            (1_250, "1.25 s"),
+            (-4, "-4 ms"),
+        ] {
+            assert_eq!(show_measured_ms(ms), shown);
+        }
+        for (micros, shown) in [
+            (40, "under 0.1 ms"),
+            (400, "0.4 ms"),
+            (9_949, "9.9 ms"),
+            (9_950, "10 ms"),
+            (250_400, "250 ms"),
+            (999_499, "999 ms"),
+            (999_500, "1.00 s"),
+            (1_250_000, "1.25 s"),
+            (9_994_999, "9.99 s"),
+            (9_995_000, "10.0 s"),
+            (150_000_000, "2.5 min"),
+        ] {
+            assert_eq!(show_measured(Duration::from_micros(micros)), shown);
+        }
     }
 
     #[test]

@@ -3,26 +3,26 @@
 //! Every claim on the screen is read back from the nodes over their sockets; nothing is assumed from what was sent.
 
 mod measure;
+mod screen;
 mod story;
 mod table;
 
-use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use tocsin_api::client::ClientError;
 use tocsin_cli::importer::ImportFault;
+use tocsin_cli::term;
+use tocsin_clock as clock;
 use tocsin_text as text;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{Testnet, TestnetError, Topology, TopologyError};
 
 /// Beginning of the name of a demo's folder; the process id follows.
 const FOLDER: &str = "tocsin-demo-";
-/// How often, and after what time, nodes are looked for that came up while they were stopped.
-const LOOKS: u32 = 5;
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// How the demo runs.
 #[derive(Clone, Debug)]
@@ -69,6 +69,22 @@ pub struct Percentiles {
     pub samples: usize,
 }
 
+impl Percentiles {
+    /// For people; receipts tell whole milliseconds.
+    fn p50_text(&self) -> String {
+        shown(self.p50)
+    }
+
+    fn p99_text(&self) -> String {
+        shown(self.p99)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "whole milliseconds, made from such")]
+fn shown(ms: f64) -> String {
+    clock::show_measured_ms(ms as i64)
+}
+
 /// How quick one partner was.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Partner {
@@ -110,6 +126,15 @@ pub enum DemoError {
     /// The import.
     #[error(transparent)]
     Import(#[from] ImportFault),
+    /// A signal ended it.
+    #[error("ended by signal {signal}")]
+    Ended {
+        /// Its number.
+        signal: i32,
+    },
+    /// The output is a pipe that nobody reads any more.
+    #[error("nobody reads the output any more")]
+    Closed,
     /// The system.
     #[error("{what}: {source}")]
     System {
@@ -120,49 +145,60 @@ pub enum DemoError {
     },
 }
 
-/// Stops the nodes and removes the folder, however the demo ends.
+/// The nodes and their folder. Both go, however the demo ends; but where it is killed, its nodes end by themselves
+/// ([`Testnet::tied`]), and the folder is named by the next demo.
+#[derive(Debug)]
 struct Stage {
     net: Testnet,
+    /// What is removed at the end.
     remove: Option<PathBuf>,
-    down: Mutex<bool>,
-    /// The story came to its end.
-    told: AtomicBool,
-    /// Someone wants it to end.
-    interrupted: AtomicBool,
-}
-
-impl Stage {
-    fn clear(&self) {
-        let Ok(mut down) = self.down.lock() else { return };
-        if !std::mem::replace(&mut *down, true) {
-            // A node that was started a moment ago does not answer yet: look again until nothing comes up.
-            for _ in 0..LOOKS {
-                if let Err(error) = self.net.down() {
-                    eprintln!("{error}");
-                }
-                if self.told.load(Ordering::SeqCst) {
-                    break;
-                }
-                std::thread::sleep(LOOK_AGAIN);
-            }
-            if let Some(folder) = &self.remove {
-                // What is left of a demo harms nobody.
-                let _ = std::fs::remove_dir_all(folder);
-            }
-        }
-    }
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        self.clear();
+        if let Err(error) = self.net.down() {
+            term::tell(&error.to_string());
+        }
+        if let Some(folder) = &self.remove
+            && let Err(error) = std::fs::remove_dir_all(folder)
+        {
+            term::tell(&format!("{} stays: {error}", folder.display()));
+        }
+    }
+}
+
+/// What a signal says to the thread that tells the story. That alone makes and removes files, so that none comes back.
+#[derive(Debug, Default)]
+struct Signals {
+    /// The one that came; 0 if none did.
+    came: AtomicI32,
+    /// The nodes, once there are some.
+    net: OnceLock<Testnet>,
+}
+
+impl Signals {
+    /// # Errors
+    /// [`DemoError::Ended`].
+    fn check(&self) -> Result<(), DemoError> {
+        match self.came.load(Ordering::SeqCst) {
+            0 => Ok(()),
+            signal => Err(DemoError::Ended { signal }),
+        }
+    }
+
+    /// Waits for one.
+    fn wait(&self) {
+        while self.check().is_ok() {
+            // Woken by the thread that listens.
+            std::thread::park();
+        }
     }
 }
 
 /// Runs the demo.
 ///
 /// # Errors
-/// When a node or a file cannot be used at all; what did not hold is told in the report.
+/// When a node or a file cannot be used at all, or when it is ended; what did not hold is told in the report.
 pub fn run(options: &Options) -> Result<Report, DemoError> {
     // What is not there is told before anything starts.
     tocsin_cli::importer::files(&options.import)?;
@@ -176,93 +212,93 @@ pub fn run(options: &Options) -> Result<Report, DemoError> {
             if !options.json {
                 tell_of_leftovers();
             }
-            let folder = std::env::temp_dir().join(format!("{FOLDER}{}", std::process::id()));
+            let folder = free_folder();
             (folder.clone(), Some(folder))
         }
     };
-    let net = Testnet::make(&folder, topology)?;
-    let stage = std::sync::Arc::new(Stage {
-        net,
-        remove,
-        down: Mutex::new(false),
-        told: AtomicBool::new(false),
-        interrupted: AtomicBool::new(false),
-    });
-    clear_on_interrupt(&stage)?;
-    let told = story::tell(&stage.net, options);
-    if stage.interrupted.load(Ordering::SeqCst) {
-        // Whatever went wrong went wrong because the nodes are being stopped.
-        wait_for_the_end();
-    }
-    let report = told?;
-    stage.told.store(true, Ordering::SeqCst);
+    let signals = listen()?;
+    let stage = match Testnet::make(&folder, topology) {
+        Ok(net) => Stage { net: net.tied(), remove },
+        Err(error) => {
+            // Half of the homes, or nothing.
+            let _ = remove.map(std::fs::remove_dir_all);
+            return Err(error.into());
+        }
+    };
+    let net = signals.net.get_or_init(|| stage.net.clone());
+    let told = story::tell(net, options, &signals);
+    // Whatever went wrong after a signal went wrong because the nodes are being stopped.
+    let report = match signals.check() {
+        Ok(()) => told?,
+        Err(ended) => told.map_err(|_| ended)?,
+    };
     if options.stay {
-        story::stay(&stage.net);
-        wait_for_the_end();
+        story::stay(net, &signals)?;
+        signals.wait();
     }
-    stage.clear();
     Ok(report)
 }
 
-/// The interrupt ends the process.
-fn wait_for_the_end() -> ! {
-    loop {
-        std::thread::park();
-    }
+/// A folder that no other demo has or left, by the name of this process.
+fn free_folder() -> PathBuf {
+    let named = |more: String| std::env::temp_dir().join(format!("{FOLDER}{}{more}", std::process::id()));
+    let further = (1_u32..).map(|more| named(format!("-{more}")));
+    // There are fewer folders than numbers.
+    std::iter::once(named(String::new())).chain(further).find(|folder| !folder.exists()).unwrap_or_default()
 }
 
-/// Names the folders of demos that were killed: their nodes may still run.
+/// Names the folders of demos that were killed.
 fn tell_of_leftovers() {
     let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
     for folder in entries.map(|entry| entry.path()) {
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let pid = name.strip_prefix(FOLDER).and_then(|pid| pid.parse::<u32>().ok());
+        let pid = name.strip_prefix(FOLDER).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
         let Some(pid) = pid else { continue };
-        if std::path::Path::new("/proc").join(pid.to_string()).exists() {
-            continue;
+        if pid == std::process::id() || !Path::new("/proc").join(pid.to_string()).exists() {
+            let path = text::shell(&folder.display().to_string());
+            term::tell(&format!("left by a demo that was killed: `rm -r {path}` removes it"));
         }
-        let path = text::shell(&folder.display().to_string());
-        eprintln!("a demo that was killed left {path}: `tocsin testnet down --dir {path}`, then remove it");
     }
 }
 
-/// Ctrl-C and SIGTERM stop the five nodes, too, which are not in this process group.
-fn clear_on_interrupt(stage: &std::sync::Arc<Stage>) -> Result<(), DemoError> {
+/// Listens for Ctrl-C, a polite end and a closed terminal, for this thread: such a signal stops the nodes as well, which are
+/// not in this process group, and whatever waits for one of them goes on.
+fn listen() -> Result<Arc<Signals>, DemoError> {
     let system = |what| move |source| DemoError::System { what, source };
-    let stage = std::sync::Arc::downgrade(stage);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(system("cannot start the runtime"))?;
+    let listen = |kind| {
+        let _inside = runtime.enter();
+        signal(kind).map_err(system("cannot listen for signals"))
+    };
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    let signals = Arc::new(Signals::default());
+    let (told, story) = (Arc::clone(&signals), std::thread::current());
     let wait = move || {
-        runtime.block_on(async {
-            let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-            match terminate {
-                Ok(mut terminate) => {
-                    tokio::select! {
-                        _ = tokio::signal::ctrl_c() => {}
-                        _ = terminate.recv() => {}
-                    }
-                }
-                Err(_) => drop(tokio::signal::ctrl_c().await),
+        let came = runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => SignalKind::interrupt(),
+                _ = terminate.recv() => SignalKind::terminate(),
+                _ = hang_up.recv() => SignalKind::hangup(),
             }
         });
-        if let Some(stage) = stage.upgrade() {
-            stage.interrupted.store(true, Ordering::SeqCst);
-            eprintln!("\nstopping the nodes ...");
-            stage.clear();
-            if !stage.told.load(Ordering::SeqCst) {
-                // Shells know this code as: ended by Ctrl-C.
-                std::process::exit(130);
-            }
+        told.came.store(came.as_raw_value(), Ordering::SeqCst);
+        term::tell("\nstopping the nodes ...");
+        if let Some(net) = told.net.get() {
+            // What does not stop is told at the end of the stage.
+            let _ = net.down();
         }
-        std::process::exit(0);
+        story.unpark();
     };
     std::thread::Builder::new()
-        .name("interrupt".to_owned())
+        .name("signals".to_owned())
         .spawn(wait)
         .map_err(system("cannot start a thread"))?;
-    Ok(())
+    Ok(signals)
 }
 
 /// Percentiles of delays, nearest rank.

@@ -1,8 +1,12 @@
 //! A private mesh of several nodes on this machine: real `tocsin run` processes on loopback, one home an org.
 
+// These panic where nobody reads any more.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod commands;
 pub mod demo;
 mod embedded;
+mod tied;
 mod topology;
 
 use std::fs::File;
@@ -10,6 +14,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -22,6 +27,7 @@ use tocsin_home::{Home, HomeError, files, keys};
 use tocsin_record::document::Contact;
 
 pub use embedded::sample;
+use tied::Tied;
 pub use topology::{Topology, TopologyError, TopologyOrg};
 
 /// How long a node may take to answer after its start.
@@ -66,6 +72,9 @@ pub enum TestnetError {
     /// The program could not be started again.
     #[error("cannot start a node: {0}")]
     Spawn(std::io::Error),
+    /// All nodes were told to stop meanwhile.
+    #[error("the nodes are being stopped")]
+    Over,
     /// A node did not come up.
     #[error("the node of {org} did not answer: its log is {log}; its last lines:\n{tail}")]
     Dead {
@@ -106,6 +115,8 @@ pub struct Testnet {
     folder: PathBuf,
     /// What it was made from.
     pub topology: Topology,
+    /// The nodes that end with this process, where they do.
+    tied: Option<Arc<Tied>>,
 }
 
 impl Testnet {
@@ -119,7 +130,7 @@ impl Testnet {
             return Self::open(&folder);
         }
         files::make_folder(&folder)?;
-        let net = Self { folder, topology };
+        let net = Self { folder, topology, tied: None };
         net.make_homes()?;
         files::write(&kept(&net.folder), net.topology.to_toml().as_bytes())?;
         Ok(net)
@@ -135,7 +146,13 @@ impl Testnet {
             return Err(TestnetError::Missing(folder));
         }
         let topology = Topology::parse(&files::read_text(&kept(&folder), 1 << 20)?, "testnet.toml", None)?;
-        Ok(Self { folder, topology })
+        Ok(Self { folder, topology, tied: None })
+    }
+
+    /// The same, but for the nodes that are started from here on: they end with this process, even if it is killed.
+    #[must_use]
+    pub fn tied(self) -> Self {
+        Self { tied: Some(Arc::default()), ..self }
     }
 
     /// The home of an org.
@@ -233,28 +250,25 @@ impl Testnet {
             .map_err(files::io("write", &self.log(org)))?;
         let errors = log.try_clone().map_err(TestnetError::Spawn)?;
         let program = std::env::current_exe().map_err(TestnetError::Spawn)?;
-        Command::new(program)
-            .arg("--home")
-            .arg(home.path())
-            .arg("run")
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors)
-            // A group of its own: Ctrl-C on this terminal is not for it.
-            .process_group(0)
-            .spawn()
-            .map_err(TestnetError::Spawn)?;
-        Ok(())
+        let mut command = Command::new(program);
+        command.arg("--home").arg(home.path()).arg("run").stdout(log).stderr(errors);
+        // A group of its own: Ctrl-C on this terminal is not for it.
+        command.process_group(0);
+        match &self.tied {
+            Some(tied) => tied.start(&mut command),
+            None => command.stdin(Stdio::null()).spawn().map(drop).map_err(TestnetError::Spawn),
+        }
     }
 
     /// Waits until an org's node answers.
     ///
     /// # Errors
-    /// [`TestnetError::Dead`] with the end of its log.
+    /// [`TestnetError::Dead`] with the end of its log, or [`TestnetError::Over`].
     pub fn wait_for(&self, org: &str) -> Result<Status, TestnetError> {
         let start = Instant::now();
         let client = self.client(org);
         loop {
+            self.tied.as_deref().map_or(Ok(()), Tied::check)?;
             match client.get::<Status>("/v1/status") {
                 Ok(status) => return Ok(status),
                 Err(_) if start.elapsed() < START => std::thread::sleep(Duration::from_millis(20)),
@@ -276,7 +290,7 @@ impl Testnet {
     /// while if some are not.
     pub fn wait_for_links(&self) {
         let start = Instant::now();
-        while start.elapsed() < LINKS {
+        while start.elapsed() < LINKS && self.tied.as_deref().is_none_or(|tied| tied.check().is_ok()) {
             let linked = self.topology.org.iter().all(|org| {
                 self.client(&org.name).get::<Status>("/v1/status").is_ok_and(|status| {
                     let reached = |name: &str| {
@@ -310,11 +324,15 @@ impl Testnet {
             .collect()
     }
 
-    /// Stops all nodes.
+    /// Stops all nodes. Where they are tied to this process, none of them starts again, and none is left.
     ///
     /// # Errors
     /// [`TestnetError::Stuck`], after all were told.
     pub fn down(&self) -> Result<(), TestnetError> {
+        if let Some(tied) = &self.tied {
+            tied.end();
+        }
+        // Those that ran before.
         for org in &self.topology.org {
             self.tell_to_stop(&org.name);
         }

@@ -95,6 +95,36 @@ pub fn cut(text: &str, most: usize) -> String {
     text.chars().take_while(fits).chain(['…']).collect()
 }
 
+/// Text laid out in lines of at most `most` columns, parted between words; a word that is longer than a line is parted
+/// within. As it is, not escaped. At least one line, which may be empty.
+#[must_use]
+pub fn wrap(text: &str, most: usize) -> Vec<String> {
+    // The widest character has two columns: it fits a line of any length that is asked for.
+    let most = most.max(2);
+    let mut lines = vec![String::new()];
+    let mut taken = 0;
+    for (at, word) in text.split(' ').enumerate() {
+        let wide = width(word);
+        if at > 0 && taken + 1 + wide <= most {
+            lines.last_mut().into_iter().for_each(|line| line.push(' '));
+            taken += 1;
+        } else if at > 0 {
+            lines.push(String::new());
+            taken = 0;
+        }
+        for c in word.chars() {
+            let wide = c.width().unwrap_or(0);
+            if taken + wide > most {
+                lines.push(String::new());
+                taken = 0;
+            }
+            lines.last_mut().into_iter().for_each(|line| line.push(c));
+            taken += wide;
+        }
+    }
+    lines
+}
+
 /// A word as a POSIX shell reads it back, quoted where it must be. Control characters stay shown and not obeyed, so that
 /// what has any does not read back: it has to be named another way.
 #[must_use]
@@ -177,5 +207,15 @@ mod tests {
             ("日本語".into(), "日本…".into(), "日…".into())
         );
         assert_eq!(bytes(1536), "1.5 KiB");
+    }
+
+    #[test]
+    fn text_is_laid_out_in_lines_that_fit() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("one two three", 13), ["one two three"]);
+        assert_eq!(wrap("a 0123456789 b", 4), ["a", "0123", "4567", "89 b"]);
+        assert_eq!(wrap("日本 語", 4), ["日本", "語"]);
+        assert_eq!(wrap("", 4), [""]);
+        assert!(wrap("日本", 0).iter().all(|line| width(line) <= 2));
     }
 }

@@ -10,6 +10,7 @@ use tocsin_record::id::fingerprint;
 use tocsin_text as text;
 
 use super::{Context, confirm, done, read_named};
+use crate::term;
 
 /// Longest invitation, in bytes.
 const INVITE_MAX: u64 = 64 << 20;
@@ -77,12 +78,12 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         None if args.yes => {}
         None => {
             let name = text::escape(&checked.charter.name);
-            eprintln!("Mesh `{name}`, {} orgs", checked.charter.orgs.len());
-            eprintln!("  mesh      {found}");
+            term::tell(&format!("Mesh `{name}`, {} orgs", checked.charter.orgs.len()));
+            term::tell(&format!("  mesh      {found}"));
             for steward in checked.charter.orgs.iter().filter(|org| org.is_steward()) {
-                eprintln!("  steward   {}  {}", fingerprint(&steward.root.0), steward.name);
+                term::tell(&format!("  steward   {}  {}", fingerprint(&steward.root.0), steward.name));
             }
-            eprintln!("  your org  {}  {}", fingerprint(&invite.org.0), identity.card.entry.name);
+            term::tell(&format!("  your org  {}  {}", fingerprint(&invite.org.0), identity.card.entry.name));
             if !confirm("Did the steward tell you these fingerprints by another channel?")? {
                 bail!("not confirmed, nothing was joined: compare them, then give --fingerprint or --yes");
             }

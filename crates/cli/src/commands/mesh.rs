@@ -138,8 +138,13 @@ fn check_fingerprint(card: &Card, expected: Option<&str>, yes: bool) -> Result<(
         ),
         None if yes => Ok(()),
         None => {
-            eprintln!("{} ({}, {})", card.entry.name, card.entry.kind_name(), card.entry.country_code());
-            eprintln!("fingerprint {found}");
+            term::tell(&format!(
+                "{} ({}, {})",
+                card.entry.name,
+                card.entry.kind_name(),
+                card.entry.country_code()
+            ));
+            term::tell(&format!("fingerprint {found}"));
             if confirm("Is that the fingerprint which the org told you by another channel?")? {
                 Ok(())
             } else {

@@ -10,6 +10,7 @@ use tocsin_record::observable::in_prose;
 use tocsin_text as text;
 
 use super::{Context, Marking, confirm_on_terminal, done, published_text};
+use crate::term;
 
 /// Most that is read from standard input, in bytes.
 const PASTED_MAX: u64 = 1 << 20;
@@ -105,7 +106,7 @@ fn with_pasted(args: &Args) -> Result<Vec<String>> {
         bail!("standard input holds no value that is known as one: name their type with --type, one a line");
     }
     for (kind, value) in &taken {
-        eprintln!("  {kind:<10} {}", text::escape(value));
+        term::tell(&format!("  {kind:<10} {}", text::escape(value)));
     }
     let count = text::count(taken.len() as u64, "value");
     if !args.yes

@@ -54,9 +54,9 @@ fn print_originals(shown: &Shown) -> Result<ExitCode> {
     }
     let left = shown.originals.saturating_sub(shown.original.len() as u64);
     match (shown.originals, left) {
-        (0, _) => eprintln!("nothing of its source is kept: it was written here, or came as a list"),
+        (0, _) => term::tell("nothing of its source is kept: it was written here, or came as a list"),
         (_, 0) => {}
-        _ => eprintln!("{} more are too long to be shown at once", text::count(left, "object")),
+        _ => term::tell(&format!("{} more are too long to be shown at once", text::count(left, "object"))),
     }
     done()
 }

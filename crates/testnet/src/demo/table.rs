@@ -1,56 +1,12 @@
-//! The live table: who holds how much of whom. Drawn over itself on a terminal, printed once elsewhere.
-
-use std::io::Write as _;
+//! The tables: who holds how much of whom, and how long which warning took to whom.
 
 use tocsin_api::types::Status;
-use tocsin_cli::term::{self, Style};
+use tocsin_cli::term;
 
-/// A table that is drawn again and again at one place.
-pub(super) struct Live {
-    lines: usize,
-    active: bool,
-}
-
-impl Live {
-    pub(super) fn new(active: bool) -> Self {
-        Self { lines: 0, active }
-    }
-
-    /// Draws the table, over the one before.
-    pub(super) fn draw(&mut self, text: &str) {
-        if !self.active {
-            return;
-        }
-        let mut out = std::io::stdout().lock();
-        let mut frame = String::new();
-        if self.lines > 0 {
-            frame.push_str(&format!("\x1b[{}A", self.lines));
-        }
-        for line in text.lines() {
-            frame.push_str(&format!("\x1b[2K  {line}\n"));
-        }
-        // A line that is longer than the terminal is cut: were it wrapped, the next table would begin at another place.
-        let frame = format!("\x1b[?7l{frame}\x1b[?7h");
-        // A terminal that went away shows nothing; the story goes on to its checks.
-        let _ = out.write_all(frame.as_bytes()).and_then(|()| out.flush());
-        self.lines = text.lines().count();
-    }
-
-    /// Leaves the table as it stands; where nothing was drawn over and over, prints it once.
-    pub(super) fn leave(&mut self, text: &str, loud: bool) {
-        if self.active {
-            self.draw(text);
-        } else if loud {
-            for line in text.lines() {
-                println!("  {line}");
-            }
-        }
-        self.lines = 0;
-    }
-}
+use super::measure::Warned;
 
 /// Who holds how much of whom, in the mesh circle.
-pub(super) fn holdings(all: &[(String, Option<Status>)]) -> String {
+pub(super) fn holdings(all: &[(String, Option<Status>)], room: usize) -> String {
     let authors: Vec<&str> = all.iter().map(|(org, _)| org.as_str()).collect();
     let rows: Vec<Vec<String>> = all
         .iter()
@@ -67,17 +23,29 @@ pub(super) fn holdings(all: &[(String, Option<Status>)]) -> String {
                 row.push(if held == 0 { ".".to_owned() } else { held.to_string() });
             }
             let store = &status.store;
-            row.push(format!("{} / {} / {}", store.accepted, store.held, store.refused));
+            row.push(format!("{}/{}/{}", store.accepted, store.held, store.refused));
             row
         })
         .collect();
     let mut headings = vec!["holds of"];
     headings.extend(&authors);
     headings.push("judged");
-    term::table(&headings, &rows)
+    term::table_within(room, &headings, &rows)
 }
 
-/// A line of the story, for people.
-pub(super) fn heading(text: &str) {
-    println!("\n{}", term::paint(Style::Bold, text));
+/// How long the last warnings took to each org.
+pub(super) fn delays(orgs: &[String], last: &[Warned], room: usize) -> String {
+    let rows: Vec<Vec<String>> = last
+        .iter()
+        .map(|warned| {
+            let cell = |org: &String| match warned.arrived.get(org) {
+                _ if *org == warned.author => "author".to_owned(),
+                Some(arrived) => arrived.to_string(),
+                None => String::new(),
+            };
+            std::iter::once(warned.value.clone()).chain(orgs.iter().map(cell)).collect()
+        })
+        .collect();
+    let headings: Vec<&str> = std::iter::once("warning").chain(orgs.iter().map(String::as_str)).collect();
+    term::table_within(room, &headings, &rows)
 }

@@ -19,4 +19,7 @@ pub struct Args {
     /// Log JSON lines
     #[arg(long)]
     pub log_json: bool,
+    /// Stop when standard input ends, as it does with the program that holds its other end, even if that is killed
+    #[arg(long, hide = true)]
+    pub until_input_ends: bool,
 }
