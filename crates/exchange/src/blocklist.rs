@@ -36,6 +36,47 @@ const OWN_NAMES: &[&str] = &[
     "ip6-allhosts",
 ];
 
+/// Options of ad blockers under which a rule still blocks whatever asks for it. Each other one makes of the rule something else (a
+/// header, a parameter or a script that is taken away), or blocks for some sites, clients or types of question only.
+const PLAIN_OPTIONS: &[&str] = &[
+    "third-party",
+    "3p",
+    "strict3p",
+    "first-party",
+    "1p",
+    "strict1p",
+    "important",
+    "match-case",
+    "all",
+    "document",
+    "doc",
+    "subdocument",
+    "frame",
+    "popup",
+    "popunder",
+    "script",
+    "image",
+    "stylesheet",
+    "css",
+    "xmlhttprequest",
+    "xhr",
+    "object",
+    "object-subrequest",
+    "font",
+    "media",
+    "websocket",
+    "webrtc",
+    "ping",
+    "beacon",
+    "other",
+    "network",
+    "empty",
+    "mp4",
+    "redirect",
+];
+/// Answers with which AdGuard blocks a name; with any other `dnsrewrite` sends it elsewhere.
+const BLOCKING_ANSWERS: &[&str] = &["nxdomain", "refused", "nodata"];
+
 const ALLOWED: &str = "it says what is not to be blocked: that is no indicator";
 const CONDITION: &str = "it blocks a part of a page, or on a condition, which an indicator does not state";
 
@@ -80,14 +121,28 @@ fn adblock(text: &str) -> Option<Line<'_>> {
         text.strip_prefix("||").or_else(|| text.strip_prefix('|').filter(|rest| rest.contains("://")))?;
     let (address, options) = rule.split_once('$').unwrap_or((rule, ""));
     // What is blocked for some sites only is no threat to others.
-    if options.split(',').any(|option| {
-        option.starts_with("domain=") || option.starts_with("denyallow=") || option.starts_with("badfilter")
-    }) {
+    if !options.split(',').all(is_plain_option) {
         return Some(Line::Exception(CONDITION));
     }
     let address = address.trim_end_matches('|');
     let address = ["^*", "^"].iter().find_map(|end| address.strip_suffix(end)).unwrap_or(address);
     Some(if address.contains(['*', '^']) { Line::Exception(CONDITION) } else { values([address]) })
+}
+
+/// Whether a rule with this option blocks whatever asks for the address, as without it.
+fn is_plain_option(option: &str) -> bool {
+    let option = option.trim().to_ascii_lowercase();
+    let (name, argument) = option.split_once('=').unwrap_or((&option, ""));
+    let name = name.trim_start_matches('~');
+    match name {
+        "" => true,
+        "dnsrewrite" => {
+            let answer = argument.split(';').next().unwrap_or_default();
+            BLOCKING_ANSWERS.contains(&answer)
+                || SINKS.contains(&argument.rsplit(';').next().unwrap_or_default())
+        }
+        _ => name.bytes().all(|b| b == b'_') || PLAIN_OPTIONS.contains(&name),
+    }
 }
 
 /// `address=/a.example/b.example/0.0.0.0`, `server=/a.example/`
@@ -131,6 +186,13 @@ fn bind(text: &str) -> Option<Line<'_>> {
     Some(if text.contains("forward") { Line::Exception(ALLOWED) } else { values([name]) })
 }
 
+/// Whether a record begins here that goes on in the next lines, up to a `)`: a zone's SOA.
+pub(crate) fn opens(text: &str) -> bool {
+    text.contains('(')
+        && !text.contains(')')
+        && text.split_ascii_whitespace().any(|word| word.eq_ignore_ascii_case("SOA"))
+}
+
 /// `a.example CNAME .` and `24.0.2.0.192.rpz-ip CNAME .` of response policy zones, and the frame of a zone file.
 fn zone(text: &str) -> Option<Line<'_>> {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
@@ -154,8 +216,14 @@ fn zone(text: &str) -> Option<Line<'_>> {
         return Some(Line::Frame);
     }
     let (name, target) = (words[0], words[kind + 1]);
-    if target.to_ascii_lowercase().starts_with("rpz-passthru") {
+    let plain_name = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+    // A name that is sent to itself passes, which is the older form of it.
+    let to_itself = plain_name(target) == plain_name(name).trim_start_matches("*.");
+    if to_itself && is(&words[kind], "CNAME") || plain_name(target) == "rpz-passthru" {
         return Some(Line::Exception(ALLOWED));
+    }
+    if plain_name(target) == "rpz-tcp-only" {
+        return Some(Line::Exception(CONDITION));
     }
     let lower = name.trim_end_matches('.').to_ascii_lowercase();
     if let Some(at) = lower.find(".rpz-ip") {
@@ -221,6 +289,10 @@ mod tests {
             ("||a.example^", "a.example"),
             ("||a.example^$third-party,script", "a.example"),
             ("||a.example^*", "a.example"),
+            ("||a.example^$important,~image,popup", "a.example"),
+            ("||a.example^$dnsrewrite=NXDOMAIN;;", "a.example"),
+            ("||a.example^$dnsrewrite=NOERROR;A;0.0.0.0", "a.example"),
+            ("||a.example^$redirect=noop.js", "a.example"),
             ("||a.example/x/y.js", "a.example/x/y.js"),
             ("||192.0.2.7^", "192.0.2.7"),
             ("|https://a.example/x|", "https://a.example/x"),
@@ -265,6 +337,21 @@ mod tests {
             "a.example##.banner",
             "##.banner",
             "||a.example^$domain=b.example",
+            "||a.example^$from=b.example",
+            "||a.example^$to=b.example",
+            "||a.example^$client=192.0.2.1",
+            "||a.example^$ctag=user_child",
+            "||a.example^$dnstype=AAAA",
+            "||a.example^$dnsrewrite=192.0.2.9",
+            "||a.example^$important,dnsrewrite=NOERROR;CNAME;b.example",
+            "||a.example^$removeparam=utm",
+            "||a.example^$csp=script-src 'self'",
+            "||a.example^$generichide",
+            "||a.example^$BadFilter",
+            "||a.example^$unheard-of",
+            "a.example CNAME a.example.",
+            "*.a.example. 300 IN CNAME A.example.",
+            "a.example CNAME rpz-tcp-only.",
             "||a.*^",
             "server=/a.example/192.0.2.1",
             "local-zone: \"a.example\" transparent",

@@ -209,9 +209,8 @@ impl<'a> Draft<'a> {
         let (mut leaves, duplicates) = packed.into_leaves(BUCKET_MAX);
         reading.counts.duplicates += duplicates;
         let parts = leaves.parts(BUCKET_MAX);
-        let alone = parts.len() == 1;
         for (from, inside) in parts {
-            let report = self.part(file, leaves.take(from, inside), alone, &[]);
+            let report = self.part(file, leaves.take(from, inside), &[]);
             if reading.give(report).is_break() {
                 return;
             }
@@ -241,9 +240,8 @@ impl<'a> Draft<'a> {
         for original in &self.originals {
             kept[of_part(original)].push(original);
         }
-        let alone = parts.len() == 1;
         for (part, kept) in parts.into_iter().zip(kept) {
-            let mut report = self.part(file, part, alone, &kept);
+            let mut report = self.part(file, part, &kept);
             if self.original_form != OriginalForm::None {
                 self.attach(&mut report, &kept, reading);
             }
@@ -259,8 +257,8 @@ impl<'a> Draft<'a> {
         values.filter_map(|indicator| Some((indicator.id?, by_object(indicator)))).collect()
     }
 
-    /// A part without its originals. Its title tells nothing of the others, so that it stays when one of them is split.
-    fn part(&self, file: &FileInfo<'_>, part: Part, alone: bool, kept: &[&Kept<'_>]) -> Imported {
+    /// A part without its originals. Its title is that of the whole: how a list is cut concerns nobody, and may change.
+    fn part(&self, file: &FileInfo<'_>, part: Part, kept: &[&Kept<'_>]) -> Imported {
         let name = path(part.from);
         let subject = match self.shape {
             Shape::List => list_uuid(&file.org, file.source, &self.origin.id, &name),
@@ -269,15 +267,9 @@ impl<'a> Draft<'a> {
         };
         let id = if name.is_empty() { self.origin.id.clone() } else { format!("{}#{name}", self.origin.id) };
         let newest = kept.iter().map(|kept| kept.modified).max().unwrap_or(0);
-        let title = if alone {
-            names::one_line(&self.title, LINE_MAX)
-        } else {
-            let shown = if name.is_empty() { "0" } else { &name };
-            format!("{} (part {shown})", names::one_line(&self.title, LINE_MAX - 80))
-        };
         let mut report = Imported {
             subject: Subject(subject.into_bytes()),
-            title,
+            title: names::one_line(&self.title, LINE_MAX),
             description: names::paragraph(&self.description, TEXT_MAX),
             created: self.created,
             modified: self.modified.max(newest),

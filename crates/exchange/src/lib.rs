@@ -213,6 +213,22 @@ pub enum ImportError {
         "the file is a web page, such as one that says that the list is not there: its values are not read"
     )]
     WebPage,
+    /// Most of its lines are of no type that tells itself, as of names of processes.
+    #[error(
+        "{} of {lines} lines are of no type that tells itself, such as `{first}`: it is no list of what the other {read} \
+         look{} like, and nothing was taken from it; say of what type all of them are, as `type = 'process'` in the \
+         source's profile (--source NAME)",
+        lines - read,
+        if *read == 1 { "s" } else { "" }
+    )]
+    NoList {
+        /// Lines of one word each, and those that were read.
+        lines: u64,
+        /// Those that were read.
+        read: u64,
+        /// The first that was not, cut.
+        first: String,
+    },
     /// Not text.
     #[error("the file is {0}; convert it to UTF-8 text first")]
     Encoding(&'static str),

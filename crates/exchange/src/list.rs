@@ -13,7 +13,7 @@ use tocsin_record::marking::words::{self, Handling};
 use tocsin_record::observable::{Observable, detect_all, several};
 
 use crate::blocklist::{self, Line};
-use crate::fault::Fault;
+use crate::fault::{Fault, VALUE_MAX};
 use crate::gather::Draft;
 use crate::marking::Sections;
 use crate::packed::Packed;
@@ -23,12 +23,48 @@ use crate::{FileInfo, Format, ImportError, PartialMarking, Reading, json, names,
 /// The row of the table of formats; it takes any text that is no JSON.
 pub const FORMAT: Format = Format { name: "list", sniff: |bytes| !json::is_json(bytes), parse };
 
+/// Most lines after its first of a record that goes on: an SOA has six.
+const RECORD_LINES_MAX: u32 = 12;
+/// A file is taken for a list of something else where so many times as many of its lines are words of no type as are values.
+const WORDS_A_VALUE: u64 = 4;
+/// And where it has so many of them: in less nobody can tell.
+const WORDS_MIN: u64 = 8;
+
+/// Lines of one word each that are of no type: names of processes, say, of which one is like a domain by chance.
+#[derive(Default)]
+struct Unknown {
+    words: u64,
+    read: u64,
+    first: String,
+}
+
+impl Unknown {
+    /// Looks at a line that was not read. Sentences, rules and paths are no names.
+    fn take(&mut self, text: &str) {
+        if text.contains(|c: char| c.is_whitespace() || matches!(c, '/' | '^' | '*' | '|' | '#' | '$' | '@'))
+        {
+            return;
+        }
+        if self.words == 0 {
+            self.first = names::one_line(text, VALUE_MAX);
+        }
+        self.words += 1;
+    }
+
+    fn is_no_list(&self) -> bool {
+        self.read > 0 && self.words >= WORDS_MIN && self.words > self.read.saturating_mul(WORDS_A_VALUE)
+    }
+}
+
 const GOOD: &str = "its line says that nothing is wrong with it: it is no indicator, and was left out";
 
 fn parse(pieces: &mut Pieces<'_>, file: &FileInfo<'_>, reading: &mut Reading<'_>) -> Result<(), ImportError> {
     let mut lists: BTreeMap<PartialMarking, Packed> = BTreeMap::new();
     let mut sections = Sections::default();
     let mut number = 0;
+    let mut unknown = Unknown::default();
+    // Lines of a record that goes on: so many more are looked at for its end.
+    let mut open = 0_u32;
     while let Some(text) = pieces.line()? {
         number += 1;
         let line = Some(number);
@@ -47,6 +83,13 @@ fn parse(pieces: &mut Pieces<'_>, file: &FileInfo<'_>, reading: &mut Reading<'_>
             sections.comment(number, comment, file, reading);
             continue;
         }
+        if open > 0 {
+            open = if text.contains(')') { 0 } else { open - 1 };
+            continue;
+        }
+        if blocklist::opens(text) {
+            open = RECORD_LINES_MAX;
+        }
         if !is_text && !text.is_ascii() {
             reading.counts.seen += 1;
             reading.skip(line, "", names::NOT_TEXT);
@@ -61,11 +104,13 @@ fn parse(pieces: &mut Pieces<'_>, file: &FileInfo<'_>, reading: &mut Reading<'_>
             }
             Err(why) => {
                 reading.counts.seen += 1;
+                unknown.take(text);
                 reading.skip(line, "", why);
                 continue;
             }
         };
         reading.counts.seen += 1;
+        unknown.read += u64::from(!found.is_empty());
         if [rest, comment].iter().any(|text| types::is_good(text)) {
             reading.note(line, "", Fault::of(text, GOOD));
             continue;
@@ -84,6 +129,13 @@ fn parse(pieces: &mut Pieces<'_>, file: &FileInfo<'_>, reading: &mut Reading<'_>
         }
     }
     sections.end(reading);
+    if file.profile.value_type.is_none() && unknown.is_no_list() {
+        return Err(ImportError::NoList {
+            lines: unknown.words + unknown.read,
+            read: unknown.read,
+            first: unknown.first,
+        });
+    }
     for (marking, packed) in lists {
         let mut draft = Draft::list(file, &marking.name());
         draft.marking = marking;
@@ -246,6 +298,36 @@ mod tests {
             (indicator.what.type_name(), indicator.kind.kind, indicator.confidence),
             ("process", 9, Some(80))
         );
+    }
+
+    #[test]
+    fn a_list_of_names_is_not_taken_for_the_one_that_looks_like_a_domain() {
+        let mut text: String = (0..80).map(|n| format!("svchost{n}\n")).collect();
+        text.push_str("helper.com\n");
+        let none = Profile::default();
+        let file = |profile| FileInfo { name: "proc.txt", source: "feed", org: OrgId([7; 32]), profile };
+        let said = crate::import(text.as_bytes(), &file(&none)).unwrap_err().to_string();
+        assert!(said.contains("80 of 81") && said.contains("`svchost0`") && said.contains("type"), "{said}");
+        // Said what they are, all of them are that.
+        let profile = Profile::parse("type = 'process'").unwrap();
+        assert_eq!(crate::import(text.as_bytes(), &file(&profile)).unwrap().counts.indicators, 81);
+        // A list with some words in it, or with sentences around it, is one.
+        for text in [
+            "a.example\nb.example\nword\nword2\nword3\nword4\n".to_owned(),
+            "a.example\n".to_owned() + &"we saw it in a mail\n".repeat(20),
+            "a.example\n".to_owned() + &"/gate/panel.php\n".repeat(20),
+        ] {
+            assert!(import(text.as_bytes(), &Profile::default()).counts.indicators > 0, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_lines_of_a_zone_s_head_are_no_values() {
+        let zone = "$TTL 1h\n@ IN SOA ns.zone. host.zone. (\n 2025060706 ; serial\n 1h ; refresh\n 15m\n 30d\n 1h ) ; minimum\n\
+                    IN NS ns.zone.\na.example CNAME .\nb.example CNAME b.example.\n";
+        let found = import(zone.as_bytes(), &Profile::default());
+        assert_eq!(shown(&found), ["a.example|"]);
+        assert_eq!(found.skipped.iter().map(|one| one.line.unwrap()).collect::<Vec<_>>(), [10]);
     }
 
     #[test]

@@ -101,7 +101,11 @@ fn unfold(
     let envelope =
         fields.get("Event").filter(|inner| inner.get().starts_with('{')).or_else(|| fields.get("response"));
     if let Some(inner) = envelope {
-        return unfold(inner, line, depth + 1, file, found, events);
+        let Some(whole) = with_siblings(inner, &fields)? else {
+            return unfold(inner, line, depth + 1, file, found, events);
+        };
+        let whole = RawValue::from_string(whole).map_err(|error| error.to_string())?;
+        return unfold(&whole, line, depth + 1, file, found, events);
     }
     let is_event =
         fields.contains_key("info") && (fields.contains_key("uuid") || fields.contains_key("Attribute"));
@@ -110,6 +114,33 @@ fn unfold(
         event(raw, &fields, line, file, found)?;
     }
     Ok(())
+}
+
+/// An event with what stands beside it in its envelope, as MISP's own database has it (`{"Event": {..}, "Attribute": [..]}`):
+/// its lists, tags and author are its own. `None` where nothing does.
+fn with_siblings(inner: &RawValue, envelope: &BTreeMap<String, &RawValue>) -> Result<Option<String>, String> {
+    let is_own = |name: &str| LISTS.contains(&name) || matches!(name, "Tag" | "EventTag" | "Orgc" | "Org");
+    let is_said = |raw: &RawValue| !matches!(raw.get(), "null" | "[]" | "{}");
+    let beside: Vec<_> = envelope.iter().filter(|(name, raw)| is_own(name) && is_said(raw)).collect();
+    if beside.is_empty() || !envelope.contains_key("Event") {
+        return Ok(None);
+    }
+    let mut all: BTreeMap<String, String> =
+        json::fields(inner)?.into_iter().map(|(name, raw)| (name, raw.get().to_owned())).collect();
+    for (name, raw) in beside {
+        let elements = |text: &str| Some(text.strip_prefix('[')?.strip_suffix(']')?.trim().to_owned());
+        let joined = all.get(name).and_then(|own| {
+            let lists = [elements(own)?, elements(raw.get())?];
+            Some(format!(
+                "[{}]",
+                lists.iter().filter(|list| !list.is_empty()).cloned().collect::<Vec<_>>().join(",")
+            ))
+        });
+        // Two authors are no list: the event's own stands.
+        let joined = joined.or_else(|| all.get(name).cloned()).unwrap_or_else(|| raw.get().to_owned());
+        all.insert(name.clone(), joined);
+    }
+    Ok(Some(parts::object(all.iter().map(|(name, raw)| (name, raw.as_str())))))
 }
 
 /// What is read of an event while its attributes are gone through.
@@ -332,6 +363,15 @@ impl Event<'_, '_, '_> {
                 }
                 Err(ParseError::UnknownMisp(_)) => {
                     self.found.keep_as_context(name);
+                    if json::flag(attribute, "to_ids") == Some(true) {
+                        let at = json::text(attribute, "uuid").unwrap_or("Attribute without uuid");
+                        let why = format!(
+                            "its source says to look for it (`to_ids`), and no observable type holds a `{}`: it is kept with \
+                             its event and matched against nothing",
+                            names::one_line(name, 40)
+                        );
+                        self.found.note(self.line, at, Fault::of(&value, why));
+                    }
                     return Ok(());
                 }
                 Err(error) => return Err(error.into()),

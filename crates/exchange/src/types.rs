@@ -30,6 +30,7 @@ const TYPE_WORDS: &[(&str, &str)] = &[
     ("ipv6_cidr", "ip-dst"),
     ("cidr", "ip-dst"),
     ("netblock", "ip-dst"),
+    ("net", "ip-dst"),
     ("network", "ip-dst"),
     ("subnet", "ip-dst"),
     ("domain_name", "domain"),
@@ -520,7 +521,7 @@ pub(crate) fn other_type(said: &str, value: &Observable) -> String {
 }
 
 /// Whether two types are one for what a source says: an address is a network of one.
-fn same_family(said: u16, found: u16) -> bool {
+pub(crate) fn same_family(said: u16, found: u16) -> bool {
     let family = |id| match id {
         kind::IPV4_NET => kind::IPV4,
         kind::IPV6_NET => kind::IPV6,

@@ -288,11 +288,21 @@ impl Marking {
 fn origin_text(origin: &Origin) -> String {
     match (origin.source.as_deref(), origin.id.as_deref().unwrap_or_default()) {
         (None, _) => "own observation".to_owned(),
-        (Some(source), id) if id.is_empty() || id == source => {
-            format!("derived from {}", text::escape(source))
-        }
-        (Some(source), id) => format!("derived from {} ({})", text::escape(source), text::escape(id)),
+        (Some(source), id) => match of_source(id) {
+            id if id.is_empty() || id == source => format!("derived from {}", text::escape(source)),
+            id => format!("derived from {} ({})", text::escape(source), text::escape(id)),
+        },
     }
+}
+
+/// A source's own id, or the name of its file, without the marking (`/tlp:amber`) and the bucket (`#01`) that an import puts
+/// behind it: how a list is cut tells a reader nothing, and the marking is shown as such.
+fn of_source(id: &str) -> &str {
+    let whole = id.rsplit_once('#').filter(|(_, bits)| bits.bytes().all(|b| matches!(b, b'0' | b'1')));
+    let whole = whole.map_or(id, |(whole, _)| whole);
+    let is_marking =
+        |name: &str| ["tlp:", "pap:", "at-least-tlp:"].iter().any(|begin| name.starts_with(begin));
+    whole.split_once('/').filter(|(_, name)| is_marking(name)).map_or(whole, |(id, _)| id)
 }
 
 /// What was written, for people.
@@ -417,5 +427,16 @@ mod tests {
         assert_eq!(origin(None, None), "own observation");
         assert_eq!(origin(Some("scanners.csv"), Some("scanners.csv")), "derived from scanners.csv");
         assert_eq!(origin(Some("ESET"), Some("5b77")), "derived from ESET (5b77)");
+        for (id, shown) in [
+            ("week.json/tlp:clear#1", "week.json"),
+            ("week.json/at-least-tlp:amber", "week.json"),
+            ("week.json#0101", "week.json"),
+            ("week#2.json", "week#2.json"),
+            ("https://feed.example/1", "https://feed.example/1"),
+            ("report--5b77/tlp:red,pap:red#01", "report--5b77"),
+        ] {
+            assert_eq!(origin(Some(shown), Some(id)), format!("derived from {shown}"));
+            assert_eq!(origin(Some("ESET"), Some(id)), format!("derived from ESET ({shown})"));
+        }
     }
 }

@@ -124,7 +124,7 @@ impl Parts {
 }
 
 /// An object of JSON, of names and values that are JSON.
-fn object<'f>(fields: impl Iterator<Item = (&'f String, &'f str)>) -> String {
+pub(super) fn object<'f>(fields: impl Iterator<Item = (&'f String, &'f str)>) -> String {
     let fields = fields.map(|(name, raw)| format!("{}:{raw}", serde_json::Value::from(name.as_str())));
     format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
 }

@@ -159,3 +159,50 @@ fn other_json_is_refused_with_a_reason() {
     let error = crate::import(b"{\"info\": \"x\",\n \"Attribute\": [", &file).unwrap_err();
     assert!(matches!(error, ImportError::Json { line: 2, .. }), "{error}");
 }
+
+/// MISP's own database has lists, tags and author beside the event: none of them is lost, and the tags bind.
+#[test]
+fn what_stands_beside_an_event_is_the_event_s() {
+    let inside = event(3, &["tlp:green", "case"], DOMAIN);
+    let mut head: Map<String, Value> = serde_json::from_str(&inside).unwrap();
+    let mut beside = Map::new();
+    for name in ["Attribute", "Tag", "Orgc"] {
+        beside.insert(name.to_owned(), head.remove(name).unwrap());
+    }
+    let tags = beside.remove("Tag").unwrap();
+    let linked: Vec<Value> =
+        tags.as_array().unwrap().iter().map(|tag| serde_json::json!({"Tag": tag})).collect();
+    beside.insert("EventTag".to_owned(), linked.into());
+    beside.insert("Event".to_owned(), head.clone().into());
+    let found = import(&Value::Object(beside.clone()).to_string());
+    let report = &found.reports[0];
+    assert_eq!((report.marking.tlp, report.origin.name.as_str()), (Some(Tlp::Green), "ESAFE"));
+    assert_eq!(report.indicators[0].what.show(), "evil.example");
+    assert!(String::from_utf8(report.originals[0].unpack().unwrap()).unwrap().contains("evil.example"));
+    // What is said in both places counts from both.
+    head.insert("Tag".to_owned(), serde_json::json!([{"name": "tlp:amber"}]));
+    head.insert("Attribute".to_owned(), serde_json::json!([{"type": "ip-dst", "value": "192.0.2.7"}]));
+    beside.insert("Event".to_owned(), head.into());
+    beside.insert("Tag".to_owned(), serde_json::json!([{"name": "tlp:red"}]));
+    let found = import(&Value::Object(beside).to_string());
+    assert_eq!(found.reports[0].marking.tlp, Some(Tlp::Red));
+    assert_eq!(found.counts.indicators, 2);
+}
+
+/// What a source wants to be looked for and is of no observable type is named, not only counted.
+#[test]
+fn what_cannot_be_looked_for_is_told() {
+    let attribute = |name: &str, to_ids: bool| {
+        format!(
+            r#"{{"uuid":"00000000-0000-4000-8000-00000000000a","type":"{name}","value":"C:\\a\\b.pdb","to_ids":{to_ids}}}"#
+        )
+    };
+    for name in ["pdb", "windows-service-name", "named pipe", "imphash", "ja3-fingerprint-md5"] {
+        let found = import(&event(3, &[], &[attribute(name, true), DOMAIN.to_owned()].join(",")));
+        assert_eq!(found.context.get(name), Some(&1), "{name}");
+        assert!(found.noted[0].why.contains(&format!("holds a `{name}`")), "{:?}", found.noted);
+        assert_eq!(found.noted[0].path, "00000000-0000-4000-8000-00000000000a");
+        // A context by its source is one here, and no news.
+        assert_eq!(import(&event(3, &[], &attribute(name, false))).counts.noted, 0, "{name}");
+    }
+}

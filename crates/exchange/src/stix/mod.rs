@@ -515,6 +515,9 @@ fn indicators(
         }),
         _ => pattern::Named::default(),
     };
+    for note in &named.notes {
+        found.note(object.line, &object.id, note.clone());
+    }
     let said = sign.kinds.iter().find_map(|kind| names::kind_named(kind));
     let said = said.or_else(|| file.profile.kind.clone()).unwrap_or_else(names::unknown_kind);
     let tags = || object.labels.iter().map(String::as_str).filter(|tag| !is_understood(tag));

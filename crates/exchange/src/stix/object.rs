@@ -15,6 +15,8 @@ use crate::{json, when};
 const REFS_MAX: usize = 100_000;
 /// Most values of one observed object: a file has its names and hashes, a certificate its fingerprints.
 const VALUES_MAX: usize = 1_000;
+/// Most values of one object of which it is said that they are not what their field says.
+const NOTES_MAX: usize = 16;
 
 /// A STIX object.
 pub(super) struct Object<'a> {
@@ -88,10 +90,10 @@ impl<'a> Object<'a> {
         let body = match &*kind {
             "indicator" => Body::Indicator(sign(&map, &labels, &mut notes)?),
             "marking-definition" => Body::Marking(marking::definition(&map)),
-            "observed-data" => Body::Observed(embedded(&map)),
+            "observed-data" => Body::Observed(embedded(&map, &mut notes)),
             kind if observable_type(kind) => {
                 let mut values = Vec::new();
-                observed(kind, &map, &mut values);
+                observed(kind, &map, &mut values, &mut notes);
                 Body::Observed(values)
             }
             _ => Body::Other,
@@ -202,20 +204,20 @@ fn observable_type(kind: &str) -> bool {
 }
 
 /// STIX 2.0 observed data holds its objects itself.
-fn embedded(map: &Map<String, Value>) -> Vec<Observable> {
+fn embedded(map: &Map<String, Value>, notes: &mut Vec<Fault>) -> Vec<Observable> {
     let mut values = Vec::new();
     for object in map.get("objects").and_then(Value::as_object).into_iter().flat_map(Map::values) {
         if let Some(object) = object.as_object()
             && let Some(kind) = json::text(object, "type")
         {
-            observed(kind, object, &mut values);
+            observed(kind, object, &mut values, notes);
         }
     }
     values
 }
 
 /// The values of a cyber-observable: every leaf whose path the observable table knows.
-fn observed(kind: &str, map: &Map<String, Value>, values: &mut Vec<Observable>) {
+fn observed(kind: &str, map: &Map<String, Value>, values: &mut Vec<Observable>, notes: &mut Vec<Fault>) {
     if kind == "user-account" {
         let platform = json::text(map, "account_type");
         let handle = json::text(map, "account_login").or_else(|| json::text(map, "user_id"));
@@ -226,32 +228,36 @@ fn observed(kind: &str, map: &Map<String, Value>, values: &mut Vec<Observable>) 
     }
     for (field, value) in map {
         if !matches!(&**field, "type" | "id" | "spec_version" | "extensions") {
-            leaves(&format!("{kind}:{field}"), value, values);
+            leaves(&format!("{kind}:{field}"), value, values, notes);
         }
     }
 }
 
 /// `serde_json` bounds the nesting, and so this recursion.
-fn leaves(path: &str, value: &Value, values: &mut Vec<Observable>) {
+fn leaves(path: &str, value: &Value, values: &mut Vec<Observable>, notes: &mut Vec<Fault>) {
     match value {
         _ if values.len() >= VALUES_MAX => {}
-        Value::String(text) => values.extend(known(path, text)),
-        Value::Number(number) => values.extend(known(path, &number.to_string())),
+        Value::String(text) => values.extend(known(path, text, notes)),
+        Value::Number(number) => values.extend(known(path, &number.to_string(), notes)),
         Value::Object(map) => {
             for (field, value) in map {
-                leaves(&format!("{path}.{field}"), value, values);
+                leaves(&format!("{path}.{field}"), value, values, notes);
             }
         }
         Value::Array(list) => {
             for value in list {
-                leaves(&format!("{path}[*]"), value, values);
+                leaves(&format!("{path}[*]"), value, values, notes);
             }
         }
         Value::Null | Value::Bool(_) => {}
     }
 }
 
-fn known(path: &str, text: &str) -> Option<Observable> {
+fn known(path: &str, text: &str, notes: &mut Vec<Fault>) -> Option<Observable> {
     let row = Type::by_stix_path(path).next()?;
-    (row.id != kind::ACCOUNT).then(|| pattern::value(path, text)).flatten()
+    let found = (row.id != kind::ACCOUNT).then(|| pattern::value(path, text)).flatten();
+    if notes.len() < NOTES_MAX {
+        notes.extend(pattern::otherwise(path, text, found.as_ref()));
+    }
+    found
 }

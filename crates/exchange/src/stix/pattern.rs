@@ -10,12 +10,17 @@ mod alone;
 
 use tocsin_record::observable::{self, Observable, Type, detect, kind};
 
+use crate::fault::Fault;
+use crate::types;
 use alone::{Alternatives, Comparison, Part, Test, judge};
 
 /// How deep brackets may be nested: each level is one of recursion.
 const DEPTH_MAX: usize = 64;
 /// Most values that one pattern names: half of what a report may have.
 const VALUES_MAX: usize = 10_000;
+
+/// Most values of which it is said that they are not what their path says: more of one pattern say nothing new.
+const NOTES_MAX: usize = 16;
 
 /// What a pattern names.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub(super) struct Named {
     pub beside: Vec<Observable>,
     /// Whether the values are all there is to it: each of them alone is what is meant.
     pub complete: bool,
+    /// Texts that are no value of what their path holds, and values that are of another type; at most [`NOTES_MAX`].
+    pub notes: Vec<Fault>,
 }
 
 /// Why a text is no pattern.
@@ -38,7 +45,8 @@ pub(super) struct PatternError {
 
 /// Reads a pattern.
 pub(super) fn read(text: &str) -> Result<Named, PatternError> {
-    let mut parser = Parser { text, at: 0, depth: 0, left: VALUES_MAX, comparisons: Vec::new() };
+    let mut parser =
+        Parser { text, at: 0, depth: 0, left: VALUES_MAX, comparisons: Vec::new(), notes: Vec::new() };
     let named = parser.observations()?;
     parser.space();
     if parser.at < text.len() {
@@ -48,7 +56,11 @@ pub(super) fn read(text: &str) -> Result<Named, PatternError> {
     let complete = complete && !values.is_empty() && values.len() <= VALUES_MAX;
     values.truncate(VALUES_MAX);
     beside.truncate(VALUES_MAX);
-    Ok(Named { values, beside, complete })
+    let is_named = |value: &Observable| values.contains(value) || beside.contains(value);
+    // Of a value that is not taken it is not said as what it was.
+    let notes = parser.notes.into_iter().filter(|(value, _)| value.as_ref().is_none_or(is_named));
+    let notes = notes.map(|(_, why)| why).take(NOTES_MAX).collect();
+    Ok(Named { values, beside, complete, notes })
 }
 
 struct Parser<'a> {
@@ -59,6 +71,8 @@ struct Parser<'a> {
     left: usize,
     /// Those of the expression between brackets that is being read.
     comparisons: Vec<Comparison>,
+    /// Values that are not of the type that their path says, with what is said of that; no value where the text is none.
+    notes: Vec<(Option<Observable>, Fault)>,
 }
 
 /// What a comparison does, as far as it matters here.
@@ -187,6 +201,9 @@ impl<'a> Parser<'a> {
                 if self.left == 0 {
                     return Ok(None);
                 }
+                for text in &texts {
+                    self.look(&path, text);
+                }
                 let each = texts.into_iter().map(|text| self.compare(path.clone(), Test::Is(text)));
                 return Ok(each.reduce(Alternatives::or));
             }
@@ -196,6 +213,14 @@ impl<'a> Parser<'a> {
             (Operator::Inside, true) | (Operator::Other, _) => Test::Other,
         };
         Ok(Some(self.compare(path, test)))
+    }
+
+    /// Takes note of a value that is not of the type that its path says.
+    fn look(&mut self, path: &str, text: &str) {
+        if self.notes.len() < NOTES_MAX {
+            let found = value(path, text);
+            self.notes.extend(otherwise(path, text, found.as_ref()).map(|why| (found, why)));
+        }
     }
 
     fn compare(&mut self, path: String, test: Test) -> Alternatives {
@@ -372,8 +397,23 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// The observable of `path = value`. Feeds put addresses under `domain-name` and names under `ipv4-addr`: there the
-/// value decides.
+/// What is said of a text that is not of the type that its path says, with what it was found to be.
+pub(super) fn otherwise(path: &str, text: &str, found: Option<&Observable>) -> Option<Fault> {
+    let row = Type::by_stix_path(path).next().filter(|row| row.id != kind::ACCOUNT)?;
+    match found {
+        Some(found) => {
+            let agrees = Type::by_stix_path(path).any(|row| types::same_family(row.id, found.kind));
+            (!agrees).then(|| Fault::of(text, types::other_type(path, found)))
+        }
+        None => {
+            let why = row.parse(text).err()?.reason();
+            Some(Fault::of(text, format!("{why}: it is kept and matched against nothing")))
+        }
+    }
+}
+
+/// The observable of `path = value`. Feeds put addresses under `domain-name`, names under `ipv4-addr` and hashes of one
+/// kind under another: there the value decides.
 pub(super) fn value(path: &str, text: &str) -> Option<Observable> {
     match observable::from_stix_path(path, text) {
         Ok(found) => Some(found),
@@ -384,12 +424,11 @@ pub(super) fn value(path: &str, text: &str) -> Option<Observable> {
                     kind::IPV4 | kind::IPV6 | kind::IPV4_NET | kind::IPV6_NET | kind::DOMAIN | kind::URL
                 )
             };
-            Type::by_stix_path(path)
-                .any(|row| host(row.id))
-                .then(|| detect(text).ok())
-                .flatten()
-                .map(|found| found.observable)
-                .filter(|found| host(found.kind))
+            let hash = |id: u16| matches!(id, kind::MD5 | kind::SHA1 | kind::SHA256 | kind::SHA512);
+            let family = [host as fn(u16) -> bool, hash]
+                .into_iter()
+                .find(|family| Type::by_stix_path(path).any(|row| family(row.id)))?;
+            detect(text).ok().map(|found| found.observable).filter(|found| family(found.kind))
         }
     }
 }

@@ -260,3 +260,40 @@ fn what_is_no_pattern_says_where() {
     let deep = format!("{}[a:b = 1]{}", "(".repeat(100_000), ")".repeat(100_000));
     assert!(read(&deep).unwrap_err().to_string().contains("too many brackets"));
 }
+
+/// What feeds put where something else belongs is taken as what it is, and never in silence.
+#[test]
+fn what_is_not_what_its_path_says_is_told() {
+    let sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    for (pattern, values, said) in [
+        (
+            "[domain-name:value = '176.223.111.131']",
+            "ipv4 176.223.111.131",
+            "`domain-name:value` and is `ipv4`",
+        ),
+        ("[ipv4-addr:value = '2001:db8::9']", "ipv6 2001:db8::9", "`ipv4-addr:value` and is `ipv6`"),
+        (
+            "[ipv4-addr:value IN ('192.0.2.7', 'evil.example')]",
+            "ipv4 192.0.2.7,domain evil.example",
+            "is `domain`",
+        ),
+        (
+            &format!("[file:hashes.MD5 = '{sha256}']"),
+            &format!("sha256 {sha256}"),
+            "`file:hashes.MD5` and is `sha256`",
+        ),
+        ("[ipv4-addr:value = '198.51.100.5/33']", "", "matched against nothing"),
+        ("[file:hashes.MD5 = 'd41d8cd9']", "", "matched against nothing"),
+        ("[domain-name:value = '192.0.2.7' AND url:value = 'http://a.example/']", "", ""),
+        ("[ipv4-addr:value = '192.0.2.0/24']", "ipv4-net 192.0.2.0/24", ""),
+        ("[domain-name:resolves_to_refs[*].value = '192.0.2.7']", "", ""),
+    ] {
+        let named = read(pattern).unwrap();
+        let notes: Vec<&str> = named.notes.iter().map(|note| note.why.as_str()).collect();
+        assert_eq!(notes.len(), usize::from(!said.is_empty()), "{pattern}: {notes:?}");
+        assert!(notes.concat().contains(said), "{pattern}: {notes:?}");
+        if !values.is_empty() {
+            assert_eq!(shown(pattern).0.join(","), values, "{pattern}");
+        }
+    }
+}
