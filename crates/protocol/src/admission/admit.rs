@@ -4,7 +4,9 @@
 use tocsin_policy::{Decisions, RuleId};
 use tocsin_record::body::BodyRef;
 use tocsin_record::{Bytes, Class, Entry, Header, NodeKey, Part, RecordId, Run, Verified, planted};
-use tocsin_store::{BodyState, Kv, Left, LogNo, Outcome, RecordRef, Slots, Standing, StoreError, Verdict};
+use tocsin_store::{
+    BodyState, Kv, Left, LogNo, Outcome, RecordRef, Slots, Stamped, Standing, StoreError, Verdict,
+};
 
 use crate::admission::judge::{LogFacts, Way};
 use crate::admission::{Admission, By};
@@ -256,6 +258,16 @@ impl<K: Kv, S: Slots> Admission<K, S> {
     /// Whether something was decided about a record before.
     pub(crate) fn was_judged(&self, place: RecordRef) -> bool {
         self.store.outcome(place).is_some_and(|stamped| stamped.outcome.verdict != Verdict::Unjudged)
+    }
+
+    /// Nobody is left who would give a body that is wanted.
+    pub(crate) fn withhold(&mut self, place: RecordRef) -> Result<(), StoreError> {
+        match self.store.outcome(place) {
+            Some(Stamped { outcome, .. }) if outcome.body == BodyState::Wanted => {
+                self.store.set_outcome(place, Outcome { body: BodyState::Withheld, ..outcome })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Brings the index up to a commit, in which these bodies left the store.

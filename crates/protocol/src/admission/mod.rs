@@ -14,12 +14,13 @@ mod tests;
 pub(crate) mod write;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
 
-use tocsin_policy::{Decisions, RuleId};
-use tocsin_record::document::Signed;
+use tocsin_policy::{Decisions, Policy, RuleId};
+use tocsin_record::document::{self, Signed};
 use tocsin_record::keys::Secret;
-use tocsin_record::{NodeKey, OrgId, codec};
-use tocsin_store::{Kv, Reader, Slots, Store, StoreError};
+use tocsin_record::{Bytes, LogKey, NodeKey, OrgId, codec};
+use tocsin_store::{Kv, LogNo, Reader, RecordRef, Slots, Store, StoreError};
 
 use crate::clock::{Alive, Clock, Kept, KeptBefore};
 use crate::directory::Directory;
@@ -70,10 +71,11 @@ pub(crate) struct Admission<K, S> {
     pub node: NodeKey,
     /// Names this boot of the machine.
     boot: [u8; 16],
-    pub store: Store<K, S>,
+    /// Written by admission alone; others read it by [`Self::store`].
+    store: Store<K, S>,
     pub reader: Reader<K, S>,
-    pub decisions: Decisions,
-    pub index: Following,
+    decisions: Decisions,
+    index: Following,
     pub clock: Clock,
     pub rejudge: Rejudge,
     pub writer: Writer,
@@ -117,6 +119,67 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             numbers: BTreeMap::new(),
             newer: None,
         })
+    }
+}
+
+/// What others see of what admission owns, and what they may have it do.
+impl<K: Kv, S: Slots> Admission<K, S> {
+    /// What is held, staged changes included; to be read.
+    pub fn store(&self) -> &Store<K, S> {
+        &self.store
+    }
+
+    /// The decisions of the policy in force.
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// The index of what is committed, for readers on any thread.
+    pub fn index(&self) -> Arc<RwLock<Index>> {
+        self.index.shared()
+    }
+
+    /// Puts a policy in force. What was judged by the one before is to be judged anew.
+    pub fn put_in_force(&mut self, policy: Arc<Policy>) {
+        self.decisions.replace(policy);
+    }
+
+    /// Opens a log in the place of an empty one, or as one more.
+    pub fn open_log(
+        &mut self,
+        key: &LogKey,
+        org: OrgId,
+        instead_of: Option<LogNo>,
+    ) -> Result<LogNo, StoreError> {
+        let Some(log) = instead_of else { return self.store.open_log(key, org) };
+        self.searches.forget_log(log);
+        self.store.rename_log(log, key, org)?;
+        Ok(log)
+    }
+
+    /// Keeps all documents with the records, so that a start knows who is who.
+    pub fn keep_documents(&mut self, directory: &Directory) -> Result<(), StoreError> {
+        self.store.put_meta(meta::DOCUMENTS, Bytes::from(document::encode_all(&directory.all())))
+    }
+
+    /// Erases what ended by the clock, so many records at most. True if there is more.
+    pub fn expire(&mut self, now: Now, most: usize) -> Result<bool, StoreError> {
+        match self.clock.erases_up_to(now) {
+            Some(time) => Ok(self.store.expire(time, most)?.more),
+            None => Ok(false),
+        }
+    }
+
+    /// Makes everything staged durable, and brings the index up to it. Returns what was erased by it.
+    pub fn commit(&mut self) -> Result<Vec<RecordRef>, StoreError> {
+        let committed = self.store.commit()?;
+        self.follow(&committed.left);
+        Ok(committed.erased)
+    }
+
+    /// Store work that can wait for an idle moment. True if there may be more.
+    pub fn idle(&mut self) -> Result<bool, StoreError> {
+        self.store.idle()
     }
 }
 

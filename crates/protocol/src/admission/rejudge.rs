@@ -5,12 +5,16 @@
 
 use std::collections::BTreeSet;
 
+use tocsin_record::body::BodyRef;
 use tocsin_record::document::Roster;
-use tocsin_record::{CircleId, RecordId, id};
-use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, StoreError, Verdict};
+use tocsin_record::{CircleId, Class, Entry, Part, RecordId, id};
+use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, Stamped, StoreError, Verdict};
 
-use crate::admission::{Admission, meta};
+use crate::admission::admit::Decided;
+use crate::admission::judge::LogFacts;
+use crate::admission::{Admission, By, meta};
 use crate::directory::Directory;
+use crate::io::Now;
 
 /// What is to be judged anew, and how far that is.
 #[derive(Debug, Default)]
@@ -127,6 +131,74 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         self.rejudge.since = self.store.next_arrival();
         self.rejudge.begin(false);
         self.numbers.clear();
+    }
+
+    /// A record that a walk comes to, with what it is so far; `None` where that stays as it is, whatever is decided now.
+    pub(crate) fn to_judge_anew(
+        &self,
+        now: Now,
+        place: RecordRef,
+    ) -> Result<Option<(Entry, Outcome)>, StoreError> {
+        let Some(Stamped { outcome: old, arrival, .. }) = self.store.outcome(place) else { return Ok(None) };
+        // Times do not fall in a log: where its last has come, all have.
+        let end_is_ahead = || {
+            let end = self.reader.log(place.log).map(|log| log.tip.time);
+            end.is_some_and(|time| self.clock.is_ahead(now, time))
+        };
+        // What a person decided is for good, whatever policy comes.
+        if self.is_by_hand(old.rule)
+            || self.rejudge.passes_over(&old, arrival, end_is_ahead)
+            || matches!(old.body, BodyState::Gone(_))
+            || place.seq > self.takes_up_to(place.log)
+        {
+            return Ok(None);
+        }
+        let entry = self.store.entry(place)?;
+        let stays = |entry: &Entry| entry.header.class != Class::Content && old.verdict == Verdict::Accepted;
+        Ok(entry.filter(|entry| !stays(entry)).map(|entry| (entry, old)))
+    }
+
+    /// Decides anew about a record. `None` if its body is gone for everybody, and was erased.
+    pub(crate) fn decide_anew<'a>(
+        &mut self,
+        by: &By<'_>,
+        place: RecordRef,
+        entry: &'a Entry,
+        old: &Outcome,
+    ) -> Result<Option<Decided<'a>>, StoreError> {
+        let facts = LogFacts::of(by.directory, entry.header.author, entry.header.circle);
+        let mut decided = self.decide(by, &facts, entry)?;
+        if let BodyState::Gone(reason) = decided.body {
+            self.store.erase(place, reason)?;
+            return Ok(None);
+        }
+        // A body that is still missing stays so, with what was learned of who withholds it.
+        if (old.body, decided.body) == (BodyState::Withheld, BodyState::Wanted) {
+            decided.body = BodyState::Withheld;
+        }
+        Ok(Some(decided))
+    }
+
+    /// Stages what was decided in the place of what was. False if that is the same.
+    pub(crate) fn replace(
+        &mut self,
+        place: RecordRef,
+        entry: &Entry,
+        old: &Outcome,
+        decided: &Decided<'_>,
+    ) -> Result<bool, StoreError> {
+        let new = Outcome { verdict: decided.verdict, body: decided.body, rule: decided.rule, ..*old };
+        if new == *old {
+            return Ok(false);
+        }
+        if new.verdict != old.verdict
+            && let Part::Here(bytes) = &entry.body
+            && let Ok(body) = BodyRef::read_again(&entry.header, bytes)
+        {
+            self.index.unlist(place, &body, old.verdict);
+        }
+        self.store.set_outcome(place, new)?;
+        Ok(true)
     }
 
     /// Documents came into force. A certificate changes nothing of what was refused.

@@ -42,7 +42,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let key = *run.log();
         let may_write =
             self.directory.org_of(key.author).is_some_and(|org| self.directory.is_member(org, key.circle));
-        let open = self.admission.store.standing(log) == Some(Standing::Open);
+        let open = self.admission.store().standing(log) == Some(Standing::Open);
         if !may_write || (open && self.admission.searches.is_stopped(key.author, key.circle)) {
             return Ok(());
         }
@@ -51,7 +51,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         };
         // A run is checked within itself while it is read; that it goes on where the log ends can only be seen here.
-        let tip = self.admission.store.tip(log).unwrap_or_default();
+        let tip = self.admission.store().tip(log).unwrap_or_default();
         if run.entries()[0].header.time < tip.time || run.tip().seq > SEQ_MAX {
             self.close(link, "it sent a run whose time falls behind the record before it", out);
             return Ok(());
@@ -158,7 +158,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         link: LinkId,
         out: &mut Output,
     ) -> Result<(), StoreError> {
-        let Some(mut entry) = self.admission.store.entry(place)? else {
+        let Some(mut entry) = self.admission.store().entry(place)? else {
             return Ok(());
         };
         self.catchup.settled(place);

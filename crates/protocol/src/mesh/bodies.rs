@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tocsin_record::run::body_fits;
 use tocsin_record::{OrgId, Part, Run, planted};
-use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, StoreError, Verdict};
+use tocsin_store::{BodyState, Kv, LogNo, RecordRef, Slots, StoreError, Verdict};
 
 use crate::admission::By;
 use crate::io::{LinkId, Output};
@@ -47,14 +47,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// A peer will not give a body. When nobody is left who would, it counts as withheld if somebody said so.
     fn refused(&mut self, link: LinkId, place: RecordRef, withheld: bool) -> Result<(), StoreError> {
-        if self.catchup.refused(link, place, withheld)
-            && let Some(stamped) = self.admission.store.outcome(place)
-            && stamped.outcome.body == BodyState::Wanted
-        {
-            let outcome = Outcome { body: BodyState::Withheld, ..stamped.outcome };
-            self.admission.store.set_outcome(place, outcome)?;
-        }
-        Ok(())
+        if self.catchup.refused(link, place, withheld) { self.admission.withhold(place) } else { Ok(()) }
     }
 
     pub(crate) fn heard_want_bodies(&mut self, link: LinkId, refs: &[RecordAt]) -> Result<(), StoreError> {
@@ -143,7 +136,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.catchup.look_again();
             match data.status {
                 BodyStatus::Here(bytes) => {
-                    let Some(entry) = self.admission.store.entry(place)? else {
+                    let Some(entry) = self.admission.store().entry(place)? else {
                         continue;
                     };
                     if !body_fits(entry.header.body_len, &entry.header.body_hash, &bytes) {
@@ -174,7 +167,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// A body is available that was not when its header was told: every permitted link that may lack it hears of it.
     pub(crate) fn released(&mut self, place: RecordRef, from: Option<LinkId>) -> Result<(), StoreError> {
         self.heads.released();
-        let Some(entry) = self.admission.store.entry(place)? else {
+        let Some(entry) = self.admission.store().entry(place)? else {
             return Ok(());
         };
         let directory = Arc::clone(&self.directory);
@@ -230,7 +223,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let place = RecordRef { log, seq: what.seq };
             let here = self
                 .admission
-                .store
+                .store()
                 .outcome(place)
                 .is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
             // What its author gives nobody, everybody asks after: that it is not here either is known without a look.
@@ -240,7 +233,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if !self.pays(cost::RECORD) {
                 break;
             }
-            if let Some(entry) = self.admission.store.entry(place)?
+            if let Some(entry) = self.admission.store().entry(place)?
                 && let Some(way) = self.admission.way(&by, log, peer.org)
                 && self.admission.may_send(&by, &way, place, &entry)
                 && let Some(log) = self.number(link, log)

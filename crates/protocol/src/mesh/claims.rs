@@ -21,14 +21,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         for ((node, circle), head) in self.heads.heads() {
             let key = LogKey { mesh: self.mesh(), author: *node, circle: *circle, epoch: head.epoch };
-            let log = self.admission.store.log_no(&key);
+            let log = self.admission.store().log_no(&key);
             let held = log.map_or(0, |log| self.height(log));
             let told = log.and_then(|log| announced.remove(&log)).unwrap_or(0);
             add(*node, head.seq.max(told).saturating_sub(held));
         }
         // Logs that a newer one of the same node has followed, or that no head speaks of yet.
         for (log, height) in announced {
-            if let Some(key) = self.admission.store.key(log) {
+            if let Some(key) = self.admission.store().key(log) {
                 add(key.author, height.saturating_sub(self.height(log)));
             }
         }

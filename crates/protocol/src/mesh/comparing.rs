@@ -185,7 +185,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.admission.claimed_own_records(&By { directory: &self.directory, now: self.now }, log);
         }
         // It knows of no fork, or of one behind this one: the lowest counts.
-        if let Some(Standing::Forked { at }) = self.admission.store.standing(log)
+        if let Some(Standing::Forked { at }) = self.admission.store().standing(log)
             && (theirs.state == LogState::Open || (theirs.state == LogState::Forked && theirs.height >= at))
         {
             self.offer_proof(link, log)?;

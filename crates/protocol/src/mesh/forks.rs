@@ -102,7 +102,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if self.admission.is_known_fork(log, at) {
             return Ok(());
         }
-        let Some(key) = self.admission.store.key(log) else {
+        let Some(key) = self.admission.store().key(log) else {
             return Ok(());
         };
         let branches = branches.map(without_bodies);

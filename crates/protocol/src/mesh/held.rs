@@ -35,15 +35,15 @@ impl<K: Kv, S: Slots> Held for Holdings<'_, K, S> {
     }
 
     fn is_missing(&self, place: RecordRef) -> bool {
-        self.admission.store.outcome(place).is_some_and(|stamped| stamped.outcome.body.is_missing())
+        self.admission.store().outcome(place).is_some_and(|stamped| stamped.outcome.body.is_missing())
     }
 
     fn missing(&self, from: RecordRef, most: usize) -> Vec<RecordRef> {
-        self.admission.store.wanted(from, most)
+        self.admission.store().wanted(from, most)
     }
 
     fn header(&self, place: RecordRef) -> Result<Option<Header>, StoreError> {
-        Ok(self.admission.store.entry(place)?.map(|entry| entry.header))
+        Ok(self.admission.store().entry(place)?.map(|entry| entry.header))
     }
 }
 

@@ -14,7 +14,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn find_empty(&mut self) {
         for info in self.admission.reader.logs() {
             // What was set aside of a damaged log is kept under its number.
-            let damaged = self.admission.store.damaged().iter().any(|damaged| damaged.log == info.key);
+            let damaged = self.admission.store().damaged().iter().any(|damaged| damaged.log == info.key);
             if info.tip.seq == 0 && !damaged {
                 self.empty.found(info.no);
             }
@@ -25,7 +25,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// a signed run comes, and counts for nothing else.
     pub(crate) fn log_for(&mut self, by: NodeKey, name: LogName) -> Result<Option<LogNo>, StoreError> {
         let key = name.key(self.directory.mesh());
-        if let Some(no) = self.admission.store.log_no(&key) {
+        if let Some(no) = self.admission.store().log_no(&key) {
             return Ok(Some(no));
         }
         let (Some(speaker), Some(org)) = (self.directory.org_of(by), self.directory.org_of(name.author))
@@ -55,16 +55,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
             self.trees.forget_log(log);
             self.catchup.forget_log(log);
-            self.admission.searches.forget_log(log);
             for (_, link) in self.links.iter_mut() {
                 link.haves.remove(&log);
                 link.proofs_told.remove(&log);
             }
-            self.admission.store.rename_log(log, key, org)?;
+            self.admission.open_log(key, org, Some(log))?;
             self.empty.renamed(log);
             return Ok(log);
         }
-        self.admission.store.open_log(key, org)
+        self.admission.open_log(key, org, None)
     }
 
     /// The log that a peer means by a number, if it may speak of it: its circle is shared, its author a member.
@@ -86,7 +85,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// The log behind this side's own number, echoed by a peer.
     pub(crate) fn log_mine(&mut self, link: LinkId, no: LinkNo) -> Option<LogNo> {
         let name = self.links.mine(link, no)?;
-        self.admission.store.log_no(&name.key(self.directory.mesh()))
+        self.admission.store().log_no(&name.key(self.directory.mesh()))
     }
 
     /// Links that are in and may hear of a log, in order.

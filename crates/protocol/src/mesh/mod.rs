@@ -21,7 +21,6 @@ mod writing;
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
-use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use tocsin_policy::{Decisions, Home, Policy};
@@ -205,7 +204,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 Ok(())
             }
             Input::Policy { policy } => {
-                self.admission.decisions.replace(policy);
+                self.admission.put_in_force(policy);
                 self.rejudge_all();
                 Ok(())
             }
@@ -223,10 +222,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.serve_all()?;
         self.catchup.want_bodies(&mut around!(self), &mut self.random);
         self.catchup.schedule_wants(&mut around!(self), &mut self.random);
-        let committed = self.admission.store.commit()?;
-        self.admission.follow(&committed.left);
-        if !committed.erased.is_empty() {
-            out.push(Effect::Event(Event::Erased { places: committed.erased }));
+        let erased = self.admission.commit()?;
+        if !erased.is_empty() {
+            out.push(Effect::Event(Event::Erased { places: erased }));
         }
         let mut effects = std::mem::take(&mut out.staged);
         for (id, link) in self.links.iter_mut() {
@@ -291,10 +289,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.watch_claims(out);
         }
         if self.expiring {
-            self.expiring = match self.admission.clock.erases_up_to(self.now) {
-                Some(time) => self.admission.store.expire(time, EXPIRE_SLICE)?.more,
-                None => false,
-            };
+            self.expiring = self.admission.expire(self.now, EXPIRE_SLICE)?;
         }
         if mono >= self.next_minute {
             self.next_minute = mono + 60_000;
@@ -333,7 +328,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// # Errors
     /// On a disk fault.
     pub fn idle(&mut self) -> Result<bool, StoreError> {
-        self.admission.store.idle()
+        self.admission.idle()
     }
 
     pub(crate) fn answer(out: &mut Output, ticket: Ticket, result: Result<Done, RequestError>) {
@@ -379,7 +374,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// The policy's decisions, as this node makes them.
     #[must_use]
     pub fn decisions(&self) -> &Decisions {
-        &self.admission.decisions
+        self.admission.decisions()
     }
 
     /// Takes documents from any hand; those that are new go on to every link but the one they came by. `own`: this node's
@@ -426,9 +421,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
         if !new.is_empty() {
-            self.admission
-                .store
-                .put_meta(meta::DOCUMENTS, Bytes::from(document::encode_all(&self.directory.all())))?;
+            self.admission.keep_documents(&self.directory)?;
             self.tell_documents(&new, from);
             self.membership_changed(out);
             out.push(Effect::Event(Event::Documents { count: new.len() }));
@@ -480,6 +473,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// The index of what is committed, for readers on any thread.
     #[must_use]
     pub fn index(&self) -> Arc<RwLock<Index>> {
-        self.admission.index.shared()
+        self.admission.index()
     }
 }

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use tocsin_record::body::BodyRef;
-use tocsin_record::{Class, Entry, Part};
+use tocsin_record::Entry;
 use tocsin_store::{BodyState, Kv, Outcome, RecordRef, Slots, StoreError, Verdict};
 
 use crate::admission::admit::Decided;
-use crate::admission::judge::LogFacts;
 use crate::admission::{Admission, By};
 use crate::io::{Done, Output, RequestError};
 use crate::mesh::Mesh;
@@ -57,46 +55,18 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     fn judge_anew(&mut self, place: RecordRef, out: &mut Output) -> Result<(), StoreError> {
-        let Some(stamped) = self.admission.store.outcome(place) else {
+        let Some((entry, old)) = self.admission.to_judge_anew(self.now, place)? else {
             return Ok(());
         };
-        let old = stamped.outcome;
-        // Times do not fall in a log: where its last has come, all have.
-        let end_is_ahead = || {
-            let end = self.admission.reader.log(place.log).map(|log| log.tip.time);
-            end.is_some_and(|time| self.admission.clock.is_ahead(self.now, time))
-        };
-        // For good, whatever policy comes.
-        if self.admission.is_by_hand(old.rule) {
-            return Ok(());
-        }
-        if self.admission.rejudge.passes_over(&old, stamped.arrival, end_is_ahead) {
-            return Ok(());
-        }
-        if matches!(old.body, BodyState::Gone(_)) || place.seq > self.takes_up_to(place.log) {
-            return Ok(());
-        }
-        let Some(entry) = self.admission.store.entry(place)? else {
-            return Ok(());
-        };
-        if entry.header.class != Class::Content && old.verdict == Verdict::Accepted {
-            return Ok(());
-        }
         let directory = Arc::clone(&self.directory);
         let by = By { directory: &directory, now: self.now };
-        let facts = LogFacts::of(&directory, entry.header.author, entry.header.circle);
-        let decided = self.admission.decide(&by, &facts, &entry)?;
-        if let BodyState::Gone(reason) = decided.body {
-            self.admission.store.erase(place, reason)?;
-            self.catchup.settled(place);
-            return Ok(());
+        match self.admission.decide_anew(&by, place, &entry, &old)? {
+            Some(decided) => self.decided_anew(place, &entry, &old, &decided, out),
+            None => {
+                self.catchup.settled(place);
+                Ok(())
+            }
         }
-        // A body that is still missing stays so, with what was learned of who withholds it.
-        let body = match (old.body, decided.body) {
-            (BodyState::Withheld, BodyState::Wanted) => BodyState::Withheld,
-            (_, body) => body,
-        };
-        self.decided_anew(place, &entry, &old, body, &decided, out)
     }
 
     /// A person decides about a record that the policy holds.
@@ -107,7 +77,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         out: &mut Output,
     ) -> Result<Result<Done, RequestError>, StoreError> {
         let (Some(stamped), Some(entry)) =
-            (self.admission.store.outcome(place), self.admission.store.entry(place)?)
+            (self.admission.store().outcome(place), self.admission.store().entry(place)?)
         else {
             return Ok(Err(RequestError::NotHeld));
         };
@@ -115,7 +85,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             Ok(decided) => decided,
             Err(why) => return Ok(Err(why)),
         };
-        self.decided_anew(place, &entry, &stamped.outcome, decided.body, &decided, out)?;
+        self.decided_anew(place, &entry, &stamped.outcome, &decided, out)?;
         Ok(Ok(Done::default()))
     }
 
@@ -125,29 +95,19 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         place: RecordRef,
         entry: &Entry,
         old: &Outcome,
-        body: BodyState,
         decided: &Decided<'_>,
         out: &mut Output,
     ) -> Result<(), StoreError> {
-        let new = Outcome { verdict: decided.verdict, body, rule: decided.rule, ..*old };
-        if new == *old {
+        if !self.admission.replace(place, entry, old, decided)? {
             return Ok(());
         }
-        if new.verdict != old.verdict
-            && let Part::Here(bytes) = &entry.body
-            && let Ok(body) = BodyRef::read_again(&entry.header, bytes)
-        {
-            self.admission.index.unlist(place, &body, old.verdict);
-        }
-        self.admission.store.set_outcome(place, new)?;
-        if !body.is_missing() {
+        if !decided.body.is_missing() {
             self.catchup.settled(place);
         }
-        let released = new.verdict == Verdict::Accepted && old.verdict != Verdict::Accepted;
-        let verdict_changed = new.verdict != old.verdict;
-        if verdict_changed {
+        let released = decided.verdict == Verdict::Accepted && old.verdict != Verdict::Accepted;
+        if decided.verdict != old.verdict {
             self.settle(place, entry, decided, old.verdict != Verdict::Unjudged, out)?;
         }
-        if released && body == BodyState::Here { self.released(place, None) } else { Ok(()) }
+        if released && decided.body == BodyState::Here { self.released(place, None) } else { Ok(()) }
     }
 }

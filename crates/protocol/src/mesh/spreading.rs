@@ -85,7 +85,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             links_allowed.push((link, allowed));
         }
         let state = |entry: &Entry| {
-            let stamped = self.admission.store.outcome(RecordRef { log, seq: entry.header.seq });
+            let stamped = self.admission.store().outcome(RecordRef { log, seq: entry.header.seq });
             stamped.map_or(BodyState::NotHeld, |stamped| stamped.outcome.body)
         };
         let states: Vec<BodyState> = run.entries().iter().map(state).collect();
@@ -128,12 +128,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let place = RecordRef { log, seq };
             let here = self
                 .admission
-                .store
+                .store()
                 .outcome(place)
                 .is_some_and(|stamped| stamped.outcome.body == BodyState::Here);
             let allowed = here
                 && way.as_ref().is_some_and(|way| {
-                    let entry = self.admission.store.entry(place).ok().flatten();
+                    let entry = self.admission.store().entry(place).ok().flatten();
                     entry.is_some_and(|entry| self.admission.may_send(&by, way, place, &entry))
                 });
             if !allowed && let Ok(offset) = u32::try_from(seq - from) {
@@ -165,7 +165,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if have.len() >= REFS_MAX || !self.pays(cost::RECORD) {
                 break;
             }
-            if let Some(entry) = self.admission.store.entry(place)?
+            if let Some(entry) = self.admission.store().entry(place)?
                 && self.admission.may_send(&by, &way, place, &entry)
                 && let Some(log) = self.number(link, log)
             {

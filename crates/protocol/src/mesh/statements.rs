@@ -58,7 +58,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// node's own: what its clock says counts on its own links, and there by its own word alone.
     fn pass_head(&mut self, node: NodeKey, circle: CircleId, head: HeadState, from: Option<LinkId>) {
         let key = LogName { author: node, circle, epoch: head.epoch }.key(self.directory.mesh());
-        let eager = self.admission.store.log_no(&key).map(|log| self.trees.eager(log)).unwrap_or_default();
+        let eager = self.admission.store().log_no(&key).map(|log| self.trees.eager(log)).unwrap_or_default();
         let all = node == self.admission.node || head.seq == 0 || eager.is_empty();
         for (id, peer) in self.links.peers() {
             if Some(id) == from || peer.node == node || !self.shares(peer.org, circle) {
@@ -161,7 +161,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// A head speaks of another log now. If nothing is held of the one before, nothing more is said of it.
     fn unname(&mut self, log: LogName) {
-        let no = self.admission.store.log_no(&log.key(self.directory.mesh()));
+        let no = self.admission.store().log_no(&log.key(self.directory.mesh()));
         if no.is_none_or(|no| self.height(no) == 0) {
             for (_, link) in self.links.iter_mut() {
                 link.unname(&log);
@@ -225,7 +225,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
             let (name, holder) = (log, holder.author);
             let key = name.key(self.directory.mesh());
-            let Some(log) = self.admission.store.log_no(&key) else {
+            let Some(log) = self.admission.store().log_no(&key) else {
                 continue;
             };
             let Some(org) = self.directory.org_of(holder) else {
@@ -267,7 +267,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// How long a record of this node's own took to a holder.
     fn measure(&mut self, log: LogNo, holder: NodeKey, receipt: ReceiptState) -> Result<(), StoreError> {
-        let Some(entry) = self.admission.store.entry(RecordRef { log, seq: receipt.height })? else {
+        let Some(entry) = self.admission.store().entry(RecordRef { log, seq: receipt.height })? else {
             return Ok(());
         };
         let delay = u32::try_from(receipt.time.saturating_sub(entry.header.time)).unwrap_or(u32::MAX);

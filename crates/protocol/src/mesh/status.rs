@@ -164,7 +164,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             rejudging: self.admission.rejudge.is_busy(),
             policy_errors: self
                 .admission
-                .decisions
+                .decisions()
                 .errors()
                 .map(|(rule, count)| (rule.to_owned(), count))
                 .collect(),
