@@ -8,11 +8,11 @@
 //! Ids can be made from the page alone. They stand there so that opening a store, which needs them all, hashes nothing, and
 //! reading one record nothing but its body. Pages of a tail, which are small and few, rest without.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use hashlink::LruCache;
 use tocsin_record::page::PageError;
 use tocsin_record::{Entry, LogKey, Part, Run, page};
 
@@ -84,25 +84,22 @@ impl Known {
 }
 
 #[derive(Debug)]
-struct Cached {
-    page: Known,
-    bytes: usize,
-    /// When it was read last, as [`Kept::turn`] counts.
-    turn: u64,
-}
-
-#[derive(Debug, Default)]
 struct Kept {
-    pages: BTreeMap<Nonce, Cached>,
-    /// By the turn in which each was read last.
-    order: BTreeMap<u64, Nonce>,
-    turn: u64,
+    /// With the bytes that each takes.
+    pages: LruCache<Nonce, (Known, usize)>,
     bytes: usize,
 }
 
 /// The pages read last. The directory names a page by its nonce, so that one that is here costs no look at the disk.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Cache(Mutex<Kept>);
+
+impl Default for Cache {
+    fn default() -> Self {
+        // Its bound is in bytes.
+        Self(Mutex::new(Kept { pages: LruCache::new_unbounded(), bytes: 0 }))
+    }
+}
 
 impl Cache {
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -110,40 +107,27 @@ impl Cache {
     }
 
     pub fn get(&self, nonce: &Nonce) -> Option<Known> {
-        let mut kept = self.kept();
-        let Kept { pages, order, turn, .. } = &mut *kept;
-        let found = pages.get_mut(nonce)?;
-        order.remove(&found.turn);
-        *turn += 1;
-        found.turn = *turn;
-        order.insert(*turn, *nonce);
-        Some(found.page.clone())
+        self.kept().pages.get(nonce).map(|(page, _)| page.clone())
     }
 
     pub fn put(&self, nonce: Nonce, page: Known) {
         let bytes = page.bytes();
         let mut kept = self.kept();
-        kept.turn += 1;
-        let turn = kept.turn;
-        if let Some(old) = kept.pages.insert(nonce, Cached { page, bytes, turn }) {
-            kept.order.remove(&old.turn);
-            kept.bytes -= old.bytes;
-        }
-        kept.order.insert(turn, nonce);
         kept.bytes += bytes;
-        while kept.bytes > CACHE_BYTES && kept.pages.len() > 1 {
-            let Some((_, oldest)) = kept.order.pop_first() else { return };
-            kept.bytes -= kept.pages.remove(&oldest).map_or(0, |cached| cached.bytes);
+        let mut left = kept.pages.insert(nonce, (page, bytes));
+        loop {
+            kept.bytes -= left.map_or(0, |(_, bytes)| bytes);
+            if kept.bytes <= CACHE_BYTES || kept.pages.len() == 1 {
+                break;
+            }
+            left = kept.pages.remove_lru().map(|(_, oldest)| oldest);
         }
     }
 
     /// Forgets a page that was replaced: something in it may have been erased.
     pub fn remove(&self, nonce: &Nonce) {
         let mut kept = self.kept();
-        if let Some(old) = kept.pages.remove(nonce) {
-            kept.order.remove(&old.turn);
-            kept.bytes -= old.bytes;
-        }
+        kept.bytes -= kept.pages.remove(nonce).map_or(0, |(_, bytes)| bytes);
     }
 }
 
@@ -297,6 +281,37 @@ mod tests {
         for cut in [0, 3, 4, 35, 4 + 100 * 32 - 1] {
             assert!(apart(&plain.slice(..cut)).is_err(), "{cut} bytes");
         }
+    }
+
+    #[test]
+    fn what_was_read_last_stays_within_the_bytes_of_the_cache() {
+        let (cache, nonce) = (Cache::default(), |n: u8| [n; 12]);
+        let page = |bytes: usize| {
+            let (log, ids) = (Author::new(1).log, Arc::from([]));
+            Known::Outline(Outline { log, ids, page: vec![0; bytes].into() })
+        };
+        let is_here = |n| cache.kept().pages.peek(&nonce(n)).is_some();
+        for n in 0..4 {
+            cache.put(nonce(n), page(CACHE_BYTES / 4));
+        }
+        assert!((0..4).all(is_here), "as much as there is room for");
+        assert!(cache.get(&nonce(0)).is_some());
+        cache.put(nonce(4), page(1));
+        assert!(
+            !is_here(1) && [0, 2, 3, 4].into_iter().all(is_here),
+            "the one that was not read for longest goes"
+        );
+        // Once more under its name, and smaller.
+        cache.put(nonce(2), page(2));
+        cache.remove(&nonce(3));
+        cache.remove(&nonce(3));
+        assert_eq!(cache.kept().bytes, CACHE_BYTES / 4 + 1 + 2);
+        // One that is too large alone is kept until the next comes.
+        cache.put(nonce(5), page(CACHE_BYTES + 1));
+        assert_eq!(cache.kept().pages.len(), 1);
+        assert_eq!(cache.kept().bytes, CACHE_BYTES + 1);
+        cache.put(nonce(6), page(3));
+        assert_eq!(cache.kept().bytes, 3);
     }
 
     #[test]
