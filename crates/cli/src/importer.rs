@@ -406,6 +406,7 @@ impl Importer {
         let floor = Floor {
             tlp: imported.marking.floor.max(of_file.floor).map_or(0, Tlp::code),
             pap: imported.marking.pap.max(of_file.pap).map_or(0, Pap::code),
+            personal: profile.personal.code(),
         };
         self.add(imported.whole([0; 16], marking), floor, imported.doubtful, total)
     }

@@ -151,6 +151,12 @@ pub fn without(originals: &[Original]) -> (Vec<Original>, Inside) {
     (kept, found)
 }
 
+/// A STIX object without what of it is about persons; `None` where that is nothing, or the whole.
+pub(crate) fn bare(object: &Map<String, Value>) -> Option<Map<String, Value>> {
+    let mut left = object.clone();
+    (stix(&mut left, &mut Inside::default(), Parts::LeaveOut) && left != *object).then_some(left)
+}
+
 /// What becomes of parts that are about persons.
 #[derive(Clone, Copy, PartialEq)]
 enum Parts {

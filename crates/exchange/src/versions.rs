@@ -9,9 +9,12 @@
 //! - One version with two contents is kept twice, and told: neither is preferred (STIX 2.1, section 3.6.2, leaves it open).
 //! - Under an equal head nothing vanishes for not being in this copy, but what the same import has under another marking, and
 //!   what is about persons, which may have been left out on purpose.
+//! - What was left out on purpose is no other content: a copy that says nothing about persons is compared with what stands
+//!   without that as well, and an object with the same without what it says of persons.
 //!
 //! What its source took back is kept besides, for all reports, under a subject made of its id ([`gone_subject`]).
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,8 +79,21 @@ struct Version {
     within: Option<[u8; 16]>,
     /// In nanoseconds since 1970, 0 if not said.
     modified: u128,
-    /// What is said under it; more than one where two copies differ.
-    contents: BTreeSet<String>,
+    /// What is said under it, more than one where two copies differ; each with what of it is not about persons, where that is less.
+    contents: BTreeMap<String, Option<String>>,
+}
+
+impl Version {
+    /// Whether all that another says is said here, but for what is about persons where one of the two has nothing of it.
+    fn says_all_of(&self, other: &Self) -> bool {
+        let bare_of = |bare: &Option<String>, content: &str| bare.as_deref() == Some(content);
+        other.contents.iter().all(|(content, bare)| {
+            let says = |(own, own_bare): (&String, &Option<String>)| {
+                own == content || bare_of(bare, own) || bare_of(own_bare, content)
+            };
+            self.contents.iter().any(says)
+        })
+    }
 }
 
 impl Versions {
@@ -111,9 +127,7 @@ impl Versions {
     pub fn differ(&self, other: &Self, id: &[u8; 16]) -> bool {
         let both = self.0.get(id).zip(other.0.get(id));
         self.compare(other, id) == Some(Ordering::Equal)
-            && both.is_some_and(|(own, other)| {
-                !own.contents.is_subset(&other.contents) && !other.contents.is_subset(&own.contents)
-            })
+            && both.is_some_and(|(own, other)| !own.says_all_of(other) && !other.says_all_of(own))
     }
 
     /// An object's whole id, if it is here.
@@ -130,7 +144,8 @@ impl Versions {
         let Some(name) = json::text(object, "id") else { return };
         let Some(id) = own_id(name) else { return };
         let modified = json::text(object, "modified").or_else(|| json::text(object, "created"));
-        let content = Value::Object(object.clone()).to_string();
+        let text = |object: Map<String, Value>| Value::Object(object).to_string();
+        let content = (text(object.clone()), personal::bare(object).map(text));
         self.add(id, name, None, modified.and_then(when::nanos).unwrap_or(0), content);
     }
 
@@ -155,20 +170,27 @@ impl Versions {
             {
                 // Ids of an instance's database and counts of it differ in each export. What is deleted may keep its time.
                 let content = said_of(&attribute, &["type", "value", "to_ids"]);
-                self.add(of_attribute, name, Some(id), modified, content);
+                self.add(of_attribute, name, Some(id), modified, (content, None));
             }
         }
-        self.add(id, name, Some(id), newest, said_of(event, &["info"]));
+        self.add(id, name, Some(id), newest, (said_of(event, &["info"]), None));
     }
 
-    fn add(&mut self, id: [u8; 16], name: &str, within: Option<[u8; 16]>, modified: u128, content: String) {
-        let new = || Version { name: name.to_owned(), within, modified, contents: BTreeSet::new() };
+    fn add(
+        &mut self,
+        id: [u8; 16],
+        name: &str,
+        within: Option<[u8; 16]>,
+        modified: u128,
+        (content, bare): (String, Option<String>),
+    ) {
+        let new = || Version { name: name.to_owned(), within, modified, contents: BTreeMap::new() };
         let known = self.0.entry(id).or_insert_with(new);
         if modified > known.modified {
             *known = new();
         }
         if modified == known.modified {
-            known.contents.insert(content);
+            known.contents.insert(content, bare);
         }
     }
 }
@@ -183,7 +205,13 @@ fn said_of(map: &Map<String, Value>, fields: &[&str]) -> String {
 /// indicator's id whether another report of the same import has it.
 #[must_use]
 pub fn meet(standing: &Report, next: Report, elsewhere: impl Fn(&[u8; 16]) -> bool) -> Met {
-    let (old, new) = (Versions::of(&standing.originals), Versions::of(&next.originals));
+    // An event is as new as its newest attribute, which may be one that was left out.
+    let stands = if has_persons(standing) && !has_persons(&next) {
+        Cow::Owned(personal::without(&standing.originals).0)
+    } else {
+        Cow::Borrowed(&standing.originals)
+    };
+    let (old, new) = (Versions::of(&stands), Versions::of(&next.originals));
     let origin = |report: &Report| report.origin.source.as_ref().map(|source| source.id.clone());
     let origin = origin(&next).unwrap_or_default();
     let head = own_id(&origin);
@@ -234,9 +262,16 @@ pub fn meet(standing: &Report, next: Report, elsewhere: impl Fn(&[u8; 16]) -> bo
     Met { report: Some(report), mixed: true, ..met }
 }
 
+/// Whether anything in a report is about persons.
+fn has_persons(report: &Report) -> bool {
+    // A marking says no less than what is inside.
+    report.marking.as_ref().is_none_or(|marking| marking.personal == Personal::Yes)
+        && personal::of(&report.indicators, &report.originals) == Personal::Yes
+}
+
 /// Whether all that one report says of an object's version the other says as well.
 fn is_within(one: &Versions, other: &Versions, id: &[u8; 16]) -> bool {
-    one.0.get(id).zip(other.0.get(id)).is_some_and(|(one, other)| one.contents.is_subset(&other.contents))
+    one.0.get(id).zip(other.0.get(id)).is_some_and(|(one, other)| other.says_all_of(one))
 }
 
 /// Keeps the objects of what stands beside those that came in, as far as a body has room: what stays is explained by them, and

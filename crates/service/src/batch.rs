@@ -12,7 +12,7 @@ use tocsin_record::CircleId;
 use tocsin_record::body::Body;
 use tocsin_record::body::report::{Extent, Report, Subject};
 use tocsin_record::body::retraction::REQUEST_OF_SOURCE;
-use tocsin_record::marking::{Marking, Pap, Tlp};
+use tocsin_record::marking::{Marking, Pap, Personal, Tlp};
 
 use super::advice::AdviceList;
 use super::publish::{ReportDraft, TOGETHER, Unshareable, salt, same_content, successor};
@@ -183,7 +183,8 @@ impl Node {
                 advice.look(&draft.report);
                 drafts.push(draft);
             }
-            self.narrow(&report, share, &mut drafts, &mut back, &mut done)?;
+            let said = Personal::from_code(floor.personal).unwrap_or_default();
+            self.narrow(&report, said, share, &mut drafts, &mut back, &mut done)?;
             if let Some(circle) = share.filter(|circle| *circle != own) {
                 copies.push((circle, report));
             }
@@ -191,7 +192,7 @@ impl Node {
         for report in objects.emptied()? {
             done.changed += 1;
             drafts.push(report.draft);
-            self.narrow(&report.left, None, &mut drafts, &mut back, &mut done)?;
+            self.narrow(&report.left, Personal::No, None, &mut drafts, &mut back, &mut done)?;
         }
         for ended in &batch.ended {
             self.gone_from(ended, &mut drafts, &mut back, &mut done)?;
@@ -222,10 +223,12 @@ impl Node {
 
     /// The copies of a report in wider circles are no wider than it may be now: taken back where its marking no longer allows
     /// them, made stricter where it does, and without the values that are gone from it. The circle that it is shared in
-    /// now gets all of it anyway.
+    /// now gets all of it anyway. What is about persons here and was left out there binds no copy: `said` is how personal it
+    /// is called, whatever is in it.
     fn narrow(
         &self,
         report: &Report,
+        said: Personal,
         share: Option<CircleId>,
         drafts: &mut Vec<ReportDraft>,
         back: &mut Vec<TakeBack>,
@@ -233,6 +236,11 @@ impl Node {
     ) -> Result<(), NodeError> {
         let Some(marking) = &report.marking else { return Ok(()) };
         for (circle, standing) in self.copies_elsewhere(report.subject)? {
+            let copy = &standing.report;
+            let of_copy = copy.marking.as_ref().map_or(Personal::No, |before| before.personal);
+            let of_copy = of_copy.max(personal::of(&copy.indicators, &copy.originals));
+            let personal = marking.personal.min(said_of(marking, report).max(said).max(of_copy));
+            let marking = &Marking { personal, ..marking.clone() };
             match self.for_circle(circle, Some(marking.clone())) {
                 Err(why) => {
                     let why =
@@ -341,19 +349,30 @@ fn keep_marking(report: &mut Report, floor: Floor, standing: &Report) {
     if report.marking.is_some() {
         return;
     }
+    let said = standing.marking.as_ref().map_or(Personal::No, |marking| said_of(marking, standing));
     report.marking = standing.marking.clone().map(|standing| Marking {
         tlp: Tlp::from_code(floor.tlp).map_or(standing.tlp, |floor| standing.tlp.max(floor)),
         pap: standing.pap.max(Pap::from_code(floor.pap)),
-        personal: standing.personal.max(personal::of(&report.indicators, &report.originals)),
+        personal: said
+            .max(Personal::from_code(floor.personal).unwrap_or_default())
+            .max(personal::of(&report.indicators, &report.originals)),
         ..standing
     });
+}
+
+/// How personal a report is called beyond what is in it: the rest goes with what is left out of it.
+fn said_of(marking: &Marking, report: &Report) -> Personal {
+    let inside = personal::of(&report.indicators, &report.originals);
+    if marking.personal > inside { marking.personal } else { Personal::No }
 }
 
 /// Where a report also says what stood before, it is marked as strictly as both; false where that cannot be.
 fn mark_both(report: &mut Report, standing: &Report) -> bool {
     let both = match (&report.marking, &standing.marking) {
         (Some(new), Some(old)) if new == old => return true,
-        (Some(new), Some(old)) => new.stricter(old).map(Some),
+        (Some(new), Some(old)) => {
+            new.stricter(&Marking { personal: said_of(old, standing), ..old.clone() }).map(Some)
+        }
         // What is kept of an unmarked one is unmarked.
         _ => Ok(None),
     };
@@ -379,8 +398,9 @@ fn keep_retention(report: &mut Report, standing: &Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tocsin_record::body::report::Origin;
-    use tocsin_record::marking::Personal;
+    use tocsin_record::body::report::{Indicator, Origin};
+    use tocsin_record::marking::Code;
+    use tocsin_record::observable::Observable;
 
     fn report(marking: Option<Marking>) -> Report {
         Report {
@@ -412,12 +432,41 @@ mod tests {
             next.marking
         };
         assert_eq!(after(None, Floor::default()), Some(green));
-        let red = Floor { tlp: Tlp::Red.code(), pap: 0 };
+        let red = Floor { tlp: Tlp::Red.code(), ..Floor::default() };
         assert_eq!(after(None, red).unwrap().tlp, Tlp::Red);
         let said = Marking::new(Tlp::Clear);
         assert_eq!(after(Some(said.clone()), Floor::default()), Some(said));
         let mut next = report(None);
         keep_marking(&mut next, Floor::default(), &report(None));
         assert_eq!(next.marking, None);
+    }
+
+    #[test]
+    fn what_is_left_out_binds_no_longer_and_what_was_said_beyond_it_does() {
+        let mail = Indicator {
+            what: Observable::parse("email", "a@b.example").unwrap(),
+            kind: Code { kind: 1, value: Vec::new() },
+            confidence: None,
+            valid_from: 0,
+            valid_until: 0,
+            id: None,
+            comment: String::new(),
+        };
+        let green = |personal| Marking { personal, ..Marking::new(Tlp::Green) };
+        for (inside, said, left) in [
+            (vec![mail.clone()], Floor::default(), Personal::No),
+            (vec![mail], Floor { personal: Personal::Yes.code(), ..Floor::default() }, Personal::Yes),
+            // Nothing in it is about persons: somebody said so.
+            (Vec::new(), Floor::default(), Personal::Yes),
+        ] {
+            let standing = Report { indicators: inside, ..report(Some(green(Personal::Yes))) };
+            let mut next = report(None);
+            keep_marking(&mut next, said, &standing);
+            assert_eq!(next.marking, Some(green(left)));
+        }
+        let standing = report(Some(green(Personal::Yes)));
+        let mut next = report(Some(green(Personal::No)));
+        assert!(mark_both(&mut next, &standing));
+        assert_eq!(next.marking, Some(green(Personal::Yes)));
     }
 }

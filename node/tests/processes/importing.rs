@@ -197,6 +197,74 @@ fn what_is_kept_counts_as_personal_and_can_be_left_out() {
 }
 
 #[test]
+fn what_was_left_out_on_purpose_is_no_other_content() {
+    const GREEN: [&str; 4] = ["--tlp", "green", "--share", "mesh"];
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = one(folder.path());
+    let organisation = r#"{"type":"identity","spec_version":"2.1","identity_class":"organization","name":"O",
+        "id":"identity--00000000-0000-4000-8000-000000000002","created":"2026-01-01T00:00:00Z",
+        "modified":"2026-01-01T00:00:00Z","contact_information":"j@o.example"}"#;
+    let person = organisation
+        .replace("000000000002", "000000000003")
+        .replace("organization", "individual")
+        .replace(r#","contact_information":"j@o.example""#, "");
+    let bundle = |value: &str, head: &str, more: &str| {
+        let by = r#","created_by_ref":"identity--00000000-0000-4000-8000-000000000002""#;
+        let text = indicator(value, "2026-01-01T00:00:00Z", by);
+        text.replace("]}", &format!(",{organisation}{head}{more}]}}"))
+    };
+    let head = r#",{"type":"report","spec_version":"2.1","id":"report--00000000-0000-4000-8000-000000000004",
+        "created":"2026-01-01T00:00:00Z","modified":"2026-01-01T00:00:00Z","name":"r","published":"2026-01-01T00:00:00Z",
+        "object_refs":["indicator--00000000-0000-4000-8000-000000000001",
+        "identity--00000000-0000-4000-8000-000000000002","identity--00000000-0000-4000-8000-000000000003"]}"#;
+    // An event that is as new as its newest attribute, which is about a person.
+    let event = r#"{"Event":{"uuid":"00000000-0000-4000-8000-0000000000ff","info":"e","date":"2026-01-01",
+        "timestamp":"1767225600","distribution":"3","Attribute":[
+        {"uuid":"00000000-0000-4000-8000-000000000021","type":"domain","value":"event.example","to_ids":true},
+        {"uuid":"00000000-0000-4000-8000-000000000022","type":"email-src","value":"j@o.example","to_ids":true,
+        "timestamp":"1767225700"}]}}"#;
+    for (name, value, text) in [
+        ("list.json", "list.example", bundle("list.example", "", "").replace("0001\"", "0011\"")),
+        ("report.json", "report.example", bundle("report.example", head, &format!(",{person}"))),
+        ("event.json", "event.example", event.to_owned()),
+    ] {
+        let path = written(folder.path(), &format!("{name}/{name}"), &text);
+        let path = path.to_str().expect("UTF-8");
+        let import = |code: i32, more: &[&str]| {
+            let total = node.json_with(code, &[&["import", path], more].concat())["total"].clone();
+            let count = |what: &str| total[what].as_array().map_or(0, Vec::len);
+            assert_eq!((count("twice"), count("older")), (0, 0), "{name}: {total}");
+            let figures = ["new", "changed", "shared"].map(|what| total[what].as_u64().expect("a number"));
+            (figures, count("taken_back"))
+        };
+        let personal = || {
+            let hits = node.json(&["lookup", "--purpose", "network-defence", value])["hits"].clone();
+            let hits = hits.as_array().expect("hits").clone();
+            let in_mesh = hits.iter().find(|hit| hit["circle"] == "mesh").expect("it is shared");
+            let record = in_mesh["record"].as_str().expect("an id");
+            let shown =
+                said(&node.tell(&["show", record])) + &said(&node.tell(&["show", record, "--original"]));
+            assert!(shown.matches(value).count() > 1, "{shown}");
+            shown.contains("j@o.example")
+        };
+        let without = [&GREEN[..], &["--without-personal"]].concat();
+        assert_eq!(import(3, &GREEN), ([1, 0, 0], 0), "{name}");
+        assert_eq!(import(0, &without), ([0, 1, 1], 0), "{name}: the first that leaves it out is shared");
+        assert_eq!(circles(&node, value), ["mesh TLP:GREEN"], "{name}");
+        assert_eq!(import(0, &without), ([0, 0, 0], 0), "{name}");
+        assert!(!personal(), "{name}");
+        // Without the flag it comes back here, and what is shared stays as it is.
+        for more in [&["--tlp", "green"][..], &["--tlp", "green"], &[], &GREEN] {
+            let (figures, taken_back) = import(if more.len() == 4 { 3 } else { 0 }, more);
+            assert_eq!((figures[0], figures[2], taken_back), (0, 0, 0), "{name}: {more:?}");
+            assert!(!personal(), "{name}: {more:?}");
+        }
+        // Nor does a marking that is left unsaid keep what is left out from being shared.
+        assert_eq!(import(0, &["--without-personal", "--share", "mesh"]), ([0, 1, 0], 0), "{name}");
+    }
+}
+
+#[test]
 fn a_label_that_nobody_understands_is_overridden_by_name_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let node = one(folder.path());

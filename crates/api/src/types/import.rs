@@ -45,4 +45,6 @@ pub struct Floor {
     pub tlp: u8,
     /// PAP.
     pub pap: u8,
+    /// How personal it is said to be, whatever is in it.
+    pub personal: u8,
 }

@@ -165,6 +165,50 @@ fn under_an_equal_head_nothing_vanishes() {
 }
 
 #[test]
+fn what_was_left_out_on_purpose_is_no_other_content() {
+    let organisation = |contact: &str| {
+        format!(
+            r#"{{"type":"identity","identity_class":"organization","id":"identity--{}","modified":"2026-01-01T00:00:00Z",
+            "name":"O","contact_information":"{contact}"}}"#,
+            id(7)
+        )
+    };
+    let person = format!(
+        r#"{{"type":"identity","identity_class":"individual","id":"identity--{}","modified":"2026-01-01T00:00:00Z","name":"J"}}"#,
+        id(8)
+    );
+    let by = format!(r#","created_by_ref":"identity--{}""#, id(7));
+    let objects =
+        |contact: &str| [stix(1, "a", "02-01T00:00:00", &by), organisation(contact), person.clone()];
+    let mail = format!(
+        r#"}},{{"uuid":"{}","type":"email-src","value":"a@b.example","to_ids":true,"timestamp":"{T2}""#,
+        id(9)
+    );
+    for (text, other) in [
+        (bundle(None, &objects("x")), bundle(None, &objects("y"))),
+        (bundle(Some("03-01T00:00:00"), &objects("x")), bundle(Some("03-01T00:00:00"), &objects("y"))),
+        (event(T1, &[(1, "a", T1, &mail)]), String::new()),
+    ] {
+        let whole = report(&text);
+        let mut bare = report(&text);
+        bare.indicators.retain(|one| one.what.type_name() != "email");
+        bare.originals = personal::without(&whole.originals).0;
+        assert_ne!(whole.originals, bare.originals);
+        // Either stands and the other comes: it is neither older nor twice, and what comes is what stands.
+        for (standing, next) in [(&whole, &bare), (&bare, &whole), (&bare, &bare)] {
+            let met = meet(standing, next.clone(), |_| false);
+            assert_eq!((&met.older, &met.twice, met.mixed), (&vec![], &vec![], false), "{text}");
+            let after = met.report.unwrap();
+            assert_eq!((&after.indicators, &after.originals), (&next.indicators, &next.originals), "{text}");
+        }
+        // Two that say different things of a person are two contents.
+        if !other.is_empty() {
+            assert_eq!(meet(&whole, report(&other), |_| false).twice, [format!("identity--{}", id(7))]);
+        }
+    }
+}
+
+#[test]
 fn a_list_loses_what_left_it_and_an_older_copy_of_it_takes_nothing() {
     let object = |n, time| stix(n, &format!("d{n}"), time, "");
     let two = bundle(None, &[object(1, "02-01T00:00:00"), object(2, "02-03T00:00:00")]);
