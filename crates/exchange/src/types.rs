@@ -327,10 +327,14 @@ pub(crate) fn said(cell: &str) -> Said {
     }
 }
 
-/// The type whose name a cell is. Of a header `process` and `app` may be anything; of a type they are types.
+/// The type whose name a cell is. Of a header `process`, `app` and `as` may be anything; of a type they are types.
 fn own_name(name: &str) -> Option<Named> {
     let name = name.replace('_', "-");
-    Type::by_name(&name).filter(|row| row.id != kind::PACKAGE).map(|row| Named::Own(row.name))
+    let own = Type::by_name(&name).filter(|row| row.id != kind::PACKAGE).map(|row| Named::Own(row.name));
+    // MISP writes one in capitals: `AS`.
+    let misp =
+        || observable::TYPES.iter().flat_map(|row| row.misp).find(|misp| misp.eq_ignore_ascii_case(&name));
+    own.or_else(|| misp().map(|misp| Named::Misp(misp)))
 }
 
 /// Whether a whole text says that nothing is wrong with a value: `whitelisted`, `Microsoft sinkhole`.

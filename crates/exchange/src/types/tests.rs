@@ -86,6 +86,7 @@ fn types_by_the_words_of_real_files() {
         (Misp("mac-address"), &["MAC address"]),
         (Misp("mutex"), &["Mutex", "mutex name"]),
         (Own("cve"), &["CVE"]),
+        (Misp("AS"), &["AS", "as"]),
         (Own("process"), &["process"]),
         (Own("app"), &["app"]),
         (Own("account"), &["account"]),
@@ -221,4 +222,21 @@ fn what_is_said_to_be_is_read_as_such() {
         });
         assert_eq!(found, shown, "{named:?} {value}");
     }
+}
+
+#[test]
+fn a_type_of_the_table_is_no_word_of_what_is_none() {
+    let mut wrong = Vec::new();
+    for row in observable::TYPES {
+        // Among other words it must not make of them what is none.
+        if is_no_value(&normal(row.name)) {
+            wrong.push(format!("a word of `{}` stands in NO_VALUES", row.name));
+        }
+        // A package is one of an ecosystem, which `package` alone does not tell.
+        let own = (row.id != kind::PACKAGE).then_some(&row.name);
+        for name in row.misp.iter().chain(own).filter(|name| !matches!(said(name), Said::Type(_))) {
+            wrong.push(format!("in a column of types `{name}` is {:?}", said(name)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
