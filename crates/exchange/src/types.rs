@@ -510,7 +510,7 @@ impl Named {
 }
 
 fn is_file_hash(found: &Observable) -> bool {
-    matches!(found.kind, kind::MD5 | kind::SHA1 | kind::SHA256 | kind::SHA512)
+    Type::by_id(found.kind).is_some_and(Type::is_file_hash)
 }
 
 /// Whether a value is of a type that a MISP attribute type holds; composite types and those of accounts hold several.

@@ -1,7 +1,7 @@
 //! Which column of a CSV holds what: by the profile, else by the header's words, else by what stands in the cells.
 
 use tocsin_record::marking::words;
-use tocsin_record::observable::{detect, detect_all};
+use tocsin_record::observable::{Type, detect, detect_all};
 
 use crate::ImportError;
 use crate::profile::Columns;
@@ -556,9 +556,8 @@ fn column_type(cell: &str) -> Option<Named> {
 fn is_hash(named: Named) -> bool {
     match named {
         Named::Hash | Named::Certificate => true,
-        Named::Misp(name) | Named::Own(name) => {
-            name.starts_with("sha") || name == "md5" || name.starts_with("cert-") || name.starts_with("x509-")
-        }
+        Named::Misp(name) => Type::by_misp(name).any(Type::is_hash),
+        Named::Own(name) => Type::by_name(name).is_some_and(Type::is_hash),
         Named::Package(_) | Named::File => false,
     }
 }

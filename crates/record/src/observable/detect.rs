@@ -110,7 +110,8 @@ fn unlabelled(text: &str) -> Result<Detected, ParseError> {
 
 const ADDRESS: &[u16] = &[kind::IPV4, kind::IPV6, kind::IPV4_NET, kind::IPV6_NET];
 const HOST: &[u16] = &[kind::IPV4, kind::IPV6, kind::IPV4_NET, kind::IPV6_NET, kind::DOMAIN, kind::URL];
-const HASH: &[u16] = &[kind::MD5, kind::SHA1, kind::SHA256, kind::SHA512];
+/// The hashes of files: the types of which [`Type::is_file_hash`] is true.
+pub(super) const HASH: &[u16] = &[kind::MD5, kind::SHA1, kind::SHA256, kind::SHA512];
 
 /// What people write before a value, in lower case without signs, and the types that it then has.
 const LABELS: &[(&str, &[u16])] = &[

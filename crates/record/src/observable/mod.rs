@@ -204,6 +204,18 @@ impl Type {
         TYPES.iter().find(|row| row.name == name)
     }
 
+    /// Whether its values are hashes, be it of files or of certificates: STIX has them under `hashes`.
+    #[must_use]
+    pub fn is_hash(&self) -> bool {
+        self.stix.iter().any(|path| path.contains(":hashes."))
+    }
+
+    /// Whether its values are hashes of files.
+    #[must_use]
+    pub fn is_file_hash(&self) -> bool {
+        self.stix.iter().any(|path| path.starts_with("file:hashes."))
+    }
+
     /// The canonical observable that a text of this type means.
     ///
     /// Outer white space is dropped; network values may be defanged. The answer may be of a narrower type: a

@@ -31,9 +31,9 @@ pub fn several<E>(text: &str, one: impl Fn(&str) -> Result<Vec<Observable>, E>) 
 impl Observable {
     /// Hashes are one family, and so is what is on the network; every other type is its own.
     fn family(&self) -> u16 {
-        use super::kind;
+        use super::{detect::HASH, kind};
         match self.kind {
-            kind::MD5 | kind::SHA1 | kind::SHA256 | kind::SHA512 => kind::MD5,
+            hash if HASH.contains(&hash) => kind::MD5,
             kind::IPV4 | kind::IPV6 | kind::IPV4_NET | kind::IPV6_NET | kind::DOMAIN | kind::URL => {
                 kind::IPV4
             }

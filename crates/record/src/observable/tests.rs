@@ -164,6 +164,23 @@ fn narrower_types_win() {
 }
 
 #[test]
+fn a_hash_is_one_wherever_hashes_are_told_from_other_values() {
+    let of_files: Vec<u16> = TYPES.iter().filter(|row| row.is_file_hash()).map(|row| row.id).collect();
+    assert_eq!(of_files, detect::HASH, "`HASH` of detect.rs has other hashes of files than the table");
+    for row in TYPES.iter().filter(|row| row.is_file_hash()) {
+        let bytes = [7; 64];
+        let length = (1..=bytes.len()).find(|length| (row.check)(&bytes[..*length])).unwrap();
+        let text = format!("{}: {}", row.name.to_uppercase(), hash::hex(&bytes[..length]));
+        assert_eq!(
+            detect(&text).unwrap().observable.kind,
+            row.id,
+            "`LABELS` of detect.rs has no {}",
+            row.name
+        );
+    }
+}
+
+#[test]
 fn hardware_addresses_are_cut_in_any_one_way() {
     for text in ["00:00:5e:00:53:0a", "00-00-5E-00-53-0A", "0000.5e00.530a", "00005E00530A"] {
         assert_eq!(Observable::parse("mac", text).unwrap().show(), "00:00:5e:00:53:0a", "{text}");

@@ -230,10 +230,7 @@ fn is_like(text: &str, pattern: &str) -> bool {
 
 /// Of several conditions that must hold together, what is a file's or certificate's own means the same alone.
 fn is_identity(found: &Observable) -> bool {
-    matches!(
-        found.kind,
-        kind::MD5 | kind::SHA1 | kind::SHA256 | kind::SHA512 | kind::CERT_SHA1 | kind::CERT_SHA256
-    )
+    Type::by_id(found.kind).is_some_and(Type::is_hash)
 }
 
 /// An account's platform and handle stand in two comparisons.
