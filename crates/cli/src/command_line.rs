@@ -266,6 +266,37 @@ mod tests {
         }
     }
 
+    const README: &str = include_str!("../../../README.md");
+
+    #[test]
+    fn the_readme_names_every_verb() {
+        // What stands between backticks, be it one or three, is every second piece.
+        let code: String = README.split('`').skip(1).step_by(2).collect::<Vec<_>>().join("\n");
+        for verb in Cli::command().get_subcommands() {
+            let name = verb.get_name();
+            assert!(code.split_whitespace().any(|word| word == name), "README.md does not show `{name}`");
+        }
+    }
+
+    #[test]
+    fn people_are_told_of_every_format() {
+        let all = Cli::command();
+        let verb = all.find_subcommand("import").unwrap();
+        let (line, page) =
+            (verb.get_about().unwrap().to_string(), verb.clone().render_long_help().to_string());
+        for format in tocsin_exchange::FORMATS {
+            for (place, text) in
+                [("README.md", README), ("the page of `import`", &page), ("the list of verbs", &line)]
+            {
+                assert!(
+                    text.to_lowercase().contains(format.name),
+                    "{place} does not name the format `{}`",
+                    format.name
+                );
+            }
+        }
+    }
+
     #[test]
     fn every_verb_has_a_page_with_an_example() {
         let command = Cli::command();
