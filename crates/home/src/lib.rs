@@ -187,12 +187,6 @@ impl Home {
         self.join("sources")
     }
 
-    /// Invitations that this node wrote.
-    #[must_use]
-    pub fn invites_folder(&self) -> PathBuf {
-        self.join("invites")
-    }
-
     /// The org's encrypted root key.
     #[must_use]
     pub fn root_file(&self) -> PathBuf {
@@ -235,7 +229,7 @@ impl Home {
         }
         files::make_folder(&self.path)?;
         files::check_home(&self.path)?;
-        for folder in ["keys", "root", "documents", "sources", "invites"] {
+        for folder in ["keys", "root", "documents", "sources"] {
             files::make_folder(&self.join(folder))?;
         }
         Ok(())

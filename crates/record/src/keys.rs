@@ -36,17 +36,6 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// A root key's file could not be written or read.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyFileError {
-    /// Not PKCS#8, or the passphrase is another.
-    #[error("the key file does not open: wrong passphrase, or not an Ed25519 key in PKCS#8 form")]
-    Open,
-    /// Encoding failed.
-    #[error("the key could not be written in PKCS#8 form")]
-    Write,
-}
-
 impl Secret {
     /// The key of a 32-byte seed that came from the machine's random source.
     #[must_use]

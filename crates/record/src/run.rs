@@ -112,12 +112,6 @@ impl Run {
         &self.entries
     }
 
-    /// The records in order.
-    #[must_use]
-    pub fn into_entries(self) -> Vec<Entry> {
-        self.entries
-    }
-
     /// For a sender that leaves bodies out: each body part, to be replaced.
     pub fn bodies_mut(&mut self) -> impl Iterator<Item = (&Header, &mut Part)> {
         self.entries.iter_mut().map(|entry| (&entry.header, &mut entry.body))
