@@ -83,6 +83,65 @@ pub fn columns() -> Option<usize> {
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
+/// Whether rows under headings have room on the terminal, each in a line of its own.
+#[must_use]
+pub fn has_room(headings: &[&str], rows: &[Vec<String>]) -> bool {
+    columns()
+        .is_none_or(|most| table_within(usize::MAX, headings, rows).lines().all(|line| shown(line) <= most))
+}
+
+/// Text whose lines fit the terminal, where standard output is one: what is too long goes on below, parted between words.
+#[must_use]
+pub fn fitted(text: &str) -> String {
+    columns().map_or_else(|| text.to_owned(), |most| fitted_to(most, text))
+}
+
+/// Farthest that the value of a line begins behind its name, in columns.
+const VALUE_FARTHEST: usize = 16;
+
+/// As [`fitted`], for a terminal of `most` columns. What goes on stands below the value of its line, where that is `  name
+/// value`, else two columns further in than the line.
+fn fitted_to(most: usize, text: &str) -> String {
+    let mut out = Vec::new();
+    for line in text.lines() {
+        if shown(line) <= most {
+            out.push(line.to_owned());
+            continue;
+        }
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        let value = line[indent..].find("  ").map(|at| {
+            let gap = line[indent + at..].len() - line[indent + at..].trim_start_matches(' ').len();
+            indent + at + gap
+        });
+        let value = value.filter(|at| indent > 0 && *at <= VALUE_FARTHEST && line.is_char_boundary(*at));
+        let hanging = value.unwrap_or(indent + 2).min(most / 2);
+        let (head, rest) = line.split_at(value.unwrap_or(indent));
+        let mut now = head.to_owned();
+        let mut is_new = true;
+        for word in rest.split(' ') {
+            if !is_new && shown(&now) + 1 + shown(word) > most {
+                out.push(std::mem::replace(&mut now, " ".repeat(hanging)));
+                is_new = true;
+            }
+            if !is_new {
+                now.push(' ');
+            }
+            // A word that has room in no line is parted by the terminal's edge, as it would be without this.
+            now.push_str(word);
+            is_new = false;
+        }
+        out.push(now);
+    }
+    out.join("\n")
+}
+
+/// The columns that a line takes which is painted.
+fn shown(line: &str) -> usize {
+    let mut parts = line.split("\x1b[");
+    let plain = parts.next().map_or(0, width);
+    plain + parts.map(|part| part.split_once('m').map_or(0, |(_, rest)| width(rest))).sum::<usize>()
+}
+
 /// Columns by which the rest of a row stands in, where the terminal is too narrow for all of it.
 const INDENT: usize = 4;
 
@@ -154,6 +213,24 @@ mod tests {
     fn tables_line_up() {
         let rows = vec![vec!["a".to_owned(), "1".to_owned()], vec!["long".to_owned(), "22".to_owned()]];
         assert_eq!(table(&["x", "n"], &rows), "x     n\na     1\nlong  22");
+    }
+
+    #[test]
+    fn long_lines_go_on_below_their_value() {
+        let fitted = |text| fitted_to(20, text);
+        assert_eq!(fitted("short\nlines  stay"), "short\nlines  stay");
+        assert_eq!(fitted("store: one two three four"), "store: one two three\n  four");
+        assert_eq!(
+            fitted_to(24, "  origin    a feed of others"),
+            "  origin    a feed of\n            others"
+        );
+        assert_eq!(fitted("  some prose that goes on"), "  some prose that\n    goes on");
+        assert_eq!(fitted("\x1b[31malarm:\x1b[0m disk is full"), "\x1b[31malarm:\x1b[0m disk is full");
+        assert_eq!(
+            fitted("\x1b[31malarm:\x1b[0m the disk is full"),
+            "\x1b[31malarm:\x1b[0m the disk is\n  full"
+        );
+        assert_eq!(fitted("a 0123456789012345678901234 b"), "a\n  0123456789012345678901234\n  b");
     }
 
     #[test]

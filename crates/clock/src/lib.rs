@@ -80,6 +80,16 @@ pub fn show(ms: u64) -> String {
     if ms == 0 { "-".to_owned() } else { format!("{}Z", plain(ms)) }
 }
 
+/// As [`show`], in half of its columns: what was in the last day before `now` by its time, else by its date.
+#[must_use]
+pub fn show_briefly(ms: u64, now: u64) -> String {
+    match ms {
+        0 => "-".to_owned(),
+        _ if now.checked_sub(ms).is_some_and(|ago| ago < 86_400_000) => show_time(ms),
+        _ => plain(ms).split(' ').next().unwrap_or_default().to_owned(),
+    }
+}
+
 /// To the second, in UTC: `2026-11-22 04:25:32`. What lies beyond [`LAST_MS`] is said as that.
 fn plain(ms: u64) -> String {
     let at = UtcDateTime::UNIX_EPOCH + std::time::Duration::from_millis(ms.min(LAST_MS));
@@ -222,6 +232,9 @@ mod tests {
         assert_eq!(show(1_795_321_532_000), "2026-11-22 04:25:32Z");
         assert_eq!(show_time(1_795_321_532_000), "04:25:32Z");
         assert_eq!(show_time(0), "-");
+        assert_eq!(show_briefly(1_795_321_532_000, 1_795_321_533_000), "04:25:32Z");
+        assert_eq!(show_briefly(1_795_321_532_000, 1_795_407_932_000), "2026-11-22");
+        assert_eq!((show_briefly(0, 1), show_briefly(2, 1)), ("-".to_owned(), "1970-01-01".to_owned()));
     }
 
     #[test]

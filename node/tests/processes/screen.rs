@@ -3,10 +3,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
+
+use crate::harness::until;
 
 pub const COLUMNS: usize = 80;
 pub const LINES: usize = 24;
@@ -66,6 +69,24 @@ impl Terminal {
         self.read_until("");
         self.process.wait().expect("it ended").code()
     }
+}
+
+/// What a command shows that writes line after line.
+pub fn lines(command: &mut Command) -> Vec<String> {
+    let mut terminal = Terminal::start(command);
+    terminal.read_to_end();
+    without_colours(&terminal.came).lines().map(str::to_owned).collect()
+}
+
+fn without_colours(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("\x1b[") {
+        out.push_str(&rest[..at]);
+        let end = rest[at..].find('m').expect("a line has colours and nothing else");
+        rest = &rest[at + end + 1..];
+    }
+    out + rest
 }
 
 /// A screen with all that scrolled out of it, as a terminal makes it of what came.
@@ -161,4 +182,82 @@ fn a_screen_is_as_a_terminal_makes_it() {
     // The upper edge of the screen holds the cursor.
     let many = "l\r\n".repeat(LINES + 5);
     assert_eq!(Screen::of(&format!("{many}\x1b[99A\rtop")).lines()[6], "top");
+}
+
+#[test]
+fn what_verbs_show_fits_eighty_columns() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ring = folder.path().join("ring");
+    let tocsin = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tocsin"));
+        command.args(words);
+        command
+    };
+    let _ring = Ring(&ring);
+    let dir = ring.to_str().expect("UTF-8");
+    let shown = |words: &[&str]| {
+        let shown = lines(&mut tocsin(words));
+        let text = shown.join("\n");
+        assert!(
+            !text.is_empty() && shown.iter().all(|line| line.chars().count() <= COLUMNS),
+            "{words:?}:\n{text}"
+        );
+        text
+    };
+    shown(&["testnet", "up", "--dir", dir]);
+    shown(&["testnet", "status", "--dir", dir]);
+    let home = |org: &str| ring.join(org).to_str().expect("UTF-8").to_owned();
+    let (first, second) = (home("ncsc-qm"), home("police-xb"));
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/../testnet/samples");
+    let import = ["--home", &first, "import", samples, "--tlp", "green", "--share", "mesh"];
+    assert!(tocsin(&import).output().expect("it runs").status.success());
+    let title = "A title that goes on for longer than a line of eighty columns has room, and then some";
+    for more in [&["--for-purpose", "network-defence"][..], &["--countries", "XB,XC", "--legal-basis", title]]
+    {
+        let words =
+            ["--home", &first, "publish", "198.51.100.7", "evil[.]example", "--tlp", "green", "--to", "mesh"];
+        let words = [&words[..], &["--retention", "90d", "--pap", "amber", "--title", title], more].concat();
+        assert!(tocsin(&words).output().expect("it runs").status.success());
+    }
+    let listed = || {
+        let words = ["--json", "--home", &second, "query", "--purpose", "network-defence"];
+        String::from_utf8(tocsin(&words).output().expect("it runs").stdout).expect("text")
+    };
+    until("all came", || listed().lines().count() == 6);
+    for home in [&first, &second] {
+        shown(&["--home", home, "status", "--logs", "--partners"]);
+        let mesh = shown(&["--home", home, "mesh", "show"]);
+        assert!(mesh.contains("XB  gdpr,led") && mesh.contains("/ip4/127.0.0.1/udp/"), "{mesh}");
+        let status = shown(&["--home", home, "status"]);
+        assert!(
+            status.lines().any(|line| line.starts_with("cert-xd ") && line.contains("/ip4/")),
+            "{status}"
+        );
+        let query = shown(&["--home", home, "query"]);
+        // A record a line, by the beginning of its id.
+        let row = query.lines().find(|line| line.contains("A title that")).expect("it is listed");
+        let id = row.split(' ').next_back().expect("an id");
+        assert_eq!(id.len(), 8, "{row}");
+        assert!(row.contains("  green  ") || row.contains("  GREEN  "), "{row}");
+        shown(&["--home", home, "why", id]);
+        let show = shown(&["--home", home, "show", id]);
+        assert!(show.contains("marking   TLP:GREEN; PAP:AMBER; "), "{show}");
+    }
+    for record in listed().lines() {
+        let record: serde_json::Value = serde_json::from_str(record).expect("JSON");
+        let id = record["record"].as_str().expect("an id");
+        for verb in ["show", "why"] {
+            shown(&["--home", &second, verb, id, "--purpose", "network-defence"]);
+        }
+    }
+}
+
+/// Stops the nodes of a testnet.
+struct Ring<'a>(&'a Path);
+
+impl Drop for Ring<'_> {
+    fn drop(&mut self) {
+        let words = ["testnet", "down", "--dir"];
+        let _ = Command::new(env!("CARGO_BIN_EXE_tocsin")).args(words).arg(self.0).output();
+    }
 }

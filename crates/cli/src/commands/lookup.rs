@@ -7,7 +7,7 @@ use anyhow::Result;
 use tocsin_api::types::{Hit, Lookup, LookupRequest, VALUES_MAX};
 use tocsin_text as text;
 
-use super::{Context, Purpose, hidden_text, origin_text, print_line};
+use super::{Context, Purpose, hidden_text, origin_text, print_line, print_text};
 use crate::term::{self, Style};
 
 /// Most bytes that are read of one line: more than any value has.
@@ -164,7 +164,7 @@ fn show(context: &Context, answers: &[Lookup], single: bool) -> Result<()> {
         return Ok(());
     }
     let texts: Vec<String> = answers.iter().map(text).collect();
-    print_line(&texts.join("\n\n"))
+    print_text(&texts.join("\n\n"))
 }
 
 fn text(answer: &Lookup) -> String {

@@ -65,6 +65,11 @@ enum What {
     Show,
 }
 
+/// Most columns of an address; fewest where the terminal is narrow; and those of a fingerprint, beside which it stands there.
+const ADDRESS_SHOWN: usize = 60;
+const ADDRESS_LEAST: usize = 20;
+const BESIDE_ADDRESS: usize = 45;
+
 /// A mesh as `--json` prints it.
 #[derive(Serialize)]
 struct Shown {
@@ -82,6 +87,7 @@ struct ShownOrg {
     org: String,
     kind: String,
     country: String,
+    regimes: Vec<String>,
     fingerprint: String,
     roles: Vec<String>,
     nodes: Vec<String>,
@@ -197,6 +203,7 @@ fn show(context: &Context, checked: &Checked, invite: Option<String>) -> Result<
             org: org.name.clone(),
             kind: org.kind_name().to_owned(),
             country: org.country_code().to_owned(),
+            regimes: org.regimes.clone(),
             fingerprint: fingerprint(&org.root.0),
             roles: org.roles.clone(),
             nodes: checked.nodes_of(org.root).map(|node| node.node.clone()).collect(),
@@ -214,19 +221,27 @@ fn show(context: &Context, checked: &Checked, invite: Option<String>) -> Result<
         orgs,
         invite,
     };
-    context.print(&shown, || {
+    context.print_fitted(&shown, || {
+        let reached_shown = term::columns().map_or(ADDRESS_SHOWN, |most| {
+            most.saturating_sub(BESIDE_ADDRESS).clamp(ADDRESS_LEAST, ADDRESS_SHOWN)
+        });
         let rows: Vec<Vec<String>> = shown
             .orgs
             .iter()
             .map(|org| {
-                let reached = org.addresses.first().map_or("dials out", String::as_str);
+                // The peer id behind it is 52 letters that a certificate says as well.
+                let reached = org
+                    .addresses
+                    .first()
+                    .map_or("dials out", |address| address.split("/p2p/").next().unwrap_or(address));
                 vec![
                     org.org.clone(),
                     org.kind.clone(),
                     org.country.clone(),
+                    if org.regimes.is_empty() { "-".to_owned() } else { org.regimes.join(",") },
                     org.roles.join(","),
                     org.fingerprint.clone(),
-                    text::cut(reached, 60),
+                    text::cut(reached, reached_shown),
                 ]
             })
             .collect();
@@ -235,7 +250,7 @@ fn show(context: &Context, checked: &Checked, invite: Option<String>) -> Result<
             term::paint(term::Style::Bold, &text::escape(&shown.name)),
             shown.charter,
             shown.fingerprint,
-            term::table(&["org", "kind", "in", "roles", "fingerprint", "reached at"], &rows)
+            term::table(&["org", "kind", "in", "regimes", "roles", "fingerprint", "reached at"], &rows)
         );
         if let Some(invite) = &shown.invite {
             text.push_str(&format!("\n\nInvitation: {invite}   (no secret; send it to the org)"));

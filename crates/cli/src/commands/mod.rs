@@ -58,6 +58,14 @@ impl Context {
         Client::of_home(home.path(), home.socket(), home.own_card())
     }
 
+    /// As [`Self::print`], for text that people read and do not copy as commands: its lines fit their terminal.
+    ///
+    /// # Errors
+    /// When standard output takes nothing.
+    pub fn print_fitted<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> Result<()> {
+        self.print(value, || term::fitted(&text()))
+    }
+
     /// Prints for a program, or for a person.
     ///
     /// # Errors
@@ -66,6 +74,14 @@ impl Context {
         let out = if self.json { text::json(value)? } else { text() };
         print_line(&out)
     }
+}
+
+/// Writes text for people, whose lines fit their terminal.
+///
+/// # Errors
+/// When standard output takes nothing.
+pub fn print_text(text: &str) -> Result<()> {
+    print_line(&term::fitted(text))
 }
 
 /// Writes to standard output; a reader that went away (`| head`) is no error of ours.

@@ -7,7 +7,7 @@ use tocsin_api::types::{QueryRequest, Record, Records};
 use tocsin_clock as clock;
 use tocsin_text as text;
 
-use super::{Context, Purpose, hidden_text, print_line};
+use super::{Context, Purpose, hidden_text, print_line, print_text};
 use crate::term;
 
 /// List records, newest first.
@@ -118,25 +118,32 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
             print_line(&text::json(&serde_json::json!({ "hidden": hidden, "more": more, "next": next }))?)?;
         }
     } else if records.is_empty() {
-        print_line("nothing found")?;
+        print_text("nothing found")?;
     } else {
-        print_line(&text(&records))?;
+        print_text(&text(&records))?;
     }
     if let Some(next) = next.filter(|_| more && !context.json) {
         let these =
             if records.len() == 1 { "this one".to_owned() } else { format!("these {}", records.len()) };
-        print_line(&format!("there may be more than {these}: --cursor {next} goes on"))?;
+        print_text(&format!("there may be more than {these}: --cursor {next} goes on"))?;
     }
     if let Some(hidden) = hidden_text(&hidden).filter(|_| !context.json) {
-        print_line(&hidden)?;
+        print_text(&hidden)?;
     }
     Ok(if records.is_empty() { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-/// Digits of an id in a table: enough to name the record by, and `--json` has them all.
+/// Digits of an id in a table: enough to name the record by, and `--json` has them all. Fewer where the terminal is narrow.
 const ID_SHOWN: usize = 16;
+const ID_SHORT: usize = 8;
+/// Most columns of a title, and fewest where the terminal is narrow.
+const TITLE: usize = 40;
+const TITLE_LEAST: usize = 12;
 
 fn text(records: &[Record]) -> String {
+    let title = |record: &Record, most| text::cut(record.title.as_deref().unwrap_or(&record.kind), most);
+    let id = |record: &Record, digits| record.record.chars().take(digits).collect::<String>();
+    let tlp = |record: &Record| record.tlp.clone().unwrap_or_else(|| "-".to_owned());
     let rows: Vec<Vec<String>> = records
         .iter()
         .map(|record| {
@@ -144,15 +151,35 @@ fn text(records: &[Record]) -> String {
                 record.received.to_string(),
                 record.author.clone(),
                 circles(record),
-                record.tlp.clone().unwrap_or_else(|| "-".to_owned()),
+                tlp(record),
                 record.verdict.clone(),
                 record.indicator_count.to_string(),
-                text::cut(record.title.as_deref().unwrap_or(&record.kind), 40),
-                record.record.chars().take(ID_SHOWN).collect(),
+                title(record, TITLE),
+                id(record, ID_SHOWN),
             ]
         })
         .collect();
-    term::table(&["came", "author", "circle", "tlp", "verdict", "iocs", "title", "record"], &rows)
+    let headings = ["came", "author", "circle", "tlp", "verdict", "iocs", "title", "record"];
+    if term::has_room(&headings, &rows) {
+        return term::table(&headings, &rows);
+    }
+    // The title has what the other columns leave.
+    let now = clock::now_ms();
+    let row = |record: &Record, most| {
+        vec![
+            clock::show_briefly(record.received.0, now),
+            record.author.clone(),
+            circles(record),
+            tlp(record).trim_start_matches("TLP:").to_owned(),
+            record.verdict.clone(),
+            record.indicator_count.to_string(),
+            title(record, most),
+            id(record, ID_SHORT),
+        ]
+    };
+    let rows = |most| records.iter().map(|record| row(record, most)).collect::<Vec<_>>();
+    let fits = (TITLE_LEAST..=TITLE).rev().find(|most| term::has_room(&headings, &rows(*most)));
+    term::table(&headings, &rows(fits.unwrap_or(TITLE)))
 }
 
 /// The circle of a record, and those of its copies.

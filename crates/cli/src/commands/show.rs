@@ -39,7 +39,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     if args.original && !context.json {
         return print_originals(&shown);
     }
-    context.print(&shown, || text(&shown))?;
+    context.print_fitted(&shown, || text(&shown))?;
     done()
 }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use tocsin_api::types::{Log, Partner, Status};
+use tocsin_api::types::{Log, Partner, PartnerNode, Status};
 use tocsin_clock as clock;
 use tocsin_text as text;
 
@@ -38,12 +38,25 @@ pub struct Args {
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let path = if args.partners { "/v1/status?partners=true" } else { "/v1/status" };
     let status: Status = context.client().get(path)?;
-    context.print(&status, || text(&status, args.logs))?;
+    context.print_fitted(&status, || text(&status, args.logs))?;
     done()
 }
 
-/// Characters of an address or fault in the table of peers, which has to fit 120 columns; `--json` has all.
+/// Characters of an address or fault in the table of peers, which has to fit 120 columns; `--json` has all. Fewer where the
+/// terminal has not so many.
 const ADDRESS_SHOWN: usize = 44;
+const ADDRESS_LEAST: usize = 16;
+/// Columns of the terminal that are enough for all that the tables say.
+const WIDE: usize = 120;
+
+fn is_narrow() -> bool {
+    term::columns().is_some_and(|most| most < WIDE)
+}
+
+/// A moment in a table.
+fn moment(ms: u64) -> String {
+    if is_narrow() { clock::show_briefly(ms, clock::now_ms()) } else { clock::show(ms) }
+}
 
 /// How a node is, for people.
 pub(crate) fn text(status: &Status, logs: bool) -> String {
@@ -108,39 +121,36 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
         policy.loaded,
         if policy.rejudging { ", records are being judged anew" } else { "" }
     ));
-    let rows: Vec<Vec<String>> = status
-        .peers
-        .iter()
-        .map(|peer| {
-            vec![
-                peer.org.clone(),
-                peer.node.clone(),
-                if peer.connected { "up".to_owned() } else { "down".to_owned() },
-                peer.rtt_ms.map_or_else(String::new, |rtt| format!("{rtt:.1} ms")),
-                if peer.connected {
-                    format!("{}{}", text::bytes(peer.queued), if peer.slow { ", slow" } else { "" })
-                } else {
-                    String::new()
+    let row = |peer: &PartnerNode, most: usize| {
+        vec![
+            peer.org.clone(),
+            peer.node.clone(),
+            if peer.connected { "up".to_owned() } else { "down".to_owned() },
+            peer.rtt_ms.map_or_else(String::new, |rtt| format!("{rtt:.1} ms")),
+            if peer.connected {
+                format!("{}{}", text::bytes(peer.queued), if peer.slow { ", slow" } else { "" })
+            } else {
+                String::new()
+            },
+            peer.direction.clone().unwrap_or_default(),
+            peer.address.as_deref().map_or_else(
+                || text::cut(peer.fault.as_deref().unwrap_or_default(), most),
+                |address| {
+                    // The peer id is 52 letters that say what the column of the node says.
+                    let place = address.split("/p2p/").next().unwrap_or(address);
+                    text::cut(place, most)
                 },
-                peer.direction.clone().unwrap_or_default(),
-                peer.address.as_deref().map_or_else(
-                    || text::cut(peer.fault.as_deref().unwrap_or_default(), ADDRESS_SHOWN),
-                    |address| {
-                        // The peer id is 52 letters that say what the column of the node says.
-                        let place = address.split("/p2p/").next().unwrap_or(address);
-                        text::cut(place, ADDRESS_SHOWN)
-                    },
-                ),
-            ]
-        })
-        .collect();
-    if rows.is_empty() {
+            ),
+        ]
+    };
+    let rows = |most| status.peers.iter().map(|peer| row(peer, most)).collect::<Vec<_>>();
+    let headings = ["peer", "node", "link", "round trip", "to send", "dir", "address"];
+    if status.peers.is_empty() {
         out.push_str("no partner is in the mesh yet: `tocsin mesh add CARD` adds one");
     } else {
-        out.push_str(&term::table(
-            &["peer", "node", "link", "round trip", "to send", "dir", "address"],
-            &rows,
-        ));
+        // The address has what the other columns leave.
+        let fits = (ADDRESS_LEAST..=ADDRESS_SHOWN).rev().find(|most| term::has_room(&headings, &rows(*most)));
+        out.push_str(&term::table(&headings, &rows(fits.unwrap_or(ADDRESS_SHOWN))));
     }
     if !status.receipts.is_empty() {
         let rows: Vec<Vec<String>> = status
@@ -151,12 +161,10 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
                     receipt.org.clone(),
                     receipt.circle.clone(),
                     format!("{} of {}", receipt.height, receipt.of),
-                    if receipt.height == 0 { String::new() } else { receipt.time.to_string() },
-                    receipt.after_ms.map_or_else(String::new, |ms| {
-                        u64::try_from(ms).map_or_else(|_| format!("{ms} ms"), clock::show_span)
-                    }),
-                    receipt.p50_ms.map_or_else(String::new, |ms| format!("{ms} ms")),
-                    receipt.p99_ms.map_or_else(String::new, |ms| format!("{ms} ms")),
+                    if receipt.height == 0 { String::new() } else { moment(receipt.time.0) },
+                    receipt.after_ms.map_or_else(String::new, clock::show_measured_ms),
+                    receipt.p50_ms.map_or_else(String::new, |ms| clock::show_measured_ms(ms.into())),
+                    receipt.p99_ms.map_or_else(String::new, |ms| clock::show_measured_ms(ms.into())),
                 ]
             })
             .collect();
@@ -177,6 +185,9 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
     out
 }
 
+/// The column of a log's epoch.
+const EPOCH: usize = 3;
+
 /// Heights as held and as the authors' signed heads say: of each author's newest log, or of all.
 fn logs_table(logs: &[Log], all: bool) -> String {
     let newest = |log: &Log| {
@@ -185,7 +196,7 @@ fn logs_table(logs: &[Log], all: bool) -> String {
         };
         logs.iter().filter(of_author).all(|other| other.epoch <= log.epoch)
     };
-    let rows: Vec<Vec<String>> = logs
+    let mut rows: Vec<Vec<String>> = logs
         .iter()
         .filter(|log| all || newest(log) || log.missing + log.withheld > 0)
         .map(|log| {
@@ -196,15 +207,24 @@ fn logs_table(logs: &[Log], all: bool) -> String {
                 log.epoch.to_string(),
                 log.height.to_string(),
                 log.announced.map_or_else(|| "-".to_owned(), |announced| announced.to_string()),
-                if log.announced.is_some() { log.announced_at.to_string() } else { String::new() },
+                if log.announced.is_some() { moment(log.announced_at.0) } else { String::new() },
                 log.missing.to_string(),
                 log.withheld.to_string(),
                 log.state.clone(),
             ]
         })
         .collect();
-    let titles =
-        ["author", "node", "circle", "epoch", "held", "announced", "at", "missing", "withheld", "state"];
+    let mut titles =
+        vec!["author", "node", "circle", "epoch", "held", "announced", "at", "missing", "withheld", "state"];
+    if is_narrow() {
+        // Only of use where an author has several logs, and long.
+        if !all {
+            titles.remove(EPOCH);
+            rows.iter_mut().for_each(|row| drop(row.remove(EPOCH)));
+        }
+        let announced = titles.iter_mut().find(|title| **title == "announced");
+        announced.into_iter().for_each(|title| *title = "said");
+    }
     term::table(&titles, &rows)
 }
 

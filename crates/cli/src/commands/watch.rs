@@ -7,7 +7,7 @@ use tocsin_api::types::Event;
 use tocsin_clock as clock;
 use tocsin_text as text;
 
-use super::{Context, done, print_line};
+use super::{Context, done, print_line, print_text};
 use crate::term::{self, Style};
 
 /// Follow what happens: records as they are judged, and links.
@@ -39,7 +39,11 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
             continue;
         }
         let event: Event = serde_json::from_str(&line)?;
-        print_line(&if context.json { text::escape_json(&line).into_owned() } else { text(&event) })?;
+        if context.json {
+            print_line(&text::escape_json(&line))?;
+        } else {
+            print_text(&text(&event))?;
+        }
         shown += 1;
         if args.count.is_some_and(|count| shown >= count) {
             return done();

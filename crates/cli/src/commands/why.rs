@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use tocsin_api::types::{PeerWhy, Why};
+use tocsin_clock as clock;
 use tocsin_text as text;
 
 use super::{Context, Purpose, done, hidden_text};
@@ -34,9 +35,12 @@ pub struct Args {
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let path = format!("/v1/records/{}/why{}", super::path_word(&args.id)?, args.asked.query());
     let why: Why = context.client().get(&path)?;
-    context.print(&why, || text(&why))?;
+    context.print_fitted(&why, || text(&why))?;
     done()
 }
+
+/// Columns of a terminal that has room for whole moments in the table of partners.
+const WIDE: usize = 100;
 
 fn text(why: &Why) -> String {
     let record = &why.record;
@@ -47,7 +51,7 @@ fn text(why: &Why) -> String {
         _ => Style::Bad,
     };
     let mut out = format!(
-        "{} of {} (record {})\n  verdict   {} by rule {}\n  came by   {} at {}\n",
+        "{} of {}\n  record    {}\n  verdict   {} by rule {}\n  came by   {} at {}\n",
         record.kind,
         e(&record.author),
         record.record,
@@ -84,6 +88,7 @@ fn text(why: &Why) -> String {
             out.push_str(&format!("  saw       {name} = {}\n", e(&value)));
         }
     }
+    let is_narrow = term::columns().is_some_and(|most| most < WIDE);
     let rows: Vec<Vec<String>> = why
         .peers
         .iter()
@@ -93,7 +98,11 @@ fn text(why: &Why) -> String {
                 peer.node.clone(),
                 body_goes(peer).to_owned(),
                 peer.rule.clone(),
-                if peer.acknowledged.0 == 0 { "not yet".to_owned() } else { peer.acknowledged.to_string() },
+                match peer.acknowledged.0 {
+                    0 => "not yet".to_owned(),
+                    at if is_narrow => clock::show_briefly(at, clock::now_ms()),
+                    at => clock::show(at),
+                },
                 if peer.connected { "up" } else { "down" }.to_owned(),
             ]
         })
@@ -105,7 +114,14 @@ fn text(why: &Why) -> String {
     }
     out.push('\n');
     out.push_str(&term::table(
-        &["partner", "node", "policy now", "by rule", "acknowledged header", "link"],
+        &[
+            "partner",
+            "node",
+            "policy now",
+            "by rule",
+            if is_narrow { "has header" } else { "acknowledged header" },
+            "link",
+        ],
         &rows,
     ));
     out
