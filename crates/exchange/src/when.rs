@@ -10,7 +10,7 @@ pub(crate) const UNREADABLE: &str = "it is no date that can be read (write 2026-
 pub(crate) const NANOS_A_MILLI: u128 = 1_000_000;
 
 /// RFC 3339 and what stands near it: with a space, without seconds, a zone or its colon, with `UTC` or `GMT` as the zone (UTC
-/// where none is said), with slashes in the date, or the date alone; else seconds or milliseconds since 1970. `None` for
+/// where none is said), with slashes in the date, or the date alone, also without signs (`20200131`); else seconds or milliseconds since 1970. `None` for
 /// anything else and for what lies before 1970.
 pub(crate) fn millis(text: &str) -> Option<u64> {
     u64::try_from(nanos(text)? / NANOS_A_MILLI).ok()
@@ -24,6 +24,8 @@ pub(crate) fn nanos(text: &str) -> Option<u128> {
     }
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return match text.len() {
+            // `20200131`, as MISP's CSV has it: a second of that number would be one of 1970.
+            8 => nanos(&format!("{}-{}-{}", &text[..4], &text[4..6], &text[6..])),
             9 | 10 => text.parse::<u128>().ok().map(|seconds| seconds * 1_000 * NANOS_A_MILLI),
             13 => text.parse::<u128>().ok().map(|millis| millis * NANOS_A_MILLI),
             _ => None,
@@ -66,6 +68,8 @@ mod tests {
             ("1970-01-01 00:01", 60_000),
             ("1970-01-02", 86_400_000),
             ("1970/01/02", 86_400_000),
+            ("19700102", 86_400_000),
+            ("20200131", 1_580_428_800_000),
             ("1970-01-01T02:00:00+0200", 0),
             ("1970-01-01T02:00:01+02", 1_000),
             ("1970-01-01 00:00:01 UTC", 1_000),
@@ -84,6 +88,9 @@ mod tests {
             "0",
             "Jun-22",
             "1969-12-31",
+            "19691231",
+            "20201301",
+            "12345678",
             "2020-13-01",
             "2020-01-01T",
             "2020-01-01x10:00",

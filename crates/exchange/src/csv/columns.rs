@@ -32,6 +32,8 @@ enum Role {
     Bad,
     /// Whether it is good.
     Good,
+    /// Whether its source took it back, or when.
+    Gone,
     /// MISP's `to_ids`: whether to look for it.
     ToIds,
     /// The first address of a network, its last, and its prefix length.
@@ -150,6 +152,26 @@ const WORDS: &[(Role, &[&str])] = &[
             "safe",
             "is_safe",
             "trusted",
+        ],
+    ),
+    (
+        Role::Gone,
+        &[
+            "revoked",
+            "is_revoked",
+            "revoked_at",
+            "deleted",
+            "is_deleted",
+            "deleted_at",
+            "withdrawn",
+            "is_withdrawn",
+            "retracted",
+            "is_retracted",
+            "is_expired",
+            "status",
+            "state",
+            "indicator_status",
+            "ioc_status",
         ],
     ),
     (Role::ToIds, &["to_ids"]),
@@ -294,6 +316,8 @@ pub(super) struct Layout {
     /// Columns that say whether a value is bad, and those that say whether it is good.
     pub bad: Vec<usize>,
     pub good: Vec<usize>,
+    /// Columns that say whether its source took a value back.
+    pub gone: Vec<usize>,
     pub to_ids: Option<usize>,
     pub network: Option<Network>,
     /// What each column holds of handling.
@@ -432,6 +456,7 @@ impl Layout {
             class: all(Role::Class),
             bad: all(Role::Bad),
             good: all(Role::Good),
+            gone: all(Role::Gone),
             to_ids: find(Role::ToIds),
             values,
             package: find(Role::Package),

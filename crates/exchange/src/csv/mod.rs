@@ -31,6 +31,11 @@ use rows::Rows;
 pub const FORMAT: Format =
     Format { name: "csv", sniff: |bytes| !json::is_json(bytes) && read_layout(bytes, None).is_some(), parse };
 
+/// What stands in a cell in the place of nothing.
+const NOTHING: &[&str] = &["-", "--", "n/a", "null", "none", "nan"];
+/// What a status says of a value that its source took back, or that no longer counts.
+const GONE: &[&str] = &["revoked", "deleted", "withdrawn", "retracted", "expired", "removed"];
+
 /// `malicious-activity`.
 const MALICIOUS: u16 = 1;
 /// What a cell says for yes and for no, in lower case.
@@ -239,9 +244,16 @@ impl Table<'_, '_, '_> {
         }
         self.reading.counts.seen += 1;
         let texts: Vec<Cow<'_, str>> = cells.iter().map(|cell| text_of(cell)).collect();
-        // A dash stands for nothing in what Zeek and databases write.
+        // A dash stands for nothing in what Zeek and databases write, and so do these words in what spreadsheets do.
         let cell = |at: usize| texts.get(at).map_or("", |text| text.trim()).trim_matches('\0');
-        let cell = |at: usize| if cell(at) == "-" { "" } else { cell(at) };
+        let is_nothing = |text: &str| NOTHING.iter().any(|word| text.eq_ignore_ascii_case(word));
+        let cell = |at: usize| if is_nothing(cell(at)) { "" } else { cell(at) };
+        if let Some(word) = self.gone(&cell) {
+            self.reading.counts.withdrawn += 1;
+            let why = "its source took it back, or says that its time is over: it is not imported, and no longer counts";
+            self.reading.note(Some(line), "", Fault::of(word, why));
+            return Ok(());
+        }
         if let Some(word) = self.good(&cell) {
             let why = "its row says that nothing is wrong with it: it is no indicator, and was left out";
             self.reading.note(Some(line), "", Fault::of(word, why));
@@ -299,6 +311,16 @@ impl Table<'_, '_, '_> {
             let kind = if beside { names::unknown_kind() } else { model.kind.clone() };
             list.push(Indicator { what, kind, ..model.clone() })
         })
+    }
+
+    /// The cell that says that its source took the row back, if one does: `true`, the time when, or a word for it.
+    fn gone<'t>(&self, cell: &impl Fn(usize) -> &'t str) -> Option<&'t str> {
+        let says = |text: &&str| {
+            YES.contains(&&*text.to_ascii_lowercase())
+                || GONE.contains(&&*types::normal(text))
+                || text.contains(['-', '/']) && when::millis(text).is_some()
+        };
+        self.layout.gone.iter().map(|at| cell(*at)).find(says)
     }
 
     /// The cell that says that nothing is wrong with the row's value, if one does.

@@ -383,3 +383,89 @@ fn a_value_is_quoted_short() {
     let found = import(&long, &Profile::default());
     assert!(found.skipped[0].value.len() <= 80 && found.skipped[0].why.len() < 300);
 }
+
+/// What a source took back is not imported as if it stood, wherever a table says so.
+#[test]
+fn what_its_source_took_back_is_left_out() {
+    let plain = Profile::default();
+    for (header, gone, stands) in [
+        ("revoked", "true", "false"),
+        ("Is Revoked", "1", "0"),
+        ("deleted", "yes", ""),
+        ("deleted_at", "2026-01-02T03:04:05Z", "-"),
+        ("withdrawn", "2026-01-02", "null"),
+        ("status", "Revoked", "active"),
+        ("status", "expired", "online"),
+        ("Indicator Status", "DELETED", "inactive"),
+    ] {
+        let found = import(&format!("domain,{header}\na.example,{gone}\nb.example,{stands}\n"), &plain);
+        assert_eq!(shown(&found), ["domain b.example"], "{header}");
+        assert_eq!(
+            (found.counts.withdrawn, found.noted[0].line, found.counts.skipped),
+            (1, Some(2), 0),
+            "{header}"
+        );
+        assert!(found.noted[0].why.contains("no longer counts"), "{header}");
+    }
+}
+
+#[test]
+fn what_stands_for_nothing_is_no_fault() {
+    let found = import(
+        &format!("md5,sha1,sha256,filename\n-,N/A,\"sha256:{SHA256}\",y.exe\nnull,{SHA1},None,--\n"),
+        &Profile::default(),
+    );
+    assert_eq!(
+        shown(&found),
+        ["filename y.exe".to_owned(), format!("sha1 {SHA1}"), format!("sha256 {SHA256}")]
+    );
+    assert_eq!((found.counts.skipped, found.counts.noted), (0, 0));
+}
+
+/// MISP's own export of attributes: dates without signs, tags that bind their row alone, no `to_ids` no malice.
+#[test]
+fn the_csv_that_misp_writes() {
+    let text = format!(
+        "uuid,event_id,category,type,value,comment,to_ids,date,object_relation,attribute_tag,object_uuid,object_name,object_meta_category\n\
+         \"5f0a5b5e-0000-4000-8000-000000000001\",1,\"Network activity\",\"ip-dst|port\",\"2001:db8::7|80\",\"\",1,20200131,\"\",\"tlp:red,x\",\"\",\"\",\"\"\n\
+         \"5f0a5b5e-0000-4000-8000-000000000002\",1,\"Network activity\",\"domain\",\"a.example\",\"\",0,20200131,\"\",\"\",\"\",\"\",\"\"\n\
+         \"5f0a5b5e-0000-4000-8000-000000000003\",1,\"Payload delivery\",\"filename|sha1\",\"a|b.exe|{SHA1}\",\"\",1,20200131,\"\",\"\",\"\",\"\",\"\"\n"
+    );
+    let found = import(&text, &Profile::default());
+    assert_eq!((found.counts.skipped, found.counts.noted), (0, 0), "{:?}", found.noted);
+    assert_eq!(
+        shown(&found),
+        [
+            "domain a.example".to_owned(),
+            "filename a|b.exe".to_owned(),
+            "ipv6 2001:db8::7".to_owned(),
+            format!("sha1 {SHA1}")
+        ]
+    );
+    let red = found.reports.iter().find(|report| report.marking.tlp == Some(Tlp::Red)).unwrap();
+    assert_eq!((red.indicators.len(), red.indicators[0].valid_from), (1, 1_580_428_800_000));
+    assert_eq!(found.reports.iter().filter(|report| report.marking.tlp.is_none()).count(), 1);
+}
+
+/// Zeek's own names, and what stands in a feed for Zeek that is none of a value.
+#[test]
+fn intelligence_for_zeek() {
+    let text = "#fields\tindicator\tindicator_type\tmeta.source\tmeta.desc\tmeta.do_notice\n\
+                \"192.0.2.7\"\tIntel::ADDR\tfeed\t-\tT\n198.51.100.0/24\tIntel::SUBNET\tfeed\t-\tT\n\
+                203.0.113.0/24\tIntel::NET\tfeed\t-\tF\na.example\tIntel::DOMAIN\tfeed\tTLP:AMBER c2\tT\n\
+                a.example/x\tIntel::URL\tfeed\t-\tT\n.40\tIntel::ADDR\tfeed\t-\tT\nbob\tIntel::USER_NAME\tfeed\t-\tT\n";
+    let found = import(text, &Profile::default());
+    assert_eq!(
+        shown(&found),
+        [
+            "domain a.example",
+            "ipv4 192.0.2.7",
+            "ipv4-net 198.51.100.0/24",
+            "ipv4-net 203.0.113.0/24",
+            "url http://a.example/x"
+        ]
+    );
+    assert_eq!(found.skipped.iter().map(|one| one.line).collect::<Vec<_>>(), [Some(7), Some(8)]);
+    let amber = found.reports.iter().find(|report| report.marking.floor == Some(Tlp::Amber)).unwrap();
+    assert_eq!(amber.indicators[0].what.show(), "a.example");
+}

@@ -107,7 +107,14 @@ pub static TYPES: &[Type] = &[
     Type {
         id: kind::DOMAIN,
         name: "domain",
-        stix: host_paths!("domain-name:value", "domain-name:x_misp_hostname"),
+        // OpenCTI has hosts in objects of its own, and its older versions domains.
+        stix: host_paths!(
+            "domain-name:value",
+            "domain-name:x_misp_hostname",
+            "hostname:value",
+            "x-opencti-hostname:value",
+            "domain:value"
+        ),
         misp: &["domain", "hostname"],
         parse: name::parse_domain,
         check: name::check_domain,

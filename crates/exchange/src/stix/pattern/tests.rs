@@ -18,6 +18,15 @@ fn values_of_equalities() {
         ("[file:hashes.md5 = 'd41d8cd98f00b204e9800998ecf8427e']", "md5 d41d8cd98f00b204e9800998ecf8427e"),
         ("[file:hashes.'MD5' = 'd41d8cd98f00b204e9800998ecf8427e']", "md5 d41d8cd98f00b204e9800998ecf8427e"),
         ("[app:id = 'com.evil.app']", "app com.evil.app"),
+        ("[hostname:value = 'a.example' OR domain-name:value = 'a.example']", "domain a.example"),
+        ("[x-opencti-hostname:value = 'a.example']", "domain a.example"),
+        ("[domain:value = 'a.example']", "domain a.example"),
+        (
+            "[file:hashes.SHA256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855']",
+            "sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ),
+        (r"[url:value = 'http://a.example/evil.txt\')']", "url http://a.example/evil.txt')"),
+        (r"[file:name = 'weird\'']", "filename weird'"),
         ("[domain-name:value IN ('a.example', 'b.example')]", "domain a.example,domain b.example"),
         (
             "[domain-name:value = 'a.example' OR url:value = 'http://b.example/']",
