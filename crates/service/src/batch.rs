@@ -90,18 +90,22 @@ impl Node {
         let mut drafts = Vec::new();
         let mut copies = Vec::new();
         let mut back = Vec::new();
+        let same = self.same_lists(&batch)?;
+        let place = |subject| same.get(&subject).copied().unwrap_or_else(|| self.subject_in(own, subject));
         for report in &mut batch.reports {
             if own_id(origin_id(report)).is_none() {
                 // What a list lists goes on where a bucket of it was taken back, which is for ever: under another subject.
-                let subject = self.subject_in(own, report.subject);
-                if subject != report.subject && !self.engine.reader.has_copies(self.engine.org(), subject) {
+                let subject = place(report.subject);
+                if subject != report.subject
+                    && !same.contains_key(&report.subject)
+                    && !self.engine.reader.has_copies(self.engine.org(), subject)
+                {
                     done.taken_back.push(Skipped { what: named(report), why: AGAIN.to_owned() });
                 }
                 report.subject = subject;
             }
         }
-        let doubtful: BTreeSet<Subject> =
-            batch.doubtful.iter().map(|subject| self.subject_in(own, *subject)).collect();
+        let doubtful: BTreeSet<Subject> = batch.doubtful.iter().map(|subject| place(*subject)).collect();
         let mut objects = Objects::new(self, &batch)?;
         self.take_back_gone(&batch, &mut objects, &mut drafts, &mut back, &mut done)?;
         let mut subjects = BTreeSet::new();

@@ -77,6 +77,51 @@ impl Node {
         }
     }
 
+    /// The lists of a batch that stand under another subject: a list is called by its file and folder, and where the same file
+    /// lies in another folder its objects tell that it is the same. Of one name and origin, most of its objects, and no report
+    /// of its own yet. Reads the disk.
+    pub(super) fn same_lists(&self, batch: &ImportBatch) -> Result<BTreeMap<Subject, Subject>, NodeError> {
+        let lists: Vec<(&Report, BTreeSet<[u8; 16]>)> = batch
+            .reports
+            .iter()
+            .filter(|report| own_id(origin_id(report)).is_none())
+            .map(|report| (report, report.indicators.iter().filter_map(|one| one.id).collect()))
+            .filter(|(_, ids): &(_, BTreeSet<_>)| !ids.is_empty())
+            .collect();
+        let mut same = BTreeMap::new();
+        if lists.is_empty() {
+            return Ok(same);
+        }
+        let (org, own) = (self.engine.org(), self.engine.own_circle());
+        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        self.follow_holders(&mut holders)?;
+        let mut taken: BTreeSet<Subject> = batch.reports.iter().map(|report| report.subject).collect();
+        let mut read = Read::default();
+        for (report, ids) in lists {
+            if self.whole(org, own, self.subject_in(own, report.subject))?.is_some() {
+                continue;
+            }
+            let mut count: BTreeMap<Subject, usize> = BTreeMap::new();
+            for subject in ids.iter().flat_map(|id| holders.of(*id)) {
+                *count.entry(subject).or_default() += 1;
+            }
+            let Some((subject, _)) = count
+                .into_iter()
+                .filter(|(subject, _)| !taken.contains(subject))
+                .max_by_key(|(_, count)| *count)
+            else {
+                continue;
+            };
+            let Some((whole, _)) = self.standing_of(&mut read, subject)? else { continue };
+            let held: BTreeSet<[u8; 16]> = whole.report.indicators.iter().filter_map(|one| one.id).collect();
+            if whole.report.origin == report.origin && held.intersection(&ids).count() * 2 > ids.len() {
+                taken.insert(subject);
+                same.insert(report.subject, subject);
+            }
+        }
+        Ok(same)
+    }
+
     /// Whether it is kept that a source took back what has this id, of an event if it is of one.
     fn is_kept_as_gone(&self, id: [u8; 16], within: Option<[u8; 16]>) -> bool {
         self.engine.reader.has_copies(self.engine.org(), gone_subject(id, within))

@@ -190,6 +190,54 @@ fn what_is_revoked_or_deleted_never_comes_back() {
 }
 
 #[test]
+fn the_same_file_in_another_folder_is_the_same_list() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = one(folder.path());
+    let at = "02-01T00:00:00";
+    let bundle = stix(&[(1, "a.example", at, ""), (2, "b.example", at, "")]);
+    let first = import(
+        &node,
+        &written(folder.path(), "monday/week.json", &bundle),
+        &["--tlp", "amber", "--retention", "90d"],
+    );
+    assert_eq!((&first["new"], &first["unmarked"]), (&1.into(), &0.into()), "{first}");
+    // Nothing is new, and the marking that was said stays.
+    let again = import(&node, &written(folder.path(), "tuesday/week.json", &bundle), &[]);
+    assert_eq!(
+        (&again["new"], &again["changed"], &again["unmarked"]),
+        (&0.into(), &0.into(), &0.into()),
+        "{again}"
+    );
+    assert_eq!(hits(&node, "a.example"), 1);
+    // What changed in it is the next version of that list, under its marking.
+    let next =
+        stix(&[(1, "a.example", at, ""), (2, "b2.example", "02-02T00:00:00", ""), (3, "c.example", at, "")]);
+    let next = import(&node, &written(folder.path(), "wednesday/week.json", &next), &[]);
+    assert_eq!(
+        (&next["new"], &next["changed"], &next["unmarked"]),
+        (&0.into(), &1.into(), &0.into()),
+        "{next}"
+    );
+    assert_eq!(
+        known(&node, &["a.example", "b.example", "b2.example", "c.example"]),
+        [true, false, true, true]
+    );
+    assert_eq!(hits(&node, "a.example"), 1);
+    // Other objects under the same name are another list, and take nothing away.
+    let other = import(
+        &node,
+        &written(
+            folder.path(),
+            "other/week.json",
+            &stix(&[(3, "c.example", at, ""), (7, "y.example", at, ""), (8, "z.example", at, "")]),
+        ),
+        &[],
+    );
+    assert_eq!((&other["new"], &other["unmarked"]), (&1.into(), &1.into()), "{other}");
+    assert_eq!(known(&node, &["a.example", "b2.example", "z.example"]), [true; 3]);
+}
+
+#[test]
 fn one_version_with_two_contents_is_kept_twice_and_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let node = one(folder.path());

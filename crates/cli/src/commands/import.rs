@@ -29,6 +29,7 @@ const LINES_SHOWN: usize = 5;
 /// A list has no title of its own: its file's name becomes the title that partners see, unless --title or the profile
 /// says another. Its origin is --source, or the profile's `name`, else the file's name. The source is --source, or the
 /// folder's name: it and the file's name identify a list, so keep them the same. The folder's name is told to nobody.
+/// A list of STIX objects, which have ids, is known by them in another folder as well.
 ///
 /// A marking once said stays: importing a file again without --tlp does not take it back.
 #[derive(clap::Args, Debug)]
