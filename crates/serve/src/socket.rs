@@ -246,11 +246,11 @@ async fn why(
 }
 
 async fn publish(State(node): State<App>, Json(request): Json<PublishRequest>) -> Answer<Published> {
-    Ok(Json(node.publish(request).await?))
+    Ok(Json(node.publish(&caller(&node, None, None), request).await?))
 }
 
 async fn share(State(node): State<App>, Json(request): Json<ShareRequest>) -> Answer<Published> {
-    Ok(Json(node.share(request).await?))
+    Ok(Json(node.share(&caller(&node, None, None), request).await?))
 }
 
 async fn hold(
@@ -262,13 +262,13 @@ async fn hold(
 }
 
 async fn retract(State(node): State<App>, Json(request): Json<RetractRequest>) -> Answer<Published> {
-    Ok(Json(node.retract(request).await?))
+    Ok(Json(node.retract(&caller(&node, None, None), request).await?))
 }
 
 async fn import(State(node): State<App>, body: Bytes) -> Answer<tocsin_api::types::Imported> {
     let batch = codec::decode::<ImportBatch, BATCH_LIMIT>(&body)
         .map_err(|error| NodeError::Request(format!("the batch {error}")))?;
-    Ok(Json(node.import(batch).await?))
+    Ok(Json(node.import(&caller(&node, None, None), batch).await?))
 }
 
 async fn documents(State(node): State<App>, body: Bytes) -> Answer<serde_json::Value> {

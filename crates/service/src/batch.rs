@@ -13,12 +13,13 @@ use tocsin_record::body::Body;
 use tocsin_record::body::report::{Extent, Report, Subject};
 use tocsin_record::body::retraction::REQUEST_OF_SOURCE;
 use tocsin_record::marking::{Marking, Pap, Personal, Tlp};
+use tracing::debug;
 
 use super::advice::AdviceList;
 use super::publish::{ReportDraft, TOGETHER, Unshareable, salt, same_content, successor};
 use super::reports::Whole;
 use super::sources::{OLDER, Objects, TWICE};
-use super::{Node, NodeError};
+use super::{Caller, Node, NodeError};
 
 /// Why a report is left as it stands.
 const DOUBTFUL: &str =
@@ -32,7 +33,11 @@ impl Node {
     ///
     /// # Errors
     /// When nothing could be done at all; what was left is told in the answer.
-    pub async fn import(self: &Arc<Self>, batch: ImportBatch) -> Result<Imported, NodeError> {
+    pub async fn import(
+        self: &Arc<Self>,
+        caller: &Caller,
+        batch: ImportBatch,
+    ) -> Result<Imported, NodeError> {
         let dry_run = batch.dry_run;
         let (drafts, back, mut done) = self.apart(move |node| node.imported(batch)).await?;
         if dry_run {
@@ -45,6 +50,7 @@ impl Node {
             self.engine.core.ask(ask).await?;
         }
         self.write_each(drafts, &mut done).await?;
+        debug!(person = caller.principal.name, new = done.new, changed = done.changed, "imported");
         Ok(done)
     }
 

@@ -1,9 +1,10 @@
 //! Who asks, and what for: what the policy's `query` is told, and what stands in the log of purposes.
 
+use tocsin_api::types::Published;
 use tocsin_home::config::Person;
 use tocsin_record::RecordId;
 use tocsin_record::marking::Code;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::NodeError;
 
@@ -65,6 +66,12 @@ impl Caller {
             return;
         }
         self.note_deed(verb, shown);
+    }
+
+    /// Notes in the log who wrote which records. Of those that programs write by the hundred nothing is kept at the usual level.
+    pub(crate) fn note_written(&self, verb: &str, published: &Published) {
+        let records = published.records.iter().map(|new| &new.record);
+        debug!(verb, person = self.principal.name, records = ?records.collect::<Vec<_>>(), "written");
     }
 
     /// Notes in the log who did something to which records, and what for.

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::advice::AdviceList;
 use super::reports::Whole;
-use super::{Node, NodeError, lookup, marking};
+use super::{Caller, Node, NodeError, lookup, marking};
 
 /// Most bodies that go to the core in one request.
 pub(super) const TOGETHER: usize = 64;
@@ -94,14 +94,20 @@ impl Node {
     ///
     /// # Errors
     /// When a value is none, the marking does not hold, or the core refuses.
-    pub async fn publish(self: &Arc<Self>, request: PublishRequest) -> Result<Published, NodeError> {
+    pub async fn publish(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: PublishRequest,
+    ) -> Result<Published, NodeError> {
         // Only what replaces a report reads the disk. For all else the way to another thread takes longer than the work.
         let (draft, published) = if request.replaces.is_some() {
             self.apart(move |node| node.draft(request)).await?
         } else {
             self.draft(request)?
         };
-        Ok(Published { records: self.write(vec![draft]).await?, ..published })
+        let published = Published { records: self.write(vec![draft]).await?, ..published };
+        caller.note_written("publish", &published);
+        Ok(published)
     }
 
     /// The report of a publish request, and what is to be told of it. Reads the disk if it replaces another.
@@ -284,12 +290,18 @@ impl Node {
     ///
     /// # Errors
     /// When one of them is no report of this org.
-    pub async fn retract(self: &Arc<Self>, request: RetractRequest) -> Result<Published, NodeError> {
+    pub async fn retract(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: RetractRequest,
+    ) -> Result<Published, NodeError> {
         let (subjects, reason) = self.apart(move |node| node.to_retract(&request)).await?;
         let mut published = Published::default();
         for subject in subjects {
             let done = self.engine.core.ask(move |ticket| Input::Retract { ticket, subject, reason }).await?;
             published.records.extend(done.written.iter().map(|written| self.new_record(written, subject)));
+            let written: Vec<_> = done.written.iter().map(|written| written.id).collect();
+            caller.note_deed("retract", &written);
         }
         Ok(published)
     }

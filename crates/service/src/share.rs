@@ -13,7 +13,7 @@ use tocsin_store::{RecordRef, Verdict};
 use uuid::Uuid;
 
 use super::publish::ReportDraft;
-use super::{Node, NodeError, marking};
+use super::{Caller, Node, NodeError, marking};
 
 /// Namespace of the subjects under which other orgs' reports are passed on.
 const DERIVED: Uuid = Uuid::from_u128(0x7c1f_53b2_8e0d_4c55_9c6a_2b1d_7a40_e3f1);
@@ -33,11 +33,18 @@ impl Node {
     ///
     /// # Errors
     /// When nothing could be done at all; what was left is told in the answer.
-    pub async fn share(self: &Arc<Self>, request: ShareRequest) -> Result<Published, NodeError> {
+    pub async fn share(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: ShareRequest,
+    ) -> Result<Published, NodeError> {
         let (drafts, published) = self.apart(move |node| node.copies(&request)).await?;
         // Nothing is left to write of a dry run.
         let records = self.write(drafts).await?;
-        Ok(Published { records: published.records.into_iter().chain(records).collect(), ..published })
+        let published =
+            Published { records: published.records.into_iter().chain(records).collect(), ..published };
+        caller.note_written("share", &published);
+        Ok(published)
     }
 
     /// The records that share others in another circle, and what is to be told of the rest. Reads the disk.

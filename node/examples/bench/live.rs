@@ -165,7 +165,7 @@ fn flood(bench: &Bench, table: &mut Table, pair: &Pair) -> Result<()> {
                     if n >= count as u64 {
                         return Ok::<(), tocsin_service::NodeError>(());
                     }
-                    node.publish(request(n)).await?;
+                    node.publish(&tocsin_service::Caller::new(&node.person()), request(n)).await?;
                 }
             })
         })
@@ -261,7 +261,7 @@ fn paced(pair: &Pair, asked: &Moments, next: &mut usize, count: usize) {
         let request = request((*next + n) as u64);
         pair.author.runtime.spawn(async move {
             let at = Instant::now();
-            match node.publish(request).await {
+            match node.publish(&tocsin_service::Caller::new(&node.person()), request).await {
                 Ok(published) => {
                     for record in published.records {
                         note(&asked, record.record, at);

@@ -30,7 +30,7 @@ async fn many_names_under_a_popular_domain_are_answered_within_bounds() {
             title: format!("report {number}"),
             ..PublishRequest::default()
         };
-        node.publish(warning).await.unwrap();
+        node.publish(&tocsin_service::Caller::new(&node.person()), warning).await.unwrap();
     }
     let answers = tokio::task::spawn_blocking(move || {
         let one = LookupRequest { values: vec!["n.popular.example".to_owned()], ..LookupRequest::default() };

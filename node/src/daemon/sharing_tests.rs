@@ -8,6 +8,10 @@ use tocsin_api::types::{MarkingWords, PublishRequest, RetractRequest, ShareReque
 use super::Running;
 use super::tests::founded;
 
+fn caller(node: &tocsin_service::Node) -> tocsin_service::Caller {
+    tocsin_service::Caller::new(&node.person())
+}
+
 fn warning(circle: &str) -> PublishRequest {
     PublishRequest {
         values: vec!["192.0.2.7".to_owned()],
@@ -24,7 +28,7 @@ async fn a_request_that_waits_holds_up_nobody() {
     let home = founded(&folder.path().join("aa"));
     let running = Running::start(&home, home.config().unwrap()).await.unwrap();
     let node = Arc::clone(&running.node);
-    let own = node.publish(warning("own")).await.unwrap();
+    let own = node.publish(&caller(&node), warning("own")).await.unwrap();
     let request = ShareRequest {
         ids: vec![own.records[0].record.clone()],
         to: "mesh".to_owned(),
@@ -43,7 +47,8 @@ async fn a_request_that_waits_holds_up_nobody() {
         }
     });
     held.recv().unwrap();
-    let mut shared = Box::pin(node.share(request));
+    let asks = caller(&node);
+    let mut shared = Box::pin(node.share(&asks, request));
     let early = tokio::time::timeout(Duration::from_millis(50), &mut shared).await;
     assert!(early.is_err(), "the only thread waited for it");
     release.send(()).unwrap();
@@ -58,7 +63,7 @@ async fn what_stands_there_is_no_refusal() {
     let home = founded(&folder.path().join("aa"));
     let running = Running::start(&home, home.config().unwrap()).await.unwrap();
     let node = &running.node;
-    let own = node.publish(warning("own")).await.unwrap();
+    let own = node.publish(&caller(node), warning("own")).await.unwrap();
     let id = own.records[0].record.clone();
     let to = |to: &str| ShareRequest { ids: vec![id.clone()], to: to.to_owned(), ..ShareRequest::default() };
     // Who asks for a looser label is told that it stays.
@@ -66,20 +71,20 @@ async fn what_stands_there_is_no_refusal() {
         marking: MarkingWords { tlp: Some("clear".to_owned()), ..MarkingWords::default() },
         ..to
     };
-    let shared = node.share(looser(to("mesh"))).await.unwrap();
+    let shared = node.share(&caller(node), looser(to("mesh"))).await.unwrap();
     assert_eq!(shared.warnings, [format!("{id} keeps TLP:GREEN: a marking is never made looser")]);
-    let again = node.share(looser(to("mesh"))).await.unwrap();
+    let again = node.share(&caller(node), looser(to("mesh"))).await.unwrap();
     assert!(
         again.skipped[0].why.ends_with("it keeps TLP:GREEN: a marking is never made looser"),
         "{again:?}"
     );
     for (circle, said) in [("mesh", "as it is"), ("own", "already")] {
-        let again = node.share(to(circle)).await.unwrap();
+        let again = node.share(&caller(node), to(circle)).await.unwrap();
         assert!(again.records.is_empty() && again.skipped[0].why.contains(said), "{again:?}");
     }
     let retract = RetractRequest { ids: vec![id.clone()], reason: "wrong".to_owned() };
-    assert_eq!(node.retract(retract).await.unwrap().records.len(), 2);
-    let refused = node.share(to("mesh")).await.unwrap_err().to_string();
+    assert_eq!(node.retract(&caller(node), retract).await.unwrap().records.len(), 2);
+    let refused = node.share(&caller(node), to("mesh")).await.unwrap_err().to_string();
     assert!(refused.starts_with(&format!("{id} was not shared: ")), "{refused}");
     running.stop().await.unwrap();
 }
