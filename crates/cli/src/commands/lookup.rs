@@ -19,7 +19,7 @@ const LINE_MAX: u64 = 8192;
 /// a network that contains the address, or a domain above the name; what lies inside a network is not searched. Only
 /// accepted records answer unless --include held, and only what is not over by now unless --include expired.
 ///
-/// A value that everybody has (8.8.8.8, private addresses, google.com), or that is your org's own ([own] in config.toml), is told
+/// A value that everybody has (8.8.8.8, private addresses, google.com), or that is your org's own (`[own]` in config.toml), is told
 /// as such whoever lists it.
 ///
 /// An answer is incomplete when an org was not heard for --max-age, when a record that is known to exist and on its

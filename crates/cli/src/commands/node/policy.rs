@@ -39,7 +39,7 @@ pub enum What {
         #[arg(long)]
         file: Option<PathBuf>,
     },
-    /// Load the policy file anew in the running node, and the [person] of config.toml, and tell what that changed
+    /// Load the policy file anew in the running node, and the `[person]` of config.toml, and tell what that changed
     Reload {
         /// Tell what would change, and put nothing in force
         #[arg(long)]
