@@ -154,7 +154,11 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             return Ok(None);
         }
         let entry = self.store.entry(place)?;
-        let stays = |entry: &Entry| entry.header.class != Class::Content && old.verdict == Verdict::Accepted;
+        let stays = |Entry { header, .. }: &Entry| {
+            let is_control = header.class != Class::Content && old.verdict == Verdict::Accepted;
+            // What has ended is erased in its turn, as what is gone, and not refused for it.
+            is_control || (header.expires != 0 && header.expires <= self.clock.passed(now))
+        };
         Ok(entry.filter(|entry| !stays(entry)).map(|entry| (entry, old)))
     }
 
