@@ -237,7 +237,7 @@ async fn until_told(node: &Arc<Node>, stop: &Notify) -> Result<(), DaemonError> 
             _ = interrupt.recv() => info!("interrupted"),
             () = stop.notified() => {}
             _ = hang_up.recv() => {
-                match node.reload_policy(false).await {
+                match node.reload_policy().await {
                     Ok(answer) => info!(rules = answer.rules.len(), "policy and person were loaded anew"),
                     Err(error) => error!(%error, "policy or person was refused, the old one stays in force"),
                 }

@@ -286,11 +286,11 @@ async fn documents(State(node): State<App>, body: Bytes) -> Answer<serde_json::V
 }
 
 async fn reload(State(node): State<App>) -> Answer<tocsin_api::types::PolicyAnswer> {
-    Ok(Json(node.reload_policy(false).await?))
+    Ok(Json(node.reload_policy_and_tell(false).await?))
 }
 
 async fn would_reload(State(node): State<App>) -> Answer<tocsin_api::types::PolicyAnswer> {
-    Ok(Json(node.reload_policy(true).await?))
+    Ok(Json(node.reload_policy_and_tell(true).await?))
 }
 
 async fn policy_diff(

@@ -103,12 +103,27 @@ impl PolicyInForce {
 
 impl Node {
     /// Loads anew what tells who may see what: the policy file, and the person in the configuration. A file that does not
-    /// check leaves the old of both in force; of a policy `status` says so until one does. Tells what that changes of what is
-    /// here. In a dry run nothing is put in force.
+    /// check leaves the old of both in force; of a policy `status` says so until one does. It takes force at once: what it
+    /// changes of what is here is asked by [`Self::reload_policy_and_tell`].
     ///
     /// # Errors
     /// [`NodeError::Policy`], or [`NodeError::Home`] for the configuration.
-    pub async fn reload_policy(self: &Arc<Self>, dry_run: bool) -> Result<PolicyAnswer, NodeError> {
+    pub async fn reload_policy(&self) -> Result<PolicyAnswer, NodeError> {
+        let _one_at_a_time = self.policy.reloading.lock().await;
+        let home = &self.engine.home;
+        let (person, file) = (home.config()?.person, home.policy_file());
+        let policy = self.policy.read(&file)?;
+        let answer = answer(&policy, &file, true);
+        self.policy.replace(&self.engine.core, policy).await?;
+        self.put_person(person);
+        Ok(answer)
+    }
+
+    /// As [`Self::reload_policy`], once it was looked through what that changes. In a dry run nothing is put in force.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn reload_policy_and_tell(self: &Arc<Self>, dry_run: bool) -> Result<PolicyAnswer, NodeError> {
         let _one_at_a_time = self.policy.reloading.lock().await;
         let home = &self.engine.home;
         let (person, file) = (home.config()?.person, home.policy_file());

@@ -1,6 +1,5 @@
 //! `query`: lists of records, newest first, by what people remember of them.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use tocsin_api::types::{CopyIn, QueryRequest, Record, Records};
@@ -141,12 +140,12 @@ impl Node {
         // What is gone says nothing any more; it is listed where everything is asked for.
         let with_gone = filter.all_versions || filter.verdict.is_none();
         let until = request.until_ms.unwrap_or(u64::MAX);
-        let mut ranges = self.engine.reader.newest(|outcome| {
+        // In the order of cursors.
+        let ranges = self.engine.reader.newest(|outcome| {
             filter.verdict.is_none_or(|verdict| outcome.verdict == verdict)
                 && (request.since_ms..until).contains(&outcome.received)
                 && (with_gone || !matches!(outcome.body, BodyState::Gone(_)))
         });
-        ranges.sort_unstable_by_key(|range| Reverse(Cursor::of(range, range.first.seq)));
         let places = ranges.iter().flat_map(|range| {
             (0..range.count).rev().map(|offset| {
                 let seq = range.first.seq + offset;

@@ -324,7 +324,9 @@ impl<K: Kv, S: Slots> Reader<K, S> {
             ));
         }
         drop(state);
-        found.sort_unstable_by_key(|range| Reverse((range.stamped.outcome.received, range.stamped.arrival)));
+        found.sort_unstable_by_key(|range| {
+            Reverse((range.stamped.outcome.received, range.stamped.arrival, range.first))
+        });
         found
     }
 
