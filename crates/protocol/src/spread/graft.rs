@@ -31,7 +31,13 @@ impl Trees {
         let parent = self.parent(log).and_then(|parent| around.links.get(parent));
         let due = around.mono + FLUSH_MS + parent.map_or(0, |link| link.rtt_ms);
         let tree = self.trees.entry(log).or_default();
-        let missing = tree.missing.get_or_insert(Missing { to, announcers: Vec::new(), due, tries: 0 });
+        let missing = tree.missing.get_or_insert(Missing {
+            to,
+            announcers: Vec::new(),
+            asked: Vec::new(),
+            due,
+            tries: 0,
+        });
         missing.to = missing.to.max(to);
         if !missing.announcers.contains(&link) && missing.announcers.len() < ANNOUNCERS_MAX {
             missing.announcers.push(link);
@@ -61,17 +67,12 @@ impl Trees {
             if missing.due > mono {
                 continue;
             }
-            let links = missing.announcers.iter().enumerate();
-            let mut links = links.filter_map(|(at, id)| Some((around.links.get(*id)?.rtt_ms, at)));
-            // The nearest first; then whoever was not asked for longest, so that a peer that gives nothing is one of many.
-            let anew = missing.tries == 0 || planted::is(planted::Bug::AskTheSame);
-            let Some((rtt, at)) = (if anew { links.min() } else { links.next() }) else {
+            let Some(link) = missing.next_link(around, log, height) else {
                 tree.missing = None;
                 self.waiting.remove(&log);
                 continue;
             };
-            let link = missing.announcers.remove(at);
-            missing.announcers.push(link);
+            let rtt = around.links.get(link).map_or(0, |link| link.rtt_ms);
             missing.due = mono + ((rtt * 3 / 2 + RETRY_MS) << missing.tries.min(6));
             missing.tries += 1;
             if let Some(no) = around.number(link, log) {
@@ -90,6 +91,30 @@ impl Trees {
     /// A peer has a log from others.
     pub fn pruned(&mut self, log: LogNo, link: LinkId) {
         self.spoke(log, link, Begin::Lazy).eager = false;
+    }
+}
+
+impl Missing {
+    /// Whom to ask next: the nearest announcer; then the others, so that a peer that gives nothing is one of many. None of
+    /// them gave it, then links that said nothing, for only a few hear of each record and a liar says so to everybody. At
+    /// last the first again.
+    fn next_link(&mut self, around: &Around<'_, impl Held>, log: LogNo, height: u64) -> Option<LinkId> {
+        let near = |id: &LinkId| Some((around.links.get(*id)?.rtt_ms, *id));
+        let is_new = |id: &LinkId| !self.asked.contains(id);
+        let announcers =
+            self.announcers.iter().filter(|id| planted::is(planted::Bug::AskTheSame) || is_new(id));
+        let announcer = announcers.filter_map(near).min();
+        // A log without a record here may be a liar's word alone, and is not passed on.
+        let others =
+            around.links.peers().filter(|(id, peer)| is_new(id) && around.held.shares(peer.org, log));
+        let other = || others.filter(|_| height > 0).filter_map(|(id, _)| near(&id)).min();
+        let link = match announcer.or_else(other) {
+            Some((_, link)) => link,
+            None => self.asked.iter().copied().find(|id| around.links.get(*id).is_some())?,
+        };
+        self.asked.retain(|id| *id != link);
+        self.asked.push(link);
+        Some(link)
     }
 }
 
@@ -132,6 +157,22 @@ mod tests {
         let mut around = Around { held: &shelf, links: around.links, mono: 90_000 };
         trees.graft_due(&mut around);
         assert_eq!(trees.waiting().len(), 0, "what came is waited for no more");
+    }
+
+    #[test]
+    fn where_no_announcer_gives_anything_the_others_are_asked_too() {
+        let shelf = Shelf { heights: BTreeMap::from([(LOG, 4)]), ..Shelf::default() };
+        let mut links = links(3);
+        let mut trees = Trees::default();
+        let mut around = Around { held: &shelf, links: &mut links, mono: 0 };
+        assert!(trees.expect(&around, LOG, 2, 5));
+        let mut grafted = Vec::new();
+        for _ in 0..4 {
+            around.mono += 10_000;
+            trees.graft_due(&mut around);
+            grafted.extend((1..=3).filter(|link| !told(around.links, *link).is_empty()));
+        }
+        assert_eq!(grafted, [2, 1, 3, 2], "the announcer first, and again when all were asked");
     }
 
     #[test]

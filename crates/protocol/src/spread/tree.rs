@@ -45,6 +45,8 @@ pub(super) struct Tree {
 pub(super) struct Missing {
     pub to: u64,
     pub announcers: Vec<LinkId>,
+    /// Who was asked for it, each once, whoever was asked last behind the others.
+    pub asked: Vec<LinkId>,
     pub due: u64,
     pub tries: u32,
 }
@@ -131,6 +133,7 @@ impl Trees {
             tree.parent = tree.parent.filter(|parent| *parent != link);
             if let Some(missing) = &mut tree.missing {
                 missing.announcers.retain(|announcer| *announcer != link);
+                missing.asked.retain(|asked| *asked != link);
                 if missing.announcers.is_empty() {
                     tree.missing = None;
                     self.waiting.remove(log);
