@@ -2,7 +2,7 @@
 //! chance.
 //!
 //! ```text
-//! record <- policy, store, matcher, exchange;  postings <- store, matcher
+//! record <- seal, policy, store, matcher, exchange;  postings <- store, matcher
 //! {record, policy, store, matcher} <- protocol <- sim;  fuzz calls what it feeds         the core
 //! clock, text <- home, api <- cli <- testnet                                             what people's programs link
 //! {protocol, net} <- engine <- service <- serve                                          what a node is
@@ -18,13 +18,14 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, Package
 const ARROWS: &[(&str, &[&str])] = &[
     ("tocsin-record", &[]),
     ("tocsin-policy", &["tocsin-record"]),
+    ("tocsin-seal", &["tocsin-record"]),
     ("tocsin-postings", &[]),
     ("tocsin-store", &["tocsin-record", "tocsin-postings"]),
     ("tocsin-matcher", &["tocsin-record", "tocsin-postings"]),
     ("tocsin-exchange", &["tocsin-record"]),
     ("tocsin-protocol", &["tocsin-record", "tocsin-policy", "tocsin-store", "tocsin-matcher"]),
     ("tocsin-sim", &["tocsin-record", "tocsin-policy", "tocsin-store", "tocsin-matcher", "tocsin-protocol"]),
-    ("tocsin-fuzz", &["tocsin-record", "tocsin-exchange", "tocsin-protocol"]),
+    ("tocsin-fuzz", &["tocsin-record", "tocsin-seal", "tocsin-exchange", "tocsin-protocol"]),
     ("tocsin-clock", &[]),
     ("tocsin-text", &[]),
     ("tocsin-api", &["tocsin-record", "tocsin-clock"]),
@@ -111,6 +112,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// The core: it reaches nothing of the network by any path, and names neither clock nor chance.
 const CORE: &[&str] = &[
     "tocsin-record",
+    "tocsin-seal",
     "tocsin-policy",
     "tocsin-postings",
     "tocsin-store",

@@ -13,12 +13,14 @@ mod frame;
 pub mod mutate;
 mod observable;
 mod record;
+mod seal;
 pub mod seeds;
 
 pub use files::{csv, list, misp, profile, stix};
 pub use frame::frame;
 pub use observable::observable;
 pub use record::{document, page, record};
+pub use seal::seal;
 
 /// One reader of bytes from outside.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,7 @@ pub struct Target {
 pub static TARGETS: &[Target] = &[
     Target { name: "record", run: record, built: seeds::records, real: &[], words: &[] },
     Target { name: "page", run: page, built: seeds::pages, real: &[], words: &[] },
+    Target { name: "seal", run: seal, built: seal::seals, real: &[], words: &[] },
     Target { name: "document", run: document, built: seeds::documents, real: &[], words: &[] },
     Target {
         name: "observable",

@@ -13,7 +13,7 @@ use tocsin_record::{Bytes, Header, Part, codec, page as pages};
 use crate::seeds;
 
 /// Where a header says how long its extension is.
-const EXTENSION_AT: usize = 172;
+pub const EXTENSION_AT: usize = 172;
 
 /// A header and, behind it, its body.
 pub fn record(data: &[u8]) {

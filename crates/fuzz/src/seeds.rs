@@ -117,7 +117,7 @@ fn marking() -> Marking {
     }
 }
 
-fn bodies() -> Vec<Body> {
+pub(crate) fn bodies() -> Vec<Body> {
     let subject = report::Subject([0x51; 16]);
     let indicators: Vec<report::Indicator> = TYPES
         .iter()

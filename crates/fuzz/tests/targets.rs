@@ -42,6 +42,13 @@ fn every_target_is_a_program_with_seeds() {
 }
 
 #[test]
+fn every_target_takes_what_it_begins_with() {
+    for target in TARGETS {
+        (target.built)().iter().for_each(|data| (target.run)(data));
+    }
+}
+
+#[test]
 fn every_type_of_observable_has_a_seed() {
     for row in TYPES {
         assert!(

@@ -5,6 +5,7 @@
 //! To add a kind: a file here, a variant of [`Body`] and a row of [`KINDS`], each appended.
 
 pub mod borrowed;
+pub mod key;
 pub mod note;
 pub mod report;
 pub mod retraction;
@@ -19,6 +20,7 @@ use crate::marking::{Marking, MarkingError};
 use crate::observable;
 
 pub use borrowed::{BodyRef, ReportRef};
+pub use key::WrappedKey;
 pub use note::Note;
 pub use report::Report;
 pub use retraction::Retraction;
@@ -47,7 +49,7 @@ pub struct Kind {
 pub const ROSTER: u16 = 1;
 /// Kind of a certificate that travels as a record.
 pub const CERTIFICATE: u16 = 2;
-/// Kind of wrapped period keys; reserved until sealing exists, so such a record is newer than this node.
+/// Kind of wrapped period keys, [`WrappedKey`]; reserved until nodes seal, so such a record is newer than this node.
 pub const KEY: u16 = 3;
 /// Kind of a retraction.
 pub const RETRACTION: u16 = 16;
@@ -88,6 +90,14 @@ pub fn class_of(kind: u16) -> Option<Class> {
 #[must_use]
 pub fn name_of(kind: u16) -> &'static str {
     find(kind).map_or("newer", |row| row.name)
+}
+
+impl Kind {
+    fn read(&self, bytes: &[u8]) -> Result<Body, BodyError> {
+        let body = (self.decode)(bytes).map_err(|error| BodyError::Codec(self.name, error))?;
+        body.check().map_err(|field| BodyError::Field(self.name, field))?;
+        Ok(body)
+    }
 }
 
 fn find(kind: u16) -> Option<&'static Kind> {
@@ -157,9 +167,28 @@ impl Body {
         if header.suite != 0 {
             return Ok(Self::Newer);
         }
-        let body = (kind.decode)(bytes).map_err(|error| BodyError::Codec(kind.name, error))?;
-        body.check().map_err(|field| BodyError::Field(kind.name, field))?;
+        let body = kind.read(bytes)?;
         agree(header, kind.name, body.marking())?;
+        Ok(body)
+    }
+
+    /// Reads what a sealed body opened to, and checks it against its header, which shows neither kind nor marking: `kind` is
+    /// what was sealed with it.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; also when the kind does not fit the header's class.
+    pub fn read_opened(header: &Header, kind: u16, bytes: &[u8]) -> Result<Self, BodyError> {
+        let Some(kind) = find(kind) else {
+            return Ok(Self::Newer);
+        };
+        if kind.class != header.class {
+            return Err(BodyError::Disagree("class"));
+        }
+        let body = kind.read(bytes)?;
+        if let Some(marking) = body.marking() {
+            marking.check().map_err(|error| BodyError::Marking(kind.name, error))?;
+        }
+        agree_on_end(header, body.marking())?;
         Ok(body)
     }
 
@@ -240,7 +269,11 @@ fn agree(header: &Header, name: &'static str, marking: Option<&Marking>) -> Resu
     if header.flags != flags {
         return Err(BodyError::Disagree("flags"));
     }
-    // Stores erase by the header, so a marking's limit that stood in the body alone would not be kept.
+    agree_on_end(header, marking)
+}
+
+/// Stores erase by the header, so a marking's limit that stood in the body alone would not be kept.
+fn agree_on_end(header: &Header, marking: Option<&Marking>) -> Result<(), BodyError> {
     let retain = marking.and_then(|marking| marking.retain_until);
     if retain.is_some_and(|until| header.expires == 0 || header.expires > until) {
         return Err(BodyError::Disagree("expires"));
