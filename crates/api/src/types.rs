@@ -260,7 +260,7 @@ pub struct Shown {
     pub shared_to: Vec<String>,
     /// Whom to call.
     pub contact: Contact,
-    /// Which nodes signed that they have its header, and which did not yet. Only for own records.
+    /// Which nodes signed that they have it, when, and what became of it there, and which did not yet. Only for own records.
     pub acknowledged_by: Vec<Acknowledged>,
 }
 
@@ -287,16 +287,34 @@ pub struct ShownIndicator {
     pub not_matched: Option<String>,
 }
 
-/// Whether a partner's node acknowledged an own record, by its signed receipt. A receipt speaks of headers: whether the
-/// body went there too is this node's own policy.
+/// What a partner's node acknowledged of an own record, by its signed receipts, and when, by its own clock. What it said first
+/// stays, also when the record was taken back since.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledged {
     /// The org.
     pub org: String,
     /// The node.
     pub node: String,
-    /// When it had this record or a later one of the log, by its own word; `null` if it did not say so yet.
+    /// Of the first receipt that covered it: it had the header by then; `null` if there is none.
     pub time: Time,
+    /// How long that was after it was written, in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_ms: Option<i64>,
+    /// What that receipt said became of it there: `accepted`, `kept back` (held or refused), `header only`, `gone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<String>,
+    /// Of the first receipt that said it was accepted; `null` if none did.
+    #[serde(default)]
+    pub accepted: Time,
+    /// What was said last, in the words of `first`, and the time of the first receipt since that said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<String>,
+    /// As `now`.
+    #[serde(default)]
+    pub since: Time,
+    /// Of a record that was taken back: of the first receipt that covered the retraction; `null` if there is none.
+    #[serde(default)]
+    pub retraction: Time,
     /// The rule by which it does not get the body, if one keeps that from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header_only: Option<String>,

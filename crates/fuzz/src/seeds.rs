@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use tocsin_protocol::message::{
-    self, AtAnswer, Behind, BodyData, BodyStatus, Buckets, DocumentList, Documents, Entries, EntryOf, Have,
-    Head, Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, RecordAt, Want,
+    self, AtAnswer, Behind, BodyData, BodyStatus, Buckets, DocumentList, Documents, Entries, EntryOf, Fate,
+    Fates, Have, Head, Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, RecordAt, Want,
 };
 use tocsin_record::body::{Body, Carried, Note, Report, Retraction, Sighting, report, retraction};
 use tocsin_record::document::{Certificate, Charter, Purpose, Revocations, Roster, Signed, encode_all};
@@ -328,7 +328,17 @@ pub fn frames() -> Vec<Vec<u8>> {
             time: START_MS,
             signature,
         }]),
-        Message::Receipts(vec![Receipt { log: 1, holder: 2, height: 7, time: START_MS, signature }]),
+        Message::Receipts(vec![Receipt {
+            log: 1,
+            holder: 2,
+            height: 7,
+            time: START_MS,
+            fates: Fates {
+                below: 1,
+                runs: vec![(2, Fate::Accepted), (1, Fate::KeptBack), (2, Fate::HeaderOnly), (1, Fate::Gone)],
+            },
+            signature,
+        }]),
         Message::Unnamed(1),
     ];
     let mut frames: Vec<Vec<u8>> =

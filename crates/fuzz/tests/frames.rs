@@ -3,7 +3,7 @@
 
 use tocsin_fuzz::seeds;
 use tocsin_protocol::message::lobby::PROTOCOL;
-use tocsin_protocol::message::{self, Message};
+use tocsin_protocol::message::{self, Fate, Message};
 use tocsin_record::id::{CircleId, LogId, MeshId, NodeKey, RecordId};
 use tocsin_record::testing::hex;
 
@@ -31,7 +31,8 @@ fn every_message_is_pinned() {
         8,
     );
     lines.push(format!("signed of a head: {}", hex(&head)));
-    let receipt = message::head::receipt_hash(&NodeKey([1; 32]), &LogId([2; 32]), 3, 4);
+    let fates = message::Fates { below: 1, runs: vec![(2, Fate::KeptBack)] };
+    let receipt = message::head::receipt_hash(&NodeKey([1; 32]), &LogId([2; 32]), 3, 4, &fates);
     lines.push(format!("signed of a receipt: {}", hex(&receipt)));
 
     let pinned: Vec<(&str, &str)> = include_str!("golden/frames.txt").lines().map(named).collect();

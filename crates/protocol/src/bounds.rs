@@ -8,6 +8,7 @@
 //! | heads | | [`HEADS_OF_ORG`] | 250 | 1 MB |
 //! | receipts for logs of others | | [`RECEIPTS_OF_ORG`] | 250 | 1 MB |
 //! | receipts for this node's logs | one a log | 64 nodes | 200 | |
+//! | what they said of each record | one a record, on the disk | 64 nodes | 10 | |
 //! | bodies announced | 8,192 a link | 16,384 | 150 | 2.5 MB |
 //! | runs that wait for others | 1 MiB a link | 16 MiB of all orgs | | |
 //! | budget | one | one | 100 | |

@@ -12,8 +12,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tocsin_protocol::message::head::{head_hash, receipt_hash};
 use tocsin_protocol::message::{
-    self, AtAnswer, Behind, BodyData, BodyStatus, Buckets, DocumentList, Documents, Entries, EntryOf, Have,
-    Head, Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, RecordAt, Want,
+    self, AtAnswer, Behind, BodyData, BodyStatus, Buckets, DocumentList, Documents, Entries, EntryOf, Fate,
+    Fates, Have, Head, Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, RecordAt, Want,
 };
 use tocsin_protocol::{Event, Input};
 use tocsin_record::document::{Form, Signed};
@@ -318,8 +318,12 @@ impl Liar {
         let holder = self.nodes[usize::from(LIAR)];
         let log = self.pick_log();
         let (height, time) = (self.edge(), self.edge());
-        let hash = receipt_hash(&holder, &log.id(), height, time);
-        Receipt { log: self.no(), holder: self.no(), height, time, signature: self.signature(&hash) }
+        let fate = [Fate::Accepted, Fate::KeptBack, Fate::HeaderOnly, Fate::Gone];
+        let pieces = if self.rarely() { 100 } else { self.count() };
+        let runs = (0..pieces).map(|n| (self.count() as u32, fate[n % 4])).collect();
+        let fates = Fates { below: if self.rarely() { self.edge() } else { 0 }, runs };
+        let hash = receipt_hash(&holder, &log.id(), height, time, &fates);
+        Receipt { log: self.no(), holder: self.no(), height, time, fates, signature: self.signature(&hash) }
     }
 
     fn signature(&mut self, hash: &[u8; 32]) -> Signature {

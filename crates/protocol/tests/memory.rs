@@ -9,7 +9,7 @@ mod world;
 use tocsin_protocol::Input;
 use tocsin_protocol::message::head::{head_hash, receipt_hash};
 use tocsin_protocol::message::{
-    self, Entries, EntryOf, Have, Head, Lobby, LogName, LogState, Message, Receipt,
+    self, Entries, EntryOf, Fates, Have, Head, Lobby, LogName, LogState, Message, Receipt,
 };
 use tocsin_record::document::Signed;
 use tocsin_record::keys::Secret;
@@ -98,12 +98,14 @@ fn many_links_hold_no_more_than_is_stated() {
         let hash = head_hash(&world.mesh(), &author, &circle, 0, 0, &id, 0, wall);
         let signature = record.sign(&hash);
         messages.push(Message::Heads(vec![Head { log: 0, seq: 0, id, releases: 0, time: wall, signature }]));
-        let signature = record.sign(&receipt_hash(&author, &own.id(), 1, wall));
+        let fates = Fates::default();
+        let signature = record.sign(&receipt_hash(&author, &own.id(), 1, wall, &fates));
         messages.push(Message::Receipts(vec![Receipt {
             log: 1,
             holder: 0,
             height: 1,
             time: wall,
+            fates,
             signature,
         }]));
         world.receive(0, *link, message::encode(&messages));

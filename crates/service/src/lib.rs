@@ -1,5 +1,6 @@
 //! The running node as its people's requests see it: what may be read on any thread, and the way to the core.
 
+mod acknowledged;
 mod advice;
 mod batch;
 mod caller;

@@ -201,16 +201,25 @@ impl Node {
         };
         let reason = retraction::reason_name(reason.into()).to_owned();
         let by = self.org_name(directory, stored.org);
+        // None names one that its author did not know of when it was taken back.
+        let time = self.retraction_of(stored)?.map_or(0, |said| said.entry.header.time);
+        Ok(Some(TakenBack { by, time: Time(time), reason }))
+    }
+
+    /// The retraction that names a record whose body is gone for that.
+    pub(super) fn retraction_of(&self, stored: &Stored) -> Result<Option<Stored>, NodeError> {
+        if !matches!(stored.stamped.outcome.body, BodyState::Gone(1..)) {
+            return Ok(None);
+        }
         for withdrawal in self.engine.reader.withdrawals(stored.org, stored.entry.header.circle) {
             let Some(said) = self.engine.reader.record(withdrawal.record)? else { continue };
             if let Some(Body::Retraction(retraction)) = self.body(&said)
                 && retraction.versions.iter().any(|version| version.id == stored.entry.id)
             {
-                return Ok(Some(TakenBack { by, time: Time(said.entry.header.time), reason }));
+                return Ok(Some(said));
             }
         }
-        // One that its author did not know of when it was taken back.
-        Ok(Some(TakenBack { by, time: Time(0), reason }))
+        Ok(None)
     }
 
     /// Why nothing more can be done with a report, if it was taken back.

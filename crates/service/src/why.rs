@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use tocsin_api::types::{Acknowledged, PeerWhy, RuleText, Time, Why};
+use tocsin_api::types::{PeerWhy, RuleText, Time, Why};
 use tocsin_protocol::judge::body_view;
 use tocsin_protocol::{Directory, Why as CoreWhy};
-use tocsin_record::NodeKey;
-use tocsin_store::BodyState;
+use tocsin_record::document::Certificate;
+use tocsin_record::{NodeKey, OrgId};
+use tocsin_store::{BodyState, Stored};
 
 use super::show::body_name;
 use super::visibility::Visibility;
 use super::{Caller, Node, NodeError};
 
 /// Which nodes signed that they hold a record's header, and when they had it, in ms.
-type HeldBy = Vec<(NodeKey, u64)>;
+pub(super) type HeldBy = Vec<(NodeKey, u64)>;
 
 impl Node {
     /// Why a record is as it is, and who may have it, by the policy in force.
@@ -83,9 +84,9 @@ impl Node {
     }
 
     /// Why a record is as it is, asked beside the core, and who holds it, which only the core knows.
-    async fn core_why(self: &Arc<Self>, word: &str) -> Result<(CoreWhy, HeldBy), NodeError> {
+    pub(super) async fn core_why(self: &Arc<Self>, word: &str) -> Result<(CoreWhy, HeldBy), NodeError> {
         let word = word.to_owned();
-        let (place, why) = self
+        let (place, why, said) = self
             .apart(move |node| {
                 let place = node.find(&word)?;
                 let directory = node.engine.directory();
@@ -93,32 +94,25 @@ impl Node {
                 let now = node.passed_ms();
                 let why =
                     CoreWhy::of(&node.engine.reader, &directory, &decisions, node.engine.org(), now, place)?;
-                Ok((place, why.ok_or_else(|| NodeError::NotFound("the record is gone".to_owned()))?))
+                let why = why.ok_or_else(|| NodeError::NotFound("the record is gone".to_owned()))?;
+                Ok((place, why, node.engine.reader.acknowledged(place)?))
             })
             .await?;
-        let held_by = self.engine.core.look(move |mesh| mesh.held_by(place)).await?;
+        // What the store has of it outlives the newest receipts, which the core knows.
+        let mut held_by: HeldBy = said.into_iter().map(|(node, said)| (node, said.first)).collect();
+        held_by.extend(self.engine.core.look(move |mesh| mesh.held_by(place)).await?);
         Ok((why, held_by))
     }
 
     /// What each other node of the record's circle may have of it, and acknowledged of it.
     fn peers_why(&self, directory: &Directory, why: &CoreWhy, held_by: &HeldBy) -> Vec<PeerWhy> {
-        let stored = &why.stored;
-        let body = stored.stamped.outcome.body;
-        directory
-            .nodes()
-            .filter(|(node, certificate)| {
-                *node != self.engine.identity.node()
-                    && directory.is_member(certificate.org, stored.entry.header.circle)
-            })
+        let body = why.stored.stamped.outcome.body;
+        self.others_in(directory, &why.stored)
             .map(|(node, certificate)| {
-                let forward = why.forward.iter().find(|(org, _)| *org == certificate.org);
-                let (allowed, rule) = match forward {
+                let (allowed, rule) = match body {
+                    BodyState::Here => self.may_have(why, certificate.org),
                     // Whatever the policy would say: there is nothing to pass on.
-                    _ if body != BodyState::Here => (false, format!("body-{}", body_name(body))),
-                    Some((_, said)) => (said.ruling == tocsin_policy::Ruling::Accept, said.rule.clone()),
-                    None if certificate.org == self.engine.org() => (true, "own-org".to_owned()),
-                    None if certificate.org == stored.org => (false, "its-author".to_owned()),
-                    None => (false, "not-accepted-here".to_owned()),
+                    _ => (false, format!("body-{}", body_name(body))),
                 };
                 let since = held_by.iter().find(|(holder, _)| *holder == node).map(|(_, time)| *time);
                 PeerWhy {
@@ -133,24 +127,25 @@ impl Node {
             .collect()
     }
 
-    /// Who acknowledged a record of this node's own, and who did not yet; empty for others' records.
-    ///
-    /// # Errors
-    /// When there is no such record, or the core has ended.
-    pub async fn acknowledged_by(self: &Arc<Self>, word: &str) -> Result<Vec<Acknowledged>, NodeError> {
-        let (why, held_by) = self.core_why(word).await?;
-        if why.stored.entry.header.author != self.engine.identity.node() {
-            return Ok(Vec::new());
+    /// The other nodes of a record's circle.
+    pub(super) fn others_in<'a>(
+        &self,
+        directory: &'a Directory,
+        stored: &Stored,
+    ) -> impl Iterator<Item = (NodeKey, &'a Certificate)> {
+        let (own, circle) = (self.engine.identity.node(), stored.entry.header.circle);
+        directory
+            .nodes()
+            .filter(move |(node, certificate)| *node != own && directory.is_member(certificate.org, circle))
+    }
+
+    /// Whether an org may have the body of a record, and by which rule.
+    pub(super) fn may_have(&self, why: &CoreWhy, org: OrgId) -> (bool, String) {
+        match why.forward.iter().find(|(other, _)| *other == org) {
+            Some((_, said)) => (said.ruling == tocsin_policy::Ruling::Accept, said.rule.clone()),
+            None if org == self.engine.org() => (true, "own-org".to_owned()),
+            None if org == why.stored.org => (false, "its-author".to_owned()),
+            None => (false, "not-accepted-here".to_owned()),
         }
-        let peers = self.peers_why(&self.engine.directory(), &why, &held_by);
-        Ok(peers
-            .into_iter()
-            .map(|peer| Acknowledged {
-                org: peer.org,
-                node: peer.node,
-                time: peer.acknowledged,
-                header_only: (!peer.allowed).then_some(peer.rule),
-            })
-            .collect())
     }
 }

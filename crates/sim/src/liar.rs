@@ -2,7 +2,7 @@
 //! Each liar has its own habits, so that some runs show one lie alone.
 
 use bytes::Bytes;
-use tocsin_protocol::message::{self, BodyStatus, Have, LogName, Message, Push, RecordAt};
+use tocsin_protocol::message::{self, BodyStatus, Fate, Have, LogName, Message, Push, RecordAt};
 use tocsin_record::body::{self, Body};
 use tocsin_record::header::Header;
 use tocsin_record::keys::Secret;
@@ -350,7 +350,10 @@ impl Liar {
                 Message::Entries(entries) => entries.0.iter_mut().for_each(|entry| entry.height += more),
                 Message::Have(haves) => haves.iter_mut().for_each(|have| have.more += more as u32),
                 Message::Heads(heads) => heads.iter_mut().for_each(|head| head.seq += more),
-                Message::Receipts(receipts) => receipts.iter_mut().for_each(|receipt| receipt.height += more),
+                Message::Receipts(receipts) => receipts.iter_mut().for_each(|receipt| {
+                    receipt.height += more;
+                    receipt.fates.runs.push((more as u32, Fate::Accepted));
+                }),
                 Message::HaveBodies(refs) => {
                     let extra: Vec<RecordAt> =
                         refs.iter().map(|what| RecordAt { log: what.log, seq: what.seq + more }).collect();

@@ -322,6 +322,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
                     .collect();
                 (log.key, log.org, going)
             };
+            self.drop_acknowledged(log, below)?;
             let mut base = None;
             for (first, page) in going {
                 let run = self.load_page(log_key, log, first, &page)?;

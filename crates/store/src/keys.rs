@@ -9,6 +9,8 @@ use crate::outcome::LogNo;
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
+    /// What a partner's node acknowledged of some records of an own log; not read at start.
+    Receipts = 0,
     /// Named values of other parts of the node.
     Meta = 1,
     /// An interned name of a rule.

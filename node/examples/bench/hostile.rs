@@ -11,8 +11,8 @@ use tocsin_net::{Inbound, Lane, Net};
 use tocsin_protocol::directory::Directory;
 use tocsin_protocol::message::lobby::PROTOCOL;
 use tocsin_protocol::message::{
-    self, Buckets, DocumentList, Entries, EntryOf, Have, Head, Hello, Lobby, LogName, LogState, Message,
-    Range, Receipt, RecordAt, Want,
+    self, Buckets, DocumentList, Entries, EntryOf, Fates, Have, Head, Hello, Lobby, LogName, LogState,
+    Message, Range, Receipt, RecordAt, Want,
 };
 use tocsin_record::keys::Signature;
 use tocsin_record::{CircleId, RecordId};
@@ -101,7 +101,14 @@ fn say(net: &Net, link: u64, own: LogName, round: u32) -> bool {
             vec![Message::Heads((0..MANY).map(head).collect())]
         }
         2 => {
-            let receipt = |no| Receipt { log: no, holder: 0, height: u64::MAX, time, signature };
+            let receipt = |no| Receipt {
+                log: no,
+                holder: 0,
+                height: u64::MAX,
+                time,
+                fates: Fates::default(),
+                signature,
+            };
             vec![Message::Receipts((0..MANY).map(receipt).collect())]
         }
         // Heights that it never gives.

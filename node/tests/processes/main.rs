@@ -1,5 +1,6 @@
 //! The program as its users have it: real processes, real homes, real signals.
 
+mod acknowledged;
 mod asking;
 mod by_hand;
 mod clock;

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use tocsin_api::types::Shown;
+use tocsin_api::types::{Acknowledged, Shown};
+use tocsin_clock as clock;
 use tocsin_text as text;
 
 use super::{Context, Purpose, done, origin_text, print_line};
@@ -142,25 +143,55 @@ fn text(shown: &Shown) -> String {
             ));
         }
     }
-    for said in &shown.acknowledged_by {
-        let (org, node) = (e(&said.org), e(&said.node));
-        out.push_str(&match (said.time.0, &said.header_only) {
-            (0, None) => format!("  not acknowledged yet by {org} ({node})\n"),
-            (_, None) => format!("  acknowledged by {org} ({node}) at {}\n", said.time),
-            (0, Some(rule)) => {
-                format!("  not acknowledged yet by {org} ({node}): header only, by rule {}\n", e(rule))
-            }
-            (_, Some(rule)) => {
-                format!(
-                    "  acknowledged by {org} ({node}) at {}: header only, by rule {}\n",
-                    said.time,
-                    e(rule)
-                )
-            }
-        });
+    if !shown.acknowledged_by.is_empty() {
+        out.push_str(&format!("\n{}\n", acknowledged(shown, term::columns())));
     }
     out.truncate(out.trim_end().len());
     out
+}
+
+/// From so many columns on times are shown in full.
+const WIDE: usize = 100;
+
+/// Who got it: a line for each partner's node.
+fn acknowledged(shown: &Shown, columns: Option<usize>) -> String {
+    let is_gone = shown.record.taken_back.is_some();
+    let time = |at: u64| match columns {
+        Some(..WIDE) => clock::show_briefly(at, clock::now_ms()),
+        _ => clock::show(at),
+    };
+    let row = |said: &Acknowledged| {
+        let not_yet = |at: u64| if at == 0 { "not yet".to_owned() } else { time(at) };
+        let after = said.after_ms.map_or_else(|| "-".to_owned(), clock::show_measured_ms);
+        let mut row = vec![said.org.clone(), said.node.clone(), not_yet(said.time.0), after];
+        row.extend(is_gone.then(|| not_yet(said.retraction.0)));
+        row.push(became(said, time));
+        row
+    };
+    let rows: Vec<Vec<String>> = shown.acknowledged_by.iter().map(row).collect();
+    let mut headings = vec!["who got it", "node", "by its word at", "after", "what became of it there"];
+    if is_gone {
+        headings.insert(4, "retraction at");
+    }
+    term::table_within(columns.unwrap_or(usize::MAX), &headings, &rows)
+}
+
+/// What became of a record at a partner: first, what it got since, and last; and what keeps it from getting more.
+fn became(said: &Acknowledged, time: impl Fn(u64) -> String) -> String {
+    let mut words: Vec<String> = said.first.iter().cloned().collect();
+    if said.accepted.0 > said.time.0 {
+        words.push(format!("accepted at {}", time(said.accepted.0)));
+    }
+    let last = if said.accepted.0 > said.time.0 { Some("accepted") } else { said.first.as_deref() };
+    if let Some(now) = said.now.as_deref().filter(|now| Some(*now) != last) {
+        words.push(format!("{now} at {}", time(said.since.0)));
+    }
+    match (&said.header_only, words.last().is_some_and(|last| last.starts_with("header only"))) {
+        (Some(rule), true) => words.push(format!("by rule {rule}")),
+        (Some(rule), false) => words.push(format!("header only, by rule {rule}")),
+        (None, _) => {}
+    }
+    words.join(", ")
 }
 
 /// A marking in a line: the two labels first, then what else binds, each with its name.
@@ -193,7 +224,41 @@ fn marking_text(marking: &serde_json::Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tocsin_api::types::{TakenBack, Time};
+
     use super::*;
+
+    #[test]
+    fn who_got_it_is_told_in_eighty_columns() {
+        let at = |second: u64| Time(1_793_000_000_000 + 1_000 * second);
+        let bank = Acknowledged {
+            org: "national-bank-cc".to_owned(),
+            node: "frontdoor-1".to_owned(),
+            time: at(1),
+            after_ms: Some(1_250),
+            first: Some("kept back".to_owned()),
+            accepted: at(60),
+            now: Some("gone".to_owned()),
+            since: at(90),
+            retraction: at(90),
+            header_only: None,
+        };
+        let police = Acknowledged {
+            org: "police-bb".to_owned(),
+            node: "node".to_owned(),
+            header_only: Some("not-to-police".to_owned()),
+            ..Acknowledged::default()
+        };
+        let mut shown = Shown { acknowledged_by: vec![bank, police], ..Shown::default() };
+        shown.record.taken_back = Some(Box::new(TakenBack::default()));
+        let told = acknowledged(&shown, Some(80));
+        assert!(told.lines().all(|line| line.chars().count() <= 80), "{told}");
+        for words in
+            ["1.25 s", "kept back, accepted at 20", ", gone at 20", "not yet", "by rule not-to-police"]
+        {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+    }
 
     #[test]
     fn a_marking_is_told_in_words() {

@@ -20,7 +20,7 @@ use tocsin_policy::{Decisions, Policy, RuleId};
 use tocsin_record::document::{self, Signed};
 use tocsin_record::keys::Secret;
 use tocsin_record::{Bytes, LogKey, NodeKey, OrgId, codec};
-use tocsin_store::{Kv, LogNo, Reader, RecordRef, Slots, Store, StoreError};
+use tocsin_store::{Fate, Kv, LogNo, Reader, RecordRef, Slots, Store, StoreError};
 
 use crate::clock::{Alive, Clock, Kept, KeptBefore};
 use crate::directory::Directory;
@@ -160,6 +160,19 @@ impl<K: Kv, S: Slots> Admission<K, S> {
     /// Keeps all documents with the records, so that a start knows who is who.
     pub fn keep_documents(&mut self, directory: &Directory) -> Result<(), StoreError> {
         self.store.put_meta(meta::DOCUMENTS, Bytes::from(document::encode_all(&directory.all())))
+    }
+
+    /// Keeps what a partner's node said, by a receipt of this time, of own records up to `last`, newest first. Returns how many
+    /// rows of the store that took.
+    pub fn acknowledge(
+        &mut self,
+        log: LogNo,
+        node: &NodeKey,
+        time: u64,
+        last: u64,
+        fates: &[(u32, Fate)],
+    ) -> Result<usize, StoreError> {
+        self.store.acknowledge(log, node, time, last, fates)
     }
 
     /// Erases what ended by the clock, so many records at most. True if there is more.

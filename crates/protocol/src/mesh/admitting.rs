@@ -61,9 +61,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         self.admit(log, &run, packed, link, out)?;
         self.arrived(log, link);
-        if key.author != self.admission.node {
-            self.owe_receipt(log);
-        }
+        self.owe_receipt(log, run.first_seq(), run.tip().seq);
         Ok(())
     }
 
@@ -169,7 +167,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let facts = LogFacts::of(&directory, entry.header.author, entry.header.circle);
         let anew = self.admission.was_judged(place);
         let node = self.node_of(link);
+        let before = self.admission.store().outcome(place).map(|stamped| stamped.outcome);
         let decided = self.admission.take_body(&by, &facts, &entry, place, &body, node)?;
+        self.owe_fate(place, before.as_ref());
         let passes = decided.verdict == Verdict::Accepted || self.admission.is_newer_hold(decided.rule);
         self.settle(place, &entry, &decided, anew, out)?;
         if passes {

@@ -224,6 +224,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.catchup.schedule_wants(&mut around!(self), &mut self.random);
         let erased = self.admission.commit()?;
         if !erased.is_empty() {
+            self.owe_erased(&erased);
             out.push(Effect::Event(Event::Erased { places: erased }));
         }
         let mut effects = std::mem::take(&mut out.staged);
@@ -306,7 +307,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let flush = self.links.iter().any(|(_, link)| waits(link))
             || self.trees.waiting().len() > 0
             || self.catchup.is_serving()
-            || self.heads.is_due(self.now.mono, |log| self.trees.parent(log).is_some());
+            || self.heads.is_due(self.now.mono, |log| self.has_way_back(log));
         let second = self.next_second.min(self.next_minute);
         if self.is_busy() {
             self.now.mono

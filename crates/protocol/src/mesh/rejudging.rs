@@ -101,6 +101,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if !self.admission.replace(place, entry, old, decided)? {
             return Ok(());
         }
+        self.owe_fate(place, Some(old));
         if !decided.body.is_missing() {
             self.catchup.settled(place);
         }

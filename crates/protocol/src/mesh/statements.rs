@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use tocsin_record::{CircleId, NodeKey, OrgId, RecordId, keys};
-use tocsin_store::{Kv, LogNo, RecordRef, SEQ_MAX, Slots, StoreError};
+use tocsin_store::{BodyState, Fate, Kv, LogNo, Outcome, RecordRef, SEQ_MAX, Slots, StoreError};
 
 use crate::catchup::say_due_holes;
 use crate::clock::{self, TOLERANCE_MS};
@@ -12,9 +12,12 @@ use crate::io::LinkId;
 use crate::links::budget::cost;
 use crate::mesh::Mesh;
 use crate::mesh::held::around;
-use crate::message::head::{STATEMENTS_MAX, head_hash, receipt_hash};
-use crate::message::{Head, LogName, Receipt};
-use crate::spread::heads::{HeadState, IDLE_MS, ReceiptState};
+use crate::message::head::{FATES_AGAIN, FATES_MAX, STATEMENTS_MAX, head_hash, receipt_hash};
+use crate::message::{Fates, Head, LogName, Receipt};
+use crate::spread::heads::{HeadState, IDLE_MS};
+
+/// Links by which a receipt goes on where none is known to lead to its author.
+const WAYS_BACK: usize = 3;
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Circles in which this node speaks of itself.
@@ -169,9 +172,30 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
     }
 
-    /// New records of a log are here: its author is told, soon.
-    pub(crate) fn owe_receipt(&mut self, log: LogNo) {
-        self.heads.owe_receipt(log, self.admission.clock.time(self.now));
+    /// Something became of these records of a log: its author is told, soon.
+    pub(crate) fn owe_receipt(&mut self, log: LogNo, first: u64, last: u64) {
+        let key = self.admission.store().key(log);
+        if key.is_some_and(|key| key.author != self.admission.node) {
+            self.heads.owe_receipt(log, first, last, self.admission.clock.time(self.now));
+        }
+    }
+
+    /// As [`Self::owe_receipt`], where what became of a record is another thing for its author than before.
+    pub(crate) fn owe_fate(&mut self, place: RecordRef, before: Option<&Outcome>) {
+        let now = self.admission.store().outcome(place).map(|stamped| Fate::of(&stamped.outcome));
+        if now.is_some() && now != before.map(Fate::of) {
+            self.owe_receipt(place.log, place.seq, place.seq);
+        }
+    }
+
+    /// Bodies are gone: their authors are told of those that were taken back. When a record ends its author knows.
+    pub(crate) fn owe_erased(&mut self, erased: &[RecordRef]) {
+        for place in erased {
+            let body = self.admission.store().outcome(*place).map(|stamped| stamped.outcome.body);
+            if matches!(body, Some(BodyState::Gone(1..))) {
+                self.owe_receipt(place.log, place.seq, place.seq);
+            }
+        }
     }
 
     pub(crate) fn flush_statements(&mut self) {
@@ -184,7 +208,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     fn say_receipts(&mut self) {
         let mono = self.now.mono;
-        for (log, time) in self.heads.owed() {
+        for log in self.heads.owed() {
             let Some(info) = self.admission.reader.log(log) else {
                 continue;
             };
@@ -195,16 +219,46 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if self.height(log) > info.tip.seq {
                 continue;
             }
-            let Some(parent) = self.trees.parent(log) else {
+            let back = self.ways_back(log, info.key.author, None);
+            if back.is_empty() {
+                continue;
+            }
+            let Some((last, first, changed)) = self.heads.owed_of(log) else {
                 continue;
             };
-            self.heads.receipt_sent(log, mono);
             let height = info.tip.seq;
-            let hash = receipt_hash(&self.admission.node, &info.key.id(), height, time);
+            let last = last.min(height);
+            let again = first.saturating_sub(FATES_AGAIN).max(info.base.seq + 1);
+            let runs = self.admission.store().fates(log, again, last, FATES_MAX);
+            let told: u64 = runs.iter().map(|(count, _)| u64::from(*count)).sum();
+            // Where nothing is there to be told, nothing is owed any more.
+            let first = if told == 0 { first } else { last + 1 - told };
+            self.heads.receipt_sent(log, first, last, mono);
+            let time = changed.unwrap_or_else(|| self.admission.clock.time(self.now));
+            let fates = Fates { below: height - last, runs };
+            let hash = receipt_hash(&self.admission.node, &info.key.id(), height, time, &fates);
             let signature = self.admission.identity.secret.sign(&hash);
-            let state = ReceiptState { height, time, spoken: 0, signature };
-            self.heads.pass_receipt(parent, (log, self.admission.node), state);
+            let receipt = Receipt { log: 0, holder: 0, height, time, fates, signature };
+            for link in back {
+                self.heads.pass_receipt(link, (log, self.admission.node), receipt.clone());
+            }
         }
+    }
+
+    /// By which links a receipt for a log goes on towards its author: the one that the log comes by; where none of it came
+    /// since that was up, its author's own, or a few. Each node passes on what is news to it, so that none goes round.
+    fn ways_back(&self, log: LogNo, author: NodeKey, from: Option<LinkId>) -> Vec<LinkId> {
+        if let Some(parent) = self.trees.parent(log) {
+            return Some(parent).filter(|parent| Some(*parent) != from).into_iter().collect();
+        }
+        let direct = self.links.peers().find(|(_, peer)| peer.node == author).map(|(id, _)| id);
+        let others = || self.links_of(log).into_iter().filter(|link| Some(*link) != from);
+        direct.map_or_else(|| others().take(WAYS_BACK).collect(), |link| vec![link])
+    }
+
+    /// Whether a receipt for a log has any way to go.
+    pub(crate) fn has_way_back(&self, log: LogNo) -> bool {
+        self.trees.parent(log).is_some() || !self.links_of(log).is_empty()
     }
 
     pub(crate) fn heard_receipts(&mut self, link: LinkId, receipts: Vec<Receipt>) -> Result<(), StoreError> {
@@ -231,7 +285,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let Some(org) = self.directory.org_of(holder) else {
                 continue;
             };
-            let newer = self.heads.is_news((log, holder), receipt.height, self.now.mono);
+            let Some(newest) = receipt.fates.newest(receipt.height) else {
+                continue;
+            };
+            let newer = self.heads.is_news((log, holder), &receipt, self.now.mono);
             let ahead = self.admission.clock.is_ahead(self.now, receipt.time);
             // It came by who holds the log, and what nobody wrote nobody holds.
             let exists = receipt.height <= self.height(log);
@@ -244,34 +301,43 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 continue;
             }
             self.did(cost::SIGNATURE);
-            let hash = receipt_hash(&holder, &key.id(), receipt.height, receipt.time);
+            let Receipt { height, time, ref fates, .. } = receipt;
+            let hash = receipt_hash(&holder, &key.id(), height, time, fates);
             if keys::verify(&holder.0, &hash, &receipt.signature).is_err() {
                 continue;
             }
-            let Receipt { height, time, signature, .. } = receipt;
-            let state = ReceiptState { height, time, spoken: 0, signature };
             if key.author == self.admission.node {
-                self.heads.keep_own_receipt((log, holder), state, self.now.mono);
-                self.measure(log, holder, state)?;
+                self.acknowledged(log, holder, newest, &receipt)?;
                 continue;
             }
-            self.heads.keep_receipt((log, holder), org, state, self.now.mono);
-            if let Some(parent) = self.trees.parent(log)
-                && parent != link
-            {
-                self.heads.pass_receipt(parent, (log, holder), state);
+            self.heads.keep_receipt((log, holder), org, &receipt, self.now.mono);
+            for back in self.ways_back(log, key.author, Some(link)) {
+                self.heads.pass_receipt(back, (log, holder), receipt.clone());
             }
         }
         Ok(())
     }
 
-    /// How long a record of this node's own took to a holder.
-    fn measure(&mut self, log: LogNo, holder: NodeKey, receipt: ReceiptState) -> Result<(), StoreError> {
-        let Some(entry) = self.admission.store().entry(RecordRef { log, seq: receipt.height })? else {
-            return Ok(());
-        };
-        let delay = u32::try_from(receipt.time.saturating_sub(entry.header.time)).unwrap_or(u32::MAX);
-        self.heads.measured(holder, delay);
+    /// A receipt for a log of this node's own: what it says is kept, and how long its newest record took.
+    fn acknowledged(
+        &mut self,
+        log: LogNo,
+        holder: NodeKey,
+        newest: u64,
+        receipt: &Receipt,
+    ) -> Result<(), StoreError> {
+        let Receipt { height, time, .. } = *receipt;
+        let place = RecordRef { log, seq: height };
+        // After a restart the store alone knows that it was told before.
+        let is_first = self.heads.acknowledged((log, holder)) < height
+            && self.admission.store().acknowledgement(place, &holder)?.is_none();
+        let rows = self.admission.acknowledge(log, &holder, time, newest, &receipt.fates.runs)?;
+        self.did(rows as u64 * cost::ANSWER);
+        self.heads.keep_own_receipt((log, holder), receipt, self.now.mono);
+        if is_first && let Some(entry) = self.admission.store().entry(place)? {
+            let delay = u32::try_from(time.saturating_sub(entry.header.time)).unwrap_or(u32::MAX);
+            self.heads.measured(holder, delay);
+        }
         Ok(())
     }
 

@@ -29,8 +29,9 @@ use crate::session::{Room, Session};
 pub use body::{AtAnswer, BodyData, BodyStatus, RecordAt};
 pub use documents::{DocumentList, Documents};
 pub use frontier::{Buckets, Entries, EntryOf, Hello, LogState};
-pub use head::{Head, Receipt};
+pub use head::{Fates, Head, Receipt};
 pub use lobby::{Behind, Lobby};
+pub use tocsin_store::Fate;
 pub use tree::{Have, Push};
 pub use want::{Page, Range, Want};
 

@@ -1,7 +1,8 @@
 //! Heads and receipts: by their own word, how far authors are and who holds what of them.
 //!
 //! A head spreads along its log's tree; a receipt goes hop by hop back over the link that its log comes by. Of each only
-//! the newest is kept, and both leave together with what else is to be sent.
+//! the newest is kept, and both leave together with what else is to be sent. What receipts say of own records their author
+//! keeps in its store.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,7 @@ use crate::io::LinkId;
 use crate::links::Links;
 use crate::message::head::STATEMENTS_MAX;
 use crate::message::{Head, LogName, Message, Receipt};
+use crate::spread::owed::Owed;
 
 /// Shortest time between two heads of one node in one circle, in ms.
 const HEAD_MS: u64 = 30_000;
@@ -58,9 +60,10 @@ pub struct ReceiptState {
     pub height: u64,
     /// When it came there, in ms.
     pub time: u64,
+    /// When what became of records there was last told otherwise, in ms; not before `time`.
+    pub(crate) changed: u64,
     /// Up to when its node has spoken for, by the monotonic clock: [`RECEIPT_MS`] a receipt.
     pub(crate) spoken: u64,
-    pub(crate) signature: Signature,
 }
 
 #[derive(Debug, Default)]
@@ -77,8 +80,8 @@ pub(crate) struct Heads {
     /// How often bodies became available late at this node.
     releases: u64,
     said: BTreeMap<CircleId, Said>,
-    /// Receipts of this node's own that are due: when the newest header came.
-    due: BTreeMap<LogNo, u64>,
+    /// Receipts of this node's own that are due, and of which records they are to tell.
+    due: BTreeMap<LogNo, Owed>,
     sent: BTreeMap<LogNo, u64>,
     /// What is passed on with the next flush.
     passing: BTreeMap<LinkId, Passing>,
@@ -87,7 +90,8 @@ pub(crate) struct Heads {
 #[derive(Debug, Default)]
 struct Passing {
     heads: BTreeMap<(NodeKey, CircleId), HeadState>,
-    receipts: BTreeMap<(LogNo, NodeKey), ReceiptState>,
+    /// With numbers that are given when they are sent.
+    receipts: BTreeMap<(LogNo, NodeKey), Receipt>,
 }
 
 /// What this node said of itself last in a circle.
@@ -101,9 +105,9 @@ struct Said {
 
 impl Heads {
     /// Whether the next flush has a statement to send: one that is passed on, or a receipt whose log has a way back.
-    pub fn is_due(&self, mono: u64, has_parent: impl Fn(LogNo) -> bool) -> bool {
+    pub fn is_due(&self, mono: u64, has_way: impl Fn(LogNo) -> bool) -> bool {
         let rested = |log: &LogNo| self.sent.get(log).is_none_or(|sent| sent + RECEIPT_MS <= mono);
-        !self.passing.is_empty() || self.due.keys().any(|log| rested(log) && has_parent(*log))
+        !self.passing.is_empty() || self.due.keys().any(|log| rested(log) && has_way(*log))
     }
 }
 
@@ -191,18 +195,24 @@ impl Heads {
     }
 
     /// A receipt goes to a link with the next flush.
-    pub fn pass_receipt(&mut self, link: LinkId, key: (LogNo, NodeKey), receipt: ReceiptState) {
+    pub fn pass_receipt(&mut self, link: LinkId, key: (LogNo, NodeKey), receipt: Receipt) {
         self.passing.entry(link).or_default().receipts.insert(key, receipt);
     }
 
-    /// New records of a log are here, since a time in ms: its author is told, soon.
-    pub fn owe_receipt(&mut self, log: LogNo, time: u64) {
-        self.due.insert(log, time);
+    /// Something became of records of a log, at a time in ms: its author is told, soon.
+    pub fn owe_receipt(&mut self, log: LogNo, first: u64, last: u64, time: u64) {
+        self.due.entry(log).or_default().add(first, last, time);
     }
 
-    /// Logs for which a receipt is owed, each with the time when its newest header came.
-    pub fn owed(&self) -> Vec<(LogNo, u64)> {
-        self.due.iter().map(|(log, time)| (*log, *time)).collect()
+    /// Logs for which a receipt is owed.
+    pub fn owed(&self) -> Vec<LogNo> {
+        self.due.keys().copied().collect()
+    }
+
+    /// Of which records the next receipt for a log is to tell, newest and oldest, and since when that is so, in ms, where
+    /// something changed since the last.
+    pub fn owed_of(&self, log: LogNo) -> Option<(u64, u64, Option<u64>)> {
+        self.due.get(&log).and_then(Owed::next)
     }
 
     /// Whether a receipt for a log of a circle of so many orgs was sent just now.
@@ -211,9 +221,13 @@ impl Heads {
         self.sent.get(&log).is_none_or(|sent| sent + every <= mono)
     }
 
-    /// The receipt that was owed for a log is sent.
-    pub fn receipt_sent(&mut self, log: LogNo, mono: u64) {
-        self.due.remove(&log);
+    /// A receipt that was owed for a log is sent, and tells of these records.
+    pub fn receipt_sent(&mut self, log: LogNo, first: u64, last: u64, mono: u64) {
+        if let Some(owed) = self.due.get_mut(&log)
+            && owed.told(first, last)
+        {
+            self.due.remove(&log);
+        }
         self.sent.insert(log, mono);
     }
 
@@ -236,8 +250,7 @@ impl Heads {
                 };
                 let log = link.name(key.into());
                 let holder = link.name(LogName { author: holder, circle: CircleId::mesh(mesh), epoch: 0 });
-                let ReceiptState { height, time, signature, .. } = receipt;
-                receipts.push(Receipt { log, holder, height, time, signature });
+                receipts.push(Receipt { log, holder, ..receipt });
             }
             for some in heads.chunks(STATEMENTS_MAX) {
                 link.send(Message::Heads(some.to_vec()));
@@ -249,19 +262,28 @@ impl Heads {
     }
 
     /// Keeps a receipt for a log of this node's own.
-    pub fn keep_own_receipt(&mut self, key: (LogNo, NodeKey), mut receipt: ReceiptState, mono: u64) {
-        let spoken = self.receipts.get(&key).map_or(0, |known| known.spoken);
-        receipt.spoken = spoken.max(mono) + RECEIPT_MS;
-        self.receipts.insert(key, receipt);
+    pub fn keep_own_receipt(&mut self, key: (LogNo, NodeKey), receipt: &Receipt, mono: u64) {
+        let known = self.receipts.get(&key);
+        let spoken = known.map_or(0, |known| known.spoken).max(mono) + RECEIPT_MS;
+        let Receipt { height, time: changed, .. } = *receipt;
+        let same = known.filter(|known| known.height == height);
+        let time = same.map_or(changed, |known| known.time);
+        self.receipts.insert(key, ReceiptState { height, time, changed, spoken });
     }
 
-    /// Whether a receipt says more than what is known, and its node may be heard once more: it may sign one for each record
-    /// of a log, and partners would pay each other for them.
-    pub fn is_news(&self, key: (LogNo, NodeKey), height: u64, mono: u64) -> bool {
+    /// Whether a receipt says more than what is known, of further records or at a later time, and its node may be heard once
+    /// more: it may sign one for each record of a log, and partners would pay each other for them.
+    pub fn is_news(&self, key: (LogNo, NodeKey), receipt: &Receipt, mono: u64) -> bool {
         let more = |known: &ReceiptState| {
-            known.height < height && known.spoken < mono + RECEIPTS_AT_ONCE * RECEIPT_MS
+            let is_later = (known.height, known.changed) < (receipt.height, receipt.time);
+            is_later && known.spoken < mono + RECEIPTS_AT_ONCE * RECEIPT_MS
         };
         self.receipts.get(&key).is_none_or(more)
+    }
+
+    /// How much of a log a node had by its receipts.
+    pub fn acknowledged(&self, key: (LogNo, NodeKey)) -> u64 {
+        self.receipts.get(&key).map_or(0, |known| known.height)
     }
 
     /// Whether a node may be heard in a circle once more. Who signs heads without end is neither kept nor passed on: partners
@@ -293,7 +315,7 @@ impl Heads {
     }
 
     /// Keeps a receipt for a log of another node: the one for the log that was known first gives way.
-    pub fn keep_receipt(&mut self, key: (LogNo, NodeKey), org: OrgId, receipt: ReceiptState, mono: u64) {
+    pub fn keep_receipt(&mut self, key: (LogNo, NodeKey), org: OrgId, receipt: &Receipt, mono: u64) {
         self.keep_own_receipt(key, receipt, mono);
         let of_org = self.receipts_of.entry(org).or_default();
         of_org.insert(key);

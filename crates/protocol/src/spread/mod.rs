@@ -5,6 +5,7 @@
 
 mod graft;
 pub(crate) mod heads;
+mod owed;
 pub(crate) mod push;
 pub(crate) mod tree;
 

@@ -2,8 +2,8 @@
 
 use tocsin_protocol::message::head::{head_hash, receipt_hash};
 use tocsin_protocol::message::{
-    self, AtAnswer, BodyData, BodyStatus, Buckets, DocumentList, Documents, Entries, EntryOf, Have, Head,
-    Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, RecordAt, Want,
+    self, AtAnswer, BodyData, BodyStatus, Buckets, DocumentList, Documents, Entries, EntryOf, Fates, Have,
+    Head, Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, RecordAt, Want,
 };
 use tocsin_protocol::{Effect, Input};
 use tocsin_record::body::Body;
@@ -195,7 +195,8 @@ fn one_of_each(world: &World) -> Vec<Message> {
     let what = RecordAt { log: 0, seq: 1 };
     let (id, time) = (RecordId([1; 32]), world.now.wall);
     let signed = own.sign(&head_hash(&world.mesh(), &node, &log.circle, log.epoch, 1, &id, 0, time));
-    let receipt = own.sign(&receipt_hash(&node, &log.id(), 1, time));
+    let fates = Fates::default();
+    let receipt = own.sign(&receipt_hash(&node, &log.id(), 1, time, &fates));
     let certificate = world.nodes[0].mesh.directory().signed_certificate(node).unwrap().clone();
     let behind = message::Behind::default();
     let entry = EntryOf { no: 0, log: log.into(), base: 1, height: 1, id, state: LogState::Open };
@@ -229,7 +230,7 @@ fn one_of_each(world: &World) -> Vec<Message> {
         Message::AtAnswer(AtAnswer { log: 0, seq: 1, id: None }),
         Message::Fork(Box::new([push.clone(), push])),
         Message::Heads(vec![Head { log: 0, seq: 1, id, releases: 0, time, signature: signed }]),
-        Message::Receipts(vec![Receipt { log: 0, holder: 0, height: 1, time, signature: receipt }]),
+        Message::Receipts(vec![Receipt { log: 0, holder: 0, height: 1, time, fates, signature: receipt }]),
         Message::Unnamed(0),
     ]
 }
@@ -333,9 +334,10 @@ fn nobody_holds_what_nobody_wrote() {
     let names = vec![Message::Name(0, log.into()), Message::Name(1, of_holder)];
     world.receive(0, link, message::encode(&names));
     for (height, kept) in [(u64::MAX, 0), (2, 0), (1, 1)] {
-        let time = world.now.wall;
-        let signature = world.record_secret(FOE).sign(&receipt_hash(&holder, &log.id(), height, time));
-        let receipt = Receipt { log: 0, holder: 1, height, time, signature };
+        let (time, fates) = (world.now.wall, Fates::default());
+        let hash = receipt_hash(&holder, &log.id(), height, time, &fates);
+        let signature = world.record_secret(FOE).sign(&hash);
+        let receipt = Receipt { log: 0, holder: 1, height, time, fates, signature };
         world.receive(0, link, message::encode(&vec![Message::Receipts(vec![receipt])]));
         assert_eq!(world.nodes[0].mesh.status().logs[0].receipts.len(), kept, "{height}");
     }

@@ -2,8 +2,8 @@
 
 use tocsin_protocol::message::head::{head_hash, receipt_hash};
 use tocsin_protocol::message::{
-    self, Buckets, Entries, EntryOf, Have, Head, Hello, LogName, LogState, Message, Range, Receipt, RecordAt,
-    Want,
+    self, Buckets, Entries, EntryOf, Fate, Fates, Have, Head, Hello, LogName, LogState, Message, Range,
+    Receipt, RecordAt, Want,
 };
 use tocsin_protocol::{Effect, Input, RequestError};
 use tocsin_record::document::{Roster, Signed};
@@ -144,9 +144,10 @@ fn a_receipt_from_the_future_is_not_kept() {
     let names =
         vec![Message::Name(0, log.into()), Message::Name(1, LogName { author: holder, circle, epoch: 0 })];
     world.receive(0, link, message::encode(&names));
+    let fates = Fates::default();
     for (time, kept) in [(world.now.wall + 50 * 365 * 86_400_000, 0), (world.now.wall, 1)] {
-        let signature = world.record_secret(FOE).sign(&receipt_hash(&holder, &log.id(), 1, time));
-        let receipt = Receipt { log: 0, holder: 1, height: 1, time, signature };
+        let signature = world.record_secret(FOE).sign(&receipt_hash(&holder, &log.id(), 1, time, &fates));
+        let receipt = Receipt { log: 0, holder: 1, height: 1, time, fates: fates.clone(), signature };
         world.receive(0, link, message::encode(&vec![Message::Receipts(vec![receipt])]));
         assert_eq!(world.nodes[0].mesh.status().logs[0].receipts.len(), kept);
     }
@@ -224,7 +225,8 @@ fn who_is_not_in_a_circle_learns_nothing_of_its_logs() {
         let id = RecordId([9; 32]);
         let range = Range { log: 0, from: 1, to: 20, bodies: true };
         let signature = secret(1, FOE, 0).sign(&[1; 32]);
-        let receipt = Receipt { log: 0, holder: 1, height: 3, time: 1, signature };
+        let fates = Fates::default();
+        let receipt = Receipt { log: 0, holder: 1, height: 3, time: 1, fates, signature };
         vec![
             Message::Name(0, log),
             Message::Name(1, LogName { author: holder, epoch: 0, ..log }),
@@ -261,6 +263,52 @@ fn who_is_not_in_a_circle_learns_nothing_of_its_logs() {
 }
 
 #[test]
+fn fates_that_their_holder_did_not_sign_or_that_have_no_end_are_not_kept() {
+    let mut world = World::new(3, OPEN);
+    let ids: Vec<RecordId> = (0..3).map(|n| world.publish(0, report(n, 1, "192.0.2.1"))).collect();
+    let place = world.stored(0, &ids[2]).unwrap().place;
+    let link = world.strange_link(0, FOE);
+    let log = world.nodes[0].mesh.reader().logs()[0].key;
+    let holder = world.nodes[FOE as usize].mesh.node();
+    let of_holder = LogName { author: holder, circle: log.circle, epoch: 0 };
+    let names = vec![Message::Name(0, log.into()), Message::Name(1, of_holder)];
+    world.receive(0, link, message::encode(&names));
+    let fates = |runs: &[(u32, Fate)]| Fates { below: 0, runs: runs.to_vec() };
+    let accepted = fates(&[(3, Fate::Accepted)]);
+    let endless: Vec<_> = [(1, Fate::Accepted), (1, Fate::Gone)].into_iter().cycle().take(400_000).collect();
+    let lies = [
+        (fates(&[(3, Fate::Gone)]), accepted.clone()),
+        (fates(&endless), fates(&endless)),
+        (fates(&[(4, Fate::Accepted)]), fates(&[(4, Fate::Accepted)])),
+        (fates(&[(u32::MAX, Fate::Accepted)]), fates(&[(u32::MAX, Fate::Accepted)])),
+        (Fates { below: 4, runs: vec![] }, Fates { below: 4, runs: vec![] }),
+    ];
+    let say = |world: &mut World, signed: &Fates, fates: &Fates| {
+        let (height, time, fates) = (3, world.now.wall, fates.clone());
+        let hash = receipt_hash(&holder, &log.id(), height, time, signed);
+        let signature = world.record_secret(FOE).sign(&hash);
+        let receipt = Receipt { log: 0, holder: 1, height, time, fates, signature };
+        world.receive(0, link, message::encode(&vec![Message::Receipts(vec![receipt])]));
+    };
+    for (signed, said) in lies {
+        let before = world.nodes[0].mesh.left_to(&holder).unwrap();
+        say(&mut world, &signed, &said);
+        let mesh = &world.nodes[0].mesh;
+        assert_eq!(mesh.reader().acknowledged(place).unwrap(), [], "{} pieces", said.runs.len());
+        assert!(mesh.status().logs[0].receipts.is_empty());
+        let paid = before - mesh.left_to(&holder).unwrap();
+        assert!(paid > 3 + said.runs.len() as i64 / 100, "{} pieces for {paid} us", said.runs.len());
+    }
+    say(&mut world, &accepted, &accepted);
+    let kept = world.nodes[0].mesh.reader().acknowledged(place).unwrap();
+    assert_eq!(
+        kept.iter().map(|(node, said)| (*node, said.is)).collect::<Vec<_>>(),
+        [(holder, Fate::Accepted)]
+    );
+    assert!(!world.closed(0, link));
+}
+
+#[test]
 fn a_receipt_for_each_record_is_not_passed_on() {
     let mut world = World::new(4, OPEN);
     let link = world.strange_link(0, FOE);
@@ -279,10 +327,14 @@ fn a_receipt_for_each_record_is_not_passed_on() {
     let names = vec![Message::Name(0, log.into()), Message::Name(1, of_holder)];
     world.receive(0, link, message::encode(&names));
     let mut passed = 0;
-    for height in 1..=600 {
-        let time = world.now.wall;
-        let signature = world.record_secret(FOE).sign(&receipt_hash(&holder, &log.id(), height, time));
-        let receipt = Receipt { log: 0, holder: 1, height, time, signature };
+    // Half of them tell of further records, half tell otherwise of those.
+    for n in 1..=600u64 {
+        let height = n.min(300);
+        let fate = if n % 2 == 0 { Fate::Accepted } else { Fate::KeptBack };
+        let (time, fates) = (world.now.wall, Fates { below: 0, runs: vec![(1, fate)] });
+        let signature =
+            world.record_secret(FOE).sign(&receipt_hash(&holder, &log.id(), height, time, &fates));
+        let receipt = Receipt { log: 0, holder: 1, height, time, fates, signature };
         world.receive(0, link, message::encode(&vec![Message::Receipts(vec![receipt])]));
         world.now.wall += 50;
         world.now.mono += 50;

@@ -387,13 +387,18 @@ impl World {
         effects
     }
 
+    /// Takes what is on its way to a node out of the wires: by which of its links, and the frame.
+    pub fn flying_to(&mut self, node: usize) -> Vec<(u64, Bytes)> {
+        let (here, others) = self.flying.drain(..).partition(|(to, ..)| *to == node);
+        self.flying = others;
+        let here: VecDeque<(usize, u64, Bytes)> = here;
+        here.into_iter().map(|(_, link, frame)| (link, frame)).collect()
+    }
+
     /// What is on its way to a node and these inputs, all before one commit, as where its core was busy for a moment.
     pub fn feed_at_once(&mut self, at: usize, inputs: impl IntoIterator<Item = Input>) {
         let mut all = Vec::new();
-        let (here, others) = self.flying.drain(..).partition(|(node, ..)| *node == at);
-        self.flying = others;
-        let here: VecDeque<(usize, u64, Bytes)> = here;
-        for (_, link, frame) in here {
+        for (link, frame) in self.flying_to(at) {
             let frame = self.hear(at, link, &frame).unwrap();
             all.push(Input::Received { link, frame });
         }
