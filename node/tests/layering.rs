@@ -6,7 +6,7 @@
 //! {record, policy, store, matcher} <- protocol <- sim;  fuzz calls what it feeds         the core
 //! clock, text <- home, api <- cli <- testnet                                             what people's programs link
 //! {protocol, net} <- engine <- service <- serve                                          what a node is
-//! all but sim <- node
+//! all but sim <- node;  {node, sim} <- imports
 //! ```
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -105,6 +105,21 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tocsin-service",
             "tocsin-testnet",
             "tocsin-text",
+        ],
+    ),
+    (
+        "tocsin-imports",
+        &[
+            "tocsin",
+            "tocsin-api",
+            "tocsin-cli",
+            "tocsin-clock",
+            "tocsin-engine",
+            "tocsin-exchange",
+            "tocsin-home",
+            "tocsin-record",
+            "tocsin-service",
+            "tocsin-sim",
         ],
     ),
 ];

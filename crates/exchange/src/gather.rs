@@ -91,6 +91,16 @@ pub(crate) fn list_uuid(org: &OrgId, source: &str, list: &str, bucket: &str) -> 
     Uuid::new_v5(&own, name.as_bytes())
 }
 
+/// The subject of the part of a report or event that goes under the marking of that name.
+#[must_use]
+pub fn part_subject(head: Subject, group: &str) -> Subject {
+    if group.is_empty() { head } else { Subject(part_uuid(&Uuid::from_bytes(head.0), group).into_bytes()) }
+}
+
+fn part_uuid(head: &Uuid, group: &str) -> Uuid {
+    Uuid::new_v5(head, group.as_bytes())
+}
+
 /// The deepest buckets that are looked for, by the digits of their names: of a list of [`crate::FILE_MAX`] bytes they have
 /// some 15.
 pub const BUCKET_DIGITS_MAX: u32 = 24;
@@ -169,11 +179,7 @@ impl<'a> Draft<'a> {
         };
         Draft {
             shape: self.shape,
-            subject: if group.is_empty() {
-                self.subject
-            } else {
-                Uuid::new_v5(&self.subject, group.as_bytes())
-            },
+            subject: if group.is_empty() { self.subject } else { part_uuid(&self.subject, group) },
             title: named(&names::one_line(&self.title, LINE_MAX - 80), " (", ")"),
             description: self.description.clone(),
             created: self.created,

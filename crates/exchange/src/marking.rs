@@ -4,6 +4,7 @@
 use tocsin_record::body::report::Indicator;
 use tocsin_record::marking::words::{self, Handling};
 use tocsin_record::marking::{Code, Marking, Pap, Personal, Tlp};
+use tocsin_record::planted;
 
 use crate::fault::Fault;
 use crate::{FileInfo, Found, Profile};
@@ -259,7 +260,7 @@ pub fn resolve_marking(
 ) -> Option<Marking> {
     let terms = &profile.terms;
     let tlp = object.tlp.or(file.tlp).or(terms.tlp).or(flag.tlp)?;
-    let floor = object.floor.max(file.floor);
+    let floor = object.floor.max(file.floor).filter(|_| !planted::is(planted::Bug::LoosenMarking));
     let first = |a: &Vec<Code>, b: &Vec<Code>| if a.is_empty() { b.clone() } else { a.clone() };
     let retention_ms = terms.retention_ms.or(flag.retention_ms);
     let marking = Marking {

@@ -22,10 +22,14 @@ use serde_json::{Map, Value};
 use tocsin_record::body::report::{INDICATORS_MAX, Indicator, ORIGINALS_MAX, Original, Report, Subject};
 use tocsin_record::codec;
 use tocsin_record::marking::Personal;
+use tocsin_record::planted;
 use uuid::Uuid;
 
 use crate::gather::BODY_BYTES_MAX;
 use crate::{json, personal, when};
+
+/// How coarse times are to the bug that is planted here.
+const NANOS_A_SECOND: u128 = 1_000_000_000;
 
 /// An object that its source took back, which is for ever: revoked (STIX 2.1, section 3.6.2) or deleted (MISP).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +123,8 @@ impl Versions {
     pub fn compare(&self, other: &Self, id: &[u8; 16]) -> Option<Ordering> {
         let (own, other) = (self.0.get(id)?, other.0.get(id)?);
         let is_one = own.within == other.within && own.modified > 0 && other.modified > 0;
-        is_one.then(|| own.modified.cmp(&other.modified))
+        let digits = if planted::is(planted::Bug::OldWins) { NANOS_A_SECOND } else { 1 };
+        is_one.then(|| (own.modified / digits).cmp(&(other.modified / digits)))
     }
 
     /// Whether two reports have one version of an object, and each says of it what the other does not.
@@ -128,6 +133,14 @@ impl Versions {
         let both = self.0.get(id).zip(other.0.get(id));
         self.compare(other, id) == Some(Ordering::Equal)
             && both.is_some_and(|(own, other)| !own.says_all_of(other) && !other.says_all_of(own))
+    }
+
+    /// Whether two reports have one version of an object, and one of them says of it what the other does not.
+    #[must_use]
+    pub fn says_more(&self, other: &Self, id: &[u8; 16]) -> bool {
+        let both = self.0.get(id).zip(other.0.get(id));
+        self.compare(other, id) == Some(Ordering::Equal)
+            && both.is_some_and(|(own, other)| !own.says_all_of(other) || !other.says_all_of(own))
     }
 
     /// An object's whole id, if it is here.
@@ -205,6 +218,17 @@ fn said_of(map: &Map<String, Value>, fields: &[&str]) -> String {
 /// indicator's id whether another report of the same import has it.
 #[must_use]
 pub fn meet(standing: &Report, next: Report, elsewhere: impl Fn(&[u8; 16]) -> bool) -> Met {
+    meet_under(None, standing, next, elsewhere)
+}
+
+/// As [`meet`], of a part of a report or event that is kept without its head: `heads` is how those compare, if that is known.
+#[must_use]
+pub fn meet_under(
+    heads: Option<Ordering>,
+    standing: &Report,
+    next: Report,
+    elsewhere: impl Fn(&[u8; 16]) -> bool,
+) -> Met {
     // An event is as new as its newest attribute, which may be one that was left out.
     let stands = if has_persons(standing) && !has_persons(&next) {
         Cow::Owned(personal::without(&standing.originals).0)
@@ -212,13 +236,10 @@ pub fn meet(standing: &Report, next: Report, elsewhere: impl Fn(&[u8; 16]) -> bo
         Cow::Borrowed(&standing.originals)
     };
     let (old, new) = (Versions::of(&stands), Versions::of(&next.originals));
-    let origin = |report: &Report| report.origin.source.as_ref().map(|source| source.id.clone());
-    let origin = origin(&next).unwrap_or_default();
+    let origin = origin_of(&next).to_owned();
     let head = own_id(&origin);
-    // A part that is kept without its head has the time of that, or of what is newest in it, in milliseconds.
-    let by_time =
-        || (standing.modified > 0 && next.modified > 0).then(|| next.modified.cmp(&standing.modified));
-    let of_head = head.and_then(|head| new.compare(&old, &head).or_else(by_time));
+    let compared = || head.and_then(|head| new.compare(&old, &head).or_else(|| by_time(&next, standing)));
+    let of_head = heads.or_else(compared);
     if of_head == Some(Ordering::Less) {
         return Met { older: vec![origin], ..Met::default() };
     }
@@ -260,6 +281,24 @@ pub fn meet(standing: &Report, next: Report, elsewhere: impl Fn(&[u8; 16]) -> bo
     report.indicators.sort_by(|a, b| a.what.cmp(&b.what));
     keep_originals(&mut report, standing);
     Met { report: Some(report), mixed: true, ..met }
+}
+
+/// How the heads of two reports with one head compare, the STIX report or MISP event; `None` where one of them does not have it
+/// beside it.
+#[must_use]
+pub fn compare_heads(one: &Report, other: &Report) -> Option<Ordering> {
+    let head = own_id(origin_of(one))?;
+    let versions = |report: &Report| Versions::of(&report.originals);
+    versions(one).compare(&versions(other), &head)
+}
+
+/// A part that is kept without its head has the time of that, or of what is newest in it, in milliseconds.
+fn by_time(one: &Report, other: &Report) -> Option<Ordering> {
+    (one.modified > 0 && other.modified > 0).then(|| one.modified.cmp(&other.modified))
+}
+
+fn origin_of(report: &Report) -> &str {
+    report.origin.source.as_ref().map_or("", |source| &source.id)
 }
 
 /// Whether anything in a report is about persons.

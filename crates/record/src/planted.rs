@@ -1,6 +1,7 @@
-//! Bugs on purpose: each makes the product break one promise, so that the simulator's oracle for it can be seen to notice.
+//! Bugs on purpose: each makes the product break one promise, so that the oracle for it can be seen to notice: the
+//! simulator's (`crates/sim`), or that of imports (`crates/imports`).
 //!
-//! Without the feature `planted`, which nothing but the simulator asks for, [`is`] is a constant and nothing of this is
+//! Without the feature `planted`, which nothing but these two ask for, [`is`] is a constant and nothing of this is
 //! in the program.
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -35,11 +36,15 @@ pub enum Bug {
     ForgetRefusal,
     /// Keys of what was erased are overwritten, but nobody waits for the disk.
     SkipSlotSync,
+    /// What a part of an object names beside its own marking does not bind it.
+    LoosenMarking,
+    /// Versions of an object are compared at seconds.
+    OldWins,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::SkipVerify,
         Self::ForwardUnasked,
         Self::NoHoles,
@@ -53,6 +58,8 @@ impl Bug {
         Self::TakeForked,
         Self::ForgetRefusal,
         Self::SkipSlotSync,
+        Self::LoosenMarking,
+        Self::OldWins,
     ];
 }
 

@@ -1,11 +1,12 @@
 //! What is imported: batches of reports from files, into the own circle and on to where they are shared.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tocsin_api::types::{BATCH_REPORTS_MAX, Floor, ImportBatch, Imported, Skipped};
 use tocsin_exchange::personal;
-use tocsin_exchange::versions::{meet, own_id};
+use tocsin_exchange::versions::{meet_under, own_id};
 use tocsin_policy::Decisions;
 use tocsin_protocol::{Directory, Input};
 use tocsin_record::CircleId;
@@ -16,6 +17,7 @@ use tocsin_record::marking::{Marking, Pap, Personal, Tlp};
 use tracing::debug;
 
 use super::advice::AdviceList;
+use super::heads::Heads;
 use super::publish::{ReportDraft, TOGETHER, Unshareable, salt, same_content, successor};
 use super::reports::Whole;
 use super::sources::{OLDER, Objects, TWICE};
@@ -114,6 +116,8 @@ impl Node {
         let doubtful: BTreeSet<Subject> = batch.doubtful.iter().map(|subject| place(*subject)).collect();
         let mut objects = Objects::new(self, &batch)?;
         self.take_back_gone(&batch, &mut objects, &mut drafts, &mut back, &mut done)?;
+        let heads = Heads::of(self, &batch)?;
+        objects.lose_all(heads.left_behind(&batch), &mut done)?;
         let mut subjects = BTreeSet::new();
         // A batch without floors has none.
         let floors = batch.floors.into_iter().chain(std::iter::repeat(Floor::default()));
@@ -134,10 +138,17 @@ impl Node {
             }
             let mut report =
                 Report { supersedes: None, extent: Extent::Whole, withdrawn: Vec::new(), ..report };
+            let said = report.indicators.len();
             if !objects.leave_out_gone(&mut report, &mut done) {
                 continue;
             }
-            let twice = objects.leave_out_older(&mut report, &mut done)?;
+            let of_head = heads.order(&report);
+            if of_head == Some(Ordering::Less) {
+                done.older.push(Skipped { what: named(&report), why: OLDER.to_owned() });
+                continue;
+            }
+            let twins = objects.leave_out_older(&mut report, &mut done)?;
+            let mut is_whole = report.indicators.len() == said;
             let standing = self.whole(self.engine.org(), own, report.subject)?;
             if let Some(standing) = &standing {
                 if doubtful.contains(&report.subject)
@@ -148,7 +159,8 @@ impl Node {
                 }
                 let what = named(&report);
                 let subject = report.subject;
-                let met = meet(&standing.report, report, |id| objects.has_elsewhere(*id, subject));
+                let met =
+                    meet_under(of_head, &standing.report, report, |id| objects.has_elsewhere(*id, subject));
                 done.older.extend(met.older.into_iter().map(|what| Skipped { what, why: OLDER.to_owned() }));
                 done.twice.extend(met.twice.into_iter().map(|what| Skipped { what, why: TWICE.to_owned() }));
                 let Some(next) = met.report else {
@@ -157,7 +169,9 @@ impl Node {
                 };
                 report = next;
                 // What stands of a report may not have heard of it yet.
+                let said = report.indicators.len();
                 objects.leave_out_gone(&mut report, &mut done);
+                is_whole &= report.indicators.len() == said;
                 keep_marking(&mut report, floor, &standing.report);
                 // A retention is counted from the import, so that the same file would differ each time.
                 keep_retention(&mut report, &standing.report);
@@ -166,6 +180,8 @@ impl Node {
                     continue;
                 }
             }
+            let leaves = objects.bind(&report, &twins);
+            is_whole &= leaves.indicators.len() == report.indicators.len();
             let (draft, is_new) = match standing {
                 Some(standing) if same_content(&report, &standing.report) => {
                     done.unmarked += u64::from(report.marking.is_none());
@@ -186,7 +202,7 @@ impl Node {
                         continue;
                     }
                 };
-                done.twice.extend(twice);
+                done.twice.extend(twins.into_iter().filter_map(|twin| twin.told));
                 done.unmarked += u64::from(report.marking.is_none());
                 *if is_new { &mut done.new } else { &mut done.changed } += 1;
                 done.indicators += draft.report.indicators.len() as u64;
@@ -194,14 +210,16 @@ impl Node {
                 drafts.push(draft);
             }
             let said = Personal::from_code(floor.personal).unwrap_or_default();
-            self.narrow(&report, said, share, &mut drafts, &mut back, &mut done)?;
+            self.narrow(&leaves, said, share, &mut drafts, &mut back, &mut done)?;
             if let Some(circle) = share.filter(|circle| *circle != own) {
-                copies.push((circle, report));
+                // What was left out stands in what is kept beside it as well.
+                let originals = if is_whole { leaves.originals } else { Vec::new() };
+                copies.push((circle, Report { originals, ..leaves }));
             }
         }
         for report in objects.emptied()? {
-            done.changed += 1;
-            drafts.push(report.draft);
+            done.changed += u64::from(report.draft.is_some());
+            drafts.extend(report.draft);
             self.narrow(&report.left, Personal::No, None, &mut drafts, &mut back, &mut done)?;
         }
         for ended in &batch.ended {

@@ -4,6 +4,7 @@ mod acknowledged;
 mod advice;
 mod batch;
 mod caller;
+mod heads;
 mod hold;
 mod lists;
 mod lookup;

@@ -28,6 +28,7 @@ pub(super) const OLDER: &str = "a newer version of it stands: it changed nothing
 pub(super) const TWICE: &str = "one version of it has two contents: both are kept, and neither is preferred";
 const GONE: &str = "its source took it back, which is for ever";
 /// Why another report lost a part.
+const LEFT_BEHIND: &str = "the newer version of the whole does not have it: it no longer counts";
 const REPLACED: &str = "what stood of it in another report is older, and no longer counts there";
 
 /// The reports of the own circle in which a source's id stood. It grows with them, 32 bytes an indicator that has an id; what
@@ -200,13 +201,27 @@ pub(super) struct Objects<'n> {
     subjects: BTreeSet<Subject>,
     /// What other reports lose.
     losses: BTreeMap<Subject, Losses>,
+    /// Those that lose all.
+    emptied: BTreeSet<Subject>,
+    /// What copies of other reports lose, beside that.
+    bound: BTreeMap<Subject, Losses>,
+}
+
+/// An object of a report of which another report has the same version with another content.
+pub(super) struct Twin {
+    id: [u8; 16],
+    other: Subject,
+    /// How that is marked.
+    marking: Option<Marking>,
+    /// What is told of it, where each says what the other does not.
+    pub told: Option<Skipped>,
 }
 
 /// A report that lost a part.
 pub(super) struct Emptied {
-    /// Its next version.
-    pub draft: ReportDraft,
-    /// What it says then.
+    /// Its next version; `None` where only its copies lose something.
+    pub draft: Option<ReportDraft>,
+    /// What its copies may say then.
     pub left: Report,
 }
 
@@ -225,7 +240,17 @@ impl<'n> Objects<'n> {
         }
         let subjects = batch.reports.iter().map(|report| report.subject).collect();
         let gone = batch.gone.keys().copied().collect();
-        Ok(Self { node, holders, read: Read::default(), gone, inside, subjects, losses: BTreeMap::new() })
+        Ok(Self {
+            node,
+            holders,
+            read: Read::default(),
+            gone,
+            inside,
+            subjects,
+            losses: BTreeMap::new(),
+            emptied: BTreeSet::new(),
+            bound: BTreeMap::new(),
+        })
     }
 
     /// Whether another report of the batch has an indicator of this id.
@@ -255,15 +280,15 @@ impl<'n> Objects<'n> {
     }
 
     /// Leaves out what a newer version that stands in another report does not say, or what it says for fewer eyes; what stands
-    /// there in an older version is lost there in the same way. The answer names what differs there in the same version.
+    /// there in an older version is lost there in the same way. The answer has what differs there in the same version.
     pub fn leave_out_older(
         &mut self,
         report: &mut Report,
         done: &mut Imported,
-    ) -> Result<Vec<Skipped>, NodeError> {
+    ) -> Result<Vec<Twin>, NodeError> {
         let ids: BTreeSet<[u8; 16]> = report.indicators.iter().filter_map(|one| one.id).collect();
         let mut versions = None;
-        let (mut older, mut twice) = (Losses::new(), Vec::new());
+        let (mut older, mut twins) = (Losses::new(), Vec::new());
         for id in ids {
             let others: Vec<Subject> = self.holders.of(id).collect();
             for other in others.into_iter().filter(|other| !self.subjects.contains(other)) {
@@ -282,15 +307,33 @@ impl<'n> Objects<'n> {
                             lose(self.losses.entry(other).or_default(), id, stays);
                         }
                     }
-                    Some(Ordering::Equal) if own.differ(theirs, &id) => {
-                        twice.push(told(own.name(&id).unwrap_or_default(), TWICE));
+                    Some(Ordering::Equal) if own.says_more(theirs, &id) => {
+                        let is_told = own.differ(theirs, &id);
+                        let told = is_told.then(|| told(own.name(&id).unwrap_or_default(), TWICE));
+                        twins.push(Twin { id, other, marking: whole.report.marking.clone(), told });
                     }
                     _ => {}
                 }
             }
         }
         leave_out(report, &older, OLDER, &mut done.older);
-        Ok(twice)
+        Ok(twins)
+    }
+
+    /// Of one version with two contents each leaves the own circle only as strictly as the stricter of them allows. Gives what of
+    /// a report may leave; copies of the others lose what this one binds.
+    pub fn bind(&mut self, report: &Report, twins: &[Twin]) -> Report {
+        let mut bound = Losses::new();
+        for Twin { id, other, marking, .. } in twins {
+            if is_raised(report.marking.as_ref(), marking.as_ref()) {
+                lose(&mut bound, *id, BTreeSet::new());
+            } else if is_raised(marking.as_ref(), report.marking.as_ref()) {
+                lose(self.bound.entry(*other).or_default(), *id, BTreeSet::new());
+            }
+        }
+        let mut leaves = report.clone();
+        leaves.indicators.retain(|one| !is_lost(one, &bound));
+        leaves
     }
 
     /// Takes an object out of every report that is not in the batch.
@@ -315,17 +358,41 @@ impl<'n> Objects<'n> {
         Ok(())
     }
 
+    /// Takes all out of reports that are not in the batch, if they stand.
+    pub fn lose_all(&mut self, subjects: BTreeSet<Subject>, done: &mut Imported) -> Result<(), NodeError> {
+        for subject in subjects {
+            if !self.node.engine.reader.has_copies(self.node.engine.org(), subject) {
+                continue;
+            }
+            let Some((whole, _)) = self.node.standing_of(&mut self.read, subject)? else { continue };
+            if !whole.report.indicators.is_empty() {
+                done.older.push(told(origin_id(&whole.report), LEFT_BEHIND));
+                self.losses.entry(subject).or_default();
+                self.emptied.insert(subject);
+            }
+        }
+        Ok(())
+    }
+
     /// The reports that lost a part, as they are from now on.
     pub fn emptied(self) -> Result<Vec<Emptied>, NodeError> {
         let mut emptied = Vec::new();
         let own = self.node.engine.own_circle();
-        for (subject, losses) in self.losses {
+        let subjects: BTreeSet<Subject> = self.losses.keys().chain(self.bound.keys()).copied().collect();
+        for subject in subjects {
             let Some(standing) = self.node.whole(self.node.engine.org(), own, subject)? else { continue };
             let mut left = standing.report.clone();
-            left.indicators.retain(|one| !is_lost(one, &losses));
-            let next = left.indicators.clone();
-            let report = successor(Report { salt: salt(), ..left.clone() }, next, &standing);
-            emptied.push(Emptied { draft: ReportDraft { circle: own, report }, left });
+            let draft = self.losses.get(&subject).map(|losses| {
+                let loses_all = self.emptied.contains(&subject);
+                left.indicators.retain(|one| !loses_all && !is_lost(one, losses));
+                let next = left.indicators.clone();
+                let report = successor(Report { salt: salt(), ..left.clone() }, next, &standing);
+                ReportDraft { circle: own, report }
+            });
+            if let Some(bound) = self.bound.get(&subject) {
+                left.indicators.retain(|one| !is_lost(one, bound));
+            }
+            emptied.push(Emptied { draft, left });
         }
         Ok(emptied)
     }
@@ -371,11 +438,16 @@ fn is_lost(one: &Indicator, losses: &Losses) -> bool {
 
 /// What a newer version of an object still says of what an older one says, for the same eyes: another report may go on with it.
 fn still_said(id: [u8; 16], older: &Report, newer: &Report) -> BTreeSet<Observable> {
-    let is_raised = older.marking.as_ref().zip(newer.marking.as_ref()).is_some_and(|(older, newer)| {
-        older.is_looser_than(&Marking { retain_until: older.retain_until, ..newer.clone() })
-    });
+    let is_raised = is_raised(older.marking.as_ref(), newer.marking.as_ref());
     let of_id = newer.indicators.iter().filter(|one| one.id == Some(id) && !is_raised);
     of_id.map(|one| one.what.clone()).collect()
+}
+
+/// Whether the second marking is for fewer eyes than the first.
+fn is_raised(from: Option<&Marking>, to: Option<&Marking>) -> bool {
+    from.zip(to).is_some_and(|(from, to)| {
+        from.is_looser_than(&Marking { retain_until: from.retain_until, ..to.clone() })
+    })
 }
 
 /// Leaves out what a report loses, and names it.

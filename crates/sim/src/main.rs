@@ -133,9 +133,9 @@ fn many(args: &Args, range: RangeInclusive<u64>, scale: Scale) -> ExitCode {
     code(failed.is_empty())
 }
 
-/// Which oracle must notice a bug.
-fn oracle_for(bug: Bug) -> &'static str {
-    match bug {
+/// Which oracle must notice a bug; `None` where that is one of imports, which a program of their own has.
+fn oracle_for(bug: Bug) -> Option<&'static str> {
+    Some(match bug {
         Bug::SkipVerify => "authentic",
         Bug::ForwardUnasked => "confined",
         Bug::NoHoles => "convergent",
@@ -148,7 +148,8 @@ fn oracle_for(bug: Bug) -> &'static str {
         Bug::AskTheSame => "alive",
         Bug::TakeForked => "contained",
         Bug::ForgetRefusal => "refused",
-    }
+        Bug::LoosenMarking | Bug::OldWins => return None,
+    })
 }
 
 /// Plants one bug after the other. True if each was noticed by its oracle.
@@ -164,8 +165,8 @@ fn planted(seeds: &RangeInclusive<u64>, only: &[String]) -> bool {
     }
     let mut all = true;
     for bug in Bug::ALL.into_iter().filter(wanted) {
+        let Some(oracle) = oracle_for(bug) else { continue };
         plant(Some(bug));
-        let oracle = oracle_for(bug);
         let found = seeds.clone().find_map(|seed| {
             let report = if bug == Bug::IterateRandom {
                 run_twice(seed, Scale::Small)

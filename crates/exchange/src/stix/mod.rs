@@ -236,7 +236,18 @@ impl<'a> Bundle<'a> {
         }
         let mut bundle = Self { markings: Vec::new(), place, twins, objects };
         bundle.markings = bundle.markings(file, found);
+        bundle.bind_twins();
         bundle
+    }
+
+    /// Of one version with two contents none is looser than the strictest.
+    fn bind_twins(&mut self) {
+        for (first, twin) in &self.twins {
+            self.markings[*first] = self.markings[*first].raised_to(self.markings[*twin]);
+        }
+        for (first, twin) in &self.twins {
+            self.markings[*twin] = self.markings[*twin].raised_to(self.markings[*first]);
+        }
     }
 
     fn get(&self, id: &str) -> Option<&Object<'a>> {
