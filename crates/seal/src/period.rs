@@ -208,6 +208,7 @@ mod tests {
         let mut key = key();
         assert!(key.of_day(1).is_some());
         key.forget_before(SINCE + 2 * DAY_MS);
+        assert!(key.used.is_none(), "the day used last is still in memory");
         assert!(key.of_day(0).is_none());
         assert!(key.of_day(1).is_none(), "the day used last");
         assert!(key.of_day(2).is_some());
