@@ -1,13 +1,15 @@
 //! Comparing what two nodes hold, and what follows from a difference.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use tocsin_record::OrgId;
+use tocsin_record::{DocHash, OrgId};
 use tocsin_store::{Kv, LogNo, SEQ_MAX, Slots, Standing, StoreError};
 
 use crate::admission::By;
 use crate::catchup::frontier::{Row, buckets, root};
 use crate::catchup::say_holes;
+use crate::directory;
 use crate::io::{LinkId, Output};
 use crate::links::budget::cost;
 use crate::links::link::Link;
@@ -20,12 +22,19 @@ use crate::message::{Buckets, DocumentList, Entries, EntryOf, Hello, LogState, M
 const AGAIN_MS: u64 = 60_000;
 /// A link on which nothing else came for so long has no queue at its other end, in ms.
 const QUIET_MS: u64 = 1_000;
+/// Documents that are named to a peer at once; those behind come with a later comparison.
+const LIST_MAX: usize = 16_384;
 /// And after a comparison that found a difference, after so many.
 const SOON_MS: u64 = 5_000;
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
-    fn hello_of(&self, rows: &[Row]) -> Hello {
-        Hello { logs: root(rows), documents: self.directory.root() }
+    fn hello_of(&self, org: OrgId, rows: &[Row]) -> Hello {
+        Hello { logs: root(rows), documents: directory::root_of(&self.documents_with(org)) }
+    }
+
+    /// Hashes of the documents that are compared with an org, in order.
+    fn documents_with(&self, org: OrgId) -> BTreeSet<DocHash> {
+        self.directory.told_to_both(self.admission.identity.org, org).map(|(_, hash)| hash).collect()
     }
 
     /// Logs of the circles that an org is in or carries, in order of log id.
@@ -48,7 +57,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(peer) = self.links.peer(link) else {
             return;
         };
-        let hello = self.hello_of(&self.rows(peer.org));
+        let hello = self.hello_of(peer.org, &self.rows(peer.org));
         let next_hello = self.now.mono + AGAIN_MS;
         if let Some(link) = self.links.get_mut(link) {
             link.hello_due = false;
@@ -78,9 +87,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         let rows = self.rows(peer.org);
         self.did(cost::walk(rows.len()));
-        let mine = self.hello_of(&rows);
+        let mine = self.hello_of(peer.org, &rows);
         if mine.documents != theirs.documents {
-            let list = self.directory.list().iter().copied().take(16_384).collect();
+            let list = self.documents_with(peer.org).into_iter().take(LIST_MAX).collect();
             self.tell(link, Message::DocumentList(DocumentList(list)));
         }
         // A busy link may have kept the Hello waiting behind other frames, while its peer went on.
@@ -103,11 +112,17 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     pub(crate) fn heard_document_list(&mut self, link: LinkId, list: &DocumentList) {
-        if !self.pays(cost::walk(list.0.len() + self.directory.list().len())) {
+        let Some(peer) = self.links.peer(link) else {
+            return;
+        };
+        let directory = Arc::clone(&self.directory);
+        let told = directory.told_to_both(self.admission.identity.org, peer.org);
+        if !self.pays(cost::walk(list.0.len() + directory.list().len())) {
             return;
         }
-        let lacking = self.directory.lacking(&list.0);
-        self.send_documents(link, &lacking);
+        let theirs: BTreeSet<DocHash> = list.0.iter().copied().collect();
+        let lacking = told.filter(|(_, hash)| !theirs.contains(hash)).map(|(signed, _)| signed);
+        self.send_documents(link, lacking);
     }
 
     pub(crate) fn heard_buckets(&mut self, link: LinkId, theirs: &Buckets, out: &mut Output) {

@@ -6,6 +6,9 @@
 //! then:  in, or out; 10 s, 64 at once
 //! ```
 
+use std::sync::Arc;
+
+use tocsin_record::OrgId;
 use tocsin_record::codec;
 use tocsin_record::document::{Certificate, DOCUMENT_MAX, Signed};
 use tocsin_store::{Kv, Slots, StoreError};
@@ -184,7 +187,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Documents in order, in messages that a peer in the lobby takes: each under its bound, or of one document. What there is
     /// no room for goes with a later comparison.
-    pub(crate) fn send_documents(&mut self, id: LinkId, documents: &[Signed]) {
+    pub(crate) fn send_documents<'a>(&mut self, id: LinkId, documents: impl IntoIterator<Item = &'a Signed>) {
         let mut some: Vec<Signed> = Vec::new();
         let mut bytes = 0;
         for signed in documents {
@@ -204,16 +207,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
     }
 
-    /// New documents go to every link but the one they came by.
+    /// New documents go to every link but the one they came by, a roster to those that may know of its circle.
     pub(crate) fn tell_documents(&mut self, new: &[Signed], from: Option<LinkId>) {
-        let others: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(id, link)| Some(*id) != from && link.peer().is_some())
-            .map(|(id, _)| id)
-            .collect();
-        for id in others {
-            self.send_documents(id, new);
+        let directory = Arc::clone(&self.directory);
+        let audiences: Vec<_> = new.iter().map(|signed| (signed, directory.audience(signed))).collect();
+        let others: Vec<(LinkId, OrgId)> =
+            self.links.peers().filter(|(id, _)| Some(*id) != from).map(|(id, peer)| (id, peer.org)).collect();
+        for (id, org) in others {
+            let told = audiences.iter().filter(|(_, audience)| audience.has(org));
+            self.send_documents(id, told.map(|(signed, _)| *signed));
         }
     }
 

@@ -109,7 +109,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 .map_err(|error| Fault::Damaged(format!("the documents that partners sent: {error}")))?;
             // Every one was checked before it was kept; a document that the file brought already is no fault.
             for signed in &documents {
-                let _ = directory.take(signed);
+                let _ = directory.take_back(signed);
             }
         }
         let _ = directory.take(&identity.certificate);

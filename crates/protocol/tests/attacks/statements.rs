@@ -205,7 +205,7 @@ fn who_is_not_in_a_circle_learns_nothing_of_its_logs() {
     let signer = secret(1, 0, 0);
     let roster = foe_roster(&world, [5; 32], vec![]);
     let roster = Roster { orgs: orgs(&world), stewards: vec![signer.public()], ..roster };
-    let signed = Signed::sign(&roster, &[&signer]);
+    let signed = Signed::sign(&roster, &[&signer, &secret(1, 1, 0)]);
     let circle = CircleId(signed.hash().0);
     for node in [0, 1] {
         let documents = vec![signed.clone()];

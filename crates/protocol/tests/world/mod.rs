@@ -48,6 +48,8 @@ pub struct World {
     sessions: BTreeMap<(usize, u64), Session>,
     /// Frames that left, and bytes in them.
     pub sent: (usize, usize),
+    /// All that was sent to each node.
+    pub heard: BTreeMap<usize, Vec<Bytes>>,
 }
 
 pub fn report(number: u32, tlp: u8, address: &str) -> Body {
@@ -164,6 +166,7 @@ impl World {
             flying,
             sessions: BTreeMap::new(),
             sent: (0, 0),
+            heard: BTreeMap::new(),
         };
         for n in 0..count {
             let (kv, slots) = (FaultyKv::new(u64::from(n)), FaultySlots::new(u64::from(n)));
@@ -375,6 +378,7 @@ impl World {
                 Effect::Send { link, frame, .. } => {
                     if let Some((to, far)) = self.wires.get(&(at, *link)) {
                         self.sent = (self.sent.0 + 1, self.sent.1 + frame.len());
+                        self.heard.entry(*to).or_default().push(frame.clone());
                         self.flying.push_back((*to, *far, frame.clone()));
                     }
                 }

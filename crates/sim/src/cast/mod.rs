@@ -106,12 +106,14 @@ impl Cast {
             roots.iter().enumerate().map(|(at, root)| entry(at, OrgId(root.public()), &mut dice)).collect();
         let charter = charter(&entries, &roots, &mut dice);
         let mesh = MeshId(charter.hash().0);
-        let steward = Secret::from_seed(&dice.bytes());
+        // The first org founds all circles; of each other a steward agrees to be in them.
+        let mut stewards = vec![Secret::from_seed(&dice.bytes())];
+        let mut steward_dice = Dice::new(config.seed, "stewards");
+        stewards.extend(roots.iter().skip(1).map(|_| Secret::from_seed(&steward_dice.bytes())));
         let mut nodes: Vec<Member> = Vec::new();
         for (org, members) in nodes_of.iter().enumerate() {
             for _ in members {
-                let steward = (org == 0).then_some(&steward);
-                let node = member(org, nodes.len(), &roots[org], steward, &mut dice);
+                let node = member(org, nodes.len(), &roots[org], &stewards[org], &mut dice);
                 nodes.push(node);
             }
         }
@@ -134,7 +136,7 @@ impl Cast {
             pairs: Vec::new(),
         };
         for at in 0..config.forces {
-            cast.add_force(at, config.force_orgs, &steward, &mut dice);
+            cast.add_force(at, config.force_orgs, &stewards, &mut dice);
         }
         cast.circle_of = cast.circles.iter().enumerate().map(|(at, circle)| (circle.id, at)).collect();
         cast.choose_listeners(config, &mut dice);
@@ -148,8 +150,8 @@ impl Cast {
     pub fn load(&self, papers: &[Signed]) -> Directory {
         let mut directory = open(&self.charter);
         for signed in papers {
-            // A roster is taken where the certificate of its steward came before.
-            let _ = directory.take(signed);
+            // It was in force there: of those who agreed to a roster some are not known yet.
+            let _ = directory.take_back(signed);
         }
         directory
     }

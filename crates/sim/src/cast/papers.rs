@@ -16,7 +16,13 @@ const COUNTRIES: [[u8; 2]; 6] = [*b"FR", *b"DE", *b"PL", *b"GR", *b"NO", *b"CA"]
 const KINDS: [OrgKind; 4] = [OrgKind::Csirt, OrgKind::Police, OrgKind::Border, OrgKind::Private];
 
 impl Cast {
-    pub(super) fn add_force(&mut self, at: usize, sizes: (usize, usize), steward: &Secret, dice: &mut Dice) {
+    pub(super) fn add_force(
+        &mut self,
+        at: usize,
+        sizes: (usize, usize),
+        stewards: &[Secret],
+        dice: &mut Dice,
+    ) {
         let count = self.orgs.len();
         let size = dice.range(sizes.0.min(count) as u64, sizes.1.min(count) as u64) as usize;
         let mut all: Vec<usize> = (0..count).collect();
@@ -35,11 +41,13 @@ impl Cast {
             carry: Carry::Members,
             orgs: ids,
             carriers: Vec::new(),
-            stewards: vec![steward.public()],
+            stewards: vec![stewards[0].public()],
             cuts: Vec::new(),
             extension: Vec::new(),
         };
-        let signed = Signed::sign(&roster, &[steward]);
+        let agree = orgs.iter().filter(|org| **org != 0).map(|org| &stewards[*org]);
+        let signers: Vec<&Secret> = std::iter::once(&stewards[0]).chain(agree).collect();
+        let signed = Signed::sign(&roster, &signers);
         let id = CircleId(signed.hash().0);
         let nodes = orgs.iter().flat_map(|org| self.orgs[*org].nodes.clone()).collect();
         self.circles.push(Circle { id, kind: CircleKind::Force, orgs, nodes });
@@ -80,13 +88,7 @@ pub(super) fn charter(entries: &[OrgEntry], roots: &[Secret], dice: &mut Dice) -
     Signed::sign(&charter, &[&roots[0]])
 }
 
-pub(super) fn member(
-    org: usize,
-    at: usize,
-    root: &Secret,
-    steward: Option<&Secret>,
-    dice: &mut Dice,
-) -> Member {
+pub(super) fn member(org: usize, at: usize, root: &Secret, steward: &Secret, dice: &mut Dice) -> Member {
     let secret: [u8; 32] = dice.bytes();
     let record = Secret::from_seed(&secret).public();
     let transport_secret = Secret::from_seed(&dice.bytes());
@@ -98,12 +100,12 @@ pub(super) fn member(
         from: 0,
         until: 0,
     };
-    let mut keys = vec![
+    let keys = vec![
         key(Purpose::Record, 0, record),
         key(Purpose::Transport, 0, transport),
         key(Purpose::Sealing, 1, dice.bytes()),
+        key(Purpose::Steward, 0, steward.public()),
     ];
-    keys.extend(steward.map(|steward| key(Purpose::Steward, 0, steward.public())));
     let certificate = Certificate {
         org: OrgId(root.public()),
         node: format!("n{at}"),
@@ -114,8 +116,7 @@ pub(super) fn member(
         extension: Vec::new(),
     };
     let record_secret = Secret::from_seed(&secret);
-    let mut signers = vec![root, &record_secret, &transport_secret];
-    signers.extend(steward);
+    let signers = [root, &record_secret, &transport_secret, steward];
     Member {
         org,
         secret,

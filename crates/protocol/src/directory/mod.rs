@@ -3,6 +3,8 @@
 //! Documents come from any hand (lobby, invitation, control record, file) through the one door [`Directory::take`].
 //! They are replaced by their next version, never merged.
 
+mod circles;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_record::document::{
@@ -11,6 +13,8 @@ use tocsin_record::document::{
 use tocsin_record::{CircleId, DocHash, MeshId, NodeKey, OrgId, id};
 
 use crate::message::lobby::Behind;
+pub(crate) use circles::Audience;
+use circles::{Check, Circles, Steward, Stewards};
 
 /// Most nodes that one org may certify.
 pub const NODES_PER_ORG: usize = 64;
@@ -52,6 +56,9 @@ pub enum TakeError {
     /// A bound was reached.
     #[error("there are too many {0}")]
     TooMany(&'static str),
+    /// It names an org as member or carrier that did not sign it.
+    #[error("it puts an org into the circle that did not sign it")]
+    Unasked,
     /// Two valid documents of one version: changes are frozen, the one in force stays.
     #[error(
         "two different versions {version} of the {form:?} are signed; the first that came stays in force"
@@ -64,14 +71,18 @@ pub enum TakeError {
     },
 }
 
-/// A roster with its signed form.
-type Rosters = Vec<(Roster, Signed)>;
+/// A document with what was signed, and its hash.
+#[derive(Clone, Debug)]
+struct InForce<D> {
+    document: D,
+    signed: Signed,
+    hash: DocHash,
+}
 
-/// Whom a circle's rosters are charged to.
-#[derive(Clone, Copy, Debug)]
-struct Payers {
-    founder: OrgId,
-    last: OrgId,
+impl<D> InForce<D> {
+    fn new(document: D, signed: &Signed) -> Self {
+        Self { document, signed: signed.clone(), hash: signed.hash() }
+    }
 }
 
 /// The documents of one mesh.
@@ -80,14 +91,10 @@ pub struct Directory {
     mesh: MeshId,
     charters: Vec<Signed>,
     charter: Charter,
-    certificates: BTreeMap<NodeKey, (Certificate, Signed)>,
+    certificates: BTreeMap<NodeKey, InForce<Certificate>>,
     by_transport: BTreeMap<[u8; 32], NodeKey>,
     revocations: Vec<(Revocations, Signed)>,
-    rosters: BTreeMap<CircleId, Rosters>,
-    /// Which org's signature began each circle, and which was the last that signed for it.
-    payers: BTreeMap<CircleId, Payers>,
-    /// Bytes of the rosters that each org signed.
-    signed_by: BTreeMap<OrgId, usize>,
+    circles: Circles,
     /// Hashes of certificates and rosters in force: what is in here need not be verified again.
     listed: BTreeSet<DocHash>,
     /// One hash over them.
@@ -115,9 +122,7 @@ impl Directory {
             certificates: BTreeMap::new(),
             by_transport: BTreeMap::new(),
             revocations: Vec::new(),
-            rosters: BTreeMap::new(),
-            payers: BTreeMap::new(),
-            signed_by: BTreeMap::new(),
+            circles: Circles::default(),
             listed: BTreeSet::new(),
             root: root_of(&BTreeSet::new()),
             trust: BTreeMap::new(),
@@ -167,6 +172,18 @@ impl Directory {
     /// # Errors
     /// [`TakeError`]; nothing changed.
     pub fn take(&mut self, signed: &Signed) -> Result<Taken, TakeError> {
+        self.take_as(signed, true)
+    }
+
+    /// Takes what was in force here when this node last ran: certificates that it was checked by then may be gone since.
+    ///
+    /// # Errors
+    /// [`TakeError`]; nothing changed.
+    pub fn take_back(&mut self, signed: &Signed) -> Result<Taken, TakeError> {
+        self.take_as(signed, false)
+    }
+
+    fn take_as(&mut self, signed: &Signed, is_new: bool) -> Result<Taken, TakeError> {
         let hash = signed.hash();
         if self.listed.contains(&hash) {
             return Ok(Taken::Known);
@@ -179,7 +196,10 @@ impl Directory {
             Form::Charter => self.take_charter(signed)?,
             Form::Certificate => self.take_certificate(signed)?,
             Form::Revocations => self.take_revocations(signed)?,
-            Form::Roster => self.take_roster(signed)?,
+            Form::Roster => {
+                let (charter, stewards) = ((self.mesh, &self.charter), &self.stewards());
+                self.circles.take(signed, &Check { charter, stewards, is_new })?
+            }
         };
         if taken == Taken::New {
             self.bytes += length;
@@ -193,8 +213,9 @@ impl Directory {
 
     /// Whether what members sign leaves room for one more such document.
     fn has_room(&self, form: Form, length: usize) -> bool {
-        let rosters = || self.rosters.values().flatten().map(|(_, signed)| signed_len(signed)).sum::<usize>();
-        let certificates = || self.certificates.values().map(|(_, signed)| signed_len(signed)).sum::<usize>();
+        let rosters = || self.circles.bytes();
+        let certificates =
+            || self.certificates.values().map(|known| signed_len(&known.signed)).sum::<usize>();
         match form {
             Form::Charter | Form::Revocations => true,
             Form::Certificate => rosters() + certificates() + length <= SPREAD_BYTES_MAX,
@@ -214,7 +235,7 @@ impl Directory {
         self.charter = self.charter.follow(last, signed)?;
         self.charters.push(signed.clone());
         let charter = &self.charter;
-        self.certificates.retain(|_, (certificate, _)| charter.org(certificate.org).is_some());
+        self.certificates.retain(|_, known| charter.org(known.document.org).is_some());
         self.reindex();
         Ok(Taken::New)
     }
@@ -229,13 +250,13 @@ impl Directory {
         }
         let node = certificate.node_key();
         match self.certificates.get(&node) {
-            Some((known, _)) if known.org != certificate.org => {
+            Some(known) if known.document.org != certificate.org => {
                 return Err(DocumentError::Elsewhere(Form::Certificate, "org").into());
             }
-            Some((known, known_signed)) if known.version == certificate.version => {
-                return known_or_rival(known_signed, signed, certificate.version);
+            Some(known) if known.document.version == certificate.version => {
+                return known_or_rival(&known.signed, signed, certificate.version);
             }
-            Some((known, _)) if known.version > certificate.version => return Ok(Taken::Known),
+            Some(known) if known.document.version > certificate.version => return Ok(Taken::Known),
             Some(_) => {}
             None if self.nodes_of(certificate.org).count() >= NODES_PER_ORG => {
                 return Err(TakeError::TooMany("nodes of one org"));
@@ -247,10 +268,10 @@ impl Directory {
             return Err(DocumentError::Elsewhere(Form::Certificate, "node's transport key").into());
         }
         let key = certificate.transport_key();
-        if let Some((old, old_signed)) = self.certificates.insert(node, (certificate, signed.clone())) {
-            self.by_transport.remove(&old.transport_key());
-            self.listed.remove(&old_signed.hash());
-            self.bytes = self.bytes.saturating_sub(signed_len(&old_signed));
+        if let Some(old) = self.certificates.insert(node, InForce::new(certificate, signed)) {
+            self.by_transport.remove(&old.document.transport_key());
+            self.listed.remove(&old.hash);
+            self.bytes = self.bytes.saturating_sub(signed_len(&old.signed));
         }
         self.by_transport.insert(key, node);
         Ok(Taken::New)
@@ -267,93 +288,18 @@ impl Directory {
         Ok(Taken::New)
     }
 
-    fn take_roster(&mut self, signed: &Signed) -> Result<Taken, TakeError> {
-        let roster: Roster = signed.read()?;
-        let certified: BTreeSet<[u8; 32]> =
-            self.nodes().flat_map(|(_, node)| node.steward_keys().collect::<Vec<_>>()).collect();
-        if roster.version == 1 && !roster.stewards.iter().all(|key| certified.contains(key)) {
-            return Err(TakeError::Stranger);
-        }
-        if roster.version == 1 {
-            let (circle, roster) = Roster::open(self.mesh, signed)?;
-            if self.rosters.contains_key(&circle) {
-                return Ok(Taken::Known);
+    /// Keys that orgs certified for stewards, those of revoked nodes included.
+    fn stewards(&self) -> Stewards {
+        let mut stewards = Stewards::new();
+        for (node, known) in &self.certificates {
+            let org = known.document.org;
+            let is_certified = !self.is_revoked(org, *node);
+            for key in known.document.steward_keys() {
+                let steward = stewards.entry(key).or_insert(Steward { org, is_certified });
+                steward.is_certified |= is_certified && steward.org == org;
             }
-            let founder = self.signer(&roster, signed).ok_or(TakeError::Stranger)?;
-            let by_founder =
-                |circle: &CircleId| self.payers.get(circle).is_some_and(|p| p.founder == founder);
-            let begun = self.rosters.iter().filter(|(circle, _)| by_founder(circle));
-            let (circles, bytes) = begun.fold((0, 0), |(circles, bytes), (_, chain)| {
-                (circles + 1, bytes + chain.iter().map(|(_, signed)| signed_len(signed)).sum::<usize>())
-            });
-            if self.rosters.len() >= CIRCLES_MAX || circles >= CIRCLES_PER_ORG {
-                return Err(TakeError::TooMany("circles"));
-            }
-            if bytes + signed_len(signed) > ROSTERS_OF_ORG_MAX {
-                return Err(TakeError::TooMany("bytes of rosters of one org"));
-            }
-            self.spend(founder, signed)?;
-            self.rosters.insert(circle, vec![(roster, signed.clone())]);
-            self.payers.insert(circle, Payers { founder, last: founder });
-            return Ok(Taken::New);
         }
-        let circle = self.followed_by(&roster);
-        let signer = self.signer(&roster, signed);
-        let Some((circle, chain)) = circle.and_then(|circle| Some((circle, self.rosters.get(&circle)?)))
-        else {
-            let (known, found) = (0, roster.version);
-            return Err(DocumentError::Follows { form: Form::Roster, known, found }.into());
-        };
-        if let Some((_, known)) = chain.get(roster.version as usize - 1) {
-            return known_or_rival(known, signed, roster.version);
-        }
-        if chain.iter().map(|(_, signed)| signed_len(signed)).sum::<usize>() + signed_len(signed)
-            > ROSTERS_OF_ORG_MAX
-        {
-            return Err(TakeError::TooMany("bytes of rosters of one org"));
-        }
-        let (last, last_signed) = &chain[chain.len() - 1];
-        let next = last.follow(last_signed, signed)?;
-        if let Some(payer) = signer.or_else(|| self.payers.get(&circle).map(|payers| payers.last)) {
-            self.spend(payer, signed)?;
-        }
-        if let Some(chain) = self.rosters.get_mut(&circle) {
-            chain.push((next, signed.clone()));
-        }
-        if let (Some(payers), Some(signer)) = (self.payers.get_mut(&circle), signer) {
-            payers.last = signer;
-        }
-        Ok(Taken::New)
-    }
-
-    /// Counts a roster for the org that signed it, which may sign so many bytes of them, in however many circles.
-    fn spend(&mut self, org: OrgId, signed: &Signed) -> Result<(), TakeError> {
-        let spent = self.signed_by.entry(org).or_default();
-        if *spent + signed_len(signed) > ROSTERS_OF_ORG_MAX {
-            return Err(TakeError::TooMany("bytes of rosters of one org"));
-        }
-        *spent += signed_len(signed);
-        Ok(())
-    }
-
-    /// The circle that a roster of version 2 or later goes on with, by the version that it names: anybody can write what
-    /// stands in a first roster.
-    fn followed_by(&self, roster: &Roster) -> Option<CircleId> {
-        let before = (roster.version as usize).checked_sub(2)?;
-        let follows = |chain: &Rosters| {
-            chain[0].0.nonce == roster.nonce
-                && chain.get(before).is_some_and(|(_, known)| known.hash() == roster.prev)
-        };
-        self.rosters.iter().find(|(_, chain)| follows(chain)).map(|(circle, _)| *circle)
-    }
-
-    /// The org whose steward signed a roster: of several, that of the least key. Who is only named in it did nothing.
-    fn signer(&self, roster: &Roster, signed: &Signed) -> Option<OrgId> {
-        let signs = |key: &&[u8; 32]| signed.require(&BTreeSet::from([**key]), 1).is_ok();
-        roster.stewards.iter().filter(signs).find_map(|key| {
-            let holds = |certificate: &Certificate| certificate.steward_keys().any(|steward| steward == *key);
-            self.certificates.values().map(|(certificate, _)| certificate).find(|c| holds(c)).map(|c| c.org)
-        })
+        stewards
     }
 
     /// The org that a document is charged to once it is taken, which it is only if that org signed it. `None` for those of
@@ -362,13 +308,7 @@ impl Directory {
     pub fn charged_to(&self, signed: &Signed) -> Option<OrgId> {
         match signed.form {
             Form::Certificate => signed.read::<Certificate>().ok().map(|certificate| certificate.org),
-            Form::Roster => {
-                let roster = signed.read::<Roster>().ok()?;
-                self.signer(&roster, signed).or_else(|| {
-                    let circle = self.followed_by(&roster)?;
-                    self.payers.get(&circle).map(|payers| payers.last)
-                })
-            }
+            Form::Roster => self.circles.charged_to(signed, &self.stewards()),
             Form::Charter | Form::Revocations => None,
         }
     }
@@ -386,11 +326,9 @@ impl Directory {
     }
 
     fn reindex(&mut self) {
-        let row = |(node, (certificate, _)): (&NodeKey, &(Certificate, Signed))| {
-            (certificate.transport_key(), *node)
-        };
+        let row = |(node, known): (&NodeKey, &InForce<Certificate>)| (known.document.transport_key(), *node);
         self.by_transport = self.certificates.iter().map(row).collect();
-        self.listed = self.spread().map(Signed::hash).collect();
+        self.listed = self.spread().map(|(_, hash)| hash).collect();
         self.bytes = self.all().iter().map(signed_len).sum();
         self.root = root_of(&self.listed);
     }
@@ -439,45 +377,53 @@ impl Directory {
     /// All documents, in an order in which they can be taken.
     #[must_use]
     pub fn all(&self) -> Vec<Signed> {
-        self.after(0, 0).into_iter().chain(self.spread().cloned()).collect()
+        self.after(0, 0).into_iter().chain(self.spread().map(|(signed, _)| signed.clone())).collect()
     }
 
-    /// Certificates and rosters: what spreads by comparing lists.
-    fn spread(&self) -> impl Iterator<Item = &Signed> {
-        let certificates = self.certificates.values().map(|(_, signed)| signed);
-        certificates.chain(self.rosters.values().flatten().map(|(_, signed)| signed))
+    /// Certificates and rosters with their hashes: what spreads by comparing lists.
+    fn spread(&self) -> impl Iterator<Item = (&Signed, DocHash)> {
+        let certificates = self.certificates.values().map(|known| (&known.signed, known.hash));
+        certificates.chain(self.circles.all())
     }
 
-    /// Hashes of certificates and rosters, in order.
-    #[must_use]
-    pub fn list(&self) -> &BTreeSet<DocHash> {
-        &self.listed
-    }
-
-    /// One hash over [`Self::list`].
+    /// One hash over all certificates and rosters in force.
     #[must_use]
     pub fn root(&self) -> [u8; 32] {
         self.root
     }
 
-    /// Certificates and rosters that a node with this list lacks.
+    /// Hashes of all certificates and rosters in force.
     #[must_use]
-    pub fn lacking(&self, list: &[DocHash]) -> Vec<Signed> {
-        let theirs: BTreeSet<DocHash> = list.iter().copied().collect();
-        self.spread().filter(|signed| !theirs.contains(&signed.hash())).cloned().collect()
+    pub fn list(&self) -> &BTreeSet<DocHash> {
+        &self.listed
+    }
+
+    /// Whom a document that is in force may be told to.
+    pub(crate) fn audience(&self, signed: &Signed) -> Audience<'_> {
+        match signed.form {
+            Form::Roster => self.circles.audience(signed.hash()),
+            Form::Charter | Form::Certificate | Form::Revocations => Audience::All,
+        }
+    }
+
+    /// What two orgs compare, with hashes: all certificates, and the rosters that both may know of, in an order in which they
+    /// can be taken.
+    pub fn told_to_both(&self, one: OrgId, other: OrgId) -> impl Iterator<Item = (&Signed, DocHash)> {
+        let certificates = self.certificates.values().map(|known| (&known.signed, known.hash));
+        certificates.chain(self.circles.told_to_both(one, other))
     }
 
     /// The certificate of a node, unless it was revoked.
     #[must_use]
     pub fn certificate(&self, node: NodeKey) -> Option<&Certificate> {
-        let (certificate, _) = self.certificates.get(&node)?;
+        let certificate = &self.certificates.get(&node)?.document;
         (!self.is_revoked(certificate.org, node)).then_some(certificate)
     }
 
     /// The certificate of a node as it was signed.
     #[must_use]
     pub fn signed_certificate(&self, node: NodeKey) -> Option<&Signed> {
-        self.certificates.get(&node).map(|(_, signed)| signed)
+        self.certificates.get(&node).map(|known| &known.signed)
     }
 
     /// The node whose transport key this is.
@@ -502,16 +448,16 @@ impl Directory {
     pub fn nodes_of(&self, org: OrgId) -> impl Iterator<Item = (NodeKey, &Certificate)> {
         self.certificates
             .iter()
-            .filter(move |(node, (certificate, _))| certificate.org == org && !self.is_revoked(org, **node))
-            .map(|(node, (certificate, _))| (*node, certificate))
+            .filter(move |(node, known)| known.document.org == org && !self.is_revoked(org, **node))
+            .map(|(node, known)| (*node, &known.document))
     }
 
     /// All nodes, in order of key.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeKey, &Certificate)> {
         self.certificates
             .iter()
-            .filter(|(node, (certificate, _))| !self.is_revoked(certificate.org, **node))
-            .map(|(node, (certificate, _))| (*node, certificate))
+            .filter(|(node, known)| !self.is_revoked(known.document.org, **node))
+            .map(|(node, known)| (*node, &known.document))
     }
 
     fn is_revoked(&self, org: OrgId, node: NodeKey) -> bool {
@@ -521,12 +467,12 @@ impl Directory {
     /// The roster of a circle that has one of its own.
     #[must_use]
     pub fn roster(&self, circle: CircleId) -> Option<&Roster> {
-        self.rosters.get(&circle)?.last().map(|(roster, _)| roster)
+        self.circles.roster(circle)
     }
 
     /// Circles with a roster of their own, in order.
     pub fn circles(&self) -> impl Iterator<Item = (CircleId, &Roster)> {
-        self.rosters.iter().filter_map(|(circle, chain)| chain.last().map(|(roster, _)| (*circle, roster)))
+        self.circles.newest()
     }
 
     /// The version of a circle's roster: the charter's for the mesh, 1 for an own circle, 0 if it is not known.
@@ -585,7 +531,8 @@ fn signed_len(signed: &Signed) -> usize {
     signed.bytes.len() + 96 * signed.signatures.len() + 16
 }
 
-fn root_of(listed: &BTreeSet<DocHash>) -> [u8; 32] {
+/// One hash over the hashes of documents.
+pub(crate) fn root_of(listed: &BTreeSet<DocHash>) -> [u8; 32] {
     let all: Vec<u8> = listed.iter().flat_map(|hash| hash.0).collect();
     id::hash(id::FRONTIER, &[b"documents", &all])
 }
