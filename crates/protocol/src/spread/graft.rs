@@ -129,7 +129,7 @@ mod tests {
     const LOG: LogNo = LogNo(5);
 
     #[test]
-    fn the_nearest_announcer_is_grafted_then_the_others() {
+    fn the_nearest_announcer_is_grafted_then_the_next() {
         let shelf = Shelf { heights: BTreeMap::from([(LOG, 4)]), ..Shelf::default() };
         let mut links = links(3);
         for (link, rtt_ms) in [(1, 90), (2, 10), (3, 50)] {
@@ -152,7 +152,7 @@ mod tests {
                 grafted.extend(said.iter().map(|_| link));
             }
         }
-        assert_eq!(grafted, [2, 1, 3]);
+        assert_eq!(grafted, [2, 3, 1]);
         let shelf = Shelf { heights: BTreeMap::from([(LOG, 6)]), ..Shelf::default() };
         let mut around = Around { held: &shelf, links: around.links, mono: 90_000 };
         trees.graft_due(&mut around);
