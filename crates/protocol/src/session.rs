@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tocsin_record::{LogKey, MeshId, Verified, page};
 
 use crate::bounds::NAMES_LEAST;
-use crate::message::{self, FrameError, Incoming, LinkNo, LogName, Message};
+use crate::message::{self, FrameError, Incoming, LinkNo, LogName, Runs};
 
 /// What the peer of a link may have here: how many names, and whether what it sends is read. The core grants it, the sessions
 /// of the link keep within it.
@@ -166,33 +166,27 @@ impl Session {
         let mut heard = Incoming { messages, runs: Vec::new(), meant: BTreeMap::new(), bytes: frame.len() };
         let is_in = self.room.is_in();
         for message in &heard.messages {
-            match message {
-                Message::Name(no, log) => self.names.give(*no, *log, self.room.names())?,
-                Message::Entries(entries) => {
-                    for entry in &entries.0 {
-                        self.names.give(entry.no, entry.log, self.room.names())?;
-                    }
-                }
-                _ => {}
+            let numbers = message.numbers();
+            for (no, log) in numbers.given {
+                self.names.give(no, log, self.room.names())?;
             }
-            for no in message.numbers() {
+            for no in numbers.used {
                 if let Some(log) = self.names.meant(no) {
                     heard.meant.insert(no, log);
                 }
             }
-            match message {
+            match message.runs_sent() {
                 _ if !is_in => heard.runs.extend((0..message.runs()).map(|_| None)),
-                Message::Page(sent) if sent.packed.is_empty() => heard.runs.push(None),
-                Message::Page(sent) => {
+                Runs::None => {}
+                Runs::Packed(sent) if sent.packed.is_empty() => heard.runs.push(None),
+                Runs::Packed(sent) => {
                     heard.runs.push(Some(verified(sent.log.key(self.mesh), &page::unpack(&sent.packed)?)?));
                 }
-                Message::Push(push) => heard.runs.push(self.pushed(push)?),
-                Message::Fork(proof) => {
-                    for push in proof.iter() {
+                Runs::Pushed(pushes) => {
+                    for push in pushes {
                         heard.runs.push(self.pushed(push)?);
                     }
                 }
-                _ => {}
             }
         }
         Ok(heard)
@@ -216,7 +210,7 @@ mod tests {
     use tocsin_record::{CircleId, NodeKey};
 
     use super::*;
-    use crate::message::Have;
+    use crate::message::{Have, Message};
 
     fn log(n: u64) -> LogName {
         LogName { author: NodeKey([1; 32]), circle: CircleId([2; 32]), epoch: n }

@@ -112,48 +112,102 @@ pub enum Message {
     Unnamed(LinkNo),
 }
 
+/// Whether a message is a sign that something happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    /// From time to time, also where nothing happens.
+    Routinely,
+    /// Because something happened, or as an answer.
+    ForCause,
+}
+
+/// What becomes of a message of a peer whose budget is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unpaid {
+    /// It is read.
+    Read,
+    /// It is dropped.
+    Dropped,
+}
+
+/// When the bytes of a message are paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    /// Always.
+    Paid,
+    /// Where they turn out to be nothing new.
+    PaidIfOld,
+}
+
+/// What is fixed of a message, see the methods of [`Message`] that read it.
+struct Row {
+    name: &'static str,
+    since: u16,
+    said: Said,
+    unpaid: Unpaid,
+    length: Length,
+}
+
+/// The runs in a message.
+pub(crate) enum Runs<'a> {
+    None,
+    Packed(&'a Page),
+    Pushed(&'a [Push]),
+}
+
+/// The numbers of its sender in a message.
+#[derive(Default)]
+pub(crate) struct Numbers {
+    /// Those that it gives, each with what it means from now on.
+    pub given: Vec<(LinkNo, LogName)>,
+    /// Those that it uses.
+    pub used: Vec<LinkNo>,
+}
+
 impl Message {
-    /// What is fixed of each message: its name, the protocol version that brought it, whether it is routine, and whether it
-    /// is read of a peer that cannot pay.
-    fn row(&self) -> (&'static str, u16, bool, bool) {
+    fn row(&self) -> Row {
+        use Length::{Paid, PaidIfOld};
+        use Said::{ForCause, Routinely};
+        use Unpaid::{Dropped, Read};
+        let row = |name, since, said, unpaid, length| Row { name, since, said, unpaid, length };
         match self {
-            Self::Lobby(_) => ("Lobby", 1, false, true),
-            Self::Documents(_) => ("Documents", 1, false, true),
-            Self::Name(..) => ("Name", 1, true, true),
-            Self::DocumentList(_) => ("DocumentList", 1, false, false),
-            Self::Hello(_) => ("Hello", 1, true, false),
-            Self::Buckets(_) => ("Buckets", 1, false, false),
-            Self::Entries(_) => ("Entries", 1, false, false),
-            Self::Push(_) => ("Push", 1, false, true),
-            Self::Have(_) => ("Have", 1, false, false),
-            Self::Graft(..) => ("Graft", 1, false, false),
-            Self::Prune(_) => ("Prune", 1, false, false),
-            Self::Want(_) => ("Want", 1, false, true),
-            Self::Credit(_) => ("Credit", 1, false, true),
-            Self::Page(_) => ("Page", 1, false, true),
-            Self::WantBodies(_) => ("WantBodies", 1, false, false),
-            Self::Bodies(_) => ("Bodies", 1, false, true),
-            Self::HaveBodies(_) => ("HaveBodies", 1, false, false),
-            Self::Holes(_) => ("Holes", 1, true, false),
-            Self::At(..) => ("At", 1, false, false),
-            Self::AtAnswer(_) => ("AtAnswer", 1, false, false),
-            Self::Fork(_) => ("Fork", 1, false, false),
-            Self::Heads(_) => ("Heads", 1, true, false),
-            Self::Receipts(_) => ("Receipts", 1, false, false),
-            Self::Unnamed(_) => ("Unnamed", 1, false, false),
+            Self::Lobby(_) => row("Lobby", 1, ForCause, Read, Paid),
+            Self::Documents(_) => row("Documents", 1, ForCause, Read, PaidIfOld),
+            Self::Name(..) => row("Name", 1, Routinely, Read, Paid),
+            Self::DocumentList(_) => row("DocumentList", 1, ForCause, Dropped, Paid),
+            Self::Hello(_) => row("Hello", 1, Routinely, Dropped, Paid),
+            Self::Buckets(_) => row("Buckets", 1, ForCause, Dropped, Paid),
+            Self::Entries(_) => row("Entries", 1, ForCause, Dropped, Paid),
+            Self::Push(_) => row("Push", 1, ForCause, Read, PaidIfOld),
+            Self::Have(_) => row("Have", 1, ForCause, Dropped, Paid),
+            Self::Graft(..) => row("Graft", 1, ForCause, Dropped, Paid),
+            Self::Prune(_) => row("Prune", 1, ForCause, Dropped, Paid),
+            Self::Want(_) => row("Want", 1, ForCause, Read, Paid),
+            Self::Credit(_) => row("Credit", 1, ForCause, Read, Paid),
+            Self::Page(_) => row("Page", 1, ForCause, Read, PaidIfOld),
+            Self::WantBodies(_) => row("WantBodies", 1, ForCause, Dropped, Paid),
+            Self::Bodies(_) => row("Bodies", 1, ForCause, Read, PaidIfOld),
+            Self::HaveBodies(_) => row("HaveBodies", 1, ForCause, Dropped, Paid),
+            Self::Holes(_) => row("Holes", 1, Routinely, Dropped, Paid),
+            Self::At(..) => row("At", 1, ForCause, Dropped, Paid),
+            Self::AtAnswer(_) => row("AtAnswer", 1, ForCause, Dropped, Paid),
+            Self::Fork(_) => row("Fork", 1, ForCause, Dropped, Paid),
+            Self::Heads(_) => row("Heads", 1, Routinely, Dropped, Paid),
+            Self::Receipts(_) => row("Receipts", 1, ForCause, Dropped, Paid),
+            Self::Unnamed(_) => row("Unnamed", 1, ForCause, Dropped, Paid),
         }
     }
 
     /// Its name, for figures and logs.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.row().0
+        self.row().name
     }
 
     /// The protocol version that brought it: peers that speak an older one are not sent it.
     #[must_use]
     pub fn since(&self) -> u16 {
-        self.row().1
+        self.row().since
     }
 
     /// Whether it is said from time to time even where nothing happens, so that a link that carries no other is quiet.
@@ -161,54 +215,13 @@ impl Message {
     /// asked after every Hello for as long as a body is kept back, which may be for ever.
     #[must_use]
     pub fn is_routine(&self) -> bool {
-        self.row().2
-    }
-
-    /// How many runs it has in [`Incoming::runs`].
-    #[must_use]
-    pub fn runs(&self) -> usize {
-        match self {
-            Self::Page(_) | Self::Push(_) => 1,
-            Self::Fork(_) => 2,
-            _ => 0,
-        }
-    }
-
-    /// The numbers in it that its sender gave to logs.
-    pub(crate) fn numbers(&self) -> Vec<LinkNo> {
-        match self {
-            Self::Push(push) => vec![push.log],
-            Self::Have(haves) => haves.iter().map(|have| have.log).collect(),
-            Self::Graft(no, _) | Self::Prune(no) | Self::At(no, _) => vec![*no],
-            Self::Want(want) => want.ranges.iter().map(|range| range.log).collect(),
-            Self::WantBodies(refs) | Self::HaveBodies(refs) | Self::Holes(refs) => {
-                refs.iter().map(|what| what.log).collect()
-            }
-            Self::Fork(proof) => proof.iter().map(|push| push.log).collect(),
-            Self::Heads(heads) => heads.iter().map(|head| head.log).collect(),
-            Self::Receipts(receipts) => {
-                receipts.iter().flat_map(|receipt| [receipt.log, receipt.holder]).collect()
-            }
-            // Those that name a log in full, and those that echo a number of this side.
-            Self::Lobby(_)
-            | Self::Documents(_)
-            | Self::Name(..)
-            | Self::DocumentList(_)
-            | Self::Hello(_)
-            | Self::Buckets(_)
-            | Self::Entries(_)
-            | Self::Credit(_)
-            | Self::Page(_)
-            | Self::Bodies(_)
-            | Self::AtAnswer(_)
-            | Self::Unnamed(_) => Vec::new(),
-        }
+        self.row().said == Said::Routinely
     }
 
     /// Whether most of it is records, bodies or documents, whose bytes are paid for only where they are not new.
     #[must_use]
     pub fn brings_news(&self) -> bool {
-        matches!(self, Self::Push(_) | Self::Page(_) | Self::Bodies(_) | Self::Documents(_))
+        self.row().length == Length::PaidIfOld
     }
 
     /// Whether it is read even where nothing is left in the budget of who says it: records, documents and bodies may be new,
@@ -216,7 +229,80 @@ impl Message {
     /// are dropped then, and found again by the next comparison.
     #[must_use]
     pub fn is_read_unpaid(&self) -> bool {
-        self.row().3
+        self.row().unpaid == Unpaid::Read
+    }
+
+    /// How many runs it has in [`Incoming::runs`].
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        match self.runs_sent() {
+            Runs::None => 0,
+            Runs::Packed(_) => 1,
+            Runs::Pushed(pushes) => pushes.len(),
+        }
+    }
+
+    /// The runs in it, as they were sent.
+    pub(crate) fn runs_sent(&self) -> Runs<'_> {
+        match self {
+            Self::Page(page) => Runs::Packed(page),
+            Self::Push(push) => Runs::Pushed(std::slice::from_ref(push)),
+            Self::Fork(branches) => Runs::Pushed(&branches[..]),
+            Self::Lobby(_)
+            | Self::Documents(_)
+            | Self::Name(..)
+            | Self::DocumentList(_)
+            | Self::Hello(_)
+            | Self::Buckets(_)
+            | Self::Entries(_)
+            | Self::Have(_)
+            | Self::Graft(..)
+            | Self::Prune(_)
+            | Self::Want(_)
+            | Self::Credit(_)
+            | Self::WantBodies(_)
+            | Self::Bodies(_)
+            | Self::HaveBodies(_)
+            | Self::Holes(_)
+            | Self::At(..)
+            | Self::AtAnswer(_)
+            | Self::Heads(_)
+            | Self::Receipts(_)
+            | Self::Unnamed(_) => Runs::None,
+        }
+    }
+
+    /// The numbers in it that its sender gave to logs.
+    pub(crate) fn numbers(&self) -> Numbers {
+        let given = |given| Numbers { given, used: Vec::new() };
+        let used = |used| Numbers { given: Vec::new(), used };
+        match self {
+            Self::Name(no, log) => given(vec![(*no, *log)]),
+            Self::Entries(entries) => given(entries.0.iter().map(|entry| (entry.no, entry.log)).collect()),
+            Self::Push(push) => used(vec![push.log]),
+            Self::Have(haves) => used(haves.iter().map(|have| have.log).collect()),
+            Self::Graft(no, _) | Self::Prune(no) | Self::At(no, _) => used(vec![*no]),
+            Self::Want(want) => used(want.ranges.iter().map(|range| range.log).collect()),
+            Self::WantBodies(refs) | Self::HaveBodies(refs) | Self::Holes(refs) => {
+                used(refs.iter().map(|what| what.log).collect())
+            }
+            Self::Fork(proof) => used(proof.iter().map(|push| push.log).collect()),
+            Self::Heads(heads) => used(heads.iter().map(|head| head.log).collect()),
+            Self::Receipts(receipts) => {
+                used(receipts.iter().flat_map(|receipt| [receipt.log, receipt.holder]).collect())
+            }
+            // Those that name a log in full, and those that echo a number of this side.
+            Self::Lobby(_)
+            | Self::Documents(_)
+            | Self::DocumentList(_)
+            | Self::Hello(_)
+            | Self::Buckets(_)
+            | Self::Credit(_)
+            | Self::Page(_)
+            | Self::Bodies(_)
+            | Self::AtAnswer(_)
+            | Self::Unnamed(_) => Numbers::default(),
+        }
     }
 }
 
@@ -270,7 +356,7 @@ pub(crate) fn read(frame: &[u8]) -> Result<Vec<Message>, FrameError> {
         return Err(FrameError::Many(messages.len()));
     }
     // A page may be many times as long as its frame.
-    let pages = messages.iter().filter(|message| matches!(message, Message::Page(_))).count();
+    let pages = messages.iter().filter(|message| matches!(message.runs_sent(), Runs::Packed(_))).count();
     if pages > 1 {
         return Err(FrameError::Pages(pages));
     }
