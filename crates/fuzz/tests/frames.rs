@@ -1,11 +1,16 @@
 //! The frames that fuzzing begins with are one of each message: their bytes are pinned, and since which protocol version
-//! they are sent, for a change of either keeps nodes of two versions from understanding each other.
+//! they are sent, for a change of either keeps nodes of two versions from understanding each other. So that others can
+//! write such a node, `crates/protocol/WIRE.md` has all of them, as they are.
 
 use tocsin_fuzz::seeds;
 use tocsin_protocol::message::lobby::PROTOCOL;
-use tocsin_protocol::message::{self, Fate, Message};
+use tocsin_protocol::message::{self, Fate, Message, body, documents, frontier, head, tree, want};
 use tocsin_record::id::{CircleId, LogId, MeshId, NodeKey, RecordId};
 use tocsin_record::testing::hex;
+use tocsin_record::{document, page, run};
+
+/// The document of the wire protocol.
+const WIRE: &str = include_str!("../../protocol/WIRE.md");
 
 #[test]
 fn every_message_is_pinned() {
@@ -98,4 +103,85 @@ fn every_message_has_a_seed() {
     let next = u8::try_from(seeds.len()).unwrap();
     let error = message::decode(MeshId([1; 32]), &[1, next]).unwrap_err();
     assert!(format!("{error:?}").contains("UnexpectedVariant"), "message {next} has no seed: {error}");
+}
+
+/// One of each message, in order of their numbers.
+fn messages() -> Vec<Message> {
+    let decoded = |frame: Vec<u8>| message::decode(MeshId([1; 32]), &frame).unwrap().messages;
+    let alone = |messages: Vec<Message>| <[Message; 1]>::try_from(messages).ok();
+    seeds::frames().into_iter().map(decoded).filter_map(alone).map(|[message]| message).collect()
+}
+
+/// The lines of the document between two headings.
+fn part(heading: &str) -> impl Iterator<Item = &'static str> {
+    let after =
+        WIRE.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no part {heading}")).1;
+    after.split("\n## ").next().unwrap_or_default().lines()
+}
+
+/// The rows of the first table of a part, without its head.
+fn rows(heading: &str) -> Vec<Vec<&'static str>> {
+    let lines =
+        part(heading).skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    lines.skip(2).map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+#[test]
+fn the_document_has_each_message_as_it_is() {
+    let messages = messages();
+    let mut made = Vec::new();
+    for (number, message) in messages.iter().enumerate() {
+        let unpaid = if message.is_read_unpaid() { "read" } else { "dropped" };
+        let routine = if message.is_routine() { ", routine" } else { "" };
+        let news = if message.brings_news() { "new is free" } else { "all is paid" };
+        made.push(format!(
+            "{number} `{}` since {}, {unpaid}{routine}, {news}",
+            message.name(),
+            message.since()
+        ));
+    }
+    let written = |row: Vec<&str>| {
+        let [number, name, since, _, _, cost, unpaid, _] = row[..] else { panic!("another row: {row:?}") };
+        let news = if cost.starts_with("new is free") { "new is free" } else { "all is paid" };
+        format!("{number} {name} since {since}, {unpaid}, {news}")
+    };
+    let written: Vec<String> = rows("Messages").into_iter().map(written).collect();
+    assert_eq!(written, made, "the table of `WIRE.md` and `Message` differ");
+
+    let contents = part("Contents").skip_while(|line| !line.starts_with("```")).skip(1);
+    let named: Vec<&str> = contents
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    let names: Vec<&str> = messages.iter().map(Message::name).collect();
+    assert_eq!(named, names, "what is in each message is not said of each");
+}
+
+#[test]
+fn the_document_has_the_bounds_that_are_kept() {
+    let bounds = [
+        ("FRAME_MAX", message::FRAME_MAX),
+        ("LOBBY_FRAME_MAX", message::LOBBY_FRAME_MAX),
+        ("LOBBY_DOCUMENT_MAX", message::LOBBY_DOCUMENT_MAX),
+        ("MESSAGES_MAX", message::MESSAGES_MAX),
+        ("DOCUMENTS_MAX", documents::DOCUMENTS_MAX),
+        ("DOCUMENT_MAX", document::DOCUMENT_MAX),
+        ("SIGNATURES_MAX", document::SIGNATURES_MAX),
+        ("ENTRIES_MAX", frontier::ENTRIES_MAX),
+        ("HAVES_MAX", tree::HAVES_MAX),
+        ("RANGES_MAX", want::RANGES_MAX),
+        ("REFS_MAX", body::REFS_MAX),
+        ("STATEMENTS_MAX", head::STATEMENTS_MAX),
+        ("FATES_MAX", head::FATES_MAX),
+        ("RECORDS_MAX", run::RECORDS_MAX),
+        ("PAGE_MAX", page::PAGE_MAX),
+        ("PAGE_WIRE_MAX", want::PAGE_WIRE_MAX),
+        ("PUSH_BODY_MAX", tree::PUSH_BODY_MAX),
+        ("CREDIT_MAX", usize::try_from(want::CREDIT_MAX).unwrap()),
+    ];
+    let written: Vec<(String, String)> =
+        rows("Frame").iter().map(|row| (row[0].to_owned(), row[1].to_owned())).collect();
+    let made: Vec<(String, String)> =
+        bounds.iter().map(|(name, value)| (format!("`{name}`"), value.to_string())).collect();
+    assert_eq!(written, made, "the bounds of `WIRE.md` and those of the code differ");
 }

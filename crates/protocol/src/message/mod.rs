@@ -6,6 +6,9 @@
 //! On the ordered live lane a sender names
 //! logs and nodes by numbers of its own, given at first use by [`Message::Name`]; on the bulk lane, which has an order
 //! of its own, pages name their log in full and bodies echo the asker's numbers.
+//!
+//! `crates/protocol/WIRE.md` has the whole of it for a stranger: streams, frames, the lobby, and each message with its bounds,
+//! what it costs and what answers it.
 
 pub mod body;
 pub mod documents;
