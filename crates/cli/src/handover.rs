@@ -50,7 +50,7 @@ pub enum HandoverError {
 ///
 /// # Errors
 /// [`HandoverError`].
-pub fn to_node_program() -> Result<Infallible, HandoverError> {
+pub(crate) fn to_node_program() -> Result<Infallible, HandoverError> {
     // The file itself, where a link led to it: the other is beside that.
     let here = std::env::current_exe().map_err(HandoverError::Here)?;
     let program = here.parent().unwrap_or(Path::new("/")).join(NODE_PROGRAM);
@@ -81,7 +81,7 @@ pub fn command() -> PathBuf {
 ///
 /// # Errors
 /// [`HandoverError::Version`].
-pub fn check_version() -> Result<(), HandoverError> {
+pub(crate) fn check_version() -> Result<(), HandoverError> {
     match std::env::var_os(VERSION_VARIABLE) {
         Some(version) if version != VERSION => {
             Err(HandoverError::Version(version.to_string_lossy().into_owned()))

@@ -27,7 +27,7 @@ pub fn colour() -> bool {
 
 /// Whether progress can be shown: standard error is a terminal.
 #[must_use]
-pub fn shows_progress() -> bool {
+pub(crate) fn shows_progress() -> bool {
     std::io::stderr().is_terminal()
 }
 
@@ -39,7 +39,7 @@ pub fn paint(style: Style, text: &str) -> String {
 
 /// Emphasises on standard error, where colours are shown.
 #[must_use]
-pub fn paint_err(style: Style, text: &str) -> String {
+pub(crate) fn paint_err(style: Style, text: &str) -> String {
     paint_if(shows_progress() && wants_colour(), style, text)
 }
 
@@ -49,7 +49,7 @@ pub fn tell(line: &str) {
 }
 
 /// As [`tell`], with no end of the line: what is asked is answered beside it.
-pub fn tell_unended(text: &str) {
+pub(crate) fn tell_unended(text: &str) {
     let mut out = std::io::stderr().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
@@ -92,7 +92,7 @@ pub fn has_room(headings: &[&str], rows: &[Vec<String>]) -> bool {
 
 /// Text whose lines fit the terminal, where standard output is one: what is too long goes on below, parted between words.
 #[must_use]
-pub fn fitted(text: &str) -> String {
+pub(crate) fn fitted(text: &str) -> String {
     columns().map_or_else(|| text.to_owned(), |most| fitted_to(most, text))
 }
 

@@ -128,18 +128,6 @@ pub fn show_time(ms: u64) -> String {
     text.rsplit(' ').next().unwrap_or(&text).to_owned()
 }
 
-/// A span as people say it: `850 ms`, `12 s`, `9 days`.
-#[must_use]
-pub fn show_span(ms: u64) -> String {
-    match ms {
-        0..1_000 => format!("{ms} ms"),
-        1_000..120_000 => format!("{} s", ms / 1_000),
-        120_000..7_200_000 => format!("{} min", ms / 60_000),
-        7_200_000..172_800_000 => format!("{} h", ms / 3_600_000),
-        _ => format!("{} days", ms / 86_400_000),
-    }
-}
-
 /// What was measured in whole milliseconds, in the digits that it has: `3 ms`, `1.25 s`. Below zero where two clocks differ.
 #[must_use]
 pub fn show_measured_ms(ms: i64) -> String {

@@ -170,12 +170,12 @@ impl Core {
     }
 
     /// As [`Self::send`], from a thread of its own.
-    pub fn send_blocking(&self, item: Item) -> bool {
+    pub(crate) fn send_blocking(&self, item: Item) -> bool {
         self.live.blocking_send(item).is_ok()
     }
 
     /// As [`Self::send_blocking`], for frames of bulk streams, which give way to all else.
-    pub fn send_bulk_blocking(&self, item: Item) -> bool {
+    pub(crate) fn send_bulk_blocking(&self, item: Item) -> bool {
         self.bulk.blocking_send(item).is_ok()
     }
 
@@ -195,7 +195,7 @@ impl Core {
     /// Looks whether the core goes on, until the node ends. It does not end the process when it does not: a disk that hangs
     /// often comes back, what was acknowledged is on it, a new process would hang in opening it, and until then this one
     /// answers from what it has and says how old that is.
-    pub async fn watch_pulse(self) {
+    pub(crate) async fn watch_pulse(self) {
         let mut every = tokio::time::interval(Duration::from_secs(PULSE_EVERY_S));
         // Counted in looks, not by the clock: a process that was stopped and goes on has not stalled.
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -45,7 +45,7 @@ pub struct Target {
 
 /// Who is to be dialled, by the documents in force.
 #[must_use]
-pub fn targets(directory: &Directory, node: NodeKey, listens: bool) -> Vec<Target> {
+pub(crate) fn targets(directory: &Directory, node: NodeKey, listens: bool) -> Vec<Target> {
     let Some(own) = directory.certificate(node) else {
         return Vec::new();
     };

@@ -194,7 +194,7 @@ pub async fn look(engine: Arc<Engine>) {
 }
 
 /// Says in the log that the disk has little room, while it has, until the node ends.
-pub async fn watch_room(home: Home) {
+pub(crate) async fn watch_room(home: Home) {
     let mut every = tokio::time::interval(ROOM_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -206,7 +206,7 @@ pub async fn watch_room(home: Home) {
 }
 
 /// Writes the mesh's documents to the home whenever they are others than those that are there.
-pub async fn save_documents(engine: Arc<Engine>, mut directory: watch::Receiver<Arc<Directory>>) {
+pub(crate) async fn save_documents(engine: Arc<Engine>, mut directory: watch::Receiver<Arc<Directory>>) {
     loop {
         let current = directory.borrow_and_update().clone();
         let home = engine.home.clone();

@@ -74,7 +74,7 @@ impl Links {
     }
 
     /// A new dial begins: what went wrong before no longer counts.
-    pub fn failed_clear(&self, peer: &PeerKey) {
+    pub(crate) fn failed_clear(&self, peer: &PeerKey) {
         self.state().faults.remove(peer);
     }
 

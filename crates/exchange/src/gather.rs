@@ -116,7 +116,7 @@ pub fn bucket_names(digits: u32) -> impl Iterator<Item = String> {
 /// Whether the id in a record's origin is that of a bucket of this list. A bucket that is on record and no longer
 /// among a file's reports has lost all its values.
 #[must_use]
-pub fn is_bucket_of(origin_id: &str, list: &str) -> bool {
+pub(crate) fn is_bucket_of(origin_id: &str, list: &str) -> bool {
     // The first bucket has no path.
     let Some(rest) = origin_id.strip_prefix(list_name(list).as_str()) else { return false };
     let (group, bits) = rest.rsplit_once('#').unwrap_or((rest, ""));

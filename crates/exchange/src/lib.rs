@@ -46,9 +46,7 @@ use tocsin_record::OrgId;
 use tocsin_record::body::report::{Indicator, Original, Source, Subject};
 
 pub use changes::{Changes, changes};
-pub use gather::{
-    BUCKET_DIGITS_MAX, ListPlace, bucket_names, is_bucket_of, list_place, list_subject, part_subject,
-};
+pub use gather::{BUCKET_DIGITS_MAX, ListPlace, bucket_names, list_place, list_subject, part_subject};
 pub use marking::{PartialMarking, group_names};
 pub use pieces::Content;
 pub use profile::Profile;

@@ -362,7 +362,7 @@ mod tests {
         let change = crate::changes(&earlier.indicators, &changed[0].indicators).unwrap();
         assert_eq!((change.added.len(), change.withdrawn.len()), (1, 0));
         for report in &after.reports {
-            assert!(crate::is_bucket_of(&report.origin.id, "list.txt"));
+            assert!(crate::gather::is_bucket_of(&report.origin.id, "list.txt"));
         }
     }
 

@@ -150,7 +150,7 @@ impl PartialMarking {
     /// The marking of a whole that has these parts: the strictest if every part is marked, else none, but with
     /// the strictest as its floor.
     #[must_use]
-    pub fn of_parts(parts: impl IntoIterator<Item = Self>) -> Self {
+    pub(crate) fn of_parts(parts: impl IntoIterator<Item = Self>) -> Self {
         parts
             .into_iter()
             .reduce(|a, b| Self {

@@ -172,7 +172,7 @@ pub fn read_text(path: &Path, most: u64) -> Result<String, FileError> {
 ///
 /// # Errors
 /// [`FileError`].
-pub fn read_own(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
+pub(crate) fn read_own(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
     read_from(path, most, Hands::Own)
 }
 
@@ -358,7 +358,7 @@ fn user() -> u32 {
 ///
 /// # Errors
 /// [`FileError`].
-pub fn check_home(path: &Path) -> Result<(), FileError> {
+pub(crate) fn check_home(path: &Path) -> Result<(), FileError> {
     let meta = fs::metadata(path).map_err(io("read", path))?;
     let (user, owner, mode) = (user(), meta.uid(), meta.mode() & 0o777);
     if owner != user {
@@ -407,7 +407,7 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 ///
 /// # Errors
 /// [`FileError::Exists`] if something is there.
-pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     if path.exists() {
         return Err(FileError::Exists { path: path.to_owned() });
     }

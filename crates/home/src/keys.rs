@@ -53,7 +53,7 @@ pub fn fresh_seed() -> Result<Zeroizing<[u8; 32]>, KeyError> {
 ///
 /// # Errors
 /// [`KeyError`].
-pub fn write_seed(path: &Path, purpose: &str, seed: &[u8; 32]) -> Result<(), KeyError> {
+pub(crate) fn write_seed(path: &Path, purpose: &str, seed: &[u8; 32]) -> Result<(), KeyError> {
     let mut text = Zeroizing::new(format!("tocsin {purpose} key 1\n"));
     // Room at once: a text that grows leaves copies of its beginning in freed memory.
     text.reserve_exact(2 * seed.len() + 1);
@@ -66,7 +66,7 @@ pub fn write_seed(path: &Path, purpose: &str, seed: &[u8; 32]) -> Result<(), Key
 ///
 /// # Errors
 /// [`KeyError`]; also when it is a key for another purpose.
-pub fn read_seed(path: &Path, purpose: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+pub(crate) fn read_seed(path: &Path, purpose: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let bytes = files::read_secret(path, KEY_MAX)?;
     let form = || KeyError::Form(path.display().to_string());
     let text = std::str::from_utf8(&bytes).map_err(|_| form())?;
@@ -84,7 +84,7 @@ pub fn read_seed(path: &Path, purpose: &str) -> Result<Zeroizing<[u8; 32]>, KeyE
 ///
 /// # Errors
 /// [`KeyError`].
-pub fn write_root(path: &Path, seed: &[u8; 32], passphrase: Option<&str>) -> Result<(), KeyError> {
+pub(crate) fn write_root(path: &Path, seed: &[u8; 32], passphrase: Option<&str>) -> Result<(), KeyError> {
     let key = SigningKey::from_bytes(seed);
     let pem = match passphrase {
         Some(passphrase) => key.to_pkcs8_encrypted_pem(passphrase, LineEnding::LF),

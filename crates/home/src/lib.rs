@@ -195,7 +195,7 @@ impl Home {
 
     /// A node key.
     #[must_use]
-    pub fn key_file(&self, purpose: &str) -> PathBuf {
+    pub(crate) fn key_file(&self, purpose: &str) -> PathBuf {
         self.join("keys").join(format!("{purpose}.key"))
     }
 

@@ -64,13 +64,6 @@ pub enum Ended {
     Stopped,
 }
 
-impl Ended {
-    /// Whether the peer did what no honest node of this version does.
-    pub fn is_peers_fault(&self) -> bool {
-        matches!(self, Self::TooLong { .. } | Self::Malformed(_))
-    }
-}
-
 /// Room in a link's inbox, taken by a frame and given back by dropping it.
 #[derive(Debug)]
 pub struct Credit(#[expect(dead_code, reason = "held for its drop")] pub(super) OwnedSemaphorePermit);

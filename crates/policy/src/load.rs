@@ -198,12 +198,6 @@ impl Policy {
         Some((&rule.comment, &rule.text))
     }
 
-    /// The number behind a name, while this policy is loaded.
-    #[must_use]
-    pub fn rule_id(&self, name: &str) -> Option<RuleId> {
-        self.names.iter().position(|known| known == name).map(rule_number)
-    }
-
     pub(crate) fn default_deny() -> RuleId {
         rule_number(Guardrail::ALL.len())
     }

@@ -89,7 +89,7 @@ fn newer_peers_are_welcome_and_too_old_ones_are_not() {
 fn learnt_documents_that_do_not_read_are_damage() {
     let world = World::new(1, CLOSED);
     let directory = world.nodes[0].mesh.directory().clone();
-    let certificate = directory.signed_certificate(world.nodes[0].mesh.node()).unwrap().clone();
+    let certificate = world.certificate(0);
     let open = |documents: &'static [u8]| {
         let (kv, slots) = (Arc::new(FaultyKv::new(1)), Arc::new(FaultySlots::new(1)));
         let random = Box::new(|bytes: &mut [u8]| bytes.fill(7));

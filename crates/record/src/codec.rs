@@ -31,12 +31,6 @@ pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
         .expect("types of this project have no field that bincode refuses to write")
 }
 
-/// Appends a value's encoding to `out`.
-pub fn encode_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
-    bincode::encode_into_std_write(value, out, bincode::config::standard())
-        .expect("writing to memory does not fail, and no field is one that bincode refuses to write");
-}
-
 /// Decodes a value that takes all of `bytes`, in its one form, using at most `LIMIT` bytes of memory.
 ///
 /// # Errors

@@ -103,7 +103,7 @@ impl Header {
     }
 
     /// Appends the exact bytes that are hashed and signed.
-    pub fn encode_into(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode_into(&self, out: &mut Vec<u8>) {
         out.reserve(FIXED_LEN + self.extension.len());
         out.extend_from_slice(&[VERSION, self.suite, self.class as u8]);
         out.extend_from_slice(&self.kind.to_be_bytes());
@@ -197,7 +197,7 @@ impl Header {
 
     /// As [`Self::id`], with a buffer that a caller keeps over many headers.
     #[must_use]
-    pub fn id_with(&self, buffer: &mut Vec<u8>) -> RecordId {
+    pub(crate) fn id_with(&self, buffer: &mut Vec<u8>) -> RecordId {
         buffer.clear();
         self.encode_into(buffer);
         RecordId(id::hash(id::RECORD, &[buffer]))

@@ -18,9 +18,9 @@ pub use codes::{Code, Countries, CountryCode, Handling, InformationCode, Police,
 pub use labels::{Flags, Pap, Personal, Tlp};
 
 /// The longest set of purposes, references or codes, in entries: more than all purposes that have a number.
-pub const MAX_ENTRIES: usize = 32;
+pub(crate) const MAX_ENTRIES: usize = 32;
 /// The longest list of countries: more than ISO 3166 can assign in use.
-pub const MAX_COUNTRIES: usize = 256;
+pub(crate) const MAX_COUNTRIES: usize = 256;
 /// The longest text or code value, in bytes: a citation of a law with its article.
 pub const MAX_TEXT_BYTES: usize = 512;
 

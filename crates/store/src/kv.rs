@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 /// Longest key. Keys are a mesh id, a prefix and a few numbers or a short name.
-pub const MAX_KEY: usize = 512;
+pub(crate) const MAX_KEY: usize = 512;
 
 /// Longest value. The largest is a page that was carried in one frame, encrypted.
 pub const MAX_VALUE: usize = 16 << 20;

@@ -219,7 +219,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
     ///
     /// # Errors
     /// [`StoreError::Misuse`] for an unknown log.
-    pub fn set_standing(&mut self, log: LogNo, standing: Standing) -> Result<(), StoreError> {
+    pub(crate) fn set_standing(&mut self, log: LogNo, standing: Standing) -> Result<(), StoreError> {
         self.alive()?;
         self.shared.state_mut().log_mut(log).ok_or(StoreError::Misuse("no such log"))?.standing = standing;
         self.stage_log(log);
@@ -469,12 +469,6 @@ impl<K: Kv, S: Slots> Store<K, S> {
         self.wanted.range(from..).take(limit).copied().collect()
     }
 
-    /// How many bodies are wanted.
-    #[must_use]
-    pub fn wanted_count(&self) -> usize {
-        self.wanted.len()
-    }
-
     // ---- names and named values
 
     /// A small number for a rule's name, 0 once 65,535 names were given.
@@ -526,16 +520,6 @@ impl<K: Kv, S: Slots> Store<K, S> {
             return Err(StoreError::Misuse("a named value is too long"));
         }
         self.staged.batch.put(self.shared.keys.meta(name), value);
-        Ok(())
-    }
-
-    /// Stages the removal of a named value.
-    ///
-    /// # Errors
-    /// After a failed write.
-    pub fn remove_meta(&mut self, name: &str) -> Result<(), StoreError> {
-        self.alive()?;
-        self.staged.batch.remove(self.shared.keys.meta(name));
         Ok(())
     }
 

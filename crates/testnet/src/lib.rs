@@ -288,7 +288,7 @@ impl Testnet {
 
     /// Waits until every pair of which one listens is linked, and every node has heard all it runs with; goes on after a
     /// while if some are not.
-    pub fn wait_for_links(&self) {
+    pub(crate) fn wait_for_links(&self) {
         let start = Instant::now();
         while start.elapsed() < LINKS && self.tied.as_deref().is_none_or(|tied| tied.check().is_ok()) {
             let linked = self.topology.org.iter().all(|org| {

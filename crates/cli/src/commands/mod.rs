@@ -62,7 +62,7 @@ impl Context {
     ///
     /// # Errors
     /// When standard output takes nothing.
-    pub fn print_fitted<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> Result<()> {
+    pub(crate) fn print_fitted<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> Result<()> {
         self.print(value, || term::fitted(&text()))
     }
 
@@ -80,7 +80,7 @@ impl Context {
 ///
 /// # Errors
 /// When standard output takes nothing.
-pub fn print_text(text: &str) -> Result<()> {
+pub(crate) fn print_text(text: &str) -> Result<()> {
     print_line(&term::fitted(text))
 }
 

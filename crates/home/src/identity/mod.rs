@@ -11,4 +11,5 @@ pub use armor::ArmorError;
 pub use card::{Card, CardError};
 pub use invite::{Invite, InviteError};
 pub use papers::{Checked, Papers, PapersError, entry};
-pub use peer::{address_with_peer, peer_id};
+pub(crate) use peer::address_with_peer;
+pub use peer::peer_id;

@@ -13,7 +13,7 @@ pub fn peer_id(transport: &[u8; 32]) -> Option<PeerId> {
 /// An address with the peer id at its end, as charters have it. `None` for one that nobody can dial: of all
 /// interfaces, or with port 0.
 #[must_use]
-pub fn address_with_peer(address: &str, transport: &[u8; 32]) -> Option<String> {
+pub(crate) fn address_with_peer(address: &str, transport: &[u8; 32]) -> Option<String> {
     let mut address: Multiaddr = address.parse().ok()?;
     let dialable = address.iter().all(|part| match part {
         Protocol::Ip4(ip) => !ip.is_unspecified(),

@@ -91,10 +91,9 @@ fn rules_are_told_in_the_order_of_the_text() {
     assert_eq!(ids[..3], ["fetch-recent", "accept-members", "hold-distrusted"]);
     assert_eq!(policy.rules()[0].actions, [Action::Fetch]);
     assert_eq!(policy.rules()[5].effect, RuleEffect::Forbid);
-    for rule in policy.rules() {
-        let number = policy.rule_id(&rule.id).unwrap();
-        assert_eq!(policy.rule_name(number), rule.id);
-    }
+    let names: Vec<&str> =
+        (0..).map(|n| policy.rule_name(RuleId(n))).take_while(|name| *name != "unknown-rule").collect();
+    assert!(names.windows(ids.len()).any(|some| some == ids), "{ids:?} are not in a row in {names:?}");
     let everything = Policy::load("@id(\"any\") forbid (principal, action, resource);").unwrap();
     assert_eq!(everything.rules()[0].actions, Action::ALL);
     assert_eq!(policy.rule_name(RuleId(9_999)), "unknown-rule");

@@ -305,7 +305,7 @@ impl Directory {
     /// The org that a document is charged to once it is taken, which it is only if that org signed it. `None` for those of
     /// all stewards. A roster whose signers no org certifies is charged to the one that last signed for its circle.
     #[must_use]
-    pub fn charged_to(&self, signed: &Signed) -> Option<OrgId> {
+    pub(crate) fn charged_to(&self, signed: &Signed) -> Option<OrgId> {
         match signed.form {
             Form::Certificate => signed.read::<Certificate>().ok().map(|certificate| certificate.org),
             Form::Roster => self.circles.charged_to(signed, &self.stewards()),
@@ -315,7 +315,7 @@ impl Directory {
 
     /// Whether a document is in force here.
     #[must_use]
-    pub fn is_listed(&self, signed: &Signed) -> bool {
+    pub(crate) fn is_listed(&self, signed: &Signed) -> bool {
         self.listed.contains(&signed.hash())
     }
 
@@ -418,18 +418,6 @@ impl Directory {
     pub fn certificate(&self, node: NodeKey) -> Option<&Certificate> {
         let certificate = &self.certificates.get(&node)?.document;
         (!self.is_revoked(certificate.org, node)).then_some(certificate)
-    }
-
-    /// The certificate of a node as it was signed.
-    #[must_use]
-    pub fn signed_certificate(&self, node: NodeKey) -> Option<&Signed> {
-        self.certificates.get(&node).map(|known| &known.signed)
-    }
-
-    /// The node whose transport key this is.
-    #[must_use]
-    pub fn node_by_transport(&self, key: &[u8; 32]) -> Option<NodeKey> {
-        self.by_transport.get(key).copied()
     }
 
     /// The org that certified a node and is in the mesh.

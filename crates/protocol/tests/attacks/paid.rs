@@ -197,7 +197,7 @@ fn one_of_each(world: &World) -> Vec<Message> {
     let signed = own.sign(&head_hash(&world.mesh(), &node, &log.circle, log.epoch, 1, &id, 0, time));
     let fates = Fates::default();
     let receipt = own.sign(&receipt_hash(&node, &log.id(), 1, time, &fates));
-    let certificate = world.nodes[0].mesh.directory().signed_certificate(node).unwrap().clone();
+    let certificate = world.certificate(FOE);
     let behind = message::Behind::default();
     let entry = EntryOf { no: 0, log: log.into(), base: 1, height: 1, id, state: LogState::Open };
     vec![

@@ -196,7 +196,7 @@ impl World {
         let identity = Identity {
             secret: secret(1, n, self.seed),
             org: OrgId(secret(0, n, self.seed).public()),
-            certificate: self.documents[usize::from(n) + 1].clone(),
+            certificate: self.certificate(n),
         };
         let mesh = Mesh::open(config, identity, directory, store, self.policy.clone(), index, now).unwrap();
         let (events, closed, done) = (vec![], vec![], BTreeMap::new());
@@ -262,6 +262,11 @@ impl World {
 
     pub fn mesh(&self) -> MeshId {
         self.nodes[0].mesh.mesh()
+    }
+
+    /// The certificate of a node, as its org signed it.
+    pub fn certificate(&self, n: u8) -> Signed {
+        self.documents[usize::from(n) + 1].clone()
     }
 
     pub fn record_secret(&self, node: u8) -> Secret {

@@ -179,7 +179,7 @@ impl Signed {
     ///
     /// # Errors
     /// When fewer signed.
-    pub fn require_majority(&self, stewards: &BTreeSet<[u8; 32]>) -> Result<(), DocumentError> {
+    pub(crate) fn require_majority(&self, stewards: &BTreeSet<[u8; 32]>) -> Result<(), DocumentError> {
         self.require(stewards, stewards.len() / 2 + 1)
     }
 }

@@ -110,12 +110,6 @@ pub(super) fn check_travel_document(value: &[u8]) -> bool {
         && (1..=20).contains(&number.len())
 }
 
-/// The travel document with a state's code, a document's type and its number, as they stand in its
-/// machine-readable zone (ICAO 9303); fillers (`<`) and spaces are dropped.
-pub fn travel_document(state: &str, document: &str, number: &str) -> Result<Observable, ParseError> {
-    compose(kind::TRAVEL_DOCUMENT, &format!("{state}:{document}:{number}"))
-}
-
 pub(super) fn compose(kind: u16, text: &str) -> Result<Observable, ParseError> {
     Type::by_id(kind).ok_or_else(|| ParseError::UnknownType(excerpt(text)))?.parse(text)
 }

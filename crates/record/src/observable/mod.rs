@@ -39,7 +39,7 @@ pub use crate::marking::Personal;
 pub use breadth::Breadth;
 pub use detect::{Detected, also, detect};
 pub use external::{Composite, from_misp, from_stix_path};
-pub use identity::{account, travel_document};
+pub use identity::account;
 pub use package::package;
 pub use refang::refang;
 pub use several::{detect_all, in_prose, several};
