@@ -133,22 +133,9 @@ impl<S: Subscriber> Filter<S> for Bounded {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use tocsin_record::testing::Lines;
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
 
     #[test]
     fn what_others_do_again_and_again_does_not_fill_the_log() {
@@ -171,7 +158,7 @@ mod tests {
                 }
             }
         });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let text = lines.text();
         let count = |word: &str| text.lines().filter(|line| line.contains(word)).count() as u64;
         assert_eq!(count("illegal packet"), u64::from(FOREIGN));
         assert_eq!(count("a frame was refused"), u64::from(OWN));

@@ -457,27 +457,11 @@ fn tell(event: &Event, directory: &Directory) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
-
     use tocsin_protocol::message::{self, Message};
     use tocsin_record::document::{Form, Signed};
+    use tocsin_record::testing::Lines;
 
     use super::*;
-
-    /// What is logged, kept.
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
 
     #[test]
     fn the_log_has_nothing_of_what_is_in_an_input() {
@@ -497,7 +481,7 @@ mod tests {
             trace_input(&Input::Received { link: 3, frame });
             trace_input(&Input::Documents { ticket: 1, documents });
         });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let text = lines.text();
         assert!(text.contains("Received") && text.contains(&length), "{text}");
         assert!(text.contains("Documents") && text.contains("length=1"), "{text}");
         assert!(!text.contains("77001") && !text.contains("104, 117") && !text.contains("hush"), "{text}");

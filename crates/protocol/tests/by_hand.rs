@@ -7,21 +7,7 @@ mod world;
 use tocsin_protocol::{BY_HAND, Input, RequestError, read};
 use tocsin_record::RecordId;
 use tocsin_store::{BodyState, Verdict};
-use world::{World, report};
-
-const HOLD: &str = r#"
-@id("hold-all") permit(principal, action == Action::"hold", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
-const ACCEPT: &str = r#"
-@id("accept-all") permit(principal, action == Action::"accept", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
-const REFUSE: &str = r#"
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-"#;
+use world::{HOLD, OPEN, REFUSE, World, report};
 
 fn stands(world: &World, node: usize, id: &RecordId) -> (Verdict, BodyState, String) {
     let stored = world.stored(node, id).unwrap();
@@ -44,7 +30,7 @@ fn listed(world: &World, node: usize) -> (usize, usize) {
 #[test]
 fn what_a_person_accepts_counts_and_goes_on() {
     // Node 2 is behind node 1, which holds everything.
-    let mut world = World::new(3, ACCEPT);
+    let mut world = World::new(3, OPEN);
     world.policy(1, HOLD);
     world.connect(0, 1);
     world.connect(1, 2);
@@ -71,7 +57,7 @@ fn what_a_person_accepts_counts_and_goes_on() {
     );
 
     // For good: by whatever policy, and after a restart. What comes now is judged by the policy.
-    for policy in [REFUSE, HOLD, ACCEPT] {
+    for policy in [REFUSE, HOLD, OPEN] {
         world.policy(1, policy);
         world.pass(60_000);
         world.settle();
@@ -94,7 +80,7 @@ fn what_a_person_accepts_counts_and_goes_on() {
 
 #[test]
 fn what_is_not_held_by_the_policy_is_for_nobody_to_decide() {
-    let mut world = World::new(2, ACCEPT);
+    let mut world = World::new(2, OPEN);
     world.connect_all();
     let accepted = world.publish(0, report(1, 1, "192.0.2.1"));
     world.settle();

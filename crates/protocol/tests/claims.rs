@@ -8,13 +8,8 @@ use tocsin_protocol::message::head::head_hash;
 use tocsin_protocol::message::{self, Head, LogName, Message};
 use tocsin_protocol::{Event, OrgStatus};
 use tocsin_record::{CircleId, RecordId};
-use world::World;
+use world::{OPEN, World};
 
-const OPEN: &str = r#"
-@id("accept-all") permit(principal, action == Action::"accept", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
 const LIAR: u8 = 2;
 
 /// What a node says of its own newest record, signed.

@@ -10,13 +10,8 @@ use tocsin_protocol::{Event, Input, Reading, RequestError};
 use tocsin_record::body::Body;
 use tocsin_record::{CircleId, RecordId};
 use tocsin_store::{BodyState, Verdict};
-use world::{World, report};
+use world::{OPEN, World, report};
 
-const OPEN: &str = r#"
-@id("accept-all") permit(principal, action == Action::"accept", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
 const DAY: u64 = 86_400_000;
 
 /// A report that may be kept for so many days.

@@ -4,13 +4,7 @@
 #[expect(dead_code, reason = "the other tests use all of it")]
 mod world;
 
-use world::{World, report};
-
-const OPEN: &str = r#"
-@id("accept-all") permit(principal, action == Action::"accept", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
+use world::{OPEN, World, report};
 
 #[test]
 fn a_log_that_was_cut_short_does_not_go_on() {

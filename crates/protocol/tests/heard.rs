@@ -7,13 +7,8 @@ mod world;
 use tocsin_protocol::message::{self, Have, LogName, Message};
 use tocsin_protocol::{OrgStatus, WantedBodies};
 use tocsin_record::CircleId;
-use world::{World, report};
+use world::{OPEN, World, report};
 
-const OPEN: &str = r#"
-@id("accept-all") permit(principal, action == Action::"accept", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
 /// Quiet links compare frontiers every minute.
 const MINUTE_MS: u64 = 60_000;
 

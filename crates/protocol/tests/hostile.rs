@@ -21,7 +21,7 @@ use tocsin_record::keys::{Secret, Signature};
 use tocsin_record::run::Draft;
 use tocsin_record::{CircleId, DocHash, LogKey, MeshId, NodeKey, RecordId, Run, Tip, page};
 use tocsin_store::Verdict;
-use world::{World, report};
+use world::{OPEN, World, report};
 
 const SEEDS: u64 = 60;
 const FRAMES: usize = 80;
@@ -29,12 +29,6 @@ const FRAMES: usize = 80;
 const LIAR: u8 = 2;
 /// Numbers at which arithmetic breaks.
 const EDGES: [u64; 12] = [0, 1, 2, 3, 5, 64, 65, 1 << 31, u32::MAX as u64, 1 << 62, u64::MAX - 1, u64::MAX];
-
-const OPEN: &str = r#"
-@id("accept-all") permit(principal, action == Action::"accept", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
 
 #[test]
 fn whatever_a_member_says_the_others_go_on() {

@@ -9,20 +9,10 @@ use tocsin_protocol::{Input, read};
 use tocsin_record::body::Body;
 use tocsin_record::body::report::Subject;
 use tocsin_store::{BodyState, Verdict};
-use world::{World, report};
+use world::{HOLD, OPEN, World, report};
 
 const MINUTE: u64 = 60_000;
 
-const ACCEPT: &str = r#"
-@id("accept-all") permit(principal, action == Action::"accept", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
-const HOLD: &str = r#"
-@id("hold-all") permit(principal, action == Action::"hold", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
 const REFUSE: &str = r#"
 @id("fetch-all") permit(principal, action == Action::"fetch", resource);
 @id("forward-all") permit(principal, action == Action::"forward", resource);
@@ -48,7 +38,7 @@ fn published(world: &mut World) {
 #[test]
 fn what_is_erased_is_listed_no_longer() {
     // At node 1 accepted, at node 2 held.
-    let mut world = World::new(3, ACCEPT);
+    let mut world = World::new(3, OPEN);
     world.policy(2, HOLD);
     world.connect_all();
     published(&mut world);
@@ -70,10 +60,10 @@ fn what_is_erased_is_listed_no_longer() {
 
 #[test]
 fn what_is_judged_anew_is_listed_as_it_is_now() {
-    let mut world = World::new(2, ACCEPT);
+    let mut world = World::new(2, OPEN);
     world.connect(0, 1);
     published(&mut world);
-    for (policy, expected) in [(HOLD, (0, 3)), (ACCEPT, (3, 0)), (HOLD, (0, 3))] {
+    for (policy, expected) in [(HOLD, (0, 3)), (OPEN, (3, 0)), (HOLD, (0, 3))] {
         world.policy(1, policy);
         world.settle();
         assert_eq!(listed(&world, 1), expected);
@@ -87,7 +77,7 @@ fn what_is_judged_anew_is_listed_as_it_is_now() {
         []
     );
     assert_eq!(listed(&world, 1), (0, 0));
-    world.policy(1, ACCEPT);
+    world.policy(1, OPEN);
     world.settle();
     for _ in 0..10 {
         world.pass(1_000);

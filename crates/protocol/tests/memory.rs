@@ -14,7 +14,7 @@ use tocsin_protocol::message::{
 use tocsin_record::document::Signed;
 use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, NodeKey, RecordId};
-use world::{World, node_certificate, report};
+use world::{OPEN, World, node_certificate, report};
 
 const ORGS: u8 = 8;
 const NODES: u8 = 64;
@@ -24,11 +24,6 @@ const NAMES: u32 = 3000;
 /// the links themselves, the simulated disk, and what the allocator keeps. Announcements that came before their headers: 2,048
 /// of each org, a place, a list and a count each, half a megabyte.
 const BOUND: usize = 168 << 20;
-const OPEN: &str = r#"
-@id("accept-all") permit(principal, action == Action::"accept", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
 
 /// Bytes of this process in memory.
 fn resident() -> usize {

@@ -1,60 +1,27 @@
 //! A node with one kind of body and one observable type less than its peers still carries what they write, byte for
 //! byte, live and in catch-up, and holds it as newer than itself.
 //!
-//! The test plays the newer author: its pages are written here by hand, since the nodes of this version cannot.
+//! The test plays the newer author: its pages are written by hand (`testing::page_of_one`), since the nodes of this version
+//! cannot.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "the other tests use all of it")]
 mod world;
 
-use bincode::Encode;
 use tocsin_protocol::message::{self, Message, Push};
 use tocsin_protocol::{Input, RequestError, Why};
 use tocsin_record::body::{self, Body};
 use tocsin_record::header::body_hash;
-use tocsin_record::keys::Signature;
 use tocsin_record::observable::{Observable, TYPES};
-use tocsin_record::{BodyHash, CircleId, Class, Header, LogKey, RecordId, codec};
+use tocsin_record::testing::page_of_one;
+use tocsin_record::{CircleId, Class, Header, LogKey, RecordId};
 use tocsin_store::{BodyState, Verdict};
-use world::{World, report};
+use world::{OPEN, World, report};
 
-const OPEN: &str = r#"
-@id("accept-all") permit(principal, action == Action::"accept", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
 /// A kind and an observable type that no version of this project has given out.
 const UNKNOWN: u16 = 0x3ffe;
 /// Whom the test plays.
 const AUTHOR: u8 = 0;
-
-/// The form of a page, as it is described.
-#[derive(Encode)]
-struct Page {
-    seq: u64,
-    prev: RecordId,
-    shapes: Vec<Shape>,
-    times: Vec<u64>,
-    ends: Vec<u64>,
-    lengths: Vec<u32>,
-    parts: Vec<(u32, u8)>,
-    hashes: Vec<BodyHash>,
-    signature: Signature,
-    bodies: Vec<u8>,
-}
-
-#[derive(Encode)]
-struct Shape {
-    count: u32,
-    version: u8,
-    suite: u8,
-    class: Class,
-    kind: u16,
-    tlp: u8,
-    flags: u16,
-    roster: u32,
-    extension: Vec<u8>,
-}
 
 /// Writes records of one log, one page each.
 struct Author {
@@ -87,29 +54,7 @@ impl Author {
             body_hash: body_hash(bytes),
         };
         let id = header.id();
-        let shape = Shape {
-            count: 1,
-            version: 1,
-            suite: 0,
-            class: Class::Content,
-            kind,
-            tlp: 2,
-            flags: 0,
-            roster: 1,
-            extension: vec![],
-        };
-        let page = codec::encode(&Page {
-            seq: self.seq,
-            prev: self.prev,
-            shapes: vec![shape],
-            times: vec![world.now.wall],
-            ends: vec![0],
-            lengths: vec![header.body_len],
-            parts: vec![(1, 0)],
-            hashes: vec![],
-            signature: world.record_secret(AUTHOR).sign(&id.0),
-            bodies: bytes.to_vec(),
-        });
+        let page = page_of_one(&header, bytes, &world.record_secret(AUTHOR));
         self.seq += 1;
         self.prev = id;
         (page, id)

@@ -9,20 +9,11 @@ use std::sync::Arc;
 use tocsin_policy::Policy;
 use tocsin_protocol::Input;
 use tocsin_store::Verdict;
-use world::{World, report};
-
-const ACCEPT: &str = r#"
-@id("accept-all") permit(principal, action == Action::"accept", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
-const REFUSE: &str = r#"
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-"#;
+use world::{OPEN, REFUSE, World, report};
 
 #[test]
 fn what_came_in_the_same_commit_before_a_policy_is_judged_by_it() {
-    let mut world = World::new(2, ACCEPT);
+    let mut world = World::new(2, OPEN);
     world.connect_all();
     let before = world.publish(0, report(1, 1, "192.0.2.1"));
     world.settle();

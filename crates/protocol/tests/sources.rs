@@ -12,13 +12,8 @@ use tocsin_record::body::Body;
 use tocsin_record::run::{Draft, Part};
 use tocsin_record::{CircleId, LogKey, RecordId, Run, Tip, page};
 use tocsin_store::BodyState;
-use world::{World, report};
+use world::{OPEN, World, report};
 
-const OPEN: &str = r#"
-@id("accept-all") permit(principal, action == Action::"accept", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
 /// Nodes 2 to 9 are hostile, 1 and 10 are not.
 const LIARS: std::ops::RangeInclusive<u8> = 2..=9;
 const NODES: u8 = 11;

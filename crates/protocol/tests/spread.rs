@@ -15,13 +15,7 @@ use tocsin_record::keys::Secret;
 use tocsin_record::run::Draft;
 use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, Run, Tip};
 use tocsin_store::{BodyState, Verdict};
-use world::{World, report};
-
-const OPEN: &str = r#"
-@id("accept-all") permit(principal, action == Action::"accept", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
+use world::{OPEN, World, report};
 
 #[test]
 fn a_record_reaches_everyone_and_is_found() {

@@ -8,13 +8,7 @@ use tocsin_protocol::{Event, Input, RequestError};
 use tocsin_record::body::{Body, report};
 use tocsin_record::header::BODY_MAX;
 use tocsin_record::{CircleId, body};
-use world::{World, report};
-
-const OPEN: &str = r#"
-@id("accept-all") permit(principal, action == Action::"accept", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
+use world::{OPEN, World, report};
 
 fn publish(world: &mut World, circle: CircleId, bodies: Vec<Body>) -> Result<usize, RequestError> {
     world.request(0, |ticket| Input::Publish { ticket, circle, bodies }).map(|done| done.written.len())

@@ -1,18 +1,25 @@
-//! What the tests of this crate and of those above it are made of: keys, logs, reports, records and documents of a mesh that
-//! does not exist. Only with the feature `testing`, which nothing that is shipped asks for.
+//! What the tests of this crate and of others are made of: keys, logs, reports, records and documents of a mesh that
+//! does not exist, and a place where what they log is kept. Only with the feature `testing`, which nothing that is shipped
+//! asks for.
 //!
 //! Each is the plainest that holds; a test writes out the fields that it is about, and takes the rest from here:
 //! `Report { title: "x".to_owned(), ..testing::report(1) }`. Golden bytes rest on these values: they never change.
 
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bincode::Encode;
+
 use crate::LogKey;
 use crate::body::report::{Extent, Indicator, Origin, Report, Subject};
 use crate::body::{self, Body};
+use crate::codec;
 use crate::document::{
     Carry, Certificate, CertifiedKey, Charter, Constituency, Contact, OrgEntry, OrgKind, Purpose, Roster,
 };
-use crate::header::{Header, body_hash};
-use crate::id::{CircleId, DocHash, MeshId, NodeKey, OrgId, RecordId};
-use crate::keys::Secret;
+use crate::header::{Class, Header, body_hash};
+use crate::id::{BodyHash, CircleId, DocHash, MeshId, NodeKey, OrgId, RecordId};
+use crate::keys::{Secret, Signature};
 use crate::marking::{Code, Marking, Tlp};
 use crate::observable::Observable;
 use crate::run::Draft;
@@ -130,6 +137,61 @@ pub fn header(body: &Body, bytes: &[u8]) -> Header {
     }
 }
 
+/// The form of a page, as it is described: written apart from [`crate::page`], which cannot write what is newer than itself.
+#[derive(Encode)]
+struct PageForm<'a> {
+    seq: u64,
+    prev: RecordId,
+    shapes: Vec<Shape<'a>>,
+    times: Vec<u64>,
+    ends: Vec<u64>,
+    lengths: Vec<u32>,
+    parts: Vec<(u32, u8)>,
+    hashes: Vec<BodyHash>,
+    signature: Signature,
+    bodies: &'a [u8],
+}
+
+#[derive(Encode)]
+struct Shape<'a> {
+    count: u32,
+    version: u8,
+    suite: u8,
+    class: Class,
+    kind: u16,
+    tlp: u8,
+    flags: u16,
+    roster: u32,
+    extension: &'a [u8],
+}
+
+/// A page of one record that never ends, with its body and its author's signature, whatever its header says.
+#[must_use]
+pub fn page_of_one(header: &Header, body: &[u8], author: &Secret) -> Vec<u8> {
+    codec::encode(&PageForm {
+        seq: header.seq,
+        prev: header.prev,
+        shapes: vec![Shape {
+            count: 1,
+            version: 1,
+            suite: header.suite,
+            class: header.class,
+            kind: header.kind,
+            tlp: header.tlp,
+            flags: header.flags,
+            roster: header.roster,
+            extension: &header.extension,
+        }],
+        times: vec![header.time],
+        ends: vec![0],
+        lengths: vec![header.body_len],
+        parts: vec![(1, 0)],
+        hashes: vec![],
+        signature: author.sign(&header.id().0),
+        bodies: body,
+    })
+}
+
 /// An org in a charter, by its root key, of which little is said.
 #[must_use]
 pub fn org(root: &Secret, name: &str) -> OrgEntry {
@@ -217,5 +279,31 @@ pub fn certificate(root: &Secret, keys: Vec<CertifiedKey>) -> Certificate {
         keys,
         branches: vec![],
         extension: vec![],
+    }
+}
+
+/// What is written, kept: a log as text, for instance.
+#[derive(Clone, Debug, Default)]
+pub struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// All of it so far.
+    ///
+    /// # Panics
+    /// When it is no text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        String::from_utf8(bytes).expect("what is logged is text")
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

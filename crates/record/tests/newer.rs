@@ -1,50 +1,22 @@
 //! A node that knows one kind of body and one observable type less than its peers still relays what they write, byte
 //! for byte, and holds it as newer than itself.
 //!
-//! The page is written here by hand, from the form as it is described, since an older node could not write it.
+//! The page is written by hand (`testing::page_of_one`), from the form as it is described, since an older node could not
+//! write it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use bincode::Encode;
 use tocsin_record::body::{self, Body, Carried, Note, Report, Retraction, Sighting, report};
 use tocsin_record::document::{Form, Signed};
 use tocsin_record::header::body_hash;
-use tocsin_record::id::{BodyHash, OrgId, RecordId};
-use tocsin_record::keys::Signature;
+use tocsin_record::id::{OrgId, RecordId};
 use tocsin_record::marking::{Code, Marking, Tlp};
 use tocsin_record::observable::{Observable, TYPES};
 use tocsin_record::run::{Draft, DraftError};
-use tocsin_record::testing::{START_MS, log, report, secret};
-use tocsin_record::{Bytes, Class, Header, Run, Tip, codec, page};
+use tocsin_record::testing::{START_MS, log, page_of_one, report, secret};
+use tocsin_record::{Bytes, Class, Header, Run, Tip, page};
 
 /// A kind, an observable type and a code that no version of this project has given out.
 const UNKNOWN: u16 = 0x3ffe;
-
-#[derive(Encode)]
-struct Page {
-    seq: u64,
-    prev: RecordId,
-    shapes: Vec<Shape>,
-    times: Vec<u64>,
-    ends: Vec<u64>,
-    lengths: Vec<u32>,
-    parts: Vec<(u32, u8)>,
-    hashes: Vec<BodyHash>,
-    signature: Signature,
-    bodies: Vec<u8>,
-}
-
-#[derive(Encode)]
-struct Shape {
-    count: u32,
-    version: u8,
-    suite: u8,
-    class: Class,
-    kind: u16,
-    tlp: u8,
-    flags: u16,
-    roster: u32,
-    extension: Vec<u8>,
-}
 
 /// A page of one record that ends in its author's signature.
 fn page_of(suite: u8, class: Class, kind: u16, tlp: u8, flags: u16, extension: &[u8], bytes: &[u8]) -> Bytes {
@@ -67,29 +39,7 @@ fn page_of(suite: u8, class: Class, kind: u16, tlp: u8, flags: u16, extension: &
         body_len: u32::try_from(bytes.len()).unwrap(),
         body_hash: body_hash(bytes),
     };
-    codec::encode(&Page {
-        seq: 1,
-        prev: RecordId::ZERO,
-        shapes: vec![Shape {
-            count: 1,
-            version: 1,
-            suite,
-            class,
-            kind,
-            tlp,
-            flags,
-            roster: 1,
-            extension: extension.to_vec(),
-        }],
-        times: vec![START_MS],
-        ends: vec![0],
-        lengths: vec![header.body_len],
-        parts: vec![(1, 0)],
-        hashes: vec![],
-        signature: secret(3).sign(&header.id().0),
-        bodies: bytes.to_vec(),
-    })
-    .into()
+    page_of_one(&header, bytes, &secret(3)).into()
 }
 
 /// Takes the page as a relay does: read, verify, read the body, write it again.

@@ -1,10 +1,10 @@
 //! What strangers may do to a listening node while a partner links with it: hold silent sockets, forge the addresses of
 //! first packets, send rubbish. All on the loopback network, whose addresses (127.0.0.0/8) stand for as many hosts.
 
-use std::io::Write;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use libp2p::identity::Keypair;
@@ -12,6 +12,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::tls;
 use quinn::crypto::rustls::QuicClientConfig;
 use socket2::{Domain, Socket, Type};
+use tocsin_record::testing::Lines;
 
 use super::*;
 
@@ -296,20 +297,6 @@ async fn tokens_of_a_server_that_is_gone_keep_nobody_out() {
     assert_eq!(b.at[0], at);
 }
 
-/// What is logged, kept.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// One thread, so that its log is that of the whole network.
 #[tokio::test]
 async fn rubbish_is_not_for_the_log() {
@@ -359,7 +346,7 @@ async fn rubbish_is_not_for_the_log() {
     }
     // It is still there, and long enough for the line a minute.
     links_meanwhile(&mut b, "udp", Duration::from_secs(2)).await;
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = lines.text();
     // The partners of this test say their name at their start.
     let text: String = text
         .lines()

@@ -22,15 +22,10 @@ use tocsin_record::keys::Secret;
 use tocsin_record::run::{Draft, Part};
 use tocsin_record::{CircleId, DocHash, LogKey, Run, Tip, page};
 use tocsin_store::Verdict;
-use world::{World, node_certificate, report, secret};
+use world::{OPEN, World, node_certificate, report, secret};
 
 /// The member that turned hostile.
 const FOE: u8 = 2;
-const OPEN: &str = r#"
-@id("accept-all") permit(principal, action == Action::"accept", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
 
 fn draft(body: &Body, time: u64) -> Draft {
     Draft {

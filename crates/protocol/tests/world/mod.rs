@@ -20,6 +20,23 @@ use tocsin_record::{Bytes, CircleId, DocHash, LogKey, MeshId, OrgId, RecordId, R
 use tocsin_store::faulty::{FaultyKv, FaultySlots};
 use tocsin_store::{Store, Stored};
 
+/// A policy that accepts, fetches and forwards everything.
+pub const OPEN: &str = r#"
+@id("accept-all") permit(principal, action == Action::"accept", resource);
+@id("fetch-all") permit(principal, action == Action::"fetch", resource);
+@id("forward-all") permit(principal, action == Action::"forward", resource);
+"#;
+/// One that holds everything for a person to decide.
+pub const HOLD: &str = r#"
+@id("hold-all") permit(principal, action == Action::"hold", resource);
+@id("fetch-all") permit(principal, action == Action::"fetch", resource);
+@id("forward-all") permit(principal, action == Action::"forward", resource);
+"#;
+/// One that takes nothing.
+pub const REFUSE: &str = r#"
+@id("fetch-all") permit(principal, action == Action::"fetch", resource);
+"#;
+
 pub struct Node {
     pub mesh: Mesh<FaultyKv, FaultySlots>,
     kv: Arc<FaultyKv>,
