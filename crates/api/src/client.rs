@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::route::{Route, Target};
 use super::types::Fault;
 
 /// Longest head of an answer, in bytes.
@@ -142,33 +143,33 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        read_json(self.send("GET", path, "", b"")?)
+    pub fn get<T: DeserializeOwned>(&self, target: impl Into<Target>) -> Result<T, ClientError> {
+        read_json(self.send("GET", &target.into(), "", b"")?)
     }
 
     /// Sends JSON and reads the answer.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn post<T: DeserializeOwned>(&self, path: &str, what: &impl Serialize) -> Result<T, ClientError> {
+    pub fn post<T: DeserializeOwned>(&self, route: Route, what: &impl Serialize) -> Result<T, ClientError> {
         let body = serde_json::to_vec(what)?;
-        read_json(self.send("POST", path, "application/json", &body)?)
+        read_json(self.send("POST", &route.into(), "application/json", &body)?)
     }
 
     /// Sends bytes and reads the answer.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn post_bytes<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> Result<T, ClientError> {
-        read_json(self.send("POST", path, "application/octet-stream", body)?)
+    pub fn post_bytes<T: DeserializeOwned>(&self, route: Route, body: &[u8]) -> Result<T, ClientError> {
+        read_json(self.send("POST", &route.into(), "application/octet-stream", body)?)
     }
 
     /// Asks for something that does not end by itself, such as what arrives.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn stream(&self, path: &str) -> Result<Stream, ClientError> {
-        self.send("GET", path, "", b"")
+    pub fn stream(&self, route: Route) -> Result<Stream, ClientError> {
+        self.send("GET", &route.into(), "", b"")
     }
 
     /// Connects, to the user's own node only.
@@ -201,11 +202,12 @@ impl Client {
         }
     }
 
-    fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Stream, ClientError> {
+    fn send(&self, method: &str, target: &Target, kind: &str, body: &[u8]) -> Result<Stream, ClientError> {
         let mut stream = self.connect()?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: tocsin\r\nconnection: close\r\n");
+        let mut head =
+            format!("{method} {} HTTP/1.1\r\nhost: tocsin\r\nconnection: close\r\n", target.as_str());
         if !kind.is_empty() {
             head.push_str(&format!("content-type: {kind}\r\ncontent-length: {}\r\n", body.len()));
         }
@@ -407,6 +409,7 @@ impl Chunks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route;
     use std::os::unix::net::UnixListener;
 
     fn answers(text: &'static str) -> Result<serde_json::Value, ClientError> {
@@ -419,7 +422,7 @@ mod tests {
             let _ = stream.read(&mut request).unwrap();
             stream.write_all(text.as_bytes()).unwrap();
         });
-        let answer = Client::at(&path).get("/v1/x");
+        let answer = Client::at(&path).get(route::STATUS);
         server.join().unwrap();
         answer
     }
@@ -457,7 +460,7 @@ mod tests {
                 stream.read_exact(&mut [0; 64]).unwrap();
                 stream.write_all(text.as_bytes()).unwrap();
             });
-            let answer = Client::at(&path).post_bytes::<serde_json::Value>("/v1/x", &[7; 4 << 20]);
+            let answer = Client::at(&path).post_bytes::<serde_json::Value>(route::STATUS, &[7; 4 << 20]);
             server.join().unwrap();
             match answer {
                 Err(ClientError::Refused { status: 503, error }) if says => assert_eq!(error, "full"),
@@ -486,7 +489,7 @@ mod tests {
         let owner = std::fs::metadata("/").unwrap().uid();
         if !is_trusted(own, owner) {
             let client = Client { card: Some("/".into()), ..Client::at(&path) };
-            let error = client.get::<()>("/v1/x").unwrap_err();
+            let error = client.get::<()>(route::STATUS).unwrap_err();
             assert!(matches!(error, ClientError::Foreign { uid, .. } if uid == own), "{error}");
         }
         drop(listener);
@@ -494,16 +497,16 @@ mod tests {
 
     #[test]
     fn says_when_nobody_listens() {
-        let error = Client::at(Path::new("/nonexistent/s")).get::<()>("/v1/x").unwrap_err();
+        let error = Client::at(Path::new("/nonexistent/s")).get::<()>(route::STATUS).unwrap_err();
         assert!(error.to_string().contains("start it with"), "{error}");
         for name in ["home".to_owned(), "x".repeat(150)] {
             let home = Path::new("/nonexistent").join(name);
             let client = Client::of_home(&home, home.join("run.sock"), home.join("own.card"));
-            let error = client.get::<()>("/v1/x").unwrap_err();
+            let error = client.get::<()>(route::STATUS).unwrap_err();
             assert!(error.to_string().contains("check --home"), "{error}");
         }
         let folder = tempfile::tempdir().unwrap();
-        let error = Client::at(folder.path()).get::<()>("/v1/x").unwrap_err();
+        let error = Client::at(folder.path()).get::<()>(route::STATUS).unwrap_err();
         assert!(!error.to_string().contains("was not found"), "{error}");
     }
 }

@@ -2,4 +2,5 @@
 //! that needs nothing but `std`. The command line, the tests and others' programs share it.
 
 pub mod client;
+pub mod route;
 pub mod types;

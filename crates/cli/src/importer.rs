@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tocsin_api::client::{Client, ClientError};
+use tocsin_api::route;
 use tocsin_api::types::{Advice, EndedList, Floor, ImportBatch, Imported};
 use tocsin_clock as clock;
 use tocsin_exchange::marking::{Terms, resolve_marking};
@@ -452,7 +453,7 @@ impl Importer {
         self.subjects.clear();
         self.ids.clear();
         self.ids_before.clear();
-        let done: Imported = self.client.post_bytes("/v1/import", &codec::encode(&batch))?;
+        let done: Imported = self.client.post_bytes(route::IMPORT, &codec::encode(&batch))?;
         total.new += done.new;
         total.changed += done.changed;
         total.duplicates += done.duplicates;

@@ -126,6 +126,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures::stream;
+    use tocsin_api::route;
     use tokio::time::sleep;
 
     use super::*;
@@ -157,7 +158,7 @@ mod tests {
                 Some((Ok::<_, Infallible>(Bytes::from_static(&[7; CHUNK])), sent + 1))
             }
         });
-        let request = Request::post("/v1/import");
+        let request = Request::post(route::IMPORT.pattern());
         let request = match states {
             true => request.header(header::CONTENT_LENGTH, chunks * CHUNK),
             false => request.header(header::TRANSFER_ENCODING, "chunked"),
@@ -168,12 +169,12 @@ mod tests {
     /// A request that states a length and sends nothing.
     fn silent(length: usize) -> Request {
         let nothing = stream::pending::<Result<Bytes, Infallible>>();
-        let request = Request::post("/v1/import").header(header::CONTENT_LENGTH, length);
+        let request = Request::post(route::IMPORT.pattern()).header(header::CONTENT_LENGTH, length);
         request.body(Body::from_stream(nothing)).expect("a request")
     }
 
     fn without_body() -> Request {
-        Request::get("/v1/status").body(Body::empty()).expect("a request")
+        Request::get(route::STATUS.pattern()).body(Body::empty()).expect("a request")
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,6 +19,7 @@ use axum::serve::Listener;
 use axum::{Json, Router};
 use futures::stream;
 use serde::Serialize;
+use tocsin_api::route;
 use tocsin_api::types::{
     Asked, ClockStatus, ConfirmClock, Event, Fault, HoldRequest, ImportBatch, Lookup, LookupRequest,
     PartnerNode, PolicyDiffRequest, PublishRequest, Published, QueryRequest, RetractRequest, ShareRequest,
@@ -87,25 +88,25 @@ impl Bound {
 fn router(node: App) -> Router {
     // Batches and all else have room of their own: no import keeps a lookup waiting.
     let batches = Router::new()
-        .route("/v1/import", post(import))
-        .route("/v1/documents", post(documents))
+        .route(route::IMPORT.pattern(), post(import))
+        .route(route::DOCUMENTS.pattern(), post(documents))
         .layer(DefaultBodyLimit::max(BATCH_MAX))
         .layer(middleware::from_fn_with_state(Bodies::new(BATCH_MAX, BATCHES_MAX), Bodies::take));
     Router::new()
-        .route("/v1/status", get(status))
-        .route("/v1/lookup", post(lookup))
-        .route("/v1/query", post(query))
-        .route("/v1/records/{id}", get(show))
-        .route("/v1/records/{id}/why", get(why))
-        .route("/v1/watch", get(watch))
-        .route("/v1/publish", post(publish))
-        .route("/v1/share", post(share))
-        .route("/v1/retract", post(retract))
-        .route("/v1/hold", post(hold))
-        .route("/v1/policy/reload", post(reload).get(would_reload))
-        .route("/v1/policy/diff", post(policy_diff))
-        .route("/v1/clock", get(clock).post(confirm_clock))
-        .route("/v1/stop", post(stop))
+        .route(route::STATUS.pattern(), get(status))
+        .route(route::LOOKUP.pattern(), post(lookup))
+        .route(route::QUERY.pattern(), post(query))
+        .route(route::RECORD.pattern(), get(show))
+        .route(route::WHY.pattern(), get(why))
+        .route(route::WATCH.pattern(), get(watch))
+        .route(route::PUBLISH.pattern(), post(publish))
+        .route(route::SHARE.pattern(), post(share))
+        .route(route::RETRACT.pattern(), post(retract))
+        .route(route::HOLD.pattern(), post(hold))
+        .route(route::POLICY_RELOAD.pattern(), post(reload).get(would_reload))
+        .route(route::POLICY_DIFF.pattern(), post(policy_diff))
+        .route(route::CLOCK.pattern(), get(clock).post(confirm_clock))
+        .route(route::STOP.pattern(), post(stop))
         .layer(DefaultBodyLimit::max(REQUEST_MAX))
         .layer(middleware::from_fn_with_state(Bodies::new(REQUEST_MAX, REQUESTS_MAX), Bodies::take))
         .merge(batches)

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tocsin_api::client::{Client, ClientError};
+use tocsin_api::route;
 use tocsin_api::types::Status;
 use tocsin_clock as clock;
 use tocsin_home::identity::{Papers, PapersError};
@@ -269,7 +270,7 @@ impl Testnet {
         let client = self.client(org);
         loop {
             self.tied.as_deref().map_or(Ok(()), Tied::check)?;
-            match client.get::<Status>("/v1/status") {
+            match client.get::<Status>(route::STATUS) {
                 Ok(status) => return Ok(status),
                 Err(_) if start.elapsed() < START => std::thread::sleep(Duration::from_millis(20)),
                 Err(_) => {
@@ -292,7 +293,7 @@ impl Testnet {
         let start = Instant::now();
         while start.elapsed() < LINKS && self.tied.as_deref().is_none_or(|tied| tied.check().is_ok()) {
             let linked = self.topology.org.iter().all(|org| {
-                self.client(&org.name).get::<Status>("/v1/status").is_ok_and(|status| {
+                self.client(&org.name).get::<Status>(route::STATUS).is_ok_and(|status| {
                     let reached = |name: &str| {
                         org.listen || self.topology.org.iter().any(|other| other.name == name && other.listen)
                     };
@@ -351,7 +352,7 @@ impl Testnet {
     fn tell_to_stop(&self, org: &str) {
         if self.home(org).running().is_some() {
             // One that does not answer is found out by the wait.
-            let _ = self.client(org).post::<serde_json::Value>("/v1/stop", &());
+            let _ = self.client(org).post::<serde_json::Value>(route::STOP, &());
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use tocsin_api::client::Client;
+use tocsin_api::route;
 use tocsin_api::types::{Lookup, LookupRequest, Status};
 use tocsin_home::Home;
 
@@ -58,7 +59,7 @@ impl Process {
 
     /// How it is.
     pub fn status(&self) -> Result<Status> {
-        Ok(self.client.get("/v1/status")?)
+        Ok(self.client.get(route::STATUS)?)
     }
 
     /// Waits until it has nothing left to do by itself.
@@ -98,7 +99,7 @@ impl Process {
     /// Which of these values it knows.
     pub fn knows(&self, values: &[String]) -> Result<Vec<bool>> {
         let request = LookupRequest { values: values.to_vec(), ..LookupRequest::default() };
-        let answers: Vec<Lookup> = self.client.post("/v1/lookup", &request)?;
+        let answers: Vec<Lookup> = self.client.post(route::LOOKUP, &request)?;
         Ok(answers.iter().map(|answer| answer.is_known()).collect())
     }
 }

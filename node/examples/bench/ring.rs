@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use tocsin_api::client::Client;
+use tocsin_api::route;
 use tocsin_api::types::{Lookup, LookupRequest, Status};
 use tocsin_home::Home;
 
@@ -90,7 +91,7 @@ impl Ring {
 
     /// How an org's node is.
     pub fn status(&self, org: &str) -> Result<Status> {
-        Ok(self.client(org).get("/v1/status")?)
+        Ok(self.client(org).get(route::STATUS)?)
     }
 
     /// `kill -9` of an org's node, which is waited for.
@@ -176,7 +177,7 @@ impl Ring {
         }
         for org in partners {
             let request = LookupRequest { values: last.clone(), ..LookupRequest::default() };
-            let answers: Vec<Lookup> = self.client(org).post("/v1/lookup", &request)?;
+            let answers: Vec<Lookup> = self.client(org).post(route::LOOKUP, &request)?;
             if let Some(lost) = answers.iter().find(|answer| !answer.is_known()) {
                 bail!("{org} does not find {}", lost.value);
             }

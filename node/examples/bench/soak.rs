@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use tocsin_api::client::Client;
+use tocsin_api::route;
 use tocsin_api::types::{LookupRequest, MarkingWords, PublishRequest, Published};
 
 use crate::Bench;
@@ -134,7 +135,7 @@ fn lost(ring: &Ring, orgs: &[&str], values: &[&String]) -> Result<f64> {
             let mut left: Vec<String> = some.iter().map(|value| (*value).clone()).collect();
             loop {
                 let asked = LookupRequest { values: left, ..LookupRequest::default() };
-                let answers: Vec<tocsin_api::types::Lookup> = client.post("/v1/lookup", &asked)?;
+                let answers: Vec<tocsin_api::types::Lookup> = client.post(route::LOOKUP, &asked)?;
                 let unknown = answers.iter().filter(|answer| !answer.is_known());
                 left = unknown.map(|answer| answer.value.clone()).collect();
                 if left.is_empty() || begin.elapsed() > PATIENCE * 2 {
@@ -208,7 +209,7 @@ fn publish(client: &Client, number: usize, every: Duration, stop: &AtomicBool) -
             break;
         }
         let value = format!("n{count}.p{number}.soak.example");
-        match client.post::<Published>("/v1/publish", &request(value.clone())) {
+        match client.post::<Published>(route::PUBLISH, &request(value.clone())) {
             Ok(_) => done.values.push(value),
             Err(error) => {
                 if done.refused == 0 {
@@ -301,10 +302,10 @@ fn look(ring: &Ring, orgs: &[&str], length: Duration) -> Result<Vec<Look>> {
 /// How long a record takes from the request to the partner, in ms.
 fn delay(author: &Client, partner: &Client, value: String) -> Result<f64> {
     let begin = Instant::now();
-    author.post::<Published>("/v1/publish", &request(value.clone()))?;
+    author.post::<Published>(route::PUBLISH, &request(value.clone()))?;
     let asked = LookupRequest { values: vec![value], ..LookupRequest::default() };
     loop {
-        let answers: Vec<tocsin_api::types::Lookup> = partner.post("/v1/lookup", &asked)?;
+        let answers: Vec<tocsin_api::types::Lookup> = partner.post(route::LOOKUP, &asked)?;
         if answers.first().is_some_and(|answer| answer.is_known()) {
             return Ok(begin.elapsed().as_secs_f64() * 1e3);
         }

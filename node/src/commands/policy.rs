@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde::Serialize;
+use tocsin_api::route;
 use tocsin_api::types::{PolicyAnswer, PolicyDiff, PolicyDiffRequest};
 use tocsin_cli::commands::node::policy::{Args, What};
 use tocsin_cli::commands::{Context, done};
@@ -35,13 +36,13 @@ pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode> {
             };
             let text = files::read_text(&file, policy::FILE_MAX)?;
             let request = PolicyDiffRequest { file: file.display().to_string(), text };
-            let diff: PolicyDiff = context.client().post("/v1/policy/diff", &request)?;
+            let diff: PolicyDiff = context.client().post(route::POLICY_DIFF, &request)?;
             context.print(&diff, || changes_text(&diff) + &warnings_text(&diff.warnings))?;
         }
         What::Reload { dry_run } => {
             let client = context.client();
-            let path = "/v1/policy/reload";
-            let answer: PolicyAnswer = if dry_run { client.get(path)? } else { client.post(path, &())? };
+            let route = route::POLICY_RELOAD;
+            let answer: PolicyAnswer = if dry_run { client.get(route)? } else { client.post(route, &())? };
             show(context, &answer)?;
         }
         What::Preset { name } => {

@@ -7,6 +7,7 @@ use clap::Subcommand;
 
 use super::{Context, done};
 use crate::term::{self, Style};
+use tocsin_api::route;
 use tocsin_api::types::{ClockStatus, ConfirmClock};
 
 /// Tell what is to be thought of this machine's clock, or confirm it.
@@ -42,9 +43,9 @@ enum What {
 /// What was wrong, where, and how to mend it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let status: ClockStatus = match args.what {
-        None => context.client().get("/v1/clock")?,
+        None => context.client().get(route::CLOCK)?,
         Some(What::Confirm { against_partners }) => {
-            context.client().post("/v1/clock", &ConfirmClock { against_partners })?
+            context.client().post(route::CLOCK, &ConfirmClock { against_partners })?
         }
     };
     context.print(&status, || {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Subcommand;
+use tocsin_api::route;
 use tocsin_api::types::{HoldRequest, Record};
 use tocsin_text as text;
 
@@ -54,7 +55,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     };
     let Purpose { purpose, reference } = which.asked;
     let request = HoldRequest { ids: which.ids, accept, purpose, reference };
-    let records: Vec<Record> = context.client().post("/v1/hold", &request)?;
+    let records: Vec<Record> = context.client().post(route::HOLD, &request)?;
     context.print(&records, || {
         let line = |record: &Record| {
             let title = text::cut(record.title.as_deref().unwrap_or(&record.kind), 40);

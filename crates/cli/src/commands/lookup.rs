@@ -4,6 +4,7 @@ use std::io::{BufRead, Read as _};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::route;
 use tocsin_api::types::{Hit, Lookup, LookupRequest, VALUES_MAX};
 use tocsin_text as text;
 
@@ -75,7 +76,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
             purpose: args.asked.purpose.clone(),
             reference: args.asked.reference.clone(),
         };
-        let mut answers: Vec<Lookup> = context.client().post("/v1/lookup", &request)?;
+        let mut answers: Vec<Lookup> = context.client().post(route::LOOKUP, &request)?;
         for (answer, line) in answers.iter_mut().zip(lines) {
             answer.line = Some(*line);
         }

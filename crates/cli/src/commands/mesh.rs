@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 use serde::Serialize;
+use tocsin_api::route;
 use tocsin_clock as clock;
 use tocsin_home::identity::{Card, Checked, Invite, Papers};
 use tocsin_home::{Home, files, keys};
@@ -174,7 +175,7 @@ fn add(
     let new = old.add(card.entry.clone(), &card.certificates, &root, clock::now_ms())?;
     if home.running().is_some() {
         // The running node has the documents: it takes the new ones, keeps them and tells its peers.
-        let _: serde_json::Value = context.client().post_bytes("/v1/documents", &codec::encode(&new))?;
+        let _: serde_json::Value = context.client().post_bytes(route::DOCUMENTS, &codec::encode(&new))?;
     } else {
         home.write_papers(&new)?;
     }

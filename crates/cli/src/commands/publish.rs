@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
+use tocsin_api::route;
 use tocsin_api::types::{PublishRequest, Published};
 use tocsin_clock as clock;
 use tocsin_record::observable::in_prose;
@@ -89,7 +90,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         labels: args.labels,
         replaces: args.replaces,
     };
-    let published: Published = context.client().post("/v1/publish", &request)?;
+    let published: Published = context.client().post(route::PUBLISH, &request)?;
     context.print(&published, || published_text(&published, "published"))?;
     done()
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::route;
 use tocsin_api::types::{QueryRequest, Record, Records};
 use tocsin_clock as clock;
 use tocsin_text as text;
@@ -109,7 +110,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         purpose: args.asked.purpose,
         reference: args.asked.reference,
     };
-    let Records { records, hidden, more, next } = context.client().post("/v1/query", &request)?;
+    let Records { records, hidden, more, next } = context.client().post(route::QUERY, &request)?;
     if context.json {
         for record in &records {
             print_line(&text::json(record)?)?;

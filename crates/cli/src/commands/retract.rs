@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::route;
 use tocsin_api::types::{Published, RetractRequest};
 use tocsin_record::body::retraction::REASONS;
 
@@ -39,7 +40,7 @@ fn reasons() -> Vec<&'static str> {
 /// What was wrong, where, and how to mend it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let request = RetractRequest { ids: args.ids, reason: args.reason };
-    let published: Published = context.client().post("/v1/retract", &request)?;
+    let published: Published = context.client().post(route::RETRACT, &request)?;
     context.print(&published, || published_text(&published, "retracted"))?;
     done()
 }

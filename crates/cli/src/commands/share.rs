@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::route;
 use tocsin_api::types::{Published, ShareRequest};
 
 use super::{Context, Marking, done, published_text};
@@ -39,7 +40,7 @@ pub struct Args {
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let request =
         ShareRequest { ids: args.ids, to: args.to, marking: args.marking.words(), dry_run: args.dry_run };
-    let published: Published = context.client().post("/v1/share", &request)?;
+    let published: Published = context.client().post(route::SHARE, &request)?;
     let verb = if args.dry_run { "would share" } else { "shared" };
     context.print(&published, || published_text(&published, verb))?;
     done()

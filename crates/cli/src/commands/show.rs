@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::route;
 use tocsin_api::types::{Acknowledged, Shown};
 use tocsin_clock as clock;
 use tocsin_text as text;
@@ -35,8 +36,8 @@ pub struct Args {
 /// What was wrong, where, and how to mend it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let asked = args.asked.query_with(args.original.then_some("original=true"));
-    let path = format!("/v1/records/{}{asked}", super::path_word(&args.id)?);
-    let shown: Shown = context.client().get(&path)?;
+    let target = route::RECORD.of(super::path_word(&args.id)?).with(&asked);
+    let shown: Shown = context.client().get(target)?;
     if args.original && !context.json {
         return print_originals(&shown);
     }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::route::{self, Target};
 use tocsin_api::types::{Log, Partner, PartnerNode, Status};
 use tocsin_clock as clock;
 use tocsin_text as text;
@@ -36,8 +37,8 @@ pub struct Args {
 /// # Errors
 /// What was wrong, where, and how to mend it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
-    let path = if args.partners { "/v1/status?partners=true" } else { "/v1/status" };
-    let status: Status = context.client().get(path)?;
+    let asked = if args.partners { "?partners=true" } else { "" };
+    let status: Status = context.client().get(Target::from(route::STATUS).with(asked))?;
     context.print_fitted(&status, || text(&status, args.logs))?;
     done()
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::route;
 use tocsin_api::types::Event;
 use tocsin_clock as clock;
 use tocsin_text as text;
@@ -30,7 +31,7 @@ pub struct Args {
 /// # Errors
 /// What was wrong, where, and how to mend it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
-    let mut stream = context.client().stream("/v1/watch")?;
+    let mut stream = context.client().stream(route::WATCH)?;
     stream.wait_for_ever()?;
     let mut shown = 0;
     for line in stream.lines() {

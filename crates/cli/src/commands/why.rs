@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tocsin_api::route;
 use tocsin_api::types::{PeerWhy, Why};
 use tocsin_clock as clock;
 use tocsin_text as text;
@@ -33,8 +34,8 @@ pub struct Args {
 /// # Errors
 /// What was wrong, where, and how to mend it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
-    let path = format!("/v1/records/{}/why{}", super::path_word(&args.id)?, args.asked.query());
-    let why: Why = context.client().get(&path)?;
+    let target = route::WHY.of(super::path_word(&args.id)?).with(&args.asked.query());
+    let why: Why = context.client().get(target)?;
     context.print_fitted(&why, || text(&why))?;
     done()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use tocsin_api::route::{self, Route};
 use tocsin_api::types::{
     Lookup, LookupRequest, MarkingWords, NewRecord, PublishRequest, Published, RetractRequest, Status, Why,
 };
@@ -95,22 +96,22 @@ impl Story<'_> {
     fn post<T: serde::de::DeserializeOwned>(
         &self,
         org: &str,
-        path: &str,
+        route: Route,
         what: &impl serde::Serialize,
     ) -> Result<T, DemoError> {
         self.net
             .client(org)
-            .post(path, what)
+            .post(route, what)
             .map_err(|source| DemoError::Client { org: org.to_owned(), source })
     }
 
-    fn get<T: serde::de::DeserializeOwned>(&self, org: &str, path: &str) -> Result<T, DemoError> {
-        self.net.client(org).get(path).map_err(|source| DemoError::Client { org: org.to_owned(), source })
+    fn get<T: serde::de::DeserializeOwned>(&self, org: &str, route: Route) -> Result<T, DemoError> {
+        self.net.client(org).get(route).map_err(|source| DemoError::Client { org: org.to_owned(), source })
     }
 
     /// How a node is, if it runs.
     pub(super) fn status(&self, org: &str) -> Option<Status> {
-        self.get(org, "/v1/status").ok()
+        self.get(org, route::STATUS).ok()
     }
 
     fn statuses(&self) -> Vec<(String, Option<Status>)> {
@@ -249,13 +250,13 @@ impl Story<'_> {
     }
 
     pub(super) fn publish(&self, org: &str, request: PublishRequest) -> Result<NewRecord, DemoError> {
-        let published: Published = self.post(org, "/v1/publish", &request)?;
+        let published: Published = self.post(org, route::PUBLISH, &request)?;
         Ok(published.records.into_iter().next().unwrap_or_default())
     }
 
     fn lookup(&self, org: &str, value: &str) -> Result<Lookup, DemoError> {
         let request = LookupRequest { values: vec![value.to_owned()], ..LookupRequest::default() };
-        let mut answers: Vec<Lookup> = self.post(org, "/v1/lookup", &request)?;
+        let mut answers: Vec<Lookup> = self.post(org, route::LOOKUP, &request)?;
         Ok(answers.pop().unwrap_or_default())
     }
 
@@ -273,7 +274,7 @@ impl Story<'_> {
 
     fn why(&self, org: &str, record: &str) -> Result<Option<Why>, DemoError> {
         // Until the record is there, there is nothing to ask about.
-        Ok(self.net.client(org).get(&format!("/v1/records/{record}/why")).ok())
+        Ok(self.net.client(org).get(route::WHY.of(record)).ok())
     }
 
     /// Waits for a verdict at an org, and says by which rule.
@@ -369,7 +370,7 @@ impl Story<'_> {
         let wrong = self.publish(&author, warning("203.0.113.210", "EXERCISE: a false alarm", 60))?.record;
         let arrived = self.eventually(|story| known(story, "203.0.113.210"))?;
         let request = RetractRequest { ids: vec![wrong], reason: "false-positive".to_owned() };
-        let _: Published = self.post(&author, "/v1/retract", &request)?;
+        let _: Published = self.post(&author, route::RETRACT, &request)?;
         let gone = self.eventually(|story| Ok(!known(story, "203.0.113.210")?))?;
         self.check(
             "a report was retracted",
@@ -398,7 +399,7 @@ impl Story<'_> {
         self.check("it answers for what it missed", found.is_known(), "198.51.111.29")?;
         let mut summary = String::new();
         let complete = self.eventually(|story| {
-            let status: Status = story.get(&away, "/v1/status")?;
+            let status: Status = story.get(&away, route::STATUS)?;
             summary.clone_from(&status.summary);
             Ok(status.complete && summary.starts_with("missing nothing as of"))
         })?;
