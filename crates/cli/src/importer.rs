@@ -1,16 +1,18 @@
-//! Files to the node: found, read and parsed here, in the user's process; the node gets reports only, in batches.
+//! Files to the node: found ([`find`]), read and parsed here, in the user's process; the node gets reports only, in batches.
 //!
 //! What comes from outside is so parsed with the user's rights and apart from keys and store; the node checks the
-//! reports like any other.
+//! reports like any other. What came of each file is told ([`summary`]).
+
+mod find;
+mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use tocsin_api::client::{Client, ClientError};
 use tocsin_api::route;
-use tocsin_api::types::{Advice, EndedList, Floor, ImportBatch, Imported};
+use tocsin_api::types::{EndedList, Floor, ImportBatch, Imported};
 use tocsin_clock as clock;
 use tocsin_exchange::marking::{Terms, resolve_marking};
 use tocsin_exchange::profile::ProfileError;
@@ -23,17 +25,16 @@ use tocsin_record::id::OrgId;
 use tocsin_record::marking::{Pap, Personal, Tlp};
 use tocsin_text as text;
 
+pub use find::files;
+use find::folder_name;
+pub use summary::{FileSummary, Reason, Summary, Went};
+use summary::{add_advice, reason};
+
 /// A batch is sent when it has so many reports, or so many bytes.
 const BATCH_REPORTS: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;
 /// Or so many ids of what was taken back.
 const BATCH_GONE: usize = 1_024;
-/// Most files in one import.
-const FILES_MAX: usize = 100_000;
-/// Deepest folder that is looked into.
-const DEPTH_MAX: usize = 32;
-/// Most values named of one reason.
-const EXAMPLES: usize = 5;
 /// The name in a summary of what comes without a marking.
 pub const UNMARKED: &str = "no marking";
 /// Longest reason in a summary, in characters: what is read is never quoted whole.
@@ -81,98 +82,6 @@ pub struct Silent;
 impl Progress for Silent {
     fn file(&self, _: &str) {}
     fn done(&self) {}
-}
-
-/// What came of an import.
-#[derive(Debug, Default, Serialize)]
-pub struct Summary {
-    /// Over all files.
-    pub total: Imported,
-    /// Whether what is marked was to be shared.
-    #[serde(skip)]
-    pub share_wanted: bool,
-    /// File by file.
-    pub files: Vec<FileSummary>,
-    /// The source that was named, where it has no profile.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub no_profile: Option<String>,
-}
-
-impl Summary {
-    /// How it went, over all files.
-    #[must_use]
-    pub fn went(&self) -> Went {
-        let unread = self.files.iter().filter(|file| file.error.is_some()).count();
-        let partly = unread > 0
-            || self.files.iter().any(|file| file.skipped > 0)
-            || !self.total.skipped.is_empty()
-            || (self.share_wanted && self.total.unmarked > 0);
-        match () {
-            () if unread == self.files.len() => Went::Nothing,
-            () if partly => Went::Partly,
-            () => Went::Well,
-        }
-    }
-}
-
-/// How an import went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Went {
-    /// All was read, and shared where that was wanted.
-    Well,
-    /// Something was left out, not read or not shared.
-    Partly,
-    /// No file could be read.
-    Nothing,
-}
-
-/// Something that was left out or taken otherwise, and why.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Reason {
-    /// Which line or object, and which field of it.
-    pub what: String,
-    /// The beginning of the value; empty where the place says it.
-    pub value: String,
-    /// Why, and what would help.
-    pub why: String,
-}
-
-/// What was found in one file.
-#[derive(Debug, Default, Serialize)]
-pub struct FileSummary {
-    /// Its path, as it was named or found in a folder.
-    pub file: String,
-    /// As what it was read.
-    pub format: String,
-    /// Objects, rows or lines in it.
-    pub seen: u64,
-    /// Reports made of it.
-    pub reports: u64,
-    /// Indicators in them.
-    pub indicators: u64,
-    /// Values that stood more than once.
-    pub duplicates: u64,
-    /// What was left out.
-    pub skipped: u64,
-    /// Why, for the first of them.
-    pub reasons: Vec<Reason>,
-    /// What was taken otherwise than it is written, or was taken back by its source.
-    pub noted: u64,
-    /// The first of them.
-    pub notes: Vec<Reason>,
-    /// What became an indicator: how many of each type.
-    pub types: BTreeMap<String, u64>,
-    /// How many indicators go under each marking.
-    pub markings: BTreeMap<String, u64>,
-    /// What is kept beside the indicators and is none: how many of each type.
-    pub context: BTreeMap<String, u64>,
-    /// What is kept and about persons: how many parts of objects, or values of a list, of each type.
-    pub personal: BTreeMap<String, u64>,
-    /// What was left out for that, as was asked for.
-    pub without: BTreeMap<String, u64>,
-    /// Why nothing of it could be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
 }
 
 /// What becomes of values and parts that are about persons.
@@ -478,77 +387,6 @@ fn is_name(source: &str) -> bool {
     (1..=128).contains(&source.len()) && source.chars().all(is_plain) && !source.starts_with('.')
 }
 
-fn reason(skipped: &tocsin_exchange::Skipped) -> Reason {
-    Reason {
-        what: match (skipped.line, skipped.path.as_str()) {
-            (Some(line), "") => format!("line {line}"),
-            (Some(line), path) => format!("line {line}, {path}"),
-            (None, path) => path.to_owned(),
-        },
-        value: skipped.value.clone(),
-        why: skipped.why.clone(),
-    }
-}
-
-/// One reason stands once, whatever batch it came from.
-fn add_advice(all: &mut Vec<Advice>, more: Vec<Advice>) {
-    for new in more {
-        match all.iter_mut().find(|known| known.why == new.why) {
-            Some(known) => {
-                known.count += new.count;
-                let room = EXAMPLES.saturating_sub(known.values.len());
-                known.values.extend(new.values.into_iter().take(room));
-            }
-            None => all.push(new),
-        }
-    }
-}
-
-fn folder_name(path: &Path) -> String {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let folder = absolute.parent().and_then(Path::file_name).unwrap_or_default();
-    if folder.is_empty() { "files".to_owned() } else { folder.to_string_lossy().into_owned() }
-}
-
-/// The files that paths name: folders are walked in order of name, hidden files and links to elsewhere left out.
-///
-/// # Errors
-/// When one is missing, or there are too many.
-pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ImportFault> {
-    let mut found = Vec::new();
-    for path in paths {
-        let kind = std::fs::metadata(path).map_err(files::io("read", path))?;
-        if kind.is_dir() {
-            walk(path, 0, &mut found)?;
-        } else {
-            found.push(path.clone());
-        }
-    }
-    Ok(found)
-}
-
-fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), ImportFault> {
-    let mut entries: Vec<_> = std::fs::read_dir(folder)
-        .and_then(Iterator::collect::<Result<_, _>>)
-        .map_err(files::io("read", folder))?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let kind = entry.file_type().map_err(files::io("read", folder))?;
-        if kind.is_dir() && depth < DEPTH_MAX {
-            walk(&entry.path(), depth + 1, found)?;
-        } else if kind.is_file() {
-            found.push(entry.path());
-        }
-        if found.len() > FILES_MAX {
-            return Err(ImportFault::TooMany(FILES_MAX));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -561,46 +399,5 @@ mod tests {
         for name in ["", "../x", "a/b", ".hidden", "a\\b", "a\nb"] {
             assert!(!is_name(name), "{name:?}");
         }
-    }
-
-    #[test]
-    fn how_it_went_is_the_exit_code() {
-        let file = |skipped, error: Option<&str>| FileSummary {
-            skipped,
-            error: error.map(str::to_owned),
-            ..FileSummary::default()
-        };
-        let went = |files| Summary { files, ..Summary::default() }.went();
-        assert_eq!(went(vec![file(0, None)]), Went::Well);
-        assert_eq!(went(vec![file(1, None)]), Went::Partly);
-        assert_eq!(went(vec![file(0, None), file(0, Some("no"))]), Went::Partly);
-        assert_eq!(went(vec![file(0, Some("no"))]), Went::Nothing);
-        let total = Imported { unmarked: 1, ..Imported::default() };
-        let shared = |share_wanted| Summary {
-            total: total.clone(),
-            files: vec![file(0, None)],
-            share_wanted,
-            ..Summary::default()
-        };
-        assert_eq!((shared(false).went(), shared(true).went()), (Went::Well, Went::Partly));
-    }
-
-    #[test]
-    fn folders_are_walked_in_order() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["b.csv", "a.json", ".hidden", "sub/c.txt"] {
-            let path = folder.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, "x").unwrap();
-        }
-        let names: Vec<String> = files(&[folder.path().to_owned()])
-            .unwrap()
-            .iter()
-            .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
-            .collect();
-        assert_eq!(names, ["a.json", "b.csv", "c.txt"]);
-        assert!(files(&[folder.path().join("missing")]).is_err());
-        assert_eq!(folder_name(Path::new("/x/feed/list.txt")), "feed");
-        assert_eq!(folder_name(Path::new("/list.txt")), "files");
     }
 }
