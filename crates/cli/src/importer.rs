@@ -77,9 +77,9 @@ pub trait Progress {
 }
 
 /// Tells nobody.
-pub struct Silent;
+pub struct NoProgress;
 
-impl Progress for Silent {
+impl Progress for NoProgress {
     fn file(&self, _: &str) {}
     fn done(&self) {}
 }

@@ -450,8 +450,8 @@ fn tell(event: &Event, directory: &Directory) {
             let org = org_of(*node);
             warn!(org, %node, "{org} announces {records} records that it does not give");
         }
-        Event::Clock { reading } if reading.is_trusted() => info!("{}", reading.alarm()),
-        Event::Clock { reading } => warn!("{}", reading.alarm()),
+        Event::Clock { reading } if reading.is_trusted() => info!("{}", reading.text()),
+        Event::Clock { reading } => warn!("{}", reading.text()),
     }
 }
 

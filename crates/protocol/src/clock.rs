@@ -68,7 +68,7 @@ impl Reading {
 
     /// For people: what follows from it, and what mends it.
     #[must_use]
-    pub fn alarm(self) -> String {
+    pub fn text(self) -> String {
         let stops = match self {
             Self::Trusted => return self.to_string(),
             Self::Behind { .. } => "nothing is called complete and nothing can be published",

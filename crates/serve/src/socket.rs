@@ -396,7 +396,7 @@ impl Watching {
             CoreEvent::Clock { reading } if reading.is_trusted() => {
                 Some(Event::Over { message: reading.to_string() })
             }
-            CoreEvent::Clock { reading } => Some(Event::Alarm { message: reading.alarm() }),
+            CoreEvent::Clock { reading } => Some(Event::Alarm { message: reading.text() }),
             CoreEvent::Documents { .. } | CoreEvent::Erased { .. } => None,
         }
     }

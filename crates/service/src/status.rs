@@ -372,7 +372,7 @@ impl Node {
     fn alarms(&self, look: &tocsin_protocol::Status, waits: u64) -> Vec<String> {
         let mut alarms = Vec::new();
         if !look.clock.is_trusted() {
-            alarms.push(look.clock.alarm());
+            alarms.push(look.clock.text());
         }
         alarms.extend(look.policy_errors.iter().map(|(rule, count)| {
             format!("the policy's rule `{rule}` could not be evaluated {count} times: those records are held")
@@ -433,7 +433,7 @@ fn clock_status(look: &tocsin_protocol::Status) -> ClockStatus {
         Reading::Behind { by_ms } => ("behind", by_ms),
         Reading::Unknown { by_ms } => ("unknown", by_ms),
     };
-    ClockStatus { state: state.to_owned(), by_ms, time: Time(look.passed), text: look.clock.alarm() }
+    ClockStatus { state: state.to_owned(), by_ms, time: Time(look.passed), text: look.clock.text() }
 }
 
 /// A gap as answers tell it.

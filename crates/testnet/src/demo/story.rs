@@ -8,7 +8,7 @@ use tocsin_api::route::{self, Route};
 use tocsin_api::types::{
     Lookup, LookupRequest, MarkingWords, NewRecord, PublishRequest, Published, RetractRequest, Status, Why,
 };
-use tocsin_cli::importer::{Importer, Silent, Summary};
+use tocsin_cli::importer::{Importer, NoProgress, Summary};
 use tocsin_cli::term::{self, Style};
 use tocsin_clock as clock;
 use tocsin_exchange::marking::Terms;
@@ -442,7 +442,7 @@ fn import_all(
     let import = |(org, files): (String, Vec<PathBuf>)| {
         let mut importer = Importer::new(&net.home(&org), net.client(&org), None, terms.clone())?;
         importer.share = Some("mesh".to_owned());
-        let summary = importer.run(&files, &Silent)?;
+        let summary = importer.run(&files, &NoProgress)?;
         Ok((org, summary))
     };
     who.into_iter().map(import).collect()
