@@ -25,6 +25,7 @@ mod journal;
 pub mod keyfile;
 mod keys;
 pub mod kv;
+mod logs;
 mod open;
 mod order;
 mod outcome;

@@ -16,12 +16,13 @@ use crate::error::StoreError;
 use crate::expiry::Expiry;
 use crate::keys::{Keys, Kind};
 use crate::kv::{Fault, Kv};
+use crate::logs::LogRow;
 use crate::open::{Found, Visit};
 use crate::outcome::{BodyState, LOGS_MAX, LogNo, RecordRef, Spans, Stamped};
 use crate::pages::{self, Known, Loaded, Opened};
 use crate::slots::Slots;
 use crate::state::{Load, LogState, PageRef, State};
-use crate::store::{LogRow, missing, report_subject};
+use crate::store::{missing, report_subject};
 use crate::vault::{self, Head};
 
 /// Bytes that a log's row may take in memory while it is read.

@@ -7,6 +7,7 @@
 //! Columns of handling labels mark their rows, whatever they are called, and so do labels in tags, comments and other cells.
 
 mod columns;
+mod roles;
 mod rows;
 
 use std::borrow::Cow;

@@ -8,6 +8,7 @@
 //! the values of their cyber-observables, as kind "unknown".
 
 mod groups;
+mod indicators;
 mod marking;
 mod object;
 mod pattern;
@@ -16,7 +17,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tocsin_record::body::report::{Indicator, LINE_MAX, TEXT_MAX};
+use tocsin_record::body::report::{Indicator, LINE_MAX};
 use tocsin_record::observable::Observable;
 
 use crate::fault::Fault;
@@ -25,14 +26,12 @@ use crate::marking::is_understood;
 use crate::pieces::Pieces;
 use crate::{FileInfo, Format, Found, ImportError, PartialMarking, Reading, json, names};
 use groups::Group;
-use object::{Object, Sign, is_support};
+use indicators::{indicators, seen};
+use object::{Object, is_support};
 
 /// Most indicators that the reports of one file have from objects which an earlier report of it has already, so that a
 /// small file in which many reports refer to the same many values does not become millions of indicators.
 const REPEATED_MAX: u64 = 100_000;
-
-/// What is said of a value that was observed, and of which nobody says that it is bad.
-const OBSERVED: &str = "observed";
 
 /// What is told of two versions in one file.
 const OLDER: &str = "the file has a newer version of it, which counts";
@@ -489,80 +488,6 @@ impl<'a> Bundle<'a> {
 
 fn is_link(object: &Object<'_>) -> bool {
     matches!(&*object.kind, "relationship" | "sighting")
-}
-
-/// A value that was observed, and of which nobody says that it is bad.
-fn seen(object: &Object<'_>, value: &Observable) -> Indicator {
-    Indicator {
-        id: object.uuid.map(|uuid| uuid.into_bytes()),
-        comment: OBSERVED.to_owned(),
-        ..names::plain_indicator(value.clone())
-    }
-}
-
-/// The values of an indicator, and its pattern where they are not all it says.
-fn indicators(
-    object: &Object<'_>,
-    sign: &Sign,
-    file: &FileInfo<'_>,
-    out: &mut Vec<Indicator>,
-    found: &mut Found,
-) {
-    let Some(language) = names::pattern_language(&sign.language) else {
-        let why = format!(
-            "the pattern language `{}` is not known: it is kept in the original only",
-            names::one_line(&sign.language, 40)
-        );
-        return found.skip(object.line, &object.id, why);
-    };
-    if let Some(why) = names::odd_validity(sign.valid_from, sign.valid_until) {
-        return found.skip(object.line, &object.id, why);
-    }
-    let named = match language {
-        0x4000 => pattern::read(&sign.pattern).unwrap_or_else(|error| {
-            let why = format!("{error}: it is kept and matched against nothing");
-            found.note(object.line, &object.id, Fault::of(&sign.pattern, why));
-            pattern::Named::default()
-        }),
-        _ => pattern::Named::default(),
-    };
-    for note in &named.notes {
-        found.note(object.line, &object.id, note.clone());
-    }
-    let said = sign.kinds.iter().find_map(|kind| names::kind_named(kind));
-    let said = said.or_else(|| file.profile.kind.clone()).unwrap_or_else(names::unknown_kind);
-    let tags = || object.labels.iter().map(String::as_str).filter(|tag| !is_understood(tag));
-    let model = Indicator {
-        kind: names::refined(said, tags()),
-        confidence: sign.confidence.or(file.profile.confidence),
-        valid_from: sign.valid_from,
-        valid_until: sign.valid_until,
-        id: object.uuid.map(|uuid| uuid.into_bytes()),
-        comment: names::comment(texts(object, &sign.pattern), tags()),
-        ..names::plain_indicator(Observable { kind: language, value: sign.pattern.as_bytes().to_vec() })
-    };
-    out.extend(named.values.into_iter().map(|what| Indicator { what, ..model.clone() }));
-    // Beside its hash a file name is a description: alone it would hit every file so called.
-    let beside = |what| Indicator { what, kind: names::unknown_kind(), ..model.clone() };
-    out.extend(named.beside.into_iter().map(beside));
-    if named.complete {
-        return;
-    }
-    if sign.pattern.len() > TEXT_MAX {
-        return found.skip(
-            object.line,
-            &object.id,
-            format!("its pattern has {} bytes; at most {TEXT_MAX} are taken", sign.pattern.len()),
-        );
-    }
-    out.push(model);
-}
-
-/// Name and description, without a name that only repeats the value.
-fn texts<'o>(object: &'o Object<'_>, pattern: &str) -> impl Iterator<Item = &'o str> {
-    let repeats = pattern.contains(&object.name);
-    let name = Some(&*object.name).filter(|_| !repeats);
-    name.into_iter().chain(Some(&*object.description))
 }
 
 #[cfg(test)]
