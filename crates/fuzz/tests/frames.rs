@@ -1,6 +1,7 @@
 //! The frames that fuzzing begins with are one of each message: their bytes are pinned, and since which protocol version
 //! they are sent, for a change of either keeps nodes of two versions from understanding each other. So that others can
 //! write such a node, `crates/protocol/WIRE.md` has all of them, as they are.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use tocsin_fuzz::seeds;
 use tocsin_protocol::message::lobby::PROTOCOL;

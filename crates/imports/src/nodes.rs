@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tocsin::daemon::Running;
 use tocsin_api::client::Client;
 use tocsin_api::types::{Lookup, LookupRequest};
-use tocsin_cli::importer::{Importer, Silent, Summary};
+use tocsin_cli::importer::{Importer, NoProgress, Summary};
 use tocsin_clock as clock;
 use tocsin_exchange::marking::Terms;
 use tocsin_home::identity::Papers;
@@ -107,7 +107,7 @@ impl Nodes {
         let terms = Terms { tlp: flag, ..Terms::default() };
         let mut importer = Importer::new(&self.home, client, None, terms)?;
         importer.share = file.share.then(|| "mesh".to_owned());
-        let summary = importer.run(&[path], &Silent)?;
+        let summary = importer.run(&[path], &NoProgress)?;
         if let Some(error) = summary.files.iter().find_map(|file| file.error.as_ref()) {
             bail!("{} was not read: {error}", file.name);
         }
