@@ -1,7 +1,7 @@
-//! Files to the node: found ([`find`]), read and parsed here, in the user's process; the node gets reports only, in batches.
+//! Files to the node: found (`find`), read and parsed here, in the user's process; the node gets reports only, in batches.
 //!
 //! What comes from outside is so parsed with the user's rights and apart from keys and store; the node checks the
-//! reports like any other. What came of each file is told ([`summary`]).
+//! reports like any other. What came of each file is told (`summary`).
 
 mod find;
 mod summary;

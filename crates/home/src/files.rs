@@ -176,7 +176,7 @@ pub(crate) fn read_own(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
     read_from(path, most, Hands::Own)
 }
 
-/// As [`read_own`], for text.
+/// As `read_own`, for text.
 ///
 /// # Errors
 /// [`FileError`].
