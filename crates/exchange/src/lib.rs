@@ -47,7 +47,7 @@ use tocsin_record::body::report::{Indicator, Original, Source, Subject};
 
 pub use changes::{Changes, changes};
 pub use gather::{BUCKET_DIGITS_MAX, ListPlace, bucket_names, list_place, list_subject, part_subject};
-pub use marking::{PartialMarking, group_names};
+pub use marking::{PartialMarking, floor_of, group_names};
 pub use pieces::Content;
 pub use profile::Profile;
 pub use unmatched::{well_known, why_unmatched};

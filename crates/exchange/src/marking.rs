@@ -142,7 +142,7 @@ impl PartialMarking {
     pub(crate) fn name(&self) -> String {
         let tlp = self.tlp.map(|tlp| tlp.misp_tag().to_owned());
         let floor =
-            self.floor.filter(|_| self.floor > self.tlp).map(|tlp| format!("at-least-{}", tlp.misp_tag()));
+            self.floor.filter(|_| self.floor > self.tlp).map(|tlp| format!("{AT_LEAST}{}", tlp.misp_tag()));
         let pap = self.pap.map(|pap| pap.label().to_ascii_lowercase());
         tlp.into_iter().chain(floor).chain(pap).collect::<Vec<_>>().join(",")
     }
@@ -171,6 +171,18 @@ impl PartialMarking {
             pap: self.pap.max(part.pap),
         }
     }
+}
+
+/// What a group is called whose parts carry no marking that is understood whole, but must not be read by more than that.
+const AT_LEAST: &str = "at-least-";
+
+/// The floor of a report whose parts carry no marking, by the group that its source's id ends with.
+#[must_use]
+pub fn floor_of(origin_id: &str) -> Option<Tlp> {
+    let (_, group) = origin_id.rsplit_once('/')?;
+    let group = group.split('#').next().unwrap_or_default();
+    let named = group.split(',').find_map(|word| word.strip_prefix(AT_LEAST))?;
+    Tlp::ALL.into_iter().find(|tlp| tlp.misp_tag() == named)
 }
 
 /// The names of all groups that a list can have: of each marking that its values may carry.

@@ -106,3 +106,21 @@ fn one_version_under_two_markings_is_as_strict_as_the_stricter() {
     keeps_all_promises(1, vec![bundle(0, vec![loose()]), bundle(1, vec![strict()])]);
     keeps_all_promises(1, vec![bundle(0, vec![strict()]), bundle(1, vec![loose()])]);
 }
+
+/// A label that is understood only as far as how strict it is at least takes back what an older version let out, and keeps it
+/// in when that comes later.
+#[test]
+fn a_label_that_is_half_understood_takes_back_what_left() {
+    let half = STIX.iter().find(|label| label.text.contains("x_handling")).expect("the table has it");
+    let green = label(STIX, Some(Tlp::Green));
+    let bundle = |number: usize, says: Vec<Said>| {
+        file(number, written::bundle(1, &says, None), says, Rule::Objects, true)
+    };
+    let older = || said(0, SECOND, "half.example", green);
+    let newer = || said(0, 2 * SECOND, "half.example", half);
+    keeps_all_promises(1, vec![bundle(0, vec![older()]), bundle(1, vec![newer()])]);
+    keeps_all_promises(1, vec![bundle(0, vec![newer()]), bundle(1, vec![older()])]);
+    let same = || said(0, SECOND, "half.example", half);
+    keeps_all_promises(1, vec![bundle(0, vec![older()]), bundle(1, vec![same()])]);
+    keeps_all_promises(1, vec![bundle(0, vec![same()]), bundle(1, vec![older()])]);
+}

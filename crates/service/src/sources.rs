@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{MutexGuard, PoisonError};
 
 use tocsin_api::types::{ImportBatch, Imported, Skipped};
+use tocsin_exchange::floor_of;
 use tocsin_exchange::versions::{Versions, gone_subject, own_id};
 use tocsin_record::body::BodyRef;
 use tocsin_record::body::report::{Extent, Indicator, Origin, Report, Source, Subject};
@@ -211,7 +212,7 @@ pub(super) struct Objects<'n> {
 pub(super) struct Twin {
     id: [u8; 16],
     other: Subject,
-    /// How that is marked.
+    /// How that is marked, or would be at least.
     marking: Option<Marking>,
     /// What is told of it, where each says what the other does not.
     pub told: Option<Skipped>,
@@ -310,7 +311,7 @@ impl<'n> Objects<'n> {
                     Some(Ordering::Equal) if own.says_more(theirs, &id) => {
                         let is_told = own.differ(theirs, &id);
                         let told = is_told.then(|| told(own.name(&id).unwrap_or_default(), TWICE));
-                        twins.push(Twin { id, other, marking: whole.report.marking.clone(), told });
+                        twins.push(Twin { id, other, marking: binding(&whole.report), told });
                     }
                     _ => {}
                 }
@@ -323,11 +324,11 @@ impl<'n> Objects<'n> {
     /// Of one version with two contents each leaves the own circle only as strictly as the stricter of them allows. Gives what of
     /// a report may leave; copies of the others lose what this one binds.
     pub fn bind(&mut self, report: &Report, twins: &[Twin]) -> Report {
-        let mut bound = Losses::new();
+        let (mut bound, own) = (Losses::new(), binding(report));
         for Twin { id, other, marking, .. } in twins {
-            if is_raised(report.marking.as_ref(), marking.as_ref()) {
+            if is_raised(own.as_ref(), marking.as_ref()) {
                 lose(&mut bound, *id, BTreeSet::new());
-            } else if is_raised(marking.as_ref(), report.marking.as_ref()) {
+            } else if is_raised(marking.as_ref(), own.as_ref()) {
                 lose(self.bound.entry(*other).or_default(), *id, BTreeSet::new());
             }
         }
@@ -438,9 +439,14 @@ fn is_lost(one: &Indicator, losses: &Losses) -> bool {
 
 /// What a newer version of an object still says of what an older one says, for the same eyes: another report may go on with it.
 fn still_said(id: [u8; 16], older: &Report, newer: &Report) -> BTreeSet<Observable> {
-    let is_raised = is_raised(older.marking.as_ref(), newer.marking.as_ref());
+    let is_raised = is_raised(binding(older).as_ref(), binding(newer).as_ref());
     let of_id = newer.indicators.iter().filter(|one| one.id == Some(id) && !is_raised);
     of_id.map(|one| one.what.clone()).collect()
+}
+
+/// How a report is marked, or how it would be at least: a label that says more than is understood binds as far as it is.
+fn binding(report: &Report) -> Option<Marking> {
+    report.marking.clone().or_else(|| floor_of(origin_id(report)).map(Marking::new))
 }
 
 /// Whether the second marking is for fewer eyes than the first.
