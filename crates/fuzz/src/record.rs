@@ -13,14 +13,19 @@ use tocsin_record::{Bytes, Header, Part, codec, page as pages};
 use crate::seeds;
 
 /// Where a header says how long its extension is.
-pub const EXTENSION_AT: usize = 172;
+const EXTENSION_AT: usize = 172;
 
-/// A header and, behind it, its body.
-pub fn record(data: &[u8]) {
+/// A header, as long as it says that it is, and what is behind it.
+pub(crate) fn parted(data: &[u8]) -> (&[u8], &[u8]) {
     let extension = data
         .get(EXTENSION_AT..EXTENSION_AT + 2)
         .map_or(0, |length| usize::from(u16::from_be_bytes([length[0], length[1]])));
-    let (head, bytes) = data.split_at_checked(FIXED_LEN + extension).unwrap_or((data, &[]));
+    data.split_at_checked(FIXED_LEN + extension).unwrap_or((data, &[]))
+}
+
+/// A header and, behind it, its body.
+pub fn record(data: &[u8]) {
+    let (head, bytes) = parted(data);
     let Ok(header) = Header::decode(head) else {
         return;
     };

@@ -9,14 +9,14 @@ use std::sync::OnceLock;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use tocsin_record::body::{Body, WrappedKey};
-use tocsin_record::header::{BODY_MAX, FIXED_LEN};
+use tocsin_record::header::BODY_MAX;
 use tocsin_record::testing::{self, START_MS};
 use tocsin_record::{DocHash, Header, NodeKey, codec};
 use tocsin_seal::{
     KeyPlace, Keys, OpenError, Opened, PERIOD_LEN, PeriodKey, SEALED_MIN, SealingKey, unwrap, wrap,
 };
 
-use crate::record::EXTENSION_AT;
+use crate::record::parted;
 use crate::seeds;
 
 const KEY_RECORD: u8 = 0;
@@ -103,10 +103,7 @@ fn key_record(data: &[u8]) {
 }
 
 fn sealed(data: &[u8]) {
-    let extension = data
-        .get(EXTENSION_AT..EXTENSION_AT + 2)
-        .map_or(0, |length| usize::from(u16::from_be_bytes([length[0], length[1]])));
-    let (head, bytes) = data.split_at_checked(FIXED_LEN + extension).unwrap_or((data, &[]));
+    let (head, bytes) = parted(data);
     let Ok(header) = Header::decode(head) else {
         return;
     };

@@ -195,8 +195,7 @@ impl Tale<'_> {
         let mut at = SECOND;
         let mut files = Vec::new();
         for number in 0..self.dice.range(3, 5) {
-            let bound: Vec<Said> =
-                says.iter().map(|said| Said { level: said.level.max(head.level), ..said.clone() }).collect();
+            let bound = bound_by(&says, head);
             let text = written::bundle(self.space, &says, Some((at, head.text)));
             let name = format!("report-{number}.json");
             let (head_level, rule) = (head.level, Rule::Head(at));
@@ -217,8 +216,7 @@ impl Tale<'_> {
         let mut at = SECOND;
         let mut files = Vec::new();
         for number in 0..self.dice.range(3, 5) {
-            let bound: Vec<Said> =
-                says.iter().map(|said| Said { level: said.level.max(head.level), ..said.clone() }).collect();
+            let bound = bound_by(&says, head);
             let text = written::event(self.space, &says, at, head.text);
             let name = format!("event-{number}.json");
             let (head_level, rule) = (head.level, Rule::Head(at));
@@ -258,8 +256,7 @@ impl Tale<'_> {
         let mut files = Vec::new();
         for _ in 0..self.dice.range(2, 4) {
             let head = labels::draw(labels::HEAD, self.dice);
-            let bound: Vec<Said> =
-                says.iter().map(|said| Said { level: said.level.max(head.level), ..said.clone() }).collect();
+            let bound = bound_by(&says, head);
             let (name, text) = if csv {
                 ("list.csv", written::table(&says, head.text))
             } else {
@@ -282,4 +279,9 @@ impl Tale<'_> {
         }
         files
     }
+}
+
+/// What is said within something that is marked as well.
+fn bound_by(says: &[Said], head: &Label) -> Vec<Said> {
+    says.iter().map(|said| Said { level: said.level.max(head.level), ..said.clone() }).collect()
 }

@@ -9,13 +9,7 @@ use tocsin_protocol::{Input, message};
 use tocsin_record::document::{Carry, Roster, Signed};
 use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, DocHash, OrgId};
-use world::{World, report, secret};
-
-const OPEN: &str = r#"
-@id("accept-all") permit(principal, action == Action::"accept", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
+use world::{OPEN, World, report, secret};
 
 /// What no frame to a stranger may hold.
 const NAME: &str = "ops-harbour-dawn";

@@ -9,13 +9,8 @@ use tocsin_protocol::Input;
 use tocsin_record::body::report::Subject;
 use tocsin_record::{CircleId, RecordId};
 use tocsin_store::{Acknowledgement, Fate, RecordRef};
-use world::{World, report};
+use world::{OPEN, World, report};
 
-const OPEN: &str = r#"
-@id("accept-all") permit(principal, action == Action::"accept", resource);
-@id("fetch-all") permit(principal, action == Action::"fetch", resource);
-@id("forward-all") permit(principal, action == Action::"forward", resource);
-"#;
 const HOLD: &str = r#"
 @id("hold-all") permit(principal, action == Action::"hold", resource);
 @id("fetch-all") permit(principal, action == Action::"fetch", resource);

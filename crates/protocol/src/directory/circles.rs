@@ -109,7 +109,8 @@ impl Circles {
         if check.is_new && founder.is_none() {
             return Err(TakeError::Stranger);
         }
-        let begun = self.chains.values().filter(|chain| chain.founder == founder);
+        // Those whose founders are not known any more are not one org's.
+        let begun = self.chains.values().filter(|chain| founder.is_some() && chain.founder == founder);
         let (circles, bytes) = begun.fold((0, 0), |(count, bytes), chain| (count + 1, bytes + chain.bytes()));
         if self.chains.len() >= CIRCLES_MAX || circles >= CIRCLES_PER_ORG {
             return Err(TakeError::TooMany("circles"));
