@@ -71,6 +71,27 @@ fn a_tick_with_a_clock_that_is_ahead_erases_nothing() {
 }
 
 #[test]
+fn what_would_end_before_the_last_time_of_its_log_is_not_written() {
+    let mut world = World::new(2, OPEN);
+    world.connect_all();
+    publish(&mut world, 0, 1).unwrap();
+    world.pass(1_000);
+    // The clock is set back by less than counts as wrong, and a record is to end between the two times.
+    world.jump_behind(0, 8_000);
+    let Body::Report(mut ends) = report(2, 2, "192.0.2.2") else { unreachable!() };
+    ends.marking.as_mut().unwrap().retain_until = Some(world.now.wall - 4_000);
+    let circle = CircleId::mesh(world.mesh());
+    let bodies = vec![Body::Report(ends)];
+    let refused = world.request(0, |ticket| Input::Publish { ticket, circle, bodies });
+    assert!(matches!(&refused, Err(RequestError::Draft(why)) if why.contains("kept until")), "{refused:?}");
+    // What stays longer goes on, and reads at the partner.
+    let body = kept_for(&world, 3, 1);
+    let id = world.publish(0, body);
+    world.pass(1_000);
+    assert!(is_here(&world, 1, &id));
+}
+
+#[test]
 fn alone_a_jump_erases_nothing_until_a_person_confirms_it() {
     let mut world = World::new(1, OPEN);
     let body = kept_for(&world, 1, 30);

@@ -88,6 +88,14 @@ pub enum DraftError {
     /// The kind is not one that this node writes.
     #[error("records of kind {0} are not written by this node")]
     Kind(u16),
+    /// It ends before it would be written.
+    #[error("it is to be kept until {expires}, which is before its time, {time} (both in ms since 1970)")]
+    Over {
+        /// When, in ms.
+        expires: u64,
+        /// The time of its record: now, or that of the last one of its log, which is later.
+        time: u64,
+    },
     /// Another field is out of bounds.
     #[error(transparent)]
     Header(#[from] HeaderError),
@@ -253,7 +261,11 @@ impl Draft {
         if self.extension.len() > EXTENSION_MAX {
             return Err(HeaderError::Field("extension").into());
         }
+        // A log's times never fall. What ended before its record would be written is not put off: its body says when it ends.
         let time = self.time.max(tip.time);
+        if self.expires != 0 && self.expires < time {
+            return Err(DraftError::Over { expires: self.expires, time });
+        }
         let header = Header {
             suite: 0,
             class: crate::body::class_of(self.kind).ok_or(DraftError::Kind(self.kind))?,
@@ -267,7 +279,7 @@ impl Draft {
             seq: tip.seq + 1,
             prev: tip.id,
             time,
-            expires: if self.expires == 0 { 0 } else { self.expires.max(time) },
+            expires: self.expires,
             roster: self.roster,
             extension: self.extension,
             body_len: u32::try_from(self.body.len()).expect("checked: at most 1 MiB"),

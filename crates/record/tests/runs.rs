@@ -92,6 +92,9 @@ fn drafts_are_bounded() {
     assert_eq!(sign(vec![draft(1); SIGN_EVERY + 1]).unwrap_err(), DraftError::Count(SIGN_EVERY + 1));
     let large = Draft { body: vec![0; (1 << 20) + 1].into(), ..draft(1) };
     assert_eq!(sign(vec![large]).unwrap_err(), DraftError::Body((1 << 20) + 1));
+    let over = |expires, time| Draft { expires, time, ..draft(1) };
+    assert!(sign(vec![over(9, 9)]).is_ok(), "it may end as it is written");
+    assert_eq!(sign(vec![over(0, 9), over(8, 7)]).unwrap_err(), DraftError::Over { expires: 8, time: 9 });
 }
 
 #[test]

@@ -136,10 +136,6 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             Ok(body) => body,
             Err(_) => return self.undecided(rule::MALFORMED, Verdict::Refused, BodyState::Refused),
         };
-        if self.clock.is_ahead(by.now, header.time) {
-            self.rejudge.at(header.time);
-            return self.held(rule::TIME, header, body);
-        }
         if header.roster > by.directory.roster_version(header.circle) {
             return self.held(rule::ROSTER, header, body);
         }
@@ -160,6 +156,11 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             }
             tocsin_policy::Ruling::Refuse => (Verdict::Refused, BodyState::Refused),
         };
+        // What the policy does not want is not kept for a time that has not come.
+        if verdict != Verdict::Refused && self.clock.is_ahead(by.now, header.time) {
+            self.rejudge.at(header.time);
+            return self.held(rule::TIME, header, body);
+        }
         if verdict == Verdict::Accepted && self.lacks_ancestor(&body)? {
             return self.held(rule::ANCESTOR, header, body);
         }

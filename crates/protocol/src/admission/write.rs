@@ -354,7 +354,11 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         let mut decided = Vec::with_capacity(queue.len());
         for queued in queue {
             let goes_on = answers.get(&queued.asker).is_some_and(Result::is_ok);
-            let judged = if goes_on { self.judge_drafts(by, queued)? } else { Ok(Vec::new()) };
+            let end = ends.get(&queued.circle).and_then(|end| end.as_ref().ok());
+            let judged = match end {
+                Some(end) if goes_on => self.judge_drafts(by, queued, end.tip.time)?,
+                _ => Ok(Vec::new()),
+            };
             decided.push(judged.unwrap_or_else(|error| {
                 answers.insert(queued.asker, Err(error));
                 Vec::new()
@@ -380,17 +384,24 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         Ok((runs.into_iter().map(signed).collect(), answers))
     }
 
-    /// What the door decides about drafts, before anything is signed: what it would refuse is not written.
+    /// What the door decides about drafts, before anything is signed: what it would refuse is not written, nor what ends before
+    /// the last time of its log.
     fn judge_drafts<'q>(
         &mut self,
         by: &By<'_>,
         queued: &'q Queued,
+        last: u64,
     ) -> Result<Result<Vec<Option<Decided<'q>>>, RequestError>, StoreError> {
         let facts = LogFacts::of(by.directory, self.node, queued.circle);
         let circle = queued.circle;
         let log = LogKey { mesh: by.directory.mesh(), author: self.node, circle, epoch: by.now.wall };
         let mut all = Vec::with_capacity(queued.drafts.len());
         for draft in &queued.drafts {
+            let time = draft.time.max(last);
+            if draft.expires != 0 && draft.expires < time {
+                let over = tocsin_record::run::DraftError::Over { expires: draft.expires, time };
+                return Ok(Err(RequestError::Draft(over.to_string())));
+            }
             let entry = match trial(&log, draft) {
                 Ok(entry) => entry,
                 Err(error) => return Ok(Err(error)),

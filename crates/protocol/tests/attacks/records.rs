@@ -5,9 +5,9 @@ use tocsin_protocol::message::{self, Entries, EntryOf, LogState, Message, Page, 
 use tocsin_record::body::Body;
 use tocsin_record::run::{Draft, Part};
 use tocsin_record::{CircleId, RecordId, Run, Tip, page};
-use tocsin_store::Verdict;
+use tocsin_store::{BodyState, Verdict};
 
-use crate::world::{World, report, secret};
+use crate::world::{REFUSE, World, report, secret};
 use crate::{FOE, OPEN, answered, draft, foe_run, log_of, long_fork, written};
 
 #[test]
@@ -189,6 +189,21 @@ fn judging_anew_comes_to_its_end_under_fire() {
     }
     // 3,064 records, 512 a tick: with a walk over the held ones behind it about thirty ticks.
     assert_eq!(world.lookup(0, "10.1.14.150"), 0, "the new policy was not in force after {ticks} ticks");
+}
+
+#[test]
+fn what_the_policy_refuses_is_not_kept_until_its_time_comes() {
+    for (policy, verdict, body) in
+        [(OPEN, Verdict::Held, BodyState::Here), (REFUSE, Verdict::Refused, BodyState::Refused)]
+    {
+        let mut world = World::new(3, policy);
+        let link = world.strange_link(0, FOE);
+        let soon = draft(&report(1, 1, "192.0.2.9"), world.now.wall + 600_001);
+        let (log, run) = foe_run(&world, Tip::default(), vec![soon]);
+        world.push_from(0, link, &log, &run);
+        let outcome = world.stored(0, &run.tip().id).unwrap().stamped.outcome;
+        assert_eq!((outcome.verdict, outcome.body), (verdict, body));
+    }
 }
 
 #[test]

@@ -221,8 +221,8 @@ impl Look<'_> {
                 (Held::Here(_), _) if gone => {
                     return says("its body is kept, but it was taken back or expired".into());
                 }
-                (Held::Here(_), Fate::Refuse) => {
-                    return says("its body is kept, but the policy refuses it".into());
+                (Held::Here(verdict), Fate::Refuse) => {
+                    return says(format!("its body stands as {verdict:?}, but the policy refuses it"));
                 }
                 (Held::Here(Verdict::Accepted), Fate::Accept) | (Held::Here(Verdict::Held), Fate::Hold) => {}
                 // By a clock that was as far ahead it was accepted and took what it names back, which is for ever: that it
