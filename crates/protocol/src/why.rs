@@ -54,12 +54,10 @@ impl Why {
         let rule = reader.rule(outcome.rule).unwrap_or_default();
         let mut forward = Vec::new();
         if outcome.verdict == Verdict::Accepted || rule == Decisions::newer_hold() {
-            for entry in &directory.charter().orgs {
-                let other = entry.root != own && entry.root != stored.org;
-                if other && directory.is_member(entry.root, header.circle) {
-                    let peer = org_facts(directory, entry.root);
-                    forward.push((entry.root, decisions.explain(&Question::Forward(&facts, &peer))));
-                }
+            let members = directory.membership(header.circle).members();
+            for other in members.filter(|org| *org != own && *org != stored.org) {
+                let peer = org_facts(directory, other);
+                forward.push((other, decisions.explain(&Question::Forward(&facts, &peer))));
             }
         }
         let from = if outcome.from == 0 { None } else { reader.peer(outcome.from) };

@@ -4,11 +4,12 @@
 #[expect(dead_code, reason = "the other tests use all of it")]
 mod world;
 
+use tocsin_protocol::directory::Counts;
 use tocsin_protocol::message::{Documents, Message};
 use tocsin_protocol::{Input, message};
-use tocsin_record::document::{Carry, Roster, Signed};
+use tocsin_record::document::{Carry, Cut, Roster, Signed};
 use tocsin_record::keys::Secret;
-use tocsin_record::{CircleId, DocHash, OrgId};
+use tocsin_record::{CircleId, DocHash, LogId, OrgId, RecordId};
 use world::{OPEN, World, report, secret};
 
 /// What no frame to a stranger may hold.
@@ -94,6 +95,46 @@ fn nobody_is_put_into_a_circle_or_made_to_carry_for_it_without_having_signed() {
     // And whoever was taken out is not put back by what it signed before.
     let back = next(&world, (&fewer, &signed(&fewer, &[0])), &[0, 1]);
     assert!(bring(&mut world, 1, &[&signed(&back, &[0])]).is_err());
+}
+
+#[test]
+fn who_is_in_and_was_is_answered_by_version() {
+    let mut world = World::new(3, OPEN);
+    let alone = first(&world, &[0]);
+    let begun = signed(&alone, &[0]);
+    let two = next(&world, (&alone, &begun), &[0, 1]);
+    let two_signed = signed(&two, &[0, 1]);
+    // The one that came in is taken out: of its first log two records count.
+    let cut = Cut { log: LogId([5; 32]), seq: 2, id: RecordId([6; 32]) };
+    let out = Roster { cuts: vec![cut], ..next(&world, (&two, &two_signed), &[0]) };
+    let out_signed = signed(&out, &[0]);
+    let circle = CircleId(begun.hash().0);
+    bring(&mut world, 0, &[&begun, &two_signed, &out_signed]).unwrap();
+    let [own, came, never] = [0, 1, 2].map(|node| world.nodes[node].mesh.org());
+    let members = world.nodes[0].mesh.directory().membership(circle);
+    assert_eq!((members.version(), members.founder(), members.size()), (3, Some(own), 1));
+    assert_eq!(members.members().collect::<Vec<_>>(), [own]);
+    let was_in = |org| (0..6).filter(|version| members.had(org, *version)).collect::<Vec<u32>>();
+    assert_eq!([was_in(own), was_in(came), was_in(never)], [vec![1, 2, 3], vec![2], vec![]]);
+    assert_eq!([own, came].map(|org| members.since(org)), [Some(1), None]);
+    let counts = |org, log: u8| members.counts(org, LogId([log; 32]));
+    assert_eq!([counts(own, 9), counts(came, 9)], [Counts::All, Counts::Nothing]);
+    assert_eq!(counts(came, 5), Counts::UpTo { seq: 2, id: RecordId([6; 32]) });
+    assert_eq!(counts(never, 5), Counts::Nothing, "a cut is no way in");
+    // It comes back, and is in since then.
+    let back = Roster { cuts: vec![], ..next(&world, (&out, &out_signed), &[0, 1]) };
+    bring(&mut world, 0, &[&signed(&back, &[0, 1])]).unwrap();
+    let directory = world.nodes[0].mesh.directory();
+    let members = directory.membership(circle);
+    assert_eq!((members.since(came), members.since(own)), (Some(4), Some(1)));
+    assert_eq!(members.counts(came, LogId([9; 32])), Counts::All);
+    // The circles without a roster.
+    let mesh = directory.membership(CircleId::mesh(world.mesh()));
+    assert!(mesh.has(never) && mesh.had(never, 1) && !mesh.had(never, 2) && mesh.is_shared(own, never));
+    let alone = directory.membership(CircleId::own(world.mesh(), came));
+    assert!(alone.has(came) && !alone.has(own) && alone.since(came) == Some(1) && alone.version() == 1);
+    let unknown = directory.membership(CircleId([9; 32]));
+    assert!(!unknown.is_known() && !unknown.has(own) && unknown.version() == 0);
 }
 
 #[test]

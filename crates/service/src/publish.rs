@@ -229,10 +229,13 @@ impl Node {
             Some(Countries::Any) | None => &[],
         };
         let directory = self.engine.directory();
-        let is_there = |letters: [u8; 2]| {
-            let mut orgs = directory.charter().orgs.iter();
-            orgs.any(|org| org.country == letters && directory.is_member(org.root, circle))
-        };
+        let countries: Vec<[u8; 2]> = directory
+            .membership(circle)
+            .members()
+            .filter_map(|org| directory.org(org))
+            .map(|entry| entry.country)
+            .collect();
+        let is_there = |letters: [u8; 2]| countries.contains(&letters);
         let absent = named.iter().filter(|code| !is_there(code.letters()));
         let names: Vec<String> =
             absent.map(|code| String::from_utf8_lossy(&code.letters()).into_owned()).collect();
@@ -283,7 +286,8 @@ impl Node {
         let own = self.engine.own_circle();
         let rosters = directory.circles().map(|(circle, _)| circle);
         let all = std::iter::once(CircleId::mesh(self.engine.mesh_id)).chain(rosters);
-        all.filter(|circle| *circle != own && directory.is_member(self.engine.org(), *circle)).collect()
+        let org = self.engine.org();
+        all.filter(|circle| *circle != own && directory.membership(*circle).has(org)).collect()
     }
 
     /// Takes reports of this org back, in every circle.
@@ -392,12 +396,11 @@ impl Node {
         let decisions = self.decisions(&directory);
         let body = Body::Report(draft.report.clone());
         let partners = directory
-            .charter()
-            .orgs
-            .iter()
-            .filter(|org| org.root != self.engine.org() && directory.is_member(org.root, draft.circle))
+            .membership(draft.circle)
+            .members()
+            .filter(|org| *org != self.engine.org())
             .filter(|org| {
-                let peer = org_facts(&directory, org.root);
+                let peer = org_facts(&directory, *org);
                 super::show::with_draft(
                     &directory,
                     self.engine.identity.node(),
@@ -409,7 +412,7 @@ impl Node {
                     },
                 )
             })
-            .map(|org| org.name.clone())
+            .map(|org| self.org_name(&directory, org))
             .collect();
         NewRecord {
             record: String::new(),

@@ -265,7 +265,7 @@ pub(super) fn with_draft<T>(
         prev: tocsin_record::RecordId::ZERO,
         time: now,
         expires: if let Body::Report(report) = body { report.expires() } else { 0 },
-        roster: directory.roster_version(circle),
+        roster: directory.membership(circle).version(),
         extension: Vec::new(),
         body_len: 0,
         body_hash: tocsin_record::BodyHash::ZERO,

@@ -134,9 +134,7 @@ impl Node {
         stored: &Stored,
     ) -> impl Iterator<Item = (NodeKey, &'a Certificate)> {
         let (own, circle) = (self.engine.identity.node(), stored.entry.header.circle);
-        directory
-            .nodes()
-            .filter(move |(node, certificate)| *node != own && directory.is_member(certificate.org, circle))
+        directory.membership(circle).nodes().filter(move |(node, _)| *node != own)
     }
 
     /// Whether an org may have the body of a record, and by which rule.

@@ -32,9 +32,22 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    fn newest(&self) -> &InForce<Roster> {
+    fn last(&self) -> &InForce<Roster> {
         // A chain begins with its first version, and none is ever taken out.
         &self.versions[self.versions.len() - 1]
+    }
+
+    pub fn newest(&self) -> &Roster {
+        &self.last().document
+    }
+
+    /// A version, counted from 1.
+    pub fn version(&self, version: u32) -> Option<&Roster> {
+        self.versions.get((version as usize).checked_sub(1)?).map(|known| &known.document)
+    }
+
+    pub fn founder(&self) -> Option<OrgId> {
+        self.founder
     }
 
     fn bytes(&self) -> usize {
@@ -137,7 +150,7 @@ impl Circles {
         if chain.bytes() + signed_len(signed) > ROSTERS_OF_ORG_MAX {
             return Err(TakeError::TooMany("bytes of rosters of one org"));
         }
-        let last = chain.newest();
+        let last = chain.last();
         let next = last.document.follow(&last.signed, signed)?;
         check.consent(Some(&last.document), &next, signed)?;
         let payer = signer(&next, signed, check.stewards).or(chain.last_signer);
@@ -165,7 +178,7 @@ impl Circles {
     fn followed_by(&self, roster: &Roster) -> Option<CircleId> {
         let before = (roster.version as usize).checked_sub(2)?;
         let follows = |chain: &Chain| {
-            chain.newest().document.nonce == roster.nonce
+            chain.newest().nonce == roster.nonce
                 && chain.versions.get(before).is_some_and(|known| known.hash == roster.prev)
         };
         self.chains.iter().find(|(_, chain)| follows(chain)).map(|(circle, _)| *circle)
@@ -179,13 +192,13 @@ impl Circles {
             .or_else(|| self.chains.get(&self.followed_by(&roster)?).and_then(|chain| chain.last_signer))
     }
 
-    pub fn roster(&self, circle: CircleId) -> Option<&Roster> {
-        self.chains.get(&circle).map(|chain| &chain.newest().document)
+    pub fn chain(&self, circle: CircleId) -> Option<&Chain> {
+        self.chains.get(&circle)
     }
 
     /// The newest roster of each, in order of circle.
     pub fn newest(&self) -> impl Iterator<Item = (CircleId, &Roster)> {
-        self.chains.iter().map(|(circle, chain)| (*circle, &chain.newest().document))
+        self.chains.iter().map(|(circle, chain)| (*circle, chain.newest()))
     }
 
     /// All versions of all rosters with their hashes, in an order in which they can be taken.

@@ -4,6 +4,7 @@
 //! They are replaced by their next version, never merged.
 
 mod circles;
+mod membership;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,8 @@ use tocsin_record::{CircleId, DocHash, MeshId, NodeKey, OrgId, id};
 use crate::message::lobby::Behind;
 pub(crate) use circles::Audience;
 use circles::{Check, Circles, Steward, Stewards};
+use membership::Terms;
+pub use membership::{Counts, Membership};
 
 /// Most nodes that one org may certify.
 pub const NODES_PER_ORG: usize = 64;
@@ -95,6 +98,10 @@ pub struct Directory {
     by_transport: BTreeMap<[u8; 32], NodeKey>,
     revocations: Vec<(Revocations, Signed)>,
     circles: Circles,
+    /// In which versions of the charter each org was.
+    terms: Terms,
+    /// Own circles of the charter's orgs.
+    owners: BTreeMap<CircleId, OrgId>,
     /// Hashes of certificates and rosters in force: what is in here need not be verified again.
     listed: BTreeSet<DocHash>,
     /// One hash over them.
@@ -113,12 +120,16 @@ impl Directory {
     /// When it is no first charter that its stewards signed.
     pub fn open(first: Signed) -> Result<Self, DocumentError> {
         let (mesh, charter) = Charter::open(&first)?;
+        let mut terms = Terms::default();
+        terms.follow(&charter);
         Ok(Self {
             mesh,
             bytes: signed_len(&first),
             founded: charter.time,
             charters: vec![first],
+            owners: owners(mesh, &charter),
             charter,
+            terms,
             certificates: BTreeMap::new(),
             by_transport: BTreeMap::new(),
             revocations: Vec::new(),
@@ -235,6 +246,8 @@ impl Directory {
         self.charter = self.charter.follow(last, signed)?;
         self.charters.push(signed.clone());
         let charter = &self.charter;
+        self.terms.follow(charter);
+        self.owners = owners(self.mesh, charter);
         self.certificates.retain(|_, known| charter.org(known.document.org).is_some());
         self.reindex();
         Ok(Taken::New)
@@ -455,7 +468,7 @@ impl Directory {
     /// The roster of a circle that has one of its own.
     #[must_use]
     pub fn roster(&self, circle: CircleId) -> Option<&Roster> {
-        self.circles.roster(circle)
+        self.membership(circle).roster()
     }
 
     /// Circles with a roster of their own, in order.
@@ -463,55 +476,28 @@ impl Directory {
         self.circles.newest()
     }
 
-    /// The version of a circle's roster: the charter's for the mesh, 1 for an own circle, 0 if it is not known.
+    /// Who is in a circle, and was.
+    #[must_use]
+    pub fn membership(&self, circle: CircleId) -> Membership<'_> {
+        Membership::of(self, circle)
+    }
+
+    /// As [`Membership::version`].
     #[must_use]
     pub fn roster_version(&self, circle: CircleId) -> u32 {
-        if circle == CircleId::mesh(self.mesh) {
-            self.charter.version
-        } else if let Some(roster) = self.roster(circle) {
-            roster.version
-        } else {
-            u32::from(self.owner(circle).is_some())
-        }
+        self.membership(circle).version()
     }
 
-    /// The org whose own circle this is.
-    #[must_use]
-    pub fn owner(&self, circle: CircleId) -> Option<OrgId> {
-        self.charter.orgs.iter().map(|org| org.root).find(|org| CircleId::own(self.mesh, *org) == circle)
-    }
-
-    /// Whether an org is a member of a circle: may write to it and read it.
+    /// As [`Membership::has`].
     #[must_use]
     pub fn is_member(&self, org: OrgId, circle: CircleId) -> bool {
-        if circle == CircleId::mesh(self.mesh) {
-            return self.charter.org(org).is_some();
-        }
-        match self.roster(circle) {
-            Some(roster) => roster.has(org) && self.charter.org(org).is_some(),
-            None => circle == CircleId::own(self.mesh, org) && self.charter.org(org).is_some(),
-        }
+        self.membership(circle).has(org)
     }
+}
 
-    /// Whether two orgs both are in a circle or carry it.
-    pub(crate) fn share(&self, one: OrgId, other: OrgId, circle: CircleId) -> bool {
-        self.carries(other, circle) && self.carries(one, circle)
-    }
-
-    /// Whether an org is given a circle's headers: members, and carriers where the roster names them.
-    #[must_use]
-    pub fn carries(&self, org: OrgId, circle: CircleId) -> bool {
-        self.is_member(org, circle) || self.roster(circle).is_some_and(|roster| roster.carries(org))
-    }
-
-    /// Number of member orgs of a circle.
-    #[must_use]
-    pub fn size(&self, circle: CircleId) -> usize {
-        if circle == CircleId::mesh(self.mesh) {
-            return self.charter.orgs.len();
-        }
-        self.roster(circle).map_or(1, |roster| roster.orgs.len())
-    }
+/// The own circles of a charter's orgs.
+fn owners(mesh: MeshId, charter: &Charter) -> BTreeMap<CircleId, OrgId> {
+    charter.orgs.iter().map(|org| (CircleId::own(mesh, org.root), org.root)).collect()
 }
 
 /// About how many bytes a document takes in a frame or on the disk.

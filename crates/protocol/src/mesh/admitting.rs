@@ -40,8 +40,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         }
         let key = *run.log();
-        let may_write =
-            self.directory.org_of(key.author).is_some_and(|org| self.directory.is_member(org, key.circle));
+        let members = self.directory.membership(key.circle);
+        let may_write = self.directory.org_of(key.author).is_some_and(|org| members.has(org));
         let open = self.admission.store().standing(log) == Some(Standing::Open);
         if !may_write || (open && self.admission.searches.is_stopped(key.author, key.circle)) {
             return Ok(());

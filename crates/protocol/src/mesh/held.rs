@@ -23,7 +23,7 @@ impl<K: Kv, S: Slots> Held for Holdings<'_, K, S> {
 
     fn shares(&self, org: OrgId, log: LogNo) -> bool {
         let own = self.admission.identity.org;
-        self.name(log).is_some_and(|name| self.directory.share(own, org, name.circle))
+        self.name(log).is_some_and(|name| self.directory.membership(name.circle).is_shared(own, org))
     }
 
     fn height(&self, log: LogNo) -> u64 {
@@ -66,7 +66,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Whether this node and an org share a circle: only then it is spoken of on a link to it.
     pub(crate) fn shares(&self, org: OrgId, circle: CircleId) -> bool {
-        self.directory.share(self.admission.identity.org, org, circle)
+        self.directory.membership(circle).is_shared(self.admission.identity.org, org)
     }
 
     pub(crate) fn height(&self, log: LogNo) -> u64 {

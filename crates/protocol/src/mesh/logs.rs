@@ -34,7 +34,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         let full = !self.empty.has_room(speaker) && !planted::is(planted::Bug::EmptyUnbounded);
         if full
-            || !self.directory.is_member(org, name.circle)
+            || !self.directory.membership(name.circle).has(org)
             || !self.admission.may_open(&By { directory: &self.directory, now: self.now }, &key)
         {
             return Ok(None);

@@ -28,7 +28,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         [CircleId::mesh(mesh), CircleId::own(mesh, org)]
             .into_iter()
             .chain(listed)
-            .filter(|circle| self.directory.is_member(org, *circle))
+            .filter(|circle| self.directory.membership(*circle).has(org))
             .collect()
     }
 
@@ -80,7 +80,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         let directory = &self.directory;
         let may = |node, circle| {
-            node != peer.node && directory.share(self.admission.identity.org, peer.org, circle)
+            node != peer.node && directory.membership(circle).is_shared(self.admission.identity.org, peer.org)
         };
         self.heads.pass_all(link, may);
     }
@@ -115,7 +115,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 || node == self.admission.node
                 || self.admission.clock.is_ahead(self.now, head.time)
                 || !self.shares(peer.org, log.circle)
-                || !self.directory.is_member(org, log.circle)
+                || !self.directory.membership(log.circle).has(org)
                 || !self.heads.may_speak(node, log.circle, self.now.mono)
             {
                 continue;
@@ -212,7 +212,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let Some(info) = self.admission.reader.log(log) else {
                 continue;
             };
-            if !self.heads.is_rested(log, self.directory.size(info.key.circle), mono) {
+            if !self.heads.is_rested(log, self.directory.membership(info.key.circle).size(), mono) {
                 continue;
             }
             // What is staged is not held yet: its time would be told of the header before it, and never of it.
@@ -296,7 +296,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 || !exists
                 || ahead
                 || holder == self.admission.node
-                || !self.directory.carries(org, key.circle)
+                || !self.directory.membership(key.circle).carries(org)
             {
                 continue;
             }

@@ -125,15 +125,13 @@ impl Node {
         };
         let rule = decisions.rule_name(rule).to_owned();
         let mut sends = Vec::new();
-        for entry in &directory.charter().orgs {
-            let other = entry.root != self.engine.org() && entry.root != stored.org;
-            if other && directory.is_member(entry.root, header.circle) {
-                let said = decisions.forward(&facts, &org_facts(directory, entry.root));
-                let is_accepted = verdict == "accept";
-                // What is not accepted is not passed on, whatever `forward` says.
-                let by = if said.allow && !is_accepted { &rule } else { decisions.rule_name(said.rule) };
-                sends.push((entry.root, said.allow && is_accepted, by.to_owned()));
-            }
+        let members = directory.membership(header.circle).members();
+        for org in members.filter(|org| *org != self.engine.org() && *org != stored.org) {
+            let said = decisions.forward(&facts, &org_facts(directory, org));
+            let is_accepted = verdict == "accept";
+            // What is not accepted is not passed on, whatever `forward` says.
+            let by = if said.allow && !is_accepted { &rule } else { decisions.rule_name(said.rule) };
+            sends.push((org, said.allow && is_accepted, by.to_owned()));
         }
         let query = decisions.query(&facts, person);
         let shown = Some((query.allow, decisions.rule_name(query.rule).to_owned()));

@@ -257,7 +257,7 @@ mod tests {
                 assert!(parts_of(&honest, &pairs).len() <= 1, "seed {seed}: {:?} is in parts", circle.kind);
                 for node in &circle.nodes {
                     let org = cast.orgs[cast.nodes[*node].org].id;
-                    assert!(directory.is_member(org, circle.id), "seed {seed}");
+                    assert!(directory.membership(circle.id).has(org), "seed {seed}");
                 }
             }
             assert!(cast.pairs.iter().all(|(a, b)| cast.can_link(*a, *b)), "seed {seed}");
