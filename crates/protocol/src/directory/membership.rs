@@ -249,9 +249,10 @@ mod tests {
     fn who_was_in_the_charter_is_known_by_version() {
         let entry = |n: u8| testing::org(&Secret::from_seed(&[n; 32]), &format!("org{n}"));
         let org = |n: u8| entry(n).root;
-        let charter = |version, orgs: &[u8]| Charter {
-            version,
-            ..testing::charter(orgs.iter().map(|n| entry(*n)).collect())
+        let charter = |version, orgs: &[u8]| {
+            let mut orgs: Vec<_> = orgs.iter().map(|n| entry(*n)).collect();
+            orgs.sort_by_key(|org| org.root);
+            Charter { version, ..testing::charter(orgs) }
         };
         let mut terms = Terms::default();
         for (version, orgs) in [(1, &[1][..]), (2, &[1, 2]), (3, &[1]), (4, &[1, 2]), (5, &[1, 2])] {
