@@ -308,6 +308,7 @@ fn trace_input(input: &Input) {
         Input::DecideHeld { .. } => ("DecideHeld", 0),
         Input::Documents { documents, .. } => ("Documents", documents.len()),
         Input::ConfirmClock { .. } => ("ConfirmClock", 0),
+        Input::Circle { .. } => ("Circle", 0),
         Input::Policy { .. } => ("Policy", 0),
         Input::Tick => ("Tick", 0),
     };

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use tocsin_protocol::message::{
-    self, AtAnswer, Behind, BodyData, BodyStatus, Buckets, DocumentList, Documents, Entries, EntryOf, Fate,
-    Fates, Have, Head, Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, RecordAt, Want,
+    self, AtAnswer, Behind, BodyData, BodyStatus, Buckets, Change, DocumentList, Documents, Entries, EntryOf,
+    Fate, Fates, Have, Head, Hello, Lobby, LogName, LogState, Message, Page, Proposal, Push, Range, Receipt,
+    RecordAt, Want,
 };
 use tocsin_record::body::{Body, Carried, Note, Report, Retraction, Sighting, report, retraction};
 use tocsin_record::document::{Certificate, Charter, Purpose, Revocations, Roster, Signed, encode_all};
@@ -274,6 +275,8 @@ pub fn frames() -> Vec<Vec<u8>> {
     let name: LogName = log().into();
     let page = runs().first().map(page::encode).unwrap_or_default();
     let signed = Signed::sign(&certificate(), &[&secret()]);
+    let proposed =
+        Signed::sign(&testing::roster(vec![OrgId([7; 32])], vec![secret().public()]), &[&secret()]);
     let behind = Behind { version: 1, hash: DocHash([9; 32]) };
     let what = RecordAt { log: 1, seq: 2 };
     let push = Push { log: 1, reply: false, page: page.clone() };
@@ -340,6 +343,14 @@ pub fn frames() -> Vec<Vec<u8>> {
             signature,
         }]),
         Message::Unnamed(1),
+        Message::Proposals(vec![Proposal {
+            change: Change::Member(OrgId([7; 32])),
+            first: proposed.clone(),
+            roster: proposed,
+            time: START_MS,
+            by: secret().public(),
+            signature,
+        }]),
     ];
     let mut frames: Vec<Vec<u8>> =
         all.iter().map(|message| message::encode(&vec![message.clone()]).to_vec()).collect();

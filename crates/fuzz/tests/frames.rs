@@ -5,7 +5,7 @@
 
 use tocsin_fuzz::seeds;
 use tocsin_protocol::message::lobby::PROTOCOL;
-use tocsin_protocol::message::{self, Fate, Message, body, documents, frontier, head, tree, want};
+use tocsin_protocol::message::{self, Fate, Message, body, documents, frontier, head, proposals, tree, want};
 use tocsin_record::id::{CircleId, LogId, MeshId, NodeKey, RecordId};
 use tocsin_record::testing::hex;
 use tocsin_record::{document, page, run};
@@ -40,6 +40,9 @@ fn every_message_is_pinned() {
     let fates = message::Fates { below: 1, runs: vec![(2, Fate::KeptBack)] };
     let receipt = message::head::receipt_hash(&NodeKey([1; 32]), &LogId([2; 32]), 3, 4, &fates);
     lines.push(format!("signed of a receipt: {}", hex(&receipt)));
+    if let Some(Message::Proposals(proposals)) = self::messages().pop() {
+        lines.push(format!("signed of a proposal: {}", hex(&proposals[0].hash(MeshId([1; 32])))));
+    }
 
     let pinned: Vec<(&str, &str)> = include_str!("golden/frames.txt").lines().map(named).collect();
     let made: Vec<(&str, &str)> = lines.iter().map(|line| named(line)).collect();
@@ -172,6 +175,8 @@ fn the_document_has_the_bounds_that_are_kept() {
         ("HAVES_MAX", tree::HAVES_MAX),
         ("RANGES_MAX", want::RANGES_MAX),
         ("REFS_MAX", body::REFS_MAX),
+        ("PROPOSALS_MAX", proposals::PROPOSALS_MAX),
+        ("PROPOSAL_MAX", proposals::PROPOSAL_MAX),
         ("STATEMENTS_MAX", head::STATEMENTS_MAX),
         ("FATES_MAX", head::FATES_MAX),
         ("RECORDS_MAX", run::RECORDS_MAX),

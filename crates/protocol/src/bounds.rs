@@ -11,6 +11,7 @@
 //! | what they said of each record | one a record, on the disk | 64 nodes | 10 | |
 //! | bodies announced | 8,192 a link | 16,384 | 150 | 2.5 MB |
 //! | runs that wait for others | 1 MiB a link | 16 MiB of all orgs | | |
+//! | proposals for circles, kept | | 64, of 512 KiB | | 0.5 MB, 4 MiB of all orgs |
 //! | budget | one | one | 100 | |
 //!
 //! So an org may hold about 7 MB here, and 1 KB more for each log that has records. Beside that a link has this side's

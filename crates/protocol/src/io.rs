@@ -6,12 +6,13 @@ use bytes::Bytes;
 use tocsin_policy::Policy;
 use tocsin_record::body::Body;
 use tocsin_record::body::report::Subject;
-use tocsin_record::document::Signed;
-use tocsin_record::{CircleId, NodeKey, OrgId, RecordId};
+use tocsin_record::document::{Carry, Signed};
+use tocsin_record::{CircleId, DocHash, NodeKey, OrgId, RecordId};
 use tocsin_store::{RecordRef, Verdict};
 
 use crate::clock::Reading;
-use crate::message::{Incoming, Lane};
+use crate::directory::ProposalKey;
+use crate::message::{Change, Incoming, Lane};
 use crate::session::Room;
 
 /// A link of the network layer: one connection to one peer.
@@ -132,6 +133,13 @@ pub enum Input {
         /// Also where the clocks of other orgs say otherwise.
         against_peers: bool,
     },
+    /// The people of this node begin a circle, change one, or agree to what others propose.
+    Circle {
+        /// Answered with [`Effect::Done`]. What waits for others stands in the directory.
+        ticket: Ticket,
+        /// What they ask for.
+        request: CircleRequest,
+    },
     /// A policy that was loaded and checked takes force.
     Policy {
         /// What answers every question from now on.
@@ -139,6 +147,43 @@ pub enum Input {
     },
     /// Time passed: at least every 50 ms while anything happens.
     Tick,
+}
+
+/// What this node's people ask about circles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CircleRequest {
+    /// A circle begins, with this org alone in it; the others are invited.
+    Create {
+        /// 32 bytes from the machine's random source, which make the circle's id.
+        nonce: [u8; 32],
+        /// Its name, for people.
+        name: String,
+        /// Who hands its records on.
+        carry: Carry,
+        /// Who is to come in.
+        changes: Vec<Change>,
+    },
+    /// Changes of a circle, one after the other, up to the first that cannot be made.
+    Change {
+        /// Which circle.
+        circle: CircleId,
+        /// What is to change.
+        changes: Vec<Change>,
+    },
+    /// A circle gets another name.
+    Rename {
+        /// Which circle.
+        circle: CircleId,
+        /// The name.
+        name: String,
+    },
+    /// This org agrees to what is proposed.
+    Accept {
+        /// Whose proposal it is.
+        key: ProposalKey,
+        /// The hash of the version that was shown: no other is signed.
+        roster: DocHash,
+    },
 }
 
 /// What a node does, released by a commit and not before.
@@ -240,6 +285,9 @@ pub enum RequestError {
     /// A document does not count.
     #[error("{0}")]
     Document(String),
+    /// A circle is not changed so.
+    #[error("{0}")]
+    Circle(String),
     /// Too many requests wait.
     #[error("too many records wait to be written; try again")]
     Busy,

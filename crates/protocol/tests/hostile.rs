@@ -12,14 +12,15 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tocsin_protocol::message::head::{head_hash, receipt_hash};
 use tocsin_protocol::message::{
-    self, AtAnswer, Behind, BodyData, BodyStatus, Buckets, DocumentList, Documents, Entries, EntryOf, Fate,
-    Fates, Have, Head, Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, RecordAt, Want,
+    self, AtAnswer, Behind, BodyData, BodyStatus, Buckets, Change, DocumentList, Documents, Entries, EntryOf,
+    Fate, Fates, Have, Head, Hello, Lobby, LogName, LogState, Message, Page, Proposal, Push, Range, Receipt,
+    RecordAt, Want,
 };
 use tocsin_protocol::{Event, Input};
-use tocsin_record::document::{Form, Signed};
+use tocsin_record::document::{Carry, Form, Roster, Signed};
 use tocsin_record::keys::{Secret, Signature};
 use tocsin_record::run::Draft;
-use tocsin_record::{CircleId, DocHash, LogKey, MeshId, NodeKey, RecordId, Run, Tip, page};
+use tocsin_record::{CircleId, DocHash, LogKey, MeshId, NodeKey, OrgId, RecordId, Run, Tip, page};
 use tocsin_store::Verdict;
 use world::{OPEN, World, report};
 
@@ -98,6 +99,10 @@ fn one(seed: u64, said: &mut BTreeSet<&'static str>) {
 struct Liar {
     random: ChaCha8Rng,
     secret: Secret,
+    /// Of a node that is honest.
+    other: Secret,
+    org: OrgId,
+    invited: OrgId,
     mesh: MeshId,
     nodes: [NodeKey; 3],
     logs: Vec<LogKey>,
@@ -137,6 +142,9 @@ impl Liar {
         Self {
             random: ChaCha8Rng::seed_from_u64(seed),
             secret,
+            other: world.record_secret(1),
+            org: world.nodes[usize::from(LIAR)].mesh.org(),
+            invited: world.nodes[0].mesh.org(),
             mesh: world.mesh(),
             nodes,
             logs,
@@ -166,7 +174,7 @@ impl Liar {
     }
 
     fn message(&mut self) -> Message {
-        match self.random.random_range(0..22) {
+        match self.random.random_range(0..23) {
             0 => Message::DocumentList(DocumentList(vec![DocHash([1; 32]); self.count()])),
             1 if self.rarely() => Message::Documents(Documents(vec![])),
             1 => Message::Lobby(Lobby {
@@ -222,12 +230,53 @@ impl Liar {
                 id: if self.random.random() { Some(self.id()) } else { None },
             }),
             20 => Message::Fork(Box::new([self.push(), self.push()])),
+            21 => Message::Proposals((0..self.count()).map(|_| self.proposal()).collect()),
             _ if self.random.random() => Message::Heads((0..self.count()).map(|_| self.head()).collect()),
             _ if self.random.random() => {
                 Message::Receipts((0..self.count()).map(|_| self.receipt()).collect())
             }
             _ => Message::Unnamed(self.no()),
         }
+    }
+
+    /// Of a circle that the liar began, or pretends that others did.
+    fn proposal(&mut self) -> Proposal {
+        let (is_other, version, time) = (self.rarely(), self.edge() as u32, self.edge());
+        let first = Roster {
+            mesh: self.mesh,
+            version: 1,
+            prev: DocHash::ZERO,
+            nonce: [self.random.random_range(0..3); 32],
+            name: "pals".into(),
+            time: 0,
+            expires: 0,
+            carry: Carry::Members,
+            orgs: vec![self.org],
+            carriers: vec![],
+            stewards: vec![self.secret.public()],
+            cuts: vec![],
+            extension: vec![],
+        };
+        let signed = Signed::sign(&first, &[&self.secret]);
+        let orgs = [self.org, self.invited];
+        let [org, target] = [0, 1].map(|_| orgs[self.random.random_range(0..2usize)]);
+        let mut next = Roster { version, prev: signed.hash(), ..first };
+        next.orgs = orgs.to_vec();
+        next.orgs.sort_unstable();
+        let all = [
+            Change::Member(target),
+            Change::Steward(target),
+            Change::Carrier(org),
+            Change::Remove(org),
+            Change::Leave(org),
+            Change::Rename,
+        ];
+        let change = all[self.random.random_range(0..all.len())];
+        let is_signed = self.random.random();
+        let signers: &[&Secret] = if is_signed { &[&self.secret] } else { &[] };
+        let next = Signed::sign(&next, signers);
+        let by = if is_other { &self.other } else { &self.secret };
+        Proposal::sign(self.mesh, change, signed, next, time, by)
     }
 
     fn no(&mut self) -> u32 {

@@ -332,6 +332,7 @@ fn ids(lines: &mut Vec<String>) {
         ("document", id::DOCUMENT),
         ("head", id::HEAD),
         ("receipt", id::RECEIPT),
+        ("proposal", id::PROPOSAL),
         ("frontier", id::FRONTIER),
     ] {
         lines.push(format!("tag {name}: {}", hex(&id::hash(tag, &[b"x"]))));

@@ -37,6 +37,8 @@ pub const BY_HAND: &str = admit::rule::BY_HAND;
 pub(crate) mod meta {
     /// All documents.
     pub const DOCUMENTS: &str = "documents";
+    /// What is proposed for circles, and what people here agreed to.
+    pub const PROPOSALS: &str = "proposals";
     /// Boot, wall and monotonic time of the last sign of life.
     pub const ALIVE: &str = "alive";
     /// Own logs of lower epochs than this do not go on.
@@ -160,6 +162,11 @@ impl<K: Kv, S: Slots> Admission<K, S> {
     /// Keeps all documents with the records, so that a start knows who is who.
     pub fn keep_documents(&mut self, directory: &Directory) -> Result<(), StoreError> {
         self.store.put_meta(meta::DOCUMENTS, Bytes::from(document::encode_all(&directory.all())))
+    }
+
+    /// Keeps what is proposed for circles, and what people here agreed to.
+    pub fn keep_proposals(&mut self, proposals: Vec<u8>) -> Result<(), StoreError> {
+        self.store.put_meta(meta::PROPOSALS, Bytes::from(proposals))
     }
 
     /// Keeps what a partner's node said, by a receipt of this time, of own records up to `last`, newest first. Returns how many

@@ -41,6 +41,14 @@ impl Chain {
         &self.last().document
     }
 
+    pub fn newest_hash(&self) -> DocHash {
+        self.last().hash
+    }
+
+    pub fn first(&self) -> &Signed {
+        &self.versions[0].signed
+    }
+
     /// A version, counted from 1.
     pub fn version(&self, version: u32) -> Option<&Roster> {
         self.versions.get((version as usize).checked_sub(1)?).map(|known| &known.document)
@@ -77,7 +85,20 @@ pub(crate) enum Audience<'a> {
     Nobody,
 }
 
-impl Audience<'_> {
+impl<'a> Audience<'a> {
+    /// The versions before it, for an org that comes to know of the circle by this one.
+    pub fn history(&self, org: OrgId) -> impl Iterator<Item = &'a Signed> + use<'a> {
+        let before = match self {
+            Self::Circle { chain, version } => {
+                let carries = |at: usize| chain.versions[at].document.carries(org);
+                let comes_in = *version > 0 && carries(*version) && !carries(*version - 1);
+                if comes_in { &chain.versions[..*version] } else { &[] }
+            }
+            Self::All | Self::Nobody => &[],
+        };
+        before.iter().map(|version| &version.signed)
+    }
+
     pub fn has(&self, org: OrgId) -> bool {
         match self {
             Self::All => true,
@@ -225,7 +246,7 @@ impl Circles {
 }
 
 /// The org whose steward signed a roster: of several, that of the least key. Who is only named in it did nothing.
-fn signer(roster: &Roster, signed: &Signed, stewards: &Stewards) -> Option<OrgId> {
+pub(super) fn signer(roster: &Roster, signed: &Signed, stewards: &Stewards) -> Option<OrgId> {
     let signs = |key: &&[u8; 32]| signed.require(&BTreeSet::from([**key]), 1).is_ok();
     roster.stewards.iter().filter(signs).find_map(|key| stewards.get(key)).map(|steward| steward.org)
 }

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use tocsin_record::document::{Carry, Certificate, Charter, Roster};
-use tocsin_record::{CircleId, LogId, NodeKey, OrgId, RecordId};
+use tocsin_record::document::{Carry, Certificate, Charter, Roster, Signed};
+use tocsin_record::{CircleId, DocHash, LogId, LogKey, NodeKey, OrgId, RecordId};
 
 use super::Directory;
 use super::circles::Chain;
@@ -15,6 +15,7 @@ use super::circles::Chain;
 #[derive(Clone, Copy, Debug)]
 pub struct Membership<'a> {
     directory: &'a Directory,
+    circle: CircleId,
     kind: Kind<'a>,
 }
 
@@ -58,7 +59,7 @@ impl<'a> Membership<'a> {
         } else {
             Kind::Unknown
         };
-        Self { directory, kind }
+        Self { directory, circle, kind }
     }
 
     /// Whether any document says who is in.
@@ -78,16 +79,26 @@ impl<'a> Membership<'a> {
         }
     }
 
-    /// Whether an org is in now: it may write to the circle and read it.
+    /// Whether an org is in now: it may write to the circle and read it. Who said that it leaves is out, also before a version
+    /// says so.
     #[must_use]
     pub fn has(&self, org: OrgId) -> bool {
-        let listed = match self.kind {
+        self.lists(org) && self.is_there(org)
+    }
+
+    /// Whether the newest version says that an org is in.
+    #[must_use]
+    pub(crate) fn lists(&self, org: OrgId) -> bool {
+        match self.kind {
             Kind::Mesh => true,
             Kind::Own(owner) => owner == org,
             Kind::Rosters(chain) => chain.newest().has(org),
             Kind::Unknown => false,
-        };
-        listed && self.directory.charter.org(org).is_some()
+        }
+    }
+
+    fn is_there(&self, org: OrgId) -> bool {
+        self.directory.charter.org(org).is_some() && !self.directory.has_left(self.circle, org)
     }
 
     /// Whether an org was in by a version of the roster; by one that is not here nobody was.
@@ -121,9 +132,8 @@ impl<'a> Membership<'a> {
     /// Whether an org is given the circle's headers now: it is in, or carries for those who are.
     #[must_use]
     pub fn carries(&self, org: OrgId) -> bool {
-        let is_carrier =
-            || self.roster().is_some_and(|roster| roster.carries(org)) && self.directory.org(org).is_some();
-        self.has(org) || is_carrier()
+        let is_carrier = || self.roster().is_some_and(|roster| roster.carries(org));
+        (self.lists(org) || is_carrier()) && self.is_there(org)
     }
 
     /// Whether two orgs both are in or carry: only then is the circle spoken of between them.
@@ -141,7 +151,8 @@ impl<'a> Membership<'a> {
             Kind::Rosters(chain) => (&[], chain.newest().orgs.clone()),
             Kind::Unknown => (&[], Vec::new()),
         };
-        let listed = some.into_iter().filter(|org| charter.org(*org).is_some());
+        let membership = *self;
+        let listed = some.into_iter().filter(move |org| membership.has(*org));
         all.iter().map(|entry| entry.root).chain(listed)
     }
 
@@ -171,8 +182,8 @@ impl<'a> Membership<'a> {
     pub fn carriers(&self) -> impl Iterator<Item = OrgId> + use<'a> {
         let roster = self.roster().filter(|roster| roster.carry == Carry::Named);
         let carriers = roster.map_or(&[][..], |roster| &roster.carriers[..]);
-        let directory = self.directory;
-        carriers.iter().copied().filter(move |org| directory.org(*org).is_some())
+        let membership = *self;
+        carriers.iter().copied().filter(move |org| membership.is_there(*org))
     }
 
     /// How much counts of what an org wrote to one of its logs in this circle. Of the mesh and of own circles the charter decides
@@ -188,10 +199,35 @@ impl<'a> Membership<'a> {
         cut.map_or(Counts::Nothing, |cut| Counts::UpTo { seq: cut.seq, id: cut.id })
     }
 
+    /// As [`Self::counts`]: the number of the last record that counts.
+    pub(crate) fn counts_up_to(&self, org: OrgId, log: &LogKey) -> u64 {
+        // Most are in, and need no hash.
+        if self.has(org) {
+            return u64::MAX;
+        }
+        match self.counts(org, log.id()) {
+            Counts::All => u64::MAX,
+            Counts::UpTo { seq, .. } => seq,
+            Counts::Nothing => 0,
+        }
+    }
+
     /// The newest roster of a circle that has one of its own.
     #[must_use]
     pub fn roster(&self) -> Option<&'a Roster> {
         if let Kind::Rosters(chain) = self.kind { Some(chain.newest()) } else { None }
+    }
+
+    /// The first roster of such a circle, as it was signed.
+    #[must_use]
+    pub(crate) fn first(&self) -> Option<&'a Signed> {
+        if let Kind::Rosters(chain) = self.kind { Some(chain.first()) } else { None }
+    }
+
+    /// The hash of the newest.
+    #[must_use]
+    pub(crate) fn newest_hash(&self) -> Option<DocHash> {
+        if let Kind::Rosters(chain) = self.kind { Some(chain.newest_hash()) } else { None }
     }
 
     /// The org that began a circle with rosters, as long as it certifies the key that signed the first.

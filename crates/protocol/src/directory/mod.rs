@@ -3,8 +3,10 @@
 //! Documents come from any hand (lobby, invitation, control record, file) through the one door [`Directory::take`].
 //! They are replaced by their next version, never merged.
 
+mod changes;
 mod circles;
 mod membership;
+mod pending;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,10 +16,15 @@ use tocsin_record::document::{
 use tocsin_record::{CircleId, DocHash, MeshId, NodeKey, OrgId, id};
 
 use crate::message::lobby::Behind;
+pub use changes::ChangeError;
+pub(crate) use changes::Given;
 pub(crate) use circles::Audience;
 use circles::{Check, Circles, Steward, Stewards};
 use membership::Terms;
 pub use membership::{Counts, Membership};
+use pending::Pending;
+pub(crate) use pending::{Heard, STANDS_MS, Unkept};
+pub use pending::{OpenProposal, PROPOSALS_PER_ORG, ProposalKey};
 
 /// Most nodes that one org may certify.
 pub const NODES_PER_ORG: usize = 64;
@@ -98,6 +105,7 @@ pub struct Directory {
     by_transport: BTreeMap<[u8; 32], NodeKey>,
     revocations: Vec<(Revocations, Signed)>,
     circles: Circles,
+    pending: Pending,
     /// In which versions of the charter each org was.
     terms: Terms,
     /// Own circles of the charter's orgs.
@@ -134,6 +142,7 @@ impl Directory {
             by_transport: BTreeMap::new(),
             revocations: Vec::new(),
             circles: Circles::default(),
+            pending: Pending::default(),
             listed: BTreeSet::new(),
             root: root_of(&BTreeSet::new()),
             trust: BTreeMap::new(),

@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn an_older_peer_is_not_sent_what_it_does_not_know() {
         // With a new protocol version one of its messages is added here.
-        let all = [Message::Prune(1), Message::Credit(1), Message::Unnamed(1)];
+        let all = [Message::Prune(1), Message::Credit(1), Message::Unnamed(1), Message::Proposals(vec![])];
         let newest = all.iter().map(Message::since).max();
         assert_eq!(newest, Some(PROTOCOL), "no message of the newest protocol is tried");
         for protocol in OLDEST_PROTOCOL - 1..=PROTOCOL {

@@ -41,7 +41,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         let key = *run.log();
         let members = self.directory.membership(key.circle);
-        let may_write = self.directory.org_of(key.author).is_some_and(|org| members.has(org));
+        let may_write =
+            self.directory.org_of(key.author).is_some_and(|org| members.counts_up_to(org, &key) > 0);
         let open = self.admission.store().standing(log) == Some(Standing::Open);
         if !may_write || (open && self.admission.searches.is_stopped(key.author, key.circle)) {
             return Ok(());

@@ -24,15 +24,25 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let log = self.admission.store().log_no(&key);
             let held = log.map_or(0, |log| self.height(log));
             let told = log.and_then(|log| announced.remove(&log)).unwrap_or(0);
-            add(*node, head.seq.max(told).saturating_sub(held));
+            let said = head.seq.max(told).min(self.claims_up_to(&key));
+            add(*node, said.saturating_sub(held));
         }
         // Logs that a newer one of the same node has followed, or that no head speaks of yet.
         for (log, height) in announced {
             if let Some(key) = self.admission.store().key(log) {
+                let height = height.min(self.claims_up_to(&key));
                 add(key.author, height.saturating_sub(self.height(log)));
             }
         }
         claimed
+    }
+
+    /// How far a log concerns this node: in a circle that it is not in any more nothing is missing, nor of who was taken out behind
+    /// its cut.
+    fn claims_up_to(&self, log: &LogKey) -> u64 {
+        let members = self.directory.membership(log.circle);
+        let org = self.directory.org_of(log.author).filter(|_| members.carries(self.admission.identity.org));
+        org.map_or(0, |org| members.counts_up_to(org, log))
     }
 
     /// Watches what is claimed and not given, and says so once of each node.

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tocsin_record::{DocHash, OrgId};
-use tocsin_store::{Kv, LogNo, SEQ_MAX, Slots, Standing, StoreError};
+use tocsin_store::{Kv, LogInfo, LogNo, SEQ_MAX, Slots, Standing, StoreError};
 
 use crate::admission::By;
 use crate::catchup::frontier::{Row, buckets, root};
 use crate::catchup::say_holes;
-use crate::directory;
+use crate::directory::{self, Counts};
 use crate::io::{LinkId, Output};
 use crate::links::budget::cost;
 use crate::links::link::Link;
@@ -37,13 +37,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.directory.told_to_both(self.admission.identity.org, org).map(|(_, hash)| hash).collect()
     }
 
-    /// Logs of the circles that an org is in or carries, in order of log id.
+    /// Logs of the circles that an org is in or carries, in order of log id. Of who was taken out, as far as it counts.
     fn rows(&self, org: OrgId) -> Vec<Row> {
         let mut shared: BTreeMap<_, bool> = BTreeMap::new();
         let mut rows: Vec<Row> = Vec::new();
         for info in self.admission.reader.logs() {
             let circle = info.key.circle;
             if *shared.entry(circle).or_insert_with(|| self.shares(org, circle))
+                && let Some(info) = self.counted(info)
                 && let Some(row) = Row::of(info, self.admission.searches.is_stopped(info.key.author, circle))
             {
                 rows.push(row);
@@ -51,6 +52,19 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         rows.sort_unstable_by_key(|row| row.id);
         rows
+    }
+
+    /// A log as it counts: cut where its org was taken out of the circle; `None` if nothing of it counts.
+    fn counted(&self, info: LogInfo) -> Option<LogInfo> {
+        let members = self.directory.membership(info.key.circle);
+        if members.has(info.org) || info.standing != Standing::Open {
+            return Some(info);
+        }
+        match members.counts(info.org, info.key.id()) {
+            Counts::All => Some(info),
+            Counts::UpTo { seq, id } => Some(LogInfo { standing: Standing::Cut { at: seq, id }, ..info }),
+            Counts::Nothing => None,
+        }
     }
 
     pub(crate) fn say_hello(&mut self, link: LinkId) {

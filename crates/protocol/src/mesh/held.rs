@@ -31,7 +31,10 @@ impl<K: Kv, S: Slots> Held for Holdings<'_, K, S> {
     }
 
     fn takes_up_to(&self, log: LogNo) -> u64 {
-        self.admission.takes_up_to(log)
+        let counts = self.admission.reader.log(log).map_or(u64::MAX, |info| {
+            self.directory.membership(info.key.circle).counts_up_to(info.org, &info.key)
+        });
+        self.admission.takes_up_to(log).min(counts)
     }
 
     fn is_missing(&self, place: RecordRef) -> bool {
@@ -73,9 +76,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.admission.height(log)
     }
 
-    /// Greatest number that is taken of a log: below a fork or up to a cut, else no end.
+    /// Greatest number that is taken of a log: below a fork, up to where it is cut since its org was taken out, else no end.
     pub(crate) fn takes_up_to(&self, log: LogNo) -> u64 {
-        self.admission.takes_up_to(log)
+        self.holdings().takes_up_to(log)
     }
 
     pub(crate) fn is_missing(&self, place: RecordRef) -> bool {

@@ -182,6 +182,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         out.push(Effect::Event(Event::PeerIn { node: peer.node, org: peer.org }));
         self.say_hello(id);
         self.tell_all_heads(id);
+        self.tell_all_proposals(id);
         Ok(())
     }
 
@@ -215,7 +216,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.links.peers().filter(|(id, _)| Some(*id) != from).map(|(id, peer)| (id, peer.org)).collect();
         for (id, org) in others {
             let told = audiences.iter().filter(|(_, audience)| audience.has(org));
-            self.send_documents(id, told.map(|(signed, _)| *signed));
+            let told = told.flat_map(|(signed, audience)| audience.history(org).chain([*signed]));
+            self.send_documents(id, told);
         }
     }
 

@@ -34,7 +34,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         let full = !self.empty.has_room(speaker) && !planted::is(planted::Bug::EmptyUnbounded);
         if full
-            || !self.directory.membership(name.circle).has(org)
+            || self.directory.membership(name.circle).counts_up_to(org, &key) == 0
             || !self.admission.may_open(&By { directory: &self.directory, now: self.now }, &key)
         {
             return Ok(None);

@@ -3,6 +3,7 @@
 
 mod admitting;
 mod bodies;
+mod circles;
 mod claims;
 mod comparing;
 mod forks;
@@ -37,6 +38,7 @@ use crate::io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, T
 use crate::links::Links;
 use crate::links::budget::{Meter, cost};
 use crate::links::link::Link;
+use crate::mesh::circles::Proposing;
 use crate::mesh::held::around;
 use crate::spread::FLUSH_MS;
 use crate::spread::heads::Heads;
@@ -72,6 +74,7 @@ pub struct Mesh<K, S> {
     pub(crate) empty: EmptyLogs,
     /// What each org may still change in its documents, and when that was counted.
     changes: BTreeMap<OrgId, (u64, u64)>,
+    pub(crate) proposing: Proposing,
     pub(crate) next_flush: u64,
     pub(crate) next_second: u64,
     pub(crate) next_minute: u64,
@@ -113,6 +116,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
         let _ = directory.take(&identity.certificate);
+        if let Some(bytes) = store.get_meta(meta::PROPOSALS)? {
+            directory
+                .take_back_proposals(&bytes, identity.org)
+                .map_err(|error| Fault::Damaged(format!("what is proposed for circles: {error}")))?;
+        }
         let home = Home {
             org: identity.org,
             country: directory.org(identity.org).map_or(*b"??", |org| org.country),
@@ -132,6 +140,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             expiring: false,
             empty: EmptyLogs::default(),
             changes: BTreeMap::new(),
+            proposing: Proposing::begin(),
             next_flush: now.mono,
             next_second: now.mono,
             next_minute: now.mono,
@@ -203,6 +212,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 out.push(Effect::Done { ticket, result });
                 Ok(())
             }
+            Input::Circle { ticket, request } => {
+                let result = self.change_circles(request, out)?;
+                out.push(Effect::Done { ticket, result });
+                Ok(())
+            }
             Input::Policy { policy } => {
                 self.admission.put_in_force(policy);
                 self.rejudge_all();
@@ -218,6 +232,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// On a disk fault, after which the process must stop.
     pub fn commit(&mut self, now: Now, out: &mut Output) -> Result<Vec<Effect>, StoreError> {
         self.pass_time(now, out);
+        self.follow_proposals(out)?;
         self.write_queued(out)?;
         self.serve_all()?;
         self.catchup.want_bodies(&mut around!(self), &mut self.random);
@@ -296,6 +311,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.next_minute = mono + 60_000;
             self.admission.stay_alive(self.now)?;
             self.say_again()?;
+            self.look_at_proposals();
         }
         self.rejudge_some(out)
     }
@@ -405,8 +421,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 match Arc::make_mut(&mut self.directory).take(signed) {
                     Ok(Taken::New) => {
                         new.push(signed.clone());
-                        if let Some((left, _)) = payer.and_then(|org| self.changes.get_mut(&org)) {
-                            *left = left.saturating_sub(1);
+                        if let Some(org) = payer {
+                            self.changed_once(org);
                         }
                         continue;
                     }
@@ -425,6 +441,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.admission.keep_documents(&self.directory)?;
             self.tell_documents(&new, from);
             self.membership_changed(out);
+            self.proposing.is_due = true;
             out.push(Effect::Event(Event::Documents { count: new.len() }));
             self.links.budgets.paid_again(since);
         }
@@ -433,7 +450,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Whether an org may change its documents once more. What this node's own people bring is not counted, nor anything
     /// of an org that is not in the charter: it is not taken.
-    fn may_change(&mut self, org: OrgId) -> bool {
+    pub(crate) fn may_change(&mut self, org: OrgId) -> bool {
         if self.directory.org(org).is_none() {
             return true;
         }
@@ -448,8 +465,15 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         *left > 0
     }
 
+    /// An org changed one of its documents, or what it proposes.
+    pub(crate) fn changed_once(&mut self, org: OrgId) {
+        if let Some((left, _)) = self.changes.get_mut(&org) {
+            *left = left.saturating_sub(1);
+        }
+    }
+
     /// Links of nodes that no longer count end; the frontiers of the others are compared anew.
-    fn membership_changed(&mut self, out: &mut Output) {
+    pub(crate) fn membership_changed(&mut self, out: &mut Output) {
         let directory = Arc::clone(&self.directory);
         self.catchup.retain(|node| directory.certificate(node).is_some());
         let mut ended = Vec::new();

@@ -84,6 +84,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         {
             link.hello_due = true;
             link.holes_due = true;
+            self.tell_all_proposals(id);
         }
     }
 
@@ -212,6 +213,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             Message::Fork(proof) => self.heard_fork(id, &proof, runs.next().zip(runs.next()), out)?,
             Message::Heads(heads) => self.heard_heads(id, heads)?,
             Message::Receipts(receipts) => self.heard_receipts(id, receipts)?,
+            Message::Proposals(proposals) => self.heard_proposals(id, &proposals, out),
         }
         Ok(())
     }

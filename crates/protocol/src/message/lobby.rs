@@ -5,7 +5,7 @@ use tocsin_record::document::Signed;
 use tocsin_record::{DocHash, MeshId};
 
 /// The highest protocol version that this code speaks. A message that is added raises it by one.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 /// The lowest that a peer may speak: links to older ones are refused.
 pub const OLDEST_PROTOCOL: u16 = 1;
 

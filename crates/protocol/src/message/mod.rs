@@ -15,6 +15,7 @@ pub mod documents;
 pub mod frontier;
 pub mod head;
 pub mod lobby;
+pub mod proposals;
 pub mod tree;
 pub mod want;
 
@@ -34,6 +35,7 @@ pub use documents::{DocumentList, Documents};
 pub use frontier::{Buckets, Entries, EntryOf, Hello, LogState};
 pub use head::{Fates, Head, Receipt};
 pub use lobby::{Behind, Lobby};
+pub use proposals::{Change, Proposal};
 pub use tocsin_store::Fate;
 pub use tree::{Have, Push};
 pub use want::{Page, Range, Want};
@@ -113,6 +115,8 @@ pub enum Message {
     Receipts(Vec<Receipt>),
     /// I was never told what this number means.
     Unnamed(LinkNo),
+    /// Changes of circles that lack signatures; at most 16.
+    Proposals(Vec<Proposal>),
 }
 
 /// Whether a message is a sign that something happens.
@@ -198,6 +202,7 @@ impl Message {
             Self::Heads(_) => row("Heads", 1, Routinely, Dropped, Paid),
             Self::Receipts(_) => row("Receipts", 1, ForCause, Dropped, Paid),
             Self::Unnamed(_) => row("Unnamed", 1, ForCause, Dropped, Paid),
+            Self::Proposals(_) => row("Proposals", 2, ForCause, Dropped, Paid),
         }
     }
 
@@ -271,7 +276,8 @@ impl Message {
             | Self::AtAnswer(_)
             | Self::Heads(_)
             | Self::Receipts(_)
-            | Self::Unnamed(_) => Runs::None,
+            | Self::Unnamed(_)
+            | Self::Proposals(_) => Runs::None,
         }
     }
 
@@ -304,7 +310,8 @@ impl Message {
             | Self::Page(_)
             | Self::Bodies(_)
             | Self::AtAnswer(_)
-            | Self::Unnamed(_) => Numbers::default(),
+            | Self::Unnamed(_)
+            | Self::Proposals(_) => Numbers::default(),
         }
     }
 }

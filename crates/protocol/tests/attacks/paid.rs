@@ -2,17 +2,20 @@
 
 use tocsin_protocol::message::head::{head_hash, receipt_hash};
 use tocsin_protocol::message::{
-    self, AtAnswer, BodyData, BodyStatus, Buckets, DocumentList, Documents, Entries, EntryOf, Fates, Have,
-    Head, Hello, Lobby, LogName, LogState, Message, Page, Push, Range, Receipt, RecordAt, Want,
+    self, AtAnswer, BodyData, BodyStatus, Buckets, Change, DocumentList, Documents, Entries, EntryOf, Fates,
+    Have, Head, Hello, Lobby, LogName, LogState, Message, Page, Proposal, Push, Range, Receipt, RecordAt,
+    Want,
 };
 use tocsin_protocol::{Effect, Input};
 use tocsin_record::body::Body;
+use tocsin_record::document::{Roster, Signed};
 use tocsin_record::run::Part;
 use tocsin_record::{CircleId, DocHash, RecordId, Run, Tip, page};
 
 use crate::world::{World, report};
 use crate::{
-    FOE, OPEN, answered, draft, foe_run, log_of, long_fork, may_ask, try_further_link, with_large_report,
+    FOE, OPEN, answered, draft, foe_roster, foe_run, log_of, long_fork, may_ask, try_further_link,
+    with_large_report,
 };
 
 /// What one frame of questions may make a node say.
@@ -232,7 +235,19 @@ fn one_of_each(world: &World) -> Vec<Message> {
         Message::Heads(vec![Head { log: 0, seq: 1, id, releases: 0, time, signature: signed }]),
         Message::Receipts(vec![Receipt { log: 0, holder: 0, height: 1, time, fates, signature: receipt }]),
         Message::Unnamed(0),
+        Message::Proposals(vec![proposal(world)]),
     ]
+}
+
+/// The hostile member invites the org of node 0 to a circle of its own.
+fn proposal(world: &World) -> Proposal {
+    let own = world.record_secret(FOE);
+    let first = foe_roster(world, [1; 32], vec![]);
+    let signed = Signed::sign(&first, &[&own]);
+    let invited = world.nodes[0].mesh.org();
+    let next = Roster { version: 2, prev: signed.hash(), orgs: vec![invited], ..first };
+    let next = Signed::sign(&next, &[]);
+    Proposal::sign(world.mesh(), Change::Member(invited), signed, next, world.now.wall, &own)
 }
 
 /// A message that is added does not compile here, and then is to be said above.
@@ -262,6 +277,7 @@ fn row(message: &Message) -> usize {
         Message::Heads(_) => 21,
         Message::Receipts(_) => 22,
         Message::Unnamed(_) => 23,
+        Message::Proposals(_) => 24,
     }
 }
 
