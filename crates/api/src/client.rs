@@ -168,8 +168,8 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn stream(&self, route: Route) -> Result<Stream, ClientError> {
-        self.send("GET", &route.into(), "", b"")
+    pub fn stream(&self, target: impl Into<Target>) -> Result<Stream, ClientError> {
+        self.send("GET", &target.into(), "", b"")
     }
 
     /// Connects, to the user's own node only.

@@ -139,7 +139,7 @@ pub struct CopyIn {
     pub tlp: Option<String>,
 }
 
-/// Who asks for one record, and what for.
+/// Who asks for one record or for what arrives, and what for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
     /// What the answer is for.
@@ -397,6 +397,12 @@ pub struct PolicyDiffRequest {
     pub file: String,
     /// The text.
     pub text: String,
+    /// What is asked for, by which is told what would be shown.
+    #[serde(default)]
+    pub purpose: Option<String>,
+    /// The asker's reference, for the log.
+    #[serde(default)]
+    pub reference: Option<String>,
 }
 
 /// What a policy changes of what is here, for who asks.
@@ -451,6 +457,14 @@ pub struct PolicyRule {
 pub enum Event {
     /// A record came, or was judged anew.
     Record(Box<Record>),
+    /// A record came, or was judged anew, which the policy keeps from who asks.
+    Kept {
+        /// By which rule.
+        rule: String,
+        /// What would show it; empty where nothing would.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        help: String,
+    },
     /// A link came up.
     Up(PartnerNode),
     /// A link went down.

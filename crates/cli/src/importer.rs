@@ -16,6 +16,7 @@ use tocsin_api::types::{EndedList, Floor, ImportBatch, Imported};
 use tocsin_clock as clock;
 use tocsin_exchange::marking::{Terms, resolve_marking};
 use tocsin_exchange::profile::ProfileError;
+use tocsin_exchange::versions::own_id;
 use tocsin_exchange::{FileInfo, PartialMarking, Profile, personal, read};
 use tocsin_home::files::{self, FileError, Reading};
 use tocsin_home::{Home, HomeError};
@@ -33,6 +34,9 @@ use summary::{add_advice, reason};
 /// A batch is sent when it has so many reports, or so many bytes.
 const BATCH_REPORTS: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;
+/// The parts of one report still go with the first of them up to so many, or so many bytes.
+const PARTS: usize = 1_000;
+const PARTS_BYTES: usize = 32 << 20;
 /// Or so many ids of what was taken back.
 const BATCH_GONE: usize = 1_024;
 /// The name in a summary of what comes without a marking.
@@ -111,6 +115,8 @@ pub struct Importer {
     pub overrides: BTreeMap<String, Tlp>,
     /// Whether what is about persons is imported.
     pub persons: Persons,
+    /// Whether what of lists was taken back by hand stands again.
+    pub again: bool,
     batch: Vec<Report>,
     floors: Vec<Floor>,
     doubtful: BTreeSet<Subject>,
@@ -141,6 +147,7 @@ impl Importer {
             dry_run: false,
             overrides: BTreeMap::new(),
             persons: Persons::Import,
+            again: false,
             batch: Vec::new(),
             floors: Vec::new(),
             doubtful: BTreeSet::new(),
@@ -222,10 +229,13 @@ impl Importer {
         let mut sent = Ok(());
         // The lists of this file without ids of their own, and their groups and buckets.
         let mut lists: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+        let mut names: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
         // Reports leave in batches while the file is read: it may be larger than the memory of this machine likes.
         let found = read(&mut content.file, &info, &mut |mut imported, of_file| {
             self.look(&mut imported, &mut file);
             if let Some(place) = tocsin_exchange::list_place(&imported.origin.id, &name) {
+                let of = names.entry(place.list.clone()).or_default();
+                of.entry(place.group.clone()).or_insert_with(|| imported.origin.name.clone());
                 let groups = lists.entry(place.list).or_default();
                 groups.entry(place.group).or_default().insert(place.bucket);
             }
@@ -248,7 +258,10 @@ impl Importer {
         // An empty answer in place of a list does not empty it, nor does one that is hardly a list.
         if found.counts.indicators > 0 && !found.counts.is_doubtful() && file.error.is_none() {
             let ended = lists.into_iter();
-            self.ended.extend(ended.map(|(list, groups)| EndedList { source: source.clone(), list, groups }));
+            self.ended.extend(ended.map(|(list, groups)| {
+                let names = names.remove(&list).unwrap_or_default();
+                EndedList { source: source.clone(), list, groups, names }
+            }));
         }
         for gone in found.gone {
             self.gone.insert((gone.id, gone.within), gone.name);
@@ -329,6 +342,12 @@ impl Importer {
         total: &mut Imported,
     ) -> Result<(), ImportFault> {
         let ids = || report.indicators.iter().filter_map(|indicator| indicator.id);
+        let is_full = self.batch.len() >= BATCH_REPORTS || self.batch_bytes >= BATCH_BYTES;
+        // The parts of one report go together, as long as a batch has room: what it no longer has is seen by them.
+        let is_part = self.batch.last().is_some_and(|last| is_one(last, &report));
+        if is_full && !(is_part && self.batch_bytes < PARTS_BYTES && self.batch.len() < PARTS) {
+            self.flush(total)?;
+        }
         if self.subjects.contains(&report.subject.0) || ids().any(|id| self.ids_before.contains(&id)) {
             // The second becomes the next version of the first, and an object of two files meets what stands of it.
             self.flush(total)?;
@@ -339,9 +358,6 @@ impl Importer {
         self.doubtful.extend(doubtful.then_some(report.subject));
         self.batch.push(report);
         self.floors.push(floor);
-        if self.batch.len() >= BATCH_REPORTS || self.batch_bytes >= BATCH_BYTES {
-            self.flush(total)?;
-        }
         Ok(())
     }
 
@@ -357,6 +373,7 @@ impl Importer {
             doubtful: std::mem::take(&mut self.doubtful),
             gone: std::mem::take(&mut self.gone),
             ended: std::mem::take(&mut self.ended),
+            again: self.again,
         };
         self.batch_bytes = 0;
         self.subjects.clear();
@@ -379,6 +396,12 @@ impl Importer {
         total.records.extend(done.records);
         Ok(())
     }
+}
+
+/// Whether two reports are parts of one report of their source.
+fn is_one(one: &Report, other: &Report) -> bool {
+    let of = |report: &Report| report.origin.source.as_ref().and_then(|source| own_id(&source.id));
+    of(one).is_some() && of(one) == of(other)
 }
 
 /// A source's name is a file's name in the home, and nothing that leads out of the folder.

@@ -9,7 +9,9 @@ pub(crate) enum Line<'t> {
     Values(Vec<String>),
     /// Nothing of a value: the frame of its format, or the machine's own name.
     Frame,
-    /// Not to block something, or to block it on a condition that an indicator cannot state.
+    /// Not to block these, whatever else of the list does; none of them where it cannot be told which.
+    Allowed(Vec<String>),
+    /// To block something on a condition that an indicator cannot state.
     Exception(&'t str),
     /// It is no line of a blocklist.
     Other,
@@ -77,7 +79,8 @@ const PLAIN_OPTIONS: &[&str] = &[
 /// Answers with which AdGuard blocks a name; with any other `dnsrewrite` sends it elsewhere.
 const BLOCKING_ANSWERS: &[&str] = &["nxdomain", "refused", "nodata"];
 
-const ALLOWED: &str = "it says what is not to be blocked: that is no indicator";
+/// What is told of a line that says what not to block.
+pub(crate) const ALLOWED: &str = "it says what is not to be blocked: that is no indicator";
 const CONDITION: &str = "it blocks a part of a page, or on a condition, which an indicator does not state";
 
 /// What a line says, without its comment.
@@ -96,6 +99,10 @@ fn values<'t>(names: impl IntoIterator<Item = &'t str>) -> Line<'static> {
     Line::Values(names.into_iter().map(str::to_owned).collect())
 }
 
+fn allowed<'t>(names: impl IntoIterator<Item = &'t str>) -> Line<'static> {
+    Line::Allowed(names.into_iter().map(str::to_owned).collect())
+}
+
 /// `0.0.0.0 a.example b.example`
 fn hosts(text: &str) -> Option<Line<'_>> {
     let mut words = text.split_ascii_whitespace();
@@ -108,8 +115,12 @@ fn hosts(text: &str) -> Option<Line<'_>> {
 
 /// `||a.example^$third-party`, of Adblock Plus and those who took its form.
 fn adblock(text: &str) -> Option<Line<'_>> {
-    if text.starts_with("@@") {
-        return Some(Line::Exception(ALLOWED));
+    if let Some(rule) = text.strip_prefix("@@") {
+        return Some(match adblock(rule) {
+            Some(Line::Values(names)) => Line::Allowed(names),
+            Some(Line::Exception(why)) => Line::Exception(why),
+            _ => Line::Allowed(Vec::new()),
+        });
     }
     if text.starts_with("[Adblock") || text.starts_with("[uBlock") {
         return Some(Line::Frame);
@@ -155,7 +166,7 @@ fn dnsmasq(text: &str) -> Option<Line<'_>> {
     let target = parts.pop()?;
     // A name that is sent to another server is answered there.
     if key.trim() == "server" && !matches!(target, "" | "#") && !SINKS.contains(&target) {
-        return Some(Line::Exception(ALLOWED));
+        return Some(allowed(parts.into_iter().filter(|name| !name.is_empty())));
     }
     Some(values(parts.into_iter().filter(|name| !name.is_empty())))
 }
@@ -171,7 +182,7 @@ fn unbound(text: &str) -> Option<Line<'_>> {
     match key.trim() {
         "local-zone" => Some(match words.next().unwrap_or("static") {
             "transparent" | "typetransparent" | "inform" | "nodefault" | "always_transparent" => {
-                Line::Exception(ALLOWED)
+                allowed([name])
             }
             _ => values([name]),
         }),
@@ -183,7 +194,7 @@ fn unbound(text: &str) -> Option<Line<'_>> {
 /// `zone "a.example" { type master; file "null.zone"; };`
 fn bind(text: &str) -> Option<Line<'_>> {
     let name = text.strip_prefix("zone ")?.trim_start().strip_prefix('"')?.split('"').next()?;
-    Some(if text.contains("forward") { Line::Exception(ALLOWED) } else { values([name]) })
+    Some(if text.contains("forward") { allowed([name]) } else { values([name]) })
 }
 
 /// Whether a record begins here that goes on in the next lines, up to a `)`: a zone's SOA.
@@ -199,7 +210,7 @@ fn zone(text: &str) -> Option<Line<'_>> {
     let is = |word: &&str, wanted: &str| word.eq_ignore_ascii_case(wanted);
     if text.starts_with('$')
         || words.iter().any(|word| is(word, "SOA"))
-        || words.first() == Some(&"@")
+        || matches!(words[..], ["@", ..] | ["NS", _] | ["IN", "NS", _])
         || text == ")"
     {
         return Some(Line::Frame);
@@ -220,7 +231,7 @@ fn zone(text: &str) -> Option<Line<'_>> {
     // A name that is sent to itself passes, which is the older form of it.
     let to_itself = plain_name(target) == plain_name(name).trim_start_matches("*.");
     if to_itself && is(&words[kind], "CNAME") || plain_name(target) == "rpz-passthru" {
-        return Some(Line::Exception(ALLOWED));
+        return Some(allowed([name.trim_end_matches('.')]));
     }
     if plain_name(target) == "rpz-tcp-only" {
         return Some(Line::Exception(CONDITION));
@@ -260,7 +271,7 @@ fn firewall(text: &str) -> Option<Line<'_>> {
     let numeric = last.starts_with(|c: char| c.is_ascii_hexdigit()) && last.contains(['.', ':']);
     match words.len() {
         2 if is(0, "deny") && numeric => Some(values([last])),
-        2 if is(0, "allow") && numeric => Some(Line::Exception(ALLOWED)),
+        2 if is(0, "allow") && numeric => Some(allowed([last])),
         3 if is(0, "deny") && is(1, "from") => Some(values([last])),
         3 if is(0, "add") && numeric => Some(values([last])),
         _ if is(0, "create") && is(2, "hash:ip") || is(0, "create") && is(2, "hash:net") => Some(Line::Frame),
@@ -319,6 +330,7 @@ mod tests {
             ("$TTL 300", ""),
             ("@ IN SOA localhost. root.localhost. (1 2 3 4 5)", ""),
             ("@ NS localhost.", ""),
+            ("NS localhost.", ""),
             ("deny 192.0.2.7;", "192.0.2.7"),
             ("Deny from 192.0.2.0/24", "192.0.2.0/24"),
             ("add blocked 192.0.2.7", "192.0.2.7"),
@@ -359,8 +371,24 @@ mod tests {
             "ns.a.example.rpz-nsdname CNAME .",
             "allow 192.0.2.7;",
         ] {
-            assert!(matches!(line(text), Line::Exception(_)), "{text}: {:?}", line(text));
+            let is_exception = matches!(line(text), Line::Exception(_) | Line::Allowed(_));
+            assert!(is_exception, "{text}: {:?}", line(text));
         }
+        for (text, expected) in [
+            ("@@||a.example^|", vec!["a.example"]),
+            ("@@||a.example^$important", vec!["a.example"]),
+            ("@@/banner/*/img^", vec![]),
+            ("*.a.example CNAME rpz-passthru.", vec!["*.a.example"]),
+            ("server=/a.example/b.example/192.0.2.1", vec!["a.example", "b.example"]),
+            ("allow 192.0.2.7;", vec!["192.0.2.7"]),
+        ] {
+            assert_eq!(
+                line(text),
+                Line::Allowed(expected.into_iter().map(str::to_owned).collect()),
+                "{text}"
+            );
+        }
+        assert_eq!(line("@@||a.example^$domain=b.example"), Line::Exception(CONDITION));
         for text in [
             "a.example",
             "192.0.2.7",

@@ -12,8 +12,11 @@ use tocsin_record::body::report::{
 };
 use tocsin_record::codec;
 use tocsin_record::marking::words;
+use tocsin_record::observable::Observable;
 use uuid::Uuid;
 
+use crate::fault::Fault;
+use crate::marking::group_names;
 use crate::packed::Packed;
 use crate::split::{Part, by_object, merged, path, split};
 use crate::{FileInfo, Imported, PartialMarking, Reading, names};
@@ -61,6 +64,8 @@ pub(crate) enum Shape {
 pub(crate) struct Kept<'a> {
     /// As given.
     pub raw: &'a str,
+    /// The list of an event of MISP that it stands in; empty for all else.
+    pub list: &'static str,
     /// The indicator with whose part it goes; without one it goes with the first part.
     pub with: Option<[u8; 16]>,
     /// When it was last changed, in ms, 0 if not said.
@@ -74,6 +79,8 @@ pub(crate) enum OriginalForm {
     StixArray,
     /// One MISP event (format 2).
     MispEvent,
+    /// Attributes and objects of MISP without their event, as one has them (format 2).
+    MispLists,
     /// None are kept.
     None,
 }
@@ -99,6 +106,42 @@ pub fn part_subject(head: Subject, group: &str) -> Subject {
 
 fn part_uuid(head: &Uuid, group: &str) -> Uuid {
     Uuid::new_v5(head, group.as_bytes())
+}
+
+/// The list that a report is a bucket of, by the id in its origin: without the marking and the bucket.
+#[must_use]
+pub fn list_of(origin_id: &str) -> &str {
+    let bits = |(_, bits): &(&str, &str)| bits.bytes().all(|b| b == b'0' || b == b'1');
+    let list = origin_id.rsplit_once('#').filter(bits).map_or(origin_id, |(list, _)| list);
+    let group = group_names().find(|group| !group.is_empty() && list.ends_with(&format!("/{group}")));
+    group.map_or(list, |group| &list[..list.len() - group.len() - 1])
+}
+
+/// The subject under which an org keeps of a list, by the names of its source and its own, what was taken back by hand: that part
+/// of it whose fingerprints begin with this digit.
+#[must_use]
+pub fn by_hand_subject(source: &str, list: &str, digit: u8) -> Subject {
+    let name = ["by-hand", source, list, &digit.to_string()].join("\0");
+    Subject(Uuid::new_v5(&NAMESPACE, name.as_bytes()).into_bytes())
+}
+
+/// Eight bytes by which a value of a list is known again.
+#[must_use]
+pub fn fingerprint(source: &str, list: &str, what: &Observable) -> u64 {
+    let mut hasher = Sha256::new();
+    for text in [b"tocsin by hand 1", source.as_bytes(), list.as_bytes()] {
+        hasher.update((text.len() as u64).to_be_bytes());
+        hasher.update(text);
+    }
+    hasher.update(what.kind.to_be_bytes());
+    hasher.update(&what.value);
+    hasher.finalize().iter().take(8).fold(0, |print, byte| print << 8 | u64::from(*byte))
+}
+
+/// The subject of a part of a report that was split for its size.
+#[must_use]
+pub fn split_subject(report: Subject, name: &str) -> Subject {
+    if name.is_empty() { report } else { Subject(part_uuid(&Uuid::from_bytes(report.0), name).into_bytes()) }
 }
 
 /// The deepest buckets that are looked for, by the digits of their names: of a list of [`crate::FILE_MAX`] bytes they have
@@ -210,9 +253,26 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Makes the reports of a list that was packed, and hands them over one by one.
-    pub(crate) fn finish_packed(self, packed: Packed, file: &FileInfo<'_>, reading: &mut Reading<'_>) {
-        let (mut leaves, duplicates) = packed.into_leaves(BUCKET_MAX);
+    /// Makes the reports of a list that was packed, and hands them over one by one. What the list itself says to let pass is left
+    /// out.
+    pub(crate) fn finish_packed(
+        self,
+        packed: Packed,
+        allowed: &BTreeSet<Observable>,
+        file: &FileInfo<'_>,
+        reading: &mut Reading<'_>,
+    ) {
+        /// What is told of each.
+        const PASSES: &str =
+            "another line of the list says not to block it: it is no indicator, and was left out";
+        let mut passes = |what: &Observable| {
+            let is_allowed = allowed.contains(what);
+            if is_allowed {
+                reading.note(None, "", Fault::of(&what.show(), PASSES));
+            }
+            is_allowed
+        };
+        let (mut leaves, duplicates) = packed.into_leaves(BUCKET_MAX, &mut passes);
         reading.counts.duplicates += duplicates;
         let parts = leaves.parts(BUCKET_MAX);
         for (from, inside) in parts {
@@ -268,8 +328,7 @@ impl<'a> Draft<'a> {
         let name = path(part.from);
         let subject = match self.shape {
             Shape::List => list_uuid(&file.org, file.source, &self.origin.id, &name),
-            Shape::Report if name.is_empty() => self.subject,
-            Shape::Report => Uuid::new_v5(&self.subject, name.as_bytes()),
+            Shape::Report => Uuid::from_bytes(split_subject(Subject(self.subject.into_bytes()), &name).0),
         };
         let id = if name.is_empty() { self.origin.id.clone() } else { format!("{}#{name}", self.origin.id) };
         let newest = kept.iter().map(|kept| kept.modified).max().unwrap_or(0);
@@ -295,7 +354,7 @@ impl<'a> Draft<'a> {
         if kept.is_empty() {
             return;
         }
-        let length = kept.iter().map(|kept| kept.raw.len() + 1).sum::<usize>() + 2;
+        let length = kept.iter().map(|kept| kept.raw.len() + 1).sum::<usize>() + 32;
         let room = BODY_BYTES_MAX.saturating_sub(encoded(report));
         let packed = (length <= ORIGINAL_MAX)
             .then(|| {
@@ -303,6 +362,15 @@ impl<'a> Draft<'a> {
                 match self.original_form {
                     OriginalForm::StixArray => {
                         Original::pack(1, format!("[{}]", raw.collect::<Vec<_>>().join(",")).as_bytes())
+                    }
+                    OriginalForm::MispLists => {
+                        let of = |list| {
+                            let inside = kept.iter().filter(|kept| kept.list == list).map(|kept| kept.raw);
+                            inside.collect::<Vec<_>>().join(",")
+                        };
+                        let text =
+                            format!(r#"{{"Attribute":[{}],"Object":[{}]}}"#, of("Attribute"), of("Object"));
+                        Original::pack(2, text.as_bytes())
                     }
                     OriginalForm::MispEvent | OriginalForm::None => {
                         Original::pack(2, raw.collect::<String>().as_bytes())
@@ -402,6 +470,18 @@ mod tests {
         );
         let place = list_place("list.txt/tlp:green#01", "list.txt").unwrap();
         assert_eq!((&*place.list, &*place.group, &*place.bucket), ("list.txt", "tlp:green", "01"));
+        for id in ["list.txt", "list.txt#01", "list.txt/tlp:green#01"] {
+            assert_eq!(
+                list_of(id),
+                if id.contains("green") && !group_names().any(|name| name == "tlp:green") {
+                    "list.txt/tlp:green"
+                } else {
+                    "list.txt"
+                },
+                "{id}"
+            );
+        }
+        assert_eq!(list_of("list #2.txt"), "list #2.txt");
         assert!(!is_bucket_of("list.txt2", "list.txt") && !is_bucket_of("other#01", "list.txt"));
     }
 }

@@ -20,6 +20,7 @@
 mod blocklist;
 mod changes;
 pub mod csv;
+mod dataset;
 mod fault;
 mod gather;
 mod json;
@@ -35,6 +36,7 @@ mod split;
 pub mod stix;
 mod types;
 mod unmatched;
+mod utf16;
 pub mod versions;
 mod when;
 
@@ -46,7 +48,10 @@ use tocsin_record::OrgId;
 use tocsin_record::body::report::{Indicator, Original, Source, Subject};
 
 pub use changes::{Changes, changes};
-pub use gather::{BUCKET_DIGITS_MAX, ListPlace, bucket_names, list_place, list_subject, part_subject};
+pub use gather::{
+    BUCKET_DIGITS_MAX, ListPlace, bucket_names, by_hand_subject, fingerprint, list_of, list_place,
+    list_subject, part_subject, split_subject,
+};
 pub use marking::{PartialMarking, floor_of, group_names};
 pub use pieces::Content;
 pub use profile::Profile;
@@ -205,6 +210,12 @@ pub enum ImportError {
          export it in several, such as one for each event or month"
     )]
     TooLargeWhole,
+    /// In UTF-16, and over what is read of that.
+    #[error(
+        "the file is UTF-16 and has {0} bytes; at most {most} of that are read: convert it to UTF-8, or split it",
+        most = utf16::UTF16_MAX
+    )]
+    TooLargeUtf16(u64),
     /// Its values take more than 384 MiB.
     #[error("it holds more values and comments than are imported at once: split it")]
     TooMany,
@@ -277,14 +288,16 @@ pub fn read(
     file: &FileInfo<'_>,
     take: &mut dyn FnMut(Imported, &PartialMarking) -> ControlFlow<()>,
 ) -> Result<Found, ImportError> {
+    let mut decoded = utf16::decoded(content)?;
+    let content: &mut dyn Content = match &mut decoded {
+        Some(text) => text,
+        None => content,
+    };
     let mut pieces = Pieces::of(content)?;
     let head = pieces.ahead()?;
     // What begins with as many blanks as are read ahead is a list, and has no values.
     if head.iter().all(u8::is_ascii_whitespace) && head.len() < pieces::AHEAD {
         return Err(ImportError::Empty);
-    }
-    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
-        return Err(ImportError::Encoding("UTF-16"));
     }
     let start = &head[..head.len().min(4096)];
     if start.contains(&0) || start.starts_with(b"\x1f\x8b") {

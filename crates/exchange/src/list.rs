@@ -1,4 +1,5 @@
-//! Plain lists: a value a line, with comments; also blocklists (`blocklist`) and the trails of Maltrail.
+//! Plain lists: a value a line, with comments; also blocklists (`blocklist`), the trails of Maltrail, and datasets of
+//! Suricata, whose lines are base64 (`dataset`).
 //!
 //! The type of each value is found by itself, or is the profile's `type`. A port is dropped, defanging undone. A handling
 //! label in a comment before the first value or behind the last binds the whole file, one between values those that
@@ -6,13 +7,14 @@
 //! is left out.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_record::body::report::Indicator;
 use tocsin_record::marking::words::{self, Handling};
 use tocsin_record::observable::{Observable, detect_all, several};
 
 use crate::blocklist::{self, Line};
+use crate::dataset;
 use crate::fault::{Fault, VALUE_MAX};
 use crate::gather::Draft;
 use crate::marking::Sections;
@@ -23,6 +25,8 @@ use crate::{FileInfo, Format, ImportError, PartialMarking, Reading, json, names,
 /// The row of the table of formats; it takes any text that is no JSON.
 pub const FORMAT: Format = Format { name: "list", sniff: |bytes| !json::is_json(bytes), parse };
 
+/// Most values that a list may say not to block, so that what it blocks of them is left out.
+const ALLOWED_MAX: usize = 200_000;
 /// Most lines after its first of a record that goes on: an SOA has six.
 const RECORD_LINES_MAX: u32 = 12;
 /// A file is taken for a list of something else where so many times as many of its lines are words of no type as are values.
@@ -56,6 +60,8 @@ impl Unknown {
     }
 }
 
+/// What is told of a list whose lines are base64.
+const ENCODED: &str = "each of its lines is base64, as in a dataset of Suricata: what they encode is read";
 const GOOD: &str = "its line says that nothing is wrong with it: it is no indicator, and was left out";
 
 fn parse(pieces: &mut Pieces<'_>, file: &FileInfo<'_>, reading: &mut Reading<'_>) -> Result<(), ImportError> {
@@ -65,6 +71,11 @@ fn parse(pieces: &mut Pieces<'_>, file: &FileInfo<'_>, reading: &mut Reading<'_>
     let mut unknown = Unknown::default();
     // Lines of a record that goes on: so many more are looked at for its end.
     let mut open = 0_u32;
+    let mut allowed = BTreeSet::new();
+    let is_encoded = dataset::is_encoded(pieces.ahead()?);
+    if is_encoded {
+        reading.note(None, file.name, ENCODED);
+    }
     while let Some(text) = pieces.line()? {
         number += 1;
         let line = Some(number);
@@ -78,7 +89,9 @@ fn parse(pieces: &mut Pieces<'_>, file: &FileInfo<'_>, reading: &mut Reading<'_>
             Ok(text) => (Cow::Borrowed(text), true),
             Err(_) => (Cow::Owned(bytes.iter().map(|b| char::from(*b)).collect()), false),
         };
-        let (text, comment) = split_comment(&whole);
+        let meant = is_encoded.then(|| dataset::decoded(whole.trim())).flatten();
+        let (text, comment) =
+            meant.as_deref().map_or_else(|| split_comment(&whole), |text| (text.trim(), ""));
         if text.is_empty() {
             sections.comment(number, comment, file, reading);
             continue;
@@ -95,7 +108,13 @@ fn parse(pieces: &mut Pieces<'_>, file: &FileInfo<'_>, reading: &mut Reading<'_>
             reading.skip(line, "", names::NOT_TEXT);
             continue;
         }
-        let (found, rest) = match values(file, text) {
+        let said = blocklist::line(text);
+        if let Line::Allowed(names) = &said {
+            let read = names.iter().filter_map(|name| read(file, name).ok()).flatten();
+            let room = ALLOWED_MAX.saturating_sub(allowed.len());
+            allowed.extend(read.take(room));
+        }
+        let (found, rest) = match values(file, text, said) {
             Ok(found) => found,
             // A label that stands without a sign of comments before it.
             Err(_) if words::comment(text) != Handling::default() => {
@@ -139,7 +158,7 @@ fn parse(pieces: &mut Pieces<'_>, file: &FileInfo<'_>, reading: &mut Reading<'_>
     for (marking, packed) in lists {
         let mut draft = Draft::list(file, &marking.name());
         draft.marking = marking;
-        draft.finish_packed(packed, file, reading);
+        draft.finish_packed(packed, &allowed, file, reading);
     }
     Ok(())
 }
@@ -159,9 +178,14 @@ fn split_comment(text: &str) -> (&str, &str) {
 }
 
 /// The values of a line and what else stands in it.
-fn values<'t>(file: &FileInfo<'_>, text: &'t str) -> Result<(Vec<Observable>, &'t str), Fault> {
-    match blocklist::line(text) {
+fn values<'t>(
+    file: &FileInfo<'_>,
+    text: &'t str,
+    line: Line<'_>,
+) -> Result<(Vec<Observable>, &'t str), Fault> {
+    match line {
         Line::Frame => return Ok((Vec::new(), "")),
+        Line::Allowed(_) => return Err(Fault::of(text, blocklist::ALLOWED)),
         Line::Exception(why) => return Err(Fault::of(text, why)),
         Line::Values(names) => {
             let read = names.iter().map(|name| read(file, name)).collect::<Result<Vec<_>, _>>()?;
@@ -265,6 +289,11 @@ mod tests {
         let left_out: Vec<_> =
             found.skipped.iter().chain(&found.noted).map(|one| one.line.unwrap()).collect();
         assert_eq!(left_out, [5, 12, 9, 10]);
+        // What the same list lets pass it does not block, whichever comes first.
+        let passes = "@@||c.example^|\n||a.example^\n||b.example^\n@@||b.example^$important\n||d.example^\n@@||x.d.example^\n";
+        let found = import(passes.as_bytes(), &Profile::default());
+        assert_eq!(shown(&found), ["a.example|", "d.example|"]);
+        assert_eq!((found.noted.len(), found.noted[0].value.as_str()), (1, "b.example"));
         let tabs =
             import(b"127.0.0.1\tlocalhost\n0.0.0.0\ta.example\n0.0.0.0\tb.example\n", &Profile::default());
         assert_eq!(shown(&tabs), ["a.example|", "b.example|"]);
@@ -287,6 +316,18 @@ mod tests {
                 "{page}"
             );
         }
+    }
+
+    #[test]
+    fn what_lines_of_base64_encode_is_read() {
+        // evil.example; http://b.example/; TLP:RED is of the comment.
+        let text = "# TLP:AMBER\nZXZpbC5leGFtcGxl\naHR0cDovL2IuZXhhbXBsZS8=,5\nbm8gdmFsdWU=\n";
+        let found = import(text.as_bytes(), &Profile::default());
+        assert_eq!(shown(&found), ["evil.example|", "http://b.example/|"]);
+        assert_eq!((found.marking.tlp, found.counts.skipped, found.counts.noted), (Some(Tlp::Amber), 1, 1));
+        let profile = Profile::parse("type = 'user-agent'").unwrap();
+        let found = import(b"TW96aWxsYS81LjAgKGV4YW1wbGUpLCBhOyBi\n", &profile);
+        assert_eq!(shown(&found), ["Mozilla/5.0 (example), a; b|"]);
     }
 
     #[test]

@@ -3,15 +3,18 @@
 //! An event is a report. Its marking is the strictest of its distribution and its tags. What stands in it under a stricter one,
 //! an attribute, an object, a report, goes apart with the others of that marking (`parts`), and is not in the event that
 //! is kept with the rest.
-//! Attributes that are no observable (texts, links, ports) stay in the original and are counted.
+//! Attributes that are no observable (texts, links, ports) stay in the original and are counted. Attributes and objects without
+//! their event, as a search for them answers, are a list (`bare`).
 
+mod bare;
+mod objects;
 mod parts;
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use tocsin_record::body::report::{Indicator, LINE_MAX, TEXT_MAX};
+use tocsin_record::body::report::{Indicator, LINE_MAX, OBSERVED, TEXT_MAX};
 use tocsin_record::marking::Tlp;
 use tocsin_record::marking::words::{self, Handling};
 use tocsin_record::observable::{self, Observable, ParseError, kind};
@@ -21,6 +24,7 @@ use crate::fault::Fault;
 use crate::gather::{Draft, OriginalForm, list_uuid};
 use crate::marking::is_understood;
 use crate::pieces::Pieces;
+use bare::Bare;
 use parts::Parts;
 
 use crate::{FileInfo, Format, Found, ImportError, PartialMarking, Reading, json, names, types, when};
@@ -54,12 +58,13 @@ fn parse(pieces: &mut Pieces<'_>, file: &FileInfo<'_>, found: &mut Reading<'_>) 
     let bytes = pieces.whole()?;
     let documents = json::documents(&bytes, found)?;
     let mut events = 0;
+    let mut bare = Bare::default();
     for (line, document) in documents {
-        if let Err(why) = unfold(document, line, 0, file, found, &mut events) {
+        if let Err(why) = unfold(document, line, 0, file, found, &mut events, &mut bare) {
             found.skip(line, "", why);
         }
     }
-    if events == 0 && found.counts.skipped == 0 {
+    if events == 0 && bare.is_empty() && found.counts.skipped == 0 {
         if serde_json::from_slice::<BTreeMap<String, Map<String, Value>>>(&bytes)
             .is_ok_and(|map| is_manifest(&map))
         {
@@ -68,6 +73,9 @@ fn parse(pieces: &mut Pieces<'_>, file: &FileInfo<'_>, found: &mut Reading<'_>) 
             return Ok(());
         }
         return Err(ImportError::Shape("no MISP event; import the events themselves, not their manifest"));
+    }
+    if !bare.is_empty() {
+        bare.finish(file, found);
     }
     Ok(())
 }
@@ -85,35 +93,41 @@ fn unfold(
     file: &FileInfo<'_>,
     found: &mut Reading<'_>,
     events: &mut u64,
+    bare: &mut Bare,
 ) -> Result<(), String> {
     if depth > ENVELOPES_MAX {
         return Err("it has too many envelopes around its events".to_owned());
     }
     if raw.get().starts_with('[') {
         for (at, raw) in json::array(raw)?.into_iter().enumerate() {
-            if let Err(why) = unfold(raw, line, depth + 1, file, found, events) {
+            if let Err(why) = unfold(raw, line, depth + 1, file, found, events, bare) {
                 found.skip(line, &format!("element {}", at + 1), why);
             }
         }
         return Ok(());
     }
     let fields = json::fields(raw)?;
+    // An attribute may name its event beside it, and an object too.
+    let is_part = fields.contains_key("value") || fields.contains_key("meta-category");
+    if is_part && bare.take(raw, &fields, line)? {
+        return Ok(());
+    }
     let envelope =
         fields.get("Event").filter(|inner| inner.get().starts_with('{')).or_else(|| fields.get("response"));
     if let Some(inner) = envelope {
         let Some(whole) = with_siblings(inner, &fields)? else {
-            return unfold(inner, line, depth + 1, file, found, events);
+            return unfold(inner, line, depth + 1, file, found, events, bare);
         };
         let whole = RawValue::from_string(whole).map_err(|error| error.to_string())?;
-        return unfold(&whole, line, depth + 1, file, found, events);
+        return unfold(&whole, line, depth + 1, file, found, events, bare);
     }
     let is_event =
         fields.contains_key("info") && (fields.contains_key("uuid") || fields.contains_key("Attribute"));
     if is_event {
         *events += 1;
-        event(raw, &fields, line, file, found)?;
+        return event(raw, &fields, line, file, found);
     }
-    Ok(())
+    bare.take(raw, &fields, line).map(|_| ())
 }
 
 /// An event with what stands beside it in its envelope, as MISP's own database has it (`{"Event": {..}, "Attribute": [..]}`):
@@ -151,6 +165,10 @@ struct Event<'a, 'f, 't> {
     /// Of the whole event; what has a marking of its own goes to its part.
     draft: Draft<'a>,
     parts: Parts,
+    /// Its attributes stand alone: what is marked, is so by itself.
+    is_bare: bool,
+    /// In the object that is read the hash of a file stands beside its name.
+    has_hash: bool,
 }
 
 fn event(
@@ -187,10 +205,10 @@ fn event(
     draft.original_form = OriginalForm::MispEvent;
     let confidence = confidence(&head).or(file.profile.confidence);
     let parts = Parts::of(draft.marking);
-    let mut event = Event { file, found, line, draft, parts };
+    let mut event = Event { file, found, line, draft, parts, is_bare: false, has_hash: false };
     event.reports(fields);
     for raw in elements(fields, "Attribute", line, event.found) {
-        let own = event.attribute_of(raw, event.draft.marking, confidence);
+        let own = event.attribute_of(raw, "", event.draft.marking, confidence);
         event.parts.keep("Attribute", raw, own);
     }
     for raw in elements(fields, "Object", line, event.found) {
@@ -272,9 +290,12 @@ impl Event<'_, '_, '_> {
             let text = format!("{name}: {}", raw.get());
             own.take_raw(&text, (self.line, at), self.file, self.found);
         }
-        let own = self.draft.marking.raised_to(own);
+        let own = self.bound(own, self.draft.marking);
         let attributes = elements(&fields, "Attribute", self.line, self.found);
+        let name = json::text(&head, "name").unwrap_or_default();
         let deleted = json::flag(&head, "deleted") == Some(true);
+        let maps: Vec<_> = attributes.iter().map(|raw| json::object(raw).unwrap_or_default()).collect();
+        self.has_hash = objects::has_hash(&maps);
         let mut inside = Vec::with_capacity(attributes.len());
         for raw in attributes {
             let of_attribute = if deleted {
@@ -283,9 +304,16 @@ impl Event<'_, '_, '_> {
                 self.take_back(&json::object(raw).unwrap_or_default());
                 self.part_marking(raw, own, Level::Part)
             } else {
-                self.attribute_of(raw, own, confidence)
+                self.attribute_of(raw, name, own, confidence)
             };
             inside.push((raw, of_attribute));
+        }
+        self.has_hash = false;
+        if !deleted && let Some((handle, account)) = objects::together(name, &maps) {
+            let marking = maps.iter().zip(&inside).find(|(map, _)| std::ptr::eq(*map, handle));
+            let marking = marking.map_or(own, |(_, (_, marking))| *marking);
+            self.indicators(handle, "", vec![account], confidence);
+            self.sort_into(marking);
         }
         self.parts.keep_object(raw, &fields, own, &inside);
     }
@@ -305,13 +333,22 @@ impl Event<'_, '_, '_> {
         let at = json::text(map, "uuid").unwrap_or("a part without uuid");
         let mut own = marking(map, level, (self.line, at), self.file, self.found);
         own.take_raw(raw.get(), (self.line, at), self.file, self.found);
-        within.raised_to(own)
+        self.bound(own, within)
     }
 
-    /// Reads an attribute that stands in what is marked so, into its part; the marking of that.
+    /// The marking of a part that carries one of its own within another.
+    fn bound(&self, own: PartialMarking, within: PartialMarking) -> PartialMarking {
+        match within.tlp {
+            None if self.is_bare => own.raised_to(within),
+            _ => within.raised_to(own),
+        }
+    }
+
+    /// Reads an attribute that stands in what is marked so, and in an object of that name, into its part; the marking of that.
     fn attribute_of(
         &mut self,
         raw: &RawValue,
+        object: &str,
         within: PartialMarking,
         confidence: Option<u8>,
     ) -> PartialMarking {
@@ -330,21 +367,27 @@ impl Event<'_, '_, '_> {
             self.take_back(&attribute);
             return own;
         }
-        if let Err(why) = self.attribute(&attribute, confidence) {
+        if let Err(why) = self.attribute(&attribute, object, confidence) {
             let id = json::text(&attribute, "uuid").unwrap_or("Attribute without uuid");
             self.found.skip(self.line, id, why);
         }
-        let indicators = std::mem::take(&mut self.draft.indicators);
-        self.parts.part(own).indicators.extend(indicators);
+        self.sort_into(own);
         own
+    }
+
+    /// What was read last goes to the part of this marking.
+    fn sort_into(&mut self, marking: PartialMarking) {
+        let indicators = std::mem::take(&mut self.draft.indicators);
+        self.parts.part(marking).indicators.extend(indicators);
     }
 
     fn attribute(
         &mut self,
         attribute: &Map<String, Value>,
+        object: &str,
         event_confidence: Option<u8>,
     ) -> Result<(), Fault> {
-        let name = json::text(attribute, "type").ok_or("it has no `type`")?;
+        let name = objects::type_in(object, attribute).ok_or("it has no `type`")?;
         let value = json::scalar(attribute, "value").ok_or("it has no `value`")?;
         let mut refused = Vec::new();
         let values = match names::pattern_language(name) {
@@ -388,12 +431,27 @@ impl Event<'_, '_, '_> {
         {
             self.found.note(self.line, at, Fault::of(&value, types::other_type(name, one)));
         }
+        self.indicators(attribute, name, values, event_confidence);
+        Ok(())
+    }
+
+    /// Makes indicators of what an attribute of that type says.
+    fn indicators(
+        &mut self,
+        attribute: &Map<String, Value>,
+        name: &str,
+        values: Vec<Observable>,
+        event_confidence: Option<u8>,
+    ) {
+        let at = json::text(attribute, "uuid").unwrap_or("Attribute without uuid");
         let own_tags = || tags(attribute).filter(|tag| !is_understood(tag));
-        // Without `to_ids` an attribute is context: known here, and not said to be malicious.
+        // Without `to_ids` an attribute is context: it was observed, and nobody says that it is malicious.
         let said = match json::flag(attribute, "to_ids") {
             Some(true) => self.file.profile.kind.clone().unwrap_or_else(|| names::kind_numbered(MALICIOUS)),
-            _ => names::unknown_kind(),
+            Some(false) => names::observed_kind(),
+            None => names::unknown_kind(),
         };
+        let said_of = said.kind;
         let kind = names::refined(said, own_tags());
         let first_seen = json::scalar(attribute, "first_seen");
         let since = first_seen.as_deref().map(when::millis);
@@ -402,17 +460,17 @@ impl Event<'_, '_, '_> {
         }
         let id = json::text(attribute, "uuid").and_then(|uuid| Uuid::parse_str(uuid).ok());
         let comment = json::text(attribute, "comment");
-        let composite = name.contains('|') || name == "malware-sample";
+        let beside = self.has_hash || name.contains('|') || name == "malware-sample";
+        // Beside its hash a file name is a description: alone it would hit every file so called.
+        let describes = |what: &Observable| beside && what.kind == kind::FILENAME && said_of != OBSERVED;
         self.draft.indicators.extend(values.into_iter().map(|what| Indicator {
-            // Beside its hash a file name is a description: alone it would hit every file so called.
-            kind: if composite && what.kind == kind::FILENAME { names::unknown_kind() } else { kind.clone() },
+            kind: if describes(&what) { names::unknown_kind() } else { kind.clone() },
             confidence: confidence(attribute).or(event_confidence),
             valid_from: since.flatten().unwrap_or(0),
             id: id.map(|id| id.into_bytes()),
             comment: names::comment(comment, own_tags()),
             ..names::plain_indicator(what)
         }));
-        Ok(())
     }
 }
 

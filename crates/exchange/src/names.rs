@@ -1,6 +1,6 @@
 //! Names that sources use for what a value indicates, and one line of a text.
 
-use tocsin_record::body::report::{INDICATOR_KINDS, Indicator, PATTERNS};
+use tocsin_record::body::report::{INDICATOR_KINDS, Indicator, OBSERVED, PATTERNS};
 use tocsin_record::marking::Code;
 use tocsin_record::observable::Observable;
 
@@ -51,6 +51,11 @@ const KIND_WORDS: &[(&str, &str)] = &[
 /// Kind 0: nothing is said.
 pub(crate) fn unknown_kind() -> Code {
     Code { kind: 0, value: Vec::new() }
+}
+
+/// Of a value that was observed, and of which nobody says that it is bad.
+pub(crate) fn observed_kind() -> Code {
+    kind_numbered(OBSERVED)
 }
 
 /// A kind by its number in the table.

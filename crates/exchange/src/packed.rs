@@ -72,8 +72,13 @@ impl Packed {
         Ok(())
     }
 
-    /// The leaves of the tree that hold at most `most` values, and how many values stood more than once.
-    pub(crate) fn into_leaves(self, most: usize) -> (Leaves, u64) {
+    /// The leaves of the tree that hold at most `most` values, without those that are to be left out, and how many values stood
+    /// more than once.
+    pub(crate) fn into_leaves(
+        self,
+        most: usize,
+        leave_out: &mut dyn FnMut(&Observable) -> bool,
+    ) -> (Leaves, u64) {
         let mut leaves = Vec::new();
         let mut twice = 0;
         for (bin, blocks) in self.bins.into_iter().enumerate().filter(|(_, blocks)| !blocks.is_empty()) {
@@ -81,8 +86,9 @@ impl Packed {
             for block in blocks {
                 unpack(&block, &self.usual, &mut indicators);
             }
-            let (indicators, more) = merged(indicators);
+            let (mut indicators, more) = merged(indicators);
             twice += more;
+            indicators.retain(|one| !leave_out(&one.what));
             let from = (bin as u64) << (64 - BIN_BITS);
             for part in split_below(from, BIN_BITS, indicators, most, by_value) {
                 let mut packed = Vec::new();
@@ -205,7 +211,7 @@ mod tests {
         for indicator in indicators {
             packed.push(indicator).unwrap();
         }
-        let (mut leaves, again) = packed.into_leaves(BUCKET_MAX);
+        let (mut leaves, again) = packed.into_leaves(BUCKET_MAX, &mut |_| false);
         assert_eq!(again, twice);
         let parts = leaves.parts(BUCKET_MAX);
         assert_eq!(parts.len(), whole.len());

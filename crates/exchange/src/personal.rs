@@ -175,16 +175,14 @@ fn walk(value: &mut Value, found: &mut Inside, parts: Parts) {
 
 /// An event, or an object of one: true for each element that is kept.
 fn misp(event: &mut Map<String, Value>, found: &mut Inside, parts: Parts) {
-    for list in ["Attribute", "ShadowAttribute", "Object"] {
+    for list in ["Attribute", "ShadowAttribute", "Object", "x_misp_attributes"] {
         let Some(Value::Array(elements)) = event.get_mut(list) else { continue };
         elements.retain_mut(|element| {
             let Some(element) = element.as_object_mut() else { return true };
             let text = |name: &str| element.get(name).and_then(Value::as_str).unwrap_or_default();
             let (name, personal) = if list == "Object" {
                 let name = text("name");
-                let about =
-                    MISP_OBJECTS.contains(&name) || name.ends_with("-account") || name.ends_with("-user");
-                (name.to_owned(), if about { Yes } else { No })
+                (name.to_owned(), misp_object(name))
             } else {
                 let relation = text("object_relation");
                 let name = text("type");
@@ -197,6 +195,12 @@ fn misp(event: &mut Map<String, Value>, found: &mut Inside, parts: Parts) {
             parts == Parts::Keep || personal < Yes
         });
     }
+}
+
+/// How personal an object of MISP is by its template alone.
+fn misp_object(name: &str) -> Personal {
+    let about = MISP_OBJECTS.contains(&name) || name.ends_with("-account") || name.ends_with("-user");
+    if about { Yes } else { No }
 }
 
 /// How personal a MISP attribute type is; of a composite the strictest of its parts.
@@ -215,6 +219,9 @@ fn stix(object: &mut Map<String, Value>, found: &mut Inside, parts: Parts) -> bo
     let personal = match (&*kind, text("identity_class")) {
         ("identity", "individual") => Yes,
         ("identity", "organization" | "group" | "class" | "system") => No,
+        // What misp-stix writes of an event where STIX has no word of its own.
+        ("x-misp-attribute", _) => misp_attribute(text("x_misp_type")),
+        ("x-misp-object", _) => misp_object(text("x_misp_name")),
         ("indicator", _) if STIX_PATTERNS.iter().any(|path| text("pattern").contains(path)) => Yes,
         _ => STIX_OBJECTS.iter().find(|(names, _)| names.contains(&&*kind)).map_or(Possible, |row| row.1),
     };
@@ -229,6 +236,7 @@ fn stix(object: &mut Map<String, Value>, found: &mut Inside, parts: Parts) -> bo
             }
         }
     }
+    misp(object, found, parts);
     // Observed data of STIX 2.0 holds its objects itself.
     if let Some(Value::Object(inner)) = object.get_mut("objects") {
         let mut left = Vec::new();
@@ -291,6 +299,9 @@ mod tests {
             (r#"[{"type":"note"}]"#.to_owned(), Possible),
             (r#"[{"type":"indicator","pattern":"[email-addr:value = 'a' AND domain-name:value = 'b']"}]"#.to_owned(), Yes),
             (r#"[{"type":"indicator","pattern":"[domain-name:value = 'b']"}]"#.to_owned(), No),
+            (r#"[{"type":"x-misp-attribute","x_misp_type":"passport-number","x_misp_value":"C01X00T47"}]"#.to_owned(), Yes),
+            (r#"[{"type":"x-misp-attribute","x_misp_type":"port","x_misp_value":"80"}]"#.to_owned(), No),
+            (r#"[{"type":"x-misp-object","x_misp_name":"x","x_misp_attributes":[{"type":"iban","value":"x"}]}]"#.to_owned(), Yes),
             (r#"[{"type":"observed-data","objects":{"0":{"type":"email-addr","value":"j@o.example"}}}]"#.to_owned(), Yes),
             (r#"[{"type":"x-person"}]"#.to_owned(), Possible),
         ] {

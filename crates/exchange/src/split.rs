@@ -6,7 +6,7 @@
 //! version of it meets the one before in the same part.
 
 use sha2::{Digest, Sha256};
-use tocsin_record::body::report::Indicator;
+use tocsin_record::body::report::{Indicator, OBSERVED};
 use tocsin_record::codec;
 use tocsin_record::observable::Observable;
 
@@ -77,7 +77,13 @@ pub(crate) fn merged(mut indicators: Vec<Indicator>) -> (Vec<Indicator>, u64) {
 /// What two indicators of one observable say together: the first speaks, the second fills what it leaves open, and
 /// the wider validity counts.
 fn absorb(first: &mut Indicator, later: &mut Indicator) {
-    if first.kind.kind == 0 {
+    // Nothing, and then that it was observed, says less than any other kind.
+    let says = |one: &Indicator| match one.kind.kind {
+        0 => 0,
+        OBSERVED => 1,
+        _ => 2,
+    };
+    if says(first) < says(later) {
         first.kind = later.kind.clone();
     }
     if first.comment.is_empty() {

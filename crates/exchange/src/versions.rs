@@ -149,6 +149,12 @@ impl Versions {
         self.0.get(id).map(|version| version.name.as_str())
     }
 
+    /// The event that an object is of, if it is here and of one.
+    #[must_use]
+    pub fn within(&self, id: &[u8; 16]) -> Option<[u8; 16]> {
+        self.0.get(id).and_then(|version| version.within)
+    }
+
     fn newest(&self) -> u128 {
         self.0.values().map(|version| version.modified).max().unwrap_or(0)
     }
@@ -163,9 +169,8 @@ impl Versions {
     }
 
     fn misp(&mut self, event: &Map<String, Value>) {
-        // Without an id it is the same event by name only.
-        let Some(name) = json::text(event, "uuid") else { return };
-        let Some(id) = own_id(name) else { return };
+        // Without an id it is the same event by name only, or attributes without theirs.
+        let head = json::text(event, "uuid").and_then(|name| Some((name, own_id(name)?)));
         let time = |map: &Map<String, Value>| json::scalar(map, "timestamp").and_then(|at| when::nanos(&at));
         let of_event = time(event).unwrap_or(0);
         // An event's own time does not always follow its attributes (a feed that is merged into one event).
@@ -183,10 +188,13 @@ impl Versions {
             {
                 // Ids of an instance's database and counts of it differ in each export. What is deleted may keep its time.
                 let content = said_of(&attribute, &["type", "value", "to_ids"]);
-                self.add(of_attribute, name, Some(id), modified, (content, None));
+                let within = head.map(|(_, id)| id).or_else(|| event_of(&attribute));
+                self.add(of_attribute, name, within, modified, (content, None));
             }
         }
-        self.add(id, name, Some(id), newest, (said_of(event, &["info"]), None));
+        if let Some((name, id)) = head {
+            self.add(id, name, Some(id), newest, (said_of(event, &["info"]), None));
+        }
     }
 
     fn add(
@@ -206,6 +214,12 @@ impl Versions {
             known.contents.insert(content, bare);
         }
     }
+}
+
+/// The event that an attribute without it is of, if it names that.
+pub(crate) fn event_of(attribute: &Map<String, Value>) -> Option<[u8; 16]> {
+    let of = attribute.get("Event").and_then(Value::as_object).and_then(|event| json::text(event, "uuid"));
+    of.or_else(|| json::text(attribute, "event_uuid")).and_then(own_id)
 }
 
 /// These fields of an object, as text.
@@ -283,13 +297,13 @@ pub fn meet_under(
     Met { report: Some(report), mixed: true, ..met }
 }
 
-/// How the heads of two reports with one head compare, the STIX report or MISP event; `None` where one of them does not have it
-/// beside it.
+/// How the heads of two reports with one head compare, the STIX report or MISP event: by their objects, else, where one was too long
+/// to be kept, by their times; `None` where one of them has none.
 #[must_use]
 pub fn compare_heads(one: &Report, other: &Report) -> Option<Ordering> {
     let head = own_id(origin_of(one))?;
     let versions = |report: &Report| Versions::of(&report.originals);
-    versions(one).compare(&versions(other), &head)
+    versions(one).compare(&versions(other), &head).or_else(|| by_time(one, other))
 }
 
 /// A part that is kept without its head has the time of that, or of what is newest in it, in milliseconds.

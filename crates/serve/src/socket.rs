@@ -21,18 +21,15 @@ use futures::stream;
 use serde::Serialize;
 use tocsin_api::route;
 use tocsin_api::types::{
-    Asked, ClockStatus, ConfirmClock, Event, Fault, HoldRequest, ImportBatch, Lookup, LookupRequest,
-    PartnerNode, PolicyDiffRequest, PublishRequest, Published, QueryRequest, RetractRequest, ShareRequest,
+    Asked, ClockStatus, ConfirmClock, Fault, HoldRequest, ImportBatch, Lookup, LookupRequest,
+    PolicyDiffRequest, PublishRequest, Published, QueryRequest, RetractRequest, ShareRequest,
 };
 use tocsin_home::identity::Papers;
-use tocsin_policy::{Decisions, Policy};
-use tocsin_protocol::judge::body_view;
-use tocsin_protocol::{Event as CoreEvent, Input};
+use tocsin_protocol::Input;
 use tocsin_record::codec;
 use tocsin_service::{Caller, Node, NodeError};
 use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::task::JoinHandle;
 use tracing::{Instrument as _, debug_span, warn};
 
@@ -298,7 +295,7 @@ async fn policy_diff(
     State(node): State<App>,
     Json(request): Json<PolicyDiffRequest>,
 ) -> Answer<tocsin_api::types::PolicyDiff> {
-    let caller = caller(&node, None, None);
+    let caller = caller(&node, request.purpose.as_deref(), request.reference.as_deref());
     blocking(move || node.policy_diff(&caller, &request.text, Path::new(&request.file))).await
 }
 
@@ -315,89 +312,16 @@ async fn stop(State(node): State<App>) -> Json<serde_json::Value> {
     Json(serde_json::json!({ "pid": std::process::id() }))
 }
 
-/// One watcher's place in the stream of events.
-struct Watching {
-    node: App,
-    /// The policy's word on what may be seen, under the policy that it was made of.
-    decisions: Option<(Arc<Policy>, Decisions)>,
-    events: broadcast::Receiver<CoreEvent>,
-    _permit: OwnedSemaphorePermit,
-}
-
-async fn watch(State(node): State<App>) -> Result<Response, Refusal> {
-    let permit = Arc::clone(&node.watchers).try_acquire_owned().map_err(|_| {
-        NodeError::Request("too many watch already: raise limits.watchers in the configuration".to_owned())
-    })?;
-    let events = node.engine.core.watch();
-    let watching = Watching { node, decisions: None, events, _permit: permit };
-    let lines = stream::unfold(watching, |mut watching| async move {
-        loop {
-            let event = match watching.events.recv().await {
-                Ok(event) => {
-                    // It reads the store, which may hang with the disk. A panic ends this watcher.
-                    let told = tokio::task::spawn_blocking(move || (watching.told(event), watching)).await;
-                    let event;
-                    (event, watching) = told.ok()?;
-                    event
-                }
-                Err(broadcast::error::RecvError::Lagged(events)) => Some(Event::Missed { events }),
-                Err(broadcast::error::RecvError::Closed) => return None,
-            };
-            if let Some(line) = event.and_then(|event| serde_json::to_string(&event).ok()) {
-                return Some((Ok::<_, io::Error>(Bytes::from(line + "\n")), watching));
-            }
-        }
+/// A line of JSON for each event, after an empty one, which says that it is watched.
+async fn watch(State(node): State<App>, Query(asked): Query<Asked>) -> Result<Response, Refusal> {
+    let watching = node.watch(caller(&node, asked.purpose.as_deref(), asked.reference.as_deref()))?;
+    let lines = stream::unfold(watching, |watching| async move {
+        let (event, watching) = watching.next().await?;
+        let line =
+            serde_json::to_string(&event).map(|line| Bytes::from(line + "\n")).map_err(io::Error::from);
+        Some((line, watching))
     });
     let first = stream::once(async { Ok::<_, io::Error>(Bytes::from_static(b"\n")) });
     let body = Body::from_stream(stream::StreamExt::chain(first, lines));
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
-}
-
-impl Watching {
-    /// An event of the core as watchers have it; `None` for what is nobody's business, or kept from them by the policy.
-    fn told(&mut self, event: CoreEvent) -> Option<Event> {
-        let node = Arc::clone(&self.node);
-        let directory = node.engine.directory();
-        let peer = |key: tocsin_record::NodeKey| PartnerNode {
-            org: directory.org_of(key).map(|org| node.org_name(&directory, org)).unwrap_or_default(),
-            node: node.node_name(&directory, key),
-            ..PartnerNode::default()
-        };
-        match event {
-            CoreEvent::Judged { place, .. } => {
-                let stored = node.engine.reader.record(place).ok()??;
-                let body = node.body(&stored);
-                if let Some(body) = &body {
-                    let policy = node.policy.get();
-                    if self.decisions.as_ref().is_none_or(|(of, _)| !Arc::ptr_eq(of, &policy)) {
-                        self.decisions = Some((policy, node.decisions(&directory)));
-                    }
-                    let (_, decisions) = self.decisions.as_mut()?;
-                    let caller = Caller::new(&node.person());
-                    if node.may_see_body(decisions, &directory, &stored, &body_view(body), &caller).is_some()
-                    {
-                        return None;
-                    }
-                }
-                Some(Event::Record(Box::new(node.list_entry(&directory, &stored, body.as_ref()))))
-            }
-            CoreEvent::PeerIn { node, .. } => Some(Event::Up(PartnerNode { connected: true, ..peer(node) })),
-            CoreEvent::PeerOut { node } => Some(Event::Down(peer(node))),
-            CoreEvent::Forked { author, circle, seq } => Some(Event::Alarm {
-                message: format!(
-                    "{} said two different things at number {seq} of circle {}",
-                    peer(author).org,
-                    node.circle_name(circle)
-                ),
-            }),
-            CoreEvent::NotGiven { node: key, records } => Some(Event::Alarm {
-                message: format!("{} announces {records} records that it does not give", peer(key).org),
-            }),
-            CoreEvent::Clock { reading } if reading.is_trusted() => {
-                Some(Event::Over { message: reading.to_string() })
-            }
-            CoreEvent::Clock { reading } => Some(Event::Alarm { message: reading.text() }),
-            CoreEvent::Documents { .. } | CoreEvent::Erased { .. } => None,
-        }
-    }
 }

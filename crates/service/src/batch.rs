@@ -17,6 +17,7 @@ use tocsin_record::marking::{Marking, Pap, Personal, Tlp};
 use tracing::debug;
 
 use super::advice::AdviceList;
+use super::by_hand::ByHand;
 use super::heads::Heads;
 use super::publish::{ReportDraft, TOGETHER, Unshareable, salt, same_content, successor};
 use super::reports::Whole;
@@ -26,8 +27,6 @@ use super::{Caller, Node, NodeError};
 /// Why a report is left as it stands.
 const DOUBTFUL: &str =
     "most of its file is no list, as where a page of words stands in the place of one: what stands is kept";
-const AGAIN: &str = "it was taken back by hand; what its file still lists of it stands again, under a new subject: take out of the \
-                     file what is wrong";
 const MIXED: &str = "it would be kept together with what is marked otherwise, and both markings do not go together: what stands is kept";
 
 impl Node {
@@ -100,24 +99,23 @@ impl Node {
         let mut back = Vec::new();
         let same = self.same_lists(&batch)?;
         let place = |subject| same.get(&subject).copied().unwrap_or_else(|| self.subject_in(own, subject));
+        let mut by_hand = ByHand::new(self);
+        let mut all_gone = BTreeSet::new();
         for report in &mut batch.reports {
             if own_id(origin_id(report)).is_none() {
-                // What a list lists goes on where a bucket of it was taken back, which is for ever: under another subject.
-                let subject = place(report.subject);
-                if subject != report.subject
-                    && !same.contains_key(&report.subject)
-                    && !self.engine.reader.has_copies(self.engine.org(), subject)
-                {
-                    done.taken_back.push(Skipped { what: named(report), why: AGAIN.to_owned() });
+                // What is new in a list goes on where a bucket of it was taken back, which is for ever: under another subject.
+                report.subject = place(report.subject);
+                if by_hand.leave_out(report, batch.again, &mut done)? {
+                    all_gone.insert(report.subject);
                 }
-                report.subject = subject;
             }
         }
         let doubtful: BTreeSet<Subject> = batch.doubtful.iter().map(|subject| place(*subject)).collect();
+        drafts.extend(by_hand.drafts()?);
         let mut objects = Objects::new(self, &batch)?;
         self.take_back_gone(&batch, &mut objects, &mut drafts, &mut back, &mut done)?;
         let heads = Heads::of(self, &batch)?;
-        objects.lose_all(heads.left_behind(&batch), &mut done)?;
+        objects.lose_all(heads.left_behind(self, &batch), &mut done)?;
         let mut subjects = BTreeSet::new();
         // A batch without floors has none.
         let floors = batch.floors.into_iter().chain(std::iter::repeat(Floor::default()));
@@ -150,6 +148,14 @@ impl Node {
             let twins = objects.leave_out_older(&mut report, &mut done)?;
             let mut is_whole = report.indicators.len() == said;
             let standing = self.whole(self.engine.org(), own, report.subject)?;
+            // There is nothing to keep of a list of which all is older, or was taken back.
+            let is_left = !report.indicators.is_empty()
+                || said == 0 && !all_gone.contains(&report.subject)
+                || own_id(origin_id(&report)).is_some();
+            if standing.is_none() && !is_left {
+                done.duplicates += 1;
+                continue;
+            }
             if let Some(standing) = &standing {
                 if doubtful.contains(&report.subject)
                     && report.indicators.len() < standing.report.indicators.len()
@@ -223,7 +229,7 @@ impl Node {
             self.narrow(&report.left, Personal::No, None, &mut drafts, &mut back, &mut done)?;
         }
         for ended in &batch.ended {
-            self.gone_from(ended, &mut drafts, &mut back, &mut done)?;
+            self.gone_from(ended, &subjects, &mut drafts, &mut back, &mut done)?;
         }
         for (circle, report) in copies {
             let what = named(&report);

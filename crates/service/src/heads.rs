@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_api::types::ImportBatch;
 use tocsin_exchange::versions::{compare_heads, own_id};
-use tocsin_exchange::{group_names, part_subject};
+use tocsin_exchange::{group_names, part_subject, split_subject};
 use tocsin_record::body::report::{Report, Subject};
 
 use super::batch::origin_id;
@@ -46,8 +46,9 @@ impl Heads {
         compare_heads(next.as_ref().unwrap_or(report), standing)
     }
 
-    /// The subjects of parts that a newer head of the batch no longer has, if they stand.
-    pub fn left_behind(&self, batch: &ImportBatch) -> BTreeSet<Subject> {
+    /// The subjects of parts that a newer head of the batch no longer has, if they stand: those of other markings, and what was
+    /// split off for its size.
+    pub fn left_behind(&self, node: &Node, batch: &ImportBatch) -> BTreeSet<Subject> {
         let is_newer = |(_, head): &(&Subject, &Head)| {
             let next = head.next.as_ref();
             next.is_some_and(|next| compare_heads(next, &head.standing) == Some(Ordering::Greater))
@@ -55,6 +56,8 @@ impl Heads {
         let newer = self.0.iter().filter(is_newer).filter(|(subject, _)| !batch.doubtful.contains(*subject));
         let inside: BTreeSet<Subject> = batch.reports.iter().map(|report| report.subject).collect();
         let parts = newer.flat_map(|(head, _)| group_names().map(|name| part_subject(*head, &name)));
-        parts.filter(|part| !inside.contains(part)).collect()
+        let splits = parts.flat_map(|part| node.tree(|name| split_subject(part, name)));
+        let splits = splits.map(|(_, subject)| subject);
+        splits.filter(|part| !inside.contains(part)).collect()
     }
 }

@@ -3,7 +3,9 @@
 mod acknowledged;
 mod advice;
 mod batch;
+mod by_hand;
 mod caller;
+mod folders;
 mod heads;
 mod hold;
 mod lists;
@@ -19,6 +21,7 @@ mod show;
 mod sources;
 mod status;
 mod visibility;
+mod watch;
 mod why;
 
 use std::sync::{Arc, Mutex, RwLock};
@@ -35,6 +38,7 @@ use tocsin_store::{RecordRef, StoreError};
 use tokio::sync::{Notify, Semaphore};
 
 pub use caller::{Caller, PURPOSES};
+pub use watch::Watching;
 
 /// Most readings of the store for `status` at one time: where the disk hangs, more would only wait beside them.
 const READINGS: usize = 2;
@@ -46,7 +50,7 @@ pub struct Node {
     /// Its policy.
     pub policy: PolicyInForce,
     /// Room for watchers.
-    pub watchers: Arc<Semaphore>,
+    watchers: Arc<Semaphore>,
     /// Tells the node to stop.
     pub stop: Arc<Notify>,
     /// Room for readings of the store for `status`.

@@ -10,7 +10,7 @@ use tocsin_api::types::{Contact, Hit, Lookup, LookupRequest, Origin, Time, VALUE
 use tocsin_engine::read;
 use tocsin_matcher::How;
 use tocsin_protocol::Directory;
-use tocsin_record::body::report::{INDICATOR_KINDS, Indicator, Report};
+use tocsin_record::body::report::{BENIGN, INDICATOR_KINDS, Indicator, OBSERVED, Report};
 use tocsin_record::observable::{Observable, ParseError, TYPES, Type, also, detect, kind};
 use tocsin_record::{OrgId, RecordId};
 
@@ -168,6 +168,7 @@ impl Node {
             shown.push(one.statement.standing.entry.id);
             answer.hits.push(hit);
         }
+        answer.context_only = !answer.hits.is_empty() && answer.hits.iter().all(|hit| is_context(&hit.kind));
         for one in &matches.held {
             answer.held += u64::from(one.is_seen(visibility));
         }
@@ -262,6 +263,12 @@ pub(super) fn origin(report: &Report) -> Origin {
     )
 }
 
+/// Whether a kind of indicator, by its name, says that a value was observed or is good, and so not that it is bad.
+fn is_context(kind: &str) -> bool {
+    let is = |number| INDICATOR_KINDS.contains(&(number, kind));
+    is(OBSERVED) || is(BENIGN)
+}
+
 /// Whom to call about what an org wrote.
 pub(super) fn contact(directory: &Directory, org: OrgId) -> Contact {
     directory.org(org).map_or_else(Contact::default, |entry| Contact {
@@ -274,4 +281,17 @@ pub(super) fn contact(directory: &Directory, org: OrgId) -> Contact {
 /// What an indicator indicates, by name.
 pub(super) fn indicator_kind(indicator: &Indicator) -> &'static str {
     INDICATOR_KINDS.iter().find(|row| row.0 == indicator.kind.kind).map_or("newer", |row| row.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_only_observed_is_context() {
+        let context: Vec<&str> =
+            INDICATOR_KINDS.iter().map(|row| row.1).filter(|name| is_context(name)).collect();
+        assert_eq!(context, ["benign", "observed"]);
+        assert!(!is_context("newer"));
+    }
 }

@@ -22,6 +22,7 @@ use tocsin_record::marking::{Code, Countries, Marking, Tlp};
 use uuid::Uuid;
 
 use super::advice::AdviceList;
+use super::by_hand::ByHand;
 use super::reports::Whole;
 use super::{Caller, Node, NodeError, lookup, marking};
 
@@ -299,7 +300,12 @@ impl Node {
         caller: &Caller,
         request: RetractRequest,
     ) -> Result<Published, NodeError> {
-        let (subjects, reason) = self.apart(move |node| node.to_retract(&request)).await?;
+        let (subjects, reason, kept) = self.apart(move |node| node.to_retract(&request)).await?;
+        match self.write(kept).await {
+            // Taking back goes on where nothing new is written: what is left of its file may come back.
+            Ok(_) | Err(NodeError::NoRoom(_)) => {}
+            Err(error) => return Err(error),
+        }
         let mut published = Published::default();
         for subject in subjects {
             let done = self.engine.core.ask(move |ticket| Input::Retract { ticket, subject, reason }).await?;
@@ -310,8 +316,11 @@ impl Node {
         Ok(published)
     }
 
-    /// What a request takes back, and the code of its reason. Reads the disk.
-    fn to_retract(&self, request: &RetractRequest) -> Result<(BTreeSet<Subject>, u16), NodeError> {
+    /// What a request takes back, the code of its reason, and what is kept of it. Reads the disk.
+    fn to_retract(
+        &self,
+        request: &RetractRequest,
+    ) -> Result<(BTreeSet<Subject>, u16, Vec<ReportDraft>), NodeError> {
         let reason =
             REASONS.iter().find(|row| row.1 == request.reason && row.0 != 0).map(|row| row.0).ok_or_else(
                 || {
@@ -324,6 +333,7 @@ impl Node {
                 },
             )?;
         let mut subjects = BTreeSet::new();
+        let mut by_hand = ByHand::new(self);
         for word in &request.ids {
             let stored = self.record(self.find(word)?)?;
             if let Some(over) = self.over(&stored)? {
@@ -332,6 +342,10 @@ impl Node {
             match self.body(&stored) {
                 Some(Body::Report(report)) if stored.org == self.engine.org() => {
                     subjects.insert(report.subject);
+                    let own = self.engine.own_circle();
+                    if let Some(standing) = self.whole(self.engine.org(), own, report.subject)? {
+                        by_hand.take_back(&standing.report)?;
+                    }
                     // Where a copy was taken back before, the one that followed it has a subject of its own.
                     let followed = self.circles_beside_own().into_iter();
                     let followed = followed.map(|circle| self.subject_in(circle, report.subject));
@@ -349,7 +363,7 @@ impl Node {
                 }
             }
         }
-        Ok((subjects, reason))
+        Ok((subjects, reason, by_hand.drafts()?))
     }
 
     /// Writes reports, a few to a request, and says where they stand.

@@ -15,10 +15,13 @@ use tocsin_record::observable::Observable;
 use tocsin_store::LogNo;
 
 use super::batch::{TakeBack, named, origin_id};
+use super::folders::{ListKey, key_of};
 use super::publish::{ReportDraft, salt, successor};
 use super::reports::Whole;
 use super::{Node, NodeError};
 
+/// The format of what is kept of MISP.
+const MISP: u16 = 2;
 /// How many changes of the store are looked at together.
 const SLICE: usize = 4_096;
 /// Reports that are kept in memory while a batch is compared with them.
@@ -39,6 +42,8 @@ pub(super) struct Holders {
     /// The next change of the store that was not looked at.
     next: u64,
     of: BTreeSet<([u8; 16], Subject)>,
+    /// The buckets of lists whose objects have ids.
+    lists: BTreeMap<ListKey, BTreeSet<Subject>>,
 }
 
 impl Holders {
@@ -46,6 +51,11 @@ impl Holders {
     pub fn of(&self, id: [u8; 16]) -> impl Iterator<Item = Subject> + '_ {
         let all = (id, Subject([0; 16]))..=(id, Subject([255; 16]));
         self.of.range(all).map(|(_, subject)| *subject)
+    }
+
+    /// The reports that were buckets of a list.
+    pub fn of_list(&self, list: &ListKey) -> impl Iterator<Item = Subject> + '_ {
+        self.lists.get(list).into_iter().flatten().copied()
     }
 }
 
@@ -74,54 +84,15 @@ impl Node {
                 let Some(report) = body.and_then(Result::ok).and_then(BodyRef::into_report) else { continue };
                 let ids = report.indicators.iter().filter_map(|indicator| indicator.id);
                 holders.of.extend(ids.map(|id| (id, report.subject)));
+                let has_ids = report.indicators.iter().any(|indicator| indicator.id.is_some());
+                if let Some(source) = report.origin.as_ref().filter(|_| has_ids)
+                    && let Some((list, _)) = key_of(source.name, source.id)
+                {
+                    holders.lists.entry(list).or_default().insert(report.subject);
+                }
             }
             holders.next = next;
         }
-    }
-
-    /// The lists of a batch that stand under another subject: a list is called by its file and folder, and where the same file
-    /// lies in another folder its objects tell that it is the same. Of one name and origin, most of its objects, and no report
-    /// of its own yet. Reads the disk.
-    pub(super) fn same_lists(&self, batch: &ImportBatch) -> Result<BTreeMap<Subject, Subject>, NodeError> {
-        let lists: Vec<(&Report, BTreeSet<[u8; 16]>)> = batch
-            .reports
-            .iter()
-            .filter(|report| own_id(origin_id(report)).is_none())
-            .map(|report| (report, report.indicators.iter().filter_map(|one| one.id).collect()))
-            .filter(|(_, ids): &(_, BTreeSet<_>)| !ids.is_empty())
-            .collect();
-        let mut same = BTreeMap::new();
-        if lists.is_empty() {
-            return Ok(same);
-        }
-        let (org, own) = (self.engine.org(), self.engine.own_circle());
-        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
-        self.follow_holders(&mut holders)?;
-        let mut taken: BTreeSet<Subject> = batch.reports.iter().map(|report| report.subject).collect();
-        let mut read = Read::default();
-        for (report, ids) in lists {
-            if self.whole(org, own, self.subject_in(own, report.subject))?.is_some() {
-                continue;
-            }
-            let mut count: BTreeMap<Subject, usize> = BTreeMap::new();
-            for subject in ids.iter().flat_map(|id| holders.of(*id)) {
-                *count.entry(subject).or_default() += 1;
-            }
-            let Some((subject, _)) = count
-                .into_iter()
-                .filter(|(subject, _)| !taken.contains(subject))
-                .max_by_key(|(_, count)| *count)
-            else {
-                continue;
-            };
-            let Some((whole, _)) = self.standing_of(&mut read, subject)? else { continue };
-            let held: BTreeSet<[u8; 16]> = whole.report.indicators.iter().filter_map(|one| one.id).collect();
-            if whole.report.origin == report.origin && held.intersection(&ids).count() * 2 > ids.len() {
-                taken.insert(subject);
-                same.insert(report.subject, subject);
-            }
-        }
-        Ok(same)
     }
 
     /// Whether it is kept that a source took back what has this id, of an event if it is of one.
@@ -264,8 +235,11 @@ impl<'n> Objects<'n> {
     pub fn leave_out_gone(&self, report: &mut Report, done: &mut Imported) -> bool {
         let origin = origin_id(report);
         let head = own_id(origin);
+        // Attributes of MISP without their event name it each.
+        let is_loose = head.is_none() && report.originals.iter().any(|original| original.format == MISP);
+        let loose = is_loose.then(|| Versions::of(&report.originals));
         let is_gone = |id: [u8; 16]| {
-            let scopes = [None, head];
+            let scopes = [None, head.or_else(|| loose.as_ref()?.within(&id))];
             let mut scopes = scopes.iter();
             scopes.any(|within| self.gone.contains(&(id, *within)) || self.node.is_kept_as_gone(id, *within))
         };
@@ -347,8 +321,9 @@ impl<'n> Objects<'n> {
     ) -> Result<(), NodeError> {
         let others: Vec<Subject> = self.holders.of(id).collect();
         for other in others.into_iter().filter(|other| !self.subjects.contains(other)) {
-            let Some((whole, _)) = self.node.standing_of(&mut self.read, other)? else { continue };
-            if within.is_some() && own_id(origin_id(&whole.report)) != within {
+            let Some((whole, versions)) = self.node.standing_of(&mut self.read, other)? else { continue };
+            let of = own_id(origin_id(&whole.report)).or_else(|| versions.within(&id));
+            if within.is_some() && of != within {
                 continue;
             }
             if whole.report.indicators.iter().any(|one| one.id == Some(id)) {
@@ -401,16 +376,20 @@ impl<'n> Objects<'n> {
 
 /// What keeps, in the own circle, that a source took an object back.
 fn taken_back_report(subject: Subject, name: &str) -> Report {
+    let title = format!("{} was taken back by its source", tocsin_text::cut(name, 120));
+    kept_in_own(subject, title, Source { name: String::new(), org: None, id: name.to_owned(), record: None })
+}
+
+/// A report without indicators that keeps something for this node alone.
+pub(super) fn kept_in_own(subject: Subject, title: String, source: Source) -> Report {
     Report {
         salt: salt(),
         subject,
         supersedes: None,
         extent: Extent::Whole,
-        origin: Origin {
-            source: Some(Source { name: String::new(), org: None, id: name.to_owned(), record: None }),
-        },
+        origin: Origin { source: Some(source) },
         marking: None,
-        title: format!("{} was taken back by its source", tocsin_text::cut(name, 120)),
+        title,
         description: String::new(),
         created: 0,
         modified: 0,

@@ -123,18 +123,6 @@ impl Node {
         Home { org: self.engine.org(), country }
     }
 
-    /// The rule that keeps a record from who asks, if one does.
-    pub fn may_see_body(
-        &self,
-        decisions: &mut Decisions,
-        directory: &Directory,
-        stored: &Stored,
-        body: &BodyView<'_>,
-        caller: &Caller,
-    ) -> Option<String> {
-        self.query_rule(decisions, directory, stored, body, &caller.person())
-    }
-
     fn query_rule(
         &self,
         decisions: &mut Decisions,

@@ -29,13 +29,14 @@ pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode> {
             let text = files::read_text(&file, policy::FILE_MAX)?;
             show(context, &policy::check(&text, &file)?)?;
         }
-        What::Diff { file } => {
+        What::Diff { file, asked } => {
             let file = match file {
                 Some(file) => file,
                 None => context.home()?.policy_file(),
             };
             let text = files::read_text(&file, policy::FILE_MAX)?;
-            let request = PolicyDiffRequest { file: file.display().to_string(), text };
+            let (purpose, reference) = asked.stated();
+            let request = PolicyDiffRequest { file: file.display().to_string(), text, purpose, reference };
             let diff: PolicyDiff = context.client().post(route::POLICY_DIFF, &request)?;
             context.print(&diff, || changes_text(&diff) + &warnings_text(&diff.warnings))?;
         }

@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{Node, until};
+use crate::harness::{Node, until, written};
 
 fn code(output: &Output) -> i32 {
     output.status.code().expect("it ended by itself")
@@ -120,6 +120,38 @@ fn purposes_are_logged_and_values_are_not() {
     assert!(!log.contains('\u{1b}'), "control characters are escaped");
 }
 
+/// What a watcher is told in so many events, while something is said again and again: it is there when its first event comes.
+fn watched(node: &Node, words: &[&str], count: usize, mut say: impl FnMut(u32)) -> Vec<Value> {
+    let mut command = node.command();
+    let mut watching = command
+        .args(["--json", "watch", "--count", &count.to_string()])
+        .args(words)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut lines = BufReader::new(watching.stdout.take().expect("a pipe")).lines();
+    let (told, first) = std::sync::mpsc::channel();
+    let mut heard: Vec<String> = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for line in lines.by_ref() {
+                if told.send(line.expect("UTF-8")).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut at = 0;
+        until("so many events", || {
+            at += 1;
+            say(at);
+            heard.extend(first.try_iter());
+            heard.len() >= count
+        });
+    });
+    assert!(watching.wait().expect("it ended").success(), "--count ends it");
+    heard.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
 #[test]
 fn watchers_see_what_policy_lets_them() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -131,57 +163,86 @@ fn watchers_see_what_policy_lets_them() {
            when { resource.tlp == 2 };\n";
     aa.write_policy(&policy);
     aa.json(&["policy", "reload"]);
-    let mut command = aa.command();
-    let mut watching = command
-        .args(["--json", "watch", "--count", "2"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program runs");
-    let mut lines = BufReader::new(watching.stdout.take().expect("a pipe")).lines();
-    // The watcher is there when its first event comes; until then something is said again and again.
-    let (told, first) = std::sync::mpsc::channel();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for line in lines.by_ref() {
-                if told.send(line.expect("UTF-8")).is_err() {
-                    return;
-                }
-            }
-        });
-        let mut at = 0;
-        let mut heard: Vec<String> = Vec::new();
-        until("two events", || {
-            at += 1;
-            bb.json(&[
-                "publish",
-                &format!("192.0.2.{at}"),
-                "--tlp",
-                "green",
-                "--to",
-                "mesh",
-                "--title",
-                "kept",
-            ]);
-            bb.json(&[
-                "publish",
-                &format!("198.51.100.{at}"),
-                "--tlp",
-                "clear",
-                "--to",
-                "mesh",
-                "--title",
-                "told",
-            ]);
-            heard.extend(first.try_iter());
-            heard.len() >= 2
-        });
-        for line in &heard {
-            let event: Value = serde_json::from_str(line).expect("JSON");
-            assert_eq!((&event["event"], &event["title"]), (&"record".into(), &"told".into()), "{event}");
-            assert_eq!((&event["author"], &event["verdict"]), (&"police-bb".into(), &"accept".into()));
+    let events = watched(&aa, &[], 4, |at| {
+        for (net, tlp, title) in [("192.0.2", "green", "kept"), ("198.51.100", "clear", "told")] {
+            bb.json(&["publish", &format!("{net}.{at}"), "--tlp", tlp, "--to", "mesh", "--title", title]);
         }
     });
-    assert!(watching.wait().expect("it ended").success(), "--count ends it");
+    let (kept, told): (Vec<&Value>, Vec<&Value>) = events.iter().partition(|event| event["event"] == "kept");
+    assert!(!kept.is_empty() && !told.is_empty(), "{events:?}");
+    for event in told {
+        assert_eq!((&event["event"], &event["title"]), (&"record".into(), &"told".into()), "{event}");
+        assert_eq!((&event["author"], &event["verdict"]), (&"police-bb".into(), &"accept".into()));
+    }
+    for event in kept {
+        assert_eq!(event, &serde_json::json!({ "event": "kept", "rule": "not-for-analysts" }));
+    }
+}
+
+/// What states purposes is shown for one of them only, through whatever door.
+#[test]
+fn every_door_asks_for_the_purpose() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let aa = Node::mesh(folder.path(), &["cert-aa"]).pop().expect("one");
+    let say = |at: u32| {
+        let value = format!("192.0.2.{at}");
+        aa.json(&[
+            "publish",
+            &value,
+            "--to",
+            "own",
+            "--tlp",
+            "green",
+            "--for-purpose",
+            "network-defence",
+            "--title",
+            "quiet words",
+        ])
+    };
+    let event = r#"{"Event":{"uuid":"00000000-0000-4000-8000-0000000000ff","info":"quiet words","timestamp":"1767300000",
+        "Attribute":[{"type":"ip-dst","value":"192.0.2.250","to_ids":true}]}}"#;
+    let file = written(folder.path(), "feed/event.json", event);
+    let file = file.to_str().expect("UTF-8");
+    let told = aa.json(&["import", file, "--tlp", "green", "--for-purpose", "network-defence"]);
+    let record = told["total"]["records"][0]["record"].as_str().expect("an id").to_owned();
+    let doors: [&[&str]; 5] = [
+        &["lookup", "192.0.2.250"],
+        &["query"],
+        &["show", &record],
+        &["show", &record, "--original"],
+        &["why", &record],
+    ];
+    for (purpose, is_shown) in [("", false), ("research", false), ("network-defence", true)] {
+        let stated: &[&str] = if purpose.is_empty() { &[] } else { &["--purpose", purpose] };
+        for door in doors {
+            let out = aa.tell(&[&["--json"], door, stated].concat());
+            let text = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
+            assert_eq!(text.contains("quiet words"), is_shown, "{door:?} for `{purpose}`: {text}");
+            assert!(is_shown || text.contains("guardrail:purpose"), "{door:?} for `{purpose}`: {text}");
+        }
+        let events = watched(&aa, stated, 1, |at| _ = say(at));
+        let expected = if is_shown { ("record", "quiet words") } else { ("kept", "") };
+        assert_eq!(
+            (events[0]["event"].as_str(), events[0]["title"].as_str().unwrap_or_default()),
+            (Some(expected.0), expected.1)
+        );
+        assert!(is_shown || events[0]["help"] == "state --purpose network-defence", "{events:?}");
+        let before = aa.read_policy();
+        let hiding =
+            before.clone() + "\n@id(\"none\") forbid (principal, action == Action::\"query\", resource);\n";
+        let file = folder.path().join("new.cedar");
+        std::fs::write(&file, hiding).expect("it is written");
+        let diff = aa.json(&[&["policy", "diff", "--file", file.to_str().expect("UTF-8")], stated].concat());
+        let hides =
+            diff["changes"].as_array().expect("changes").iter().any(|change| change["is"] == "hidden");
+        assert_eq!(hides, is_shown, "what is hidden already does not become so for `{purpose}`: {diff}");
+    }
+    for door in [&["watch", "--count", "1"][..], &["query"], &["policy", "diff"]] {
+        let out = aa.tell(&[door, &["--purpose", "network-defense"]].concat());
+        let text = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(code(&out) == 2 || code(&out) == 1, "{door:?}: {text}");
+        assert!(text.contains("network-defence"), "a wrong word lists the right ones: {text}");
+    }
 }
 
 #[test]

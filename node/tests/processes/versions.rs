@@ -223,6 +223,24 @@ fn the_same_file_in_another_folder_is_the_same_list() {
         [true, false, true, true]
     );
     assert_eq!(hits(&node, "a.example"), 1);
+    // What it lost is gone with the buckets that held it, and by hand it is one list in every folder.
+    let many: Vec<(u32, String)> = (0..6_000).map(|n| (n + 100, format!("n{n}.example"))).collect();
+    let bundle = |count: usize, time: &str| {
+        let all: Vec<_> = many.iter().take(count).map(|(n, value)| (*n, value.as_str(), time, "")).collect();
+        stix(&all)
+    };
+    import(&node, &written(folder.path(), "monday/many.json", &bundle(6_000, at)), &["--tlp", "amber"]);
+    for (day, count) in [("tuesday", 10), ("wednesday", 4_000), ("thursday", 900)] {
+        import(
+            &node,
+            &written(folder.path(), &format!("{day}/many.json"), &bundle(count, "02-03T00:00:00")),
+            &[],
+        );
+        let sample: Vec<String> = (0..6_000).step_by(239).map(|n| format!("n{n}.example")).collect();
+        let counts: Vec<usize> = sample.iter().map(|value| hits(&node, value)).collect();
+        let expected: Vec<usize> = (0..6_000).step_by(239).map(|n| usize::from(n < count)).collect();
+        assert_eq!(counts, expected, "{day}");
+    }
     // Other objects under the same name are another list, and take nothing away.
     let other = import(
         &node,
@@ -319,14 +337,30 @@ fn a_bucket_that_was_taken_back_takes_new_values() {
     let hit = node.json(&["lookup", "a.example"])["hits"][0].clone();
     node.json(&["retract", hit["subject"].as_str().expect("a subject"), "--reason", "wrong"]);
     assert_eq!(known(&node, &["a.example", "b.example"]), [false, false]);
-    // What its source goes on to list is listed, under a new subject: a bucket holds much beside what was wrong. It is told once.
-    for (text, times) in [("a.example\nb.example\nc.example\n", 1), ("c.example\n", 0)] {
-        written(folder.path(), "feed/l.txt", text);
-        let told = import(&node, &path, &["--tlp", "green", "--share", "mesh"]);
-        assert_eq!(count(&told, "taken_back"), times, "{told}");
-        let all = ["a.example", "b.example", "c.example"];
-        assert_eq!(known(&node, &all), all.map(|value| text.contains(value)), "{text}");
+    let all = ["a.example", "b.example", "c.example"];
+    let share = ["--tlp", "green", "--share", "mesh"];
+    // It stays gone, from whatever folder and under whatever marking its file comes, and it is said so.
+    for folder_and_file in ["feed/l.txt", "feed/l.txt", "other/l.txt"] {
+        let path = written(folder.path(), folder_and_file, "a.example\nb.example\n");
+        let told = import(&node, &path, &["--tlp", "clear", "--share", "mesh"]);
+        assert_eq!(
+            (count(&told, "taken_back"), &told["new"], &told["shared"]),
+            (1, &0.into(), &0.into()),
+            "{told}"
+        );
+        assert!(told.to_string().contains("2 values of it were taken back by hand"), "{told}");
+        assert_eq!(known(&node, &all), [false; 3]);
     }
+    // What is new stands under a new subject; the file without what is wrong says nothing of it any more.
+    written(folder.path(), "feed/l.txt", "a.example\nb.example\nc.example\n");
+    assert_eq!(count(&import(&node, &path, &share), "taken_back"), 1);
+    assert_eq!(known(&node, &all), [false, false, true]);
+    written(folder.path(), "feed/l.txt", "b.example\nc.example\n");
+    // A person says that the rest may stand again, and so it does, also at the next import.
+    import(&node, &path, &[&["--again"], &share[..]].concat());
+    assert_eq!(known(&node, &all), [false, true, true]);
+    let told = import(&node, &path, &share);
+    assert_eq!((count(&told, "taken_back"), known(&node, &all)), (0, vec![false, true, true]), "{told}");
     // A report that has an id of its own is gone with it.
     let path = written(folder.path(), "feed/e.json", &event(1_767_300_000, &[(1, "e.example", "")]));
     import(&node, &path, &[]);
@@ -335,4 +369,60 @@ fn a_bucket_that_was_taken_back_takes_new_values() {
     written(folder.path(), "feed/e.json", &event(1_767_400_000, &[(1, "e.example", "")]));
     assert_eq!(count(&import(&node, &path, &[]), "skipped"), 1);
     assert_eq!(known(&node, &["e.example"]), [false]);
+}
+
+/// An event that is split for its size loses what a newer one of it no longer has, in each of its parts.
+#[test]
+fn what_was_split_off_for_its_size_is_as_new_as_the_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = one(folder.path());
+    let names: Vec<String> = (0..24_000).map(|n| format!("n{n}.example")).collect();
+    let of = |time: u64, count: usize| {
+        let all: Vec<(u32, &str, &str)> =
+            (0..).zip(&names).take(count).map(|(n, name)| (n, name.as_str(), "")).collect();
+        event(time, &all)
+    };
+    let path = written(folder.path(), "feed/large.json", &of(1_767_300_000, 24_000));
+    let told = node.json(&["import", path.to_str().expect("UTF-8")])["total"].clone();
+    assert!(told["new"].as_u64().expect("a number") > 1, "it is in parts: {told}");
+    let sample: Vec<&str> = names.iter().step_by(2_399).map(String::as_str).collect();
+    assert_eq!(known(&node, &sample), vec![true; sample.len()]);
+    written(folder.path(), "feed/large.json", &of(1_767_400_000, 3));
+    let told = node.json(&["import", path.to_str().expect("UTF-8")]);
+    let left: Vec<bool> = (0..sample.len()).map(|at| at * 2_399 < 3).collect();
+    assert_eq!(known(&node, &sample), left, "{told}");
+    // And an older one brings none of them back.
+    written(folder.path(), "feed/large.json", &of(1_767_300_000, 24_000));
+    node.tell(&["import", path.to_str().expect("UTF-8")]);
+    assert_eq!(known(&node, &sample), left);
+}
+
+/// Attributes of MISP without their event are compared with what stands of it: an older one changes nothing, a deleted one stays so.
+#[test]
+fn attributes_alone_are_as_old_as_they_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = one(folder.path());
+    let whole =
+        [(1, "gone.example", r#","deleted":true"#), (2, "stays.example", r#","timestamp":"1767300000""#)];
+    import(&node, &written(folder.path(), "feed/e.json", &event(1_767_300_000, &whole)), &[]);
+    let alone = |n: u32, value: &str, time: u64| {
+        format!(
+            r#"{{"uuid":"00000000-0000-4000-8001-{n:012}","type":"domain","value":"{value}","to_ids":true,"timestamp":"{time}",
+            "Event":{{"uuid":"00000000-0000-4000-8000-0000000000ff","info":"e","distribution":"3"}}}}"#
+        )
+    };
+    let answer = |all: &[String]| format!(r#"{{"response":{{"Attribute":[{}]}}}}"#, all.join(","));
+    let text = answer(&[
+        alone(1, "gone.example", 1_767_400_000),
+        alone(2, "before.example", 1_767_200_000),
+        alone(3, "new.example", 1_767_300_000),
+    ]);
+    let told = import(&node, &written(folder.path(), "feed/search.json", &text), &["--tlp", "green"]);
+    assert_eq!((count(&told, "gone"), count(&told, "older")), (1, 1), "{told}");
+    let all = ["gone.example", "before.example", "stays.example", "new.example"];
+    assert_eq!(known(&node, &all), [false, false, true, true]);
+    // What an answer says was deleted is gone from the event as well.
+    let text = answer(&[alone(2, "stays.example", 1_767_500_000).replacen('{', r#"{"deleted":true,"#, 1)]);
+    import(&node, &written(folder.path(), "feed/later.json", &text), &[]);
+    assert_eq!(known(&node, &all), [false, false, false, true]);
 }

@@ -25,6 +25,8 @@ pub struct ImportBatch {
     pub gone: BTreeMap<([u8; 16], Option<[u8; 16]>), String>,
     /// Lists that were read to their end, by what is in this batch and those before it.
     pub ended: Vec<EndedList>,
+    /// What of lists was taken back by hand stands again.
+    pub again: bool,
 }
 
 /// A list without ids of its own that was read to its end, so that what is in none of its buckets any more is gone from it.
@@ -36,6 +38,8 @@ pub struct EndedList {
     pub list: String,
     /// The groups that it has, by the names of their markings, `""` for what carries none; and the buckets of each.
     pub groups: BTreeMap<String, BTreeSet<String>>,
+    /// What each group says to be its source, to others as well.
+    pub names: BTreeMap<String, String>,
 }
 
 /// The strictest marking that any part of a report carries, as codes; 0 where none does.

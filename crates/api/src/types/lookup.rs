@@ -72,6 +72,10 @@ pub struct Lookup {
     /// confidence its author states.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commonplace: Option<String>,
+    /// Whether it is known as context only: each hit says that it was observed, or that nothing is wrong with it, and none that
+    /// it is bad.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub context_only: bool,
     /// Who says what.
     pub hits: Vec<Hit>,
     /// What was not searched.
@@ -132,7 +136,7 @@ pub struct Hit {
     pub how: String,
     /// 0 to 100, if anybody said so.
     pub confidence: Option<u8>,
-    /// What it indicates.
+    /// What it indicates; `observed` is no verdict: it was seen, and nobody says that it is bad.
     pub kind: String,
     /// TLP of the record; `null` for unmarked ones of the own org.
     pub tlp: Option<String>,

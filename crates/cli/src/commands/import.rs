@@ -80,6 +80,9 @@ pub struct Args {
     /// Leave out what is about persons: values, attributes, objects
     #[arg(long)]
     without_personal: bool,
+    /// Let stand again what of a list you took back by hand, where its file still lists it
+    #[arg(long)]
+    again: bool,
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
@@ -137,6 +140,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         })
         .collect::<Result<_, String>>()
         .map_err(refuse("--override-marking"))?;
+    importer.again = args.again;
     if args.without_personal {
         importer.persons = Persons::LeaveOut;
     }
@@ -353,6 +357,7 @@ fn to_mark(home: &Path, args: &Args) -> String {
     }
     words.extend(args.purposes.iter().flat_map(|name| ["--for-purpose".to_owned(), name.clone()]));
     words.extend(args.overrides.iter().flat_map(|text| ["--override-marking".to_owned(), text.clone()]));
+    words.extend(args.again.then(|| "--again".to_owned()));
     words.extend(args.without_personal.then(|| "--without-personal".to_owned()));
     words.extend(["--tlp".to_owned(), "green".to_owned()]);
     words.iter().map(|word| text::shell(word)).collect::<Vec<_>>().join(" ")
@@ -390,6 +395,7 @@ mod tests {
             legal_basis: None,
             overrides: vec![],
             without_personal: false,
+            again: false,
             dry_run: false,
             verbose: false,
         };

@@ -20,6 +20,9 @@ const LINE_MAX: u64 = 8192;
 /// a network that contains the address, or a domain above the name; what lies inside a network is not searched. Only
 /// accepted records answer unless --include held, and only what is not over by now unless --include expired.
 ///
+/// What was only observed (an attribute of MISP without `to_ids`, observed data of STIX), or is listed as benign, is known as
+/// context only: nobody says that it is bad (`context_only` in JSON; the exit code is that of what is known).
+///
 /// A value that everybody has (8.8.8.8, private addresses, google.com), or that is your org's own (`[own]` in config.toml), is told
 /// as such whoever lists it.
 ///
@@ -181,6 +184,9 @@ fn text(answer: &Lookup) -> String {
     }
     let kind = answer.kind.as_deref().unwrap_or("?");
     let is = match answer.known {
+        Some(true) if answer.context_only => {
+            format!("{}: nobody says that it is bad", term::paint(Style::Warn, "known as context only"))
+        }
         Some(true) => term::paint(Style::Bad, "known"),
         Some(false) => "not known".to_owned(),
         None => term::paint(Style::Warn, "known to be here, not shown to you"),
@@ -249,8 +255,9 @@ fn hit_text(hit: &Hit, is_commonplace: bool) -> String {
         _ => format!(" {}", e(&hit.observable)),
     };
     let (kind, not_said) = match hit.kind.as_str() {
-        // Such as what a MISP event names and has no `to_ids`.
         "unknown" => (String::new(), "\n    indicates not said"),
+        // What an event of MISP names without `to_ids`, and what observed data of STIX holds.
+        "observed" => (" as observed, which is no verdict".to_owned(), ""),
         kind => (format!(" as {}", e(kind)), ""),
     };
     let origin = origin_text(&hit.origin);
@@ -334,6 +341,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_context_is_not_told_as_bad() {
+        let answer = |context_only| Lookup { known: Some(true), context_only, ..Lookup::default() };
+        assert!(text(&answer(true)).contains("known as context only: nobody says that it is bad"));
+        assert!(!text(&answer(false)).contains("context"));
+    }
+
+    #[test]
     fn a_fault_quotes_the_value_once() {
         let fault = |value: &str, error: &str| {
             text(&Lookup { value: value.to_owned(), error: Some(error.to_owned()), ..Lookup::default() })
@@ -352,6 +366,7 @@ mod tests {
             hit_text(&Hit { kind: kind.to_owned(), how: "exact".to_owned(), ..Hit::default() }, false)
         };
         assert!(hit("unknown").contains("indicates not said"));
+        assert!(hit("observed").contains("lists it as observed, which is no verdict"));
         assert!(hit("phishing").contains("lists it as phishing") && !hit("phishing").contains("indicates"));
     }
 }

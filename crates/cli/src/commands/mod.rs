@@ -201,6 +201,12 @@ pub struct Purpose {
 }
 
 impl Purpose {
+    /// The purpose and the reference, where they are stated.
+    #[must_use]
+    pub fn stated(self) -> (Option<String>, Option<String>) {
+        (self.purpose, self.reference)
+    }
+
     /// As the end of a path of the node's interface.
     fn query(&self) -> String {
         self.query_with(None)

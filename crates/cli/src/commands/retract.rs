@@ -14,8 +14,9 @@ use super::{Context, done, published_text};
 /// All versions of the report, in every circle, for ever: the bodies are erased here and at every partner that
 /// follows, and a copy that arrives later is not taken. Only the reason's code is told, no text.
 ///
-/// A list that is imported again stands again under a new subject, and --share shares it again, as it may be another
-/// list by then: take out of the file what is wrong. One value of a list is taken back so, without `retract`.
+/// Of a list that is imported, what was taken back stays gone whatever its file says; what is new in it stands under a new
+/// subject, and `import --again` lets the rest stand again. To take back one value of a list, take it out of the file and import
+/// that, without `retract`.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use tocsin_api::route;
+use tocsin_api::route::{self, Target};
 use tocsin_api::types::Event;
 use tocsin_clock as clock;
 use tocsin_text as text;
 
-use super::{Context, done, print_line, print_text};
+use super::{Context, Purpose, done, print_line, print_text};
 use crate::term::{self, Style};
 
 /// Follow what happens: records as they are judged, and links.
@@ -19,11 +19,14 @@ use crate::term::{self, Style};
 Examples:
   tocsin watch
   tocsin watch --count 1
+  tocsin watch --purpose criminal-investigation --ref case-17
   tocsin --json watch | jq -r 'select(.event == \"record\" and .verdict == \"accept\") | .title'")]
 pub struct Args {
     /// End after so many events
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+    #[command(flatten)]
+    asked: Purpose,
 }
 
 /// Prints a line for each event until it is interrupted.
@@ -31,7 +34,7 @@ pub struct Args {
 /// # Errors
 /// What was wrong, where, and how to mend it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
-    let mut stream = context.client().stream(route::WATCH)?;
+    let mut stream = context.client().stream(Target::from(route::WATCH).with(&args.asked.query()))?;
     stream.wait_for_ever()?;
     let mut shown = 0;
     for line in stream.lines() {
@@ -74,6 +77,10 @@ fn text(event: &Event) -> String {
                 e(&record.rule),
                 &record.record[..record.record.len().min(16)],
             )
+        }
+        Event::Kept { rule, help } => {
+            let help = if help.is_empty() { String::new() } else { format!("; {}", e(help)) };
+            format!("{at} a record is not shown: rule `{}` of the policy keeps it{help}", e(rule))
         }
         Event::Up(peer) => format!("{at} link to {} is up", e(&peer.org)),
         Event::Down(peer) => {

@@ -22,6 +22,8 @@ pub(super) struct Layout {
     pub header: Option<Vec<String>>,
     /// Whether they stand in a comment before the first row, which then is none of them.
     pub commented: bool,
+    /// Whether they stand there as Zeek writes them, who escapes what is in cells.
+    pub zeek: bool,
     /// Columns of values, with their type if the column has one.
     pub values: Vec<(usize, Option<Named>)>,
     /// A column of package names.
@@ -69,11 +71,13 @@ impl Layout {
     /// The layout of a sample of rows, and of the cells of the last comment before them; `None` if no column holds values.
     pub(super) fn find(sample: &[Vec<String>], comment: Option<&[String]>) -> Option<Self> {
         let first = sample.first()?;
-        let commented = comment.filter(|cells| cells.len() == first.len()).and_then(Self::by_header);
+        let of_comment = comment.filter(|cells| cells.len() == first.len());
+        let commented = of_comment.and_then(|cells| Self::believed(cells, sample));
         if let Some(layout) = commented.filter(|layout| layout.has_values() && layout.known > 1) {
-            return Some(Self { commented: true, ..layout });
+            let layout = Self { commented: true, ..layout };
+            return Some(Self { handling: layout.holds(sample), ..layout });
         }
-        let by_header = Self::by_header(first);
+        let by_header = Self::believed(first, sample.get(1..).unwrap_or_default());
         let mut layout = match by_header {
             Some(layout) if layout.has_values() => layout.with_finer_types(sample),
             partial => Self::by_content(sample, partial)?,
@@ -85,7 +89,8 @@ impl Layout {
     /// What each column holds of handling: by its header, else by its cells.
     fn holds(&self, sample: &[Vec<String>]) -> Vec<Holds> {
         let width = sample.iter().map(Vec::len).max().unwrap_or(0);
-        let body = &sample[usize::from(self.header.is_some()).min(sample.len())..];
+        let is_headed = self.header.is_some() && !self.commented;
+        let body = &sample[usize::from(is_headed).min(sample.len())..];
         let name =
             |at: usize| self.header.as_ref().and_then(|header| header.get(at)).map_or("", String::as_str);
         let cells =
@@ -129,8 +134,28 @@ impl Layout {
         !self.values.is_empty() || self.package.is_some() || self.network.is_some()
     }
 
-    /// By the words of a header; `None` if the row is none.
-    fn by_header(row: &[String]) -> Option<Self> {
+    /// By the words of a header, which are believed of a column of values (`ioc`) unless no cell of it is one, and those of another
+    /// column, whose name is a type, all are.
+    fn believed(row: &[String], body: &[Vec<String>]) -> Option<Self> {
+        let layout = Self::by_header(row, true)?;
+        let cells =
+            |at: usize| body.iter().filter_map(move |row| row.get(at)).filter(|cell| !cell.is_empty());
+        let generic = layout.values.iter().find(|(_, named)| named.is_none()).map(|(at, _)| *at);
+        let Some(generic) = generic.filter(|at| cells(*at).all(|cell| detect_all(cell).is_err())) else {
+            return Some(layout);
+        };
+        let typed = Self::by_header(row, false);
+        let holds = |layout: &Self| {
+            let columns = layout.values.iter().filter_map(|(at, named)| Some((*at, (*named)?)));
+            let mut read = columns.map(|(at, named)| cells(at).all(|cell| named.read(cell).is_ok()));
+            cells(generic).next().is_some() && read.next() == Some(true) && read.all(|is_read| is_read)
+        };
+        typed.filter(holds).or(Some(layout))
+    }
+
+    /// By the words of a header; `None` if the row is none. A column that is only called one of values is one if that is
+    /// believed.
+    fn by_header(row: &[String], is_value: bool) -> Option<Self> {
         let roles: Vec<Option<Role>> = row.iter().map(|cell| role(cell)).collect();
         let named: Vec<Option<Named>> = row
             .iter()
@@ -148,7 +173,7 @@ impl Layout {
         let start = find(Role::Start).or_else(|| prefix.and_then(|_| named.iter().position(is_address)));
         let network = start.filter(|_| end.or(prefix).is_some()).map(|start| Network { start, end, prefix });
         let types = find(Role::Type);
-        let generic = find(Role::Value).or(types.and(find(Role::Name)));
+        let generic = find(Role::Value).filter(|_| is_value).or(types.and(find(Role::Name)));
         let mut values: Vec<(usize, Option<Named>)> = generic.map(|at| (at, None)).into_iter().collect();
         let typed = named.iter().enumerate().filter_map(|(at, named)| Some((at, Some((*named)?))));
         // Beside a column of values, an address or a URL is where it was seen; only hashes are more of the same.
@@ -172,6 +197,7 @@ impl Layout {
         Some(Self {
             known,
             commented: false,
+            zeek: false,
             header: Some(row.to_vec()),
             network,
             class: all(Role::Class),

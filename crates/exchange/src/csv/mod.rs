@@ -11,7 +11,7 @@ mod roles;
 mod rows;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_record::body::report::Indicator;
 use tocsin_record::marking::words::{self, Handling};
@@ -33,7 +33,7 @@ pub const FORMAT: Format =
     Format { name: "csv", sniff: |bytes| !json::is_json(bytes) && read_layout(bytes, None).is_some(), parse };
 
 /// What stands in a cell in the place of nothing.
-const NOTHING: &[&str] = &["-", "--", "n/a", "null", "none", "nan"];
+const NOTHING: &[&str] = &["-", "--", "n/a", "null", "none", "nan", "(empty)"];
 /// What a status says of a value that its source took back, or that no longer counts.
 const GONE: &[&str] = &["revoked", "deleted", "withdrawn", "retracted", "expired", "removed"];
 
@@ -108,7 +108,7 @@ fn parse(pieces: &mut Pieces<'_>, file: &FileInfo<'_>, reading: &mut Reading<'_>
     for (marking, packed) in lists {
         let mut draft = Draft::list(file, &marking.name());
         draft.marking = marking;
-        draft.finish_packed(packed, file, reading);
+        draft.finish_packed(packed, &BTreeSet::new(), file, reading);
     }
     Ok(())
 }
@@ -127,7 +127,8 @@ fn read_layout(bytes: &[u8], delimiter: Option<u8>) -> Option<(u8, Layout, usize
             return None;
         }
         let comment = comment_header(bytes, *delimiter);
-        Some((*delimiter, Layout::find(&sample, comment.as_deref())?, usual))
+        let layout = Layout::find(&sample, comment.as_deref())?;
+        Some((*delimiter, Layout { zeek: is_zeek(bytes), ..layout }, usual))
     })
 }
 
@@ -172,6 +173,12 @@ fn is_other(sample: &[Vec<String>]) -> bool {
     sinks * 2 >= sample.len()
 }
 
+/// Whether the comments before the first row are those of Zeek.
+fn is_zeek(bytes: &[u8]) -> bool {
+    let mut comments = lines(bytes).take(COMMENTS_MAX).take_while(|line| line.starts_with(b"#"));
+    comments.any(|line| line.starts_with(b"#fields\t"))
+}
+
 /// The cells of the last comment before the first row: many feeds name their columns there, and so does Zeek.
 fn comment_header(bytes: &[u8], delimiter: u8) -> Option<Vec<String>> {
     let comments = lines(bytes).take(COMMENTS_MAX).map(<[u8]>::trim_ascii_start);
@@ -193,6 +200,23 @@ fn sample(bytes: &[u8], delimiter: u8) -> Vec<Vec<String>> {
         .take(SAMPLE_ROWS)
         .map(|(_, row)| row.iter().map(|cell| clean(&text_of(cell))).collect())
         .collect()
+}
+
+/// A cell as Zeek means it, which escapes what would end it: `\x09` is a byte, and two backslashes are one.
+fn zeek(cell: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(cell.len());
+    let mut rest = cell;
+    while let Some((byte, after)) = rest.split_first() {
+        let digit = |at: usize| after.get(at).and_then(|b| char::from(*b).to_digit(16));
+        let meant;
+        (meant, rest) = match (byte, after.first(), digit(1).zip(digit(2))) {
+            (b'\\', Some(b'x'), Some((high, low))) => ((high << 4 | low) as u8, &after[3..]),
+            (b'\\', Some(b'\\'), _) => (*byte, &after[1..]),
+            _ => (*byte, after),
+        };
+        out.push(meant);
+    }
+    out
 }
 
 /// A cell as text: what is no UTF-8 is taken for Latin-1, in which old spreadsheets write.
@@ -244,6 +268,13 @@ impl Table<'_, '_, '_> {
             return Ok(());
         }
         self.reading.counts.seen += 1;
+        let unescaped: Vec<Vec<u8>>;
+        let cells = if self.layout.zeek {
+            unescaped = cells.iter().map(|cell| zeek(cell)).collect();
+            &unescaped
+        } else {
+            cells
+        };
         let texts: Vec<Cow<'_, str>> = cells.iter().map(|cell| text_of(cell)).collect();
         // A dash stands for nothing in what Zeek and databases write, and so do these words in what spreadsheets do.
         let cell = |at: usize| texts.get(at).map_or("", |text| text.trim()).trim_matches('\0');
@@ -273,9 +304,12 @@ impl Table<'_, '_, '_> {
         let worded =
             classes().chain((said(type_word) == Said::Kind).then_some(type_word)).find_map(names::kind_named);
         let tagged = || tags().find_map(names::kind_named);
-        let to_ids = self.layout.to_ids.is_some_and(|at| YES.contains(&&*cell(at).to_ascii_lowercase()));
-        let bad = || to_ids.then(|| names::kind_numbered(MALICIOUS));
-        let kind = worded.or_else(tagged).or_else(|| self.file.profile.kind.clone()).or_else(bad);
+        let to_ids = optional(self.layout.to_ids).to_ascii_lowercase();
+        let bad = || YES.contains(&&*to_ids).then(|| names::kind_numbered(MALICIOUS));
+        // Said to be looked for by nobody: context, as in an event of MISP.
+        let context = || NO.contains(&&*to_ids).then(names::observed_kind);
+        let profile = || self.file.profile.kind.clone();
+        let kind = context().or(worded).or_else(tagged).or_else(profile).or_else(bad);
         // A type such as `LOADER_SHA256` says more than the type.
         let type_cell = Some(type_word).filter(|cell| cell.contains(['_', ' ']));
         let comments = classes().chain(self.layout.comments.iter().map(|at| cell(*at))).chain(type_cell);

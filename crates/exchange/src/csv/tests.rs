@@ -31,6 +31,13 @@ fn layouts_of_real_files() {
         ("Domain,Registered,Registrar\na.example,2025-09-24,SOMEONE LIMITED\n", vec!["domain a.example"]),
         ("type,indicator,context\ndomain,a[.]example,\"C2, old\"\n", vec!["domain a.example"]),
         ("Indicator type,Data\nemail_address,me@a.example\n", vec!["email me@a.example"]),
+        // The column that is called so says what the other is.
+        (
+            "#domain,ioc\nns1[.]a[.]example ns2[.]b[.]example,Possible C2 Domain\nc.example,Possible\n",
+            vec!["domain c.example", "domain ns1.a.example", "domain ns2.b.example"],
+        ),
+        ("ip,ioc\n192.0.2.7,seen\n", vec!["ipv4 192.0.2.7"]),
+        ("ip,ioc\n192.0.2.7,a.example\n", vec!["domain a.example"]),
         (
             "Some IOCs,Other\nhxxps://a[.]example/x ,first\nb[.]example,\n,\n",
             vec!["domain b.example", "url https://a.example/x"],
@@ -198,7 +205,7 @@ fn what_a_row_says_of_its_value_is_kept() {
     let kinds: Vec<_> =
         found.reports[0].indicators.iter().map(|one| (one.what.show(), one.kind.kind)).collect();
     let md5 = "d41d8cd98f00b204e9800998ecf8427e";
-    let expected = [("a.example", 1), ("b.example", 0), (md5, 1), ("x.exe", 0)]
+    let expected = [("a.example", 1), ("b.example", 12), (md5, 1), ("x.exe", 0)]
         .map(|(text, kind)| (text.to_owned(), kind));
     assert_eq!(kinds, expected);
 }
@@ -468,4 +475,28 @@ fn intelligence_for_zeek() {
     assert_eq!(found.skipped.iter().map(|one| one.line).collect::<Vec<_>>(), [Some(7), Some(8)]);
     let amber = found.reports.iter().find(|report| report.marking.floor == Some(Tlp::Amber)).unwrap();
     assert_eq!(amber.indicators[0].what.show(), "a.example");
+}
+
+/// Zeek escapes what would end a cell, and what is no ASCII, by the byte.
+#[test]
+fn what_zeek_escapes_is_read_as_it_is_meant() {
+    let text = "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n\
+                #fields\tindicator\tindicator_type\tmeta.tlp\tmeta.desc\n\
+                b.example\\x2fgate\\x2f\\xc3\\xbc\tIntel::URL\tgreen\t(empty)\nc:\\\\a\\x5cb.exe\tIntel::FILE_NAME\tgreen\ta\\x09b\n\
+                a\\x2eexample\tIntel::DOMAIN\tred\t-\n\\xff.example\tIntel::DOMAIN\tgreen\t-\n";
+    let found = import(text, &Profile::default());
+    assert_eq!(
+        shown(&found),
+        ["domain a.example", "filename c:\\a\\b.exe", "url http://b.example/gate/%C3%BC"]
+    );
+    assert_eq!(found.skipped.iter().map(|one| one.line).collect::<Vec<_>>(), [Some(9)]);
+    let green = found.reports.iter().find(|report| report.marking.tlp == Some(Tlp::Green)).unwrap();
+    assert_eq!(
+        green.indicators.iter().map(|one| one.comment.as_str()).collect::<Vec<_>>(),
+        ["", "a b: Intel::FILE_NAME"]
+    );
+    assert!(found.reports.iter().any(|report| report.marking.tlp == Some(Tlp::Red)));
+    // In what Zeek did not write a backslash is one.
+    let other = import("value,type\nc:\\x2fb.exe,filename\n", &Profile::default());
+    assert_eq!(shown(&other), ["filename c:\\x2fb.exe"]);
 }

@@ -31,7 +31,7 @@ pub(super) struct Part {
     /// What reports of the event say.
     pub(super) description: String,
     /// For each of [`LISTS`] the elements, as JSON.
-    lists: BTreeMap<&'static str, Vec<String>>,
+    pub(super) lists: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl Parts {
@@ -45,6 +45,13 @@ impl Parts {
     pub(super) fn part(&mut self, marking: PartialMarking) -> &mut Part {
         self.even &= marking == self.whole;
         self.parts.entry(marking).or_default()
+    }
+
+    /// All of them, where there is no event that they are of.
+    pub(super) fn into_parts(self) -> impl Iterator<Item = (PartialMarking, Part)> {
+        let is_some =
+            |(_, part): &(PartialMarking, Part)| !part.lists.is_empty() || !part.indicators.is_empty();
+        self.parts.into_iter().filter(is_some)
     }
 
     /// Keeps an element of a list.
@@ -116,7 +123,7 @@ impl Parts {
             one.marking = marking;
             one.indicators = part.indicators;
             one.description.push_str(&part.description);
-            one.originals = vec![Kept { raw: &text, with: None, modified: 0 }];
+            one.originals = vec![Kept { raw: &text, list: "", with: None, modified: 0 }];
             one.finish(file, found);
         }
         Ok(())

@@ -106,7 +106,7 @@ fn what_is_context_deleted_or_broken_is_told_apart() {
         shown[..5],
         [
             "ipv4 192.0.2.7 8",
-            "domain context.example 0",
+            "domain context.example 12",
             "domain evil.example 1",
             "sha1 da39a3ee5e6b4b0d3255bfef95601890afd80709 1",
             "filename a|b.exe 0",
@@ -205,4 +205,94 @@ fn what_cannot_be_looked_for_is_told() {
         // A context by its source is one here, and no news.
         assert_eq!(import(&event(3, &[], &attribute(name, false))).counts.noted, 0, "{name}");
     }
+}
+
+/// What a search for attributes or objects answers has no event around it: it is a list, each of it under its own marking.
+#[test]
+fn attributes_without_their_event_are_a_list() {
+    const EVENT: &str =
+        r#""Event":{"uuid":"59dbf0f6-3203-413a-9fbc-7960b592e4cf","info":"a case","distribution":"3"}"#;
+    let one = |n: u32, value: &str, more: &str| {
+        format!(
+            r#"{{"uuid":"00000000-0000-4000-8000-{n:012}","type":"domain","category":"Network activity","value":"{value}",
+               "timestamp":"1598975711"{more}}}"#
+        )
+    };
+    let all = [
+        one(1, "a.example", &format!(r#","to_ids":true,"distribution":"5",{EVENT}"#)),
+        one(2, "b.example", &format!(r#","to_ids":false,{EVENT}"#)),
+        one(3, "c.example", r#","to_ids":true,"distribution":"0""#),
+        one(4, "d.example", r#","to_ids":true,"Tag":[{"name":"tlp:red"}]"#),
+        one(5, "e.example", &format!(r#","to_ids":true,"deleted":true,{EVENT}"#)),
+    ];
+    let list = all.join(",");
+    let shown = |found: &Found| {
+        let each = found.reports.iter().flat_map(|report| {
+            let tlp = report.marking.tlp;
+            report.indicators.iter().map(move |one| (one.what.show(), one.kind.kind, tlp))
+        });
+        let mut each: Vec<_> = each.collect();
+        each.sort();
+        each
+    };
+    // Its event may be shared with all: its tags are not here, and nothing leaves by that.
+    let expected = [
+        ("a.example".to_owned(), 1, None),
+        ("b.example".to_owned(), 12, None),
+        ("c.example".to_owned(), 1, Some(Tlp::AmberStrict)),
+        ("d.example".to_owned(), 1, Some(Tlp::Red)),
+    ];
+    for answer in [
+        format!(r#"{{"response":{{"Attribute":[{list}]}}}}"#),
+        format!(r#"{{"response":[{{"Attribute":[{list}]}}]}}"#),
+        format!(r#"{{"Attribute":[{list}]}}"#),
+        format!("[{list}]"),
+        all.join("\n").replace(",\n ", ", "),
+    ] {
+        let found = import(&answer);
+        assert_eq!(shown(&found), expected, "{answer}");
+        assert_eq!((found.counts.seen, found.counts.withdrawn, found.counts.skipped), (5, 1, 0), "{answer}");
+        let event = Uuid::parse_str("59dbf0f6-3203-413a-9fbc-7960b592e4cf").unwrap().into_bytes();
+        assert_eq!((found.gone.len(), found.gone[0].within), (1, Some(event)), "{answer}");
+        let first = found.reports.iter().find(|report| report.marking.tlp.is_none()).unwrap();
+        let versions = crate::versions::Versions::of(&first.originals);
+        let id = Uuid::parse_str("00000000-0000-4000-8000-000000000001").unwrap().into_bytes();
+        assert_eq!(versions.within(&id), Some(event), "{answer}");
+        let red = found.reports.iter().find(|report| report.marking.tlp == Some(Tlp::Red)).unwrap();
+        let kept = String::from_utf8(red.originals[0].unpack().unwrap()).unwrap();
+        assert!(kept.contains("d.example") && !kept.contains("a.example"), "{kept}");
+    }
+    assert_eq!(shown(&import(&format!(r#"{{"Attribute":{}}}"#, all[0]))).len(), 1);
+    let object = format!(
+        r#"{{"name":"x","meta-category":"misc","distribution":"1","uuid":"00000000-0000-4000-8000-000000000009","Attribute":[{}]}}"#,
+        all[0]
+    );
+    for answer in
+        [format!(r#"{{"response":[{{"Object":{object}}}]}}"#), format!(r#"{{"Object":{object}}}"#), object]
+    {
+        assert_eq!(shown(&import(&answer)), [("a.example".to_owned(), 1, Some(Tlp::Amber))], "{answer}");
+    }
+}
+
+/// What attributes of an object say together, or by their relation.
+#[test]
+fn what_an_object_says_by_relations_is_a_value() {
+    let text = |relation: &str, value: &str, to_ids: bool| {
+        format!(r#"{{"type":"text","object_relation":"{relation}","value":"{value}","to_ids":{to_ids}}}"#)
+    };
+    let object = |name: &str, attributes: &[String]| {
+        let inside = attributes.join(",");
+        let event = event(3, &[], "").replace(
+            "\"Attribute\":[]",
+            &format!(r#""Object":[{{"name":"{name}","Attribute":[{inside}]}}]"#),
+        );
+        let found = import(&event);
+        let all = found.reports.iter().flat_map(|report| report.indicators.clone());
+        all.map(|one| (one.what.show(), one.kind.kind)).collect::<Vec<_>>()
+    };
+    let account = [text("username", "Some", true), text("account-type", "telegram", false)];
+    assert_eq!(object("user-account", &account), [("telegram:some".to_owned(), 1)]);
+    assert_eq!(object("user-account", &account[..1]), []);
+    assert_eq!(object("mutex", &[text("name", "a mutex", false)]), [("a mutex".to_owned(), 12)]);
+    assert_eq!(object("other", &[text("name", "a mutex", false)]), []);
 }

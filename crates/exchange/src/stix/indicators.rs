@@ -3,21 +3,37 @@
 use tocsin_record::body::report::{Indicator, TEXT_MAX};
 use tocsin_record::observable::Observable;
 
+use super::misp::{Attribute, is_of_misp, own_labels};
 use super::object::{Object, Sign};
 use super::pattern;
 use crate::fault::Fault;
 use crate::marking::is_understood;
 use crate::{FileInfo, Found, names};
 
-/// What is said of a value that was observed, and of which nobody says that it is bad.
-const OBSERVED: &str = "observed";
+/// `malicious-activity`.
+const MALICIOUS: u16 = 1;
 
 /// A value that was observed, and of which nobody says that it is bad.
 pub(super) fn seen(object: &Object<'_>, value: &Observable) -> Indicator {
     Indicator {
         id: object.uuid.map(|uuid| uuid.into_bytes()),
-        comment: OBSERVED.to_owned(),
+        kind: names::observed_kind(),
         ..names::plain_indicator(value.clone())
+    }
+}
+
+/// A value of what MISP has and STIX has no word for.
+pub(super) fn attribute(object: &Object<'_>, one: &Attribute, file: &FileInfo<'_>) -> Indicator {
+    let said = match one.to_ids {
+        true => file.profile.kind.clone().unwrap_or_else(|| names::kind_numbered(MALICIOUS)),
+        false => names::observed_kind(),
+    };
+    let tags = || own_labels(&object.labels).filter(|tag| !is_understood(tag));
+    Indicator {
+        kind: names::refined(said, tags()),
+        id: one.id.or_else(|| object.uuid.map(|uuid| uuid.into_bytes())),
+        comment: names::comment([&*one.comment], tags()),
+        ..names::plain_indicator(one.what.clone())
     }
 }
 
@@ -51,8 +67,11 @@ pub(super) fn indicators(
         found.note(object.line, &object.id, note.clone());
     }
     let said = sign.kinds.iter().find_map(|kind| names::kind_named(kind));
-    let said = said.or_else(|| file.profile.kind.clone()).unwrap_or_else(names::unknown_kind);
-    let tags = || object.labels.iter().map(String::as_str).filter(|tag| !is_understood(tag));
+    // Of MISP misp-stix makes indicators of what is to be looked for alone.
+    let of_misp = || is_of_misp(&object.labels).then(|| names::kind_numbered(MALICIOUS));
+    let said =
+        said.or_else(|| file.profile.kind.clone()).or_else(of_misp).unwrap_or_else(names::unknown_kind);
+    let tags = || own_labels(&object.labels).filter(|tag| !is_understood(tag));
     let model = Indicator {
         kind: names::refined(said, tags()),
         confidence: sign.confidence.or(file.profile.confidence),

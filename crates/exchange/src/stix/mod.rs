@@ -10,6 +10,7 @@
 mod groups;
 mod indicators;
 mod marking;
+mod misp;
 mod object;
 mod pattern;
 
@@ -26,8 +27,9 @@ use crate::marking::is_understood;
 use crate::pieces::Pieces;
 use crate::{FileInfo, Format, Found, ImportError, PartialMarking, Reading, json, names};
 use groups::Group;
-use indicators::{indicators, seen};
-use object::{Object, is_support};
+use indicators::{attribute, indicators, seen};
+use misp::{holds_none, own_labels};
+use object::{Body, Object, is_support};
 
 /// Most indicators that the reports of one file have from objects which an earlier report of it has already, so that a
 /// small file in which many reports refer to the same many values does not become millions of indicators.
@@ -234,9 +236,24 @@ impl<'a> Bundle<'a> {
             }
         }
         let mut bundle = Self { markings: Vec::new(), place, twins, objects };
+        bundle.forget_what_holds_none();
         bundle.markings = bundle.markings(file, found);
         bundle.bind_twins();
         bundle
+    }
+
+    /// Takes the value out of what observes an attribute of MISP that holds none.
+    fn forget_what_holds_none(&mut self) {
+        let of_none = |object: &&Object<'_>| object.kind == "observed-data" && holds_none(&object.labels);
+        let parts = self.objects.iter().filter(of_none).flat_map(|whole| {
+            // Parts that others share have ids of their own.
+            let part = |id: &String| self.place.get(id).filter(|at| self.objects[**at].uuid == whole.uuid);
+            whole.members.iter().filter_map(part)
+        });
+        let parts: Vec<usize> = parts.copied().collect();
+        for at in parts {
+            self.objects[at].body = Body::Other;
+        }
     }
 
     /// Of one version with two contents none is looser than the strictest.
@@ -370,7 +387,10 @@ impl<'a> Bundle<'a> {
             // What the report itself says goes no farther than it may.
             if whole.fits(&group.marking) {
                 one.title = if own { title.clone() } else { format!("{title} ({})", group.marking.name()) };
-                one.labels = report.labels.iter().filter(|label| !is_understood(label)).cloned().collect();
+                one.labels = own_labels(&report.labels)
+                    .filter(|label| !is_understood(label))
+                    .map(str::to_owned)
+                    .collect();
                 if own {
                     one.description.clone_from(&report.description);
                 }
@@ -461,10 +481,15 @@ impl<'a> Bundle<'a> {
                 indicators(object, sign, file, &mut draft.indicators, found);
             } else {
                 observed.extend(object.observed().iter().map(|value| seen(object, value)));
+                let of_misp = object.attributes().iter();
+                let (said, only_seen): (Vec<_>, Vec<_>) = of_misp.partition(|one| one.to_ids);
+                draft.indicators.extend(said.into_iter().map(|one| attribute(object, one, file)));
+                observed.extend(only_seen.into_iter().map(|one| attribute(object, one, file)));
             }
             repeats.given[*at] = (draft.indicators.len() + observed.len() - before) as u64;
             draft.originals.push(Kept {
                 raw: object.raw,
+                list: "",
                 with: self.indicator_of(object),
                 modified: object.modified,
             });

@@ -7,6 +7,7 @@ use tocsin_record::observable::{self, Observable, Type, kind};
 use uuid::Uuid;
 
 use super::marking::{self, Definition};
+use super::misp::{self, Attribute};
 use super::pattern;
 use crate::fault::Fault;
 use crate::{json, when};
@@ -53,6 +54,8 @@ pub(super) enum Body {
     Marking(Definition),
     /// The values of a cyber-observable or of observed data of STIX 2.0.
     Observed(Vec<Observable>),
+    /// Of what MISP has and STIX has no word for.
+    Attributes(Vec<Attribute>),
     Other,
 }
 
@@ -91,6 +94,8 @@ impl<'a> Object<'a> {
             "indicator" => Body::Indicator(sign(&map, &labels, &mut notes)?),
             "marking-definition" => Body::Marking(marking::definition(&map)),
             "observed-data" => Body::Observed(embedded(&map, &mut notes)),
+            "vulnerability" => Body::Attributes(misp::vulnerability(&map)),
+            "x-misp-attribute" | "x-misp-object" => Body::Attributes(misp::attributes(&kind, &map)),
             kind if observable_type(kind) => {
                 let mut values = Vec::new();
                 observed(kind, &map, &mut values, &mut notes);
@@ -125,6 +130,13 @@ impl<'a> Object<'a> {
         match &self.body {
             Body::Indicator(sign) => Some(sign),
             _ => None,
+        }
+    }
+
+    pub(super) fn attributes(&self) -> &[Attribute] {
+        match &self.body {
+            Body::Attributes(attributes) => attributes,
+            _ => &[],
         }
     }
 
@@ -227,7 +239,9 @@ fn observed(kind: &str, map: &Map<String, Value>, values: &mut Vec<Observable>, 
         return;
     }
     for (field, value) in map {
-        if !matches!(&**field, "type" | "id" | "spec_version" | "extensions") {
+        if let Some(name) = field.strip_prefix("x_misp_") {
+            values.extend(misp::property(name, value));
+        } else if !matches!(&**field, "type" | "id" | "spec_version" | "extensions") {
             leaves(&format!("{kind}:{field}"), value, values, notes);
         }
     }

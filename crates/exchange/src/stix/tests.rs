@@ -272,7 +272,7 @@ fn what_was_observed_is_known_beside_indicators_too() {
     let mut shown = domains(&found.reports[0].indicators);
     shown.sort();
     assert_eq!(shown, ["192.0.2.7", "AS64496", "a.exe", "d41d8cd98f00b204e9800998ecf8427e", "telegram:some"]);
-    assert!(found.reports[0].indicators.iter().all(|indicator| indicator.kind.kind == 0));
+    assert!(found.reports[0].indicators.iter().all(|indicator| indicator.kind.kind == 12));
     let both = import(&[
         file.clone(),
         indicator(1, ""),

@@ -143,13 +143,18 @@ pub static PATTERNS: &[(u16, &str)] = &[
     (0x4005, "pcre"),
 ];
 
+/// The kind of a value that was seen somewhere, and of which nobody says that it is bad: context.
+pub const OBSERVED: u16 = 12;
+/// The kind of a value of which somebody says that nothing is wrong with it.
+pub const BENIGN: u16 = 4;
+
 /// What an indicator indicates: number and name (STIX 2.1 `indicator-type-ov` and what MISP adds).
 pub static INDICATOR_KINDS: &[(u16, &str)] = &[
     (0, "unknown"),
     (1, "malicious-activity"),
     (2, "anomalous-activity"),
     (3, "anonymization"),
-    (4, "benign"),
+    (BENIGN, "benign"),
     (5, "compromised"),
     (6, "attribution"),
     (7, "phishing"),
@@ -157,6 +162,7 @@ pub static INDICATOR_KINDS: &[(u16, &str)] = &[
     (9, "malware"),
     (10, "scanner"),
     (11, "fraud"),
+    (OBSERVED, "observed"),
 ];
 
 /// An object of the source, compressed.

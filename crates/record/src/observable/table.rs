@@ -144,6 +144,9 @@ pub static TYPES: &[Type] = &[
             "email-message:to_refs[*].value",
             "email-message:cc_refs[*].value",
             "email-message:bcc_refs[*].value",
+            "email-message:additional_header_fields.reply_to",
+            "email-message:additional_header_fields.Reply-To",
+            "email-message:additional_header_fields.Reply-To[*]",
         ],
         misp: &[
             "email",

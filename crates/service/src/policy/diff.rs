@@ -38,6 +38,7 @@ impl Node {
     /// # Errors
     /// When the text is no policy, or the disk fails.
     pub fn policy_diff(&self, caller: &Caller, text: &str, file: &Path) -> Result<PolicyDiff, NodeError> {
+        caller.check()?;
         let new = super::parse(text, file)?;
         let mut diff = self.compare(caller, &new)?;
         diff.file = file.display().to_string();

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use crate::commands::Purpose;
+
 /// Check the node's policy, compare it, or load it anew.
 ///
 /// The policy is HOME/policy.cedar, in the Cedar language: rules about fetch, accept, hold, forward, query and
@@ -15,6 +17,7 @@ Examples:
   tocsin --home ./aa policy check
   tocsin policy check --file new.cedar
   tocsin policy diff --file new.cedar      (what it would change of what is here)
+  tocsin policy diff --purpose research    (and of what is shown to who states that)
   tocsin --home ./aa policy reload
   tocsin policy preset national-cert > policy.cedar
   tocsin policy schema | less              (what rules may ask about)")]
@@ -38,6 +41,9 @@ pub enum What {
         /// The file (default: policy.cedar in the home, which may be newer than what is in force)
         #[arg(long)]
         file: Option<PathBuf>,
+        /// For whom it is told what would be shown
+        #[command(flatten)]
+        asked: Purpose,
     },
     /// Load the policy file anew in the running node, and the `[person]` of config.toml, and tell what that changed
     Reload {
