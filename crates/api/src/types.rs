@@ -1,6 +1,7 @@
 //! What the node and its command line say to each other: JSON over the node's Unix socket, and what `--json` prints.
 //! Field names are stable. Times are RFC 3339 in UTC with milliseconds; ids are 64 hexadecimal digits.
 
+mod circles;
 mod import;
 mod lookup;
 mod network;
@@ -12,6 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tocsin_clock as clock;
 
+pub use circles::{Circle, CircleMember, CircleRequest, Proposed};
 pub use import::{BATCH_REPORTS_MAX, EndedList, Floor, ImportBatch};
 pub use lookup::{Contact, Hidden, Hit, Lookup, LookupRequest, Origin, VALUES_MAX, Withheld};
 pub use network::{Handshakes, Network, OfLate};
@@ -66,7 +68,7 @@ pub struct QueryRequest {
     /// Only of this org.
     #[serde(default)]
     pub author: Option<String>,
-    /// Only of this circle: `own`, `mesh` or an id.
+    /// Only of this circle: `own`, `mesh`, a name as `circle list` has it, or an id.
     #[serde(default)]
     pub circle: Option<String>,
     /// Only with this verdict; accepted ones by default.

@@ -63,6 +63,8 @@ enum Verb {
     Run(node::run::Args),
     /// Tell how the node is: peers, logs, what is missing, who is silent
     Status(verbs::status::Args),
+    /// Share with some: begin a circle, invite orgs, accept, leave, remove
+    Circle(verbs::circle::Args),
     /// Take in indicators from files: STIX, MISP, CSV, lists
     Import(verbs::import::Args),
     /// Share records that are here in another circle
@@ -135,6 +137,7 @@ fn run_with(
         Verb::Join(args) => verbs::join::run(&context, args),
         Verb::Run(args) => node_verb(&context, NodeVerb::Run(args)),
         Verb::Status(args) => verbs::status::run(&context, args),
+        Verb::Circle(args) => verbs::circle::run(&context, args),
         Verb::Import(args) => verbs::import::run(&context, args),
         Verb::Share(args) => verbs::share::run(&context, args),
         Verb::Publish(args) => verbs::publish::run(&context, args),

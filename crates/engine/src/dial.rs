@@ -1,7 +1,7 @@
 //! Who is dialled, and when: every member in a small mesh, some in a large one; the lower peer id first where both
 //! can; again after a while where it failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,10 @@ use crate::links::Links;
 const FULL_MESH: usize = 20;
 /// In a larger mesh, so many are dialled: three would keep every circle connected, more make it quick to mend.
 const CHOSEN: usize = 8;
+/// In a larger mesh, besides so many of each circle that is not the whole mesh, and of those whom a proposal for one concerns.
+const OF_CIRCLE: usize = 3;
+/// Most that are dialled in a larger mesh, whatever circles there are.
+const MOST: usize = 64;
 /// How often it is looked at what is to be dialled.
 const EVERY: Duration = Duration::from_millis(250);
 /// How long the higher peer id waits for the lower one to dial: it may not be able to.
@@ -67,18 +71,21 @@ pub(crate) fn targets(directory: &Directory, node: NodeKey, listens: bool) -> Ve
             let first = !listens || own_id.to_bytes() < id.to_bytes();
             // Distance between the two ids: each node chooses others, and every node is chosen by some.
             let distance: Vec<u8> = node.0.iter().zip(&other.0).map(|(a, b)| a ^ b).collect();
-            found.push((distance, Target { peer, addresses, first }));
+            found.push((distance, certificate.org, Target { peer, addresses, first }));
         }
     }
-    if found.len() > FULL_MESH {
-        found.sort_by(|a, b| a.0.cmp(&b.0));
-        found.truncate(CHOSEN);
-        for (_, target) in &mut found {
-            // The other may not have chosen this node.
-            target.first = true;
-        }
+    if found.len() <= FULL_MESH {
+        return found.into_iter().map(|(_, _, target)| target).collect();
     }
-    found.into_iter().map(|(_, target)| target).collect()
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut chosen: BTreeSet<usize> = (0..CHOSEN).collect();
+    for group in directory.groups_of(own.org) {
+        let in_it = found.iter().enumerate().filter(|(_, (_, org, _))| group.contains(org));
+        chosen.extend(in_it.map(|(at, _)| at).take(OF_CIRCLE));
+    }
+    let chosen = found.into_iter().enumerate().filter(|(at, _)| chosen.contains(at));
+    // The other may not have chosen this node.
+    chosen.map(|(_, (_, _, target))| Target { first: true, ..target }).take(MOST).collect()
 }
 
 /// Where members are reached by the charter; dials from there are theirs most likely.
@@ -195,7 +202,57 @@ fn backoff(failures: u32, peer: &PeerKey, now: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use tocsin_record::keys::Secret;
+
     use super::*;
+
+    #[test]
+    fn in_a_large_mesh_some_of_each_circle_are_dialled() {
+        use tocsin_record::document::{Purpose, Roster, Signed};
+        use tocsin_record::{OrgId, testing};
+
+        let root = |n: u8| Secret::from_seed(&[n; 32]);
+        let record = |n: u8| Secret::from_seed(&[100 + n; 32]);
+        let transport = |n: u8| Secret::from_seed(&[200 + n; 32]);
+        let mut orgs: Vec<_> = (0..50u8)
+            .map(|n| {
+                let mut entry = testing::org(&root(n), &format!("org{n}"));
+                let peer = peer_id(&transport(n).public()).unwrap();
+                entry.addresses = vec![format!("/ip4/192.0.2.{n}/tcp/7117/p2p/{peer}")];
+                entry.roles = if n == 0 { vec!["steward".to_owned()] } else { vec![] };
+                entry
+            })
+            .collect();
+        orgs.sort_by_key(|org| org.root);
+        let mut documents = vec![Signed::sign(&testing::charter(orgs), &[&root(0)])];
+        for n in 0..50u8 {
+            let keys = [
+                testing::key(Purpose::Record, &record(n).public()),
+                testing::key(Purpose::Transport, &transport(n).public()),
+                testing::key(Purpose::Steward, &record(n).public()),
+            ];
+            let certificate = testing::certificate(&root(n), keys.to_vec());
+            documents.push(Signed::sign(&certificate, &[&root(n), &record(n), &transport(n)]));
+        }
+        let mut directory = Directory::load(&documents).unwrap();
+        let dialled = |directory: &Directory| {
+            let targets = targets(directory, NodeKey(record(0).public()), true);
+            assert!(targets.iter().all(|target| target.first));
+            let peers: BTreeSet<PeerKey> = targets.iter().map(|target| target.peer).collect();
+            (0..50u8).filter(|n| peers.contains(&transport(*n).public())).collect::<Vec<u8>>()
+        };
+        let before = dialled(&directory);
+        assert_eq!(before.len(), CHOSEN);
+        // A pair with an org that it would not dial.
+        let other = (1..50).find(|n| !before.contains(n)).unwrap();
+        let mut members = vec![OrgId(root(0).public()), OrgId(root(other).public())];
+        members.sort_unstable();
+        let roster = testing::roster(members, vec![record(0).public()]);
+        let roster = Roster { mesh: directory.mesh(), ..roster };
+        directory.take(&Signed::sign(&roster, &[&record(0), &record(other)])).unwrap();
+        let after = dialled(&directory);
+        assert!(after.contains(&other) && after.len() == CHOSEN + 1, "{after:?}");
+    }
 
     #[test]
     fn waits_grow_to_ten_seconds_and_part() {

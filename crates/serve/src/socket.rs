@@ -21,7 +21,7 @@ use futures::stream;
 use serde::Serialize;
 use tocsin_api::route;
 use tocsin_api::types::{
-    Asked, ClockStatus, ConfirmClock, Fault, HoldRequest, ImportBatch, Lookup, LookupRequest,
+    Asked, CircleRequest, ClockStatus, ConfirmClock, Fault, HoldRequest, ImportBatch, Lookup, LookupRequest,
     PolicyDiffRequest, PublishRequest, Published, QueryRequest, RetractRequest, ShareRequest,
 };
 use tocsin_home::identity::Papers;
@@ -100,6 +100,7 @@ fn router(node: App) -> Router {
         .route(route::SHARE.pattern(), post(share))
         .route(route::RETRACT.pattern(), post(retract))
         .route(route::HOLD.pattern(), post(hold))
+        .route(route::CIRCLES.pattern(), get(circles).post(change_circle))
         .route(route::POLICY_RELOAD.pattern(), post(reload).get(would_reload))
         .route(route::POLICY_DIFF.pattern(), post(policy_diff))
         .route(route::CLOCK.pattern(), get(clock).post(confirm_clock))
@@ -249,6 +250,27 @@ async fn publish(State(node): State<App>, Json(request): Json<PublishRequest>) -
 
 async fn share(State(node): State<App>, Json(request): Json<ShareRequest>) -> Answer<Published> {
     Ok(Json(node.share(&caller(&node, None, None), request).await?))
+}
+
+/// Which circle is asked for; all of them if none.
+#[derive(Debug, serde::Deserialize)]
+struct CircleAsked {
+    #[serde(default)]
+    circle: Option<String>,
+}
+
+async fn circles(
+    State(node): State<App>,
+    Query(asked): Query<CircleAsked>,
+) -> Answer<Vec<tocsin_api::types::Circle>> {
+    Ok(Json(node.circles(asked.circle.as_deref())?))
+}
+
+async fn change_circle(
+    State(node): State<App>,
+    Json(request): Json<CircleRequest>,
+) -> Answer<tocsin_api::types::Circle> {
+    Ok(Json(node.change_circle(&caller(&node, None, None), request).await?))
 }
 
 async fn hold(

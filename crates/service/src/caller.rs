@@ -2,8 +2,8 @@
 
 use tocsin_api::types::Published;
 use tocsin_home::config::Person;
-use tocsin_record::RecordId;
 use tocsin_record::marking::Code;
+use tocsin_record::{CircleId, RecordId};
 use tracing::{debug, info};
 
 use super::NodeError;
@@ -72,6 +72,11 @@ impl Caller {
     pub(crate) fn note_written(&self, verb: &str, published: &Published) {
         let records = published.records.iter().map(|new| &new.record);
         debug!(verb, person = self.principal.name, records = ?records.collect::<Vec<_>>(), "written");
+    }
+
+    /// Notes in the log who changed which circle.
+    pub(crate) fn note_circle(&self, verb: &str, circle: &CircleId) {
+        info!(target: PURPOSES, verb, person = self.principal.name, %circle, "asked");
     }
 
     /// Notes in the log who did something to which records, and what for.

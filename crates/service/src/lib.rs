@@ -5,6 +5,7 @@ mod advice;
 mod batch;
 mod by_hand;
 mod caller;
+mod circles;
 mod folders;
 mod heads;
 mod hold;
@@ -33,7 +34,7 @@ use tocsin_engine::{read, write};
 use tocsin_home::config::Person;
 use tocsin_policy::Policy;
 use tocsin_protocol::Directory;
-use tocsin_record::{CircleId, NodeKey, OrgId, RecordId};
+use tocsin_record::{NodeKey, OrgId, RecordId};
 use tocsin_store::{RecordRef, StoreError};
 use tokio::sync::{Notify, Semaphore};
 
@@ -59,6 +60,8 @@ pub struct Node {
     person: RwLock<Arc<Person>>,
     /// Where what sources have under one id stands.
     holders: Mutex<sources::Holders>,
+    /// What circles are called.
+    names: circles::Names,
     /// What the policy said of what people asked before.
     rested: visibility::Rested,
 }
@@ -137,6 +140,7 @@ impl Node {
             readings: Arc::new(Semaphore::new(READINGS)),
             person: RwLock::new(person),
             holders: Mutex::default(),
+            names: circles::Names::default(),
             rested: visibility::Rested::default(),
         }
     }
@@ -151,39 +155,6 @@ impl Node {
     ) -> Result<T, NodeError> {
         let node = Arc::clone(self);
         blocking(move || work(&node)).await
-    }
-
-    /// The circle of a name: `own`, `mesh`, or an id.
-    ///
-    /// # Errors
-    /// When there is no such circle.
-    pub fn circle(&self, name: &str) -> Result<CircleId, NodeError> {
-        match name {
-            "own" => Ok(self.engine.own_circle()),
-            "mesh" => Ok(CircleId::mesh(self.engine.mesh_id)),
-            other => other
-                .parse::<CircleId>()
-                .ok()
-                .filter(|circle| self.engine.directory().is_member(self.engine.org(), *circle))
-                .ok_or_else(|| {
-                    NodeError::Request(format!(
-                        "there is no circle `{}` that this org is in: use own or mesh",
-                        tocsin_text::cut(other, 80)
-                    ))
-                }),
-        }
-    }
-
-    /// The name of a circle.
-    #[must_use]
-    pub fn circle_name(&self, circle: CircleId) -> String {
-        if circle == CircleId::mesh(self.engine.mesh_id) {
-            "mesh".to_owned()
-        } else if circle == self.engine.own_circle() {
-            "own".to_owned()
-        } else {
-            circle.to_string()
-        }
     }
 
     /// The name of an org, its key if the charter does not have it.

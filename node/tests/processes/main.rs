@@ -3,6 +3,7 @@
 mod acknowledged;
 mod asking;
 mod by_hand;
+mod circles;
 mod clock;
 mod damage;
 mod death;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct PublishRequest {
     /// Values as people write them, at most 20,000.
     pub values: Vec<String>,
-    /// The circle: `own` or `mesh`.
+    /// The circle: `own`, `mesh`, or a name as `circle list` has it.
     pub circle: String,
     /// How it may be handled.
     pub marking: MarkingWords,

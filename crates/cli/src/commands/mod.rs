@@ -1,5 +1,6 @@
 //! The verbs: one file each. What they share is here.
 
+pub mod circle;
 pub mod clock;
 pub mod config;
 pub mod hold;

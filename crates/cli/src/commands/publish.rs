@@ -37,7 +37,7 @@ pub struct Args {
     /// The type of the values, such as domain, url, filename, process (default: found by itself; a wrong one lists them)
     #[arg(long = "type", value_name = "TYPE")]
     value_type: Option<String>,
-    /// The circle: own or mesh
+    /// The circle: own, mesh, or one of `tocsin circle list`
     #[arg(long = "to", value_name = "CIRCLE")]
     to: String,
     /// What it indicates, such as phishing, malware, command-and-control, scanner, fraud

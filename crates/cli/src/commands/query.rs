@@ -43,7 +43,7 @@ pub struct Args {
     /// Only records of this node's own org
     #[arg(long, conflicts_with = "author")]
     mine: bool,
-    /// Only records of this circle: own, mesh
+    /// Only records of this circle: own, mesh, or one of `tocsin circle list`
     #[arg(long)]
     circle: Option<String>,
     /// Only records with this verdict: accept, hold, refuse, any

@@ -128,6 +128,21 @@ impl Directory {
         self.pending.open.get(key)
     }
 
+    /// The orgs of each circle with a roster that an org is in or carries for, and of each proposal that is its business: each of
+    /// these groups has to be connected by itself, for nobody else passes on what is said in it.
+    #[must_use]
+    pub fn groups_of(&self, org: OrgId) -> Vec<BTreeSet<OrgId>> {
+        let circles = self.circles().map(|(circle, _)| self.membership(circle));
+        let circles = circles.filter(|members| members.carries(org));
+        let mut groups: Vec<BTreeSet<OrgId>> =
+            circles.map(|members| members.members().chain(members.carriers()).collect()).collect();
+        for (key, open) in self.proposals().filter(|(key, open)| self.concerns(key, open, org)) {
+            let orgs = self.charter.orgs.iter().map(|entry| entry.root);
+            groups.push(orgs.filter(|other| self.concerns(key, open, *other)).collect());
+        }
+        groups
+    }
+
     /// The orgs whose signature a proposal waits for, beside that of who proposes it: who is to come in, and stewards as long as
     /// more than half of them did not sign.
     #[must_use]
