@@ -286,6 +286,12 @@ fn definitions_say_what_they_mean_in_many_ways() {
             false,
         ),
         (
+            r#""definition_type":"iep","definition":{"name":"x","iep_version":2.0,"tlp":"amber","permitted_actions":"none"}"#,
+            Amber,
+            false,
+        ),
+        (r#""definition_type":"iep","definition":{"name":"x","tlp":"blue"}"#, AmberStrict, true),
+        (
             r#""extensions":{"extension-definition--762e2e97-ee51-43e5-a9ea-165fbb862c4a":{"extension_type":"property-extension","tlp":"blue"}}"#,
             AmberStrict,
             true,

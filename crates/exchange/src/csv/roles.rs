@@ -282,8 +282,39 @@ const WORDS: &[(Role, &[&str])] = &[
     ),
 ];
 
+/// What is told of a value elsewhere: a URL that is called so (`phish_detail_url`, `vt_link`) is where to read on, and none of what
+/// the row warns of.
+const TOLD: &[&str] = &[
+    "detail",
+    "details",
+    "reference",
+    "ref",
+    "report",
+    "permalink",
+    "article",
+    "blog",
+    "analysis",
+    "advisory",
+    "screenshot",
+    "virustotal",
+    "vt",
+    "urlscan",
+    "evidence",
+    "info",
+    "documentation",
+];
+
+fn is_told_of(name: &str) -> bool {
+    let mut words = name.rsplit('_');
+    let last = words.next().unwrap_or_default();
+    matches!(last, "url" | "urls" | "uri" | "link" | "links") && words.any(|word| TOLD.contains(&word))
+}
+
 /// What a header's cell says of its column.
 pub(super) fn role(cell: &str) -> Option<Role> {
     let name = normal(cell);
+    if is_told_of(&name) {
+        return Some(Role::Other);
+    }
     WORDS.iter().find(|(_, words)| words.contains(&&*name)).map(|(role, _)| *role)
 }

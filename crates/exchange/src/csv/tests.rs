@@ -31,6 +31,10 @@ fn layouts_of_real_files() {
         ("Domain,Registered,Registrar\na.example,2025-09-24,SOMEONE LIMITED\n", vec!["domain a.example"]),
         ("type,indicator,context\ndomain,a[.]example,\"C2, old\"\n", vec!["domain a.example"]),
         ("Indicator type,Data\nemail_address,me@a.example\n", vec!["email me@a.example"]),
+        (
+            "phish_id,url,phish_detail_url,vt_link\n1,http://a.example/x,http://b.example/y?id=1,http://c.example/z\n",
+            vec!["url http://a.example/x"],
+        ),
         // The column that is called so says what the other is.
         (
             "#domain,ioc\nns1[.]a[.]example ns2[.]b[.]example,Possible C2 Domain\nc.example,Possible\n",

@@ -44,6 +44,8 @@ pub(super) fn definition(map: &Map<String, Value>) -> Definition {
         take(Some(scaled(scale, text)));
     }
     let mut statement = None;
+    // As it was written before it had an extension.
+    let is_iep = json::text(map, "definition_type").is_some_and(|kind| kind.eq_ignore_ascii_case("iep"));
     for (name, value) in map.get("definition").and_then(Value::as_object).into_iter().flatten() {
         let text = value.as_str().unwrap_or_default();
         match &**name {
@@ -52,6 +54,7 @@ pub(super) fn definition(map: &Map<String, Value>) -> Definition {
                 statement = Some(text.to_owned());
                 take(Some(words::label(text).unwrap_or(Handling { unclear: true, ..words::mention(text) })));
             }
+            name if is_iep => take(Some(words::iep_statement(name, text))),
             name => take(Some(scaled(name, text))),
         }
     }
@@ -70,7 +73,7 @@ pub(super) fn definition(map: &Map<String, Value>) -> Definition {
     }
     let name = json::text(map, "name").unwrap_or_default();
     take(words::label(name));
-    let has_policy = map.get("extensions").and_then(|all| all.get(IEP)).is_some();
+    let has_policy = is_iep || map.get("extensions").and_then(|all| all.get(IEP)).is_some();
     said.unclear = unclear || said == Handling::default() && !has_policy;
     said.tlp = said.tlp.filter(|_| !said.unclear);
     let mut names: Vec<String> = statement.into_iter().chain([name.to_owned()]).collect();
