@@ -23,8 +23,8 @@ use circles::{Check, Circles, Steward, Stewards};
 use membership::Terms;
 pub use membership::{Counts, Membership};
 use pending::Pending;
+pub use pending::{Group, OpenProposal, PROPOSALS_PER_ORG, ProposalKey};
 pub(crate) use pending::{Heard, STANDS_MS, Unkept};
-pub use pending::{OpenProposal, PROPOSALS_PER_ORG, ProposalKey};
 
 /// Most nodes that one org may certify.
 pub const NODES_PER_ORG: usize = 64;
