@@ -2,8 +2,8 @@
 //! chance.
 //!
 //! ```text
-//! record <- seal, policy, store, matcher, exchange;  postings <- store, matcher
-//! {record, policy, store, matcher} <- protocol <- sim;  fuzz calls what it feeds         the core
+//! record <- seal <- store;  record <- policy, matcher, exchange;  postings <- store, matcher
+//! {record, policy, store, matcher, seal} <- protocol <- sim;  fuzz calls what it feeds         the core
 //! clock, text <- home, api <- cli <- testnet                                             what people's programs link
 //! {protocol, net} <- engine <- service <- serve                                          what a node is
 //! all but sim <- node;  {node, sim} <- imports
@@ -20,16 +20,26 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tocsin-policy", &["tocsin-record"]),
     ("tocsin-seal", &["tocsin-record"]),
     ("tocsin-postings", &[]),
-    ("tocsin-store", &["tocsin-record", "tocsin-postings"]),
+    ("tocsin-store", &["tocsin-record", "tocsin-postings", "tocsin-seal"]),
     ("tocsin-matcher", &["tocsin-record", "tocsin-postings"]),
     ("tocsin-exchange", &["tocsin-record"]),
-    ("tocsin-protocol", &["tocsin-record", "tocsin-policy", "tocsin-store", "tocsin-matcher"]),
-    ("tocsin-sim", &["tocsin-record", "tocsin-policy", "tocsin-store", "tocsin-matcher", "tocsin-protocol"]),
+    ("tocsin-protocol", &["tocsin-record", "tocsin-policy", "tocsin-seal", "tocsin-store", "tocsin-matcher"]),
+    (
+        "tocsin-sim",
+        &[
+            "tocsin-record",
+            "tocsin-policy",
+            "tocsin-seal",
+            "tocsin-store",
+            "tocsin-matcher",
+            "tocsin-protocol",
+        ],
+    ),
     ("tocsin-fuzz", &["tocsin-record", "tocsin-seal", "tocsin-exchange", "tocsin-protocol"]),
     ("tocsin-clock", &[]),
     ("tocsin-text", &[]),
     ("tocsin-api", &["tocsin-record", "tocsin-clock"]),
-    ("tocsin-home", &["tocsin-record", "tocsin-clock", "tocsin-text"]),
+    ("tocsin-home", &["tocsin-record", "tocsin-seal", "tocsin-clock", "tocsin-text"]),
     (
         "tocsin-cli",
         &["tocsin-api", "tocsin-clock", "tocsin-exchange", "tocsin-home", "tocsin-record", "tocsin-text"],
@@ -57,6 +67,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tocsin-policy",
             "tocsin-protocol",
             "tocsin-record",
+            "tocsin-seal",
             "tocsin-store",
         ],
     ),

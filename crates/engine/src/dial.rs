@@ -10,7 +10,6 @@ use tocsin_home::identity::peer_id;
 use tocsin_net::{Net, PeerKey};
 use tocsin_protocol::Directory;
 use tocsin_record::NodeKey;
-use tocsin_record::document::Carry;
 use tokio::sync::watch;
 use tracing::debug;
 
@@ -20,8 +19,7 @@ use crate::links::Links;
 const FULL_MESH: usize = 20;
 /// In a larger mesh, so many are dialled: three would keep every circle connected, more make it quick to mend.
 const CHOSEN: usize = 8;
-/// In a larger mesh, besides so many of each circle that is not the whole mesh, and of those whom a proposal for one concerns;
-/// where authors alone hand on what they wrote, all.
+/// In a larger mesh, besides so many of each circle that is not the whole mesh, and of those whom a proposal for one concerns.
 const OF_CIRCLE: usize = 3;
 /// Most that are dialled in a larger mesh, whatever circles there are.
 const MOST: usize = 64;
@@ -82,9 +80,8 @@ pub(crate) fn targets(directory: &Directory, node: NodeKey, listens: bool) -> Ve
     found.sort_by(|a, b| a.0.cmp(&b.0));
     let mut chosen: BTreeSet<usize> = (0..CHOSEN).collect();
     for group in directory.groups_of(own.org) {
-        let in_it = found.iter().enumerate().filter(|(_, (_, org, _))| group.orgs.contains(org));
-        let most = if group.carry == Carry::Author { MOST } else { OF_CIRCLE };
-        chosen.extend(in_it.map(|(at, _)| at).take(most));
+        let in_it = found.iter().enumerate().filter(|(_, (_, org, _))| group.contains(org));
+        chosen.extend(in_it.map(|(at, _)| at).take(OF_CIRCLE));
     }
     let chosen = found.into_iter().enumerate().filter(|(at, _)| chosen.contains(at));
     // The other may not have chosen this node.

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
 use tocsin_clock as clock;
 use tocsin_home::config::Config;
 use tocsin_home::identity::PapersError;
 use tocsin_home::{Home, HomeError, Identity, keys};
 use tocsin_policy::Policy;
 use tocsin_protocol::{Directory, Index, Meter};
+use tocsin_seal::{Opener, SealingKey};
 use tocsin_store::{DiskKv, KeyFile, Store, StoreError};
 use tracing::{error, info, warn};
 
@@ -87,7 +90,7 @@ pub fn open(home: &Home, config: &Config, policy: Arc<Policy>) -> Result<Opened,
     let seed = random_key()?;
     let started = clock::monotonic_ms();
     let mut index = Index::new(&index_key);
-    let store = open_store(home, directory.mesh(), &index_key, &mut index)?;
+    let store = open_store(home, &identity, directory.mesh(), &index_key, &mut index)?;
     info!(
         records = store.reader().counts().records,
         observables = index.accepted.len(),
@@ -114,6 +117,7 @@ pub fn open(home: &Home, config: &Config, policy: Arc<Policy>) -> Result<Opened,
         secret: tocsin_record::keys::Secret::from_seed(&identity.record.seed()),
         org: identity.org(),
         certificate,
+        random: ChaCha20Rng::from_seed(*keys::fresh_seed().map_err(HomeError::from)?),
     };
     if !own.secret.is_locked() {
         warn!(
@@ -152,6 +156,7 @@ pub(crate) fn store_error(home: &Home, source: StoreError) -> OpenError {
 /// Opens the store; a damaged log is set aside, or all of a damaged store, and refills from the peers.
 fn open_store(
     home: &Home,
+    identity: &tocsin_home::Identity,
     mesh: tocsin_record::MeshId,
     index_key: &tocsin_matcher::Key,
     index: &mut Index,
@@ -162,8 +167,9 @@ fn open_store(
             // A key that is not random would be no key: without randomness the node must not go on.
             getrandom::fill(bytes).expect("the system gives randomness once it has booted");
         });
+        let opener = Opener::new(identity.node(), vec![SealingKey::from_seed(&identity.sealing)]);
         let mut filler = index.filler();
-        tocsin_store::open_dir(&folder, mesh, random, &mut |found| filler.add(&found))
+        tocsin_store::open_dir(&folder, mesh, random, opener, &mut |found| filler.add(&found))
     };
     match open(index) {
         Err(source) if source.is_damage() => {

@@ -97,6 +97,8 @@ pub struct Identity {
     pub record: Secret,
     /// Seed of the key that opens links.
     pub transport: Zeroizing<[u8; 32]>,
+    /// Seed of the key that opens what is sealed to this node.
+    pub sealing: Zeroizing<[u8; 32]>,
 }
 
 impl Identity {
@@ -261,6 +263,7 @@ impl Home {
         let card = self.card()?;
         let record = Secret::from_seed(&*keys::read_seed(&self.key_file("record"), "record")?);
         let transport = keys::read_seed(&self.key_file("transport"), "transport")?;
+        let sealing = keys::read_seed(&self.key_file("sealing"), "sealing")?;
         let certificate = card
             .certificates
             .iter()
@@ -268,7 +271,7 @@ impl Home {
             .find(|certificate| certificate.node_key().0 == record.public())
             .filter(|certificate| certificate.transport_key() == Secret::from_seed(&transport).public())
             .ok_or_else(|| HomeError::Mixed(self.path.clone()))?;
-        Ok(Identity { card, certificate, record, transport })
+        Ok(Identity { card, certificate, record, transport, sealing })
     }
 
     /// The mesh's documents, `None` before the node founded or joined one.

@@ -4,6 +4,7 @@ use tocsin_clock as clock;
 use tocsin_record::document::{Certificate, CertifiedKey, Contact, OrgKind, Purpose, Signed};
 use tocsin_record::id::OrgId;
 use tocsin_record::keys::Secret;
+use tocsin_seal::{SUITE, SealingKey};
 
 use crate::config::{Config, ConfigError, SAMPLE};
 use crate::files::FileError;
@@ -96,10 +97,10 @@ pub fn make(home: &Home, new: &NewNode, passphrase: Option<&str>) -> Result<Card
         SetupError::Word(format!("the {field} is out of bounds: a name is 1 to 64 of a-z 0-9 . -"))
     })?;
     let now = clock::now_ms();
-    let key = |purpose: Purpose, bytes: [u8; 32]| CertifiedKey {
+    let key = |purpose: Purpose, suite: u8, bytes: Vec<u8>| CertifiedKey {
         purpose: purpose as u16,
-        suite: 0,
-        bytes: bytes.to_vec(),
+        suite,
+        bytes,
         from: now,
         until: 0,
     };
@@ -110,11 +111,10 @@ pub fn make(home: &Home, new: &NewNode, passphrase: Option<&str>) -> Result<Card
         version: 1,
         time: now,
         keys: vec![
-            key(Purpose::Record, record_public),
-            key(Purpose::Transport, transport_public),
-            // Binds the seed from which the sealing key pair will be made; suite 0 seals nothing.
-            key(Purpose::Sealing, Secret::from_seed(sealing).public()),
-            key(Purpose::Steward, record_public),
+            key(Purpose::Record, 0, record_public.to_vec()),
+            key(Purpose::Transport, 0, transport_public.to_vec()),
+            key(Purpose::Sealing, SUITE, SealingKey::from_seed(sealing).public().to_bytes()),
+            key(Purpose::Steward, 0, record_public.to_vec()),
         ],
         branches: Vec::new(),
         extension: Vec::new(),

@@ -166,8 +166,7 @@ impl Nodes {
                 if header.circle == engine.own_circle() || stored.org != engine.org() {
                     continue;
                 }
-                let body = stored.entry.body().and_then(|body| Body::read(header, body).ok());
-                if let Some(Body::Report(report)) = body {
+                if let Some(Ok(Body::Report(report))) = Body::of(&stored.entry) {
                     found.push(report);
                 }
             }

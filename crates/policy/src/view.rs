@@ -37,7 +37,12 @@ impl<'a> BodyView<'a> {
                 }
             }
             Body::Sighting(sighting) => view.look_over_sighting(sighting),
-            Body::Note(_) | Body::Retraction(_) | Body::Roster(_) | Body::Certificate(_) | Body::Newer => {}
+            Body::Note(_)
+            | Body::Retraction(_)
+            | Body::Roster(_)
+            | Body::Certificate(_)
+            | Body::Key(_)
+            | Body::Newer => {}
         }
         view
     }

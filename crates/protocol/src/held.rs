@@ -16,7 +16,7 @@ pub(crate) trait Held {
     /// The name of a log, as it is committed: no other is told.
     fn name(&self, log: LogNo) -> Option<LogKey>;
 
-    /// Whether this node and an org hand each other the records of a log: only then it is spoken of on a link to it.
+    /// Whether this node and an org share the circle of a log: only then it is spoken of on a link to it.
     fn shares(&self, org: OrgId, log: LogNo) -> bool;
 
     /// The number of the last record of a log whose header is held, 0 if there is none.

@@ -62,8 +62,8 @@ impl Filler<'_> {
             Verdict::Held => &mut self.held,
             Verdict::Unjudged | Verdict::Refused => return,
         };
-        let Some(body) = found.body else { return };
-        if let Ok(body) = BodyRef::read_again(found.header, body) {
+        let Some((kind, body)) = found.body else { return };
+        if let Ok(body) = BodyRef::again_as(found.header, kind, body) {
             for what in body.observables() {
                 index.insert(what, found.place.pack());
             }
@@ -112,7 +112,8 @@ impl Following {
 
     /// Lists nothing more of a record whose body is not here any more, whatever it was since.
     pub fn forget(&mut self, left: &Left) {
-        if let Ok(body) = BodyRef::read_again(&left.header, &left.body) {
+        let Some((kind, body)) = &left.body else { return };
+        if let Ok(body) = BodyRef::again_as(&left.header, *kind, body) {
             self.unlist(left.place, &body, Verdict::Accepted);
             self.unlist(left.place, &body, Verdict::Held);
         }

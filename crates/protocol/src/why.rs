@@ -1,11 +1,11 @@
 //! Why a record was judged as it was, and to whom its body may go: answered beside the core, from what is committed.
 
 use tocsin_policy::{Decisions, Explanation, Question, RecordFacts};
-use tocsin_record::body::Body;
+use tocsin_record::body::BodyRef;
 use tocsin_record::{NodeKey, OrgId};
 use tocsin_store::{Kv, Reader, RecordRef, Slots, StoreError, Stored, Verdict};
 
-use crate::admission::judge::{LogFacts, new_body_view, org_facts};
+use crate::admission::judge::{LogFacts, new_body_ref_view, org_facts};
 use crate::directory::Directory;
 
 /// Why a record was judged as it was, and who may have it.
@@ -42,10 +42,10 @@ impl Why {
         };
         let header = &stored.entry.header;
         let log = LogFacts::of(directory, header.author, header.circle);
-        let body = stored.entry.body().and_then(|body| Body::read(header, body).ok());
-        let view = body.as_ref().map(new_body_view);
+        let body = BodyRef::of(&stored.entry).and_then(Result::ok);
+        let view = body.as_ref().map(new_body_ref_view);
         let facts = RecordFacts {
-            header: log.header(header, now_ms),
+            header: log.entry(&stored.entry, now_ms),
             body: view.as_ref().map(tocsin_policy::BodyView::facts),
             disputed: stored.disputed,
         };

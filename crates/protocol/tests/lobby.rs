@@ -93,12 +93,16 @@ fn learnt_documents_that_do_not_read_are_damage() {
     let open = |documents: &'static [u8]| {
         let (kv, slots) = (Arc::new(FaultyKv::new(1)), Arc::new(FaultySlots::new(1)));
         let random = Box::new(|bytes: &mut [u8]| bytes.fill(7));
-        let mut store = Store::open(kv, slots, directory.mesh(), random, &mut |_| {}).unwrap();
+        let mut store =
+            Store::open(kv, slots, directory.mesh(), random, tocsin_seal::Opener::none(), &mut |_| {})
+                .unwrap();
         store.put_meta("documents", Bytes::from_static(documents)).unwrap();
         store.commit().unwrap();
         let config = Config { boot: [1; 16], seed: 1, index_key: [1; 16], meter: Meter::Model };
         let org = OrgId(world.root_secret(0).public());
-        let identity = Identity { secret: world.record_secret(0), org, certificate: certificate.clone() };
+        let random = rand_chacha::rand_core::SeedableRng::from_seed([1; 32]);
+        let identity =
+            Identity { secret: world.record_secret(0), org, certificate: certificate.clone(), random };
         let policy = Arc::new(Policy::load(CLOSED).unwrap());
         Mesh::open(config, identity, directory.clone(), store, policy, Index::new(&[1; 16]), world.now)
     };

@@ -31,4 +31,4 @@ pub use bytes::Bytes;
 pub use header::{Class, Header};
 pub use id::{BodyHash, CircleId, DocHash, LogId, MeshId, NodeKey, OrgId, RecordId};
 pub use log::{LogKey, Tip};
-pub use run::{Entry, Part, Run, Verified};
+pub use run::{Entry, Part, Plain, Run, Verified};

@@ -189,7 +189,7 @@ pub fn decode(log: LogKey, page: &Bytes) -> Result<Run, PageError> {
         check(&header)?;
         let id = header.id_with(&mut buffer);
         prev = id;
-        entries.push(Entry { header, id, body });
+        entries.push(Entry { header, id, body, plain: None });
     }
     Ok(Run { log, entries, signature: form.signature })
 }
@@ -334,7 +334,7 @@ impl Form<'_> {
                 body_len: length,
                 body_hash,
             };
-            Ok(Entry { header, id: RecordId::ZERO, body })
+            Ok(Entry { header, id: RecordId::ZERO, body, plain: None })
         })
     }
 }

@@ -4,6 +4,7 @@
 //! of validity, however a record arrived, and [`Run::verify`] is the only way to a [`Verified`], but for the author itself,
 //! who need not ask whether it signed what it signs ([`Verified::sign`]).
 
+use std::fmt;
 use std::ops::Deref;
 
 use bytes::Bytes;
@@ -34,6 +35,21 @@ pub enum Part {
     Gone(u8),
 }
 
+/// What the body of a sealed record opened to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Plain {
+    /// Its kind, which the header hides.
+    pub kind: u16,
+    /// Its bytes, as they were before they were sealed.
+    pub bytes: Bytes,
+}
+
+impl fmt::Debug for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Plain(kind {}, {} bytes)", self.kind, self.bytes.len())
+    }
+}
+
 /// One record of a run: its header, the id made from it, and what is here of its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -43,6 +59,9 @@ pub struct Entry {
     pub id: RecordId,
     /// The body, or why it is not here. A body that is here has the length and hash that the header names.
     pub body: Part,
+    /// What a sealed body opened to, once somebody opened it. It says nothing about what is passed on: that is the body as it
+    /// was sealed.
+    pub plain: Option<Plain>,
 }
 
 /// Consecutive records of one log with the signature over the last. Not yet verified, but chained: every id was
@@ -102,10 +121,16 @@ pub enum DraftError {
     /// There is nothing to sign, or more than one run holds.
     #[error("a run has 1 to {SIGN_EVERY} records when it is signed, this one {0}")]
     Count(usize),
+    /// It cannot be sealed.
+    #[error("the body cannot be sealed: {0}")]
+    Seal(String),
     /// The key is another's than that of the log's author.
     #[error("the key that signs is not that of the log's author")]
     Author,
 }
+
+/// What seals the bodies of drafts: see [`Run::sign_with`].
+pub type Seal<'a> = &'a mut dyn FnMut(&mut Header, &Bytes) -> Result<Option<Bytes>, DraftError>;
 
 impl Run {
     /// The log that all records stand in.
@@ -200,6 +225,22 @@ impl Run {
     /// # Errors
     /// [`DraftError`]; nothing was signed then.
     pub fn sign(secret: &Secret, log: LogKey, tip: Tip, drafts: Vec<Draft>) -> Result<Self, DraftError> {
+        Self::sign_with(secret, log, tip, drafts, &mut |_, _| Ok(None))
+    }
+
+    /// As [`Self::sign`], with bodies that are sealed as `seal` has it. It sees each header that a draft would have unsealed,
+    /// and the draft's body: what it returns is the sealed body, for which it changed the header, or `None` for one that
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// [`DraftError`]; nothing was signed then.
+    pub fn sign_with(
+        secret: &Secret,
+        log: LogKey,
+        tip: Tip,
+        drafts: Vec<Draft>,
+        seal: Seal<'_>,
+    ) -> Result<Self, DraftError> {
         if drafts.is_empty() || drafts.len() > SIGN_EVERY {
             return Err(DraftError::Count(drafts.len()));
         }
@@ -207,7 +248,7 @@ impl Run {
         let mut tip = tip;
         let mut buffer = Vec::new();
         for draft in drafts {
-            let entry = draft.into_entry(log, tip, &mut buffer)?;
+            let entry = draft.into_entry(log, tip, &mut buffer, seal)?;
             tip = entry.header.tip(entry.id);
             entries.push(entry);
         }
@@ -225,6 +266,34 @@ impl Verified {
             return Err(DraftError::Author);
         }
         Run::sign(secret, log, tip, drafts).map(Self)
+    }
+
+    /// As [`Run::sign_with`], by the author of the log.
+    ///
+    /// # Errors
+    /// As [`Self::sign`].
+    pub fn sign_with(
+        secret: &Secret,
+        log: LogKey,
+        tip: Tip,
+        drafts: Vec<Draft>,
+        seal: Seal<'_>,
+    ) -> Result<Self, DraftError> {
+        if secret.public() != log.author.0 {
+            return Err(DraftError::Author);
+        }
+        Run::sign_with(secret, log, tip, drafts, seal).map(Self)
+    }
+
+    /// Opens what is sealed, each record in order: nothing of what was verified changes by it.
+    ///
+    /// # Errors
+    /// The first of `open`.
+    pub fn open<E>(&mut self, mut open: impl FnMut(&Entry) -> Result<Option<Plain>, E>) -> Result<(), E> {
+        for entry in &mut self.0.entries {
+            entry.plain = open(entry)?;
+        }
+        Ok(())
     }
 
     /// The run, when what follows needs no proof that it was verified.
@@ -254,7 +323,13 @@ impl Deref for Verified {
 }
 
 impl Draft {
-    fn into_entry(self, log: LogKey, tip: Tip, buffer: &mut Vec<u8>) -> Result<Entry, DraftError> {
+    fn into_entry(
+        self,
+        log: LogKey,
+        tip: Tip,
+        buffer: &mut Vec<u8>,
+        seal: Seal<'_>,
+    ) -> Result<Entry, DraftError> {
         if self.body.len() > BODY_MAX {
             return Err(DraftError::Body(self.body.len()));
         }
@@ -266,7 +341,7 @@ impl Draft {
         if self.expires != 0 && self.expires < time {
             return Err(DraftError::Over { expires: self.expires, time });
         }
-        let header = Header {
+        let mut header = Header {
             suite: 0,
             class: crate::body::class_of(self.kind).ok_or(DraftError::Kind(self.kind))?,
             kind: self.kind,
@@ -286,8 +361,10 @@ impl Draft {
             body_hash: header::body_hash(&self.body),
         };
         header.check()?;
+        let sealed = seal(&mut header, &self.body)?;
+        let plain = sealed.is_some().then(|| Plain { kind: self.kind, bytes: self.body.clone() });
         let id = header.id_with(buffer);
-        Ok(Entry { header, id, body: Part::Here(self.body) })
+        Ok(Entry { header, id, body: Part::Here(sealed.unwrap_or(self.body)), plain })
     }
 }
 
@@ -296,6 +373,17 @@ impl Entry {
     #[must_use]
     pub fn body(&self) -> Option<&Bytes> {
         if let Part::Here(body) = &self.body { Some(body) } else { None }
+    }
+
+    /// What is read of the body: as it stands in the record, or what it opened to. `None` where it is not here, or sealed and
+    /// not opened.
+    #[must_use]
+    pub fn readable(&self) -> Option<(u16, &Bytes)> {
+        match (&self.plain, &self.body) {
+            (Some(plain), Part::Here(_)) => Some((plain.kind, &plain.bytes)),
+            (None, Part::Here(body)) if self.header.suite == 0 => Some((self.header.kind, body)),
+            _ => None,
+        }
     }
 
     /// Whether the record is decided by policy, rather than always passed to members.

@@ -346,7 +346,6 @@ fn tables(lines: &mut Vec<String>) {
     for row in body::KINDS {
         lines.push(format!("kind {} {} class {}", row.id, row.name, row.class as u8));
     }
-    lines.push(format!("kind {} reserved for keys", body::KEY));
     for (number, name) in retraction::REASONS {
         lines.push(format!("reason {number} {name}"));
     }

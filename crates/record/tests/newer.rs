@@ -62,7 +62,6 @@ fn an_unknown_kind_of_any_class_is_carried_and_held() {
         let page = page_of(0, class, UNKNOWN, 3, 0xffc0, &[7; 256], b"what a newer node says");
         assert_eq!(relay(&page), Body::Newer);
     }
-    held("a kind kept free for keys", Class::Control, body::KEY, 0, b"keys");
 }
 
 #[test]

@@ -66,7 +66,7 @@ impl Cover {
     }
 }
 
-/// A body that was opened, for [`tocsin_record::body::Body::read_opened`].
+/// A body that was opened, for [`tocsin_record::body::Body::read_as`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
     /// Its kind, which the header hides.

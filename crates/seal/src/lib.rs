@@ -4,12 +4,12 @@
 //! ```text
 //! key record    wrap: a fresh period key ---- X-Wing, HPKE ----> one wrap a node, and some for nobody
 //!                            |
-//!               HKDF         day 0 -> day 1 -> ... -> day 29        a day's key is destroyed when the next is needed
+//!               HKDF         day 0 -> day 1 -> ... -> day 29        no day's key leads to the one before
 //!                            |        |
 //! its bodies    seal: compress, pad, AES-256-GCM ----> sealed body     open: the way back
 //! ```
 //!
-//! An author wraps a new key at every change of the roster and every [`DAYS`] days. Who takes a node's memory reads that day
+//! An author wraps a new key at every change of the roster and every [`DAYS`] days. Who is given the key of a day reads that day
 //! and the rest of the period, not the days before; who takes the sealing key of a node reads what was wrapped for it. A body is
 //! bound to all of its header but its own length and hash, so it opens in its place alone, and each key commits to itself,
 //! so that no ciphertext opens to two bodies.
@@ -26,6 +26,7 @@ mod committing;
 mod form;
 mod keys;
 mod node;
+mod opener;
 mod period;
 #[cfg(test)]
 mod vectors;
@@ -36,6 +37,7 @@ pub use form::SEALED_MIN;
 pub use hpke::rand_core;
 pub use keys::Keys;
 pub use node::{KeyError, PUBLIC_LEN, SealingKey, SealingPublic};
+pub use opener::Opener;
 pub use period::{DAY_MS, DAYS, KeyId, PERIOD_LEN, PeriodKey};
 pub use wrap::{KeyPlace, NODES_MAX, UnwrapError, WRAP_LEN, WrapError, unwrap, wrap};
 

@@ -81,7 +81,8 @@ fn x_wing_is_that_of_the_draft() {
         let (made, body) = wrap(&place, &nodes, &mut random).unwrap();
         assert!(random.0.is_empty());
         assert_eq!(hex(&Sha256::digest(&body.wraps[..WRAP_LEN - 48])), encapsulated);
-        let opened = unwrap(&place, &body, &node, &key(seed), 0, 1).unwrap();
+        let (opened, wrap) = unwrap(&place, &body, &node, &key(seed), 0, 1).unwrap();
+        assert_eq!(wrap, 0);
         assert_eq!(*opened.to_bytes(), *made.to_bytes());
     }
 }

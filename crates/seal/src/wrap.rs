@@ -153,7 +153,7 @@ pub enum UnwrapError {
     Closed,
 }
 
-/// Opens this node's wrap. `near` is its place among the record keys of all nodes that it takes for the circle's, in order; where
+/// Opens this node's wrap, and tells which it was. `near` is its place among the record keys of all nodes that it takes for the circle's, in order; where
 /// the author knew others, its wrap stands beside, so that the nearest `tries` are tried, each at some 180 us.
 ///
 /// # Errors
@@ -165,7 +165,7 @@ pub fn unwrap(
     key: &SealingKey,
     near: usize,
     tries: usize,
-) -> Result<PeriodKey, UnwrapError> {
+) -> Result<(PeriodKey, usize), UnwrapError> {
     if body.suite != SUITE {
         return Err(UnwrapError::Suite(body.suite));
     }
@@ -186,7 +186,7 @@ pub fn unwrap(
         let key = PeriodKey::new(place.id(), place.time, secret);
         // Two members with two keys would read two different bodies, or one of them none.
         if key.commitment() == body.commitment {
-            return Ok(key);
+            return Ok((key, at));
         }
     }
     Err(UnwrapError::Closed)

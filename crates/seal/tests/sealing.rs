@@ -50,7 +50,7 @@ fn what_is_sealed_opens_for_members() {
         keys.insert(circle.opened(node).unwrap());
         let opened = keys.open(&header, &sealed).unwrap();
         assert_eq!((opened.kind, opened.body.as_slice()), (32, body().as_slice()));
-        let read = Body::read_opened(&header, opened.kind, &opened.body).unwrap();
+        let read = Body::read_as(&header, opened.kind, &opened.body).unwrap();
         assert_eq!(read, Body::Report(testing::report(1)));
     }
     assert!(!sealed.windows(4).any(|part| part == b"repo"));
@@ -268,25 +268,30 @@ fn no_two_bodies_are_alike() {
     assert_ne!(first[12..], second[12..]);
 }
 
+fn sealed_header() -> Header {
+    Header { suite: 1, kind: 0, tlp: 0, flags: 0, ..header(2, START_MS) }
+}
+
 /// What a body opens to is checked as one that came in clear, but for what its header does not show.
 #[test]
 fn what_was_opened_is_held_against_its_header() {
     let read = |marking: Marking, change: fn(&mut Header)| {
         let report =
             Body::Report(tocsin_record::body::Report { marking: Some(marking), ..testing::report(1) });
-        let mut header = header(2, START_MS);
+        let mut header = sealed_header();
         change(&mut header);
-        Body::read_opened(&header, 32, &report.encode()).map_err(|error| error.to_string())
+        Body::read_as(&header, 32, &report.encode()).map_err(|error| error.to_string())
     };
     let amber = || Marking::new(Tlp::AmberStrict);
     assert!(read(amber(), |_| ()).is_ok());
+    assert!(read(amber(), |h| h.suite = 0).unwrap_err().contains("tlp"), "in clear it shows it");
     assert!(read(amber(), |h| h.class = Class::Withdrawal).unwrap_err().contains("class"));
     let until = Marking { retain_until: Some(START_MS + 5), ..amber() };
     assert!(read(until.clone(), |_| ()).unwrap_err().contains("expires"));
     assert!(read(until.clone(), |h| h.expires = START_MS + 6).unwrap_err().contains("expires"));
     assert!(read(until, |h| h.expires = START_MS + 5).is_ok());
-    assert_eq!(Body::read_opened(&header(2, START_MS), 999, b"?").unwrap(), Body::Newer);
-    assert!(Body::read_opened(&header(2, START_MS), 32, b"?").is_err());
+    assert_eq!(Body::read_as(&header(2, START_MS), 999, b"?").unwrap(), Body::Newer);
+    assert!(Body::read_as(&header(2, START_MS), 32, b"?").is_err());
 }
 
 /// Who holds the key seals what it likes: what comes out is read as carefully as what comes in.

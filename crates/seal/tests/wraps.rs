@@ -32,7 +32,8 @@ fn wrapped_for_nobody_or_too_many_is_refused() {
     assert_eq!(body.wraps.len(), NODES_MAX * WRAP_LEN);
     assert!(body.encode().len() < BODY_MAX / 3);
     let last = *nodes.keys().last().unwrap();
-    let opened = unwrap(&place(), &body, &last, &secret(1), NODES_MAX - 1, 1).unwrap();
+    let (opened, wrap) = unwrap(&place(), &body, &last, &secret(1), NODES_MAX - 1, 1).unwrap();
+    assert_eq!(wrap, NODES_MAX - 1);
     assert_eq!(*opened.to_bytes(), *key.to_bytes());
 }
 
@@ -54,7 +55,7 @@ fn a_node_finds_its_own_where_its_roster_says_or_beside() {
     let circle = Circle::new(9);
     let open = |node: u8, near: usize, tries: usize| {
         unwrap(&circle.place, &circle.body, &name(node), &secret(node), near, tries)
-            .map(|key| *key.to_bytes())
+            .map(|(key, _)| *key.to_bytes())
     };
     let key = *circle.author().to_bytes();
     for node in 0..9 {

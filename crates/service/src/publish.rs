@@ -10,7 +10,7 @@ use tocsin_exchange::changes;
 use tocsin_exchange::marking::personal_default;
 use tocsin_home::room::Room;
 use tocsin_policy::Question;
-use tocsin_protocol::judge::org_facts;
+use tocsin_protocol::judge::{org_facts, suite_of};
 use tocsin_protocol::{Input, Written};
 use tocsin_record::CircleId;
 use tocsin_record::body::Body;
@@ -32,7 +32,7 @@ pub(super) const TOGETHER: usize = 64;
 pub(super) enum Unshareable {
     /// It carries no marking.
     Unmarked,
-    /// Its TLP is too strict while nothing is sealed.
+    /// Its TLP is too strict for all of the mesh, or, where it is RED, for any circle but the own.
     Strict(Tlp),
     /// It holds personal data and lacks these, by the keys of profiles.
     Lacks(Vec<&'static str>),
@@ -58,8 +58,12 @@ impl Unshareable {
     fn what(&self) -> String {
         match self {
             Self::Unmarked => "it carries no marking".to_owned(),
+            Self::Strict(Tlp::Red) => format!("{} stays in this org's own circle", Tlp::Red.label()),
             Self::Strict(tlp) => {
-                format!("{} stays in this org's own circle until sealing exists", tlp.label())
+                format!(
+                    "{} stays in this org's own circle, or goes to one with members of its own",
+                    tlp.label()
+                )
             }
             Self::Lacks(_) => "it holds personal data".to_owned(),
         }
@@ -78,7 +82,11 @@ impl Unshareable {
     }
 
     fn request(self) -> NodeError {
-        let own = if matches!(self, Self::Strict(_)) { ": use --to own" } else { "" };
+        let own = match self {
+            Self::Strict(Tlp::Red) => ": use --to own",
+            Self::Strict(_) => ": use --to own, or --to CIRCLE (`tocsin circle create`)",
+            Self::Unmarked | Self::Lacks(_) => "",
+        };
         NodeError::Request(format!("{}{own}", self.with_flags()))
     }
 }
@@ -216,7 +224,8 @@ impl Node {
         let Some(marking) = marking else {
             return Err(Unshareable::Unmarked);
         };
-        if marking.tlp > Tlp::Green {
+        let is_sealed = suite_of(&self.engine.directory(), circle) != 0;
+        if marking.tlp > if is_sealed { Tlp::AmberStrict } else { Tlp::Green } {
             return Err(Unshareable::Strict(marking.tlp));
         }
         let lacks = tocsin_exchange::marking::lacks(&marking);

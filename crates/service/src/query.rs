@@ -249,9 +249,9 @@ impl Node {
         let fits = filter.author.is_none_or(|author| stored.org == author)
             && filter.circle.is_none_or(|circle| header.circle == circle)
             && filter.verdict.is_none_or(|verdict| stored.stamped.outcome.verdict == verdict)
-            && filter.kind.is_none_or(|kind| header.kind == kind)
+            && filter.kind.is_none_or(|kind| stored.entry.kind() == kind)
             && (filter.tlps.is_empty()
-                || Tlp::from_code(header.tlp).is_some_and(|tlp| filter.tlps.contains(&tlp)))
+                || Tlp::from_code(stored.entry.labels().0).is_some_and(|tlp| filter.tlps.contains(&tlp)))
             && filter.fits_body(body);
         Ok(fits && (filter.all_versions || self.stands(stored, body, standing)?))
     }
@@ -304,7 +304,7 @@ impl Node {
         CopyIn {
             circle: self.circle_name(header.circle),
             record: copy.entry.id.to_string(),
-            tlp: Tlp::from_code(header.tlp).map(|tlp| tlp.label().to_owned()),
+            tlp: Tlp::from_code(copy.entry.labels().0).map(|tlp| tlp.label().to_owned()),
         }
     }
 }

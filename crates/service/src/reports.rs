@@ -79,13 +79,13 @@ fn is_personal_for_its_parts(report: &ReportRef<'_>) -> bool {
 
 /// The report that a record holds, read in place.
 fn report_in(stored: &Stored) -> Option<ReportRef<'_>> {
-    BodyRef::read_again(&stored.entry.header, stored.entry.body()?).ok()?.into_report()
+    BodyRef::again(&stored.entry)?.into_report()
 }
 
 impl Node {
     /// A record's body, read.
     pub fn body(&self, stored: &Stored) -> Option<Body> {
-        Body::read(&stored.entry.header, stored.entry.body()?).ok()
+        Body::of(&stored.entry)?.ok()
     }
 
     /// A record that must be there.

@@ -4,7 +4,7 @@ use tocsin_api::types::{Record, Shown, ShownIndicator, Time};
 use tocsin_clock as clock;
 use tocsin_policy::{BodyView, RecordFacts};
 use tocsin_protocol::Directory;
-use tocsin_protocol::judge::{LogFacts, body_view, new_body_view};
+use tocsin_protocol::judge::{LogFacts, body_view, new_body_view, suite_of};
 use tocsin_record::body::report::{Indicator, PATTERNS, Report};
 use tocsin_record::body::{self, Body};
 use tocsin_record::marking::{Flags, Tlp};
@@ -52,7 +52,7 @@ pub(super) fn with_facts<T>(
     let header = &stored.entry.header;
     let log = LogFacts::of(directory, header.author, header.circle);
     ask(&RecordFacts {
-        header: log.header(header, now),
+        header: log.entry(&stored.entry, now),
         body: body.map(BodyView::facts),
         disputed: stored.disputed,
     })
@@ -63,21 +63,22 @@ impl Node {
     pub fn list_entry(&self, directory: &Directory, stored: &Stored, body: Option<&Body>) -> Record {
         let header = &stored.entry.header;
         let outcome = stored.stamped.outcome;
+        let (tlp, flags) = stored.entry.labels();
         let mut record = Record {
             record: stored.entry.id.to_string(),
             author: self.org_name(directory, stored.org),
             circle: self.circle_name(header.circle),
             epoch: header.epoch,
             seq: header.seq,
-            kind: body::name_of(header.kind).to_owned(),
-            tlp: Tlp::from_code(header.tlp).map(|tlp| tlp.label().to_owned()),
+            kind: body::name_of(stored.entry.kind()).to_owned(),
+            tlp: Tlp::from_code(tlp).map(|tlp| tlp.label().to_owned()),
             time: Time(header.time),
             received: Time(outcome.received),
             expires: Time(header.expires),
             body: body_name(outcome.body).to_owned(),
             verdict: verdict_name(outcome.verdict).to_owned(),
             rule: self.engine.reader.rule(outcome.rule).unwrap_or_default(),
-            exercise: Flags::from_word(header.flags).is_ok_and(|flags| flags.exercise),
+            exercise: Flags::from_word(flags).is_ok_and(|flags| flags.exercise),
             disputed: stored.disputed,
             ..Record::default()
         };
@@ -93,7 +94,7 @@ impl Node {
             }
             Some(Body::Note(note)) => record.subject = Some(note.subject.to_string()),
             Some(Body::Retraction(retraction)) => record.subject = Some(retraction.subject.to_string()),
-            None if header.kind == body::REPORT => {
+            None if stored.entry.kind() == body::REPORT => {
                 record.title = match outcome.body {
                     BodyState::Gone(0) => Some("(expired)".to_owned()),
                     BodyState::Gone(_) => Some("(taken back)".to_owned()),
@@ -252,7 +253,7 @@ pub(super) fn with_draft<T>(
     let now = clock::now_ms();
     let (tlp, flags) = body.marking().map_or((0, 0), |marking| (marking.tlp.code(), marking.flags().word()));
     let header = Header {
-        suite: 0,
+        suite: suite_of(directory, circle),
         class: Class::Content,
         kind: body.kind().unwrap_or(body::REPORT),
         tlp,

@@ -80,8 +80,8 @@ impl Node {
                     continue;
                 }
                 let Some(stored) = self.engine.reader.record(place)? else { continue };
-                let body = stored.entry.body().map(|body| BodyRef::read_again(&stored.entry.header, body));
-                let Some(report) = body.and_then(Result::ok).and_then(BodyRef::into_report) else { continue };
+                let body = BodyRef::again(&stored.entry);
+                let Some(report) = body.and_then(BodyRef::into_report) else { continue };
                 let ids = report.indicators.iter().filter_map(|indicator| indicator.id);
                 holders.of.extend(ids.map(|id| (id, report.subject)));
                 let has_ids = report.indicators.iter().any(|indicator| indicator.id.is_some());

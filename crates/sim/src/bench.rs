@@ -365,7 +365,8 @@ fn fill(world: &World, node: usize, runs: &[Run]) -> Result<(), StoreError> {
     let mut keys = Dice::new(node as u64, "fill");
     let (kv, slots) = (Arc::new(world.nodes[node].kv.clone()), Arc::new(world.nodes[node].slots.clone()));
     let random = Box::new(move |buffer: &mut [u8]| keys.fill(buffer));
-    let mut store = Store::open(kv, slots, world.cast.mesh, random, &mut |_| {})?;
+    let mut store =
+        Store::open(kv, slots, world.cast.mesh, random, tocsin_seal::Opener::none(), &mut |_| {})?;
     let outcome =
         Outcome { verdict: Verdict::Accepted, body: BodyState::Here, rule: 0, from: 0, received: BEGIN_MS };
     for run in runs {

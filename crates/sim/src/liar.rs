@@ -4,10 +4,9 @@
 use bytes::Bytes;
 use tocsin_protocol::message::{self, BodyStatus, Fate, Have, LogName, Message, Push, RecordAt};
 use tocsin_record::body::{self, Body};
-use tocsin_record::header::Header;
 use tocsin_record::keys::Secret;
 use tocsin_record::run::Draft;
-use tocsin_record::{LogKey, RecordId, Run, Tip, page};
+use tocsin_record::{Entry, LogKey, RecordId, Run, Tip, page};
 
 use crate::cast::{BEGIN_MS, Cast, CircleKind};
 use crate::dice::Dice;
@@ -92,9 +91,6 @@ pub enum Twisted {
     Nothing,
 }
 
-/// A record that the liar signed with its own key and that its own store does not know.
-pub type Signed = (Header, RecordId, Bytes);
-
 /// What a liar can look at.
 pub struct Chance<'a> {
     /// Who takes part.
@@ -127,8 +123,8 @@ impl Liar {
         Self { node, dice, habits, rate, forked: false, next_no: FIRST_NO }
     }
 
-    /// Twists a frame. Records that it forked are handed to `signed`, since they are truly its own.
-    pub fn twist(&mut self, frame: &Bytes, chance: &Chance<'_>, signed: &mut Vec<Signed>) -> Twisted {
+    /// Twists a frame. Records that it forked, which its own store does not know, are handed to `signed`, since they are truly its own.
+    pub fn twist(&mut self, frame: &Bytes, chance: &Chance<'_>, signed: &mut Vec<Entry>) -> Twisted {
         if self.habits == [Habit::Mute] {
             self.rate = if chance.now_ms < BEGIN_MS + MUTE_FROM_MS { 0 } else { 100 };
         }
@@ -211,7 +207,7 @@ impl Liar {
     }
 
     /// Another record where the liar already wrote one, or beside its newest.
-    fn fork(&mut self, chance: &Chance<'_>, signed: &mut Vec<Signed>) -> Option<Vec<Message>> {
+    fn fork(&mut self, chance: &Chance<'_>, signed: &mut Vec<Entry>) -> Option<Vec<Message>> {
         if self.forked {
             return None;
         }
@@ -228,7 +224,7 @@ impl Liar {
         let tip = before.entry.header.tip(before.entry.id);
         let (run, page) = self.write(log.key, tip, chance)?;
         for entry in run.entries() {
-            signed.push((entry.header.clone(), entry.id, entry.body()?.clone()));
+            signed.push(entry.clone());
         }
         self.forked = true;
         let mut messages = Vec::new();

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
 use tocsin_policy::Policy;
 use tocsin_protocol::{
     Config as MeshConfig, Identity, Index, Input, LinkId, Mesh, Meter, Now, Session, Ticket,
 };
 use tocsin_record::keys::Secret;
+use tocsin_seal::{Opener, SealingKey};
 use tocsin_store::faulty::{FaultyKv, FaultySlots, KvSnapshot, SlotSnapshot};
 use tocsin_store::{Store, StoreError};
 
@@ -179,6 +182,7 @@ impl Node {
             Arc::new(self.slots.clone()),
             cast.mesh,
             Box::new(move |buffer| random.fill(buffer)),
+            Opener::new(member.key, vec![SealingKey::from_seed(&member.sealing)]),
             &mut |found| filler.add(&found),
         )?;
         drop(filler);
@@ -187,6 +191,8 @@ impl Node {
             secret: Secret::from_seed(&member.secret),
             org: cast.orgs[member.org].id,
             certificate: member.certificate.clone(),
+            // Of 64 bits of chance, which is enough for what nobody attacks.
+            random: ChaCha20Rng::seed_from_u64(self.dice.roll()),
         };
         let config = MeshConfig { boot: self.boot, seed: self.dice.roll(), index_key, meter: Meter::Model };
         let now = self.now(now_us);

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use tocsin_record::body::report::Subject;
 use tocsin_record::body::{self, Body};
-use tocsin_record::header::{Class, Header};
+use tocsin_record::header::Class;
 use tocsin_record::marking::Countries;
 use tocsin_record::observable::Observable;
-use tocsin_record::{LogKey, RecordId};
+use tocsin_record::{Entry, LogKey, RecordId};
 
 use crate::cast::Cast;
 use crate::rules::Facts;
@@ -67,7 +67,8 @@ pub struct Registry {
 
 impl Registry {
     /// Takes a record that its author just wrote. True if it is the second at its place: the author forked its log.
-    pub fn add(&mut self, cast: &Cast, header: &Header, id: RecordId, body: Bytes, at_us: u64) -> bool {
+    pub fn add(&mut self, cast: &Cast, entry: &Entry, at_us: u64) -> bool {
+        let (header, id) = (&entry.header, entry.id);
         if self.by_id.contains_key(&id) {
             return false;
         }
@@ -76,7 +77,7 @@ impl Registry {
         else {
             return false;
         };
-        let truth = truth(cast, header, id, body, author, circle, at_us);
+        let truth = truth(cast, entry, author, circle, at_us);
         let place = self.by_place.entry((truth.log, truth.seq)).or_default();
         place.push(self.all.len());
         let forked = place.len() > 1;
@@ -141,16 +142,9 @@ impl Registry {
     }
 }
 
-fn truth(
-    cast: &Cast,
-    header: &Header,
-    id: RecordId,
-    bytes: Bytes,
-    author: usize,
-    circle: usize,
-    at_us: u64,
-) -> Truth {
-    let body = Body::read(header, &bytes).unwrap_or(Body::Newer);
+fn truth(cast: &Cast, entry: &Entry, author: usize, circle: usize, at_us: u64) -> Truth {
+    let (header, id) = (&entry.header, entry.id);
+    let body = Body::of(entry).and_then(Result::ok).unwrap_or(Body::Newer);
     let marking = body.marking();
     let (mut confidence, mut indicators) = (None, 0);
     let (mut supersedes, mut observables) = (None, Vec::new());
@@ -178,6 +172,7 @@ fn truth(
         countries: marking.map_or(Countries::Any, |marking| marking.countries.clone()),
         newer: body.is_newer(),
         content: header.class == Class::Content,
+        sealed: header.suite != 0,
     };
     Truth {
         log: header.log(),
@@ -193,7 +188,7 @@ fn truth(
         time: header.time,
         expires: header.expires,
         retain: marking.and_then(|marking| marking.retain_until).unwrap_or(0),
-        body: bytes,
+        body: entry.body().cloned().unwrap_or_default(),
         at_us,
     }
 }

@@ -89,6 +89,8 @@ pub struct Facts {
     pub newer: bool,
     /// It is decided by policy at all: reports, sightings, notes.
     pub content: bool,
+    /// Its header shows neither kind nor marking.
+    pub sealed: bool,
 }
 
 /// What an honest node with this table does with a record.
@@ -200,10 +202,11 @@ impl Test {
     fn holds(self, action: Action, facts: &Facts, partner: Option<&OrgEntry>, mine: usize) -> bool {
         // A header shows neither confidence nor indicators.
         let body = action != Action::Fetch;
+        let shown = body || !facts.sealed;
         match self {
-            Self::Tlp(least) => facts.tlp >= least,
-            Self::Personal(least) => facts.personal >= least,
-            Self::Kind(kind) => facts.kind == kind,
+            Self::Tlp(least) => shown && facts.tlp >= least,
+            Self::Personal(least) => shown && facts.personal >= least,
+            Self::Kind(kind) => shown && facts.kind == kind,
             Self::ToMesh => facts.circle == CircleKind::Mesh,
             Self::Doubtful(below) => body && facts.confidence.is_some_and(|confidence| confidence < below),
             Self::Indicators(least) => body && facts.indicators >= least,

@@ -168,10 +168,7 @@ impl World {
                 let Ok(Some(stored)) = sight.record(RecordRef { log: log.no, seq }) else {
                     continue;
                 };
-                let body = stored.entry.body().cloned().unwrap_or_default();
-                let (header, id) = (&stored.entry.header, stored.entry.id);
-                let now = self.now;
-                let forked = self.registry.add(&self.cast, header, id, body, now);
+                let forked = self.registry.add(&self.cast, &stored.entry, self.now);
                 if forked && !self.cast.nodes[node].liar {
                     let what =
                         format!("n{node} wrote two records {seq} of one log (epoch {})", log.key.epoch);

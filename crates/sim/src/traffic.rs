@@ -258,10 +258,9 @@ impl World {
             };
         }
         self.nodes[node].liar = Some(liar);
-        for (header, id, body) in signed {
+        for entry in signed {
             self.count("forks");
-            let now = self.now;
-            self.registry.add(&self.cast, &header, id, body, now);
+            self.registry.add(&self.cast, &entry, self.now);
         }
         frames
     }

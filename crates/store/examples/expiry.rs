@@ -99,7 +99,7 @@ fn main() {
             *byte = (state >> 56) as u8;
         }
     });
-    let mut store = open_dir(dir, MESH, random, &mut |_| {}).expect("opens");
+    let mut store = open_dir(dir, MESH, random, tocsin_seal::Opener::none(), &mut |_| {}).expect("opens");
     let mut authors: Vec<Author> = (1..=5).map(Author::new).collect();
     let outcome =
         Outcome { verdict: Verdict::Accepted, body: BodyState::Here, rule: 1, from: 1, received: END - 1 };

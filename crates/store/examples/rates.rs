@@ -118,7 +118,8 @@ fn main() {
     }
 
     let mut authors: Vec<Author> = (1..=20).map(Author::new).collect();
-    let mut store = open_dir(&bulk, MESH, random(1), &mut |_| {}).expect("opens");
+    let mut store =
+        open_dir(&bulk, MESH, random(1), tocsin_seal::Opener::none(), &mut |_| {}).expect("opens");
     let logs: Vec<LogNo> =
         authors.iter().map(|a| store.open_log(&a.log, OrgId([1; 32])).expect("a new log")).collect();
     store.commit().expect("commits");
@@ -183,12 +184,15 @@ fn main() {
     drop((store, reader));
     let begin = cpu();
     let mut seen = 0;
-    let store = open_dir(&bulk, MESH, random(2), &mut |found| seen += usize::from(found.body.is_some()))
-        .expect("opens");
+    let store = open_dir(&bulk, MESH, random(2), tocsin_seal::Opener::none(), &mut |found| {
+        seen += usize::from(found.body.is_some())
+    })
+    .expect("opens");
     println!("reopen: {:.2} s for {seen} records, {}", (cpu() - begin).as_secs_f64(), resident());
     drop(store);
 
-    let mut store = open_dir(&live, MESH, random(3), &mut |_| {}).expect("opens");
+    let mut store =
+        open_dir(&live, MESH, random(3), tocsin_seal::Opener::none(), &mut |_| {}).expect("opens");
     let mut times = Vec::new();
     let mut value = 0;
     for n in 0..20_000u64 {

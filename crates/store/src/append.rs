@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use tocsin_record::body::{self, Body};
 use tocsin_record::run::{Entry, Part, Verified};
-use tocsin_record::{Header, LogKey, OrgId, Run, Tip, page};
+use tocsin_record::{LogKey, OrgId, Run, Tip, page};
 
 use crate::error::StoreError;
 use crate::keys::Kind;
@@ -39,6 +38,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
     /// `packed` is the run as it came, compressed, if it came so and was not shortened since: it is stored and passed
     /// on as it is where the outcomes allow. A body whose outcome is not [`BodyState::Here`] is not kept. A
     /// report that its org took back before is not kept either; a retraction erases what it takes back.
+    /// What is sealed in the run was opened, if it opens here.
     ///
     /// # Errors
     /// [`StoreError::Misuse`] if the run does not follow the tip, or the outcomes do not fit it; else a disk fault.
@@ -74,9 +74,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         for ((entry, outcome), seq) in run.entries().iter().zip(outcomes.iter()).zip(run.first_seq()..) {
             let place = RecordRef { log, seq };
             match (&entry.body, outcome.body) {
-                (Part::Here(body), BodyState::Here) => {
-                    self.withdraw_what_it_names(org, place, &entry.header, body)?;
-                }
+                (Part::Here(_), BodyState::Here) => self.withdraw_what_it_names(org, place, entry)?,
                 (_, state) if state.is_missing() => drop(self.wanted.insert(place)),
                 _ => {}
             }
@@ -123,8 +121,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             return (outcomes, 0);
         }
         for (index, entry) in run.entries().iter().enumerate() {
-            if let Some(body) = entry.body()
-                && let Some(subject) = report_subject(&entry.header, body)
+            if let Some(subject) = report_subject(entry)
                 && let Some(found) = state.retractions.get(&(org, entry.header.circle, subject))
             {
                 outcomes.to_mut()[index].body = BodyState::Gone(found.reason);
@@ -188,11 +185,9 @@ impl<K: Kv, S: Slots> Store<K, S> {
         for ((entry, outcome), seq) in run.entries().iter().zip(outcomes).zip(first..) {
             let place = RecordRef { log, seq };
             state.load_id(&mut self.load, &entry.id, place);
-            if outcome.body == BodyState::Here
-                && let Some(body) = entry.body()
-            {
+            if outcome.body == BodyState::Here && entry.body().is_some() {
                 self.expiry.insert(org, entry.header.expires, place);
-                if let Some(subject) = report_subject(&entry.header, body) {
+                if let Some(subject) = report_subject(entry) {
                     state.load_report(&mut self.load, org, subject, place);
                 }
             }
@@ -216,9 +211,9 @@ impl<K: Kv, S: Slots> Store<K, S> {
     }
 
     /// Indexes a body that is here from now on.
-    pub(crate) fn index_body(&mut self, org: OrgId, place: RecordRef, header: &Header, body: &[u8]) {
-        self.expiry.insert(org, header.expires, place);
-        if let Some(subject) = report_subject(header, body) {
+    pub(crate) fn index_body(&mut self, org: OrgId, place: RecordRef, entry: &Entry) {
+        self.expiry.insert(org, entry.header.expires, place);
+        if let Some(subject) = report_subject(entry) {
             self.shared.state_mut().add_report(org, subject, place);
         }
     }
@@ -228,11 +223,11 @@ impl<K: Kv, S: Slots> Store<K, S> {
         &mut self,
         org: OrgId,
         place: RecordRef,
-        header: &Header,
-        body: &Bytes,
+        entry: &Entry,
     ) -> Result<(), StoreError> {
+        let header = &entry.header;
         if header.kind == body::RETRACTION {
-            let Ok(Body::Retraction(retraction)) = Body::read(header, body) else {
+            let Some(Ok(Body::Retraction(retraction))) = Body::of(entry) else {
                 return Ok(());
             };
             let Withdrawal { reason, .. } = Withdrawal::by(place, &retraction);
@@ -257,7 +252,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
                     self.try_erase(place, reason)?;
                 }
             }
-        } else if let Some(subject) = report_subject(header, body)
+        } else if let Some(subject) = report_subject(entry)
             && let Some(found) = self.withdrawn(org, header.circle, subject)
         {
             self.try_erase(place, found.reason)?;

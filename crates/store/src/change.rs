@@ -1,7 +1,7 @@
 //! Changes to records that are here: late bodies, new judgements, erasure.
 
 use bytes::Bytes;
-use tocsin_record::run::{Entry, body_fits};
+use tocsin_record::run::{Entry, Part, body_fits};
 use tocsin_record::{Header, OrgId};
 
 use crate::error::StoreError;
@@ -10,7 +10,7 @@ use crate::kv::Kv;
 use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Stamped};
 use crate::slots::Slots;
 use crate::state::PageRef;
-use crate::store::{Left, Store, report_subject};
+use crate::store::{Left, Store, report_subject, subject_in};
 use crate::vault::Form;
 
 impl<K: Kv, S: Slots> Store<K, S> {
@@ -48,10 +48,13 @@ impl<K: Kv, S: Slots> Store<K, S> {
         if !body_fits(header.body_len, &header.body_hash, bytes) {
             return Err(StoreError::Misuse("the body is not the one that the header names"));
         }
+        let plain = self.open_body(place.log, header, bytes)?;
+        let entry = Entry { body: Part::Here(bytes.clone()), plain, ..run.entries()[offset].clone() };
+        let header = &entry.header;
         let (org, withdrawn) = {
             let state = self.shared.state();
             let org = state.log(place.log).map_or(OrgId::ZERO, |log| log.org);
-            let subject = report_subject(header, bytes);
+            let subject = report_subject(&entry);
             let found = subject.and_then(|subject| state.retractions.get(&(org, header.circle, subject)));
             (org, found.map(|found| found.reason))
         };
@@ -68,8 +71,8 @@ impl<K: Kv, S: Slots> Store<K, S> {
             log.bodies.insert(place.seq, slot);
         }
         self.change(place, outcome);
-        self.index_body(org, place, header, bytes);
-        self.withdraw_what_it_names(org, place, header, bytes)?;
+        self.index_body(org, place, &entry);
+        self.withdraw_what_it_names(org, place, &entry)?;
         Ok(true)
     }
 
@@ -180,23 +183,32 @@ impl<K: Kv, S: Slots> Store<K, S> {
     /// A body that is here, of a record that rests in its page as `entry`, leaves the indices.
     fn leave_indices(&mut self, place: RecordRef, entry: &Entry) -> Result<(), StoreError> {
         let org = self.shared.state().log(place.log).map_or(OrgId::ZERO, |log| log.org);
-        let header = &entry.header;
-        self.expiry.remove(org, header.expires, place);
+        self.expiry.remove(org, entry.header.expires, place);
         let late = if entry.body().is_none() { self.late_body(place)? } else { None };
         if let Some(body) = entry.body().or(late.as_ref()) {
-            if let Some(subject) = report_subject(header, body) {
-                self.shared.state_mut().remove_report(org, subject, place);
-            }
-            self.left(place, header, body);
+            self.left(org, place, &entry.header, body)?;
         }
         Ok(())
     }
 
-    /// A body is here no longer once the commit is done.
-    pub(crate) fn left(&mut self, place: RecordRef, header: &Header, body: &[u8]) {
-        // A copy, so that one body does not keep its whole page in memory.
-        let body = Bytes::copy_from_slice(body);
+    /// A body of an org's record is here no longer once the commit is done.
+    pub(crate) fn left(
+        &mut self,
+        org: OrgId,
+        place: RecordRef,
+        header: &Header,
+        body: &Bytes,
+    ) -> Result<(), StoreError> {
+        let body = match self.open_body(place.log, header, body)? {
+            Some(plain) => Some((plain.kind, plain.bytes)),
+            // A copy, so that one body does not keep its whole page in memory.
+            None => (header.suite == 0).then(|| (header.kind, Bytes::copy_from_slice(body))),
+        };
+        if let Some(subject) = body.as_ref().and_then(|(kind, body)| subject_in(*kind, body)) {
+            self.shared.state_mut().remove_report(org, subject, place);
+        }
         self.staged.left.push(Left { place, header: header.clone(), body });
+        Ok(())
     }
 
     /// A body that is here leaves the disk, at the commit.

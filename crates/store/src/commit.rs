@@ -333,21 +333,16 @@ impl<K: Kv, S: Slots> Store<K, S> {
                         Some(body) => Some(body.clone()),
                         None => self.late_body(place)?,
                     };
+                    if let Some(body) = &body {
+                        self.left(org, place, &entry.header, body)?;
+                    }
                     let mut state = self.shared.state_mut();
                     state.remove_id(&entry.id, place);
-                    if let Some(subject) =
-                        body.as_ref().and_then(|body| crate::store::report_subject(&entry.header, body))
-                    {
-                        state.remove_report(org, subject, place);
-                    }
                     if let Some(slot) = state.log_mut(log).and_then(|log| log.bodies.remove(&place.seq)) {
                         self.staged.batch.remove(keys.at(Kind::Body, log, place.seq));
                         self.vault.leave(slot);
                     }
                     drop(state);
-                    if let Some(body) = body {
-                        self.left(place, &entry.header, &body);
-                    }
                     self.expiry.remove(org, entry.header.expires, place);
                     self.wanted.remove(&place);
                     self.staged.changes.remove(&place);

@@ -34,6 +34,7 @@ mod reader;
 mod receipts;
 mod reports;
 mod scan;
+mod sealed;
 pub mod slots;
 mod state;
 mod store;

@@ -8,6 +8,7 @@ use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
 use tocsin_record::{Header, MeshId, OrgId};
+use tocsin_seal::Opener;
 
 use crate::aside::{DamagedLog, Keep, LogAside};
 use crate::disk::DiskKv;
@@ -35,14 +36,15 @@ pub struct Found<'a> {
     pub org: OrgId,
     /// Its header; the hash of a body that is here may be zero.
     pub header: &'a Header,
-    /// Its body, if it is here, wherever it rests.
-    pub body: Option<&'a Bytes>,
+    /// The kind of its body and what is read of it, if it is here, wherever it rests, and opens.
+    pub body: Option<(u16, &'a Bytes)>,
     /// What became of it.
     pub stamped: Stamped,
 }
 
 /// Opens the store of a mesh in a directory, or creates it. `random` makes keys: it must be the machine's own.
-/// `visit` sees every record once, so that other indices are rebuilt in the same pass.
+/// `opener` opens what is sealed to this node. `visit` sees every record once, so that other indices are rebuilt in the same
+/// pass.
 ///
 /// # Errors
 /// If it cannot be opened. Where [`StoreError::is_damage`] says so, [`crate::set_aside`] and opening again helps: the node
@@ -51,13 +53,14 @@ pub fn open_dir(
     dir: &Path,
     mesh: MeshId,
     random: Random,
+    opener: Opener,
     visit: Visit<'_>,
 ) -> Result<Store<DiskKv, KeyFile>, StoreError> {
     create_private(dir)?;
     let kv = DiskKv::open(dir)?;
     let slots = KeyFile::open(&dir.join("keys"))?;
     let (kv, slots) = (Arc::new(kv), Arc::new(slots));
-    Store::open_with(kv, slots, mesh, random, visit, &mut |log, from, keep_all| {
+    Store::open_with(kv, slots, mesh, (random, opener), visit, &mut |log, from, keep_all| {
         let mut aside = LogAside::create(dir, log, from)?;
         keep_all(&mut |key, value, slot| aside.keep(key, value, slot))?;
         Ok(aside.finish()?)
@@ -90,16 +93,17 @@ impl<K: Kv, S: Slots> Store<K, S> {
         slots: Arc<S>,
         mesh: MeshId,
         random: Random,
+        opener: Opener,
         visit: Visit<'_>,
     ) -> Result<Self, StoreError> {
-        Self::open_with(kv, slots, mesh, random, visit, &mut |_, _, all| all(&mut |_, _, _| Ok(())))
+        Self::open_with(kv, slots, mesh, (random, opener), visit, &mut |_, _, all| all(&mut |_, _, _| Ok(())))
     }
 
     fn open_with(
         kv: Arc<K>,
         slots: Arc<S>,
         mesh: MeshId,
-        mut random: Random,
+        (mut random, opener): (Random, Opener),
         visit: Visit<'_>,
         set_aside: SetAside<'_>,
     ) -> Result<Self, StoreError> {
@@ -108,7 +112,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         random(&mut secret);
         let (low, high) = secret.split_at(8);
         let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
-        let mut scan = Scan::new(slots.as_ref(), &keys, (number(low), number(high)));
+        let mut scan = Scan::new(slots.as_ref(), &keys, &opener, (number(low), number(high)));
         scan.read(kv.as_ref(), mesh, visit)?;
         let cut = |place: &RecordRef, scan: &Scan<'_, S>| {
             scan.cuts.get(&place.log).is_some_and(|(from, _)| place.seq >= *from)
@@ -142,7 +146,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
             Vault::open(Arc::clone(&slots), random, |slot| used.contains(&slot) || pages.contains(&slot))?;
         // A tail that was damaged in its middle shares its slot with what remains of it.
         pages.difference(&used).chain(&bodies).for_each(|slot| vault.leave(*slot));
-        let shared = Shared { kv, slots, keys, state: RwLock::new(state), cache: Cache::default() };
+        let shared = Shared { kv, slots, keys, state: RwLock::new(state), cache: Cache::default(), opener };
         Ok(Self {
             shared: Arc::new(shared),
             vault,

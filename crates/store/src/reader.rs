@@ -15,6 +15,7 @@ use crate::keys::Kind;
 use crate::kv::Kv;
 use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Stamped, Verdict};
 use crate::pages::{self, Known, Nonce, Opened};
+use crate::sealed::{self, KeyRecords, wrap_in, wrap_name};
 use crate::slots::{SLOT_LEN, Slots};
 use crate::state::{Counts, LogState, PageRef, Standing};
 use crate::store::{Shared, missing};
@@ -61,7 +62,7 @@ pub struct Stored {
     pub place: RecordRef,
     /// The org that wrote it.
     pub org: OrgId,
-    /// Header, id and body; the body is here exactly if the outcome says so.
+    /// Header, id and body; the body is here exactly if the outcome says so, and opened if it can be.
     pub entry: Entry,
     /// What became of it, and its number in the order of changes.
     pub stamped: Stamped,
@@ -234,6 +235,9 @@ impl<K: Kv, S: Slots> Reader<K, S> {
             BodyState::Gone(reason) => entry.body = Part::Gone(reason),
             _ => entry.body = Part::NotHeld,
         }
+        if let Part::Here(body) = &entry.body {
+            entry.plain = sealed::open(&self.shared.opener, self, place.log, &entry.header, body)?;
+        }
         Ok(Some(Stored { place, org, entry, stamped, disputed }))
     }
 
@@ -401,6 +405,17 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         };
         let opened = vault::unseal(self.shared.slots.as_ref(), &key, &vault::parse(&value)?)?;
         Ok(opened.map(Bytes::from))
+    }
+}
+
+impl<K: Kv, S: Slots> KeyRecords for Reader<K, S> {
+    fn wrap(&self, place: RecordRef) -> Result<Option<usize>, StoreError> {
+        Ok(self.get_meta(&wrap_name(place))?.and_then(|value| wrap_in(&value)))
+    }
+
+    fn key_record(&self, place: RecordRef) -> Result<Option<Entry>, StoreError> {
+        // It is not sealed itself, so that nothing is looked for to open it.
+        Ok(self.record(place)?.filter(|stored| stored.entry.header.suite == 0).map(|stored| stored.entry))
     }
 }
 

@@ -50,15 +50,14 @@ impl<K: Kv, S: Slots> Reader<K, S> {
             let Some(stored) = self.record(place)? else {
                 continue;
             };
-            let header = &stored.entry.header;
-            let Some(body) = stored.entry.body() else { continue };
-            if report_subject(header, body) != Some(subject) {
+            let Some((_, body)) = stored.entry.readable() else { continue };
+            if report_subject(&stored.entry) != Some(subject) {
                 continue;
             }
             versions.push(Version {
                 place,
                 id: stored.entry.id,
-                time: header.time,
+                time: stored.entry.header.time,
                 supersedes: supersedes(body),
                 outcome: stored.stamped.outcome,
             });

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tocsin_record::body::{self, Body};
 use tocsin_record::run::Entry;
 use tocsin_record::{Header, LogKey, MeshId, NodeKey, OrgId, Tip, codec};
+use tocsin_seal::Opener;
 
 use crate::error::StoreError;
 use crate::expiry::Expiry;
@@ -20,9 +21,10 @@ use crate::logs::LogRow;
 use crate::open::{Found, Visit};
 use crate::outcome::{BodyState, LOGS_MAX, LogNo, RecordRef, Spans, Stamped};
 use crate::pages::{self, Known, Loaded, Opened};
+use crate::sealed::{wrap_in, wrap_of};
 use crate::slots::Slots;
 use crate::state::{Load, LogState, PageRef, State};
-use crate::store::{missing, report_subject};
+use crate::store::{missing, subject_in};
 use crate::vault::{self, Head};
 
 /// Bytes that a log's row may take in memory while it is read.
@@ -35,6 +37,9 @@ const PAGES_AHEAD: usize = 4;
 pub(crate) struct Scan<'a, S> {
     pub slots: &'a S,
     pub keys: &'a Keys,
+    pub opener: &'a Opener,
+    /// Which wrap of a key record is this node's.
+    wraps: BTreeMap<RecordRef, usize>,
     pub state: State,
     pub load: Load,
     pub used: BTreeSet<u32>,
@@ -61,14 +66,22 @@ struct Entered {
 }
 
 impl Entered {
-    fn show(&self, visit: &mut (dyn FnMut(Found<'_>) + Send)) {
+    fn show(&self, opener: &Opener, visit: &mut (dyn FnMut(Found<'_>) + Send)) {
         let shown = self.page.each(|entry| {
             let seq = entry.header.seq;
             if let Some(stamped) = self.spans.get(seq) {
                 let body = entry.body().or_else(|| self.late.get(&seq));
                 let body = body.filter(|_| stamped.outcome.body == BodyState::Here);
                 let place = RecordRef { log: self.log, seq };
-                visit(Found { place, org: self.org, header: &entry.header, body, stamped });
+                let header = &entry.header;
+                // Its key was learnt when the page was entered.
+                let plain =
+                    body.filter(|_| header.suite != 0).and_then(|body| opener.open(header, body).ok());
+                let body = match &plain {
+                    Some(plain) => Some((plain.kind, &plain.bytes)),
+                    None => body.filter(|_| header.suite == 0).map(|body| (header.kind, body)),
+                };
+                visit(Found { place, org: self.org, header, body, stamped });
             }
             ControlFlow::Continue(())
         });
@@ -100,10 +113,12 @@ fn each<K: Kv>(
 }
 
 impl<'a, S: Slots> Scan<'a, S> {
-    pub fn new(slots: &'a S, keys: &'a Keys, secret: (u64, u64)) -> Self {
+    pub fn new(slots: &'a S, keys: &'a Keys, opener: &'a Opener, secret: (u64, u64)) -> Self {
         Self {
             slots,
             keys,
+            opener,
+            wraps: BTreeMap::new(),
             state: State::new(secret),
             load: Load::default(),
             used: BTreeSet::new(),
@@ -121,7 +136,12 @@ impl<'a, S: Slots> Scan<'a, S> {
     pub fn read<K: Kv>(&mut self, kv: &K, mesh: MeshId, visit: Visit<'_>) -> Result<(), StoreError> {
         let keys = self.keys;
         // Named values are read when somebody asks, which is too late to find that one does not read.
-        each(kv, keys, Kind::Meta, |_, value| value.map(drop).map_err(StoreError::from))?;
+        each(kv, keys, Kind::Meta, |key, value| {
+            if let (Some(place), Some(wrap)) = (wrap_of(Keys::rest(key)), wrap_in(&value?)) {
+                self.wraps.insert(place, wrap);
+            }
+            Ok(())
+        })?;
         each(kv, keys, Kind::Rule, |_, value| self.rule(&value?))?;
         each(kv, keys, Kind::Peer, |_, value| self.peer(&value?))?;
         each(kv, keys, Kind::Log, |key, value| self.log(mesh, key, &value?))?;
@@ -182,7 +202,7 @@ impl<'a, S: Slots> Scan<'a, S> {
     /// Pages are read and opened on one thread, entered on this one, and shown on a third, in order.
     fn pages<K: Kv>(&mut self, kv: &K, visit: Visit<'_>) -> Result<(), StoreError> {
         let log_keys: Vec<LogKey> = self.state.logs.iter().map(|log| log.key).collect();
-        let (slots, keys) = (self.slots, self.keys);
+        let (slots, keys, opener) = (self.slots, self.keys, self.opener);
         type Read = (LogNo, u64, Result<Loaded<Known>, StoreError>);
         let read = |key: &[u8], value: Result<Bytes, Fault>| -> Result<Read, StoreError> {
             let (log, first) = Keys::parse_at(key).ok_or_else(bad_key)?;
@@ -211,7 +231,7 @@ impl<'a, S: Slots> Scan<'a, S> {
                     }
                 })
             });
-            let visitor = scope.spawn(move || shown.iter().for_each(|page| page.show(visit)));
+            let visitor = scope.spawn(move || shown.iter().for_each(|page| page.show(opener, visit)));
             let mut entered = Ok(());
             for page in &pages {
                 match page.and_then(|(log, first, page)| self.page_or_cut(log, first, page)) {
@@ -373,12 +393,20 @@ impl<'a, S: Slots> Scan<'a, S> {
 
     fn index(&mut self, org: OrgId, place: RecordRef, header: &Header, body: &Bytes) {
         self.expiry.insert(org, header.expires, place);
-        if let Some(subject) = report_subject(header, body) {
+        let plain = if header.suite == 0 { None } else { self.opener.open(header, body).ok() };
+        let read = plain.as_ref().map_or((header.kind, body), |plain| (plain.kind, &plain.bytes));
+        if let Some(subject) = subject_in(read.0, read.1) {
             self.state.load_report(&mut self.load, org, subject, place);
         } else if header.kind == body::RETRACTION
             && let Ok(Body::Retraction(retraction)) = Body::read(header, body)
         {
             self.state.add_retraction(org, header.circle, place, &retraction);
+        } else if header.kind == body::KEY
+            && let Some(wrap) = self.wraps.remove(&place)
+            && let Ok(Body::Key(key)) = Body::read(header, body)
+        {
+            // One that does not open any more, since a sealing key was lost, opens nothing.
+            let _ = self.opener.learn(header, &key, wrap, 1);
         }
     }
 }

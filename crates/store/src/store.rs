@@ -15,6 +15,7 @@ use tocsin_record::body::report::Subject;
 use tocsin_record::body::{self, Body};
 use tocsin_record::run::{Entry, Part};
 use tocsin_record::{CircleId, Header, LogKey, NodeKey, OrgId, RecordId, Run, Tip};
+use tocsin_seal::Opener;
 
 use crate::aside::DamagedLog;
 use crate::error::StoreError;
@@ -41,6 +42,7 @@ pub(crate) struct Shared<K, S> {
     pub keys: Keys,
     pub state: RwLock<State>,
     pub cache: Cache,
+    pub opener: Opener,
 }
 
 impl<K: Kv, S: Slots> Shared<K, S> {
@@ -93,8 +95,9 @@ pub struct Left {
     pub place: RecordRef,
     /// The header of that.
     pub header: Header,
-    /// The body, in memory for the last time.
-    pub body: Bytes,
+    /// The body's kind, and the body as it was read here, in memory for the last time. `None` of a sealed one that did not
+    /// open.
+    pub body: Option<(u16, Bytes)>,
 }
 
 /// The store, owned by one thread. See the module's documentation.
@@ -179,11 +182,20 @@ impl<K: Kv, S: Slots> Store<K, S> {
         Ok(None)
     }
 
-    /// A record, staged changes included: its body is here exactly if its outcome says so.
+    /// A record, staged changes included: its body is here exactly if its outcome says so, and opened if it can be.
     ///
     /// # Errors
     /// On a disk fault.
     pub fn entry(&self, place: RecordRef) -> Result<Option<Entry>, StoreError> {
+        let Some(mut entry) = self.sealed_entry(place)? else { return Ok(None) };
+        if let Part::Here(body) = &entry.body {
+            entry.plain = self.open_body(place.log, &entry.header, body)?;
+        }
+        Ok(Some(entry))
+    }
+
+    /// A record as [`Self::entry`] has it, not opened.
+    pub(crate) fn sealed_entry(&self, place: RecordRef) -> Result<Option<Entry>, StoreError> {
         let Some((run, offset)) = self.page_with(place)? else {
             return Ok(None);
         };
@@ -267,8 +279,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         let mut versions = Vec::new();
         for place in places {
             let Some(entry) = self.entry(place)? else { continue };
-            let names = |body: &Bytes| report_subject(&entry.header, body) == Some(subject);
-            if entry.body().is_some_and(names) {
+            if report_subject(&entry) == Some(subject) {
                 versions.push(place);
             }
         }
@@ -297,8 +308,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         places.retain(|place| self.is_of(*place, org, entry.header.circle));
         for place in places {
             let Some(said) = self.entry(place)? else { continue };
-            if let Some(body) = said.body()
-                && let Ok(Body::Retraction(retraction)) = Body::read(&said.header, body)
+            if let Some(Ok(Body::Retraction(retraction))) = Body::of(&said)
                 && retraction.versions.iter().any(|version| version.id == entry.id)
             {
                 return Ok(Some(Withdrawal::by(place, &retraction).reason));
@@ -383,12 +393,18 @@ impl<K: Kv, S: Slots> Store<K, S> {
     }
 }
 
-/// The subject of a report, which stands behind the salt at the start of its body.
+/// The subject of a report, which stands behind the salt at the start of its body. `None` of what is not here, or does not
+/// open.
 #[must_use]
-pub fn report_subject(header: &Header, body: &[u8]) -> Option<Subject> {
+pub fn report_subject(entry: &Entry) -> Option<Subject> {
+    entry.readable().and_then(|(kind, body)| subject_in(kind, body))
+}
+
+/// As [`report_subject`], of a body of a kind.
+pub(crate) fn subject_in(kind: u16, body: &[u8]) -> Option<Subject> {
     let (_salt, rest) = body.split_first_chunk::<16>()?;
     let subject = rest.first_chunk::<16>()?;
-    (header.kind == body::REPORT && header.suite == 0).then_some(Subject(*subject))
+    (kind == body::REPORT).then_some(Subject(*subject))
 }
 
 pub(crate) fn missing(log: LogNo, seq: u64) -> StoreError {

@@ -13,6 +13,7 @@ use crate::kv::Kv;
 use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Verdict};
 use crate::pages::{self, Opened};
 use crate::reader::{Reader, TRIES};
+use crate::sealed;
 use crate::slots::Slots;
 use crate::state::PageRef;
 use crate::store::{PAGE_TARGET, missing};
@@ -157,7 +158,11 @@ impl<K: Kv, S: Slots> Reader<K, S> {
                 let mut whole = true;
                 page::outline(log_key, &raw, ids, |entry| {
                     whole = match entry.body {
-                        Part::Here(_) => allowed(RecordRef { seq: entry.header.seq, ..place }, entry),
+                        // Where it cannot be read the page is written anew, which meets the same fault.
+                        Part::Here(_) => {
+                            let place = RecordRef { seq: entry.header.seq, ..place };
+                            self.opened(place, entry, |entry| allowed(place, entry)).unwrap_or(false)
+                        }
                         Part::Gone(_) => true,
                         Part::Ask | Part::Withheld | Part::NotHeld => false,
                     };
@@ -218,6 +223,22 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         Ok(run)
     }
 
+    /// Shows a record with what its body opens to.
+    fn opened<T>(
+        &self,
+        place: RecordRef,
+        entry: &Entry,
+        see: impl FnOnce(&Entry) -> T,
+    ) -> Result<T, StoreError> {
+        match &entry.body {
+            Part::Here(body) if entry.header.suite != 0 => {
+                let plain = sealed::open(&self.shared.opener, self, place.log, &entry.header, body)?;
+                Ok(see(&Entry { plain, ..entry.clone() }))
+            }
+            _ => Ok(see(entry)),
+        }
+    }
+
     fn permitted_body(
         &self,
         place: RecordRef,
@@ -239,7 +260,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         let may = match bodies {
             Bodies::All => true,
             Bodies::None => false,
-            Bodies::Where(allowed) => allowed(place, entry),
+            Bodies::Where(allowed) => self.opened(place, entry, |entry| allowed(place, entry))?,
         };
         if !may {
             return Ok(Part::Withheld);

@@ -259,7 +259,8 @@ impl Mesh {
         let random: tocsin_store::Random = Box::new(|bytes: &mut [u8]| {
             getrandom::fill(bytes).expect("the system gives randomness once it has booted");
         });
-        let mut store = open_dir(&self.sender.store_folder(), self.id, random, &mut |_| {})?;
+        let mut store =
+            open_dir(&self.sender.store_folder(), self.id, random, tocsin_seal::Opener::none(), &mut |_| {})?;
         let rule = store.intern_rule("accept-members")?;
         let now = clock::now_ms();
         let begun = now - 3_600_000;

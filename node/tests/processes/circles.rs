@@ -58,18 +58,32 @@ fn what_is_shared_in_a_circle_reaches_its_members_and_nobody_else() {
     assert_eq!(nodes[1].json(&["show", &record])["circle"], "ops");
     let status = nodes[0].json(&["status"]).to_string();
     assert!(status.contains("\"circle\":\"ops\""), "{status}");
-    // What was shared elsewhere goes there by the name of the circle as well, and is too strict for it as for the mesh.
+    // What was shared elsewhere goes there by the name of the circle as well.
     let own = nodes[0].json(&["publish", "203.0.113.51", "--tlp", "green", "--to", "own"]);
     let id = own["records"][0]["record"].as_str().expect("an id");
     nodes[0].json(&["share", id, "--to", "ops"]);
     until("the police know what was shared", || nodes[1].knows("203.0.113.51"));
-    let strict = nodes[0].tell(&["publish", "203.0.113.52", "--tlp", "amber", "--to", "ops"]);
-    assert!(!strict.status.success(), "amber goes nowhere before it is sealed");
+    // What is AMBER goes there sealed, and nowhere else; RED stays.
+    let amber = |to: &str| nodes[0].tell(&["publish", "203.0.113.52", "--tlp", "amber", "--to", to]);
+    let sealed = amber("ops");
+    assert!(sealed.status.success(), "{}", String::from_utf8_lossy(&sealed.stderr));
+    assert!(!amber("mesh").status.success());
+    until("the police know what is amber", || nodes[1].knows("203.0.113.52"));
+    let hit = nodes[1].json(&["lookup", "203.0.113.52"]);
+    let hit = if hit.is_array() { hit[0].clone() } else { hit };
+    assert_eq!(
+        (&hit["hits"][0]["circle"], &hit["hits"][0]["tlp"]),
+        (&"ops".into(), &"TLP:AMBER".into()),
+        "{hit}"
+    );
+    let red = nodes[0].tell(&["publish", "203.0.113.53", "--tlp", "red", "--to", "ops"]);
+    assert!(!red.status.success(), "red goes nowhere yet");
 
     // At the third nobody has heard of any of it.
     assert_eq!(part(&nodes[2], "ops"), None);
     assert!(!nodes[2].json(&["circle", "list"]).to_string().contains("ops"));
     assert!(!nodes[2].knows("203.0.113.50") && !nodes[2].knows("203.0.113.51"));
+    assert!(!nodes[2].knows("203.0.113.52"));
     let asked = nodes[2].tell(&["circle", "show", "ops"]);
     assert!(String::from_utf8_lossy(&asked.stderr).contains("no circle `ops`"));
 

@@ -2,13 +2,14 @@
 //! and what is kept of it.
 
 use tocsin_policy::{Decisions, RuleId};
-use tocsin_record::body::BodyRef;
-use tocsin_record::{Bytes, Class, Entry, Header, NodeKey, Part, RecordId, Run, Verified, planted};
+use tocsin_record::body::{Body, BodyError, BodyRef};
+use tocsin_record::{Class, Entry, Header, NodeKey, Part, RecordId, Run, Verified, planted};
 use tocsin_store::{
-    BodyState, Kv, Left, LogNo, Outcome, RecordRef, Slots, Stamped, Standing, StoreError, Verdict,
+    BodyState, Kv, Left, LogNo, Outcome, Reader, RecordRef, Slots, Stamped, Standing, StoreError, Verdict,
 };
 
 use crate::admission::judge::{LogFacts, Way};
+use crate::admission::sealing::Shut;
 use crate::admission::{Admission, By};
 use crate::io::Now;
 
@@ -24,10 +25,20 @@ pub(crate) mod rule {
     pub const MALFORMED: &str = "guardrail:malformed";
     /// At or behind the place where its author said two things.
     pub const DISPUTED: &str = "guardrail:disputed";
+    /// The body is sealed, and what opens it is not here: its key did not come yet, or was not wrapped for this node.
+    pub const NO_KEY: &str = "guardrail:no-key";
+    /// The body is sealed to others, for whom this node carries.
+    pub const CARRIED: &str = "guardrail:carried";
     /// The body was taken back or has expired.
     pub const GONE: &str = "guardrail:gone";
     /// A person of this node decided about what was held.
     pub const BY_HAND: &str = "by-hand";
+}
+
+/// The store's number for a reason of the door, if it was ever given.
+pub(super) fn number_of<K: Kv, S: Slots>(reader: &Reader<K, S>, reason: &str) -> Option<u16> {
+    let mut names = (0..=u16::MAX).map_while(|number| Some((number, reader.rule(number)?)));
+    names.find(|(_, name)| name == reason).map(|(number, _)| number)
 }
 
 /// What the door decided about one record.
@@ -92,7 +103,7 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         entry: &'a Entry,
     ) -> Result<Decided<'a>, StoreError> {
         match &entry.body {
-            Part::Here(body) => self.decide_with_body(by, log, entry, body),
+            Part::Here(_) => self.decide_with_body(by, log, entry, BodyRef::of(entry)),
             Part::Gone(_) | Part::Ask | Part::Withheld | Part::NotHeld => {
                 if let Some(reason) = self.is_over(by, entry)? {
                     return self.undecided(rule::GONE, Verdict::Unjudged, BodyState::Gone(reason));
@@ -124,17 +135,29 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         }
     }
 
+    /// Decides about a record whose body is here, and is read so: `None` where it is sealed and did not open.
     pub(crate) fn decide_with_body<'a>(
         &mut self,
         by: &By<'_>,
         log: &LogFacts<'_>,
         entry: &Entry,
-        bytes: &'a Bytes,
+        read: Option<Result<BodyRef<'a>, BodyError>>,
     ) -> Result<Decided<'a>, StoreError> {
         let header = &entry.header;
-        let body = match BodyRef::read(header, bytes) {
-            Ok(body) => body,
-            Err(_) => return self.undecided(rule::MALFORMED, Verdict::Refused, BodyState::Refused),
+        let body = match read {
+            Some(Ok(body)) => body,
+            Some(Err(_)) => return self.undecided(rule::MALFORMED, Verdict::Refused, BodyState::Refused),
+            None => match self.shut(entry) {
+                Shut::NoKey => {
+                    let reads = by.directory.is_member(self.identity.org, header.circle);
+                    let rule = if reads { rule::NO_KEY } else { rule::CARRIED };
+                    return self.undecided(rule, Verdict::Held, BodyState::Here);
+                }
+                Shut::Broken => {
+                    return self.undecided(rule::MALFORMED, Verdict::Refused, BodyState::Refused);
+                }
+                Shut::Newer => BodyRef::Other(Body::Newer),
+            },
         };
         if header.roster > by.directory.roster_version(header.circle) {
             return self.held(rule::ROSTER, header, body);
@@ -191,8 +214,13 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         verdict: Verdict,
         body: BodyState,
     ) -> Result<Decided<'a>, StoreError> {
-        let rule = self.store.intern_rule(rule)?;
-        Ok(Decided { verdict, body, rule, read: None })
+        let number = self.store.intern_rule(rule)?;
+        match rule {
+            rule::NO_KEY => self.no_key = Some(number),
+            rule::CARRIED => self.carried = Some(number),
+            _ => {}
+        }
+        Ok(Decided { verdict, body, rule: number, read: None })
     }
 
     /// Held whatever the policy says. What content lists is found among what is held; documents are not taken yet.
@@ -220,9 +248,10 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         Ok(number)
     }
 
-    /// Whether a record is held because it is newer than this node: such bodies are carried all the same.
-    pub(crate) fn is_newer_hold(&self, rule: u16) -> bool {
-        self.newer == Some(rule)
+    /// Whether a record is held for no other reason than that this node cannot read it, since it is newer or sealed to those
+    /// for whom this node carries: such bodies are passed on all the same.
+    pub(crate) fn is_carried_unread(&self, rule: u16) -> bool {
+        self.newer == Some(rule) || self.carried == Some(rule)
     }
 
     /// Follows a decision that is staged: the index lists what the body says, and what waited for the record is judged anew.
@@ -240,7 +269,14 @@ impl<K: Kv, S: Slots> Admission<K, S> {
 
     /// Whether a record's body may go to an org: it is carried, and the policy lets it pass. Headers always go to members.
     pub(crate) fn may_send(&mut self, by: &By<'_>, way: &Way<'_>, place: RecordRef, entry: &Entry) -> bool {
-        self.is_carried(place) && self.forward_allowed(by, way, entry).allow
+        // What was accepted and does not open now is not judged by half of what it says.
+        let is_carried = self.is_carried(place)
+            && (entry.readable().is_some() || entry.header.suite == 0 || !self.is_accepted(place));
+        is_carried && self.forward_allowed(by, way, entry).allow
+    }
+
+    fn is_accepted(&self, place: RecordRef) -> bool {
+        self.store.outcome(place).is_some_and(|stamped| stamped.outcome.verdict == Verdict::Accepted)
     }
 
     /// Whether a body may leave at all: it is here, and accepted or only newer than this node.
@@ -250,7 +286,7 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             outcome.body == BodyState::Here
                 && match outcome.verdict {
                     Verdict::Accepted => true,
-                    Verdict::Held => self.is_newer_hold(outcome.rule),
+                    Verdict::Held => self.is_carried_unread(outcome.rule),
                     Verdict::Unjudged | Verdict::Refused => false,
                 }
         })
@@ -321,17 +357,16 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         &mut self,
         by: &By<'_>,
         facts: &LogFacts<'_>,
-        entry: &Entry,
+        entry: &'a Entry,
         place: RecordRef,
-        body: &'a Bytes,
         from: NodeKey,
     ) -> Result<Decided<'a>, StoreError> {
-        let decided = self.decide_with_body(by, facts, entry, body)?;
+        let decided = self.decide(by, facts, entry)?;
         let from = self.store.intern_peer(&from)?;
         let received = self.clock.time(by.now);
         let outcome =
             Outcome { verdict: decided.verdict, body: decided.body, rule: decided.rule, from, received };
-        if decided.body == BodyState::Here {
+        if let (BodyState::Here, Some(body)) = (decided.body, entry.body()) {
             self.store.set_body(place, body, outcome)?;
         } else {
             self.store.set_outcome(place, outcome)?;

@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 
 use rand_chacha::rand_core::Rng;
+use tocsin_record::CircleId;
 use tocsin_record::body::Body;
 use tocsin_record::body::retraction::Retraction;
-use tocsin_record::{CircleId, Entry, Part};
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError};
 
 use crate::admission::write::{Asker, Queued};
@@ -67,10 +67,9 @@ impl<K: Kv, S: Slots> Admission<K, S> {
     }
 
     fn retraction(&self, place: RecordRef) -> Result<Option<Retraction>, StoreError> {
-        let Some(Entry { header, body, .. }) = self.store.entry(place)? else { return Ok(None) };
-        let Part::Here(body) = body else { return Ok(None) };
-        Ok(match Body::read(&header, &body) {
-            Ok(Body::Retraction(said)) => Some(said),
+        let entry = self.store.entry(place)?;
+        Ok(match entry.as_ref().and_then(Body::of) {
+            Some(Ok(Body::Retraction(said))) => Some(said),
             _ => None,
         })
     }

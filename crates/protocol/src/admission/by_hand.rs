@@ -1,9 +1,8 @@
 //! What a person decides about a record that the policy holds: for good, whatever policy comes later.
 
 use tocsin_record::Entry;
-use tocsin_record::Part;
 use tocsin_record::body::BodyRef;
-use tocsin_store::{BodyState, Kv, Outcome, Reader, Slots, StoreError, Verdict};
+use tocsin_store::{BodyState, Kv, Outcome, Slots, StoreError, Verdict};
 
 use crate::admission::Admission;
 use crate::admission::admit::{Decided, rule};
@@ -27,11 +26,9 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         accept: bool,
     ) -> Result<Result<Decided<'a>, RequestError>, StoreError> {
         let is_held = old.verdict == Verdict::Held || (self.is_by_hand(old.rule) && !accept);
-        let read = match &entry.body {
-            Part::Here(bytes) if is_held => BodyRef::read_again(&entry.header, bytes).ok(),
-            _ => None,
+        let Some(read) = BodyRef::again(entry).filter(|_| is_held) else {
+            return Ok(Err(RequestError::NotHeld));
         };
-        let Some(read) = read else { return Ok(Err(RequestError::NotHeld)) };
         let by = self.reader.rule(old.rule).unwrap_or_default();
         if by.starts_with("guardrail:") {
             return Ok(Err(RequestError::HeldByGuardrail(by)));
@@ -45,10 +42,4 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         };
         Ok(Ok(Decided { verdict, body, rule: number, read: Some(read) }))
     }
-}
-
-/// The store's number for what people decided, if they ever did.
-pub(super) fn number<K: Kv, S: Slots>(reader: &Reader<K, S>) -> Option<u16> {
-    let mut names = (0..=u16::MAX).map_while(|number| Some((number, reader.rule(number)?)));
-    names.find(|(_, name)| name == rule::BY_HAND).map(|(number, _)| number)
 }

@@ -44,6 +44,21 @@ impl<'a> LogFacts<'a> {
             now_ms,
         })
     }
+
+    /// The header of a record of it, with the kind that it hides where the body was sealed and is read.
+    #[must_use]
+    pub fn entry(&self, entry: &'a Entry, now_ms: u64) -> HeaderFacts<'_> {
+        self.of_kind(&entry.header, entry.readable().map(|(kind, _)| kind), now_ms)
+    }
+
+    /// As [`Self::header`], where the kind of the body is known, if it is read.
+    pub(crate) fn of_kind(&self, header: &Header, kind: Option<u16>, now_ms: u64) -> HeaderFacts<'_> {
+        let facts = self.header(header, now_ms);
+        match kind {
+            Some(kind) if header.suite != 0 => HeaderFacts { kind, ..facts },
+            _ => facts,
+        }
+    }
 }
 
 /// A log and an org that something of it may go to.
@@ -63,6 +78,12 @@ fn circle_facts(directory: &Directory, circle: CircleId, author: OrgId) -> Circl
     } else {
         Circle { name: directory.roster(circle).map_or("", |roster| &roster.name), kind: CircleKind::Other }
     }
+}
+
+/// The suite in which content is written to a circle: sealed where the circle has a roster, else 0.
+#[must_use]
+pub fn suite_of(directory: &Directory, circle: CircleId) -> u8 {
+    if directory.roster(circle).is_some() { tocsin_seal::SUITE } else { 0 }
 }
 
 /// An org as policy sees it.
@@ -113,9 +134,10 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         by: &By<'_>,
         log: &LogFacts<'_>,
         header: &Header,
-        view: &BodyView<'_>,
+        body: &BodyRef<'_>,
     ) -> Judgement {
-        let header = log.header(header, self.clock.passed(by.now));
+        let view = new_body_ref_view(body);
+        let header = log.of_kind(header, body.kind(), self.clock.passed(by.now));
         self.decisions.judge(&RecordFacts { header, body: Some(view.facts()), disputed: false })
     }
 
@@ -134,7 +156,7 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             }
         }
         // Only now: what is not wanted is not decompressed.
-        Ok(self.judge(by, log, &entry.header, &new_body_ref_view(body)))
+        Ok(self.judge(by, log, &entry.header, body))
     }
 
     /// The way of a log to an org.
@@ -149,9 +171,9 @@ impl<K: Kv, S: Slots> Admission<K, S> {
 
     /// `forward`, of what is carried: own records too. Only a body that reads was kept, so one that does not is not here.
     pub(crate) fn forward_allowed(&mut self, by: &By<'_>, way: &Way<'_>, entry: &Entry) -> Decision {
-        let body = entry.body().and_then(|body| BodyRef::read_again(&entry.header, body).ok());
-        let view = body.as_ref().map(body_ref_view);
-        self.forward_with(by, way, &entry.header, view.as_ref())
+        let body = BodyRef::again(entry);
+        let read = body.as_ref().map(|body| (body, body_ref_view(body)));
+        self.forward_with(by, way, &entry.header, read.as_ref())
     }
 
     /// As [`Self::forward_allowed`], with a body that was read before.
@@ -160,11 +182,15 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         by: &By<'_>,
         way: &Way<'_>,
         header: &Header,
-        view: Option<&BodyView<'_>>,
+        read: Option<&(&BodyRef<'_>, BodyView<'_>)>,
     ) -> Decision {
         let facts = RecordFacts {
-            header: way.log.header(header, self.clock.passed(by.now)),
-            body: view.map(BodyView::facts),
+            header: way.log.of_kind(
+                header,
+                read.and_then(|(body, _)| body.kind()),
+                self.clock.passed(by.now),
+            ),
+            body: read.map(|(_, view)| view.facts()),
             disputed: header.seq > way.takes_up_to,
         };
         self.decisions.forward(&facts, &way.to)

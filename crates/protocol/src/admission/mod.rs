@@ -9,6 +9,7 @@ mod by_hand;
 pub(crate) mod fork;
 pub mod judge;
 pub(crate) mod rejudge;
+pub(crate) mod sealing;
 #[cfg(test)]
 mod tests;
 pub(crate) mod write;
@@ -16,6 +17,7 @@ pub(crate) mod write;
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
+use rand_chacha::ChaCha20Rng;
 use tocsin_policy::{Decisions, Policy, RuleId};
 use tocsin_record::document::{self, Signed};
 use tocsin_record::keys::Secret;
@@ -26,6 +28,7 @@ use crate::clock::{Alive, Clock, Kept, KeptBefore};
 use crate::directory::Directory;
 use crate::index::{Following, Index};
 use crate::io::Now;
+use admit::{number_of, rule};
 use fork::Searches;
 use rejudge::Rejudge;
 use write::Writer;
@@ -58,6 +61,9 @@ pub struct Identity {
     pub org: OrgId,
     /// The certificate, as handed to peers.
     pub certificate: Signed,
+    /// Where keys and nonces of what is sealed come from: seeded with 256 bits from the machine, or, in tests and simulations, with
+    /// what they say.
+    pub random: ChaCha20Rng,
 }
 
 /// What a decision is made by, beside the policy: who is who, and the time.
@@ -86,6 +92,10 @@ pub(crate) struct Admission<K, S> {
     numbers: BTreeMap<RuleId, u16>,
     /// The number of the rule that holds what is newer than this node.
     newer: Option<u16>,
+    /// The number of what holds a body whose key is not here.
+    no_key: Option<u16>,
+    /// The number of what holds a body that this node carries for others.
+    carried: Option<u16>,
     /// The number of what people decided by hand, once they did.
     by_hand: Option<u16>,
 }
@@ -106,7 +116,9 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         let clock = Clock::open(boot, kept_clock(&store)?, now);
         let reader = store.reader();
         Ok(Self {
-            by_hand: by_hand::number(&reader),
+            by_hand: number_of(&reader, rule::BY_HAND),
+            no_key: number_of(&reader, rule::NO_KEY),
+            carried: number_of(&reader, rule::CARRIED),
             node: NodeKey(identity.secret.public()),
             identity,
             boot,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use tocsin_record::body::BodyRef;
 use tocsin_record::document::Roster;
-use tocsin_record::{CircleId, Class, Entry, Part, RecordId, id};
+use tocsin_record::{CircleId, Class, Entry, RecordId, id};
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, Stamped, StoreError, Verdict};
 
 use crate::admission::admit::Decided;
@@ -176,11 +176,20 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             self.store.erase(place, reason)?;
             return Ok(None);
         }
+        // Its key came.
+        if self.was_unread(old) && entry.readable().is_some() && !self.store.enter_opened(place, entry)? {
+            return Ok(None);
+        }
         // A body that is still missing stays so, with what was learned of who withholds it.
         if (old.body, decided.body) == (BodyState::Withheld, BodyState::Wanted) {
             decided.body = BodyState::Withheld;
         }
         Ok(Some(decided))
+    }
+
+    /// Whether a record was held since what opens its body was not here.
+    pub(crate) fn was_unread(&self, old: &Outcome) -> bool {
+        self.no_key == Some(old.rule) || self.carried == Some(old.rule)
     }
 
     /// Stages what was decided in the place of what was. False if that is the same.
@@ -196,8 +205,7 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             return Ok(false);
         }
         if new.verdict != old.verdict
-            && let Part::Here(bytes) = &entry.body
-            && let Ok(body) = BodyRef::read_again(&entry.header, bytes)
+            && let Some(body) = BodyRef::again(entry)
         {
             self.index.unlist(place, &body, old.verdict);
         }

@@ -55,10 +55,12 @@ fn door() -> Door {
         });
     });
     let (kv, slots) = (Arc::new(FaultyKv::new(1)), Arc::new(FaultySlots::new(1)));
-    let store = Store::open(kv, slots, directory.mesh(), random, &mut |_| {}).unwrap();
+    let store =
+        Store::open(kv, slots, directory.mesh(), random, tocsin_seal::Opener::none(), &mut |_| {}).unwrap();
     let home = Home { org: OrgId(root.public()), country: *b"XA" };
     let decisions = Decisions::new(Arc::new(Policy::load(EVERYTHING).unwrap()), home);
-    let identity = Identity { secret: record, org: OrgId(root.public()), certificate: own };
+    let random = rand_chacha::rand_core::SeedableRng::from_seed([1; 32]);
+    let identity = Identity { secret: record, org: OrgId(root.public()), certificate: own, random };
     let admission = Admission::open(identity, [1; 16], store, decisions, Index::new(&[1; 16]), NOW).unwrap();
     let circle = CircleId::mesh(directory.mesh());
     Door { admission, directory, circle }

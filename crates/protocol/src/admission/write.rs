@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand_chacha::rand_core::Rng;
 use tocsin_record::body::report::Subject;
 use tocsin_record::body::retraction::{Retraction, VERSIONS_MAX, Version};
-use tocsin_record::body::{Body, BodyRef};
+use tocsin_record::body::{Body, BodyRef, class_of};
 use tocsin_record::run::{Draft, SIGN_EVERY};
-use tocsin_record::{CircleId, Entry, Header, LogKey, NodeKey, Part, Tip, Verified, codec};
+use tocsin_record::{CircleId, Class, Entry, Header, LogKey, NodeKey, Part, Tip, Verified, codec};
 use tocsin_store::{Kv, LogInfo, LogNo, RecordRef, Slots, Standing, StoreError, Verdict};
 
 use crate::admission::admit::Decided;
 use crate::admission::judge::LogFacts;
+use crate::admission::sealing::Current;
 use crate::admission::{Admission, By, meta};
 use crate::clock::{Alive, Reading};
 use crate::io::{Done, Now, RequestError, Ticket};
@@ -80,6 +81,8 @@ pub(crate) struct Writer {
     newest: BTreeMap<CircleId, (u64, LogNo)>,
     /// The highest epoch of any of its logs.
     highest: u64,
+    /// By which key this node seals what it writes to a circle.
+    pub(super) keys: BTreeMap<CircleId, Current>,
     queue: Vec<Queued>,
     queued: usize,
     /// Logs of lower epochs do not go on, at this start or a later one: it turned out that they may not.
@@ -365,7 +368,7 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             }));
         }
         let runs = loop {
-            match self.sign_queued(queue, &ends, &answers) {
+            match self.sign_queued(by, queue, &ends, &answers) {
                 Ok(runs) => break runs,
                 // It was checked when it was drafted: a fault of this program, which takes no other ticket with it.
                 Err((askers, error)) => {
@@ -375,13 +378,29 @@ impl<K: Kv, S: Slots> Admission<K, S> {
                 }
             }
         };
-        let signed = |(end, run, drafts): SignedDrafts| {
+        let mut signed = Vec::with_capacity(runs.len());
+        for (end, run, drafts) in runs {
             let askers = drafts.iter().map(|(queued, _)| queue[*queued].asker).collect();
-            let decided =
-                drafts.iter().filter_map(|(queued, draft)| decided[*queued][*draft].take()).collect();
-            Signed { end, run, askers, decided }
-        };
-        Ok((runs.into_iter().map(signed).collect(), answers))
+            let decided = match drafts.as_slice() {
+                [] => self.decide_own_key(by, &run)?,
+                drafts => {
+                    drafts.iter().filter_map(|(queued, draft)| decided[*queued][*draft].take()).collect()
+                }
+            };
+            signed.push(Signed { end, run, askers, decided });
+        }
+        Ok((signed, answers))
+    }
+
+    /// What the door decides about a key record of this node.
+    fn decide_own_key(&mut self, by: &By<'_>, run: &Verified) -> Result<Vec<Decided<'static>>, StoreError> {
+        let facts = LogFacts::of(by.directory, self.node, run.log().circle);
+        let mut all = Vec::with_capacity(run.entries().len());
+        for entry in run.entries() {
+            let Decided { verdict, body, rule, .. } = self.decide(by, &facts, entry)?;
+            all.push(Decided { verdict, body, rule, read: None });
+        }
+        Ok(all)
     }
 
     /// What the door decides about drafts, before anything is signed: what it would refuse is not written, nor what ends before
@@ -402,13 +421,14 @@ impl<K: Kv, S: Slots> Admission<K, S> {
                 let over = tocsin_record::run::DraftError::Over { expires: draft.expires, time };
                 return Ok(Err(RequestError::Draft(over.to_string())));
             }
-            let entry = match trial(&log, draft) {
+            let entry = match trial(&log, draft, Self::seals(by, circle)) {
                 Ok(entry) => entry,
                 Err(error) => return Ok(Err(error)),
             };
-            let decided = self.decide_with_body(by, &facts, &entry, &draft.body)?;
+            let read = || BodyRef::read_as(&entry.header, draft.kind, &draft.body);
+            let decided = self.decide_with_body(by, &facts, &entry, Some(read()))?;
             if decided.verdict == Verdict::Refused {
-                let malformed = BodyRef::read(&entry.header, &draft.body).err();
+                let malformed = read().err();
                 return Ok(Err(malformed.map_or_else(
                     || RequestError::Guardrail(self.reader.rule(decided.rule).unwrap_or_default()),
                     |error| RequestError::Draft(error.to_string()),
@@ -424,7 +444,8 @@ impl<K: Kv, S: Slots> Admission<K, S> {
     /// # Errors
     /// Who asked for the run that cannot be signed, and why: without them, the others can.
     fn sign_queued(
-        &self,
+        &mut self,
+        by: &By<'_>,
         queue: &[Queued],
         ends: &BTreeMap<CircleId, Result<OwnEnd, RequestError>>,
         answers: &Answers,
@@ -442,6 +463,20 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             let going_on = queue.iter().enumerate().filter(|(_, queued)| goes_on(queued));
             let mut drafts = going_on.flat_map(drafts_of).peekable();
             let mut tip = end.tip;
+            let mut key = None;
+            let is_content = |draft: &Draft| class_of(draft.kind) == Some(Class::Content);
+            if Self::seals(by, *circle)
+                && queue.iter().filter(|queued| goes_on(queued)).any(|one| one.drafts.iter().any(is_content))
+            {
+                let askers =
+                    || queue.iter().filter(|queued| goes_on(queued)).map(|queued| queued.asker).collect();
+                let (id, run) = self.key_for(by, end.key, tip).map_err(|error| (askers(), error))?;
+                if let Some(run) = run {
+                    tip = run.tip();
+                    signed.push((*end, run, Vec::new()));
+                }
+                key = Some(id);
+            }
             while let Some((at, first)) = drafts.next() {
                 let mut bytes = first.body.len();
                 let (mut places, mut some) = (vec![at], vec![first]);
@@ -453,7 +488,11 @@ impl<K: Kv, S: Slots> Admission<K, S> {
                     places.push(at);
                     some.push(next);
                 }
-                match Verified::sign(&self.identity.secret, end.key, tip, some) {
+                let run = match &key {
+                    Some(key) => self.sign_sealed(end.key, tip, some, key),
+                    None => Verified::sign(&self.identity.secret, end.key, tip, some),
+                };
+                match run {
                     Ok(run) => {
                         tip = run.tip();
                         signed.push((*end, run, places));
@@ -522,10 +561,10 @@ impl<K: Kv, S: Slots> Admission<K, S> {
 }
 
 /// The entry that a draft would become as the first of a log: what policy is asked about before anything is signed.
-fn trial(log: &LogKey, draft: &Draft) -> Result<Entry, RequestError> {
-    let header = Header {
+fn trial(log: &LogKey, draft: &Draft, sealed: bool) -> Result<Entry, RequestError> {
+    let mut header = Header {
         suite: 0,
-        class: tocsin_record::body::class_of(draft.kind)
+        class: class_of(draft.kind)
             .ok_or_else(|| RequestError::Draft("this node cannot write such a body".into()))?,
         kind: draft.kind,
         tlp: draft.tlp,
@@ -547,5 +586,9 @@ fn trial(log: &LogKey, draft: &Draft) -> Result<Entry, RequestError> {
         let error = tocsin_record::run::DraftError::Body(draft.body.len());
         return Err(RequestError::Draft(error.to_string()));
     }
-    Ok(Entry { header, id: tocsin_record::RecordId::ZERO, body: Part::Here(draft.body.clone()) })
+    if sealed && header.class == Class::Content {
+        (header.suite, header.kind, header.tlp, header.flags) = (tocsin_seal::SUITE, 0, 0, 0);
+    }
+    let body = Part::Here(draft.body.clone());
+    Ok(Entry { header, id: tocsin_record::RecordId::ZERO, body, plain: None })
 }

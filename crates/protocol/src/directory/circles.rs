@@ -217,6 +217,12 @@ impl Circles {
         self.chains.get(&circle)
     }
 
+    /// The roster of a circle with its hash.
+    pub fn in_force(&self, circle: CircleId) -> Option<(&Roster, DocHash)> {
+        let newest = self.chains.get(&circle)?.versions.last()?;
+        Some((&newest.document, newest.hash))
+    }
+
     /// The newest roster of each, in order of circle.
     pub fn newest(&self) -> impl Iterator<Item = (CircleId, &Roster)> {
         self.chains.iter().map(|(circle, chain)| (*circle, chain.newest()))

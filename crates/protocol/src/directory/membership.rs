@@ -142,14 +142,6 @@ impl<'a> Membership<'a> {
         self.carries(other) && self.carries(one)
     }
 
-    /// Whether two orgs hand each other what a third wrote, or one of the two: where authors hand on their own records alone, only
-    /// the author does.
-    #[must_use]
-    pub fn is_handed(&self, one: OrgId, other: OrgId, author: OrgId) -> bool {
-        let by_hand = self.carry() == Carry::Author && author != one && author != other;
-        self.is_shared(one, other) && !by_hand
-    }
-
     /// The orgs that are in now, in order of root key.
     pub fn members(&self) -> impl Iterator<Item = OrgId> + use<'a> {
         let charter = &self.directory.charter;

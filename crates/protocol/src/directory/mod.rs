@@ -7,6 +7,7 @@ mod changes;
 mod circles;
 mod membership;
 mod pending;
+mod sealing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,8 +24,8 @@ use circles::{Check, Circles, Steward, Stewards};
 use membership::Terms;
 pub use membership::{Counts, Membership};
 use pending::Pending;
-pub use pending::{Group, OpenProposal, PROPOSALS_PER_ORG, ProposalKey};
 pub(crate) use pending::{Heard, STANDS_MS, Unkept};
+pub use pending::{OpenProposal, PROPOSALS_PER_ORG, ProposalKey};
 
 /// Most nodes that one org may certify.
 pub const NODES_PER_ORG: usize = 64;
@@ -63,6 +64,9 @@ pub enum TakeError {
     /// Its org is not in the charter, or no root certified its stewards.
     #[error("it is of an org that is not in the charter, or of stewards that no root certified")]
     Stranger,
+    /// It certifies a sealing key that nothing can be sealed to.
+    #[error(transparent)]
+    Sealing(#[from] tocsin_seal::KeyError),
     /// A bound was reached.
     #[error("there are too many {0}")]
     TooMany(&'static str),
@@ -285,6 +289,7 @@ impl Directory {
             }
             None => {}
         }
+        sealing::sealing_key(&certificate)?;
         let transport = self.by_transport.get(&certificate.transport_key());
         if transport.is_some_and(|other| *other != node) {
             return Err(DocumentError::Elsewhere(Form::Certificate, "node's transport key").into());
@@ -478,6 +483,11 @@ impl Directory {
     #[must_use]
     pub fn roster(&self, circle: CircleId) -> Option<&Roster> {
         self.membership(circle).roster()
+    }
+
+    /// The same, with its hash.
+    pub(crate) fn roster_in_force(&self, circle: CircleId) -> Option<(&Roster, DocHash)> {
+        self.circles.in_force(circle)
     }
 
     /// Circles with a roster of their own, in order.

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bincode::{Decode, Encode};
 use tocsin_record::codec::{self, CodecError};
-use tocsin_record::document::{Carry, Roster, Signed};
+use tocsin_record::document::{Roster, Signed};
 use tocsin_record::keys;
 use tocsin_record::{CircleId, DocHash, OrgId};
 
 use super::circles::signer;
-use super::{Directory, Membership, Stewards};
+use super::{Directory, Stewards};
 use crate::message::proposals::PROPOSAL_MAX;
 use crate::message::{Change, Proposal};
 
@@ -51,15 +51,6 @@ pub struct OpenProposal {
     pub roster: Roster,
     /// Until when it stands, in ms.
     pub until: u64,
-}
-
-/// Orgs that have something to say to each other, and to nobody else.
-#[derive(Clone, Debug)]
-pub struct Group {
-    /// Who they are.
-    pub orgs: BTreeSet<OrgId>,
-    /// Who passes it on: where authors alone do, each needs links to all others.
-    pub carry: Carry,
 }
 
 /// What of a proposal is new.
@@ -140,17 +131,14 @@ impl Directory {
     /// The orgs of each circle with a roster that an org is in or carries for, and of each proposal that is its business: each of
     /// these groups has to be connected by itself, for nobody else passes on what is said in it.
     #[must_use]
-    pub fn groups_of(&self, org: OrgId) -> Vec<Group> {
+    pub fn groups_of(&self, org: OrgId) -> Vec<BTreeSet<OrgId>> {
         let circles = self.circles().map(|(circle, _)| self.membership(circle));
-        let of_circle = |members: Membership<'_>| Group {
-            orgs: members.members().chain(members.carriers()).collect(),
-            carry: members.carry(),
-        };
-        let mut groups: Vec<Group> = circles.filter(|members| members.carries(org)).map(of_circle).collect();
+        let circles = circles.filter(|members| members.carries(org));
+        let mut groups: Vec<BTreeSet<OrgId>> =
+            circles.map(|members| members.members().chain(members.carriers()).collect()).collect();
         for (key, open) in self.proposals().filter(|(key, open)| self.concerns(key, open, org)) {
             let orgs = self.charter.orgs.iter().map(|entry| entry.root);
-            let orgs = orgs.filter(|other| self.concerns(key, open, *other)).collect();
-            groups.push(Group { orgs, carry: Carry::Members });
+            groups.push(orgs.filter(|other| self.concerns(key, open, *other)).collect());
         }
         groups
     }

@@ -48,7 +48,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         }
         let packed = packed.filter(|_| run.first_seq() == height + 1);
-        let Some(run) = run.after(height) else {
+        let Some(mut run) = run.after(height) else {
             return Ok(());
         };
         // A run is checked within itself while it is read; that it goes on where the log ends can only be seen here.
@@ -60,6 +60,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if key.author == self.admission.node {
             self.admission.lost_own_records(self.now, log);
         }
+        let directory = Arc::clone(&self.directory);
+        self.admission.open_run(&By { directory: &directory, now: self.now }, log, &mut run)?;
         self.admit(log, &run, packed, link, out)?;
         self.arrived(log, link);
         self.owe_receipt(log, run.first_seq(), run.tip().seq);
@@ -135,7 +137,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 id: entry.id,
                 author: entry.header.author,
                 circle: entry.header.circle,
-                kind: entry.header.kind,
+                kind: entry.kind(),
                 verdict: decided.verdict,
                 anew,
                 rule: decided.rule,
@@ -162,16 +164,17 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         };
         self.catchup.settled(place);
         let since = self.links.budgets.free();
-        entry.body = Part::Here(body.clone());
+        entry.body = Part::Here(body);
         let directory = Arc::clone(&self.directory);
         let by = By { directory: &directory, now: self.now };
+        entry.plain = self.admission.open_entry(&by, place.log, &entry)?;
         let facts = LogFacts::of(&directory, entry.header.author, entry.header.circle);
         let anew = self.admission.was_judged(place);
         let node = self.node_of(link);
         let before = self.admission.store().outcome(place).map(|stamped| stamped.outcome);
-        let decided = self.admission.take_body(&by, &facts, &entry, place, &body, node)?;
+        let decided = self.admission.take_body(&by, &facts, &entry, place, node)?;
         self.owe_fate(place, before.as_ref());
-        let passes = decided.verdict == Verdict::Accepted || self.admission.is_newer_hold(decided.rule);
+        let passes = decided.verdict == Verdict::Accepted || self.admission.is_carried_unread(decided.rule);
         self.settle(place, &entry, &decided, anew, out)?;
         if passes {
             self.released(place, Some(link))?;

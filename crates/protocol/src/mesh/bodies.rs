@@ -97,7 +97,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(BodyStatus::NotHeld);
         };
         if stored.stamped.outcome.verdict != Verdict::Accepted
-            && !self.admission.is_newer_hold(stored.stamped.outcome.rule)
+            && !self.admission.is_carried_unread(stored.stamped.outcome.rule)
         {
             return Ok(BodyStatus::NotHeld);
         }

@@ -40,12 +40,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Logs of the circles that an org is in or carries, in order of log id. Of who was taken out, as far as it counts.
     fn rows(&self, org: OrgId) -> Vec<Row> {
         let mut shared: BTreeMap<_, bool> = BTreeMap::new();
-        let own = self.admission.identity.org;
         let mut rows: Vec<Row> = Vec::new();
         for info in self.admission.reader.logs() {
             let circle = info.key.circle;
-            let members = self.directory.membership(circle);
-            if *shared.entry((circle, info.org)).or_insert_with(|| members.is_handed(own, org, info.org))
+            if *shared.entry(circle).or_insert_with(|| self.shares(org, circle))
                 && let Some(info) = self.counted(info)
                 && let Some(row) = Row::of(info, self.admission.searches.is_stopped(info.key.author, circle))
             {
@@ -196,7 +194,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if let Some(link) = self.links.get_mut(link) {
                 link.named(entry.no);
             }
-            if !self.hands(peer.org, &entry.log) {
+            if !self.shares(peer.org, entry.log.circle) {
                 continue;
             }
             let Some(log) = self.log_for(peer.node, entry.log)? else {

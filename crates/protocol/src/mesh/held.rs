@@ -8,7 +8,7 @@ use crate::directory::Directory;
 use crate::held::Held;
 use crate::io::LinkId;
 use crate::mesh::Mesh;
-use crate::message::{LinkNo, LogName};
+use crate::message::LinkNo;
 
 /// What is held, and who may hear of it.
 pub(crate) struct Holdings<'a, K, S> {
@@ -23,8 +23,7 @@ impl<K: Kv, S: Slots> Held for Holdings<'_, K, S> {
 
     fn shares(&self, org: OrgId, log: LogNo) -> bool {
         let own = self.admission.identity.org;
-        let info = self.admission.reader.log(log);
-        info.is_some_and(|info| self.directory.membership(info.key.circle).is_handed(own, org, info.org))
+        self.name(log).is_some_and(|name| self.directory.membership(name.circle).is_shared(own, org))
     }
 
     fn height(&self, log: LogNo) -> u64 {
@@ -68,18 +67,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         Holdings { admission: &self.admission, directory: &self.directory }
     }
 
-    /// Whether this node and an org share a circle: only then its heads and receipts are told on a link to it.
+    /// Whether this node and an org share a circle: only then it is spoken of on a link to it.
     pub(crate) fn shares(&self, org: OrgId, circle: CircleId) -> bool {
         self.directory.membership(circle).is_shared(self.admission.identity.org, org)
-    }
-
-    /// Whether this node and an org hand each other the records of a log: only then it is spoken of on a link to it.
-    pub(crate) fn hands(&self, org: OrgId, log: &LogName) -> bool {
-        let own = self.admission.identity.org;
-        let members = self.directory.membership(log.circle);
-        // Of who is not certified any more nothing is known, as far as this goes: it is nobody's author.
-        let author = self.directory.org_of(log.author).unwrap_or(OrgId::ZERO);
-        members.is_handed(own, org, author)
     }
 
     pub(crate) fn height(&self, log: LogNo) -> u64 {
@@ -100,9 +90,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.holdings().reading(log, seq)
     }
 
-    /// As [`Self::hands`], of a log that is here.
-    pub(crate) fn hands_here(&self, org: OrgId, log: LogNo) -> bool {
-        self.holdings().shares(org, log)
+    pub(crate) fn circle_of(&self, log: LogNo) -> Option<CircleId> {
+        self.holdings().name(log).map(|name| name.circle)
     }
 
     /// This node's number for a log on a link.

@@ -76,7 +76,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(None);
         };
         let link_node = peer.node;
-        if !self.hands(peer.org, &name) {
+        if !self.shares(peer.org, name.circle) {
             return Ok(None);
         }
         self.log_for(link_node, name)
@@ -90,7 +90,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
 
     /// Links that are in and may hear of a log, in order.
     pub(crate) fn links_of(&self, log: LogNo) -> Vec<LinkId> {
-        let links = self.links.peers().filter(|(_, peer)| self.hands_here(peer.org, log));
+        let Some(circle) = self.circle_of(log) else {
+            return Vec::new();
+        };
+        let links = self.links.peers().filter(|(_, peer)| self.shares(peer.org, circle));
         let mut links: Vec<LinkId> = links.map(|(id, _)| id).collect();
         if planted::is(planted::Bug::IterateRandom) {
             links.sort_by_key(|id| std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), id));

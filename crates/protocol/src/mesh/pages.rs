@@ -50,7 +50,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if let Some(taken) = self.catchup.took(link, page.packed.len()) {
             self.tell(link, Message::Credit(taken));
         }
-        if !self.hands(peer.org, &page.log) {
+        if !self.shares(peer.org, page.log.circle) {
             return Ok(false);
         }
         let Some(log) = self.log_for(peer.node, page.log)? else {

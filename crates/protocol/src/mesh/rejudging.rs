@@ -106,7 +106,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.catchup.settled(place);
         }
         let released = decided.verdict == Verdict::Accepted && old.verdict != Verdict::Accepted;
-        if decided.verdict != old.verdict {
+        // What is read for the first time is listed, whatever it was before.
+        let was_unread = self.admission.was_unread(old) && decided.read.is_some();
+        if decided.verdict != old.verdict || was_unread {
             self.settle(place, entry, decided, old.verdict != Verdict::Unjudged, out)?;
         }
         if released && decided.body == BodyState::Here { self.released(place, None) } else { Ok(()) }

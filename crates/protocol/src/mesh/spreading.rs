@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rand_chacha::rand_core::Rng as _;
 use tocsin_policy::BodyView;
+use tocsin_record::body::BodyRef;
 use tocsin_record::{Entry, OrgId, Part, Run, Verified, page};
 use tocsin_store::{BodyState, Kv, LogNo, RecordRef, SEQ_MAX, Slots, StoreError};
 
@@ -60,8 +61,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Pushes a run: bodies are read once, policy is asked for each (record, link), and links that may have the same
     /// bodies get the same page.
     fn push(&mut self, links: &[LinkId], log: LogNo, run: &Run, decided: &[Decided<'_>]) {
-        let views: Vec<Option<BodyView<'_>>> =
-            decided.iter().map(|one| one.read.as_ref().map(body_ref_view)).collect();
+        let views: Vec<Option<(&BodyRef<'_>, BodyView<'_>)>> =
+            decided.iter().map(|one| one.read.as_ref().map(|body| (body, body_ref_view(body)))).collect();
         let mut carried = Vec::with_capacity(decided.len());
         for entry in run.entries() {
             carried.push(self.admission.is_carried(RecordRef { log, seq: entry.header.seq }));

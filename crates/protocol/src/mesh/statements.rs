@@ -153,7 +153,6 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
             self.pass_head(node, log.circle, state, Some(link));
             if head.seq > 0
-                && self.hands(peer.org, &log)
                 && let Some(log) = self.log_for(peer.node, log)?
                 && head.seq > self.height(log)
             {

@@ -236,8 +236,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         status
     }
 
-    /// What each log wants, from counts: what is wanted may be as much as a catch-up. In a circle that this org is not in any more
-    /// nothing is.
+    /// What each log wants, from counts: what is wanted may be as much as a catch-up.
     fn wanted_bodies(&self, logs: &[LogInfo]) -> BTreeMap<LogNo, WantedBodies> {
         let mut announced: BTreeMap<LogNo, u64> = BTreeMap::new();
         for place in self.catchup.announced(|link| self.is_believed(link)) {
@@ -248,13 +247,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             let announced = announced.get(&info.no).copied().unwrap_or(0).min(wanted);
             (info.no, WantedBodies { announced, withheld: wanted - announced })
         };
-        let own = self.admission.identity.org;
-        let concerns = |info: &&LogInfo| self.directory.membership(info.key.circle).carries(own);
-        logs.iter()
-            .filter(concerns)
-            .map(of_log)
-            .filter(|(_, bodies)| *bodies != WantedBodies::default())
-            .collect()
+        logs.iter().map(of_log).filter(|(_, bodies)| *bodies != WantedBodies::default()).collect()
     }
 
     /// Whether what a link announces is taken for more than words.

@@ -54,6 +54,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let (runs, mut answers) = self.admission.sign(&by, &queue)?;
         for signed in runs {
             let log = self.admission.open_own_log(self.now, &signed.end)?;
+            self.admission.learn_own(&by, log, &signed.run)?;
             self.stage(log, &signed.run, None, None, &signed.decided, out)?;
             for (asker, entry) in signed.askers.iter().zip(signed.run.entries()) {
                 if let Some(Ok(done)) = answers.get_mut(asker) {

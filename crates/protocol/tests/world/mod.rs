@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
 use tocsin_policy::Policy;
 use tocsin_protocol::message::{self, FrameError, Incoming, Message, Push};
 use tocsin_protocol::{
@@ -16,7 +18,8 @@ use tocsin_record::document::{
 use tocsin_record::keys::Secret;
 use tocsin_record::marking::{Code, Marking, Tlp};
 use tocsin_record::observable::Observable;
-use tocsin_record::{Bytes, CircleId, DocHash, LogKey, MeshId, OrgId, RecordId, Run, page};
+use tocsin_record::{Bytes, CircleId, DocHash, LogKey, MeshId, NodeKey, OrgId, RecordId, Run, page};
+use tocsin_seal::{Opener, SealingKey};
 use tocsin_store::faulty::{FaultyKv, FaultySlots};
 use tocsin_store::{Store, Stored};
 
@@ -103,10 +106,10 @@ fn certificate(root: &Secret, record: &Secret, transport: &Secret) -> Signed {
 
 /// What certifies a node, not signed yet; its record key signs rosters as well.
 pub fn node_certificate(root: &Secret, record: &Secret, transport: &Secret) -> Certificate {
-    let key = |purpose: Purpose, secret: &Secret| CertifiedKey {
+    let key = |purpose: Purpose, suite: u8, bytes: Vec<u8>| CertifiedKey {
         purpose: purpose as u16,
-        suite: 0,
-        bytes: secret.public().to_vec(),
+        suite,
+        bytes,
         from: 0,
         until: 0,
     };
@@ -116,13 +119,19 @@ pub fn node_certificate(root: &Secret, record: &Secret, transport: &Secret) -> C
         version: 1,
         time: 0,
         keys: vec![
-            key(Purpose::Record, record),
-            key(Purpose::Transport, transport),
-            key(Purpose::Steward, record),
+            key(Purpose::Record, 0, record.public().to_vec()),
+            key(Purpose::Transport, 0, transport.public().to_vec()),
+            key(Purpose::Sealing, tocsin_seal::SUITE, sealing(record).public().to_bytes()),
+            key(Purpose::Steward, 0, record.public().to_vec()),
         ],
         branches: vec![],
         extension: vec![],
     }
+}
+
+/// What opens what is sealed to the node of a record key.
+pub fn sealing(record: &Secret) -> SealingKey {
+    SealingKey::from_seed(&record.public())
 }
 
 /// The secret of a role (0 root, 1 record, 2 transport) of a node in the world of a seed.
@@ -206,14 +215,17 @@ impl World {
         let mut index = Index::new(&[1; 16]);
         let mut filler = index.filler();
         let found = &mut |found: tocsin_store::Found<'_>| filler.add(&found);
-        let store =
-            Store::open(Arc::clone(&kv), Arc::clone(&slots), directory.mesh(), random, found).unwrap();
+        let node = NodeKey(secret(1, n, self.seed).public());
+        let opener = Opener::new(node, vec![sealing(&secret(1, n, self.seed))]);
+        let (kv_here, slots_here) = (Arc::clone(&kv), Arc::clone(&slots));
+        let store = Store::open(kv_here, slots_here, directory.mesh(), random, opener, found).unwrap();
         drop(filler);
         let config = Config { boot: [boot; 16], seed: u64::from(n), index_key: [1; 16], meter: Meter::Model };
         let identity = Identity {
             secret: secret(1, n, self.seed),
             org: OrgId(secret(0, n, self.seed).public()),
             certificate: self.certificate(n),
+            random: ChaCha20Rng::from_seed([n; 32]),
         };
         let mesh = Mesh::open(config, identity, directory, store, self.policy.clone(), index, now).unwrap();
         let (events, closed, done) = (vec![], vec![], BTreeMap::new());

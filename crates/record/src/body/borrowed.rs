@@ -9,12 +9,13 @@ use super::report::{
     Extent, INDICATOR_KINDS, INDICATORS_MAX, Indicator, LINE_MAX, ORIGINAL_MAX, ORIGINAL_RATIO_MAX,
     ORIGINALS_MAX, Origin, PATTERN_FIRST, PATTERNS, Report, Source, Subject, TEXT_MAX,
 };
-use super::{Body, BodyError, REPORT, Salt, agree, find, is_known};
+use super::{Body, BodyError, REPORT, Salt, agree, is_known};
 use crate::codec::{self, CodecError};
-use crate::header::Header;
+use crate::header::{Class, Header};
 use crate::id::{OrgId, RecordId};
 use crate::marking::{Code, Marking, Tlp, words};
 use crate::observable::ObservableRef;
+use crate::run::Entry;
 
 /// The borrowed twin of [`Report`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, BorrowDecode)]
@@ -86,35 +87,55 @@ pub enum BodyRef<'a> {
     Other(Body),
 }
 
-/// Whether the body behind a header is a report that this node reads.
-fn is_report(header: &Header) -> bool {
-    header.kind == REPORT && header.suite == 0 && find(REPORT).is_some()
-}
-
 impl<'a> BodyRef<'a> {
+    /// As [`Body::of`].
+    #[must_use]
+    pub fn of(entry: &'a Entry) -> Option<Result<Self, BodyError>> {
+        let (kind, bytes) = entry.readable()?;
+        Some(Self::read_as(&entry.header, kind, bytes))
+    }
+
+    /// As [`Self::of`], of a body that was read before it was stored, and is as it was: nothing is checked again.
+    #[must_use]
+    pub fn again(entry: &'a Entry) -> Option<Self> {
+        let (kind, bytes) = entry.readable()?;
+        Self::again_as(&entry.header, kind, bytes).ok()
+    }
+
     /// As [`Body::read`].
     ///
     /// # Errors
     /// [`BodyError`]: the author signed it, so the author is at fault.
     pub fn read(header: &Header, bytes: &'a [u8]) -> Result<Self, BodyError> {
-        if !is_report(header) {
-            return Body::read(header, bytes).map(Self::Other);
+        if header.suite != 0 {
+            return Ok(Self::Other(Body::Newer));
+        }
+        Self::read_as(header, header.kind, bytes)
+    }
+
+    /// As [`Body::read_as`].
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_as(header: &Header, kind: u16, bytes: &'a [u8]) -> Result<Self, BodyError> {
+        if kind != REPORT {
+            return Body::read_as(header, kind, bytes).map(Self::Other);
         }
         let name = super::name_of(REPORT);
         let report: Result<ReportRef<'a>, CodecError> = codec::decode::<_, { super::LIMIT }>(bytes);
         let report = report.map_err(|error| BodyError::Codec(name, error))?;
         report.check().map_err(|field| BodyError::Field(name, field))?;
-        agree(header, name, report.marking.as_ref())?;
+        agree(header, Class::Content, name, report.marking.as_ref())?;
         Ok(Self::Report(report))
     }
 
-    /// As [`Self::read`], of a body that was read before it was stored, and is as it was: nothing is checked again.
+    /// As [`Body::read_as`], of a body that was read before it was stored, and is as it was: nothing is checked again.
     ///
     /// # Errors
     /// [`BodyError`], if it is no such body all the same.
-    pub fn read_again(header: &Header, bytes: &'a [u8]) -> Result<Self, BodyError> {
-        if !is_report(header) {
-            return Body::read(header, bytes).map(Self::Other);
+    pub fn again_as(header: &Header, kind: u16, bytes: &'a [u8]) -> Result<Self, BodyError> {
+        if kind != REPORT {
+            return Body::read_as(header, kind, bytes).map(Self::Other);
         }
         let report = codec::decode_again::<_, { super::LIMIT }>(bytes);
         report.map(Self::Report).map_err(|error| BodyError::Codec(super::name_of(REPORT), error))
@@ -126,6 +147,15 @@ impl<'a> BodyRef<'a> {
         match self {
             Self::Report(report) => report.marking.as_ref(),
             Self::Other(body) => body.marking(),
+        }
+    }
+
+    /// As [`Body::kind`].
+    #[must_use]
+    pub fn kind(&self) -> Option<u16> {
+        match self {
+            Self::Report(_) => Some(REPORT),
+            Self::Other(body) => body.kind(),
         }
     }
 

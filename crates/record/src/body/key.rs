@@ -1,7 +1,6 @@
 //! The body of a key record: the key of a period, wrapped for each node that may read what its author seals.
 //!
-//! Only the form stands here; `tocsin-seal` makes and opens it. It has no row in [`super::KINDS`] yet: a node that does not
-//! seal carries and holds a record of kind [`super::KEY`].
+//! Only the form stands here; `tocsin-seal` makes and opens it.
 
 use bincode::{Decode, Encode};
 

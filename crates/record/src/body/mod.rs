@@ -18,6 +18,7 @@ use crate::document::Signed;
 use crate::header::{BODY_MAX, Class, Header};
 use crate::marking::{Marking, MarkingError};
 use crate::observable;
+use crate::run::Entry;
 
 pub use borrowed::{BodyRef, ReportRef};
 pub use key::WrappedKey;
@@ -49,7 +50,7 @@ pub struct Kind {
 pub const ROSTER: u16 = 1;
 /// Kind of a certificate that travels as a record.
 pub const CERTIFICATE: u16 = 2;
-/// Kind of wrapped period keys, [`WrappedKey`]; reserved until nodes seal, so such a record is newer than this node.
+/// Kind of wrapped period keys, [`WrappedKey`].
 pub const KEY: u16 = 3;
 /// Kind of a retraction.
 pub const RETRACTION: u16 = 16;
@@ -78,6 +79,7 @@ pub static KINDS: &[Kind] = &[
     Kind { id: REPORT, class: Class::Content, name: "report", decode: |b| read(b).map(Body::Report) },
     Kind { id: SIGHTING, class: Class::Content, name: "sighting", decode: |b| read(b).map(Body::Sighting) },
     Kind { id: NOTE, class: Class::Content, name: "note", decode: |b| read(b).map(Body::Note) },
+    Kind { id: KEY, class: Class::Control, name: "key", decode: |b| WrappedKey::read(b).map(Body::Key) },
 ];
 
 /// The class of a known kind, `None` for a kind that is newer than this node.
@@ -126,6 +128,8 @@ pub enum Body {
     Roster(Carried),
     /// A certificate.
     Certificate(Carried),
+    /// The key of a period, wrapped for those who may read what its author seals by it.
+    Key(WrappedKey),
     /// Takes a report back, for ever.
     Retraction(Retraction),
     /// What an agency knows.
@@ -156,39 +160,37 @@ pub enum BodyError {
 }
 
 impl Body {
-    /// Reads the body of an unsealed record and checks it against its header.
+    /// Reads the body of an unsealed record and checks it against its header. One of a sealed record is newer than whoever asks
+    /// so: see [`Self::of`].
     ///
     /// # Errors
     /// [`BodyError`]: the author signed it, so the author is at fault.
     pub fn read(header: &Header, bytes: &[u8]) -> Result<Self, BodyError> {
-        let Some(kind) = find(header.kind) else {
-            return Ok(Self::Newer);
-        };
         if header.suite != 0 {
             return Ok(Self::Newer);
         }
-        let body = kind.read(bytes)?;
-        agree(header, kind.name, body.marking())?;
-        Ok(body)
+        Self::read_as(header, header.kind, bytes)
     }
 
-    /// Reads what a sealed body opened to, and checks it against its header, which shows neither kind nor marking: `kind` is
-    /// what was sealed with it.
+    /// Reads the body of a record, or what it opened to, and checks it against its header. `None` where it is not here, or
+    /// sealed and not opened.
+    #[must_use]
+    pub fn of(entry: &Entry) -> Option<Result<Self, BodyError>> {
+        let (kind, bytes) = entry.readable()?;
+        Some(Self::read_as(&entry.header, kind, bytes))
+    }
+
+    /// Reads bytes as the body of a kind, which the header names, or, where the record is sealed and its header shows neither
+    /// kind nor marking, what it opened to.
     ///
     /// # Errors
-    /// As [`Self::read`]; also when the kind does not fit the header's class.
-    pub fn read_opened(header: &Header, kind: u16, bytes: &[u8]) -> Result<Self, BodyError> {
+    /// As [`Self::read`]; also when the kind of a sealed record does not fit the header's class.
+    pub fn read_as(header: &Header, kind: u16, bytes: &[u8]) -> Result<Self, BodyError> {
         let Some(kind) = find(kind) else {
             return Ok(Self::Newer);
         };
-        if kind.class != header.class {
-            return Err(BodyError::Disagree("class"));
-        }
         let body = kind.read(bytes)?;
-        if let Some(marking) = body.marking() {
-            marking.check().map_err(|error| BodyError::Marking(kind.name, error))?;
-        }
-        agree_on_end(header, body.marking())?;
+        agree(header, kind.class, kind.name, body.marking())?;
         Ok(body)
     }
 
@@ -198,7 +200,7 @@ impl Body {
             Self::Sighting(sighting) => sighting.check(),
             Self::Note(note) => note.check(),
             Self::Retraction(retraction) => retraction.check(),
-            Self::Roster(_) | Self::Certificate(_) | Self::Newer => Ok(()),
+            Self::Roster(_) | Self::Certificate(_) | Self::Key(_) | Self::Newer => Ok(()),
         }
     }
 
@@ -209,7 +211,7 @@ impl Body {
             Self::Report(report) => report.marking.as_ref(),
             Self::Sighting(sighting) => Some(&sighting.marking),
             Self::Note(note) => Some(&note.marking),
-            Self::Roster(_) | Self::Certificate(_) | Self::Retraction(_) | Self::Newer => None,
+            Self::Roster(_) | Self::Certificate(_) | Self::Key(_) | Self::Retraction(_) | Self::Newer => None,
         }
     }
 
@@ -219,6 +221,7 @@ impl Body {
         match self {
             Self::Newer => true,
             Self::Roster(carried) | Self::Certificate(carried) => !carried.extension.is_empty(),
+            Self::Key(key) => !key.extension.is_empty(),
             Self::Retraction(retraction) => !retraction.extension.is_empty(),
             Self::Report(report) => report.borrowed().is_newer(),
             Self::Sighting(sighting) => sighting.is_newer(),
@@ -232,6 +235,7 @@ impl Body {
         Some(match self {
             Self::Roster(_) => ROSTER,
             Self::Certificate(_) => CERTIFICATE,
+            Self::Key(_) => KEY,
             Self::Retraction(_) => RETRACTION,
             Self::Report(_) => REPORT,
             Self::Sighting(_) => SIGHTING,
@@ -245,6 +249,7 @@ impl Body {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Roster(carried) | Self::Certificate(carried) => codec::encode(carried),
+            Self::Key(key) => key.encode(),
             Self::Retraction(retraction) => codec::encode(retraction),
             Self::Report(report) => codec::encode(report),
             Self::Sighting(sighting) => codec::encode(sighting),
@@ -254,20 +259,47 @@ impl Body {
     }
 }
 
-/// Whether a marking is in bounds and its header says the same.
-fn agree(header: &Header, name: &'static str, marking: Option<&Marking>) -> Result<(), BodyError> {
-    let (tlp, flags) = match marking {
-        Some(marking) => {
-            marking.check().map_err(|error| BodyError::Marking(name, error))?;
-            (marking.tlp as u8, marking.flags().word())
-        }
-        None => (0, 0),
-    };
-    if header.tlp != tlp {
-        return Err(BodyError::Disagree("tlp"));
+impl Entry {
+    /// The kind of its body: as the header shows it, or as what is sealed opened to. 0 where it is sealed and not opened.
+    #[must_use]
+    pub fn kind(&self) -> u16 {
+        self.readable().map_or(self.header.kind, |(kind, _)| kind)
     }
-    if header.flags != flags {
-        return Err(BodyError::Disagree("flags"));
+
+    /// TLP and flags, as a header has them: as it shows them, or by the marking of what is sealed. 0 and 0 where it is sealed
+    /// and not opened.
+    #[must_use]
+    pub fn labels(&self) -> (u8, u16) {
+        if self.header.suite == 0 {
+            return (self.header.tlp, self.header.flags);
+        }
+        let body = BodyRef::again(self);
+        let marking = body.as_ref().and_then(BodyRef::marking);
+        marking.map_or((0, 0), |marking| (marking.tlp.code(), marking.flags().word()))
+    }
+}
+
+/// Whether a marking is in bounds and its header says the same: of a sealed record it shows neither TLP nor flags, and of its kind
+/// the class alone.
+fn agree(
+    header: &Header,
+    class: Class,
+    name: &'static str,
+    marking: Option<&Marking>,
+) -> Result<(), BodyError> {
+    if let Some(marking) = marking {
+        marking.check().map_err(|error| BodyError::Marking(name, error))?;
+    }
+    if header.suite == 0 {
+        let shown = marking.map_or((0, 0), |marking| (marking.tlp as u8, marking.flags().word()));
+        if header.tlp != shown.0 {
+            return Err(BodyError::Disagree("tlp"));
+        }
+        if header.flags != shown.1 {
+            return Err(BodyError::Disagree("flags"));
+        }
+    } else if header.class != class {
+        return Err(BodyError::Disagree("class"));
     }
     agree_on_end(header, marking)
 }

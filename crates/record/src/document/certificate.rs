@@ -116,6 +116,12 @@ impl Certificate {
         self.key(Purpose::Transport)
     }
 
+    /// The keys that are sealed to for the node, each with its suite.
+    pub fn sealing_keys(&self) -> impl Iterator<Item = (u8, &[u8])> {
+        let sealing = self.keys.iter().filter(|key| key.purpose == Purpose::Sealing as u16);
+        sealing.map(|key| (key.suite, key.bytes.as_slice()))
+    }
+
     /// The keys with which the node may sign rosters.
     pub fn steward_keys(&self) -> impl Iterator<Item = [u8; 32]> {
         self.keys_for(Purpose::Steward).filter_map(|key| key.try_into().ok())

@@ -45,7 +45,7 @@ impl Circle {
     /// The key as a node finds it.
     pub fn opened(&self, node: u8) -> Option<PeriodKey> {
         let near = self.nodes.keys().take_while(|key| **key < name(node)).count();
-        unwrap(&self.place, &self.body, &name(node), &secret(node), near, 1).ok()
+        unwrap(&self.place, &self.body, &name(node), &secret(node), near, 1).ok().map(|(key, _)| key)
     }
 
     pub fn random(&self) -> ChaCha20Rng {

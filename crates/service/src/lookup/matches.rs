@@ -199,8 +199,7 @@ impl Node {
             let (listed, how, _) = &hits[hit];
             let Some(stored) = self.engine.reader.record(place)? else { continue };
             let (org, header) = (stored.org, &stored.entry.header);
-            let subject = stored.entry.body().and_then(|body| report_subject(header, body));
-            let Some(subject) = subject else { continue };
+            let Some(subject) = report_subject(&stored.entry) else { continue };
             if !gathered.seen.insert((org, header.circle, subject, listed.clone())) {
                 continue;
             }

@@ -105,10 +105,10 @@ impl Node {
     ) -> Said {
         let header = &stored.entry.header;
         let log = LogFacts::of(directory, header.author, header.circle);
-        let body = stored.entry.body().and_then(|body| BodyRef::read_again(header, body).ok());
+        let body = BodyRef::again(&stored.entry);
         let view = body.as_ref().map(new_body_ref_view);
         let facts = RecordFacts {
-            header: log.header(header, now_ms),
+            header: log.entry(&stored.entry, now_ms),
             body: view.as_ref().map(BodyView::facts),
             disputed: stored.disputed,
         };

@@ -36,6 +36,8 @@ pub struct Member {
     pub org: usize,
     /// Seed of its record key.
     pub secret: [u8; 32],
+    /// Seed of its sealing key.
+    pub sealing: [u8; 32],
     /// Its record key.
     pub key: NodeKey,
     /// Its transport key.

@@ -8,6 +8,7 @@ use tocsin_record::document::{
 };
 use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, DocHash, NodeKey, OrgId};
+use tocsin_seal::SealingKey;
 
 use super::{BEGIN_MS, Cast, Circle, CircleKind, Member};
 use crate::dice::Dice;
@@ -93,18 +94,19 @@ pub(super) fn member(org: usize, at: usize, root: &Secret, steward: &Secret, dic
     let record = Secret::from_seed(&secret).public();
     let transport_secret = Secret::from_seed(&dice.bytes());
     let transport = transport_secret.public();
-    let key = |purpose: Purpose, suite: u8, bytes: [u8; 32]| CertifiedKey {
+    let key = |purpose: Purpose, suite: u8, bytes: Vec<u8>| CertifiedKey {
         purpose: purpose as u16,
         suite,
-        bytes: bytes.to_vec(),
+        bytes,
         from: 0,
         until: 0,
     };
+    let sealing = dice.bytes();
     let keys = vec![
-        key(Purpose::Record, 0, record),
-        key(Purpose::Transport, 0, transport),
-        key(Purpose::Sealing, 1, dice.bytes()),
-        key(Purpose::Steward, 0, steward.public()),
+        key(Purpose::Record, 0, record.to_vec()),
+        key(Purpose::Transport, 0, transport.to_vec()),
+        key(Purpose::Sealing, tocsin_seal::SUITE, SealingKey::from_seed(&sealing).public().to_bytes()),
+        key(Purpose::Steward, 0, steward.public().to_vec()),
     ];
     let certificate = Certificate {
         org: OrgId(root.public()),
@@ -120,6 +122,7 @@ pub(super) fn member(org: usize, at: usize, root: &Secret, steward: &Secret, dic
     Member {
         org,
         secret,
+        sealing,
         key: NodeKey(record),
         transport,
         certificate: Signed::sign(&certificate, &signers),

@@ -26,7 +26,8 @@ pub fn check(scene: &Scene<'_>, node: usize, sight: &Sight, index: &Index) -> Re
     let (mut listed, mut held) = (BTreeMap::new(), BTreeMap::new());
     let mut reports: BTreeMap<Report, Vec<&Truth>> = BTreeMap::new();
     for truth in scene.registry.all().iter().filter(|truth| scene.cast.is_member(node, truth.circle)) {
-        let found = stands_at(scene, sight, truth);
+        // What a key is still waited for is in no answer; that keys come is for the convergent oracle.
+        let found = stands_at(scene, sight, truth).filter(|(_, outcome)| !waits_for_key(sight, outcome.rule));
         let stands = |verdict| {
             found.filter(|(_, outcome)| outcome.verdict == verdict && outcome.body == BodyState::Here)
         };
@@ -47,6 +48,10 @@ pub fn check(scene: &Scene<'_>, node: usize, sight: &Sight, index: &Index) -> Re
         }
     }
     reports.iter().try_for_each(|(report, versions)| standing(scene, node, sight, *report, versions))
+}
+
+fn waits_for_key(sight: &Sight, rule: u16) -> bool {
+    sight.rule(rule).is_some_and(|name| name == "guardrail:no-key" || name == "guardrail:carried")
 }
 
 fn values(

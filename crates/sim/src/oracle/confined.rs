@@ -52,8 +52,14 @@ pub fn body(scene: &Scene<'_>, from: usize, to: usize, id: &RecordId) -> Result<
         return Ok(());
     }
     let own = matches!(facts.circle, CircleKind::Own(_));
-    if facts.tlp >= 3 && !own {
-        return refuse("AMBER and stricter stays in the own circle");
+    if facts.tlp >= 5 && !own {
+        return refuse("RED stays in the own circle");
+    }
+    if facts.tlp >= 3 && !own && !facts.sealed {
+        return refuse("AMBER and stricter leaves the own circle sealed");
+    }
+    if facts.circle == CircleKind::Force && !facts.sealed && !scene.cast.nodes[truth.author].liar {
+        return refuse("an honest author seals what it writes to a circle with a roster");
     }
     if facts.tlp == 0 && !own {
         return refuse("it is not marked");

@@ -78,8 +78,8 @@ fn what_is_committed_is_read_back_and_survives_reopening<K: RealKv>() {
     disk.crash();
     let mut seen = 0;
     let (kv, slots) = (Arc::new(disk.kv().clone()), Arc::new(disk.slots.clone()));
-    let store = Store::open(kv, slots, MESH, random(9), &mut |found| {
-        assert_eq!(found.body, ids[found.place.seq as usize - 1].body());
+    let store = Store::open(kv, slots, MESH, random(9), tocsin_seal::Opener::none(), &mut |found| {
+        assert_eq!(found.body, ids[found.place.seq as usize - 1].readable());
         seen += 1;
     })
     .unwrap();

@@ -16,7 +16,7 @@ type RealStore = crate::Store<DiskKv, KeyFile>;
 type Expected = BTreeMap<RecordRef, (RecordId, Bytes)>;
 
 fn open(dir: &Path, seed: u64) -> Result<RealStore, crate::StoreError> {
-    open_dir(&dir.join("store"), MESH, random(seed), &mut |_| {})
+    open_dir(&dir.join("store"), MESH, random(seed), tocsin_seal::Opener::none(), &mut |_| {})
 }
 
 /// Three logs, each with two pages in value files, late bodies, and a tail.
@@ -95,7 +95,9 @@ fn a_damaged_page_ends_its_log_and_no_other() {
     fs::write(&file, bytes).unwrap();
 
     let mut seen = 0;
-    let mut store = open_dir(&dir.path().join("store"), MESH, random(3), &mut |_| seen += 1).unwrap();
+    let mut store =
+        open_dir(&dir.path().join("store"), MESH, random(3), tocsin_seal::Opener::none(), &mut |_| seen += 1)
+            .unwrap();
     let [DamagedLog { log, org, from: 71, what }] = store.damaged() else {
         panic!("{:?}", store.damaged());
     };

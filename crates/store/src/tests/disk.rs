@@ -130,7 +130,7 @@ fn a_second_process_is_told_so() {
 pub type RealStore = crate::Store<DiskKv, KeyFile>;
 
 pub fn open(dir: &Path, seed: u64) -> Result<RealStore, crate::StoreError> {
-    open_dir(&dir.join("store"), MESH, random(seed), &mut |_| {})
+    open_dir(&dir.join("store"), MESH, random(seed), tocsin_seal::Opener::none(), &mut |_| {})
 }
 
 #[test]

@@ -97,7 +97,14 @@ impl<K: RealKv> Disk<K> {
         self.kv = None;
         let kv = FaultyKv::over(K::open_in(self.dir.path())?, self.opens);
         self.kv = Some(kv.clone());
-        Store::open(Arc::new(kv), Arc::new(self.slots.clone()), MESH, random(self.opens), visit)
+        Store::open(
+            Arc::new(kv),
+            Arc::new(self.slots.clone()),
+            MESH,
+            random(self.opens),
+            tocsin_seal::Opener::none(),
+            visit,
+        )
     }
 
     pub fn crash(&self) {

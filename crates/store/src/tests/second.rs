@@ -44,7 +44,7 @@ pub fn open<K: RealKv>(dir: &Path, seed: u64) -> Result<Store<K, KeyFile>, Store
     let dir = dir.join("store");
     let kv = K::open_in(&dir)?;
     let slots = KeyFile::open(&dir.join("keys"))?;
-    Store::open(Arc::new(kv), Arc::new(slots), MESH, random(seed), &mut |_| {})
+    Store::open(Arc::new(kv), Arc::new(slots), MESH, random(seed), tocsin_seal::Opener::none(), &mut |_| {})
 }
 
 /// redb in one file.

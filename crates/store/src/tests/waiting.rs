@@ -76,7 +76,8 @@ fn readers_wait_for_no_sync<K: RealKv>() {
     let next = Arc::new(Mutex::new(None));
     let kv = SlowKv { kv: K::open_in(dir.path()).unwrap(), next: Arc::clone(&next) };
     let slots = Arc::new(FaultySlots::new(1));
-    let mut store = Store::open(Arc::new(kv), slots, MESH, random(1), &mut |_| {}).unwrap();
+    let mut store =
+        Store::open(Arc::new(kv), slots, MESH, random(1), tocsin_seal::Opener::none(), &mut |_| {}).unwrap();
     let mut author = Author::new(1);
     let log = store.open_log(&author.log, author.org).unwrap();
     let before = author.report(1, "known before");
@@ -119,7 +120,8 @@ fn the_writer_waits_for_no_walk_over_a_report() {
     const PLACES: u64 = 300_000;
     let (org, subject) = (OrgId([1; 32]), Subject([1; 16]));
     let (kv, slots) = (Arc::new(FaultyKv::new(1)), Arc::new(FaultySlots::new(1)));
-    let mut store = Store::open(kv, slots, MESH, random(1), &mut |_| {}).unwrap();
+    let mut store =
+        Store::open(kv, slots, MESH, random(1), tocsin_seal::Opener::none(), &mut |_| {}).unwrap();
     let log = store.open_log(&Author::new(1).log, org).unwrap();
     {
         let mut state = store.shared.state_mut();

@@ -1,0 +1,134 @@
+//! Sealed bodies that rest here: as they came, and opened on the way to whoever reads them.
+//!
+//! What a body opens to rests nowhere, nor does the key that opens it: that is unwrapped from its key record when it is needed, by
+//! the wrap that was found to be this node's when the record came.
+
+use bytes::Bytes;
+use tocsin_record::body::{Body, WrappedKey};
+use tocsin_record::{Entry, Header, Plain};
+use tocsin_seal::{OpenError, Opener, UnwrapError};
+
+use crate::error::StoreError;
+use crate::kv::Kv;
+use crate::outcome::{LogNo, RecordRef};
+use crate::slots::Slots;
+use crate::store::{Store, report_subject};
+
+/// The named value that says which wrap of a key record is this node's.
+pub(crate) fn wrap_name(place: RecordRef) -> String {
+    format!("wrap {} {}", place.log.0, place.seq)
+}
+
+/// Whether a named value says so, and of which key record.
+pub(crate) fn wrap_of(name: &[u8]) -> Option<RecordRef> {
+    let name = std::str::from_utf8(name).ok()?.strip_prefix("wrap ")?;
+    let (log, seq) = name.split_once(' ')?;
+    Some(RecordRef { log: LogNo(log.parse().ok()?), seq: seq.parse().ok()? })
+}
+
+/// The number that such a value holds.
+pub(crate) fn wrap_in(value: &[u8]) -> Option<usize> {
+    Some(usize::from(u16::from_be_bytes(value.try_into().ok()?)))
+}
+
+/// Where a key is looked for that is not at hand.
+pub(crate) trait KeyRecords {
+    /// Which wrap of a key record is this node's, if one is.
+    fn wrap(&self, place: RecordRef) -> Result<Option<usize>, StoreError>;
+    /// The key record, with its body.
+    fn key_record(&self, place: RecordRef) -> Result<Option<Entry>, StoreError>;
+}
+
+/// What a body opens to; `None` if its record is not sealed, or it does not open here.
+pub(crate) fn open(
+    opener: &Opener,
+    records: &impl KeyRecords,
+    log: LogNo,
+    header: &Header,
+    body: &[u8],
+) -> Result<Option<Plain>, StoreError> {
+    if header.suite == 0 {
+        return Ok(None);
+    }
+    let id = match opener.open(header, body) {
+        Ok(plain) => return Ok(Some(plain)),
+        Err(OpenError::NoKey(id)) => id,
+        Err(_) => return Ok(None),
+    };
+    let place = RecordRef { log, seq: id.seq };
+    let Some(wrap) = records.wrap(place)? else { return Ok(None) };
+    let Some(record) = records.key_record(place)? else { return Ok(None) };
+    let Some(Ok(Body::Key(key))) = Body::of(&record) else { return Ok(None) };
+    if opener.learn(&record.header, &key, wrap, 1).is_err() {
+        return Ok(None);
+    }
+    Ok(opener.open(header, body).ok())
+}
+
+impl<K: Kv, S: Slots> KeyRecords for Store<K, S> {
+    fn wrap(&self, place: RecordRef) -> Result<Option<usize>, StoreError> {
+        Ok(self.get_meta(&wrap_name(place))?.and_then(|value| wrap_in(&value)))
+    }
+
+    fn key_record(&self, place: RecordRef) -> Result<Option<Entry>, StoreError> {
+        self.sealed_entry(place)
+    }
+}
+
+impl<K: Kv, S: Slots> Store<K, S> {
+    /// What opens the bodies here.
+    #[must_use]
+    pub fn opener(&self) -> &Opener {
+        &self.shared.opener
+    }
+
+    /// What the body of a record in a log opens to; `None` if it is not sealed, or does not open here. Sees staged keys.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn open_body(&self, log: LogNo, header: &Header, body: &[u8]) -> Result<Option<Plain>, StoreError> {
+        open(&self.shared.opener, self, log, header, body)
+    }
+
+    /// A body that rests here and did not open until now, and does: it is entered among the reports. False if its report was taken
+    /// back meanwhile; then it is erased.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn enter_opened(&mut self, place: RecordRef, entry: &Entry) -> Result<bool, StoreError> {
+        self.alive()?;
+        let Some(subject) = report_subject(entry) else { return Ok(true) };
+        let Some(org) = self.shared.state().log(place.log).map(|log| log.org) else { return Ok(true) };
+        self.shared.state_mut().add_report(org, subject, place);
+        match self.withdrawn(org, entry.header.circle, subject) {
+            Some(found) => {
+                self.erase(place, found.reason)?;
+                Ok(false)
+            }
+            None => Ok(true),
+        }
+    }
+
+    /// Looks for this node's wrap in a key record that stands at a place, or is about to: the `tries` nearest to `near` are
+    /// tried. What opens by it does from now on.
+    ///
+    /// # Errors
+    /// [`UnwrapError`] within, if none is this node's; else after a failed write.
+    pub fn learn_key(
+        &mut self,
+        place: RecordRef,
+        header: &Header,
+        key: &WrappedKey,
+        near: usize,
+        tries: usize,
+    ) -> Result<Result<(), UnwrapError>, StoreError> {
+        let wrap = match self.shared.opener.learn(header, key, near, tries) {
+            Ok(wrap) => wrap,
+            Err(error) => return Ok(Err(error)),
+        };
+        // A key record has 256 wraps at most.
+        let wrap = u16::try_from(wrap).unwrap_or(u16::MAX);
+        self.put_meta(&wrap_name(place), Bytes::copy_from_slice(&wrap.to_be_bytes()))?;
+        Ok(Ok(()))
+    }
+}
