@@ -375,6 +375,10 @@ impl<K: Kv, S: Slots> Admission<K, S> {
                     for asker in askers {
                         answers.insert(asker, Err(error.clone()));
                     }
+                    // Key records that were signed with it are not written, so nothing is sealed by them.
+                    for queued in queue {
+                        self.writer.keys.remove(&queued.circle);
+                    }
                 }
             }
         };
