@@ -11,10 +11,8 @@ use rand_chacha::rand_core::SeedableRng as _;
 use tocsin_record::body::{Body, WrappedKey};
 use tocsin_record::header::BODY_MAX;
 use tocsin_record::testing::{self, START_MS};
-use tocsin_record::{DocHash, Header, NodeKey, codec};
-use tocsin_seal::{
-    KeyPlace, Keys, OpenError, Opened, PERIOD_LEN, PeriodKey, SEALED_MIN, SealingKey, unwrap, wrap,
-};
+use tocsin_record::{DocHash, Header, NodeKey, Plain, codec};
+use tocsin_seal::{KeyPlace, OpenError, Opener, PERIOD_LEN, PeriodKey, SEALED_MIN, SealingKey, unwrap, wrap};
 
 use crate::record::parted;
 use crate::seeds;
@@ -31,7 +29,7 @@ struct Made {
     place: KeyPlace,
     period: [u8; PERIOD_LEN],
     record: Vec<u8>,
-    sealed: Vec<(Header, Vec<u8>, Opened)>,
+    sealed: Vec<(Header, Vec<u8>, Plain)>,
 }
 
 fn made() -> &'static Made {
@@ -44,10 +42,10 @@ fn made() -> &'static Made {
         let (mut key, record) = wrap(&place, &nodes, &mut random).unwrap_or_else(|error| panic!("{error}"));
         let content = seeds::bodies().into_iter().filter(|body| body.marking().is_some());
         let sealed = content.map(|body| {
-            let opened = Opened { kind: body.kind().unwrap_or(0), body: body.encode() };
+            let opened = Plain { kind: body.kind().unwrap_or(0), bytes: body.encode().into() };
             let mut header = header(&body);
             let bytes =
-                key.seal(&mut header, &opened.body, &mut random).unwrap_or_else(|error| panic!("{error}"));
+                key.seal(&mut header, &opened.bytes, &mut random).unwrap_or_else(|error| panic!("{error}"));
             (header, bytes.to_vec(), opened)
         });
         let sealed = sealed.collect();
@@ -71,9 +69,13 @@ fn header(body: &Body) -> Header {
     Header { mesh, author, circle, epoch: log.epoch, seq: 2, prev, time: START_MS, ..plain }
 }
 
-fn keys() -> Keys {
-    let mut keys = Keys::default();
-    keys.insert(PeriodKey::from_bytes(&made().period).unwrap_or_else(|| panic!("it was a key")));
+fn key() -> PeriodKey {
+    PeriodKey::from_bytes(&made().period).unwrap_or_else(|| panic!("it was a key"))
+}
+
+fn keys() -> Opener {
+    let keys = Opener::none();
+    keys.keep(key());
     keys
 }
 
@@ -128,14 +130,12 @@ fn plain(data: &[u8]) {
     let mut header =
         made().sealed.first().map_or_else(|| panic!("some were sealed"), |first| first.0.clone());
     (header.suite, header.extension) = (0, vec![]);
-    let mut keys = keys();
-    let key = keys.get_mut(&made().place.id()).unwrap_or_else(|| panic!("the key is there"));
-    let bytes = key.seal_any(&mut header, &plain, &mut random()).unwrap_or_else(|error| panic!("{error}"));
-    match keys.open(&header, &bytes) {
+    let bytes = key().seal_any(&mut header, &plain, &mut random()).unwrap_or_else(|error| panic!("{error}"));
+    match keys().open(&header, &bytes) {
         Ok(opened) => {
-            assert!(opened.body.len() <= BODY_MAX);
-            if let Ok(body) = Body::read_as(&header, opened.kind, &opened.body) {
-                assert!(body.encode() == opened.body || body == Body::Newer);
+            assert!(opened.bytes.len() <= BODY_MAX);
+            if let Ok(body) = Body::read_as(&header, opened.kind, &opened.bytes) {
+                assert!(body.encode() == opened.bytes || body == Body::Newer);
             }
         }
         Err(OpenError::Broken(error)) => told(&error.to_string()),
@@ -154,10 +154,10 @@ pub fn seals() -> Vec<Vec<u8>> {
     let mut all = vec![[&[KEY_RECORD], made.record.as_slice()].concat()];
     for (header, bytes, opened) in &made.sealed {
         all.push([&[SEALED], header.encode().as_slice(), bytes].concat());
-        let packed = codec::deflate(&opened.body);
-        for packed in [&packed, &opened.body] {
+        let packed = codec::deflate(&opened.bytes);
+        for packed in [&packed[..], &opened.bytes[..]] {
             let lengths =
-                [opened.body.len(), packed.len()].map(|length| (length as u32).to_be_bytes()).concat();
+                [opened.bytes.len(), packed.len()].map(|length| (length as u32).to_be_bytes()).concat();
             all.push([&[PLAIN], &opened.kind.to_be_bytes()[..], &lengths, packed].concat());
         }
     }

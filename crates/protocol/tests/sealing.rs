@@ -10,8 +10,8 @@ use tocsin_record::body::{self, Body};
 use tocsin_record::document::{Carry, Roster, Signed};
 use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, DocHash, OrgId, RecordId};
-use tocsin_store::{BodyState, Verdict};
-use world::{OPEN, World, report, secret};
+use tocsin_store::{BodyState, RecordRef, Verdict};
+use world::{OPEN, World, node_certificate, report, secret};
 
 const AMBER: u8 = 3;
 /// Words of a report that no frame may show.
@@ -75,6 +75,14 @@ fn publish(world: &mut World, node: usize, circle: CircleId, bodies: Vec<Body>) 
 fn hears(world: &World, node: usize, what: &[u8]) -> bool {
     let frames = world.heard.get(&node).into_iter().flatten();
     frames.into_iter().any(|frame| frame.windows(what.len()).any(|part| part == what))
+}
+
+/// How many key records of the circle a node has of its first log there.
+fn keys(world: &World, node: usize, circle: CircleId) -> usize {
+    let reader = world.nodes[node].mesh.reader();
+    let log = reader.logs().into_iter().find(|log| log.key.circle == circle).unwrap();
+    let records = (1..=log.tip.seq).map(|seq| reader.record(RecordRef { log: log.no, seq }).unwrap());
+    records.flatten().filter(|stored| stored.entry.header.kind == body::KEY).count()
 }
 
 fn verdict(world: &World, node: usize, id: &RecordId) -> Option<(Verdict, BodyState)> {
@@ -147,16 +155,28 @@ fn who_is_taken_out_reads_nothing_from_the_next_record_on() {
     world.pass(10_000);
     assert_eq!([0, 1, 2].map(|node| world.lookup(node, "192.0.2.2")), [1, 1, 0]);
     assert_eq!(verdict(&world, 2, &id), None, "not even its header");
-    // And what its key record wraps, it could not have opened either.
-    let keys = |node: usize| {
-        let reader = world.nodes[node].mesh.reader();
-        let log = reader.logs().into_iter().find(|log| log.key.circle == circle).unwrap();
-        (1..=log.tip.seq)
-            .filter_map(|seq| reader.record(tocsin_store::RecordRef { log: log.no, seq }).unwrap())
-            .filter(|stored| stored.entry.header.kind == body::KEY)
-            .count()
+    let keys = [0, 1, 2].map(|node| keys(&world, node, circle));
+    assert_eq!(keys, [2, 2, 1], "a new key at the change of the roster");
+}
+
+#[test]
+fn a_node_that_a_member_certifies_makes_a_new_key_and_other_documents_make_none() {
+    let mut world = World::new(3, OPEN);
+    world.connect_all();
+    let (circle, _, _) = circle(&mut world, &[0, 1], None);
+    let publish_one = |world: &mut World, number: u32| {
+        publish(world, 0, circle, vec![told(number, AMBER, "192.0.2.1")]);
+        keys(world, 0, circle)
     };
-    assert_eq!([keys(0), keys(1), keys(2)], [2, 2, 1], "a new key at the change of the roster");
+    assert_eq!(publish_one(&mut world, 1), 1);
+    let certified = |org: u8, node: u8| {
+        let (root, record, transport) = (secret(0, org, 0), secret(1, node, 0), secret(2, node, 0));
+        Signed::sign(&node_certificate(&root, &record, &transport), &[&root, &record, &transport])
+    };
+    bring(&mut world, 0, &certified(2, 20));
+    assert_eq!(publish_one(&mut world, 2), 1, "of an org that is not in it");
+    bring(&mut world, 0, &certified(1, 21));
+    assert_eq!([publish_one(&mut world, 3), publish_one(&mut world, 4)], [2, 2]);
 }
 
 #[test]

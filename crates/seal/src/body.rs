@@ -8,7 +8,7 @@ use aes_gcm::{AeadInOut as _, Nonce, Tag};
 use hpke::rand_core::CryptoRng;
 use tocsin_record::codec::InflateError;
 use tocsin_record::header::{BODY_MAX, EXTENSION_MAX, body_hash};
-use tocsin_record::{Bytes, Class, Header};
+use tocsin_record::{Bytes, Class, Header, Plain};
 
 use crate::SUITE;
 use crate::form::{self, NONCE, TAG};
@@ -64,15 +64,6 @@ impl Cover {
         out[10..].copy_from_slice(&self.commitment);
         out
     }
-}
-
-/// A body that was opened, for [`tocsin_record::body::Body::read_as`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
-    /// Its kind, which the header hides.
-    pub kind: u16,
-    /// Its bytes, as they were before they were sealed.
-    pub body: Vec<u8>,
 }
 
 /// Why a body is not sealed. The header was not touched then.
@@ -230,7 +221,7 @@ impl PeriodKey {
     }
 
     /// Opens a body whose header names this key.
-    pub(crate) fn open(&mut self, header: &Header, cover: &Cover, body: &[u8]) -> Result<Opened, OpenError> {
+    pub(crate) fn open(&mut self, header: &Header, cover: &Cover, body: &[u8]) -> Result<Plain, OpenError> {
         if !form::is_length(body.len()) || body.len() != header.body_len as usize {
             return Err(Broken::Length(body.len()).into());
         }

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::body::{Broken, Cover, OpenError, bound, decrypt};
 use crate::form::{NONCE, SEALED_MIN, TAG};
-use crate::keys::Keys;
+use crate::opener::Opener;
 use crate::period::{KeyId, PeriodKey};
 
 /// Product in GF(2^128), where the first bit is that of the lowest power (SP 800-38D, 6.3).
@@ -108,8 +108,8 @@ fn a_body_that_two_keys_open_is_opened_by_the_one_that_its_header_commits_to() {
     assert_ne!(opened[0], opened[1], "the cipher gives each key a text of its own");
 
     let open = |key: PeriodKey| {
-        let mut keys = Keys::default();
-        keys.insert(key);
+        let keys = Opener::none();
+        keys.keep(key);
         keys.open(&header, &sealed).unwrap_err()
     };
     assert!(matches!(open(one), OpenError::Broken(Broken::Form(_))), "it opens, to nothing that reads");

@@ -7,10 +7,10 @@
 //! packed = the body itself where both lengths are the same, else zstd of it, which is shorter
 //! ```
 
-use tocsin_record::codec;
 use tocsin_record::header::BODY_MAX;
+use tocsin_record::{Plain, codec};
 
-use crate::body::{Broken, Opened};
+use crate::body::Broken;
 
 /// Shortest sealed body, in bytes: a report of one indicator fits.
 pub const SEALED_MIN: usize = 512;
@@ -57,7 +57,7 @@ pub fn plain(kind: u16, body: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Reads the plain form.
-pub fn read(plain: &[u8]) -> Result<Opened, Broken> {
+pub fn read(plain: &[u8]) -> Result<Plain, Broken> {
     let ([a, b], rest) = plain.split_first_chunk().ok_or(Broken::Form("head"))?;
     let (full, rest) = rest.split_first_chunk().ok_or(Broken::Form("head"))?;
     let (packed_len, rest) = rest.split_first_chunk().ok_or(Broken::Form("head"))?;
@@ -76,7 +76,7 @@ pub fn read(plain: &[u8]) -> Result<Opened, Broken> {
         less if less < full => codec::inflate(packed, full, BODY_MAX)?,
         _ => return Err(Broken::Form("packed length")),
     };
-    Ok(Opened { kind: u16::from_be_bytes([*a, *b]), body })
+    Ok(Plain { kind: u16::from_be_bytes([*a, *b]), bytes: body.into() })
 }
 
 #[cfg(test)]
@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    fn opened(kind: u16, body: &[u8]) -> (usize, Opened) {
+    fn opened(kind: u16, body: &[u8]) -> (usize, Plain) {
         let out = plain(kind, body).unwrap();
         (out.len() + TAG, read(&out[NONCE..]).unwrap())
     }
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(opened(32, &[7; 100_000]).0, 512);
         assert_eq!(opened(32, &noise(470)).0, 512);
         assert_eq!(opened(32, &noise(475)).0, 1024);
-        assert_eq!(opened(32, &[]).1, Opened { kind: 32, body: vec![] });
+        assert_eq!(opened(32, &[]).1, Plain { kind: 32, bytes: Vec::new().into() });
     }
 
     #[test]
@@ -124,12 +124,12 @@ mod tests {
         let most = BODY_MAX - NONCE - HEAD - TAG;
         assert_eq!(opened(1, &noise(most)).0, BODY_MAX);
         assert!(plain(1, &noise(most + 1)).is_none());
-        assert_eq!(opened(1, &vec![0; BODY_MAX]).1.body.len(), BODY_MAX);
+        assert_eq!(opened(1, &vec![0; BODY_MAX]).1.bytes.len(), BODY_MAX);
         assert!(plain(1, &vec![0; BODY_MAX + 1]).is_none());
     }
 
     /// The plain form with other numbers in its head.
-    fn forged(full: u32, packed: u32, rest: &[u8]) -> Result<Opened, Broken> {
+    fn forged(full: u32, packed: u32, rest: &[u8]) -> Result<Plain, Broken> {
         let mut out = [&[0, 32][..], &full.to_be_bytes(), &packed.to_be_bytes(), rest].concat();
         out.resize(out.len().max(SEALED_MIN - NONCE - TAG), 0);
         read(&out)
@@ -137,8 +137,8 @@ mod tests {
 
     #[test]
     fn what_could_be_said_in_two_ways_is_refused() {
-        assert_eq!(forged(5, 5, b"five!").unwrap().body, b"five!");
-        let form = |result: Result<Opened, Broken>, name| {
+        assert_eq!(&forged(5, 5, b"five!").unwrap().bytes[..], b"five!");
+        let form = |result: Result<Plain, Broken>, name| {
             let error = result.unwrap_err();
             assert!(matches!(error, Broken::Form(said) if said == name), "{error}");
         };
@@ -169,7 +169,7 @@ mod tests {
         fn what_is_packed_is_read(kind: u16, body in prop::collection::vec(any::<u8>(), 0..3000)) {
             let (length, opened) = opened(kind, &body);
             prop_assert!(is_length(length));
-            prop_assert_eq!(opened, Opened { kind, body });
+            prop_assert_eq!(opened, Plain { kind, bytes: body.into() });
         }
 
         #[test]

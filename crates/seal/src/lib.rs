@@ -24,7 +24,6 @@ mod body;
 #[cfg(test)]
 mod committing;
 mod form;
-mod keys;
 mod node;
 mod opener;
 mod period;
@@ -32,10 +31,9 @@ mod period;
 mod vectors;
 mod wrap;
 
-pub use body::{Broken, Cover, OpenError, Opened, SealError};
+pub use body::{Broken, Cover, OpenError, SealError};
 pub use form::SEALED_MIN;
 pub use hpke::rand_core;
-pub use keys::Keys;
 pub use node::{KeyError, PUBLIC_LEN, SealingKey, SealingPublic};
 pub use opener::Opener;
 pub use period::{DAY_MS, DAYS, KeyId, PERIOD_LEN, PeriodKey};

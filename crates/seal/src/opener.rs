@@ -91,8 +91,7 @@ impl Opener {
         let id = KeyId { log: header.log().id(), seq: cover.key };
         let mut periods = self.periods();
         let key = periods.get_mut(&id).ok_or(OpenError::NoKey(id))?;
-        let opened = key.open(header, &cover, body)?;
-        Ok(Plain { kind: opened.kind, bytes: Bytes::from(opened.body) })
+        key.open(header, &cover, body)
     }
 
     /// Seals a body by a key that is at hand: see [`PeriodKey::seal`].

@@ -1,6 +1,8 @@
 //! The key of a period: day by day a step forward by HKDF, and from each day's secret the key of its bodies and what
 //! commits to it. There is no step back.
 
+use std::fmt;
+
 use aes_gcm::{Aes256Gcm, KeyInit as _};
 use hkdf::Hkdf;
 use sha2::Sha256;
@@ -26,6 +28,12 @@ pub struct KeyId {
     pub log: LogId,
     /// The key record's number.
     pub seq: u64,
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the key of record {} in log {}", self.seq, self.log)
+    }
 }
 
 /// The key of a period, from some day of it on. Zeroised when dropped, never printed.

@@ -6,10 +6,11 @@
 mod common;
 
 use common::{Circle, at, header};
+use tocsin_record::Plain;
 use tocsin_record::body::WrappedKey;
 use tocsin_record::header::body_hash;
 use tocsin_record::testing::{START_MS, hex};
-use tocsin_seal::{Keys, Opened};
+use tocsin_seal::Opener;
 
 /// Too short to be compressed: what zstd makes of a text is its own affair.
 const SHORT: &[u8] = b"sixteen bytes...: a short body";
@@ -50,10 +51,10 @@ fn a_pinned_body_opens() {
     };
     let header = tocsin_record::Header::decode(&sealed_header).unwrap();
     assert_eq!((header.time, body_hash(&body)), (START_MS, header.body_hash));
-    let mut keys = Keys::default();
-    keys.insert(circle.author());
+    let keys = Opener::none();
+    keys.keep(circle.author());
     let opened = keys.open(&header, &body).unwrap();
-    assert_eq!(opened, Opened { kind: 32, body: b"again and ".repeat(300) });
+    assert_eq!(opened, Plain { kind: 32, bytes: b"again and ".repeat(300).into() });
 }
 
 fn bytes(hex: &str) -> Vec<u8> {

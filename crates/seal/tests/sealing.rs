@@ -12,8 +12,8 @@ use tocsin_record::header::{BODY_MAX, body_hash};
 use tocsin_record::marking::{Marking, Tlp};
 use tocsin_record::run::body_fits;
 use tocsin_record::testing::{self, START_MS};
-use tocsin_record::{Bytes, CircleId, Class, Header, MeshId, NodeKey};
-use tocsin_seal::{Broken, Cover, DAY_MS, DAYS, Keys, OpenError, PeriodKey, SealError};
+use tocsin_record::{Bytes, CircleId, Class, Header, MeshId, NodeKey, Plain};
+use tocsin_seal::{Broken, Cover, DAY_MS, DAYS, OpenError, Opener, PeriodKey, SealError};
 
 /// One circle for tests that need many keys and no wraps.
 fn shared() -> &'static Circle {
@@ -22,16 +22,16 @@ fn shared() -> &'static Circle {
 }
 
 /// A key that a circle's author and one of its readers hold, and a body that was sealed under it.
-fn sealed() -> (Circle, Keys, Header, Bytes) {
+fn sealed() -> (Circle, Opener, Header, Bytes) {
     let circle = Circle::new(3);
     let mut header = header(2, START_MS);
     let sealed = circle.author().seal(&mut header, &body(), &mut circle.random()).unwrap();
-    let mut keys = Keys::default();
-    keys.insert(circle.opened(1).unwrap());
+    let keys = Opener::none();
+    keys.keep(circle.opened(1).unwrap());
     (circle, keys, header, sealed)
 }
 
-fn broken(result: Result<tocsin_seal::Opened, OpenError>) -> Broken {
+fn broken(result: Result<Plain, OpenError>) -> Broken {
     match result {
         Err(OpenError::Broken(broken)) => broken,
         other => panic!("{other:?}"),
@@ -46,11 +46,11 @@ fn what_is_sealed_opens_for_members() {
     assert!(body_fits(header.body_len, &header.body_hash, &sealed));
     assert_eq!(Header::decode(&header.encode()).as_ref(), Ok(&header));
     for node in 0..3 {
-        let mut keys = Keys::default();
-        keys.insert(circle.opened(node).unwrap());
+        let keys = Opener::none();
+        keys.keep(circle.opened(node).unwrap());
         let opened = keys.open(&header, &sealed).unwrap();
-        assert_eq!((opened.kind, opened.body.as_slice()), (32, body().as_slice()));
-        let read = Body::read_as(&header, opened.kind, &opened.body).unwrap();
+        assert_eq!((opened.kind, &opened.bytes[..]), (32, body().as_slice()));
+        let read = Body::read_as(&header, opened.kind, &opened.bytes).unwrap();
         assert_eq!(read, Body::Report(testing::report(1)));
     }
     assert!(!sealed.windows(4).any(|part| part == b"repo"));
@@ -58,19 +58,19 @@ fn what_is_sealed_opens_for_members() {
 
 #[test]
 fn what_is_not_held_says_which_key_it_needs() {
-    let (circle, mut keys, header, sealed) = sealed();
+    let (circle, _, header, sealed) = sealed();
     assert!(circle.opened(7).is_none(), "a stranger");
     let id = circle.author().id();
-    let key = keys.remove(&id).unwrap();
+    let keys = Opener::none();
     assert!(matches!(keys.open(&header, &sealed), Err(OpenError::NoKey(key)) if key == id));
-    keys.insert(key);
+    keys.keep(circle.opened(1).unwrap());
     keys.open(&header, &sealed).unwrap();
 }
 
 #[test]
 fn another_key_of_the_same_name_is_not_taken_for_it() {
-    let (_, mut keys, header, sealed) = sealed();
-    keys.insert(Circle::seeded(3, 2).author());
+    let (_, keys, header, sealed) = sealed();
+    keys.keep(Circle::seeded(3, 2).author());
     assert!(matches!(broken(keys.open(&header, &sealed)), Broken::Commitment));
     // Nor where the header commits to that other key.
     let mut other = Circle::seeded(3, 2).author();
@@ -115,22 +115,22 @@ fn a_body_opens_in_its_place_alone() {
         assert!(matches!(found, Err(OpenError::NoKey(_))), "{field}");
         let mut bytes = circle.author().to_bytes();
         bytes[..32].copy_from_slice(&moved.log().id().0);
-        let mut keys = Keys::default();
-        keys.insert(PeriodKey::from_bytes(&bytes).unwrap());
+        let keys = Opener::none();
+        keys.keep(PeriodKey::from_bytes(&bytes).unwrap());
         assert!(matches!(broken(keys.open(&moved, &sealed)), Broken::Commitment), "{field}");
     }
 }
 
-fn circle_keys(circle: &Circle) -> Keys {
-    let mut keys = Keys::default();
-    keys.insert(circle.author());
+fn circle_keys(circle: &Circle) -> Opener {
+    let keys = Opener::none();
+    keys.keep(circle.author());
     keys
 }
 
 #[test]
 fn a_sealed_header_shows_nothing_and_names_a_key_before_it() {
-    let (_, mut keys, header, sealed) = sealed();
-    let mut open = |change: fn(&mut Header)| {
+    let (_, keys, header, sealed) = sealed();
+    let open = |change: fn(&mut Header)| {
         let mut header = header.clone();
         change(&mut header);
         keys.open(&header, &sealed)
@@ -153,7 +153,7 @@ fn a_sealed_header_shows_nothing_and_names_a_key_before_it() {
 
 #[test]
 fn what_is_cut_or_longer_is_refused() {
-    let (_, mut keys, header, sealed) = sealed();
+    let (_, keys, header, sealed) = sealed();
     for length in [0, 1, 11, 12, 28, 511, 513, 1024, 2 * BODY_MAX] {
         let mut changed = sealed.to_vec();
         changed.resize(length, 0);
@@ -170,7 +170,7 @@ fn what_is_cut_or_longer_is_refused() {
 
 #[test]
 fn every_bit_of_a_body_counts() {
-    let (_, mut keys, header, sealed) = sealed();
+    let (_, keys, header, sealed) = sealed();
     let mut changed = sealed.to_vec();
     for at in 0..changed.len() * 8 {
         changed[at / 8] ^= 1 << (at % 8);
@@ -182,7 +182,7 @@ fn every_bit_of_a_body_counts() {
 
 #[test]
 fn every_bit_of_a_header_counts() {
-    let (_, mut keys, header, sealed) = sealed();
+    let (_, keys, header, sealed) = sealed();
     let bytes = header.encode();
     // The hash of the body is checked where a record is verified.
     for at in 0..(bytes.len() - 32) * 8 {
@@ -208,12 +208,14 @@ fn a_day_opens_itself_and_what_comes_after() {
         })
         .collect();
     // Who has the first day reads all, in any order; who has a later one nothing before it.
-    let mut keys = circle_keys(circle);
+    let keys = circle_keys(circle);
     for (header, sealed) in records.iter().rev().chain(&records) {
         keys.open(header, sealed).unwrap();
     }
     for from in [1, 17, 29] {
-        keys.get_mut(&author.id()).unwrap().forget_before(at(from));
+        let mut later = circle.author();
+        later.forget_before(at(from));
+        keys.keep(later);
         for (day, (header, sealed)) in (0..).zip(&records) {
             match keys.open(header, sealed) {
                 Ok(_) => assert!(day >= from),
@@ -306,7 +308,7 @@ fn a_member_that_keeps_no_form_is_refused() {
         assert_eq!(header.body_hash, body_hash(&sealed));
         circle_keys(circle).open(&header, &sealed)
     };
-    assert_eq!(any(484, 100, 100).unwrap().body, [0; 100]);
+    assert_eq!(any(484, 100, 100).unwrap().bytes[..], [0; 100]);
     assert!(matches!(broken(any(484, 1 << 30, 100)), Broken::Form("body length")));
     assert!(matches!(broken(any(484, 100, 1 << 30)), Broken::Form("packed length")));
     assert!(matches!(broken(any(484, 1 << 20, 100)), Broken::Inflate(_)));
@@ -330,13 +332,13 @@ proptest! {
         let mut random = common::random(seed);
         let sealed = circle.author().seal(&mut header, &body, &mut random).unwrap();
         let opened = circle_keys(circle).open(&header, &sealed).unwrap();
-        prop_assert_eq!((opened.kind, opened.body), (kind, body));
+        prop_assert_eq!((opened.kind, &opened.bytes[..]), (kind, &body[..]));
     }
 
     #[test]
     fn anything_opens_or_is_refused(bytes in prop::collection::vec(any::<u8>(), 0..1100), extension in prop::collection::vec(any::<u8>(), 0..60)) {
         let mut header = header(2, START_MS);
-        let mut keys = circle_keys(shared());
+        let keys = circle_keys(shared());
         shared().author().seal(&mut header, &body(), &mut common::random(1)).unwrap();
         header.body_len = bytes.len() as u32;
         prop_assert!(keys.open(&header, &bytes).is_err());

@@ -275,11 +275,7 @@ impl Node {
         let circle = match (circle, &request) {
             (Some(circle), _) => circle,
             (None, CircleRequest::Create { name, .. }) => {
-                let own = self.engine.org();
-                let is_it = |(circle, roster): &(CircleId, &Roster)| {
-                    roster.name == *name && directory.membership(*circle).founder() == Some(own)
-                };
-                directory.circles().find(is_it).map_or(self.circle(name), |(circle, _)| Ok(circle))?
+                directory.begun_by(self.engine.org(), name).map_or_else(|| self.circle(name), Ok)?
             }
             (None, _) => self.engine.own_circle(),
         };

@@ -10,7 +10,7 @@ use std::thread;
 use bytes::Bytes;
 use tocsin_record::body::{self, Body};
 use tocsin_record::run::Entry;
-use tocsin_record::{Header, LogKey, MeshId, NodeKey, OrgId, Tip, codec};
+use tocsin_record::{Header, LogKey, MeshId, NodeKey, OrgId, Plain, Tip, codec};
 use tocsin_seal::Opener;
 
 use crate::error::StoreError;
@@ -61,26 +61,33 @@ struct Entered {
     log: LogNo,
     page: Known,
     spans: Spans,
-    /// Bodies that came later than their headers.
+    bodies: Bodies,
+}
+
+/// What there is of a page's bodies beside the page.
+#[derive(Default)]
+struct Bodies {
+    /// Those that came later than their headers.
     late: BTreeMap<u64, Bytes>,
+    /// What sealed ones opened to.
+    plain: BTreeMap<u64, Plain>,
 }
 
 impl Entered {
-    fn show(&self, opener: &Opener, visit: &mut (dyn FnMut(Found<'_>) + Send)) {
+    fn show(&self, visit: &mut (dyn FnMut(Found<'_>) + Send)) {
         let shown = self.page.each(|entry| {
             let seq = entry.header.seq;
             if let Some(stamped) = self.spans.get(seq) {
-                let body = entry.body().or_else(|| self.late.get(&seq));
-                let body = body.filter(|_| stamped.outcome.body == BodyState::Here);
-                let place = RecordRef { log: self.log, seq };
-                let header = &entry.header;
-                // Its key was learnt when the page was entered.
-                let plain =
-                    body.filter(|_| header.suite != 0).and_then(|body| opener.open(header, body).ok());
-                let body = match &plain {
+                let (place, header) = (RecordRef { log: self.log, seq }, &entry.header);
+                let body = match self.bodies.plain.get(&seq) {
                     Some(plain) => Some((plain.kind, &plain.bytes)),
-                    None => body.filter(|_| header.suite == 0).map(|body| (header.kind, body)),
+                    None if header.suite == 0 => {
+                        let body = entry.body().or_else(|| self.bodies.late.get(&seq));
+                        body.map(|body| (header.kind, body))
+                    }
+                    None => None,
                 };
+                let body = body.filter(|_| stamped.outcome.body == BodyState::Here);
                 visit(Found { place, org: self.org, header, body, stamped });
             }
             ControlFlow::Continue(())
@@ -202,7 +209,7 @@ impl<'a, S: Slots> Scan<'a, S> {
     /// Pages are read and opened on one thread, entered on this one, and shown on a third, in order.
     fn pages<K: Kv>(&mut self, kv: &K, visit: Visit<'_>) -> Result<(), StoreError> {
         let log_keys: Vec<LogKey> = self.state.logs.iter().map(|log| log.key).collect();
-        let (slots, keys, opener) = (self.slots, self.keys, self.opener);
+        let (slots, keys) = (self.slots, self.keys);
         type Read = (LogNo, u64, Result<Loaded<Known>, StoreError>);
         let read = |key: &[u8], value: Result<Bytes, Fault>| -> Result<Read, StoreError> {
             let (log, first) = Keys::parse_at(key).ok_or_else(bad_key)?;
@@ -231,7 +238,7 @@ impl<'a, S: Slots> Scan<'a, S> {
                     }
                 })
             });
-            let visitor = scope.spawn(move || shown.iter().for_each(|page| page.show(opener, visit)));
+            let visitor = scope.spawn(move || shown.iter().for_each(|page| page.show(visit)));
             let mut entered = Ok(());
             for page in &pages {
                 match page.and_then(|(log, first, page)| self.page_or_cut(log, first, page)) {
@@ -294,7 +301,7 @@ impl<'a, S: Slots> Scan<'a, S> {
             Some(changed) => spans.decode_into(first, &changed?)?,
             None => spans.decode_into(first, &notes)?,
         };
-        let (tip, bodies, late) = self.records(org, log, before, &page, &spans)?;
+        let (tip, bytes, bodies) = self.records(org, log, before, &page, &spans)?;
         let last = tip.seq;
         if first != before.seq + 1 || judged != last - before.seq {
             return Err(Fault::Damaged(format!("judgements of log {} at {first}", log.0)).into());
@@ -312,7 +319,7 @@ impl<'a, S: Slots> Scan<'a, S> {
         let tail = head.form.is_tail();
         self.used.insert(head.slot);
         if let Some(state) = self.state.log_mut(log) {
-            let raw = bodies + judged as usize * 32;
+            let raw = bytes + judged as usize * 32;
             let Head { slot, nonce, .. } = head;
             let page = PageRef { last, slot, nonce, raw: raw as u32, tail, noted };
             state.pages.insert(first, page);
@@ -330,11 +337,11 @@ impl<'a, S: Slots> Scan<'a, S> {
         if self.load.is_full() {
             self.state.take(&mut self.load);
         }
-        Ok(Entered { org, log, page, spans, late })
+        Ok(Entered { org, log, page, spans, bodies })
     }
 
-    /// Enters the records of a page, which follow `before`. Returns the log's end, the bytes of bodies in the page, and
-    /// the bodies that came later.
+    /// Enters the records of a page, which follow `before`. Returns the log's end, the bytes of bodies in the page, and what
+    /// there is of them beside it.
     fn records(
         &mut self,
         org: OrgId,
@@ -342,8 +349,8 @@ impl<'a, S: Slots> Scan<'a, S> {
         before: Tip,
         page: &Known,
         spans: &Spans,
-    ) -> Result<(Tip, usize, BTreeMap<u64, Bytes>), StoreError> {
-        let (mut tip, mut bodies, mut late) = (before, 0, BTreeMap::new());
+    ) -> Result<(Tip, usize, Bodies), StoreError> {
+        let (mut tip, mut bytes, mut bodies) = (before, 0, Bodies::default());
         let mut entered = Ok(());
         let read = page.each(|entry| {
             let header = &entry.header;
@@ -352,17 +359,17 @@ impl<'a, S: Slots> Scan<'a, S> {
                 return ControlFlow::Break(());
             }
             tip = header.tip(entry.id);
-            bodies += entry.body().map_or(0, Bytes::len);
+            bytes += entry.body().map_or(0, Bytes::len);
             let place = RecordRef { log, seq: header.seq };
             self.state.load_id(&mut self.load, &entry.id, place);
             if let Some(stamped) = spans.get(place.seq) {
-                entered = self.record(org, place, entry, stamped, &mut late);
+                entered = self.record(org, place, entry, stamped, &mut bodies);
             }
             if entered.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         entered?;
         read.map_err(|source| StoreError::Page { log: log.0, seq: tip.seq + 1, source })?;
-        Ok((tip, bodies, late))
+        Ok((tip, bytes, bodies))
     }
 
     fn record(
@@ -371,19 +378,20 @@ impl<'a, S: Slots> Scan<'a, S> {
         place: RecordRef,
         entry: &Entry,
         stamped: Stamped,
-        late: &mut BTreeMap<u64, Bytes>,
+        bodies: &mut Bodies,
     ) -> Result<(), StoreError> {
         if let Some(value) = self.bodies.remove(&place) {
             let value = value?;
             let key = self.keys.at(Kind::Body, place.log, place.seq);
             let opened = vault::unseal(self.slots, &key, &vault::parse(&value)?)?;
-            late.insert(place.seq, opened.ok_or_else(|| missing(place.log, place.seq))?.into());
+            bodies.late.insert(place.seq, opened.ok_or_else(|| missing(place.log, place.seq))?.into());
         }
         match stamped.outcome.body {
             BodyState::Here => {
-                let body = entry.body().or_else(|| late.get(&place.seq));
+                let body = entry.body().or_else(|| bodies.late.get(&place.seq));
                 let body = body.ok_or_else(|| missing(place.log, place.seq))?;
-                self.index(org, place, &entry.header, body);
+                let plain = self.index(org, place, &entry.header, body);
+                bodies.plain.extend(plain.map(|plain| (place.seq, plain)));
             }
             BodyState::Wanted | BodyState::Withheld => drop(self.wanted.insert(place)),
             _ => {}
@@ -391,7 +399,8 @@ impl<'a, S: Slots> Scan<'a, S> {
         Ok(())
     }
 
-    fn index(&mut self, org: OrgId, place: RecordRef, header: &Header, body: &Bytes) {
+    /// Enters a body that is here. Returns what it opened to, if it is sealed.
+    fn index(&mut self, org: OrgId, place: RecordRef, header: &Header, body: &Bytes) -> Option<Plain> {
         self.expiry.insert(org, header.expires, place);
         let plain = if header.suite == 0 { None } else { self.opener.open(header, body).ok() };
         let read = plain.as_ref().map_or((header.kind, body), |plain| (plain.kind, &plain.bytes));
@@ -408,5 +417,6 @@ impl<'a, S: Slots> Scan<'a, S> {
             // One that does not open any more, since a sealing key was lost, opens nothing.
             let _ = self.opener.learn(header, &key, wrap, 1);
         }
+        plain
     }
 }

@@ -148,9 +148,12 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             Some(Ok(body)) => body,
             Some(Err(_)) => return self.undecided(rule::MALFORMED, Verdict::Refused, BodyState::Refused),
             None => match self.shut(entry) {
-                Shut::NoKey => {
-                    let reads = by.directory.is_member(self.identity.org, header.circle);
+                Shut::NoKey(key) => {
+                    let reads = by.directory.membership(header.circle).has(self.identity.org);
                     let rule = if reads { rule::NO_KEY } else { rule::CARRIED };
+                    if let Some(key) = key.filter(|_| reads) {
+                        self.rejudge.waits_for_key(key);
+                    }
                     return self.undecided(rule, Verdict::Held, BodyState::Here);
                 }
                 Shut::Broken => {
@@ -159,7 +162,7 @@ impl<K: Kv, S: Slots> Admission<K, S> {
                 Shut::Newer => BodyRef::Other(Body::Newer),
             },
         };
-        if header.roster > by.directory.roster_version(header.circle) {
+        if header.roster > by.directory.membership(header.circle).version() {
             return self.held(rule::ROSTER, header, body);
         }
         let judgement = match self.fetch_and_judge(by, log, entry, &body) {

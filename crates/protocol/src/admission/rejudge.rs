@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use tocsin_record::body::BodyRef;
 use tocsin_record::document::Roster;
 use tocsin_record::{CircleId, Class, Entry, RecordId, id};
+use tocsin_seal::KeyId;
 use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, Stamped, StoreError, Verdict};
 
 use crate::admission::admit::Decided;
@@ -34,9 +35,11 @@ pub(crate) struct Rejudge {
     since: u64,
     /// Ids that held records wait for.
     ancestors: BTreeSet<RecordId>,
+    /// Keys that held records wait for.
+    keys: BTreeSet<KeyId>,
 }
 
-/// Most ids that are waited for; more are found by the next walk.
+/// Most ids and most keys that are waited for; more are found by the next walk.
 const ANCESTORS_MAX: usize = 65_536;
 
 impl Rejudge {
@@ -106,6 +109,19 @@ impl Rejudge {
 
     pub fn arrived(&mut self, id: &RecordId) {
         if !self.ancestors.is_empty() && self.ancestors.remove(id) {
+            self.walk_held();
+        }
+    }
+
+    /// A held record is sealed by a key that is not here.
+    pub fn waits_for_key(&mut self, key: KeyId) {
+        if self.keys.len() < ANCESTORS_MAX {
+            self.keys.insert(key);
+        }
+    }
+
+    pub fn key_came(&mut self, key: &KeyId) {
+        if self.keys.remove(key) {
             self.walk_held();
         }
     }

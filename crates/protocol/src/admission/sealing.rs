@@ -24,7 +24,7 @@ const TRIES: usize = 16;
 /// Why a sealed body that is here does not open.
 pub(crate) enum Shut {
     /// What opens it is not here.
-    NoKey,
+    NoKey(Option<KeyId>),
     /// Its author's fault, for good.
     Broken,
     /// It is of a suite that this node does not know.
@@ -40,14 +40,14 @@ pub(crate) struct Current {
     since: u64,
     /// Whom it was wrapped for, with the roster that says so.
     wrapped_for: [u8; 32],
+    /// All documents by which that was last looked at: while they are the same, so is who is in.
+    documents: [u8; 32],
 }
 
 impl Current {
-    fn fits(&self, log: &LogKey, wrapped_for: &[u8; 32], time: u64) -> bool {
+    fn goes_on(&self, log: &LogKey, time: u64) -> bool {
         let period = u64::from(tocsin_seal::DAYS) * tocsin_seal::DAY_MS;
-        self.log == *log
-            && self.wrapped_for == *wrapped_for
-            && time.checked_sub(self.since).is_some_and(|age| age < period)
+        self.log == *log && time.checked_sub(self.since).is_some_and(|age| age < period)
     }
 }
 
@@ -90,14 +90,12 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         key: &WrappedKey,
     ) -> Result<(), StoreError> {
         let circle = entry.header.circle;
-        if !by.directory.is_member(self.identity.org, circle) {
+        if !by.directory.membership(circle).has(self.identity.org) {
             return Ok(());
         }
-        let nodes = by.directory.sealed_to(circle);
-        let near = nodes.range(..self.node).count();
+        let near = by.directory.sealed_before(circle, self.node);
         if self.store.learn_key(place, &entry.header, key, near, TRIES)?.is_ok() {
-            // What came before its key waits among what is held.
-            self.rejudge.walk_held();
+            self.rejudge.key_came(&KeyPlace::of(&entry.header, key).id());
         }
         Ok(())
     }
@@ -113,13 +111,12 @@ impl<K: Kv, S: Slots> Admission<K, S> {
 
     /// Why the body of a record that is here was not opened.
     pub(crate) fn shut(&self, entry: &Entry) -> Shut {
-        let Part::Here(body) = &entry.body else { return Shut::NoKey };
+        let Part::Here(body) = &entry.body else { return Shut::NoKey(None) };
         match self.store.opener().open(&entry.header, body) {
             Err(OpenError::Suite(_)) => Shut::Newer,
             Err(OpenError::Broken(_)) => Shut::Broken,
-            Ok(_) | Err(OpenError::NoKey(_) | OpenError::Destroyed { .. } | OpenError::Unsealed) => {
-                Shut::NoKey
-            }
+            Err(OpenError::NoKey(id)) => Shut::NoKey(Some(id)),
+            Ok(_) | Err(OpenError::Destroyed { .. } | OpenError::Unsealed) => Shut::NoKey(None),
         }
     }
 
@@ -140,19 +137,24 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         tip: Tip,
     ) -> Result<(KeyId, Option<Verified>), RequestError> {
         let circle = log.circle;
+        let time = by.now.wall.max(tip.time);
+        let documents = by.directory.digest();
+        let current = self.writer.keys.get(&circle).filter(|current| current.goes_on(&log, time)).copied();
+        if let Some(current) = current.filter(|current| current.documents == documents) {
+            return Ok((current.id, None));
+        }
         let refused = |error: &dyn std::error::Error| RequestError::Draft(error.to_string());
         let nodes = by.directory.sealed_to(circle);
         if nodes.len() > NODES_MAX {
             return Err(refused(&tocsin_seal::WrapError::TooMany(nodes.len())));
         }
-        let Some((roster, roster_hash)) = by.directory.roster_in_force(circle) else {
+        let members = by.directory.membership(circle);
+        let Some((roster, roster_hash)) = members.roster().zip(members.newest_hash()) else {
             return Err(RequestError::NotMember(circle));
         };
         let wrapped_for = wrapped_for(roster_hash, &nodes);
-        let time = by.now.wall.max(tip.time);
-        if let Some(current) = self.writer.keys.get(&circle)
-            && current.fits(&log, &wrapped_for, time)
-        {
+        if let Some(current) = current.filter(|current| current.wrapped_for == wrapped_for) {
+            self.writer.keys.insert(circle, Current { documents, ..current });
             return Ok((current.id, None));
         }
         let Roster { version: roster, .. } = *roster;
@@ -172,7 +174,7 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             Verified::sign(&self.identity.secret, log, tip, vec![draft]).map_err(|error| refused(&error))?;
         let id = key.id();
         self.store.opener().keep(key);
-        self.writer.keys.insert(circle, Current { id, log, since: time, wrapped_for });
+        self.writer.keys.insert(circle, Current { id, log, since: time, wrapped_for, documents });
         Ok((id, Some(run)))
     }
 

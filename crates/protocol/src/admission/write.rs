@@ -257,10 +257,10 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         if self.writer.queued + bodies.len() > QUEUE_MAX {
             return Err(RequestError::Busy);
         }
-        if !by.directory.is_member(self.identity.org, circle) {
+        if !by.directory.membership(circle).has(self.identity.org) {
             return Err(RequestError::NotMember(circle));
         }
-        let roster = by.directory.roster_version(circle);
+        let roster = by.directory.membership(circle).version();
         bodies.iter().map(|body| Self::draft(by.now, roster, body)).collect()
     }
 

@@ -217,10 +217,10 @@ impl Circles {
         self.chains.get(&circle)
     }
 
-    /// The roster of a circle with its hash.
-    pub fn in_force(&self, circle: CircleId) -> Option<(&Roster, DocHash)> {
-        let newest = self.chains.get(&circle)?.versions.last()?;
-        Some((&newest.document, newest.hash))
+    /// The circle of a name that an org began.
+    pub fn begun_by(&self, org: OrgId, name: &str) -> Option<CircleId> {
+        let is_it = |chain: &Chain| chain.founder == Some(org) && chain.newest().name == name;
+        self.chains.iter().find(|(_, chain)| is_it(chain)).map(|(circle, _)| *circle)
     }
 
     /// The newest roster of each, in order of circle.

@@ -419,6 +419,12 @@ impl Directory {
         self.root
     }
 
+    /// One hash over all documents in force.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let (charter, revocations) = (self.charter_behind().hash, self.revocations_behind().hash);
+        id::hash(id::DOCUMENT, &[b"all", &self.root, &charter.0, &revocations.0])
+    }
+
     /// Hashes of all certificates and rosters in force.
     #[must_use]
     pub fn list(&self) -> &BTreeSet<DocHash> {
@@ -485,9 +491,10 @@ impl Directory {
         self.membership(circle).roster()
     }
 
-    /// The same, with its hash.
-    pub(crate) fn roster_in_force(&self, circle: CircleId) -> Option<(&Roster, DocHash)> {
-        self.circles.in_force(circle)
+    /// The circle of a name that an org began.
+    #[must_use]
+    pub fn begun_by(&self, org: OrgId, name: &str) -> Option<CircleId> {
+        self.circles.begun_by(org, name)
     }
 
     /// Circles with a roster of their own, in order.
@@ -499,18 +506,6 @@ impl Directory {
     #[must_use]
     pub fn membership(&self, circle: CircleId) -> Membership<'_> {
         Membership::of(self, circle)
-    }
-
-    /// As [`Membership::version`].
-    #[must_use]
-    pub fn roster_version(&self, circle: CircleId) -> u32 {
-        self.membership(circle).version()
-    }
-
-    /// As [`Membership::has`].
-    #[must_use]
-    pub fn is_member(&self, org: OrgId, circle: CircleId) -> bool {
-        self.membership(circle).has(org)
     }
 }
 

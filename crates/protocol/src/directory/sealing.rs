@@ -20,7 +20,17 @@ pub(super) fn sealing_key(certificate: &Certificate) -> Result<Option<SealingPub
         .transpose()
 }
 
+fn has_sealing_key(certificate: &Certificate) -> bool {
+    certificate.sealing_keys().any(|(suite, _)| suite == SUITE)
+}
+
 impl Directory {
+    /// How many nodes stand before one among those of [`Self::sealed_to`].
+    pub(crate) fn sealed_before(&self, circle: CircleId, node: NodeKey) -> usize {
+        let nodes = self.membership(circle).nodes();
+        nodes.filter(|(other, certificate)| *other < node && has_sealing_key(certificate)).count()
+    }
+
     /// The nodes of a circle's members that have sealing keys, with those, in order of record key: whom a key is wrapped for.
     #[must_use]
     pub fn sealed_to(&self, circle: CircleId) -> BTreeMap<NodeKey, SealingPublic> {

@@ -96,10 +96,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if let Err(refused) = check_name(&name) {
             return Ok(Err(refused));
         }
-        let is_its = |(circle, roster): (CircleId, &Roster)| {
-            roster.name == name && self.directory.membership(circle).founder() == Some(own)
-        };
-        if self.directory.circles().any(is_its) {
+        if self.directory.begun_by(own, &name).is_some() {
             return Ok(Err(RequestError::Circle(format!(
                 "this org began a circle `{name}` before: choose another name, by which people can tell them apart"
             ))));
