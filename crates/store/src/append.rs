@@ -68,7 +68,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         let spans = spans_of(run.first_seq(), arrival, &outcomes);
         let page = self.stage_page(log, run, packed, &outcomes, &spans)?;
         if outcomes.iter().any(|outcome| matches!(outcome.body, BodyState::Gone(_))) {
-            self.leave_found_tail(log);
+            self.leave_keys(log);
         }
         self.index_run(log, org, run, &outcomes, &spans, page);
         for ((entry, outcome), seq) in run.entries().iter().zip(outcomes.iter()).zip(run.first_seq()..) {

@@ -59,10 +59,9 @@ impl<K: Kv, S: Slots> Store<K, S> {
             (org, found.map(|found| found.reason))
         };
         if let Some(reason) = withdrawn {
-            self.staged.destroy = true;
             self.change(place, Outcome { body: BodyState::Gone(reason), ..outcome });
             self.settle_page(place);
-            self.leave_found_tail(place.log);
+            self.leave_keys(place.log);
             return Ok(false);
         }
         let key = self.shared.keys.at(Kind::Body, place.log, place.seq);
@@ -141,21 +140,19 @@ impl<K: Kv, S: Slots> Store<K, S> {
     }
 
     fn mark_gone(&mut self, place: RecordRef, old: Outcome, reason: u8) {
-        // Also where the body was dropped before: the keys of what held it may not be overwritten yet.
-        self.staged.destroy = true;
         // A page that held no body of it stays as it is: a retraction may name versions in as many pages as it likes.
         self.change(place, Outcome { body: BodyState::Gone(reason), ..old });
-        self.leave_found_tail(place.log);
+        self.leave_keys(place.log);
         self.staged.erased.push(place);
     }
 
-    /// A body of the log is gone from now on. An earlier life may have held it under the key of the tail that was found when
-    /// the store was opened, and know no more of that: the tail goes on under another key.
-    pub(crate) fn leave_found_tail(&mut self, log: LogNo) {
-        let found = self.shared.state().log(log).is_some_and(|log| log.tail_found);
-        if found {
+    /// A body of the log is gone from now on, and so are all keys that may have held it with the commit: those that were left
+    /// and are not overwritten yet (it may have been dropped before), and that of the tail that was found when the store was
+    /// opened. An earlier life may have held it there, and this one know no more of that: the tail goes on under another key.
+    pub(crate) fn leave_keys(&mut self, log: LogNo) {
+        self.staged.destroy = true;
+        if self.shared.state().log(log).is_some_and(|log| log.tail_found) {
             self.staged.pack.insert(log);
-            self.staged.destroy = true;
         }
     }
 
