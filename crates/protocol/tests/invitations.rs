@@ -63,6 +63,17 @@ fn members(world: &World, node: usize, circle: CircleId) -> Vec<usize> {
     (0..world.nodes.len()).filter(|other| members.contains(&org(world, *other))).collect()
 }
 
+/// A circle that node 0 began, and into which those of nodes 1 and 2 came.
+fn of_three(world: &mut World) -> CircleId {
+    let changes = [1, 2].map(|node| Change::Member(org(world, node))).to_vec();
+    let circle = create(world, Carry::Members, changes);
+    world.settle();
+    accept(world, 1).unwrap();
+    accept(world, 2).unwrap();
+    world.settle();
+    circle
+}
+
 fn publish(world: &mut World, node: usize, circle: CircleId, n: u32) -> Result<String, RequestError> {
     let address = format!("192.0.2.{n}");
     let bodies = vec![report(n, 1, &address)];
@@ -110,12 +121,7 @@ fn a_stranger_learns_nothing_of_all_that_happens_to_a_circle() {
     let mut world = World::new(4, OPEN);
     world.connect_all();
     // What tells that the watch sees: a circle that has nobody but those of the other.
-    let changes = [1, 2].map(|node| Change::Member(org(&world, node))).to_vec();
-    let circle = create(&mut world, Carry::Members, changes);
-    world.settle();
-    accept(&mut world, 1).unwrap();
-    accept(&mut world, 2).unwrap();
-    world.settle();
+    let circle = of_three(&mut world);
     publish(&mut world, 0, circle, 1).unwrap();
     publish(&mut world, 1, circle, 2).unwrap();
     world.settle();
@@ -275,12 +281,7 @@ fn an_invitation_lapses_after_30_days_and_one_that_is_taken_back_is_over() {
 fn who_is_taken_out_hears_that_and_nothing_more() {
     let mut world = World::new(3, OPEN);
     world.connect_all();
-    let changes = [1, 2].map(|node| Change::Member(org(&world, node))).to_vec();
-    let circle = create(&mut world, Carry::Members, changes);
-    world.settle();
-    accept(&mut world, 1).unwrap();
-    accept(&mut world, 2).unwrap();
-    world.settle();
+    let circle = of_three(&mut world);
     let before = publish(&mut world, 1, circle, 1).unwrap();
     world.settle();
     // A member that was away when it wrote last.
@@ -322,12 +323,7 @@ fn who_is_taken_out_hears_that_and_nothing_more() {
 fn who_leaves_is_out_at_once_and_needs_nobody() {
     let mut world = World::new(3, OPEN);
     world.connect_all();
-    let changes = [1, 2].map(|node| Change::Member(org(&world, node))).to_vec();
-    let circle = create(&mut world, Carry::Members, changes);
-    world.settle();
-    accept(&mut world, 1).unwrap();
-    accept(&mut world, 2).unwrap();
-    world.settle();
+    let circle = of_three(&mut world);
     // The only steward is away.
     world.disconnect(0, 1);
     world.disconnect(0, 2);

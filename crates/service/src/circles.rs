@@ -295,11 +295,7 @@ impl Node {
                     None | Some("named") => Carry::Named,
                     Some("members") => Carry::Members,
                     Some("author") => Carry::Author,
-                    Some(other) => {
-                        let other = text::cut(other, 80);
-                        let why = format!("`{other}` is no way to carry: use author, members or named");
-                        return Err(NodeError::Request(why));
-                    }
+                    Some(other) => return Err(unknown(other, "way to carry", "author, members or named")),
                 };
                 let mut changes = orgs(stewards, Change::Steward)?;
                 let stewards: Vec<OrgId> = changes.iter().filter_map(|change| change.about()).collect();
@@ -317,9 +313,7 @@ impl Node {
                     Some("steward") => Change::Steward,
                     Some("carrier") => Change::Carrier,
                     Some(other) => {
-                        let other = text::cut(other, 80);
-                        let why = format!("`{other}` is no part in a circle: use member, steward or carrier");
-                        return Err(NodeError::Request(why));
+                        return Err(unknown(other, "part in a circle", "member, steward or carrier"));
                     }
                 };
                 let circle = self.circle(circle)?;
@@ -389,6 +383,10 @@ impl Node {
             }
         }
     }
+}
+
+fn unknown(word: &str, what: &str, words: &str) -> NodeError {
+    NodeError::Request(format!("`{}` is no {what}: use {words}", text::cut(word, 80)))
 }
 
 fn org_named(directory: &Directory, name: &str) -> Result<OrgId, NodeError> {
