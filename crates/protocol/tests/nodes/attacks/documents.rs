@@ -6,8 +6,8 @@ use tocsin_record::document::{Certificate, Charter, Revocations, Roster, Signed}
 use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, DocHash, NodeKey, OrgId};
 
+use super::{FOE, OPEN, answered, foe_roster, log_of, say_documents};
 use crate::world::{World, node_certificate, secret};
-use crate::{FOE, OPEN, answered, foe_roster, log_of, say_documents};
 
 #[test]
 fn a_stranger_is_told_nothing_and_once_is_enough() {

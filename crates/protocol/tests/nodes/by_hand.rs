@@ -1,13 +1,9 @@
 //! What a person decides about held records: it stands, whatever policy comes, over restarts, and passes on like what a rule accepts.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
-
+use crate::world::{HOLD, OPEN, REFUSE, World, report};
 use tocsin_protocol::{BY_HAND, Input, RequestError, read};
 use tocsin_record::RecordId;
 use tocsin_store::{BodyState, Verdict};
-use world::{HOLD, OPEN, REFUSE, World, report};
 
 fn stands(world: &World, node: usize, id: &RecordId) -> (Verdict, BodyState, String) {
     let stored = world.stored(node, id).unwrap();

@@ -1,10 +1,7 @@
 //! Whole meshes in one process, over an instant network: what is published arrives where policy lets it, by push, by
 //! catch-up, by single body, and what contradicts itself is stopped.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
-
+use crate::world::{OPEN, World, report};
 use tocsin_policy::CircleKind;
 use tocsin_protocol::judge::LogFacts;
 use tocsin_protocol::message::{BodyStatus, Have, Message, RecordAt};
@@ -15,7 +12,6 @@ use tocsin_record::keys::Secret;
 use tocsin_record::run::Draft;
 use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, Run, Tip};
 use tocsin_store::{BodyState, Verdict};
-use world::{OPEN, World, report};
 
 #[test]
 fn a_record_reaches_everyone_and_is_found() {

@@ -10,8 +10,8 @@ use tocsin_record::document::{Roster, Signed};
 use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, NodeKey, RecordId, Run, Tip};
 
+use super::{FOE, OPEN, answered, draft, foe_roster, foe_run, log_of, say_documents};
 use crate::world::{World, node_certificate, report, secret};
-use crate::{FOE, OPEN, answered, draft, foe_roster, foe_run, log_of, say_documents};
 
 #[test]
 fn nobody_is_talked_out_of_writing() {

@@ -1,14 +1,10 @@
 //! A node that says it wrote more than it gives: named after ten minutes on a live link, and told apart.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
-
+use crate::world::{OPEN, World};
 use tocsin_protocol::message::head::head_hash;
 use tocsin_protocol::message::{self, Head, LogName, Message};
 use tocsin_protocol::{Event, OrgStatus};
 use tocsin_record::{CircleId, RecordId};
-use world::{OPEN, World};
 
 const LIAR: u8 = 2;
 

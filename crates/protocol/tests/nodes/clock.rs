@@ -1,16 +1,12 @@
 //! The clock of a node that is wrong: nothing is erased, lapses, is signed or called complete by it, and all goes on when
 //! it is right again or confirmed.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
-
+use crate::world::{OPEN, World, report};
 use tocsin_protocol::message::{self, Message};
 use tocsin_protocol::{Event, Input, Reading, RequestError};
 use tocsin_record::body::Body;
 use tocsin_record::{CircleId, RecordId};
 use tocsin_store::{BodyState, Verdict};
-use world::{OPEN, World, report};
 
 const DAY: u64 = 86_400_000;
 

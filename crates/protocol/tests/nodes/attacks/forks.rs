@@ -4,8 +4,8 @@ use tocsin_protocol::message::{self, Message, Push};
 use tocsin_record::{LogKey, Run, Tip, page};
 use tocsin_store::Standing;
 
+use super::{FOE, OPEN, draft, log_of};
 use crate::world::{World, report};
-use crate::{FOE, OPEN, draft, log_of};
 
 /// Records of the hostile member's log behind a tip, each signed.
 fn records(world: &World, log: LogKey, tip: Tip, address: &str, count: u32) -> Vec<Run> {

@@ -7,8 +7,8 @@ use tocsin_protocol::{Effect, Input};
 use tocsin_record::body::Body;
 use tocsin_record::{LogKey, RecordId, Tip, page};
 
+use super::{FOE, OPEN, answered, draft, foe_run, further_link, log_of, with_large_report};
 use crate::world::{World, report};
-use crate::{FOE, OPEN, answered, draft, foe_run, further_link, log_of, with_large_report};
 
 #[test]
 fn a_peer_that_gives_nothing_does_not_keep_a_log() {

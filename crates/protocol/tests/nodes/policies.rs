@@ -1,15 +1,11 @@
 //! A policy that takes force between two records.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
 
 use std::sync::Arc;
 
+use crate::world::{OPEN, REFUSE, World, report};
 use tocsin_policy::Policy;
 use tocsin_protocol::Input;
 use tocsin_store::Verdict;
-use world::{OPEN, REFUSE, World, report};
 
 #[test]
 fn what_came_in_the_same_commit_before_a_policy_is_judged_by_it() {

@@ -1,9 +1,6 @@
 //! What is written to a circle with a roster is sealed to its members: they read it, carriers pass it on, nobody else reads anything.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
-
+use crate::world::{OPEN, World, node_certificate, report, secret};
 use tocsin_protocol::Input;
 use tocsin_record::body::report::Subject;
 use tocsin_record::body::{self, Body};
@@ -11,7 +8,6 @@ use tocsin_record::document::{Carry, Roster, Signed};
 use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, DocHash, OrgId, RecordId};
 use tocsin_store::{BodyState, RecordRef, Verdict};
-use world::{OPEN, World, node_certificate, report, secret};
 
 const AMBER: u8 = 3;
 /// Words of a report that no frame may show.

@@ -4,8 +4,8 @@ use tocsin_protocol::message::{self, Message, Push};
 use tocsin_record::run::Part;
 use tocsin_record::{Run, Tip, page};
 
+use super::{FOE, OPEN, draft, log_of};
 use crate::world::{World, report};
-use crate::{FOE, OPEN, draft, log_of};
 
 #[test]
 fn bodies_that_are_never_given_do_not_use_up_what_partners_do_for_each_other() {

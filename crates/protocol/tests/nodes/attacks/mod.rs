@@ -1,6 +1,5 @@
 //! What a certified member can do on purpose, one attack a test: stop a node, fill its memory, shut others out of the mesh,
 //! keep them from writing or from being heard. Each of these worked once.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod documents;
 mod forks;
@@ -10,10 +9,8 @@ mod paid;
 mod records;
 mod sources;
 mod statements;
-#[expect(dead_code, reason = "the other tests use all of it")]
-#[path = "../world/mod.rs"]
-mod world;
 
+use crate::world::{OPEN, World, node_certificate, report, secret};
 use tocsin_protocol::message::{self, Documents, Lobby, Message};
 use tocsin_protocol::{Effect, Input};
 use tocsin_record::body::Body;
@@ -22,7 +19,6 @@ use tocsin_record::keys::Secret;
 use tocsin_record::run::{Draft, Part};
 use tocsin_record::{CircleId, DocHash, LogKey, Run, Tip, page};
 use tocsin_store::Verdict;
-use world::{OPEN, World, node_certificate, report, secret};
 
 /// The member that turned hostile.
 const FOE: u8 = 2;

@@ -1,16 +1,12 @@
 //! Circles with a roster of their own: who is put into one, and who hears of it.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
-
+use crate::world::{OPEN, World, report, secret};
 use tocsin_protocol::directory::Counts;
 use tocsin_protocol::message::{Documents, Message};
 use tocsin_protocol::{Input, message};
 use tocsin_record::document::{Carry, Cut, Roster, Signed};
 use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, DocHash, LogId, OrgId, RecordId};
-use world::{OPEN, World, report, secret};
 
 /// What no frame to a stranger may hold.
 const NAME: &str = "ops-harbour-dawn";

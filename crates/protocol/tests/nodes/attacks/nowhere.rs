@@ -6,8 +6,8 @@ use tocsin_record::keys::Secret;
 use tocsin_record::run::{Draft, SIGN_EVERY};
 use tocsin_record::{CircleId, LogKey, RecordId, Run, Tip, page};
 
+use super::{FOE, OPEN, answered, draft, further_link, log_of};
 use crate::world::{World, report};
-use crate::{FOE, OPEN, answered, draft, further_link, log_of};
 
 /// A run of many records, signed by its author.
 fn long_run(world: &World, author: &Secret, log: LogKey) -> Run {

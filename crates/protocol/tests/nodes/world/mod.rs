@@ -65,7 +65,7 @@ pub struct World {
     next_link: u64,
     next_ticket: u64,
     flying: VecDeque<(usize, u64, Bytes)>,
-    sessions: BTreeMap<(usize, u64), Session>,
+    pub sessions: BTreeMap<(usize, u64), Session>,
     /// Frames that left, and bytes in them.
     pub sent: (usize, usize),
     /// All that was sent to each node.
@@ -342,11 +342,6 @@ impl World {
         let mesh = self.mesh();
         let fresh = || Session::new(mesh, Room::default());
         self.sessions.entry((node, link)).or_insert_with(fresh).hear(frame)
-    }
-
-    /// How many names the sessions of a node keep.
-    pub fn names(&self, node: usize) -> usize {
-        self.sessions.iter().filter(|((at, _), _)| *at == node).map(|(_, session)| session.names()).sum()
     }
 
     /// A link to `node` that the test itself speaks on, in the name of `peer`, already through the lobby.

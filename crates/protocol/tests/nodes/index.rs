@@ -1,15 +1,11 @@
 //! What is listed of records is there as long as their bodies are, and no longer: nothing in memory tells of what was
 //! erased.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
-
+use crate::world::{HOLD, OPEN, World, report};
 use tocsin_protocol::{Input, read};
 use tocsin_record::body::Body;
 use tocsin_record::body::report::Subject;
 use tocsin_store::{BodyState, Verdict};
-use world::{HOLD, OPEN, World, report};
 
 const MINUTE: u64 = 60_000;
 

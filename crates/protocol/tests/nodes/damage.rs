@@ -1,10 +1,6 @@
 //! A node whose disk lost the end of its own log: it writes in a new one, and the lost comes back from its partners.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
-
-use world::{OPEN, World, report};
+use crate::world::{OPEN, World, report};
 
 #[test]
 fn a_log_that_was_cut_short_does_not_go_on() {

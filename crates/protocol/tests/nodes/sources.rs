@@ -1,9 +1,6 @@
 //! Whom a node asks for what it lacks: liars who claim everything and give nothing slow it, they never stop it.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
-
+use crate::world::{OPEN, World, report};
 use tocsin_protocol::Input;
 use tocsin_protocol::message::{
     self, BodyData, BodyStatus, Entries, EntryOf, LogState, Message, Push, RecordAt,
@@ -12,7 +9,6 @@ use tocsin_record::body::Body;
 use tocsin_record::run::{Draft, Part};
 use tocsin_record::{CircleId, LogKey, RecordId, Run, Tip, page};
 use tocsin_store::BodyState;
-use world::{OPEN, World, report};
 
 /// Nodes 2 to 9 are hostile, 1 and 10 are not.
 const LIARS: std::ops::RangeInclusive<u8> = 2..=9;

@@ -1,15 +1,11 @@
 //! Who acknowledged what and when: kept as it was said first, whatever is said later, what becomes of the record, and over a
 //! restart; and what became of it since.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
-
+use crate::world::{OPEN, World, report};
 use tocsin_protocol::Input;
 use tocsin_record::body::report::Subject;
 use tocsin_record::{CircleId, RecordId};
 use tocsin_store::{Acknowledgement, Fate, RecordRef};
-use world::{OPEN, World, report};
 
 const HOLD: &str = r#"
 @id("hold-all") permit(principal, action == Action::"hold", resource);

@@ -1,13 +1,9 @@
 //! Who counts as heard, and as of when nothing is missing: an idle partner whose link is up is no silent one.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
-
+use crate::world::{OPEN, World, report};
 use tocsin_protocol::message::{self, Have, LogName, Message};
 use tocsin_protocol::{OrgStatus, WantedBodies};
 use tocsin_record::CircleId;
-use world::{OPEN, World, report};
 
 /// Quiet links compare frontiers every minute.
 const MINUTE_MS: u64 = 60_000;

@@ -1,13 +1,10 @@
 //! A member that turned hostile says whatever parses, in any order: nothing panics, the honest nodes keep what they
 //! hold, and go on. Each case is drawn from the seed that a failure prints.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::world::{OPEN, World, report};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tocsin_protocol::message::head::{head_hash, receipt_hash};
@@ -22,7 +19,6 @@ use tocsin_record::keys::{Secret, Signature};
 use tocsin_record::run::Draft;
 use tocsin_record::{CircleId, DocHash, LogKey, MeshId, NodeKey, OrgId, RecordId, Run, Tip, page};
 use tocsin_store::Verdict;
-use world::{OPEN, World, report};
 
 const SEEDS: u64 = 60;
 const FRAMES: usize = 80;

@@ -7,8 +7,8 @@ use tocsin_record::run::{Draft, Part};
 use tocsin_record::{CircleId, RecordId, Run, Tip, page};
 use tocsin_store::{BodyState, Verdict};
 
+use super::{FOE, OPEN, answered, draft, foe_run, log_of, long_fork, written};
 use crate::world::{REFUSE, World, report, secret};
-use crate::{FOE, OPEN, answered, draft, foe_run, log_of, long_fork, written};
 
 #[test]
 fn that_a_body_is_gone_is_taken_from_its_author_alone() {

@@ -1,11 +1,8 @@
 //! The way in: what a link may carry before both ends know the same charter.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
 
 use std::sync::Arc;
 
+use crate::world::World;
 use tocsin_policy::Policy;
 use tocsin_protocol::message::lobby::{OLDEST_PROTOCOL, PROTOCOL};
 use tocsin_protocol::message::{self, LOBBY_DOCUMENT_MAX, Message};
@@ -14,7 +11,6 @@ use tocsin_record::document::{Charter, Signed};
 use tocsin_record::{Bytes, OrgId};
 use tocsin_store::Store;
 use tocsin_store::faulty::{FaultyKv, FaultySlots};
-use world::World;
 
 const CLOSED: &str = "";
 /// Versions of the charter that a node missed: more than one message takes.

@@ -3,11 +3,8 @@
 //!
 //! The test plays the newer author: its pages are written by hand (`testing::page_of_one`), since the nodes of this version
 //! cannot.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
-
+use crate::world::{OPEN, World, report};
 use tocsin_protocol::message::{self, Message, Push};
 use tocsin_protocol::{Input, RequestError, Why};
 use tocsin_record::body::{self, Body};
@@ -16,7 +13,6 @@ use tocsin_record::observable::{Observable, TYPES};
 use tocsin_record::testing::page_of_one;
 use tocsin_record::{CircleId, Class, Header, LogKey, RecordId};
 use tocsin_store::{BodyState, Verdict};
-use world::{OPEN, World, report};
 
 /// A kind and an observable type that no version of this project has given out.
 const UNKNOWN: u16 = 0x3ffe;

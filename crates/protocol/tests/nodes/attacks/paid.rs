@@ -12,11 +12,11 @@ use tocsin_record::document::{Roster, Signed};
 use tocsin_record::run::Part;
 use tocsin_record::{CircleId, DocHash, RecordId, Run, Tip, page};
 
-use crate::world::{World, report};
-use crate::{
+use super::{
     FOE, OPEN, answered, draft, foe_roster, foe_run, log_of, long_fork, may_ask, try_further_link,
     with_large_report,
 };
+use crate::world::{World, report};
 
 /// What one frame of questions may make a node say.
 const ANSWER_MAX: usize = 20 << 20;

@@ -1,15 +1,11 @@
 //! Circles as people have them: begun, with others invited, who agree or do not; left, taken out of, named anew.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
-
+use crate::world::{OPEN, World, report, secret};
 use tocsin_protocol::directory::{OpenProposal, ProposalKey};
 use tocsin_protocol::message::{self, Change, Message, Proposal};
 use tocsin_protocol::{CircleRequest, Event, Input, RequestError};
 use tocsin_record::document::{Carry, Roster, Signed};
 use tocsin_record::{CircleId, DocHash, OrgId};
-use world::{OPEN, World, report, secret};
 
 /// What no frame to a stranger may hold.
 const NAME: &str = "ops-harbour-dawn";

@@ -1,14 +1,10 @@
 //! What one ticket asks for is written whole or not at all, however many circles and runs it takes.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "the other tests use all of it")]
-mod world;
-
+use crate::world::{OPEN, World, report};
 use tocsin_protocol::{Event, Input, RequestError};
 use tocsin_record::body::{Body, report};
 use tocsin_record::header::BODY_MAX;
 use tocsin_record::{CircleId, body};
-use world::{OPEN, World, report};
 
 fn publish(world: &mut World, circle: CircleId, bodies: Vec<Body>) -> Result<usize, RequestError> {
     world.request(0, |ticket| Input::Publish { ticket, circle, bodies }).map(|done| done.written.len())
