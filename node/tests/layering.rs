@@ -4,6 +4,7 @@
 //! ```text
 //! record <- seal <- store;  record <- policy, matcher, exchange;  postings <- store, matcher
 //! {record, policy, store, matcher, seal} <- protocol <- sim;  fuzz calls what it feeds         the core
+//! {record, seal, clock} <- evidence <- service, cli                                      a record, proven in a file
 //! clock, text <- home, api <- cli <- testnet                                             what people's programs link
 //! {protocol, net} <- engine <- service <- serve                                          what a node is
 //! all but sim <- node;  {node, sim} <- imports
@@ -35,14 +36,26 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tocsin-protocol",
         ],
     ),
-    ("tocsin-fuzz", &["tocsin-record", "tocsin-seal", "tocsin-exchange", "tocsin-protocol"]),
+    ("tocsin-evidence", &["tocsin-clock", "tocsin-record", "tocsin-seal"]),
+    (
+        "tocsin-fuzz",
+        &["tocsin-record", "tocsin-seal", "tocsin-evidence", "tocsin-exchange", "tocsin-protocol"],
+    ),
     ("tocsin-clock", &[]),
     ("tocsin-text", &[]),
     ("tocsin-api", &["tocsin-record", "tocsin-clock"]),
     ("tocsin-home", &["tocsin-record", "tocsin-seal", "tocsin-clock", "tocsin-text"]),
     (
         "tocsin-cli",
-        &["tocsin-api", "tocsin-clock", "tocsin-exchange", "tocsin-home", "tocsin-record", "tocsin-text"],
+        &[
+            "tocsin-api",
+            "tocsin-clock",
+            "tocsin-evidence",
+            "tocsin-exchange",
+            "tocsin-home",
+            "tocsin-record",
+            "tocsin-text",
+        ],
     ),
     (
         "tocsin-testnet",
@@ -77,6 +90,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tocsin-api",
             "tocsin-clock",
             "tocsin-engine",
+            "tocsin-evidence",
             "tocsin-exchange",
             "tocsin-home",
             "tocsin-matcher",

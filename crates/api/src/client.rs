@@ -164,6 +164,26 @@ impl Client {
         read_json(self.send("POST", &route.into(), "application/octet-stream", body)?)
     }
 
+    /// Asks for bytes, at most so many.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn get_bytes(&self, target: impl Into<Target>, most: usize) -> Result<Vec<u8>, ClientError> {
+        let mut stream = self.send("GET", &target.into(), "", b"")?;
+        let mut bytes = Vec::new();
+        (&mut stream).take(most as u64 + 1).read_to_end(&mut bytes)?;
+        if bytes.len() > most {
+            return Err(ClientError::Long);
+        }
+        // An answer that states its length and ends before it: the node is gone.
+        if let Body::Sized(body) = &stream.body
+            && body.limit() > 0
+        {
+            return Err(ClientError::Ended);
+        }
+        Ok(bytes)
+    }
+
     /// Asks for something that does not end by itself, such as what arrives.
     ///
     /// # Errors

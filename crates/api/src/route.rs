@@ -22,6 +22,8 @@ routes! {
     QUERY = "/v1/query";
     /// One record, whole.
     RECORD = "/v1/records/{id}";
+    /// One record, as a file that shows who signed it.
+    EVIDENCE = "/v1/records/{id}/evidence";
     /// What became of one record, and why.
     WHY = "/v1/records/{id}/why";
     /// What arrives, line by line.

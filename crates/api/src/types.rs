@@ -153,6 +153,9 @@ pub struct Asked {
     /// For `show`: with what is kept of the source.
     #[serde(default)]
     pub original: bool,
+    /// For `evidence`: with the key that opens a sealed record.
+    #[serde(default)]
+    pub with_key: bool,
 }
 
 /// One record in a list.

@@ -38,7 +38,7 @@ struct OfAll {
 const AFTER: &str = "\
 Exit codes:
   0  done; for lookup: at least one value is known
-  1  lookup: no value is known; query: nothing is there
+  1  lookup: no value is known; query: nothing is there; verify: something in the file does not hold
   2  error: the message says what was wrong, where, and how to mend it
   3  lookup: no value is known, and an answer is incomplete; import: done, but for what the summary lists
   4  lookup: a value is known to be here, and the policy does not show it to you
@@ -79,6 +79,10 @@ enum Verb {
     Query(verbs::query::Args),
     /// Show all that a record says
     Show(verbs::show::Args),
+    /// Write a record to a file that shows to anybody who signed it
+    Evidence(verbs::evidence::Args),
+    /// Check such a file, without a node
+    Verify(verbs::verify::Args),
     /// Tell why a record was accepted, held, refused or not passed on
     Why(verbs::why::Args),
     /// Accept or refuse what the policy holds
@@ -126,7 +130,11 @@ fn run_with(
         return ExitCode::from(2);
     }
     let cli = parse();
-    let home = match cli.all.home.map_or_else(default_home, Ok) {
+    // Whoever checks a file may have no home, nor a place for one.
+    let needs_home = !matches!(cli.verb, Verb::Verify(_));
+    let home =
+        cli.all.home.map(Ok).or_else(|| needs_home.then(default_home)).unwrap_or_else(|| Ok(PathBuf::new()));
+    let home = match home {
         Ok(home) => home,
         Err(error) => return tell(&error, cli.all.json),
     };
@@ -145,6 +153,8 @@ fn run_with(
         Verb::Lookup(args) => verbs::lookup::run(&context, args),
         Verb::Query(args) => verbs::query::run(&context, args),
         Verb::Show(args) => verbs::show::run(&context, args),
+        Verb::Evidence(args) => verbs::evidence::run(&context, args),
+        Verb::Verify(args) => verbs::verify::run(&context, args),
         Verb::Why(args) => verbs::why::run(&context, args),
         Verb::Hold(args) => verbs::hold::run(&context, args),
         Verb::Watch(args) => verbs::watch::run(&context, args),

@@ -1,5 +1,6 @@
-//! Records, pages and documents: what a peer sends and a disk gives back.
+//! Records, pages, documents and files of evidence: what a peer or a person sends and a disk gives back.
 
+use tocsin_evidence::Evidence;
 use tocsin_record::body::{Body, BodyError};
 use tocsin_record::document::{
     Certificate, Charter, Document, Form, Revocations, Roster, Signed, decode_all, encode_all,
@@ -8,7 +9,7 @@ use tocsin_record::header::{BODY_MAX, FIXED_LEN, body_hash};
 use tocsin_record::id::MeshId;
 use tocsin_record::marking::Marking;
 use tocsin_record::run::body_fits;
-use tocsin_record::{Bytes, Header, Part, codec, page as pages};
+use tocsin_record::{Bytes, Header, Part, codec, id, page as pages};
 
 use crate::seeds;
 
@@ -167,5 +168,30 @@ fn follow(all: &[Signed]) {
             assert_eq!(next.prev, pair[0].hash());
         }
         let _ = Revocations::open(MeshId([1; 32]), &first, None, &pair[1]);
+    }
+}
+
+/// A file of evidence. Whatever somebody wrote there, only what the author of the seeds signed holds.
+pub fn evidence(data: &[u8]) {
+    // Most of what is changed is stopped by the digest, behind which the rest would never be reached.
+    let mut digested = data.to_vec();
+    if let Some(end) = data.len().checked_sub(32) {
+        let digest = id::hash(id::EVIDENCE, &[&data[..end]]);
+        digested[end..].copy_from_slice(&digest);
+    }
+    for file in [data, &digested] {
+        let read = match Evidence::decode(file) {
+            Ok(read) => read,
+            Err(error) => {
+                shown(&error.to_string());
+                continue;
+            }
+        };
+        let found = read.check(None);
+        found.faults.iter().for_each(|fault| shown(&fault.to_string()));
+        assert!(!found.holds() || seeds::is_signed(read.run.tip().id), "it holds, and nobody signed it");
+        if found.holds() {
+            assert_eq!(read.encode().ok().as_deref(), Some(file), "evidence re-encodes to what was read");
+        }
     }
 }

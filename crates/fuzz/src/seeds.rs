@@ -3,20 +3,21 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
+use tocsin_evidence::Evidence;
 use tocsin_protocol::message::{
     self, AtAnswer, Behind, BodyData, BodyStatus, Buckets, Change, DocumentList, Documents, Entries, EntryOf,
     Fate, Fates, Have, Head, Hello, Lobby, LogName, LogState, Message, Page, Proposal, Push, Range, Receipt,
     RecordAt, Want,
 };
-use tocsin_record::body::{Body, Carried, Note, Report, Retraction, Sighting, report, retraction};
+use tocsin_record::body::{Body, Carried, Note, Report, Retraction, Sighting, class_of, report, retraction};
 use tocsin_record::document::{Certificate, Charter, Purpose, Revocations, Roster, Signed, encode_all};
-use tocsin_record::id::{DocHash, MeshId, NodeKey, OrgId, RecordId};
+use tocsin_record::id::{CircleId, DocHash, MeshId, NodeKey, OrgId, RecordId};
 use tocsin_record::keys::Secret;
 use tocsin_record::marking::{Code, Countries, CountryCode, Marking, Pap, Personal, Tlp};
 use tocsin_record::observable::{Observable, TYPES, Type};
 use tocsin_record::run::Draft;
 use tocsin_record::testing::{self, START_MS};
-use tocsin_record::{LogKey, Part, Run, Tip, page};
+use tocsin_record::{Class, LogKey, Part, Run, Tip, page};
 
 fn secret() -> Secret {
     testing::secret(42)
@@ -32,7 +33,8 @@ pub fn log() -> LogKey {
 #[must_use]
 pub fn is_signed(id: RecordId) -> bool {
     static SIGNED: OnceLock<BTreeSet<RecordId>> = OnceLock::new();
-    SIGNED.get_or_init(|| runs().iter().map(|run| run.tip().id).collect()).contains(&id)
+    let all = || runs().into_iter().chain(evidence_runs());
+    SIGNED.get_or_init(|| all().map(|run| run.tip().id).collect()).contains(&id)
 }
 
 /// Headers with their bodies.
@@ -233,6 +235,31 @@ pub fn documents() -> Vec<Vec<u8>> {
         .iter()
         .map(|list| encode_all(list))
         .collect()
+}
+
+/// Files of evidence: records of the whole mesh and of the own circle.
+#[must_use]
+pub fn evidence() -> Vec<Vec<u8>> {
+    let charter = Signed::sign(&charter(), &[&secret()]);
+    let certificate = Signed::sign(&certificate(), &[&secret()]);
+    let file = |run| {
+        let mut evidence = Evidence::new(run, None).ok()?;
+        evidence.charters = vec![charter.clone()];
+        evidence.certificates = vec![certificate.clone()];
+        evidence.encode().ok()
+    };
+    evidence_runs().into_iter().filter_map(file).collect()
+}
+
+fn evidence_runs() -> Vec<Run> {
+    let mesh = MeshId(Signed::sign(&charter(), &[]).hash().0);
+    let circles = [CircleId::mesh(mesh), CircleId::own(mesh, OrgId(secret().public()))];
+    let sign = |circle| {
+        let content = drafts().into_iter().filter(|draft| class_of(draft.kind) == Some(Class::Content));
+        let log = LogKey { mesh, circle, ..log() };
+        Run::sign(&secret(), log, Tip::default(), content.collect()).ok()
+    };
+    circles.into_iter().filter_map(sign).collect()
 }
 
 fn charter() -> Charter {

@@ -407,7 +407,7 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 ///
 /// # Errors
 /// [`FileError::Exists`] if something is there.
-pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     if path.exists() {
         return Err(FileError::Exists { path: path.to_owned() });
     }

@@ -29,6 +29,8 @@ pub const HEAD: Tag = Tag(b"tocsin head 1\0\0\0");
 pub const RECEIPT: Tag = Tag(b"tocsin receipt 1");
 /// Tag of a proposal, a version of a roster that lacks signatures, with what it changes.
 pub const PROPOSAL: Tag = Tag(b"tocsin propose 1");
+/// Tag of the digest at the end of a file of evidence.
+pub const EVIDENCE: Tag = Tag(b"tocsin proof 1\0\0");
 /// Tag of a bucket or root of the frontier comparison.
 pub const FRONTIER: Tag = Tag(b"tocsin front 1\0\0");
 

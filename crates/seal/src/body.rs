@@ -4,7 +4,7 @@
 //! [`Cover`]: `seq of the key record 8 | day 2 | commitment 32`, big-endian. All of the header but the body's own length and hash
 //! is authenticated with the body, so that no body opens under another header.
 
-use aes_gcm::{AeadInOut as _, Nonce, Tag};
+use aes_gcm::{AeadInOut as _, Aes256Gcm, KeyInit as _, Nonce, Tag};
 use hpke::rand_core::CryptoRng;
 use tocsin_record::codec::InflateError;
 use tocsin_record::header::{BODY_MAX, EXTENSION_MAX, body_hash};
@@ -238,11 +238,31 @@ impl PeriodKey {
     }
 }
 
+/// Opens a body by the key of its day alone, as [`crate::Opener::body_key`] gives it to show one body to who holds no keys.
+///
+/// What the key commits to cannot be looked at: that takes the secret of the day, which opens all later days of the period as
+/// well. Nobody but the author can have made a body that opens by two keys.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open_by(key: &[u8; 32], header: &Header, body: &[u8]) -> Result<Plain, OpenError> {
+    Cover::of(header)?;
+    if !form::is_length(body.len()) || body.len() != header.body_len as usize {
+        return Err(Broken::Length(body.len()).into());
+    }
+    let plain = decrypt_by(&Aes256Gcm::new(&(*key).into()), header, body).ok_or(Broken::Cipher)?;
+    Ok(form::read(&plain)?)
+}
+
 pub(crate) fn decrypt(key: &DayKey, header: &Header, body: &[u8]) -> Option<Vec<u8>> {
+    decrypt_by(&key.cipher, header, body)
+}
+
+fn decrypt_by(cipher_of_day: &Aes256Gcm, header: &Header, body: &[u8]) -> Option<Vec<u8>> {
     let (nonce, rest) = body.split_first_chunk::<NONCE>()?;
     let (cipher, tag) = rest.split_last_chunk::<TAG>()?;
     let mut plain = cipher.to_vec();
-    key.cipher
+    cipher_of_day
         .decrypt_inout_detached(
             &Nonce::from(*nonce),
             &bound(header),

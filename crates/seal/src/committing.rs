@@ -102,7 +102,8 @@ fn a_body_that_two_keys_open_is_opened_by_the_one_that_its_header_commits_to() {
     let period = |secret: u8| PeriodKey::new(id, testing::START_MS, Box::new(Zeroizing::new([secret; 32])));
     let [mut one, mut two] = [period(1), period(2)];
     let header = header(log, Cover { key: 1, day: 0, commitment: one.commitment() });
-    let sealed = Bytes::from(for_both(&[one.body_key(0), two.body_key(0)], &bound(&header)));
+    let sealed =
+        Bytes::from(for_both(&[*one.body_key(0).unwrap(), *two.body_key(0).unwrap()], &bound(&header)));
 
     let opened = [&mut one, &mut two].map(|key| decrypt(key.of_day(0).unwrap(), &header, &sealed).unwrap());
     assert_ne!(opened[0], opened[1], "the cipher gives each key a text of its own");

@@ -31,7 +31,7 @@ mod period;
 mod vectors;
 mod wrap;
 
-pub use body::{Broken, Cover, OpenError, SealError};
+pub use body::{Broken, Cover, OpenError, SealError, open_by};
 pub use form::SEALED_MIN;
 pub use hpke::rand_core;
 pub use node::{KeyError, PUBLIC_LEN, SealingKey, SealingPublic};

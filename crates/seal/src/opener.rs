@@ -10,6 +10,7 @@ use hashlink::LruCache;
 use hpke::rand_core::CryptoRng;
 use tocsin_record::body::WrappedKey;
 use tocsin_record::{Bytes, Header, NodeKey, Plain};
+use zeroize::Zeroizing;
 
 use crate::body::{Cover, OpenError, SealError};
 use crate::node::SealingKey;
@@ -92,6 +93,15 @@ impl Opener {
         let mut periods = self.periods();
         let key = periods.get_mut(&id).ok_or(OpenError::NoKey(id))?;
         key.open(header, &cover, body)
+    }
+
+    /// The key that opens the body of a record and what its author sealed to the circle on the same day, and nothing else: to
+    /// show what the body says to who holds no keys. `None` if the period's key is not at hand.
+    #[must_use]
+    pub fn body_key(&self, header: &Header) -> Option<Zeroizing<[u8; 32]>> {
+        let cover = Cover::of(header).ok()?;
+        let id = KeyId { log: header.log().id(), seq: cover.key };
+        self.periods().get_mut(&id)?.body_key(cover.day)
     }
 
     /// Seals a body by a key that is at hand: see [`PeriodKey::seal`].

@@ -133,10 +133,10 @@ impl PeriodKey {
         *self.expand(&self.secret, COMMIT, self.day)
     }
 
-    /// The cipher's key of a day, for tests of what the cipher alone would open.
-    #[cfg(test)]
-    pub(crate) fn body_key(&self, day: u16) -> [u8; 32] {
-        *self.expand(&self.secret_of(day), BODIES, day)
+    /// The cipher's key of a day that it still opens, which leads to no other day's.
+    pub(crate) fn body_key(&self, day: u16) -> Option<Zeroizing<[u8; 32]>> {
+        let opens = (self.day..DAYS).contains(&day);
+        opens.then(|| self.expand(&self.secret_of(day), BODIES, day))
     }
 
     pub(crate) fn is_of(&self, header: &Header) -> bool {

@@ -94,6 +94,7 @@ fn router(node: App) -> Router {
         .route(route::LOOKUP.pattern(), post(lookup))
         .route(route::QUERY.pattern(), post(query))
         .route(route::RECORD.pattern(), get(show))
+        .route(route::EVIDENCE.pattern(), get(evidence))
         .route(route::WHY.pattern(), get(why))
         .route(route::WATCH.pattern(), get(watch))
         .route(route::PUBLISH.pattern(), post(publish))
@@ -233,6 +234,16 @@ async fn show(
         Ok(tocsin_api::types::Shown { acknowledged_by, ..shown })
     })
     .await
+}
+
+async fn evidence(
+    State(node): State<App>,
+    UrlPath(id): UrlPath<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Refusal> {
+    let caller = caller(&node, asked.purpose.as_deref(), asked.reference.as_deref());
+    let file = tocsin_service::blocking(move || node.evidence(&caller, &id, asked.with_key)).await?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], file).into_response())
 }
 
 async fn why(

@@ -6,6 +6,7 @@ mod batch;
 mod by_hand;
 mod caller;
 mod circles;
+mod evidence;
 mod folders;
 mod heads;
 mod hold;

@@ -7,10 +7,12 @@ use bytes::Bytes;
 use tocsin_record::body::{Body, WrappedKey};
 use tocsin_record::{Entry, Header, Plain};
 use tocsin_seal::{OpenError, Opener, UnwrapError};
+use zeroize::Zeroizing;
 
 use crate::error::StoreError;
 use crate::kv::Kv;
 use crate::outcome::{LogNo, RecordRef};
+use crate::reader::Reader;
 use crate::slots::Slots;
 use crate::store::{Store, report_subject};
 
@@ -72,6 +74,15 @@ impl<K: Kv, S: Slots> KeyRecords for Store<K, S> {
 
     fn key_record(&self, place: RecordRef) -> Result<Option<Entry>, StoreError> {
         self.sealed_entry(place)
+    }
+}
+
+impl<K: Kv, S: Slots> Reader<K, S> {
+    /// The key that opens the body of a sealed record, as [`Opener::body_key`] has it. The record was read a moment ago, so that
+    /// its period's key is at hand if it is this node's at all.
+    #[must_use]
+    pub fn body_key(&self, header: &Header) -> Option<Zeroizing<[u8; 32]>> {
+        self.shared.opener.body_key(header)
     }
 }
 

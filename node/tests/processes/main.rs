@@ -8,6 +8,7 @@ mod clock;
 mod damage;
 mod death;
 mod demo;
+mod evidence;
 mod harness;
 mod importing;
 mod listing;

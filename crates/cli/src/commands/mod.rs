@@ -3,6 +3,7 @@
 pub mod circle;
 pub mod clock;
 pub mod config;
+pub mod evidence;
 pub mod hold;
 pub mod import;
 pub mod init;
@@ -16,6 +17,7 @@ pub mod retract;
 pub mod share;
 pub mod show;
 pub mod status;
+pub mod verify;
 pub mod watch;
 pub mod why;
 

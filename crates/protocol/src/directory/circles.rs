@@ -58,6 +58,11 @@ impl Chain {
         self.founder
     }
 
+    /// The signed versions from the first up to one, counted from 1.
+    pub fn signed_up_to(&self, version: u32) -> Vec<Signed> {
+        self.versions.iter().take(version as usize).map(|version| version.signed.clone()).collect()
+    }
+
     fn bytes(&self) -> usize {
         self.versions.iter().map(|version| signed_len(&version.signed)).sum()
     }

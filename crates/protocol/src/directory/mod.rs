@@ -7,6 +7,7 @@ mod changes;
 mod circles;
 mod membership;
 mod pending;
+mod proof;
 mod sealing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ pub use membership::{Counts, Membership};
 use pending::Pending;
 pub(crate) use pending::{Heard, STANDS_MS, Unkept};
 pub use pending::{OpenProposal, PROPOSALS_PER_ORG, ProposalKey};
+pub use proof::Proof;
 
 /// Most nodes that one org may certify.
 pub const NODES_PER_ORG: usize = 64;

@@ -175,6 +175,21 @@ impl Signed {
         }
     }
 
+    /// The signatures that hold, of whomever, in order of key and each key once.
+    pub fn valid_signatures(&self) -> impl Iterator<Item = ([u8; 32], Signature)> {
+        let hash = self.hash();
+        let mut before: Option<[u8; 32]> = None;
+        self.signatures.iter().take(SIGNATURES_MAX).copied().filter(move |(key, signature)| {
+            let is_next = before.is_none_or(|before| before < *key);
+            let holds =
+                is_next && Public::new(key).is_ok_and(|public| public.verify(&hash.0, signature).is_ok());
+            if holds {
+                before = Some(*key);
+            }
+            holds
+        })
+    }
+
     /// Requires more than half of `stewards`; of none, nobody can change anything.
     ///
     /// # Errors
