@@ -167,6 +167,9 @@ pub struct Record {
     pub author: String,
     /// The circle it is addressed to.
     pub circle: String,
+    /// That, and the others in which the same report stands here: in lists with `copies`, and where it is shown alone.
+    #[serde(default)]
+    pub circles: Vec<String>,
     /// The author's log: the millisecond at which it was opened.
     pub epoch: u64,
     /// Place in the log.

@@ -107,8 +107,8 @@ pub struct Importer {
     pub title: Option<String>,
     terms: Terms,
     profiles: BTreeMap<String, Option<Profile>>,
-    /// The circle in which what is marked is shared.
-    pub share: Option<String>,
+    /// The circles in which what is marked is shared.
+    pub share: Vec<String>,
     /// Only say what would be done.
     pub dry_run: bool,
     /// What handling labels mean, above what profiles say of them.
@@ -143,7 +143,7 @@ impl Importer {
             title: None,
             terms,
             profiles: BTreeMap::new(),
-            share: None,
+            share: Vec::new(),
             dry_run: false,
             overrides: BTreeMap::new(),
             persons: Persons::Import,
@@ -189,7 +189,7 @@ impl Importer {
     /// # Errors
     /// When a profile is wrong, or the node does not answer.
     pub fn run(mut self, paths: &[PathBuf], progress: &dyn Progress) -> Result<Summary, ImportFault> {
-        let mut summary = Summary { share_wanted: self.share.is_some(), ..Summary::default() };
+        let mut summary = Summary { share_wanted: !self.share.is_empty(), ..Summary::default() };
         summary.no_profile =
             self.source.clone().filter(|source| !matches!(self.profiles.get(source), Some(Some(_))));
         for path in paths {

@@ -304,7 +304,7 @@ fn trace_input(input: &Input) {
         Input::Rtt { .. } => ("Rtt", 0),
         Input::Publish { bodies, .. } => ("Publish", bodies.len()),
         Input::Retract { .. } => ("Retract", 0),
-        Input::TakeBack { .. } => ("TakeBack", 0),
+        Input::Write { writes, .. } => ("Write", writes.len()),
         Input::DecideHeld { .. } => ("DecideHeld", 0),
         Input::Documents { documents, .. } => ("Documents", documents.len()),
         Input::ConfirmClock { .. } => ("ConfirmClock", 0),

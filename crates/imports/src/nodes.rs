@@ -106,7 +106,7 @@ impl Nodes {
         let client = Client::of_home(self.home.path(), self.home.socket(), self.home.own_card());
         let terms = Terms { tlp: flag, ..Terms::default() };
         let mut importer = Importer::new(&self.home, client, None, terms)?;
-        importer.share = file.share.then(|| "mesh".to_owned());
+        importer.share = file.share.then(|| "mesh".to_owned()).into_iter().collect();
         let summary = importer.run(&[path], &NoProgress)?;
         if let Some(error) = summary.files.iter().find_map(|file| file.error.as_ref()) {
             bail!("{} was not read: {error}", file.name);

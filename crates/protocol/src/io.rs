@@ -90,7 +90,7 @@ pub enum Input {
         /// One record is made of each, in this order.
         bodies: Vec<Body>,
     },
-    /// The people of this node take a report back, in every circle that it was shared to.
+    /// The people of this node take a report back, in every circle that it was shared to and that the org is still in.
     Retract {
         /// Answered with [`Effect::Done`].
         ticket: Ticket,
@@ -99,16 +99,12 @@ pub enum Input {
         /// A code of [`tocsin_record::body::retraction::REASONS`].
         reason: u16,
     },
-    /// The people of this node take a report back in one circle; it stays where else it is.
-    TakeBack {
-        /// Answered with [`Effect::Done`].
+    /// The people of this node write to circles and take back there as one: all of it or nothing.
+    Write {
+        /// Answered with [`Effect::Done`], whose records stand in the order of their circles' ids, in each as they were given.
         ticket: Ticket,
-        /// Where.
-        circle: CircleId,
-        /// Which of the org's reports.
-        subject: Subject,
-        /// A code of [`tocsin_record::body::retraction::REASONS`].
-        reason: u16,
+        /// What.
+        writes: Vec<Write>,
     },
     /// The people of this node decide about a record that their policy holds.
     DecideHeld {
@@ -147,6 +143,34 @@ pub enum Input {
     },
     /// Time passed: at least every 50 ms while anything happens.
     Tick,
+}
+
+/// A part of what is written as one.
+#[derive(Debug)]
+pub enum Write {
+    /// Bodies in one circle.
+    Bodies {
+        /// The circle in whose log of this node they are written.
+        circle: CircleId,
+        /// One record is made of each, in this order.
+        bodies: Vec<Body>,
+    },
+    /// A report is taken back in one circle; it stays where else it is.
+    TakeBack {
+        /// Where.
+        circle: CircleId,
+        /// Which of the org's reports.
+        subject: Subject,
+        /// A code of [`tocsin_record::body::retraction::REASONS`].
+        reason: u16,
+    },
+    /// A report is taken back in every circle that it was shared to and that the org is still in.
+    Retract {
+        /// Which of the org's reports.
+        subject: Subject,
+        /// A code of [`tocsin_record::body::retraction::REASONS`].
+        reason: u16,
+    },
 }
 
 /// What this node's people ask about circles.

@@ -31,7 +31,9 @@ pub use admission::{BY_HAND, Identity, judge};
 pub use clock::Reading;
 pub use directory::{Directory, Membership};
 pub use index::{Filler, Index, read};
-pub use io::{CircleRequest, Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket, Written};
+pub use io::{
+    CircleRequest, Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket, Write, Written,
+};
 pub use links::budget::Meter;
 pub use mesh::sizes::Sizes;
 pub use mesh::status::{LogStatus, OrgStatus, PeerStatus, Status, WantedBodies};

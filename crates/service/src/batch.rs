@@ -1,26 +1,22 @@
 //! What is imported: batches of reports from files, into the own circle and on to where they are shared.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tocsin_api::types::{BATCH_REPORTS_MAX, Floor, ImportBatch, Imported, Skipped};
 use tocsin_exchange::personal;
 use tocsin_exchange::versions::{meet_under, own_id};
-use tocsin_policy::Decisions;
-use tocsin_protocol::{Directory, Input};
 use tocsin_record::CircleId;
-use tocsin_record::body::Body;
 use tocsin_record::body::report::{Extent, Report, Subject};
-use tocsin_record::body::retraction::REQUEST_OF_SOURCE;
 use tocsin_record::marking::{Marking, Pap, Personal, Tlp};
 use tracing::debug;
 
 use super::advice::AdviceList;
 use super::by_hand::ByHand;
+use super::copies::{Door, TakeBack, Together, in_requests};
 use super::heads::Heads;
-use super::publish::{ReportDraft, TOGETHER, Unshareable, salt, same_content, successor};
-use super::reports::Whole;
+use super::publish::{ReportDraft, Unshareable, salt, same_content, successor};
 use super::sources::{OLDER, Objects, TWICE};
 use super::{Caller, Node, NodeError};
 
@@ -45,32 +41,28 @@ impl Node {
             return Ok(done);
         }
         // First what must not stay where it is.
-        for TakeBack { circle, subject } in back {
-            let reason = REQUEST_OF_SOURCE;
-            let ask = move |ticket| Input::TakeBack { ticket, circle, subject, reason };
-            self.engine.core.ask(ask).await?;
+        for one in back {
+            self.write(vec![Together { drafts: Vec::new(), back: vec![one] }]).await?;
         }
         self.write_each(drafts, &mut done).await?;
         debug!(person = caller.principal.name, new = done.new, changed = done.changed, "imported");
         Ok(done)
     }
 
-    /// Writes reports; one that the door refuses after all is left out by name, and the rest is written.
-    async fn write_each(
-        self: &Arc<Self>,
-        drafts: Vec<ReportDraft>,
-        done: &mut Imported,
-    ) -> Result<(), NodeError> {
-        for together in drafts.chunks(TOGETHER) {
-            match self.write(together.to_vec()).await {
-                Ok(records) => done.records.extend(records),
+    /// Writes reports; one that the door refuses after all is left out by name, with its copies, and the rest is written.
+    async fn write_each(self: &Arc<Self>, all: Vec<Together>, done: &mut Imported) -> Result<(), NodeError> {
+        for some in in_requests(all) {
+            match self.write_as_one(some.clone()).await {
+                Ok(written) => done.records.extend(written.records),
                 Err(error) if error.is_of_draft() => {
-                    for draft in together {
-                        match self.write(vec![draft.clone()]).await {
-                            Ok(records) => done.records.extend(records),
-                            Err(error) if error.is_of_draft() => done
-                                .skipped
-                                .push(Skipped { what: named(&draft.report), why: error.to_string() }),
+                    for together in some {
+                        match self.write_as_one(vec![together.clone()]).await {
+                            Ok(written) => done.records.extend(written.records),
+                            Err(error) if error.is_of_draft() => {
+                                let what = together.drafts.first().map(|draft| named(&draft.report));
+                                let (what, why) = (what.unwrap_or_default(), error.to_string());
+                                done.skipped.push(Skipped { what, why });
+                            }
                             Err(error) => return Err(error),
                         }
                     }
@@ -85,12 +77,13 @@ impl Node {
     fn imported(
         &self,
         mut batch: ImportBatch,
-    ) -> Result<(Vec<ReportDraft>, Vec<TakeBack>, Imported), NodeError> {
+    ) -> Result<(Vec<Together>, Vec<TakeBack>, Imported), NodeError> {
         if batch.reports.len() > BATCH_REPORTS_MAX {
             return Err(NodeError::Request(format!("a batch has at most {BATCH_REPORTS_MAX} reports")));
         }
-        let share = batch.share.as_deref().map(|name| self.circle(name)).transpose()?;
         let own = self.engine.own_circle();
+        let mut share = self.circles_to_write(&batch.share)?;
+        share.retain(|circle| *circle != own);
         let mut done = Imported::default();
         let mut advice = AdviceList::new(&self.engine.config.own);
         let mut door = Door::new(self);
@@ -216,54 +209,65 @@ impl Node {
                 drafts.push(draft);
             }
             let said = Personal::from_code(floor.personal).unwrap_or_default();
-            self.narrow(&leaves, said, share, &mut drafts, &mut back, &mut done)?;
-            if let Some(circle) = share.filter(|circle| *circle != own) {
+            self.narrow(&leaves, said, &share, &mut drafts, &mut back, &mut done)?;
+            if !share.is_empty() {
                 // What was left out stands in what is kept beside it as well.
                 let originals = if is_whole { leaves.originals } else { Vec::new() };
-                copies.push((circle, Report { originals, ..leaves }));
+                copies.push(Report { originals, ..leaves });
             }
         }
         for report in objects.emptied()? {
             done.changed += u64::from(report.draft.is_some());
             drafts.extend(report.draft);
-            self.narrow(&report.left, Personal::No, None, &mut drafts, &mut back, &mut done)?;
+            self.narrow(&report.left, Personal::No, &[], &mut drafts, &mut back, &mut done)?;
         }
         for ended in &batch.ended {
             self.gone_from(ended, &subjects, &mut drafts, &mut back, &mut done)?;
         }
-        for (circle, report) in copies {
-            let what = named(&report);
-            match self.for_circle(circle, report.marking.clone()) {
-                Ok(_) => {
-                    let Some(copy) = self.copy_to(circle, report)? else { continue };
-                    match door.judged(copy) {
-                        Ok(copy) => {
-                            done.shared += 1;
-                            drafts.push(copy);
+        let mut all: Vec<Together> = drafts.into_iter().map(Together::from).collect();
+        for report in copies {
+            let mut together = Together::default();
+            for circle in &share {
+                let mut refuse = |why: String| {
+                    let in_circle = if share.len() > 1 {
+                        format!(" in circle `{}`", self.circle_name(*circle))
+                    } else {
+                        String::new()
+                    };
+                    done.skipped
+                        .push(Skipped { what: named(&report), why: format!("not shared{in_circle}: {why}") });
+                };
+                match self.for_circle(*circle, report.marking.clone()) {
+                    Ok(_) => {
+                        let Some(copy) = self.copy_to(*circle, report.clone())? else { continue };
+                        match door.judged(copy) {
+                            Ok(copy) => together.drafts.push(copy),
+                            Err(why) => refuse(why),
                         }
-                        Err(why) => done.skipped.push(Skipped { what, why: format!("not shared: {why}") }),
                     }
+                    // What carries no marking is told by its own count.
+                    Err(Unshareable::Unmarked) => {}
+                    Err(why) => refuse(why.of_import()),
                 }
-                // What carries no marking is told by its own count.
-                Err(Unshareable::Unmarked) => {}
-                Err(why) => {
-                    done.skipped.push(Skipped { what, why: format!("not shared: {}", why.of_import()) });
-                }
+            }
+            if !together.drafts.is_empty() {
+                done.shared += 1;
+                all.push(together);
             }
         }
         (done.unmatched, done.well_known) = advice.done();
-        Ok((drafts, back, done))
+        Ok((all, back, done))
     }
 
     /// The copies of a report in wider circles are no wider than it may be now: taken back where its marking no longer allows
     /// them, made stricter where it does, and without the values that are gone from it. The circle that it is shared in
-    /// now gets all of it anyway. What is about persons here and was left out there binds no copy: `said` is how personal it
+    /// now get all of it anyway. What is about persons here and was left out there binds no copy: `said` is how personal it
     /// is called, whatever is in it.
     fn narrow(
         &self,
         report: &Report,
         said: Personal,
-        share: Option<CircleId>,
+        share: &[CircleId],
         drafts: &mut Vec<ReportDraft>,
         back: &mut Vec<TakeBack>,
         done: &mut Imported,
@@ -280,9 +284,9 @@ impl Node {
                     let why =
                         format!("taken back from circle `{}`: {}", self.circle_name(circle), why.of_import());
                     done.taken_back.push(Skipped { what: named(report), why });
-                    back.push(TakeBack { circle, subject: standing.report.subject });
+                    back.push(TakeBack::of_source(circle, standing.report.subject));
                 }
-                Ok(_) if share == Some(circle) => {}
+                Ok(_) if share.contains(&circle) => {}
                 Ok(_) => {
                     let mut copy = standing.report.clone();
                     let said: BTreeSet<_> = report.indicators.iter().map(|one| &one.what).collect();
@@ -311,22 +315,6 @@ impl Node {
         }
         Ok(())
     }
-
-    /// The standing copies of an own report in circles other than the own.
-    pub(super) fn copies_elsewhere(&self, subject: Subject) -> Result<Vec<(CircleId, Whole)>, NodeError> {
-        let org = self.engine.org();
-        let mut found = BTreeMap::new();
-        for circle in self.circles_beside_own() {
-            let subject = self.subject_in(circle, subject);
-            if !self.engine.reader.has_copies(org, subject) {
-                continue;
-            }
-            if let Some(whole) = self.whole(org, circle, subject)? {
-                found.insert(circle, whole);
-            }
-        }
-        Ok(found.into_iter().collect())
-    }
 }
 
 /// The id of a report at its source.
@@ -337,44 +325,6 @@ pub(super) fn origin_id(report: &Report) -> &str {
 /// A report by its title and subject.
 pub(super) fn named(report: &Report) -> String {
     format!("{} ({})", tocsin_text::cut(&report.title, 60), report.subject)
-}
-
-/// A copy that is to be taken back from a circle.
-pub(super) struct TakeBack {
-    pub(super) circle: CircleId,
-    pub(super) subject: Subject,
-}
-
-/// What the door would say of drafts, so that one that it refuses is left out by name.
-struct Door<'n> {
-    node: &'n Node,
-    directory: Arc<Directory>,
-    decisions: Decisions,
-}
-
-impl<'n> Door<'n> {
-    fn new(node: &'n Node) -> Self {
-        let directory = node.engine.directory();
-        let decisions = node.decisions(&directory);
-        Self { node, directory, decisions }
-    }
-
-    /// The draft, or why it would not be written.
-    fn judged(&mut self, draft: ReportDraft) -> Result<ReportDraft, String> {
-        let ReportDraft { circle, report } = draft;
-        let body = Body::Report(report);
-        let decisions = &mut self.decisions;
-        let author = self.node.engine.identity.node();
-        let (verdict, rule) = super::show::with_draft(&self.directory, author, circle, &body, |facts| {
-            let judgement = decisions.judge(facts);
-            (judgement.ruling, judgement.rule)
-        });
-        if verdict == tocsin_policy::Ruling::Refuse {
-            return Err(format!("rule `{}` refuses it", self.decisions.rule_name(rule)));
-        }
-        let Body::Report(report) = body else { return Err("it is no report".to_owned()) };
-        Ok(ReportDraft { circle, report })
-    }
 }
 
 /// Where nobody says a marking, the one that stands stays, raised by what a part carries and by what the values are:

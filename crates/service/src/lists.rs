@@ -6,7 +6,8 @@ use tocsin_api::types::{EndedList, Imported, Skipped};
 use tocsin_exchange::{BUCKET_DIGITS_MAX, bucket_names, group_names, list_subject};
 use tocsin_record::body::report::{Report, Subject};
 
-use super::batch::{TakeBack, named};
+use super::batch::named;
+use super::copies::TakeBack;
 use super::publish::{ReportDraft, salt, successor};
 use super::{Node, NodeError};
 
@@ -59,7 +60,7 @@ impl Node {
                 self.circle_name(circle)
             );
             done.taken_back.push(Skipped { what: named(&copy.report), why });
-            back.push(TakeBack { circle, subject: copy.report.subject });
+            back.push(TakeBack::of_source(circle, copy.report.subject));
         }
         done.changed += 1;
         let report = successor(emptied(&standing.report), Vec::new(), &standing);

@@ -157,20 +157,20 @@ impl Node {
         }
         let mut shown = Vec::new();
         for one in &matches.statements {
-            if !one.is_seen(visibility) {
-                continue;
-            }
-            let hit = self.hit(directory, one);
+            let seen = one.seen(visibility);
+            let Some(first) = seen.first() else { continue };
+            let circles = seen.iter().map(|copy| copy.standing.entry.header.circle);
+            let hit = Hit { circles: self.circle_names(circles), ..self.hit(directory, one, first) };
             if hit.expired && !with_expired {
                 answer.over += 1;
                 continue;
             }
-            shown.push(one.statement.standing.entry.id);
+            shown.push(first.standing.entry.id);
             answer.hits.push(hit);
         }
         answer.context_only = !answer.hits.is_empty() && answer.hits.iter().all(|hit| is_context(&hit.kind));
         for one in &matches.held {
-            answer.held += u64::from(one.is_seen(visibility));
+            answer.held += u64::from(!one.seen(visibility).is_empty());
         }
         answer.hidden = std::mem::take(&mut visibility.hidden);
         let is_here = !answer.hits.is_empty();
@@ -211,8 +211,10 @@ impl Node {
         }
     }
 
-    fn hit(&self, directory: &Directory, one: &Match) -> Hit {
-        let Match { how, listed, statement: Statement { standing: stored, report, indicator, .. } } = one;
+    /// What one copy of a report says.
+    fn hit(&self, directory: &Directory, one: &Match, copy: &Statement) -> Hit {
+        let (how, listed) = (&one.how, &one.listed);
+        let Statement { standing: stored, report, indicator, .. } = copy;
         let outcome = stored.stamped.outcome;
         let since = [indicator.valid_from, report.created, stored.entry.header.time];
         let marking = report.marking.as_ref();
@@ -243,6 +245,7 @@ impl Node {
             title: report.title.clone(),
             subject: report.subject.to_string(),
             circle: self.circle_name(stored.entry.header.circle),
+            circles: Vec::new(),
             exercise: marking.is_some_and(|marking| marking.exercise),
             contact: contact(directory, stored.org),
             verdict: super::show::verdict_name(outcome.verdict).to_owned(),

@@ -1,28 +1,24 @@
-//! What this node's people write: `publish`, `retract`, and the way to the core of what they `share` and `import`. Bodies
-//! are made here, on threads that may wait for the disk; the core signs, admits and keeps them.
+//! What this node's people write: `publish`, and what all that they write has in common. Bodies are made here, on threads that
+//! may wait for the disk; the core signs, admits and keeps them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tocsin_api::types::{NewRecord, PublishRequest, Published, RetractRequest};
+use tocsin_api::types::{NewRecord, PublishRequest, Published};
 use tocsin_clock as clock;
 use tocsin_exchange::changes;
 use tocsin_exchange::marking::personal_default;
-use tocsin_home::room::Room;
 use tocsin_policy::Question;
 use tocsin_protocol::judge::{org_facts, suite_of};
-use tocsin_protocol::{Input, Written};
 use tocsin_record::CircleId;
 use tocsin_record::body::Body;
 use tocsin_record::body::report::{
     Extent, INDICATOR_KINDS, INDICATORS_MAX, Indicator, LINE_MAX, Origin, Report, Subject, TEXT_MAX,
 };
-use tocsin_record::body::retraction::REASONS;
 use tocsin_record::marking::{Code, Countries, Marking, Tlp};
 use uuid::Uuid;
 
 use super::advice::AdviceList;
-use super::by_hand::ByHand;
+use super::copies::{Door, Roots, Together};
 use super::reports::Whole;
 use super::{Caller, Node, NodeError, lookup, marking};
 
@@ -109,88 +105,80 @@ impl Node {
         request: PublishRequest,
     ) -> Result<Published, NodeError> {
         // Only what replaces a report reads the disk. For all else the way to another thread takes longer than the work.
-        let (draft, published) = if request.replaces.is_some() {
-            self.apart(move |node| node.draft(request)).await?
+        let (drafts, published) = if request.replaces.is_some() {
+            self.apart(move |node| node.draft(&request)).await?
         } else {
-            self.draft(request)?
+            self.draft(&request)?
         };
-        let published = Published { records: self.write(vec![draft]).await?, ..published };
+        let published = Published { records: self.write(vec![drafts]).await?.records, ..published };
         caller.note_written("publish", &published);
         Ok(published)
     }
 
-    /// The report of a publish request, and what is to be told of it. Reads the disk if it replaces another.
-    fn draft(&self, request: PublishRequest) -> Result<(ReportDraft, Published), NodeError> {
-        let circle = self.circle(&request.circle)?;
-        check_texts(&request)?;
-        let mut indicators = indicators(&request)?;
-        let replaced = match &request.replaces {
-            Some(word) => Some(self.replaced(word, circle)?),
-            None => None,
+    /// The reports of a publish request, one for each circle, and what is to be told of them. Reads the disk if they replace
+    /// others.
+    fn draft(&self, request: &PublishRequest) -> Result<(Together, Published), NodeError> {
+        let named = self.circles_to_write(&request.circles)?;
+        check_texts(request)?;
+        let indicators = indicators(request)?;
+        let mut published = Published::default();
+        let places: Vec<(CircleId, Option<Whole>)> = match &request.replaces {
+            Some(word) => {
+                let replaced = self.replaced(word, &named, &mut published.warnings)?;
+                replaced.into_iter().map(|(circle, whole)| (circle, Some(whole))).collect()
+            }
+            None if named.is_empty() => {
+                let help = "own, mesh, or one of `tocsin circle list`";
+                return Err(NodeError::Request(format!(
+                    "no circle is named: say --to CIRCLE, which is {help}"
+                )));
+            }
+            None => named.into_iter().map(|circle| (circle, None)).collect(),
         };
-        let mut labels = request.labels.clone();
-        let mut description = request.description.clone();
-        if let Some(whole) = &replaced {
-            // What is not said again stays.
-            if labels.is_empty() {
-                labels.clone_from(&whole.report.labels);
-            }
-            if description.is_empty() {
-                description.clone_from(&whole.report.description);
-            }
-            for indicator in &mut indicators {
-                keep_unsaid(indicator, &request, &whole.report);
-            }
-        }
+        let subject = Subject(*Uuid::new_v4().as_bytes());
         let mut advice = AdviceList::new(&self.engine.config.own);
-        let personal = personal_default(&indicators);
-        let standing = replaced.as_ref().and_then(|whole| whole.report.marking.as_ref());
-        let marking = match (marking::from_words(&request.marking, personal)?, standing) {
-            (Some(said), _) => Some(said),
-            (None, Some(standing)) => {
-                Some(Marking { personal: standing.personal.max(personal), ..standing.clone() })
+        let mut together = Together::default();
+        let several = places.len() > 1;
+        let mut door = several.then(|| Door::new(self));
+        for (at, (circle, replaced)) in places.into_iter().enumerate() {
+            let name = || self.circle_name(circle);
+            let standing = replaced.as_ref().and_then(|whole| whole.report.marking.as_ref());
+            let marking = publish_marking(request, &indicators, standing)?;
+            let marking = self.for_circle(circle, marking).map_err(|why| match &request.replaces {
+                _ if !several => why.request(),
+                None => NodeError::Request(format!("nothing was written: circle `{}`: {}", name(), why.with_flags())),
+                Some(word) => NodeError::Request(format!(
+                    "nothing was written: circle `{name}`: {}. To take it back there first, and go on elsewhere: `tocsin share \
+                     {word} --to CIRCLE --instead-of {name}`",
+                    why.with_flags(),
+                    name = name(),
+                )),
+            })?;
+            published.warnings.extend(self.nobody_there(circle, marking.as_ref()));
+            let report = report_of(request, subject, marking, indicators.clone(), replaced);
+            if at == 0 {
+                advice.look(&report);
             }
-            (None, None) => None,
-        };
-        let marking = self.for_circle(circle, marking).map_err(Unshareable::request)?;
-        let warnings = self.nobody_there(circle, marking.as_ref());
-        labels.sort();
-        labels.dedup();
-        let mut report = Report {
-            salt: salt(),
-            subject: Subject(*Uuid::new_v4().as_bytes()),
-            supersedes: None,
-            extent: Extent::Whole,
-            origin: Origin::default(),
-            marking,
-            title: request.title,
-            description,
-            created: 0,
-            modified: 0,
-            labels,
-            indicators,
-            withdrawn: Vec::new(),
-            originals: Vec::new(),
-            extension: Vec::new(),
-        };
-        advice.look(&report);
-        if let Some(whole) = replaced {
-            report.subject = whole.report.subject;
-            report.origin = whole.report.origin.clone();
-            report.created = whole.report.created;
-            if report.title.is_empty() {
-                report.title.clone_from(&whole.report.title);
-            }
-            let next = std::mem::take(&mut report.indicators);
-            report = successor(report, next, &whole);
+            let draft = ReportDraft { circle, report };
+            let draft = match &mut door {
+                Some(door) => door.judged(draft).map_err(|why| {
+                    NodeError::Request(format!("nothing was written: circle `{}`: {why}", name()))
+                })?,
+                None => draft,
+            };
+            together.drafts.push(draft);
         }
-        let (unmatched, well_known) = advice.done();
-        let published = Published { unmatched, well_known, warnings, ..Published::default() };
-        Ok((ReportDraft { circle, report }, published))
+        (published.unmatched, published.well_known) = advice.done();
+        Ok((together, published))
     }
 
-    /// The own report that a new version replaces, in the circle.
-    fn replaced(&self, word: &str, circle: CircleId) -> Result<Whole, NodeError> {
+    /// The own report that a new version replaces, in each circle in which it stands; where others were named, those are told.
+    fn replaced(
+        &self,
+        word: &str,
+        named: &[CircleId],
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<(CircleId, Whole)>, NodeError> {
         let stored = self.record(self.find(word)?)?;
         if stored.org != self.engine.org() {
             return Err(NodeError::Request(
@@ -204,12 +192,32 @@ impl Node {
         let Some(Body::Report(report)) = self.body(&stored) else {
             return Err(NodeError::Request("only reports have versions".to_owned()));
         };
-        self.whole(self.engine.org(), circle, report.subject)?.ok_or_else(|| {
-            NodeError::Request(format!(
-                "the report has no version in circle `{}`: share it there first",
-                self.circle_name(circle)
-            ))
-        })
+        let root = Roots::new(self).of(stored.org, stored.entry.header.circle, report.subject);
+        let copies = self.copies_everywhere(root)?;
+        for circle in named {
+            if !copies.iter().any(|(other, _)| other == circle) {
+                return Err(NodeError::Request(format!(
+                    "the report has no version in circle `{}`: share it there first",
+                    self.circle_name(*circle)
+                )));
+            }
+        }
+        let (_, left) = self.lies_in(root);
+        warnings.extend(left.into_iter().map(|circle| {
+            let name = self.circle_name(circle);
+            format!("the members of circle `{name}` keep the version before: this org is no longer in it")
+        }));
+        if copies.is_empty() {
+            return Err(NodeError::Request(format!("{word} stands in no circle that this org is in")));
+        }
+        let others = copies.iter().map(|(circle, _)| *circle);
+        let others = self.circle_names(others.filter(|circle| !named.is_empty() && !named.contains(circle)));
+        if !others.is_empty() {
+            let others = others.join("`, `");
+            warnings
+                .push(format!("it is shared in circle `{others}` as well, where its new version went too"));
+        }
+        Ok(copies)
     }
 
     /// Refuses early what the guardrails would refuse.
@@ -255,164 +263,6 @@ impl Node {
         vec![format!("no partner of {} is in circle `{}`", names.join(", "), self.circle_name(circle))]
     }
 
-    /// A whole report as the next record of its subject in a circle; `None` if it stands there as it is.
-    pub(super) fn copy_to(
-        &self,
-        circle: CircleId,
-        mut report: Report,
-    ) -> Result<Option<ReportDraft>, NodeError> {
-        report.salt = salt();
-        report.supersedes = None;
-        report.subject = self.subject_in(circle, report.subject);
-        let Some(standing) = self.whole(self.engine.org(), circle, report.subject)? else {
-            return Ok(Some(ReportDraft { circle, report }));
-        };
-        if same_content(&report, &standing.report) {
-            return Ok(None);
-        }
-        let next = std::mem::take(&mut report.indicators);
-        Ok(Some(ReportDraft { circle, report: successor(report, next, &standing) }))
-    }
-
-    /// The subject of an own report in a circle. Where a copy was taken back, which is for ever, the next has one of its own.
-    pub(super) fn subject_in(&self, circle: CircleId, subject: Subject) -> Subject {
-        /// Namespace of the subjects that follow one that was taken back.
-        const AGAIN: &[u8] = b"again";
-        /// How often the marking of one report is raised and lowered at most.
-        const TIMES_MAX: usize = 1_000;
-        let mut subject = subject;
-        for _ in 0..TIMES_MAX {
-            if self.engine.reader.withdrawn(self.engine.org(), circle, subject).is_none() {
-                break;
-            }
-            subject = Subject(Uuid::new_v5(&Uuid::from_bytes(subject.0), AGAIN).into_bytes());
-        }
-        subject
-    }
-
-    /// All circles of which this org is a member, but its own.
-    pub(super) fn circles_beside_own(&self) -> Vec<CircleId> {
-        let directory = self.engine.directory();
-        let own = self.engine.own_circle();
-        let rosters = directory.circles().map(|(circle, _)| circle);
-        let all = std::iter::once(CircleId::mesh(self.engine.mesh_id)).chain(rosters);
-        let org = self.engine.org();
-        all.filter(|circle| *circle != own && directory.membership(*circle).has(org)).collect()
-    }
-
-    /// Takes reports of this org back, in every circle.
-    ///
-    /// # Errors
-    /// When one of them is no report of this org.
-    pub async fn retract(
-        self: &Arc<Self>,
-        caller: &Caller,
-        request: RetractRequest,
-    ) -> Result<Published, NodeError> {
-        let (subjects, reason, kept) = self.apart(move |node| node.to_retract(&request)).await?;
-        match self.write(kept).await {
-            // Taking back goes on where nothing new is written: what is left of its file may come back.
-            Ok(_) | Err(NodeError::NoRoom(_)) => {}
-            Err(error) => return Err(error),
-        }
-        let mut published = Published::default();
-        for subject in subjects {
-            let done = self.engine.core.ask(move |ticket| Input::Retract { ticket, subject, reason }).await?;
-            published.records.extend(done.written.iter().map(|written| self.new_record(written, subject)));
-            let written: Vec<_> = done.written.iter().map(|written| written.id).collect();
-            caller.note_deed("retract", &written);
-        }
-        Ok(published)
-    }
-
-    /// What a request takes back, the code of its reason, and what is kept of it. Reads the disk.
-    fn to_retract(
-        &self,
-        request: &RetractRequest,
-    ) -> Result<(BTreeSet<Subject>, u16, Vec<ReportDraft>), NodeError> {
-        let reason =
-            REASONS.iter().find(|row| row.1 == request.reason && row.0 != 0).map(|row| row.0).ok_or_else(
-                || {
-                    let names: Vec<&str> = REASONS.iter().skip(1).map(|row| row.1).collect();
-                    NodeError::Request(format!(
-                        "`{}` is no reason: use one of {}",
-                        tocsin_text::cut(&request.reason, 80),
-                        names.join(", ")
-                    ))
-                },
-            )?;
-        let mut subjects = BTreeSet::new();
-        let mut by_hand = ByHand::new(self);
-        for word in &request.ids {
-            let stored = self.record(self.find(word)?)?;
-            if let Some(over) = self.over(&stored)? {
-                return Err(NodeError::Request(format!("{word} is not taken back again: {over}")));
-            }
-            match self.body(&stored) {
-                Some(Body::Report(report)) if stored.org == self.engine.org() => {
-                    subjects.insert(report.subject);
-                    let own = self.engine.own_circle();
-                    if let Some(standing) = self.whole(self.engine.org(), own, report.subject)? {
-                        by_hand.take_back(&standing.report)?;
-                    }
-                    // Where a copy was taken back before, the one that followed it has a subject of its own.
-                    let followed = self.circles_beside_own().into_iter();
-                    let followed = followed.map(|circle| self.subject_in(circle, report.subject));
-                    let org = stored.org;
-                    subjects.extend(followed.filter(|it| self.engine.reader.has_copies(org, *it)));
-                }
-                Some(Body::Report(_)) => {
-                    return Err(NodeError::Request(format!(
-                        "{word} is a report of {}: only its author can take it back",
-                        self.org_name(&self.engine.directory(), stored.org)
-                    )));
-                }
-                _ => {
-                    return Err(NodeError::Request(format!("{word} is no report that is here")));
-                }
-            }
-        }
-        Ok((subjects, reason, by_hand.drafts()?))
-    }
-
-    /// Writes reports, a few to a request, and says where they stand.
-    pub(super) async fn write(
-        self: &Arc<Self>,
-        drafts: Vec<ReportDraft>,
-    ) -> Result<Vec<NewRecord>, NodeError> {
-        let mut written = Vec::with_capacity(drafts.len());
-        let mut drafts = drafts.into_iter().peekable();
-        while let Some(first) = drafts.next() {
-            let circle = first.circle;
-            let mut reports = vec![first.report];
-            while reports.len() < TOGETHER
-                && let Some(next) = drafts.next_if(|draft| draft.circle == circle)
-            {
-                reports.push(next.report);
-            }
-            let subjects: Vec<Subject> = reports.iter().map(|report| report.subject).collect();
-            let bodies: Vec<Body> = reports.into_iter().map(Body::Report).collect();
-            // Where the system tells no room, the store finds out.
-            Room::of(self.engine.home.path()).map_or(Ok(()), Room::for_new)?;
-            let done = self.engine.core.ask(move |ticket| Input::Publish { ticket, circle, bodies }).await?;
-            let records = done.written.iter().zip(subjects);
-            written.extend(records.map(|(record, subject)| self.new_record(record, subject)));
-        }
-        Ok(written)
-    }
-
-    fn new_record(&self, written: &Written, subject: Subject) -> NewRecord {
-        let _record = tracing::debug_span!("record", id = %written.id).entered();
-        tracing::debug!(seq = written.place.seq, "written");
-        NewRecord {
-            record: written.id.to_string(),
-            subject: subject.to_string(),
-            circle: self.circle_name(written.circle),
-            seq: written.place.seq,
-            partners: Vec::new(),
-        }
-    }
-
     /// What sharing would do: who would get it, by this node's policy.
     pub(super) fn would_write(&self, draft: &ReportDraft) -> NewRecord {
         let directory = self.engine.directory();
@@ -445,6 +295,70 @@ impl Node {
             partners,
         }
     }
+}
+
+/// How the report of a publish request is marked: as it says, else as what it replaces is.
+fn publish_marking(
+    request: &PublishRequest,
+    indicators: &[Indicator],
+    standing: Option<&Marking>,
+) -> Result<Option<Marking>, NodeError> {
+    let personal = personal_default(indicators);
+    Ok(match (marking::from_words(&request.marking, personal)?, standing) {
+        (Some(said), _) => Some(said),
+        (None, Some(standing)) => {
+            Some(Marking { personal: standing.personal.max(personal), ..standing.clone() })
+        }
+        (None, None) => None,
+    })
+}
+
+/// The report of a publish request in one circle. Of what it replaces stays what is not said again.
+fn report_of(
+    request: &PublishRequest,
+    subject: Subject,
+    marking: Option<Marking>,
+    mut indicators: Vec<Indicator>,
+    replaced: Option<Whole>,
+) -> Report {
+    let mut labels = request.labels.clone();
+    labels.sort();
+    labels.dedup();
+    let mut report = Report {
+        salt: salt(),
+        subject,
+        supersedes: None,
+        extent: Extent::Whole,
+        origin: Origin::default(),
+        marking,
+        title: request.title.clone(),
+        description: request.description.clone(),
+        created: 0,
+        modified: 0,
+        labels,
+        indicators: Vec::new(),
+        withdrawn: Vec::new(),
+        originals: Vec::new(),
+        extension: Vec::new(),
+    };
+    let Some(whole) = replaced else { return Report { indicators, ..report } };
+    let before = &whole.report;
+    for indicator in &mut indicators {
+        keep_unsaid(indicator, request, before);
+    }
+    report.subject = before.subject;
+    report.origin = before.origin.clone();
+    report.created = before.created;
+    if report.labels.is_empty() {
+        report.labels.clone_from(&before.labels);
+    }
+    for (text, before) in [(&mut report.description, &before.description), (&mut report.title, &before.title)]
+    {
+        if text.is_empty() {
+            text.clone_from(before);
+        }
+    }
+    successor(report, indicators, &whole)
 }
 
 pub(super) fn salt() -> [u8; 16] {
@@ -500,7 +414,6 @@ fn check_texts(request: &PublishRequest) -> Result<(), NodeError> {
     Ok(())
 }
 
-/// The indicators of a publish request, one a value.
 /// Gives a value of a new version what the version before said of it, where the new one says nothing.
 fn keep_unsaid(indicator: &mut Indicator, request: &PublishRequest, before: &Report) {
     let Some(old) = before.indicators.iter().find(|old| old.what == indicator.what) else { return };
@@ -517,6 +430,7 @@ fn keep_unsaid(indicator: &mut Indicator, request: &PublishRequest, before: &Rep
     }
 }
 
+/// The indicators of a publish request, one a value.
 fn indicators(request: &PublishRequest) -> Result<Vec<Indicator>, NodeError> {
     if request.values.len() > INDICATORS_MAX {
         return Err(NodeError::Request(format!(

@@ -13,6 +13,7 @@ use tocsin_record::observable::{Observable, Type, detect};
 use tocsin_record::{CircleId, OrgId};
 use tocsin_store::{BodyState, Neighbours, RecordRef, Stored, Verdict};
 
+use super::copies::Roots;
 use super::show::verdict_name;
 use super::visibility::Visibility;
 use super::{Caller, Node, NodeError};
@@ -152,7 +153,7 @@ impl Node {
                 (Cursor::of(range, seq), RecordRef { seq, ..range.first })
             })
         });
-        let mut standing = Standing::default();
+        let (mut standing, mut roots) = (Standing::default(), Roots::new(self));
         let mut found = Records::default();
         let mut shown = Vec::new();
         let mut last = after;
@@ -172,14 +173,20 @@ impl Node {
             if !self.fits(&filter, &stored, body.as_ref(), &mut standing)? {
                 continue;
             }
-            let copies = self.listed_copies(&filter, &stored, body.as_ref(), &mut standing)?;
+            let mut copies =
+                self.listed_copies(&filter, &stored, body.as_ref(), &mut standing, &mut roots)?;
+            copies.retain(|copy| {
+                self.body(copy).is_none_or(|body| visibility.keeps(copy, &body_view(&body)).is_none())
+            });
             // The newest of them stands for all: this one was listed with it, or is on an earlier page.
             if copies.iter().any(|copy| Cursor::of_stored(copy) > at) {
                 continue;
             }
             if body.as_ref().is_none_or(|body| visibility.sees(&stored, &body_view(body))) {
                 shown.push(stored.entry.id);
+                let circles = std::iter::once(&stored).chain(&copies).map(|one| one.entry.header.circle);
                 found.records.push(Record {
+                    circles: self.circle_names(circles),
                     copies: copies.iter().map(|copy| self.copy_in(copy)).collect(),
                     ..self.list_entry(&directory, &stored, body.as_ref())
                 });
@@ -280,14 +287,17 @@ impl Node {
         stored: &Stored,
         body: Option<&Body>,
         standing: &mut Standing,
+        roots: &mut Roots<'_>,
     ) -> Result<Vec<Stored>, NodeError> {
         let Some(Body::Report(report)) = body.filter(|_| !filter.all_versions) else {
             return Ok(Vec::new());
         };
         let mut copies = Vec::new();
         let circles = self.circles_beside_own().into_iter().chain([self.engine.own_circle()]);
+        let root = roots.of(stored.org, stored.entry.header.circle, report.subject);
         for circle in circles.filter(|circle| *circle != stored.entry.header.circle) {
-            let Some(place) = standing.of(self, stored.org, circle, report.subject)? else {
+            let subject = self.subject_of(stored.org, circle, root);
+            let Some(place) = standing.of(self, stored.org, circle, subject)? else {
                 continue;
             };
             let Some(copy) = self.engine.reader.record(place)? else { continue };

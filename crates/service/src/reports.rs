@@ -230,7 +230,10 @@ impl Node {
 
     /// The last version that a retraction of the subject names, else the retraction.
     fn find_taken_back(&self, org: OrgId, subject: Subject) -> Result<Option<RecordRef>, NodeError> {
-        for circle in [CircleId::mesh(self.engine.mesh_id), self.engine.own_circle()] {
+        let directory = self.engine.directory();
+        let rosters: Vec<CircleId> = directory.circles().map(|(circle, _)| circle).collect();
+        let all = [CircleId::mesh(self.engine.mesh_id), self.engine.own_circle()].into_iter().chain(rosters);
+        for circle in all {
             let Some(withdrawal) = self.engine.reader.withdrawn(org, circle, subject) else { continue };
             if let Some(said) = self.engine.reader.record(withdrawal.record)?
                 && let Some(Body::Retraction(retraction)) = self.body(&said)

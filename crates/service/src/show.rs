@@ -12,6 +12,7 @@ use tocsin_record::observable::Breadth;
 use tocsin_record::{Class, Header};
 use tocsin_store::{BodyState, Stored, Verdict};
 
+use super::copies::Roots;
 use super::visibility::Visibility;
 use super::{Caller, Node, NodeError, lookup, marking};
 
@@ -68,6 +69,7 @@ impl Node {
             record: stored.entry.id.to_string(),
             author: self.org_name(directory, stored.org),
             circle: self.circle_name(header.circle),
+            circles: vec![self.circle_name(header.circle)],
             epoch: header.epoch,
             seq: header.seq,
             kind: body::name_of(stored.entry.kind()).to_owned(),
@@ -116,8 +118,24 @@ impl Node {
         Ok(Record {
             taken_back: self.taken_back(directory, stored)?.map(Box::new),
             replaced_by: self.replaced_by(stored, body)?,
+            circles: self.stands_in(stored, body)?,
             ..self.list_entry(directory, stored, body)
         })
+    }
+
+    /// The circles in which the report of a record stands here, by name, with that of the record.
+    fn stands_in(&self, stored: &Stored, body: Option<&Body>) -> Result<Vec<String>, NodeError> {
+        let circle = stored.entry.header.circle;
+        let Some(Body::Report(report)) = body else { return Ok(vec![self.circle_name(circle)]) };
+        let root = Roots::new(self).of(stored.org, circle, report.subject);
+        let mut circles = vec![circle];
+        for other in self.circles_beside_own().into_iter().chain([self.engine.own_circle()]) {
+            let subject = self.subject_of(stored.org, other, root);
+            if self.engine.reader.standing(stored.org, other, subject)?.is_some() {
+                circles.push(other);
+            }
+        }
+        Ok(self.circle_names(circles))
     }
 
     /// The id of the version that stands in the place of this one.
@@ -189,13 +207,8 @@ impl Node {
         shown.record.indicator_count = indicators.len() as u64;
         shown.indicators = indicators.iter().take(INDICATORS_SHOWN).map(show_indicator).collect();
         if stored.org == self.engine.org() {
-            let mut circles = self.engine.reader.circles_of(stored.org, report.subject);
-            circles.remove(&self.engine.own_circle());
-            let mut circles: Vec<String> =
-                circles.into_iter().map(|circle| self.circle_name(circle)).collect();
-            circles.sort();
-            circles.dedup();
-            shown.shared_to = circles;
+            let own = self.circle_name(self.engine.own_circle());
+            shown.shared_to = shown.record.circles.iter().filter(|name| **name != own).cloned().collect();
         }
         Ok(())
     }

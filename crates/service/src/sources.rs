@@ -14,7 +14,8 @@ use tocsin_record::marking::Marking;
 use tocsin_record::observable::Observable;
 use tocsin_store::LogNo;
 
-use super::batch::{TakeBack, named, origin_id};
+use super::batch::{named, origin_id};
+use super::copies::TakeBack;
 use super::folders::{ListKey, key_of};
 use super::publish::{ReportDraft, salt, successor};
 use super::reports::Whole;
@@ -132,7 +133,7 @@ impl Node {
                     what: named(&copy),
                     why: format!("taken back from circle `{}`: {GONE}", self.circle_name(circle)),
                 });
-                back.push(TakeBack { circle, subject: copy.subject });
+                back.push(TakeBack::of_source(circle, copy.subject));
             }
         }
         Ok(())

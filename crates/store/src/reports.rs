@@ -156,6 +156,18 @@ impl<K: Kv, S: Slots> Reader<K, S> {
         committed.then_some(found)
     }
 
+    /// The reports of an org that were taken back in a circle.
+    #[must_use]
+    pub fn withdrawn_subjects(&self, org: OrgId, circle: CircleId) -> Vec<Subject> {
+        let state = self.shared.state();
+        let all = (org, circle, Subject([0; 16]))..=(org, circle, Subject([255; 16]));
+        let committed = |found: &Withdrawal| {
+            state.log(found.record.log).is_some_and(|log| found.record.seq <= log.published.seq)
+        };
+        let found = state.retractions.range(all).filter(|(_, found)| committed(found));
+        found.map(|((_, _, subject), _)| *subject).collect()
+    }
+
     /// The retractions of an org in a circle.
     #[must_use]
     pub fn withdrawals(&self, org: OrgId, circle: CircleId) -> Vec<Withdrawal> {

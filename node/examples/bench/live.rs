@@ -143,7 +143,7 @@ impl Pair {
 fn request(n: u64) -> PublishRequest {
     PublishRequest {
         values: vec![value(n)],
-        circle: "mesh".to_owned(),
+        circles: vec!["mesh".to_owned()],
         marking: MarkingWords { tlp: Some("green".to_owned()), ..MarkingWords::default() },
         confidence: Some(70),
         title: format!("sighting {n}"),

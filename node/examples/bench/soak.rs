@@ -187,7 +187,7 @@ fn report(looks: &[Look], length: Duration, records: usize, table: &mut Table) -
 fn request(value: String) -> PublishRequest {
     PublishRequest {
         values: vec![value],
-        circle: "mesh".to_owned(),
+        circles: vec!["mesh".to_owned()],
         marking: MarkingWords { tlp: Some("green".to_owned()), ..MarkingWords::default() },
         ..PublishRequest::default()
     }

@@ -25,7 +25,7 @@ async fn many_names_under_a_popular_domain_are_answered_within_bounds() {
     for number in 0..REPORTS {
         let warning = PublishRequest {
             values: vec!["popular.example".to_owned()],
-            circle: "mesh".to_owned(),
+            circles: vec!["mesh".to_owned()],
             marking: MarkingWords { tlp: Some("green".to_owned()), ..MarkingWords::default() },
             title: format!("report {number}"),
             ..PublishRequest::default()

@@ -15,7 +15,7 @@ fn caller(node: &tocsin_service::Node) -> tocsin_service::Caller {
 fn warning(circle: &str) -> PublishRequest {
     PublishRequest {
         values: vec!["192.0.2.7".to_owned()],
-        circle: circle.to_owned(),
+        circles: vec![circle.to_owned()],
         marking: MarkingWords { tlp: Some("green".to_owned()), ..MarkingWords::default() },
         ..PublishRequest::default()
     }
@@ -31,7 +31,7 @@ async fn a_request_that_waits_holds_up_nobody() {
     let own = node.publish(&caller(&node), warning("own")).await.unwrap();
     let request = ShareRequest {
         ids: vec![own.records[0].record.clone()],
-        to: "mesh".to_owned(),
+        to: vec!["mesh".to_owned()],
         dry_run: true,
         ..ShareRequest::default()
     };
@@ -65,7 +65,8 @@ async fn what_stands_there_is_no_refusal() {
     let node = &running.node;
     let own = node.publish(&caller(node), warning("own")).await.unwrap();
     let id = own.records[0].record.clone();
-    let to = |to: &str| ShareRequest { ids: vec![id.clone()], to: to.to_owned(), ..ShareRequest::default() };
+    let to =
+        |to: &str| ShareRequest { ids: vec![id.clone()], to: vec![to.to_owned()], ..ShareRequest::default() };
     // Who asks for a looser label is told that it stays.
     let looser = |to: ShareRequest| ShareRequest {
         marking: MarkingWords { tlp: Some("clear".to_owned()), ..MarkingWords::default() },

@@ -12,11 +12,11 @@ fn listed(node: &Node) -> Vec<(String, String)> {
     all.iter().map(|circle| (word(circle, "circle"), word(circle, "part"))).collect()
 }
 
-fn part(node: &Node, circle: &str) -> Option<String> {
+pub fn part(node: &Node, circle: &str) -> Option<String> {
     listed(node).into_iter().find(|(name, _)| name == circle).map(|(_, part)| part)
 }
 
-fn members(node: &Node, circle: &str) -> Vec<String> {
+pub fn members(node: &Node, circle: &str) -> Vec<String> {
     let shown = node.json(&["circle", "show", circle]);
     let members = shown["members"].as_array().expect("a list");
     members.iter().map(|member| member["org"].as_str().expect("a name").to_owned()).collect()

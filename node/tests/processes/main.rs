@@ -19,6 +19,7 @@ mod programs;
 mod reload;
 mod room;
 mod screen;
+mod several;
 mod status;
 mod strangers;
 mod truth;

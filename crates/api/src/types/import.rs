@@ -11,8 +11,8 @@ pub const BATCH_REPORTS_MAX: usize = 4096;
 /// Reports from files, as the command line read them; salts and versions are filled in here.
 #[derive(Debug, Encode, Decode)]
 pub struct ImportBatch {
-    /// Another circle in which they are shared at once.
-    pub share: Option<String>,
+    /// Other circles in which they are shared at once, at most 64.
+    pub share: Vec<String>,
     /// Only say what would be done.
     pub dry_run: bool,
     /// The reports, whole.

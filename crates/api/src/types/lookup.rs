@@ -166,8 +166,12 @@ pub struct Hit {
     pub title: String,
     /// The report through its versions.
     pub subject: String,
-    /// The circle it was shared in.
+    /// The circle of that record.
     pub circle: String,
+    /// All circles in which its author shared the report, as far as this node is in them and shows what stands there: the record
+    /// of this answer is the one that is marked most strictly.
+    #[serde(default)]
+    pub circles: Vec<String>,
     /// It is of an exercise and says nothing about the world.
     pub exercise: bool,
     /// Whom to call.

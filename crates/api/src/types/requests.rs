@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 pub struct PublishRequest {
     /// Values as people write them, at most 20,000.
     pub values: Vec<String>,
-    /// The circle: `own`, `mesh`, or a name as `circle list` has it.
-    pub circle: String,
+    /// The circles, at most 64, in each of which it stands: `own`, `mesh`, or names as `circle list` has them. A new version goes to
+    /// all in which the one before stands, whichever of them are named; else at least one is.
+    pub circles: Vec<String>,
     /// How it may be handled.
     pub marking: MarkingWords,
     /// What it indicates.
@@ -65,13 +66,16 @@ pub struct MarkingWords {
     pub exercise: bool,
 }
 
-/// Records to be shared in another circle.
+/// Records to be shared in other circles.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShareRequest {
     /// Record ids or subjects.
     pub ids: Vec<String>,
-    /// The circle.
-    pub to: String,
+    /// The circles, at most 64.
+    pub to: Vec<String>,
+    /// The circles in which it is taken back, as for fewer than it was shared with.
+    #[serde(default)]
+    pub instead_of: Vec<String>,
     /// For records that have no marking yet, and to raise one.
     #[serde(default)]
     pub marking: MarkingWords,
@@ -109,6 +113,9 @@ pub struct HoldRequest {
 pub struct Published {
     /// The new records.
     pub records: Vec<NewRecord>,
+    /// The retractions that were written with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_back: Vec<NewRecord>,
     /// What was left as it was, and why.
     #[serde(default)]
     pub skipped: Vec<Skipped>,

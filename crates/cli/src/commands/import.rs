@@ -50,9 +50,9 @@ pub struct Args {
     /// Files, or folders with files
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Also share what is marked in this circle
-    #[arg(long, value_name = "CIRCLE")]
-    share: Option<String>,
+    /// Also share what is marked in this circle; may be given several times, for a copy in each that its marking allows
+    #[arg(long, visible_alias = "to", value_name = "CIRCLE")]
+    share: Vec<String>,
     /// Name of the source, and of its profile in HOME/sources
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
@@ -203,8 +203,8 @@ fn text(summary: &Summary, home: &Path, args: &Args) -> String {
         total.duplicates,
         text::count(total.indicators, "indicator"),
     );
-    if let Some(circle) = share {
-        out.push_str(&format!("; {} shared in {circle}", total.shared));
+    if !share.is_empty() {
+        out.push_str(&format!("; {} shared in {}", total.shared, text::escape(&share.join(", "))));
     }
     out.push_str(&advice_text(&total.unmatched, &total.well_known));
     if let Some(source) = &summary.no_profile {
@@ -347,7 +347,6 @@ fn to_mark(home: &Path, args: &Args) -> String {
     let flags = [
         ("--source", &args.source),
         ("--title", &args.title),
-        ("--share", &args.share),
         ("--pap", &args.pap),
         ("--retention", &args.retention),
         ("--legal-basis", &args.legal_basis),
@@ -355,6 +354,7 @@ fn to_mark(home: &Path, args: &Args) -> String {
     for (flag, value) in flags {
         words.extend(value.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
     }
+    words.extend(args.share.iter().flat_map(|circle| ["--share".to_owned(), circle.clone()]));
     words.extend(args.purposes.iter().flat_map(|name| ["--for-purpose".to_owned(), name.clone()]));
     words.extend(args.overrides.iter().flat_map(|text| ["--override-marking".to_owned(), text.clone()]));
     words.extend(args.again.then(|| "--again".to_owned()));
@@ -385,7 +385,7 @@ mod tests {
     fn the_hint_is_safe_to_paste() {
         let args = Args {
             paths: vec!["my feed/$(id).csv".into(), "-x".into()],
-            share: None,
+            share: vec![],
             source: Some("feed's".to_owned()),
             title: None,
             tlp: None,

@@ -297,6 +297,7 @@ fn hit_text(hit: &Hit, is_commonplace: bool) -> String {
         "keep",
         &if hit.retain_until.0 == 0 { String::new() } else { format!("until {}", hit.retain_until) },
     );
+    limit("shared in", &hit.circles.join(", "));
     let contact = &hit.contact;
     let card: Vec<String> = [&contact.desk, &contact.phone, &contact.email]
         .into_iter()

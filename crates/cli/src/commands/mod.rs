@@ -347,6 +347,13 @@ fn published_text(published: &Published, verb: &str) -> String {
             format!("{verb} {} in {}{more}", new.subject, new.circle)
         })
         .collect();
+    for back in &published.taken_back {
+        let (verb, record) = match back.record.as_str() {
+            "" => ("would take back", String::new()),
+            record => ("took back", format!(" (record {record})")),
+        };
+        lines.push(format!("{verb} {} in {}{record}", back.subject, back.circle));
+    }
     for left in &published.skipped {
         lines.push(format!("left {}: {}", left.what, left.why));
     }

@@ -21,6 +21,8 @@ const PASTED_MAX: u64 = 1 << 20;
 /// One report with the values as indicators, in this org's name as its own observation. Answers when the record is
 /// durable here; partners that are reachable have it within milliseconds.
 ///
+/// To several circles it goes as copies of one report, in all of them or in none; every answer has it once.
+///
 /// With `-` values are read from standard input: a list, or a text in whose words they stand, such as a mail. What was
 /// taken is shown first, and nothing is written before you say so, at the terminal or by --yes.
 #[derive(clap::Args, Debug)]
@@ -29,7 +31,8 @@ Examples:
   tocsin publish 198.51.100.7 'evil[.]example' --tlp green --to mesh --title 'Phishing against banks'
   tocsin publish 203.0.113.9 --tlp green --to mesh --kind command-and-control --confidence 80 --valid-for 30d
   tocsin publish - --tlp green --to mesh --title 'From the mail of this morning' < mail.txt
-  tocsin publish 203.0.113.9 203.0.113.10 --tlp green --to mesh --replaces 3f9a12c4      (a correction)")]
+  tocsin publish 203.0.113.9 --tlp amber --to ops --to harbour
+  tocsin publish 203.0.113.9 203.0.113.10 --replaces 3f9a12c4      (a correction, wherever it was shared)")]
 pub struct Args {
     /// Values, defanged or not; - for standard input
     #[arg(required = true)]
@@ -37,9 +40,10 @@ pub struct Args {
     /// The type of the values, such as domain, url, filename, process (default: found by itself; a wrong one lists them)
     #[arg(long = "type", value_name = "TYPE")]
     value_type: Option<String>,
-    /// The circle: own, mesh, or one of `tocsin circle list`
-    #[arg(long = "to", value_name = "CIRCLE")]
-    to: String,
+    /// The circle: own, mesh, or one of `tocsin circle list`; may be given several times, for a copy in each. A new version goes
+    /// to all circles in which the one before stands, and needs none
+    #[arg(long = "to", value_name = "CIRCLE", required_unless_present = "replaces")]
+    to: Vec<String>,
     /// What it indicates, such as phishing, malware, command-and-control, scanner, fraud
     #[arg(long)]
     kind: Option<String>,
@@ -80,7 +84,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let request = PublishRequest {
         values,
         value_type: args.value_type,
-        circle: args.to,
+        circles: args.to,
         marking: args.marking.words(),
         kind: args.kind,
         confidence: args.confidence,
@@ -110,9 +114,11 @@ fn with_pasted(args: &Args) -> Result<Vec<String>> {
         term::tell(&format!("  {kind:<10} {}", text::escape(value)));
     }
     let count = text::count(taken.len() as u64, "value");
-    if !args.yes
-        && !confirm_on_terminal(&format!("{count} in circle `{}`: publish?", text::escape(&args.to)))?
-    {
+    let to = match &args.to[..] {
+        [] => "wherever the version before stands".to_owned(),
+        names => format!("in circle `{}`", names.join("`, `")),
+    };
+    if !args.yes && !confirm_on_terminal(&format!("{count} {}: publish?", text::escape(&to)))? {
         bail!(
             "nothing was written: {count} of standard input wait for your word; say --yes where there is no terminal"
         );

@@ -12,7 +12,8 @@ use super::{Context, done, published_text};
 /// Take reports back, wherever they were shared.
 ///
 /// All versions of the report, in every circle, for ever: the bodies are erased here and at every partner that
-/// follows, and a copy that arrives later is not taken. Only the reason's code is told, no text.
+/// follows, and a copy that arrives later is not taken. Only the reason's code is told, no text. Where this org is no longer in a
+/// circle, its members take no word of it any more; the answer names those circles.
 ///
 /// Of a list that is imported, what was taken back stays gone whatever its file says; what is new in it stands under a new
 /// subject, and `import --again` lets the rest stand again. To take back one value of a list, take it out of the file and import
@@ -26,7 +27,7 @@ pub struct Args {
     /// Records (ids, or their beginnings) or subjects
     #[arg(required = true)]
     ids: Vec<String>,
-    /// Why: wrong, false-positive, duplicate, shared-by-mistake, legal, request-of-source, other
+    /// Why
     #[arg(long, value_parser = reasons())]
     reason: String,
 }

@@ -105,7 +105,9 @@ fn text(shown: &Shown) -> String {
         let kept = text::count(shown.originals, "object");
         out.push_str(&format!("  kept      {kept} of its source: --original prints them\n"));
     }
-    if !shown.shared_to.is_empty() {
+    if record.circles.len() > 1 {
+        out.push_str(&format!("  stands in {}\n", e(&record.circles.join(", "))));
+    } else if !shown.shared_to.is_empty() {
         out.push_str(&format!("  shared to {}\n", e(&shown.shared_to.join(", "))));
     }
     if !shown.labels.is_empty() {

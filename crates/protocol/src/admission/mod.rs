@@ -6,6 +6,7 @@
 pub(crate) mod admit;
 mod again;
 mod by_hand;
+mod drafting;
 pub(crate) mod fork;
 pub mod judge;
 pub(crate) mod rejudge;

@@ -13,7 +13,7 @@ use tocsin_store::{BodyState, RecordRef, Verdict};
 use super::admit::rule;
 use super::judge::LogFacts;
 use super::*;
-use crate::io::{RequestError, Ticket};
+use crate::io::{RequestError, Ticket, Write};
 
 const NOW: Now = Now { wall: START_MS + 1_000_000_000, mono: 1_000_000 };
 const HOUR_MS: u64 = 3_600_000;
@@ -66,13 +66,18 @@ fn door() -> Door {
     Door { admission, directory, circle }
 }
 
+fn random() -> rand_chacha::ChaCha20Rng {
+    rand_chacha::rand_core::SeedableRng::from_seed([2; 32])
+}
+
 impl Door {
     /// Publishes reports, one a ticket, and stages what was signed. Where each was written, or why not.
     fn write(&mut self, now: Now, tickets: &[Ticket]) -> Vec<Result<RecordRef, RequestError>> {
         let by = By { directory: &self.directory, now };
         for ticket in tickets {
             let body = Body::Report(report(u8::try_from(*ticket).unwrap()));
-            self.admission.queue_publish(&by, *ticket, self.circle, &[body]).unwrap();
+            let writes = [Write::Bodies { circle: self.circle, bodies: vec![body] }];
+            self.admission.queue_writes(&by, &mut random(), *ticket, &writes).unwrap().unwrap();
         }
         let queue = self.admission.take_queued(&by).unwrap();
         let (runs, answers) = self.admission.sign(&by, &queue).unwrap();
@@ -139,8 +144,14 @@ fn nobody_writes_to_a_circle_that_is_not_its_own() {
     let mut door = door();
     let by = By { directory: &door.directory, now: NOW };
     let circle = CircleId([9; 32]);
-    let body = Body::Report(report(1));
-    assert_eq!(door.admission.queue_publish(&by, 1, circle, &[body]), Err(RequestError::NotMember(circle)));
+    let bodies = |n| vec![Body::Report(report(n))];
+    // What goes with it, to a circle that is, is not written either.
+    let writes = [
+        Write::Bodies { circle: door.circle, bodies: bodies(2) },
+        Write::Bodies { circle, bodies: bodies(1) },
+    ];
+    let queued = door.admission.queue_writes(&by, &mut random(), 1, &writes).unwrap();
+    assert_eq!(queued, Err(RequestError::NotMember(circle)));
     assert!(door.admission.take_queued(&by).unwrap().is_empty());
 }
 

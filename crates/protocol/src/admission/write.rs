@@ -6,10 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rand_chacha::rand_core::Rng;
-use tocsin_record::body::report::Subject;
-use tocsin_record::body::retraction::{Retraction, VERSIONS_MAX, Version};
-use tocsin_record::body::{Body, BodyRef, class_of};
+use tocsin_record::body::{BodyRef, class_of};
 use tocsin_record::run::{Draft, SIGN_EVERY};
 use tocsin_record::{CircleId, Class, Entry, Header, LogKey, NodeKey, Part, Tip, Verified, codec};
 use tocsin_store::{Kv, LogInfo, LogNo, RecordRef, Slots, Standing, StoreError, Verdict};
@@ -22,7 +19,7 @@ use crate::clock::{Alive, Reading};
 use crate::io::{Done, Now, RequestError, Ticket};
 
 /// Most bodies that wait for the next commit.
-const QUEUE_MAX: usize = 65_536;
+pub(super) const QUEUE_MAX: usize = 65_536;
 /// A run is signed before its bodies take more, in bytes: it must fit a frame and a page. One large body is a run alone.
 const SIGN_BYTES: usize = 192 << 10;
 /// Logs that an author may open at once in a circle, and the time after which it may open one more, in ms.
@@ -84,7 +81,7 @@ pub(crate) struct Writer {
     /// By which key this node seals what it writes to a circle.
     pub(super) keys: BTreeMap<CircleId, Current>,
     queue: Vec<Queued>,
-    queued: usize,
+    pub(super) queued: usize,
     /// Logs of lower epochs do not go on, at this start or a later one: it turned out that they may not.
     from: u64,
     /// The same, as the store keeps it.
@@ -227,105 +224,9 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         0
     }
 
-    /// Queues bodies that this node's people publish, for the next commit.
-    ///
-    /// # Errors
-    /// Why they cannot be written; then nothing is queued.
-    pub(crate) fn queue_publish(
-        &mut self,
-        by: &By<'_>,
-        ticket: Ticket,
-        circle: CircleId,
-        bodies: &[Body],
-    ) -> Result<(), RequestError> {
-        let drafts = self.drafts(by, circle, bodies)?;
-        self.queue(Queued { asker: Asker::People(ticket), circle, drafts });
-        Ok(())
-    }
-
     pub(super) fn queue(&mut self, queued: Queued) {
         self.writer.queued += queued.drafts.len();
         self.writer.queue.push(queued);
-    }
-
-    pub(super) fn drafts(
-        &self,
-        by: &By<'_>,
-        circle: CircleId,
-        bodies: &[Body],
-    ) -> Result<Vec<Draft>, RequestError> {
-        if self.writer.queued + bodies.len() > QUEUE_MAX {
-            return Err(RequestError::Busy);
-        }
-        if !by.directory.membership(circle).has(self.identity.org) {
-            return Err(RequestError::NotMember(circle));
-        }
-        let roster = by.directory.membership(circle).version();
-        bodies.iter().map(|body| Self::draft(by.now, roster, body)).collect()
-    }
-
-    fn draft(now: Now, roster: u32, body: &Body) -> Result<Draft, RequestError> {
-        let kind =
-            body.kind().ok_or_else(|| RequestError::Draft("this node cannot write such a body".into()))?;
-        let (tlp, flags) =
-            body.marking().map_or((0, 0), |marking| (marking.tlp.code(), marking.flags().word()));
-        let expires = body.marking().and_then(|marking| marking.retain_until).unwrap_or(0);
-        Ok(Draft {
-            kind,
-            tlp,
-            flags,
-            time: now.wall,
-            expires,
-            roster,
-            extension: Vec::new(),
-            body: body.encode().into(),
-        })
-    }
-
-    /// Takes a report of this org back, in one circle or in every one that it was shared to.
-    pub(crate) fn retract(
-        &mut self,
-        by: &By<'_>,
-        random: &mut impl Rng,
-        ticket: Ticket,
-        subject: Subject,
-        reason: u16,
-        only: Option<CircleId>,
-    ) -> Result<Result<(), RequestError>, StoreError> {
-        let org = self.identity.org;
-        let mut circles: BTreeMap<CircleId, Vec<Version>> = BTreeMap::new();
-        for place in self.reader.copies(org, subject) {
-            // A retraction names no more of them: the others are not read.
-            let circle = self.store.key(place.log).map(|log| log.circle);
-            if circle.and_then(|circle| circles.get(&circle)).is_some_and(|all| all.len() >= VERSIONS_MAX) {
-                continue;
-            }
-            let Some(stored) = self.reader.record(place)? else {
-                continue;
-            };
-            let Entry { header, id, .. } = &stored.entry;
-            let version = Version { author: header.author, epoch: header.epoch, seq: header.seq, id: *id };
-            circles.entry(header.circle).or_default().push(version);
-        }
-        circles.retain(|circle, _| only.is_none_or(|only| *circle == only));
-        circles.retain(|circle, _| self.store.withdrawn(org, *circle, subject).is_none());
-        if circles.is_empty() {
-            return Ok(Err(RequestError::NoReport(subject)));
-        }
-        let mut queued = Vec::new();
-        for (circle, mut versions) in circles {
-            versions.truncate(VERSIONS_MAX);
-            let mut salt = [0; 16];
-            random.fill_bytes(&mut salt);
-            let body =
-                Body::Retraction(Retraction { salt, subject, versions, reason, extension: Vec::new() });
-            match self.drafts(by, circle, &[body]) {
-                Ok(drafts) => queued.push(Queued { asker: Asker::People(ticket), circle, drafts }),
-                Err(error) => return Ok(Err(error)),
-            }
-        }
-        queued.into_iter().for_each(|queued| self.queue(queued));
-        Ok(Ok(()))
     }
 
     /// What waits to be written by now.

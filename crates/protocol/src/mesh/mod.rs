@@ -34,7 +34,7 @@ use crate::catchup::CatchUp;
 use crate::catchup::empty::EmptyLogs;
 use crate::directory::{Directory, Taken};
 use crate::index::Index;
-use crate::io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket};
+use crate::io::{Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket, Write};
 use crate::links::Links;
 use crate::links::budget::{Meter, cost};
 use crate::links::link::Link;
@@ -186,13 +186,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 Ok(())
             }
             Input::Publish { ticket, circle, bodies } => {
-                self.publish(ticket, circle, &bodies, out);
-                Ok(())
+                self.write(ticket, &[Write::Bodies { circle, bodies }], out)
             }
-            Input::Retract { ticket, subject, reason } => self.retract(ticket, subject, reason, None, out),
-            Input::TakeBack { ticket, circle, subject, reason } => {
-                self.retract(ticket, subject, reason, Some(circle), out)
+            Input::Retract { ticket, subject, reason } => {
+                self.write(ticket, &[Write::Retract { subject, reason }], out)
             }
+            Input::Write { ticket, writes } => self.write(ticket, &writes, out),
             Input::Documents { ticket, documents } => {
                 let (new, error) = self.take_documents(&documents, None, true, out)?;
                 let result = match error {

@@ -3,35 +3,23 @@
 
 use std::sync::Arc;
 
-use tocsin_record::CircleId;
-use tocsin_record::body::Body;
-use tocsin_record::body::report::Subject;
 use tocsin_store::{Kv, RecordRef, Slots, StoreError};
 
 use crate::admission::By;
 use crate::admission::write::Asker;
-use crate::io::{Output, Ticket, Written};
+use crate::io::{Output, Ticket, Write, Written};
 use crate::mesh::Mesh;
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
-    pub(crate) fn publish(&mut self, ticket: Ticket, circle: CircleId, bodies: &[Body], out: &mut Output) {
-        let by = By { directory: &self.directory, now: self.now };
-        if let Err(error) = self.admission.queue_publish(&by, ticket, circle, bodies) {
-            Self::answer(out, ticket, Err(error));
-        }
-    }
-
-    /// Takes a report of this org back, in one circle or in every one that it was shared to.
-    pub(crate) fn retract(
+    /// What this node's people write and take back as one.
+    pub(crate) fn write(
         &mut self,
         ticket: Ticket,
-        subject: Subject,
-        reason: u16,
-        only: Option<CircleId>,
+        writes: &[Write],
         out: &mut Output,
     ) -> Result<(), StoreError> {
         let by = By { directory: &self.directory, now: self.now };
-        if let Err(error) = self.admission.retract(&by, &mut self.random, ticket, subject, reason, only)? {
+        if let Err(error) = self.admission.queue_writes(&by, &mut self.random, ticket, writes)? {
             Self::answer(out, ticket, Err(error));
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! What one ticket asks for is written whole or not at all, however many circles and runs it takes.
 
 use crate::world::{OPEN, World, report};
-use tocsin_protocol::{Event, Input, RequestError};
+use tocsin_protocol::{Event, Input, RequestError, Write};
 use tocsin_record::body::{Body, report};
 use tocsin_record::header::BODY_MAX;
 use tocsin_record::{CircleId, body};
@@ -66,4 +66,37 @@ fn a_ticket_of_many_runs_is_written_whole_or_not_at_all() {
     many.insert(150, Body::Report(long));
     assert!(matches!(publish(&mut world, mesh, many), Err(RequestError::Draft(_))));
     assert_eq!(records(&world), 200);
+}
+
+#[test]
+fn what_goes_to_several_circles_is_written_in_all_or_in_none() {
+    let mut world = World::new(2, OPEN);
+    let mesh = CircleId::mesh(world.mesh());
+    let own = CircleId::own(world.mesh(), world.nodes[0].mesh.org());
+    let write = |world: &mut World, writes: Vec<Write>| {
+        world.request(0, |ticket| Input::Write { ticket, writes }).map(|done| done.written)
+    };
+    let both = |n, circles: [CircleId; 2]| {
+        circles.map(|circle| Write::Bodies { circle, bodies: vec![report(n, 1, "192.0.2.1")] }).into()
+    };
+    let written = write(&mut world, both(1, [own, mesh])).unwrap();
+    assert_eq!(written.len(), 2);
+    assert!([own, mesh].iter().all(|circle| written.iter().any(|one| one.circle == *circle)));
+    // One that is no circle of this org, whichever comes first.
+    let elsewhere = CircleId([9; 32]);
+    for circles in [[mesh, elsewhere], [elsewhere, mesh]] {
+        assert_eq!(write(&mut world, both(2, circles)), Err(RequestError::NotMember(elsewhere)));
+    }
+    assert_eq!(records(&world), 2);
+    // Moved: out of one and into the other, or neither.
+    let back = |circle| Write::TakeBack { circle, subject: report::Subject([1; 16]), reason: 1 };
+    let moved = |circle| vec![Write::Bodies { circle, bodies: vec![report(3, 1, "192.0.2.3")] }, back(mesh)];
+    assert_eq!(write(&mut world, moved(elsewhere)), Err(RequestError::NotMember(elsewhere)));
+    assert_eq!(records(&world), 2);
+    assert_eq!(write(&mut world, moved(own)).unwrap().len(), 2);
+    assert!(
+        matches!(write(&mut world, moved(own)), Err(RequestError::NoReport(_))),
+        "it is taken back there"
+    );
+    assert_eq!(records(&world), 4);
 }

@@ -42,6 +42,9 @@ pub struct Version {
 /// Whoever observed it marked it more strictly, or asked for it to be taken back.
 pub const REQUEST_OF_SOURCE: u16 = 6;
 
+/// It is for fewer than it was shared with, who have it in another circle.
+pub const NARROWED: u16 = 10;
+
 /// Why a body is gone: number and name. They fit in a byte, for a page's part column.
 pub static REASONS: &[(u16, &str)] = &[
     (0, "expired"),
@@ -52,6 +55,10 @@ pub static REASONS: &[(u16, &str)] = &[
     (5, "legal"),
     (REQUEST_OF_SOURCE, "request-of-source"),
     (7, "other"),
+    (8, "superseded"),
+    (9, "leaked"),
+    (NARROWED, "narrowed"),
+    (11, "legal-order"),
 ];
 
 /// The name of a reason code.

@@ -4,6 +4,8 @@
 //! hits, a thousand names under a popular domain get twenty each. Within a value the orgs take turns, nearest match and
 //! newest record first, so that nobody who lists much crowds out what others say.
 
+use std::cmp::Reverse;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -11,6 +13,7 @@ use tocsin_engine::read;
 use tocsin_matcher::{How, Matcher};
 use tocsin_protocol::Index;
 use tocsin_record::body::report::Subject;
+use tocsin_record::marking::{Pap, Tlp};
 use tocsin_record::observable::Observable;
 use tocsin_record::{CircleId, OrgId};
 use tocsin_store::{Verdict, Version, report_subject};
@@ -38,14 +41,15 @@ pub(super) struct Share {
     looked: usize,
 }
 
-/// One statement on a value, and how the value matches it.
+/// What one report says of a value, and how the value matches it.
 pub(super) struct Match {
     /// How.
     pub how: How,
-    /// What the record lists.
+    /// What the records list.
     pub listed: Observable,
-    /// What it says of that.
-    pub statement: Statement,
+    /// What it says of that, in each circle in which it stands: the most strictly marked first, of equal ones that in the widest
+    /// circle, which tells more of what others know. Never empty.
+    copies: Vec<Statement>,
 }
 
 /// What matches a value.
@@ -99,6 +103,9 @@ struct Gathered {
 
 type Found = BTreeMap<(OrgId, Subject, Observable), Match>;
 
+/// The strictest first, then those that are not of the own circle, the mesh's, and by circle.
+type Rank = (Reverse<Option<(Tlp, Option<Pap>)>>, bool, bool, CircleId);
+
 impl Under {
     fn of(self, index: &Index) -> &Matcher {
         match self {
@@ -117,15 +124,30 @@ impl Share {
 }
 
 impl Match {
-    /// Whether the policy shows it to who asks.
-    pub fn is_seen(&self, visibility: &mut Visibility<'_>) -> bool {
-        self.statement.with_view(|view| visibility.sees(&self.statement.standing, view)).unwrap_or(false)
+    /// The copies that the policy shows to who asks. Where it shows none, the report counts as hidden, once.
+    pub fn seen(&self, visibility: &mut Visibility<'_>) -> Vec<&Statement> {
+        let is_shown = |one: &&Statement| {
+            one.with_view(|view| visibility.keeps(&one.standing, view).is_none()).unwrap_or(false)
+        };
+        let seen: Vec<&Statement> = self.copies.iter().filter(is_shown).collect();
+        if seen.is_empty()
+            && let Some(first) = self.copies.first()
+        {
+            first.with_view(|view| visibility.sees(&first.standing, view));
+        }
+        seen
+    }
+
+    /// The first copy: what the report says as strictly as it says it anywhere.
+    fn first(&self) -> Option<&Statement> {
+        self.copies.first()
     }
 }
 
 impl Memo {
     fn keep(&mut self, key: Vec<Listed>, matches: &Rc<Matches>) {
-        let more = 1 + matches.statements.len() + matches.held.len();
+        let copies = |all: &[Match]| all.iter().map(|one| one.copies.len()).sum::<usize>();
+        let more = 1 + copies(&matches.statements) + copies(&matches.held);
         if self.statements + more > REMEMBERED {
             self.known.clear();
             self.statements = 0;
@@ -163,9 +185,10 @@ impl Node {
         let mut more = !self.gather(&hits, wanted, share, &mut gathered)?;
         // After the others and apart from them, so that what is held never crowds out what is accepted.
         more |= !self.gather(&kept, Wanted::Counted, share, &mut gathered)?;
-        let mut statements: Vec<Match> = gathered.statements.into_values().collect();
-        statements.sort_by_key(|one| (one.how, one.statement.standing.org, one.statement.report.subject));
-        let matches = Rc::new(Matches { statements, held: gathered.held.into_values().collect(), more });
+        let mut statements = self.joined(gathered.statements);
+        let place = |one: &Match| one.first().map(|first| (first.standing.org, first.report.subject));
+        statements.sort_by_key(|one| (one.how, place(one)));
+        let matches = Rc::new(Matches { statements, held: self.joined(gathered.held), more });
         memo.keep(key, &matches);
         Ok(matches)
     }
@@ -204,12 +227,13 @@ impl Node {
                 continue;
             }
             let versions = self.engine.reader.versions(org, header.circle, subject)?;
-            let one = |statement| Match { how: *how, listed: listed.clone(), statement };
+            let one = |statement| Match { how: *how, listed: listed.clone(), copies: vec![statement] };
+            let key = (org, subject, listed.clone());
             // A fingerprint may be another observable's: then nothing is said of this one.
             if wanted != Wanted::Counted
                 && let Some(statement) = self.statement(&versions, listed, wanted == Wanted::Both)?
             {
-                self.add(&mut gathered.statements, one(statement));
+                add(&mut gathered.statements, key.clone(), one(statement));
             }
             let is_held = |version: &Version| version.outcome.verdict == Verdict::Held;
             if matches!(wanted, Wanted::AcceptedAndCounted | Wanted::Counted)
@@ -218,20 +242,57 @@ impl Node {
                 && let Some(statement) = self.statement(&versions, listed, true)?
                 && statement.standing.stamped.outcome.verdict == Verdict::Held
             {
-                self.add(&mut gathered.held, one(statement));
+                add(&mut gathered.held, key, one(statement));
             }
         }
         Ok(turns.next().is_none())
     }
 
-    /// The copies of one report count once; the one in a wider circle tells more of what others know.
-    fn add(&self, found: &mut Found, one: Match) {
-        let own = |one: &Match| one.statement.standing.entry.header.circle == self.engine.own_circle();
-        let key = (one.statement.standing.org, one.statement.report.subject, one.listed.clone());
-        match found.get(&key) {
-            Some(known) if !own(known) || own(&one) => {}
-            _ => _ = found.insert(key, one),
+    /// What was found, each report once with all its copies, also where one has another subject since it was taken back before.
+    fn joined(&self, found: Found) -> Vec<Match> {
+        let mut circles: BTreeMap<OrgId, BTreeSet<CircleId>> = BTreeMap::new();
+        for ((org, ..), one) in &found {
+            let of_org = circles.entry(*org).or_default();
+            of_org.extend(one.copies.iter().map(|copy| copy.standing.entry.header.circle));
         }
+        let mut before: BTreeMap<(OrgId, Subject), Subject> = BTreeMap::new();
+        for (org, subject, _) in found.keys() {
+            for circle in circles.get(org).filter(|circles| circles.len() > 1).into_iter().flatten() {
+                let there = self.subject_of(*org, *circle, *subject);
+                if there != *subject {
+                    before.insert((*org, there), *subject);
+                }
+            }
+        }
+        let mut joined = Found::new();
+        for ((org, subject, listed), one) in found {
+            let mut root = subject;
+            while let Some(earlier) = before.get(&(org, root)) {
+                root = *earlier;
+            }
+            add(&mut joined, (org, root, listed), one);
+        }
+        let mut all: Vec<Match> = joined.into_values().collect();
+        for one in &mut all {
+            one.copies.sort_by_key(|copy| self.rank(copy));
+        }
+        all
+    }
+
+    /// Where a copy stands among those of its report.
+    fn rank(&self, copy: &Statement) -> Rank {
+        let circle = copy.standing.entry.header.circle;
+        let marking = copy.report.marking.as_ref().map(|marking| (marking.tlp, marking.pap));
+        let is_mesh = circle == CircleId::mesh(self.engine.mesh_id);
+        (Reverse(marking), circle == self.engine.own_circle(), !is_mesh, circle)
+    }
+}
+
+/// The copies of one report count once.
+fn add(found: &mut Found, key: (OrgId, Subject, Observable), one: Match) {
+    match found.entry(key) {
+        Entry::Occupied(mut known) => known.get_mut().copies.extend(one.copies),
+        Entry::Vacant(new) => _ = new.insert(one),
     }
 }
 

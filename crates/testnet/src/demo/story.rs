@@ -441,7 +441,7 @@ fn import_all(
 ) -> Result<Vec<(String, Summary)>, DemoError> {
     let import = |(org, files): (String, Vec<PathBuf>)| {
         let mut importer = Importer::new(&net.home(&org), net.client(&org), None, terms.clone())?;
-        importer.share = Some("mesh".to_owned());
+        importer.share = vec!["mesh".to_owned()];
         let summary = importer.run(&files, &NoProgress)?;
         Ok((org, summary))
     };
@@ -483,7 +483,7 @@ fn behind(all: &[(String, Option<Status>)]) -> Vec<String> {
 pub(super) fn warning(value: &str, title: &str, confidence: u8) -> PublishRequest {
     PublishRequest {
         values: vec![value.to_owned()],
-        circle: "mesh".to_owned(),
+        circles: vec!["mesh".to_owned()],
         marking: MarkingWords { tlp: Some("green".to_owned()), exercise: true, ..MarkingWords::default() },
         kind: Some("malicious-activity".to_owned()),
         confidence: Some(confidence),
