@@ -32,6 +32,8 @@ routes! {
     PUBLISH = "/v1/publish";
     /// A report of the own circle, to others.
     SHARE = "/v1/share";
+    /// Who would get reports of the own circle, or of others.
+    WHO_WOULD_GET = "/v1/who-would-get";
     /// A report, taken back.
     RETRACT = "/v1/retract";
     /// What waits for a person to decide.

@@ -18,8 +18,8 @@ pub use import::{BATCH_REPORTS_MAX, EndedList, Floor, ImportBatch};
 pub use lookup::{Contact, Hidden, Hit, Lookup, LookupRequest, Origin, VALUES_MAX, Withheld};
 pub use network::{Handshakes, Network, OfLate};
 pub use requests::{
-    Advice, HoldRequest, Imported, MarkingWords, NewRecord, PublishRequest, Published, RetractRequest,
-    ShareRequest, Skipped,
+    Advice, HoldRequest, Imported, MarkingWords, NewRecord, PublishRequest, Published, Recipient, Recipients,
+    RecipientsRequest, RetractRequest, ShareRequest, Skipped,
 };
 pub use status::{
     ClockStatus, ConfirmClock, DiskRoom, Gap, Log, Partner, PartnerNode, PolicyStatus, Queues, ReceiptOf,

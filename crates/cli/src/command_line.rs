@@ -67,8 +67,10 @@ enum Verb {
     Circle(verbs::circle::Args),
     /// Take in indicators from files: STIX, MISP, CSV, lists
     Import(verbs::import::Args),
-    /// Share records that are here in another circle
+    /// Share records that are here in other circles
     Share(verbs::share::Args),
+    /// Tell who would get files or records in a circle, before anything is sent
+    WhoWouldGet(verbs::who_would_get::Args),
     /// Share own observations
     Publish(verbs::publish::Args),
     /// Take reports back, wherever they were shared
@@ -148,6 +150,7 @@ fn run_with(
         Verb::Circle(args) => verbs::circle::run(&context, args),
         Verb::Import(args) => verbs::import::run(&context, args),
         Verb::Share(args) => verbs::share::run(&context, args),
+        Verb::WhoWouldGet(args) => verbs::who_would_get::run(&context, args),
         Verb::Publish(args) => verbs::publish::run(&context, args),
         Verb::Retract(args) => verbs::retract::run(&context, args),
         Verb::Lookup(args) => verbs::lookup::run(&context, args),

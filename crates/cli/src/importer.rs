@@ -28,6 +28,7 @@ use tocsin_text as text;
 
 pub use find::files;
 use find::folder_name;
+pub(crate) use summary::add_recipients;
 pub use summary::{FileSummary, Reason, Summary, Went};
 use summary::{add_advice, reason};
 
@@ -386,6 +387,7 @@ impl Importer {
         total.unmarked += done.unmarked;
         total.indicators += done.indicators;
         total.shared += done.shared;
+        add_recipients(&mut total.recipients, done.recipients);
         add_advice(&mut total.unmatched, done.unmatched);
         add_advice(&mut total.well_known, done.well_known);
         total.taken_back.extend(done.taken_back);

@@ -22,7 +22,8 @@ use serde::Serialize;
 use tocsin_api::route;
 use tocsin_api::types::{
     Asked, CircleRequest, ClockStatus, ConfirmClock, Fault, HoldRequest, ImportBatch, Lookup, LookupRequest,
-    PolicyDiffRequest, PublishRequest, Published, QueryRequest, RetractRequest, ShareRequest,
+    PolicyDiffRequest, PublishRequest, Published, QueryRequest, RecipientsRequest, RetractRequest,
+    ShareRequest,
 };
 use tocsin_home::identity::Papers;
 use tocsin_protocol::Input;
@@ -99,6 +100,7 @@ fn router(node: App) -> Router {
         .route(route::WATCH.pattern(), get(watch))
         .route(route::PUBLISH.pattern(), post(publish))
         .route(route::SHARE.pattern(), post(share))
+        .route(route::WHO_WOULD_GET.pattern(), post(who_would_get))
         .route(route::RETRACT.pattern(), post(retract))
         .route(route::HOLD.pattern(), post(hold))
         .route(route::CIRCLES.pattern(), get(circles).post(change_circle))
@@ -290,6 +292,13 @@ async fn hold(
 ) -> Answer<Vec<tocsin_api::types::Record>> {
     let caller = caller(&node, request.purpose.as_deref(), request.reference.as_deref());
     Ok(Json(node.decide_held(caller, request).await?))
+}
+
+async fn who_would_get(
+    State(node): State<App>,
+    Json(request): Json<RecipientsRequest>,
+) -> Answer<tocsin_api::types::Recipients> {
+    blocking(move || node.who_would_get(&request)).await
 }
 
 async fn retract(State(node): State<App>, Json(request): Json<RetractRequest>) -> Answer<Published> {

@@ -17,6 +17,7 @@ use super::by_hand::ByHand;
 use super::copies::{Door, TakeBack, Together, in_requests};
 use super::heads::Heads;
 use super::publish::{ReportDraft, Unshareable, salt, same_content, successor};
+use super::recipients::Asked;
 use super::sources::{OLDER, Objects, TWICE};
 use super::{Caller, Node, NodeError};
 
@@ -225,7 +226,11 @@ impl Node {
             self.gone_from(ended, &subjects, &mut drafts, &mut back, &mut done)?;
         }
         let mut all: Vec<Together> = drafts.into_iter().map(Together::from).collect();
+        let mut recipients = batch.dry_run.then(|| Asked::new(self));
         for report in copies {
+            if let Some(recipients) = &mut recipients {
+                recipients.look(&share, &report);
+            }
             let mut together = Together::default();
             for circle in &share {
                 let mut refuse = |why: String| {
@@ -254,6 +259,9 @@ impl Node {
                 done.shared += 1;
                 all.push(together);
             }
+        }
+        if let Some(recipients) = recipients {
+            done.recipients = recipients.told();
         }
         (done.unmatched, done.well_known) = advice.done();
         Ok((all, back, done))

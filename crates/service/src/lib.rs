@@ -18,6 +18,7 @@ mod network;
 pub mod policy;
 mod publish;
 mod query;
+mod recipients;
 mod reports;
 mod retract;
 mod share;

@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use tocsin_api::types::{NewRecord, PublishRequest, Published};
+use tocsin_api::types::{PublishRequest, Published};
 use tocsin_clock as clock;
 use tocsin_exchange::changes;
 use tocsin_exchange::marking::personal_default;
-use tocsin_policy::Question;
-use tocsin_protocol::judge::{org_facts, suite_of};
+use tocsin_protocol::judge::suite_of;
 use tocsin_record::CircleId;
 use tocsin_record::body::Body;
 use tocsin_record::body::report::{
@@ -261,39 +260,6 @@ impl Node {
             return Vec::new();
         }
         vec![format!("no partner of {} is in circle `{}`", names.join(", "), self.circle_name(circle))]
-    }
-
-    /// What sharing would do: who would get it, by this node's policy.
-    pub(super) fn would_write(&self, draft: &ReportDraft) -> NewRecord {
-        let directory = self.engine.directory();
-        let decisions = self.decisions(&directory);
-        let body = Body::Report(draft.report.clone());
-        let partners = directory
-            .membership(draft.circle)
-            .members()
-            .filter(|org| *org != self.engine.org())
-            .filter(|org| {
-                let peer = org_facts(&directory, *org);
-                super::show::with_draft(
-                    &directory,
-                    self.engine.identity.node(),
-                    draft.circle,
-                    &body,
-                    |facts| {
-                        decisions.explain(&Question::Forward(facts, &peer)).ruling
-                            == tocsin_policy::Ruling::Accept
-                    },
-                )
-            })
-            .map(|org| self.org_name(&directory, org))
-            .collect();
-        NewRecord {
-            record: String::new(),
-            subject: draft.report.subject.to_string(),
-            circle: self.circle_name(draft.circle),
-            seq: 0,
-            partners,
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tocsin_api::types::{MarkingWords, NewRecord, Published, ShareRequest, Skipped};
 use tocsin_exchange::personal;
 use tocsin_record::body::Body;
-use tocsin_record::body::report::{Origin, Source, Subject};
+use tocsin_record::body::report::{Origin, Report, Source, Subject};
 use tocsin_record::body::retraction::NARROWED;
 use tocsin_record::marking::{Marking, Tlp};
 use tocsin_record::{CircleId, OrgId, RecordId};
@@ -27,6 +27,13 @@ struct Sharing {
     together: Together,
     /// Why there is nothing to write in some of them.
     stands: Vec<String>,
+}
+
+/// A report as it would be shared: whole, under its root.
+pub(super) struct Shareable {
+    pub report: Report,
+    /// The circle in which it was found.
+    stands_in: CircleId,
 }
 
 /// Why a report is shared nowhere.
@@ -134,14 +141,12 @@ impl Node {
         Ok(vec![format!("this is wider as well as narrower: {new} did not get it in circle `{names}`")])
     }
 
-    /// The new records that share a report in circles, and what takes it back from others; or why nothing is done with it.
-    fn shared_copies(
+    /// A report as it would be shared, or why it is not.
+    pub(super) fn to_share(
         &self,
         place: RecordRef,
-        to: &[CircleId],
-        from: &[CircleId],
         words: &MarkingWords,
-    ) -> Result<Result<Sharing, Refused>, NodeError> {
+    ) -> Result<Result<Shareable, Refused>, NodeError> {
         let stored = self.record(place)?;
         if let Some(over) = self.over(&stored)? {
             return Ok(Err(over));
@@ -177,6 +182,21 @@ impl Node {
             };
             report.subject = derived_subject(self.engine.org(), stored.org, found.subject);
         }
+        Ok(Ok(Shareable { report, stands_in }))
+    }
+
+    /// The new records that share a report in circles, and what takes it back from others; or why nothing is done with it.
+    fn shared_copies(
+        &self,
+        place: RecordRef,
+        to: &[CircleId],
+        from: &[CircleId],
+        words: &MarkingWords,
+    ) -> Result<Result<Sharing, Refused>, NodeError> {
+        let Shareable { report, stands_in } = match self.to_share(place, words)? {
+            Ok(shareable) => shareable,
+            Err(why) => return Ok(Err(why)),
+        };
         let root = report.subject;
         let mut sharing = Sharing::default();
         let mut door = (to.len() + from.len() > 1).then(|| Door::new(self));

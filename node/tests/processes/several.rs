@@ -248,3 +248,73 @@ fn who_left_a_circle_takes_back_where_it_still_is() {
     let why = refused(&nodes[1], &["retract", &alone, "--reason", "leaked"]);
     assert!(why.contains("no longer in circle `ops`"), "{why}");
 }
+
+/// Org, whether it would get it, how many reports, and by which rule.
+fn recipients(answer: &Value) -> Vec<(String, bool, u64, String)> {
+    let all = answer["recipients"].as_array().expect("a list").iter();
+    let word = |one: &Value, field: &str| one[field].as_str().expect("a word").to_owned();
+    all.map(|one| {
+        let gets = one["gets"].as_bool().expect("yes or no");
+        (word(one, "org"), gets, one["reports"].as_u64().expect("a number"), word(one, "rule"))
+    })
+    .collect()
+}
+
+#[test]
+fn who_would_get_it_is_told_before_it_is_sent_and_is_what_happens() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nodes = three(folder.path());
+    let rule = "\n// No domains for banks.\n@id(\"no-domains-for-banks\") forbid (principal, action == Action::\"forward\", resource)\n\
+                when { principal.name == \"bank-xc\" && resource has types && resource.types.contains(\"domain\") };\n";
+    nodes[0].write_policy(&(nodes[0].read_policy() + rule));
+    nodes[0].json(&["policy", "reload"]);
+    let new = nodes[0].json(&["publish", "bad.example", "--tlp", "amber", "--to", "own"]);
+    let id = new["records"][0]["record"].as_str().expect("an id").to_owned();
+    let ask = |code, args: &[&str]| {
+        let answer = nodes[0].json_with(code, &[&["who-would-get"], args].concat());
+        (recipients(&answer), answer)
+    };
+    let (said, answer) = ask(0, &[&id, "--to", "harbour"]);
+    let bank = ("bank-xc".to_owned(), false, 1, "no-domains-for-banks".to_owned());
+    assert!(said.contains(&bank) && said.len() == 2, "{answer}");
+    let police = said.iter().find(|one| one.0 == "police-xb").expect("the police are in");
+    assert!(police.1, "{answer}");
+    let told = nodes[0].tell(&["who-would-get", &id, "--to", "harbour"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("no-domains-for-banks: No domains for banks."), "{told}");
+    // A guardrail keeps it from everybody, also where the answer is only asked for.
+    let (said, _) = ask(1, &[&id, "--to", "mesh"]);
+    assert!(
+        said.len() == 2 && said.iter().all(|one| !one.1 && one.3 == "guardrail:tlp-direction"),
+        "{said:?}"
+    );
+    let (said, _) = ask(1, &[&id, "--to", "own"]);
+    assert!(said.is_empty(), "{said:?}");
+    let (said, _) = ask(1, &[&id, "--to", "harbour", "--tlp", "amber", "--countries", "DE"]);
+    assert!(said.iter().all(|one| one.3 == "guardrail:countries"), "{said:?}");
+    // A file, report by report: nothing of it is written.
+    let list = written(folder.path(), "feed/mixed.csv", "value\n203.0.113.120\nworse.example\n");
+    let list = list.to_str().expect("UTF-8");
+    let (said, answer) = ask(0, &[list, "--to", "ops", "--to", "harbour", "--tlp", "green"]);
+    assert_eq!(said.iter().filter(|one| one.1).count(), 2, "the police in both: {answer}");
+    assert!(said.contains(&bank), "{answer}");
+    let (said, answer) = ask(1, &[list, "--to", "ops"]);
+    assert!(said.iter().all(|one| !one.1 && one.3 == "guardrail:unmarked"), "{answer}");
+    assert_eq!(answer["unmarked"], 1, "{answer}");
+    assert!(!nodes[0].knows("203.0.113.120") && !nodes[0].knows("worse.example"));
+    for (args, why) in [
+        (&["who-would-get", &id, "--to", "no-circle"][..], "no circle `no-circle`"),
+        (&["who-would-get", "./no-file.csv", "--to", "mesh"], "there is no file ./no-file.csv"),
+        (&["who-would-get", list, "--to", "ops", "--countries", "DE"], "for files only --tlp"),
+    ] {
+        assert!(refused(&nodes[0], args).contains(why), "{args:?}");
+    }
+    // What was said is what happens.
+    let shared = nodes[0].json(&["share", &id, "--to", "harbour"]);
+    let there = shared["records"][0]["record"].as_str().expect("an id").to_owned();
+    until("the police have it", || nodes[1].knows("bad.example"));
+    let peers = || nodes[0].json(&["why", &there])["peers"].as_array().expect("a list").clone();
+    let bank = peers().into_iter().find(|peer| peer["org"] == "bank-xc").expect("the bank is in");
+    assert_eq!((&bank["allowed"], &bank["rule"]), (&false.into(), &"no-domains-for-banks".into()), "{bank}");
+    assert!(!nodes[2].knows("bad.example"));
+}

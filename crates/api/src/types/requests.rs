@@ -84,6 +84,51 @@ pub struct ShareRequest {
     pub dry_run: bool,
 }
 
+/// Records of which it is asked who would get them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecipientsRequest {
+    /// Record ids or subjects.
+    pub ids: Vec<String>,
+    /// The circles, at most 64.
+    pub to: Vec<String>,
+    /// As for [`ShareRequest`].
+    #[serde(default)]
+    pub marking: MarkingWords,
+}
+
+/// Who would get reports in circles, by the policy of this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipients {
+    /// How many reports were looked at.
+    pub reports: u64,
+    /// By circle and org; empty where no other org is in any of them.
+    pub recipients: Vec<Recipient>,
+    /// What would not be shared at all, and why.
+    #[serde(default)]
+    pub skipped: Vec<Skipped>,
+}
+
+/// Whether an org would get some of the reports, and by which rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    /// The circle.
+    pub circle: String,
+    /// The org.
+    pub org: String,
+    /// Whether it only carries for the members, and reads nothing of what is sealed.
+    pub carries: bool,
+    /// Whether it would get them; else their headers alone, which tell who wrote when and how much.
+    pub gets: bool,
+    /// By which rule.
+    pub rule: String,
+    /// What that says.
+    pub says: String,
+    /// How many reports.
+    pub reports: u64,
+    /// Three of them at most, by title and subject.
+    pub examples: Vec<String>,
+}
+
 /// Reports to be taken back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetractRequest {
@@ -187,6 +232,9 @@ pub struct Imported {
     pub well_known: Vec<Advice>,
     /// Reports that were shared in another circle.
     pub shared: u64,
+    /// Of a dry run, who would get them there.
+    #[serde(default)]
+    pub recipients: Recipients,
     /// What was taken back from other circles, since its marking is stricter now, and what stands there with less.
     #[serde(default)]
     pub taken_back: Vec<Skipped>,

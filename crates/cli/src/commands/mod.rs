@@ -19,6 +19,7 @@ pub mod show;
 pub mod status;
 pub mod verify;
 pub mod watch;
+pub mod who_would_get;
 pub mod why;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -29,8 +30,10 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use tocsin_api::client::Client;
 use tocsin_api::types::{Advice, Hidden, MarkingWords, Origin, Published};
+use tocsin_exchange::marking::Terms;
 use tocsin_home::{Home, files, keys};
 use tocsin_record::keys::Secret;
+use tocsin_record::marking::Code;
 use tocsin_text as text;
 use zeroize::Zeroizing;
 
@@ -292,6 +295,30 @@ pub struct Marking {
 }
 
 impl Marking {
+    /// As an import takes them, for what carries no marking of its own.
+    fn terms(&self) -> Result<Terms> {
+        let others = [&self.personal, &self.police];
+        if others.iter().any(|said| said.is_some())
+            || [&self.countries, &self.not_countries, &self.references].iter().any(|list| !list.is_empty())
+            || self.exercise
+        {
+            bail!(
+                "for files only --tlp, --pap, --for-purpose, --retention and --legal-basis are taken: the rest of a marking stands \
+                 in the file, or in its source's profile"
+            );
+        }
+        let tlp = self.tlp.as_deref().map(str::parse).transpose().context("--tlp")?;
+        let pap = self.pap.as_deref().map(str::parse).transpose().context("--pap")?;
+        let purposes = self.purposes.iter().map(|name| Code::known_purpose(name)).collect::<Result<_, _>>();
+        Ok(Terms {
+            tlp,
+            pap,
+            purposes: purposes.map_err(|error| anyhow::anyhow!("--for-purpose: {error}"))?,
+            retention_ms: self.retention,
+            legal_basis: self.legal_basis.clone(),
+        })
+    }
+
     fn words(self) -> MarkingWords {
         MarkingWords {
             tlp: self.tlp,

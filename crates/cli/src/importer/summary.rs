@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tocsin_api::types::{Advice, Imported};
+use tocsin_api::types::{Advice, Imported, Recipient, Recipients};
 
+/// Most reports named of what an org would get by one rule.
+const RECIPIENT_EXAMPLES: usize = 3;
 /// Most values named of one reason.
 const EXAMPLES: usize = 5;
 
@@ -123,6 +125,26 @@ pub(super) fn add_advice(all: &mut Vec<Advice>, more: Vec<Advice>) {
                 known.values.extend(new.values.into_iter().take(room));
             }
             None => all.push(new),
+        }
+    }
+}
+
+/// Adds what a further part of reports came to: what is said of an org by one rule is said once.
+pub(crate) fn add_recipients(all: &mut Recipients, more: Recipients) {
+    all.reports += more.reports;
+    all.skipped.extend(more.skipped);
+    for one in more.recipients {
+        let is_same = |known: &&mut Recipient| {
+            (&known.circle, &known.org, known.carries, known.gets, &known.rule)
+                == (&one.circle, &one.org, one.carries, one.gets, &one.rule)
+        };
+        match all.recipients.iter_mut().find(is_same) {
+            Some(known) => {
+                known.reports += one.reports;
+                let room = RECIPIENT_EXAMPLES.saturating_sub(known.examples.len());
+                known.examples.extend(one.examples.into_iter().take(room));
+            }
+            None => all.recipients.push(one),
         }
     }
 }
