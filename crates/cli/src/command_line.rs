@@ -63,7 +63,7 @@ enum Verb {
     Run(node::run::Args),
     /// Tell how the node is: peers, logs, what is missing, who is silent
     Status(verbs::status::Args),
-    /// Share with some: begin a circle, invite orgs, accept, leave, remove
+    /// Share with some: begin a circle, invite orgs, accept, decline, leave, remove
     Circle(verbs::circle::Args),
     /// Take in indicators from files: STIX, MISP, CSV, lists
     Import(verbs::import::Args),

@@ -201,6 +201,11 @@ pub enum CircleRequest {
         /// The name.
         name: String,
     },
+    /// This org says no to what would bring it into a circle. Nobody is told.
+    Decline {
+        /// Which circle.
+        circle: CircleId,
+    },
     /// This org agrees to what is proposed.
     Accept {
         /// Whose proposal it is.

@@ -157,7 +157,7 @@ impl Node {
         known.into_values().collect()
     }
 
-    /// The circles that this org is in or was, and those that it is invited to; of a name, that one alone.
+    /// The circles that this org is in or was, and those that it is invited to and did not decline; of a name, that one alone.
     ///
     /// # Errors
     /// When there is no circle of the name.
@@ -168,7 +168,8 @@ impl Node {
         }
         let mut all = vec![self.engine.own_circle(), CircleId::mesh(self.engine.mesh_id)];
         all.extend(self.known_circles(&directory).into_iter().map(|known| known.id));
-        Ok(all.into_iter().map(|circle| self.shown_circle(&directory, circle)).collect())
+        let all = all.into_iter().map(|circle| self.shown_circle(&directory, circle));
+        Ok(all.filter(|circle| circle.part != "declined").collect())
     }
 
     fn shown_circle(&self, directory: &Directory, circle: CircleId) -> Circle {
@@ -177,19 +178,24 @@ impl Node {
         let proposals: Vec<(&ProposalKey, &OpenProposal)> =
             directory.proposals().filter(|(key, _)| key.circle == circle).collect();
         let invited = proposals.iter().find(|(key, _)| key.change.adds() == Some(own));
+        let declines = |(key, _): &(&ProposalKey, &OpenProposal)| {
+            key.change.adds() != Some(own) || directory.has_declined(key)
+        };
         let part = if members.has(own) {
             "member"
         } else if members.carries(own) {
             "carrier"
         } else if proposals.iter().any(|(key, _)| key.change == Change::Leave(own)) {
             "left"
+        } else if invited.is_some() && proposals.iter().all(declines) {
+            "declined"
         } else if invited.is_some() {
             "invited"
         } else {
             "out"
         };
         // Who is invited sees the version that it would come in by.
-        let offered = invited.filter(|_| part == "invited").map(|(_, open)| *open);
+        let offered = invited.filter(|_| matches!(part, "invited" | "declined")).map(|(_, open)| *open);
         let roster = offered.map(|open| &open.roster).or(members.roster());
         let founder = offered.map_or(members.founder(), |open| directory.founder_of(open));
         let named = |org: OrgId| self.org_name(directory, org);
@@ -324,6 +330,20 @@ impl Node {
                 let about = about.as_deref().map(|name| org_named(&directory, name)).transpose()?;
                 (self.to_accept(&directory, circle, about)?, Some(circle))
             }
+            CircleRequest::Decline { circle: name } => {
+                let circle = self.circle(name)?;
+                let asks = |(key, _): (&ProposalKey, _)| {
+                    key.circle == circle && key.change.adds() == Some(self.engine.org())
+                };
+                if !directory.proposals().any(asks) {
+                    let why = format!(
+                        "nothing invites this org to circle `{name}`: who is in leaves it, `tocsin circle leave {name}`",
+                        name = self.circle_name(circle)
+                    );
+                    return Err(NodeError::Request(why));
+                }
+                (CoreRequest::Decline { circle }, Some(circle))
+            }
             CircleRequest::Leave { circle } => {
                 let circle = self.circle(circle)?;
                 let changes = vec![Change::Leave(self.engine.org())];
@@ -410,6 +430,7 @@ fn verb(request: &CircleRequest) -> &'static str {
         CircleRequest::Create { .. } => "circle create",
         CircleRequest::Invite { .. } => "circle invite",
         CircleRequest::Accept { .. } => "circle accept",
+        CircleRequest::Decline { .. } => "circle decline",
         CircleRequest::Leave { .. } => "circle leave",
         CircleRequest::Remove { .. } => "circle remove",
         CircleRequest::Rename { .. } => "circle rename",

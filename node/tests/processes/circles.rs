@@ -139,3 +139,30 @@ fn two_circles_of_one_name_are_told_apart_and_one_is_left() {
     let text = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(text.contains("begun by police-xb") && text.contains("cert-xa"), "{text}");
 }
+
+#[test]
+fn an_invitation_is_declined_and_thought_better_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = Node::mesh(folder.path(), &["cert-xa", "police-xb"]);
+    nodes[0].json(&["circle", "create", "ops", "--members", "police-xb"]);
+    until("the police are invited", || part(&nodes[1], "ops").as_deref() == Some("invited"));
+    let declined = nodes[1].json(&["circle", "decline", "ops"]);
+    assert_eq!((&declined["circle"], &declined["part"]), (&"ops".into(), &"declined".into()), "{declined}");
+    assert_eq!(part(&nodes[1], "ops"), None, "it is listed no more");
+    assert_eq!(nodes[1].json(&["circle", "show", "ops"])["part"], "declined");
+    // Nor after a restart, when it is told again.
+    nodes[1].kill();
+    nodes[1].run();
+    nodes[0].json(&["publish", "203.0.113.75", "--tlp", "green", "--to", "mesh"]);
+    until("they are linked again", || nodes[1].knows("203.0.113.75"));
+    assert_eq!(part(&nodes[1], "ops"), None);
+    // Who invited is told nothing, and nobody is in.
+    assert_eq!(nodes[0].json(&["circle", "show", "ops"])["proposals"][0]["awaits"][0], "police-xb");
+    assert_eq!(members(&nodes[0], "ops"), ["cert-xa"]);
+    nodes[1].json(&["circle", "accept", "ops"]);
+    until("both are in after all", || members(&nodes[0], "ops").len() == 2);
+    until("it is listed again", || part(&nodes[1], "ops").as_deref() == Some("member"));
+    let late = nodes[1].tell(&["circle", "decline", "ops"]);
+    let error = String::from_utf8_lossy(&late.stderr).into_owned();
+    assert!(!late.status.success() && error.contains("tocsin circle leave ops"), "{error}");
+}

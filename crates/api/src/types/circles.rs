@@ -43,6 +43,11 @@ pub enum CircleRequest {
         #[serde(default)]
         about: Option<String>,
     },
+    /// This org says no to what it is invited to.
+    Decline {
+        /// The circle.
+        circle: String,
+    },
     /// This org leaves.
     Leave {
         /// The circle.
@@ -74,7 +79,8 @@ pub struct Circle {
     pub id: String,
     /// The org that began it; `null` for the mesh, and where that org is gone.
     pub founder: Option<String>,
-    /// What this org is in it: `member`, `carrier`, `invited`, `left` (until a version says so), or `out`.
+    /// What this org is in it: `member`, `carrier`, `invited`, `declined` (in no list; it may be accepted still),
+    /// `left` (until a version says so), or `out`.
     pub part: String,
     /// The version of the roster; of one that this org is invited to, the one that it would come in by.
     pub version: u32,

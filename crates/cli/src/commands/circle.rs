@@ -1,4 +1,4 @@
-//! `tocsin circle`: begin a circle, invite orgs to it, accept, leave, remove, rename, list, show.
+//! `tocsin circle`: begin a circle, invite orgs to it, accept, decline, leave, remove, rename, list, show.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use tocsin_text as text;
 use super::{Context, done};
 use crate::term;
 
-/// Share with some: begin a circle, invite orgs, accept, leave, remove.
+/// Share with some: begin a circle, invite orgs, accept, decline, leave, remove.
 ///
 /// A circle is a set of orgs that share among themselves: a pair, a task force. What is shared in it (--to NAME) goes to its
 /// members and to nobody else; no other org hears of the circle at all. An org is in once its own people accepted, and out
@@ -25,7 +25,7 @@ use crate::term;
 #[command(after_long_help = "\
 Examples:
   tocsin circle create ops --members police-xb,bank-cc
-  tocsin circle accept ops
+  tocsin circle accept ops                 (or: tocsin circle decline ops)
   tocsin circle show ops
   tocsin publish 203.0.113.50 --tlp green --to ops
   tocsin circle remove ops police-xb")]
@@ -71,6 +71,12 @@ enum What {
         /// Where several changes wait, the org that the one you mean is about
         #[arg(value_name = "ORG")]
         about: Option<String>,
+    },
+    /// Say no to an invitation: `list` shows it no more. Nobody is told: who invited sees it wait until it lapses, 30 days after it
+    /// was sent, or takes it back. Until then `accept` still takes it
+    Decline {
+        /// The circle
+        circle: String,
     },
     /// Leave a circle
     Leave {
@@ -125,6 +131,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         }
         What::Invite { circle, orgs, part } => CircleRequest::Invite { circle, orgs, part: Some(part) },
         What::Accept { circle, about } => CircleRequest::Accept { circle, about },
+        What::Decline { circle } => CircleRequest::Decline { circle },
         What::Leave { circle } => CircleRequest::Leave { circle },
         What::Remove { circle, orgs } => CircleRequest::Remove { circle, orgs },
         What::Rename { circle, name } => CircleRequest::Rename { circle, name },
@@ -172,6 +179,7 @@ fn circle_text(circle: &Circle) -> String {
         "member" => "this org is in it",
         "carrier" => "this org carries for it",
         "invited" => "this org is invited to it",
+        "declined" => "this org declined to come in",
         "left" => "this org left it",
         _ => "this org is not in it any more",
     };

@@ -87,6 +87,8 @@ pub(super) struct Pending {
     /// The version of each circle that this node signed last as a steward: it signs no other of that number while the proposal
     /// may stand.
     given: BTreeMap<CircleId, Signature>,
+    /// What would bring this org into a circle, and its people said no to. It stands, so that they may accept it still.
+    declined: BTreeSet<ProposalKey>,
     /// It is to be written anew.
     is_changed: bool,
 }
@@ -106,6 +108,25 @@ struct Kept {
     open: Vec<(Proposal, u64)>,
     agreed: Vec<(ProposalKey, u64)>,
     given: Vec<(CircleId, Signature)>,
+    declined: Vec<ProposalKey>,
+}
+
+/// As it rested before there was a word for no.
+#[derive(Encode, Decode)]
+struct KeptBefore {
+    open: Vec<(Proposal, u64)>,
+    agreed: Vec<(ProposalKey, u64)>,
+    given: Vec<(CircleId, Signature)>,
+}
+
+impl Kept {
+    fn read(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode::<Self, LIMIT>(bytes).or_else(|error| {
+            let KeptBefore { open, agreed, given } =
+                codec::decode::<KeptBefore, LIMIT>(bytes).map_err(|_| error)?;
+            Ok(Self { open, agreed, given, declined: Vec::new() })
+        })
+    }
 }
 
 impl OpenProposal {
@@ -298,7 +319,26 @@ impl Directory {
             self.pending.agreed.remove(&first);
         }
         self.pending.agreed.insert(key, until);
+        self.pending.declined.remove(&key);
         self.pending.is_changed = true;
+    }
+
+    /// This node's people say no to what would bring an org, their own, into a circle; until it lapses, also to the same proposed
+    /// anew. False if nothing would.
+    pub(crate) fn decline(&mut self, circle: CircleId, own: OrgId) -> bool {
+        let keys =
+            self.pending.open.keys().filter(|key| key.circle == circle && key.change.adds() == Some(own));
+        let keys: Vec<ProposalKey> = keys.filter(|key| key.by != own).copied().collect();
+        self.disagree(circle);
+        self.pending.is_changed |= !keys.is_empty();
+        self.pending.declined.extend(&keys);
+        !keys.is_empty()
+    }
+
+    /// Whether this node's people said no to a proposal.
+    #[must_use]
+    pub fn has_declined(&self, key: &ProposalKey) -> bool {
+        self.pending.declined.contains(key)
     }
 
     /// Whether this node's people agreed to a change.
@@ -316,6 +356,7 @@ impl Directory {
     /// A proposal stands no longer.
     pub(crate) fn drop_proposal(&mut self, key: &ProposalKey) {
         self.pending.is_changed |= self.pending.open.remove(key).is_some();
+        self.pending.declined.remove(key);
     }
 
     /// This node's people take back all that they agreed to in a circle.
@@ -365,6 +406,7 @@ impl Directory {
         let (open, agreed, given) = self.settled(passed);
         self.pending.is_changed |= !open.is_empty() || !agreed.is_empty() || !given.is_empty();
         self.pending.open.retain(|key, _| !open.contains(key));
+        self.pending.declined.retain(|key| !open.contains(key));
         self.pending.agreed.retain(|key, _| !agreed.contains(key));
         self.pending.given.retain(|circle, _| !given.contains(circle));
     }
@@ -380,11 +422,12 @@ impl Directory {
         if !std::mem::take(&mut self.pending.is_changed) {
             return None;
         }
-        let Pending { open, agreed, given, .. } = &self.pending;
+        let Pending { open, agreed, given, declined, .. } = &self.pending;
         Some(codec::encode(&Kept {
             open: open.values().map(|open| (open.proposal.clone(), open.until)).collect(),
             agreed: agreed.iter().map(|(key, until)| (*key, *until)).collect(),
             given: given.iter().map(|(circle, given)| (*circle, *given)).collect(),
+            declined: declined.iter().copied().collect(),
         }))
     }
 
@@ -398,7 +441,7 @@ impl Directory {
     /// # Errors
     /// When it does not read.
     pub(crate) fn take_back_proposals(&mut self, bytes: &[u8], own: OrgId) -> Result<(), CodecError> {
-        let kept: Kept = codec::decode::<Kept, LIMIT>(bytes)?;
+        let kept = Kept::read(bytes)?;
         for (proposal, until) in &kept.open {
             // What counted then and does no longer is no fault.
             if let Ok(heard) = self.hear_proposal(proposal, own, *until) {
@@ -407,6 +450,8 @@ impl Directory {
         }
         self.pending.agreed = kept.agreed.into_iter().collect();
         self.pending.given = kept.given.into_iter().collect();
+        let Pending { open, declined, .. } = &mut self.pending;
+        declined.extend(kept.declined.into_iter().filter(|key| open.contains_key(key)));
         self.pending.is_changed = false;
         Ok(())
     }
@@ -466,5 +511,28 @@ fn is_done(newest: &Roster, change: Change, proposed: &Roster) -> bool {
         Change::Carrier(org) => newest.carries(org),
         Change::Remove(org) | Change::Leave(org) => !newest.carries(org),
         Change::Rename => newest.name == proposed.name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_before_there_was_a_no_is_read() {
+        let key = ProposalKey {
+            circle: CircleId([1; 32]),
+            by: OrgId([2; 32]),
+            change: Change::Member(OrgId([3; 32])),
+        };
+        let agreed = vec![(key, 7)];
+        let before =
+            codec::encode(&KeptBefore { open: Vec::new(), agreed: agreed.clone(), given: Vec::new() });
+        let read = Kept::read(&before).unwrap();
+        assert!(read.agreed == agreed && read.declined.is_empty());
+        let now = codec::encode(&Kept { declined: vec![key], ..read });
+        let read = Kept::read(&now).unwrap();
+        assert!(read.agreed == agreed && read.declined == [key]);
+        assert!(Kept::read(&now[..now.len() - 1]).is_err() && Kept::read(&[]).is_err());
     }
 }

@@ -81,6 +81,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 Ok(proposed.map(|()| Done::default()))
             }
             CircleRequest::Accept { key, roster } => self.accept(key, roster, out),
+            CircleRequest::Decline { circle } => {
+                let own = self.org();
+                if Arc::make_mut(&mut self.directory).decline(circle, own) {
+                    // What was said is kept with the commit.
+                    self.proposing.is_due = true;
+                    Ok(Ok(Done::default()))
+                } else {
+                    Ok(Err(RequestError::Circle("nothing there invites this org".into())))
+                }
+            }
         }
     }
 
