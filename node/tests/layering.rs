@@ -4,7 +4,7 @@
 //! ```text
 //! record <- seal <- store;  record <- policy, matcher, exchange;  postings <- store, matcher
 //! {record, policy, store, matcher, seal} <- protocol <- sim;  fuzz calls what it feeds         the core
-//! {record, seal, clock} <- evidence <- service, cli                                      a record, proven in a file
+//! {record, seal, clock} <- evidence <- service, cli;  record <- backup <- cli, node       what is handed on as a file
 //! clock, text <- home, api <- cli <- testnet                                             what people's programs link
 //! {protocol, net} <- engine <- service <- serve                                          what a node is
 //! all but sim <- node;  {node, sim} <- imports
@@ -36,10 +36,18 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tocsin-protocol",
         ],
     ),
+    ("tocsin-backup", &["tocsin-record"]),
     ("tocsin-evidence", &["tocsin-clock", "tocsin-record", "tocsin-seal"]),
     (
         "tocsin-fuzz",
-        &["tocsin-record", "tocsin-seal", "tocsin-evidence", "tocsin-exchange", "tocsin-protocol"],
+        &[
+            "tocsin-backup",
+            "tocsin-record",
+            "tocsin-seal",
+            "tocsin-evidence",
+            "tocsin-exchange",
+            "tocsin-protocol",
+        ],
     ),
     ("tocsin-clock", &[]),
     ("tocsin-text", &[]),
@@ -49,6 +57,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "tocsin-cli",
         &[
             "tocsin-api",
+            "tocsin-backup",
             "tocsin-clock",
             "tocsin-evidence",
             "tocsin-exchange",
@@ -118,6 +127,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "tocsin",
         &[
             "tocsin-api",
+            "tocsin-backup",
             "tocsin-cli",
             "tocsin-clock",
             "tocsin-engine",

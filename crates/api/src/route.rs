@@ -46,6 +46,8 @@ routes! {
     POLICY_DIFF = "/v1/policy/diff";
     /// What the node takes for the time, and a person's word on it.
     CLOCK = "/v1/clock";
+    /// The store as it is, piece by piece.
+    BACKUP = "/v1/backup";
     /// The end.
     STOP = "/v1/stop";
     /// A batch of reports out of files.

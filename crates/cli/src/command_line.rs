@@ -95,6 +95,10 @@ enum Verb {
     Policy(node::policy::Args),
     /// Tell what is to be thought of this machine's clock, or confirm it
     Clock(verbs::clock::Args),
+    /// Write all of this node to one encrypted file, while it runs
+    Backup(verbs::backup::Args),
+    /// Make a node of a backup, in an empty home
+    Restore(node::restore::Args),
     /// Print the configuration in force
     Config(verbs::config::Args),
     /// Keep a private mesh of several nodes on this machine
@@ -163,6 +167,8 @@ fn run_with(
         Verb::Watch(args) => verbs::watch::run(&context, args),
         Verb::Policy(args) => node_verb(&context, NodeVerb::Policy(args)),
         Verb::Clock(args) => verbs::clock::run(&context, args),
+        Verb::Backup(args) => verbs::backup::run(&context, args),
+        Verb::Restore(args) => node_verb(&context, NodeVerb::Restore(args)),
         Verb::Config(args) => verbs::config::run(&context, args),
         Verb::Testnet(args) => node_verb(&context, NodeVerb::Testnet(args)),
         Verb::Demo(args) => node_verb(&context, NodeVerb::Demo(args)),

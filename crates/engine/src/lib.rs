@@ -15,6 +15,7 @@ pub mod inbound;
 pub mod links;
 pub mod open;
 pub mod recovery;
+pub mod restore;
 pub mod supervise;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -19,7 +19,7 @@ pub mod seeds;
 pub use files::{csv, list, misp, profile, stix};
 pub use frame::frame;
 pub use observable::observable;
-pub use record::{document, evidence, page, record};
+pub use record::{backup, document, evidence, page, record};
 pub use seal::seal;
 
 /// One reader of bytes from outside.
@@ -43,6 +43,7 @@ pub static TARGETS: &[Target] = &[
     Target { name: "page", run: page, built: seeds::pages, real: &[], words: &[] },
     Target { name: "seal", run: seal, built: seal::seals, real: &[], words: &[] },
     Target { name: "document", run: document, built: seeds::documents, real: &[], words: &[] },
+    Target { name: "backup", run: backup, built: seeds::backups, real: &[], words: &[] },
     Target { name: "evidence", run: evidence, built: seeds::evidence, real: &[], words: &[] },
     Target {
         name: "observable",

@@ -1,5 +1,6 @@
-//! Records, pages, documents and files of evidence: what a peer or a person sends and a disk gives back.
+//! Records, pages, documents, files of evidence and backups: what a peer or a person sends and a disk gives back.
 
+use tocsin_backup::{Part as Saved, Parts, PartsOut};
 use tocsin_evidence::Evidence;
 use tocsin_record::body::{Body, BodyError};
 use tocsin_record::document::{
@@ -168,6 +169,30 @@ fn follow(all: &[Signed]) {
             assert_eq!(next.prev, pair[0].hash());
         }
         let _ = Revocations::open(MeshId([1; 32]), &first, None, &pair[1]);
+    }
+}
+
+/// What a backup opens to: parts one behind the other. Its encryption costs half a second by design and is not fed here.
+pub fn backup(data: &[u8]) {
+    let mut parts = Parts::new(data);
+    let mut again = None;
+    loop {
+        match parts.next_part() {
+            Ok(Some(Saved::Head(head))) => again = PartsOut::new(Vec::new(), head).ok(),
+            Ok(Some(Saved::File { name, bytes })) => {
+                assert!(again.as_mut().is_some_and(|out| out.file(name, bytes).is_ok()))
+            }
+            Ok(Some(Saved::Store(piece))) => {
+                assert!(again.as_mut().is_some_and(|out| out.piece(piece).is_ok()))
+            }
+            Ok(Some(Saved::End(_))) => {}
+            Ok(None) => {
+                let bytes = again.and_then(|out| out.finish().ok()).map(|(bytes, _)| bytes);
+                assert_eq!(bytes.as_deref(), Some(data), "parts are written again as they were read");
+                return;
+            }
+            Err(error) => return shown(&error.to_string()),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
+use tocsin_backup::{Head as BackupHead, PartsOut};
 use tocsin_evidence::Evidence;
 use tocsin_protocol::message::{
     self, AtAnswer, Behind, BodyData, BodyStatus, Buckets, Change, DocumentList, Documents, Entries, EntryOf,
@@ -235,6 +236,25 @@ pub fn documents() -> Vec<Vec<u8>> {
         .iter()
         .map(|list| encode_all(list))
         .collect()
+}
+
+/// What backups open to.
+#[must_use]
+pub fn backups() -> Vec<Vec<u8>> {
+    let head = || BackupHead {
+        mesh: MeshId([1; 32]),
+        node: NodeKey([2; 32]),
+        org: "cert-aa".to_owned(),
+        time: START_MS,
+    };
+    let of = |files: &[&str], pieces: &[&[u8]]| {
+        let mut parts = PartsOut::new(Vec::new(), head()).ok()?;
+        files.iter().try_for_each(|name| parts.file((*name).to_owned(), b"text".to_vec())).ok()?;
+        pieces.iter().try_for_each(|piece| parts.piece(piece.to_vec())).ok()?;
+        parts.finish().ok().map(|(bytes, _)| bytes)
+    };
+    let some = of(&["config.toml", "keys/record.key"], &[&[0, 1, 2], &[1; 300]]);
+    [of(&[], &[]), some].into_iter().flatten().collect()
 }
 
 /// Files of evidence: records of the whole mesh and of the own circle.

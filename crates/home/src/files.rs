@@ -414,26 +414,76 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write(path, bytes)
 }
 
-fn write_as(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+/// As [`write_new`], of what is written to the file piece by piece.
+///
+/// # Errors
+/// [`FileError`], or what `fill` says; there is no file then.
+pub fn write_new_by<E: From<FileError>>(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> Result<(), E>,
+) -> Result<(), E> {
+    if path.exists() {
+        return Err(FileError::Exists { path: path.to_owned() }.into());
+    }
+    let beside = beside(path);
+    let mut file = begin(&beside, 0o600).map_err(io("write", path))?;
+    let filled = fill(&mut file);
+    let done = filled.and_then(|()| {
+        let placed = file.sync_all().and_then(|()| fs::rename(&beside, path));
+        placed.map_err(io("write", path))?;
+        Ok(sync_folder(path.parent().unwrap_or(Path::new("")))?)
+    });
+    if done.is_err() {
+        // Nothing half-written stays.
+        let _ = fs::remove_file(&beside);
+    }
+    done
+}
+
+/// Opens a secret of any length: refuses a file that others can read, as [`read_secret`] does.
+///
+/// # Errors
+/// [`FileError`].
+pub fn open_secret(path: &Path) -> Result<File, FileError> {
+    Reading::open(path, Hands::Secret).map(|reading| reading.file)
+}
+
+/// Returns when the names in a folder are on the disk.
+///
+/// # Errors
+/// The system's.
+pub fn sync_folder(folder: &Path) -> Result<(), FileError> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("sync", folder))
+}
+
+/// Where a file is written before it takes its place.
+fn beside(path: &Path) -> PathBuf {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
-    let beside = PathBuf::from(beside);
+    PathBuf::from(beside)
+}
+
+fn begin(beside: &Path, mode: u32) -> std::io::Result<File> {
+    // Left by a process that was killed. What is made is new, so that it follows no link of anybody.
+    if fs::symlink_metadata(beside).is_ok() {
+        fs::remove_file(beside)?;
+    }
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(beside)?;
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
+    Ok(file)
+}
+
+fn write_as(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    let beside = beside(path);
     let written = || -> std::io::Result<()> {
-        // Left by a process that was killed. What is made is new, so that it follows no link of anybody.
-        if fs::symlink_metadata(&beside).is_ok() {
-            fs::remove_file(&beside)?;
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        let mut file = begin(&beside, mode)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&beside, path)?;
-        path.parent().map_or(Ok(()), |folder| {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            File::open(folder)?.sync_all()
-        })
+        fs::rename(&beside, path)
     };
-    written().map_err(io("write", path))
+    written().map_err(io("write", path))?;
+    path.parent().map_or(Ok(()), sync_folder)
 }
 
 /// Makes a folder, and those above it, that only its owner can enter. One that is there and empty is closed to others;

@@ -11,6 +11,7 @@
 pub mod config;
 pub mod files;
 pub mod identity;
+pub mod kept;
 pub mod keys;
 pub mod lock;
 pub mod presets;
@@ -58,6 +59,9 @@ pub enum HomeError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A file that no backup has.
+    #[error(transparent)]
+    NotKept(#[from] kept::NotKept),
     /// Nothing is there.
     #[error(
         "there is no node in {0}: check --home, or make one with `tocsin --home {0} init --name NAME --country CC`"

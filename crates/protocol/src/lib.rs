@@ -27,7 +27,7 @@ pub mod session;
 mod spread;
 mod why;
 
-pub use admission::{BY_HAND, Identity, judge};
+pub use admission::{BY_HAND, Identity, NOT_RESTORED, judge};
 pub use clock::Reading;
 pub use directory::{Directory, Membership};
 pub use index::{Filler, Index, read};

@@ -31,6 +31,7 @@ use tocsin_record::codec;
 use tocsin_service::{Caller, Node, NodeError};
 use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{Instrument as _, debug_span, warn};
 
@@ -46,6 +47,11 @@ const BATCH_MAX: usize = 64 << 20;
 const BATCHES_MAX: usize = 128 << 20;
 /// What decoding a batch may take in memory, in bytes.
 const BATCH_LIMIT: usize = 1 << 30;
+
+/// Pieces of a backup that wait for who reads them.
+const PIECES: usize = 4;
+/// Bytes of the length before each.
+const LENGTH: usize = 4;
 
 /// How often it is logged that nothing can be accepted.
 const TELL_EVERY: Duration = Duration::from_secs(60);
@@ -107,6 +113,7 @@ fn router(node: App) -> Router {
         .route(route::POLICY_RELOAD.pattern(), post(reload).get(would_reload))
         .route(route::POLICY_DIFF.pattern(), post(policy_diff))
         .route(route::CLOCK.pattern(), get(clock).post(confirm_clock))
+        .route(route::BACKUP.pattern(), get(backup))
         .route(route::STOP.pattern(), post(stop))
         .layer(DefaultBodyLimit::max(REQUEST_MAX))
         .layer(middleware::from_fn_with_state(Bodies::new(REQUEST_MAX, REQUESTS_MAX), Bodies::take))
@@ -352,6 +359,39 @@ async fn confirm_clock(State(node): State<App>, Json(request): Json<ConfirmClock
 async fn stop(State(node): State<App>) -> Json<serde_json::Value> {
     node.stop.notify_one();
     Json(serde_json::json!({ "pid": std::process::id() }))
+}
+
+/// Pieces of the store, each behind its length, 4 bytes big-endian, and a length of 0 behind the last. One that cannot be read breaks
+/// the answer off.
+async fn backup(State(node): State<App>) -> Result<Response, Refusal> {
+    let mut snapshot = node.snapshot(&caller(&node, None, None)).await?;
+    // Few at a time: who reads slowly is waited for.
+    let (pieces, received) = mpsc::channel::<io::Result<Bytes>>(PIECES);
+    tokio::task::spawn_blocking(move || {
+        loop {
+            let piece = match snapshot.next_piece() {
+                Ok(Some(piece)) => Ok(framed(&piece)),
+                Ok(None) => Ok(framed(&[])),
+                Err(error) => {
+                    warn!(%error, "a backup was broken off");
+                    Err(io::Error::other(error))
+                }
+            };
+            let is_last = !matches!(&piece, Ok(bytes) if bytes.len() > LENGTH);
+            if pieces.blocking_send(piece).is_err() || is_last {
+                break;
+            }
+        }
+    });
+    let pieces =
+        stream::unfold(received, |mut received| async move { Some((received.recv().await?, received)) });
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], Body::from_stream(pieces)).into_response())
+}
+
+fn framed(piece: &[u8]) -> Bytes {
+    // A piece holds one value of the store, far below 4 GiB.
+    let length = u32::try_from(piece.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [&length[..], piece].concat().into()
 }
 
 /// A line of JSON for each event, after an empty one, which says that it is watched.

@@ -2,6 +2,7 @@
 
 mod acknowledged;
 mod advice;
+mod backup;
 mod batch;
 mod by_hand;
 mod caller;

@@ -25,6 +25,7 @@ use bytes::Bytes;
 
 use crate::journal::{JOURNAL_LEN, Journal};
 use crate::kv::{Batch, Fault, Kv, Look, MAX_KEY, MAX_VALUE};
+use crate::snapshot::Lies;
 use crate::values::{self, POINTER_LEN, Pointer, Values};
 
 /// Values longer than this rest in value files, shorter ones in the database.
@@ -190,6 +191,28 @@ impl DiskKv {
         }
         let value = self.db.get(key).map_err(database("reading"))?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    /// Every key with where its value lies, in order, as of now.
+    pub(crate) fn all(&self) -> Result<Vec<(Vec<u8>, Lies)>, Fault> {
+        // Nothing is published, moved or given up meanwhile.
+        let _writer = self.writer();
+        let mut all: BTreeMap<Vec<u8>, Option<Bytes>> = BTreeMap::new();
+        for item in self.db.iter() {
+            let (key, value) = item.map_err(database("scanning"))?;
+            all.insert(key.to_vec(), Some(Bytes::copy_from_slice(&value)));
+        }
+        all.extend(self.overlay().iter().map(|(key, value)| (key.clone(), value.clone())));
+        all.remove(GENERATION);
+        let present = all.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        let lies = |value: Bytes| match pointer(&value) {
+            Some(pointer) => {
+                let file = self.values.file(pointer).ok_or_else(|| values::missing(pointer))?;
+                Ok(Lies::In(file, pointer))
+            }
+            None => self.decoded(&value).map(Lies::Here),
+        };
+        present.map(|(key, value)| Ok((key, lies(value)?))).collect()
     }
 
     fn decoded(&self, value: &Bytes) -> Result<Bytes, Fault> {

@@ -38,6 +38,18 @@ impl KeyFile {
     }
 }
 
+impl KeyFile {
+    /// All slots, one behind the other.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub(crate) fn read_all(&self) -> Result<Zeroizing<Vec<u8>>, Fault> {
+        let mut all = Zeroizing::new(vec![0; self.count()? as usize * SLOT_LEN]);
+        self.file.read_exact_at(&mut all, 0).map_err(Fault::io("reading the key file"))?;
+        Ok(all)
+    }
+}
+
 impl Slots for KeyFile {
     fn read(&self, n: u32) -> Result<Zeroizing<[u8; SLOT_LEN]>, Fault> {
         let mut slot = Zeroizing::new([0; SLOT_LEN]);

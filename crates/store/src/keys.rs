@@ -79,6 +79,11 @@ impl Keys {
         (self.start(kind as u8, 0), self.start(kind as u8 + 1, 0))
     }
 
+    /// Whether a key is of a kind.
+    pub fn is_of(key: &[u8], kind: Kind) -> bool {
+        key.get(32) == Some(&(kind as u8))
+    }
+
     /// What stands behind mesh and kind.
     pub fn rest(key: &[u8]) -> &[u8] {
         key.get(33..).unwrap_or_default()

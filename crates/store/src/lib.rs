@@ -36,6 +36,7 @@ mod reports;
 mod scan;
 mod sealed;
 pub mod slots;
+mod snapshot;
 mod state;
 mod store;
 #[cfg(test)]
@@ -57,6 +58,7 @@ pub use reader::{Evidence, LogInfo, Neighbours, Reader, Stored};
 pub use receipts::{Acknowledgement, Fate};
 pub use reports::Version;
 pub use slots::Slots;
+pub use snapshot::{Restoring, Snapshot};
 pub use state::{Counts, Standing, Withdrawal};
 pub use store::{Committed, Left, META_NAME_MAX, Store, report_subject};
 pub use vault::Random;

@@ -67,7 +67,7 @@ pub fn open_dir(
     })
 }
 
-fn create_private(dir: &Path) -> Result<(), Fault> {
+pub(crate) fn create_private(dir: &Path) -> Result<(), Fault> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new()
         .recursive(true)

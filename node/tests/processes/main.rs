@@ -2,6 +2,7 @@
 
 mod acknowledged;
 mod asking;
+mod backup;
 mod by_hand;
 mod circles;
 mod clock;

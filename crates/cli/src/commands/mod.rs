@@ -1,5 +1,6 @@
 //! The verbs: one file each. What they share is here.
 
+pub mod backup;
 pub mod circle;
 pub mod clock;
 pub mod config;
@@ -167,6 +168,14 @@ impl Passphrase {
         };
         Ok(keys::read_root(&path, passphrase.as_ref().map(|text| text.as_str()))?)
     }
+}
+
+/// Asks for a secret on the terminal, without showing it; `None` where there is none.
+fn ask_secret(prompt: &str) -> Result<Option<Zeroizing<String>>> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    Ok(Some(Zeroizing::new(rpassword::prompt_password(prompt)?)))
 }
 
 /// Asks a yes-or-no question on the terminal; without one the answer is no.

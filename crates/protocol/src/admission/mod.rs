@@ -38,6 +38,10 @@ use write::Writer;
 pub const BY_HAND: &str = admit::rule::BY_HAND;
 
 /// Names of values that are kept in the store.
+/// Named values of the store that one made of a snapshot must not have: with the sign of life of the machine that the snapshot
+/// was taken of, this node would go on with logs whose ends it may not know.
+pub const NOT_RESTORED: &[&str] = &[meta::ALIVE];
+
 pub(crate) mod meta {
     /// All documents.
     pub const DOCUMENTS: &str = "documents";

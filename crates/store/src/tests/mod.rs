@@ -21,6 +21,7 @@ mod full;
 mod grinding;
 mod power;
 mod second;
+mod snapshot;
 mod waiting;
 
 use std::sync::Arc;

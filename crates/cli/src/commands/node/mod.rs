@@ -3,6 +3,7 @@
 
 pub mod demo;
 pub mod policy;
+pub mod restore;
 pub mod run;
 pub mod testnet;
 
@@ -11,6 +12,8 @@ pub mod testnet;
 pub enum NodeVerb {
     /// Run the node.
     Run(run::Args),
+    /// Make a node of a backup.
+    Restore(restore::Args),
     /// Check the node's policy, compare it, or load it anew.
     Policy(policy::Args),
     /// Keep a private mesh of several nodes on this machine.
