@@ -42,6 +42,7 @@ impl<'a> BodyView<'a> {
             | Body::Roster(_)
             | Body::Certificate(_)
             | Body::Key(_)
+            | Body::Rewrap(_)
             | Body::Newer => {}
         }
         view

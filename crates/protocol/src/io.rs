@@ -213,6 +213,15 @@ pub enum CircleRequest {
         /// The hash of the version that was shown: no other is signed.
         roster: DocHash,
     },
+    /// What was sealed before an org came in is opened to it, as far as it opens here: written for all members to see.
+    OpenHistory {
+        /// Which circle.
+        circle: CircleId,
+        /// To whom.
+        org: OrgId,
+        /// Since when, in ms: keys of periods that ended before are not given.
+        since: u64,
+    },
 }
 
 /// What a node does, released by a commit and not before.

@@ -4,7 +4,9 @@
 //! that stands never changes. Types of observables have their own in `src/observable/tests/golden.rs`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use tocsin_record::body::{self, Body, Carried, Note, Report, Retraction, Sighting, report, retraction};
+use tocsin_record::body::{
+    self, Body, Carried, Note, Report, Retraction, Rewrap, Sighting, report, retraction,
+};
 use tocsin_record::document::{
     Branch, Carry, Certificate, CertifiedKey, Charter, Contact, Cut, Document, OrgEntry, OrgKind, Purpose,
     Revocations, Revoked, Roster, Signed, encode_all,
@@ -229,6 +231,16 @@ fn bodies(lines: &mut Vec<String>) {
         ("retraction", Body::Retraction(taken_back)),
         ("roster", Body::Roster(carried(Signed::sign(&roster(), &[&secret(1)])))),
         ("certificate", Body::Certificate(carried(Signed::sign(&certificate(), &[&secret(1)])))),
+        (
+            "rewrap",
+            Body::Rewrap(Rewrap {
+                salt: [0xee; 16],
+                suite: 1,
+                key: RecordId([8; 32]),
+                wraps: b"wraps".to_vec(),
+                extension: vec![],
+            }),
+        ),
     ];
     for (name, body) in bodies {
         let bytes = body.encode();

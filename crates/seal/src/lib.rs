@@ -37,7 +37,9 @@ pub use hpke::rand_core;
 pub use node::{KeyError, PUBLIC_LEN, SealingKey, SealingPublic};
 pub use opener::Opener;
 pub use period::{DAY_MS, DAYS, KeyId, PERIOD_LEN, PeriodKey};
-pub use wrap::{KeyPlace, NODES_MAX, UnwrapError, WRAP_LEN, WrapError, unwrap, wrap};
+pub use wrap::{
+    AgainError, KeyPlace, NODES_MAX, UnwrapError, WRAP_LEN, WrapError, unwrap, unwrap_one, wrap, wrap_again,
+};
 
 /// X-Wing and AES-256-GCM, as headers, key records and certificates name it.
 pub const SUITE: u8 = 1;

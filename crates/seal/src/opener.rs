@@ -3,6 +3,7 @@
 //! Nothing of it rests: a period key is unwrapped from its record again when it is needed again. Who takes a node's sealing key and
 //! kept what passed on the wire could do the same, so that keeping them would keep nothing.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,9 +14,9 @@ use tocsin_record::{Bytes, Header, NodeKey, Plain};
 use zeroize::Zeroizing;
 
 use crate::body::{Cover, OpenError, SealError};
-use crate::node::SealingKey;
+use crate::node::{SealingKey, SealingPublic};
 use crate::period::{KeyId, PeriodKey};
-use crate::wrap::{KeyPlace, UnwrapError, unwrap};
+use crate::wrap::{AgainError, KeyPlace, UnwrapError, unwrap, unwrap_one, wrap_again};
 
 /// Period keys that are kept at hand, some 200 bytes each: those used last.
 const PERIODS_MAX: usize = 4096;
@@ -65,22 +66,55 @@ impl Opener {
         tries: usize,
     ) -> Result<usize, UnwrapError> {
         let place = KeyPlace::of(header, body);
-        let mut refused = UnwrapError::Closed;
-        for secret in &self.secrets {
-            match unwrap(&place, body, &self.node, secret, near, tries) {
-                Ok((key, at)) => {
-                    self.keep(key);
-                    return Ok(at);
-                }
-                Err(error) => refused = error,
-            }
-        }
-        Err(refused)
+        let (key, at) = self.first_of(|secret| unwrap(&place, body, &self.node, secret, near, tries))?;
+        self.keep(key);
+        Ok(at)
     }
 
     /// Keeps a key at hand: its author's own, which was made a moment ago.
     pub fn keep(&self, key: PeriodKey) {
         self.periods().insert(key.id(), key);
+    }
+
+    /// Opens one wrap of a key record that is known to be this node's, and keeps the key at hand.
+    ///
+    /// # Errors
+    /// [`UnwrapError`].
+    pub fn learn_by(&self, header: &Header, body: &WrappedKey, wrap: &[u8]) -> Result<(), UnwrapError> {
+        let place = KeyPlace::of(header, body);
+        self.keep(self.first_of(|secret| unwrap_one(&place, body, &self.node, secret, wrap))?);
+        Ok(())
+    }
+
+    /// Wraps the key of a key record once more, for other nodes, by a wrap of this node.
+    ///
+    /// # Errors
+    /// [`AgainError`].
+    pub fn wrap_again(
+        &self,
+        header: &Header,
+        body: &WrappedKey,
+        wrap: &[u8],
+        nodes: &BTreeMap<NodeKey, SealingPublic>,
+        random: &mut impl CryptoRng,
+    ) -> Result<Vec<u8>, AgainError> {
+        let place = KeyPlace::of(header, body);
+        self.first_of(|secret| wrap_again(&place, body, (&self.node, secret, wrap), nodes, random))
+    }
+
+    /// What comes of the first sealing key that does, else why the last does not.
+    fn first_of<T, E: From<UnwrapError>>(
+        &self,
+        mut with: impl FnMut(&SealingKey) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut refused = UnwrapError::Closed.into();
+        for secret in &self.secrets {
+            match with(secret) {
+                Ok(done) => return Ok(done),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
     }
 
     /// Opens the body of a record by a key that is at hand. Header and body belong together.

@@ -113,30 +113,63 @@ pub fn wrap(
     let key = PeriodKey::new(place.id(), place.time, secret.clone());
     let commitment = key.commitment();
 
+    let wraps = wraps_for(place, nodes, &secret, &commitment, random);
+    let roster = place.roster_hash;
+    Ok((key, WrappedKey { salt, suite: SUITE, roster, commitment, wraps, extension: vec![] }))
+}
+
+/// One wrap a node, in order of node, and as many for nobody as hide how many those are.
+fn wraps_for(
+    place: &KeyPlace,
+    nodes: &BTreeMap<NodeKey, SealingPublic>,
+    secret: &[u8; 32],
+    commitment: &[u8; 32],
+    random: &mut impl CryptoRng,
+) -> Vec<u8> {
     let count = padded(nodes.len());
     let mut wraps = Vec::with_capacity(count * WRAP_LEN);
     for (node, public) in nodes {
-        wraps.extend_from_slice(&encapsulate(
-            public,
-            &place.info(node),
-            secret.as_slice(),
-            &commitment,
-            random,
-        ));
+        wraps.extend_from_slice(&encapsulate(public, &place.info(node), secret, commitment, random));
     }
     // Real ones, since random bytes can be told from a wrap: half of all are no point, and ML-KEM's numbers are not uniform.
     for _ in nodes.len()..count {
         let nobody = SealingPublic::nobody(random);
-        wraps.extend_from_slice(&encapsulate(
-            &nobody,
-            &place.info(&NodeKey::ZERO),
-            &[0; 32],
-            &commitment,
-            random,
-        ));
+        let info = place.info(&NodeKey::ZERO);
+        wraps.extend_from_slice(&encapsulate(&nobody, &info, &[0; 32], commitment, random));
     }
-    let roster = place.roster_hash;
-    Ok((key, WrappedKey { salt, suite: SUITE, roster, commitment, wraps, extension: vec![] }))
+    wraps
+}
+
+/// Wraps a key once more, for nodes that its own record was not wrapped for. `wrap` is one of this node's, which its key opens.
+/// Costs as much as [`wrap`](wrap()).
+///
+/// # Errors
+/// [`AgainError`].
+pub fn wrap_again(
+    place: &KeyPlace,
+    body: &WrappedKey,
+    (node, key, wrap): (&NodeKey, &SealingKey, &[u8]),
+    nodes: &BTreeMap<NodeKey, SealingPublic>,
+    random: &mut impl CryptoRng,
+) -> Result<Vec<u8>, AgainError> {
+    match nodes.len() {
+        0 => return Err(WrapError::Nobody.into()),
+        1..=NODES_MAX => {}
+        more => return Err(WrapError::TooMany(more).into()),
+    }
+    let secret = secret_in(place, body, node, key, wrap).ok_or(UnwrapError::Closed)?;
+    Ok(wraps_for(place, nodes, &secret, &body.commitment, random))
+}
+
+/// Why a key is not wrapped once more.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum AgainError {
+    /// This node does not open it itself.
+    #[error(transparent)]
+    Unwrap(#[from] UnwrapError),
+    /// There are none, or too many, to wrap it for.
+    #[error(transparent)]
+    Wrap(#[from] WrapError),
 }
 
 /// Why no key comes of a key record.
@@ -175,21 +208,44 @@ pub fn unwrap(
     if wraps.len() > NODES_MAX || padded(wraps.len()) != wraps.len() {
         return Err(UnwrapError::Length(body.wraps.len()));
     }
-    let info = place.info(node);
-    for at in outward(near, wraps.len()).take(tries) {
-        let Some(opened) = decapsulate(key, &info, &wraps[at], &body.commitment) else {
-            continue;
-        };
-        let mut secret = Box::new(Zeroizing::new([0; 32]));
-        // A wrap of this length holds as much and a tag.
-        secret.copy_from_slice(&opened);
-        let key = PeriodKey::new(place.id(), place.time, secret);
-        // Two members with two keys would read two different bodies, or one of them none.
-        if key.commitment() == body.commitment {
-            return Ok((key, at));
-        }
+    let mut tried = outward(near, wraps.len()).take(tries);
+    tried
+        .find_map(|at| Some((unwrap_one(place, body, node, key, &wraps[at]).ok()?, at)))
+        .ok_or(UnwrapError::Closed)
+}
+
+/// Opens one wrap that is known to be this node's.
+///
+/// # Errors
+/// [`UnwrapError`].
+pub fn unwrap_one(
+    place: &KeyPlace,
+    body: &WrappedKey,
+    node: &NodeKey,
+    key: &SealingKey,
+    wrap: &[u8],
+) -> Result<PeriodKey, UnwrapError> {
+    if body.suite != SUITE {
+        return Err(UnwrapError::Suite(body.suite));
     }
-    Err(UnwrapError::Closed)
+    let secret = secret_in(place, body, node, key, wrap).ok_or(UnwrapError::Closed)?;
+    Ok(PeriodKey::new(place.id(), place.time, secret))
+}
+
+/// The secret that a period's keys come of.
+fn secret_in(
+    place: &KeyPlace,
+    body: &WrappedKey,
+    node: &NodeKey,
+    key: &SealingKey,
+    wrap: &[u8],
+) -> Option<Box<Zeroizing<[u8; 32]>>> {
+    let opened = decapsulate(key, &place.info(node), wrap, &body.commitment)?;
+    let mut secret = Box::new(Zeroizing::new([0; 32]));
+    (opened.len() == secret.len()).then(|| secret.copy_from_slice(&opened))?;
+    // Two members with two keys would read two different bodies, or one of them none.
+    let key = PeriodKey::new(place.id(), place.time, secret.clone());
+    (key.commitment() == body.commitment).then_some(secret)
 }
 
 /// How many wraps stand in the record of a key for so many nodes.

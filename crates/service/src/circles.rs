@@ -362,6 +362,10 @@ impl Node {
                 let circle = self.circle(circle)?;
                 (CoreRequest::Rename { circle, name: name.clone() }, Some(circle))
             }
+            CircleRequest::OpenHistory { circle, org, since } => {
+                let (circle, org) = (self.circle(circle)?, org_named(&directory, org)?);
+                (CoreRequest::OpenHistory { circle, org, since: *since }, Some(circle))
+            }
         })
     }
 
@@ -434,6 +438,7 @@ fn verb(request: &CircleRequest) -> &'static str {
         CircleRequest::Leave { .. } => "circle leave",
         CircleRequest::Remove { .. } => "circle remove",
         CircleRequest::Rename { .. } => "circle rename",
+        CircleRequest::OpenHistory { .. } => "circle open-history",
     }
 }
 

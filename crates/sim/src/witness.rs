@@ -119,11 +119,14 @@ impl World {
     /// for a node ends nothing while most of its partners say that it is ahead, and until then they may say so by what they
     /// thought before. That is by design: would they say at once that they were set, then a wrong time that several got from
     /// one source were confirmed at once as well. The clock of one org alone outweighs none that went on evenly. A head that
-    /// was lost by a fault is said again no later than after the same time.
+    /// was lost by a fault is said again no later than after the same time. Beside a liar, whose word counts as one of the others',
+    /// one that was set is enough.
     pub(crate) fn all_heard_us(&self) -> Micros {
         let was_set = self.nodes.iter().filter(|node| node.right_since != 0);
         let orgs: BTreeSet<usize> = was_set.clone().map(|node| self.cast.nodes[node.at].org).collect();
-        if orgs.len() < 2 {
+        let liars: BTreeSet<usize> =
+            self.cast.nodes.iter().filter(|node| node.liar).map(|node| node.org).collect();
+        if orgs.is_empty() || orgs.union(&liars).count() < 2 {
             return 0;
         }
         let last = was_set.map(|node| node.right_since).max().unwrap_or(0);

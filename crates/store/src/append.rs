@@ -9,7 +9,7 @@ use tocsin_record::{LogKey, OrgId, Run, Tip, page};
 use crate::error::StoreError;
 use crate::keys::Kind;
 use crate::kv::Kv;
-use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, SEQ_MAX, Spans, Stamped};
+use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, SEQ_MAX, Spans, Stamped, Verdict};
 use crate::pages;
 use crate::slots::Slots;
 use crate::state::{PageRef, Withdrawal};
@@ -62,7 +62,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         outcomes: &[Outcome],
     ) -> Result<Appended, StoreError> {
         let org = self.check_append(log, run, outcomes)?;
-        let (outcomes, withdrawn) = self.without_withdrawn(org, run, outcomes);
+        let (outcomes, withdrawn) = self.without_withdrawn(org, run, outcomes)?;
         let arrival = self.next_arrival;
         self.next_arrival += outcomes.len() as u64;
         let spans = spans_of(run.first_seq(), arrival, &outcomes);
@@ -113,22 +113,19 @@ impl<K: Kv, S: Slots> Store<K, S> {
         org: OrgId,
         run: &Run,
         outcomes: &'a [Outcome],
-    ) -> (Cow<'a, [Outcome]>, u32) {
-        let state = self.shared.state();
+    ) -> Result<(Cow<'a, [Outcome]>, u32), StoreError> {
         let mut outcomes = Cow::Borrowed(outcomes);
         let mut withdrawn = 0;
-        if state.retractions.is_empty() {
-            return (outcomes, 0);
+        if self.shared.state().retractions.is_empty() {
+            return Ok((outcomes, 0));
         }
         for (index, entry) in run.entries().iter().enumerate() {
-            if let Some(subject) = report_subject(entry)
-                && let Some(found) = state.retractions.get(&(org, entry.header.circle, subject))
-            {
-                outcomes.to_mut()[index].body = BodyState::Gone(found.reason);
+            if let Some(reason) = self.was_withdrawn(org, entry)? {
+                outcomes.to_mut()[index].body = BodyState::Gone(reason);
                 withdrawn += 1;
             }
         }
-        (outcomes, withdrawn)
+        Ok((outcomes, withdrawn))
     }
 
     /// Seals the run and stages it, as a page of its own or of the tail.
@@ -218,6 +215,16 @@ impl<K: Kv, S: Slots> Store<K, S> {
         }
     }
 
+    /// Why a report that is about to be kept is not: its org took it back before. Of one that does not open here that is known by
+    /// its id, if the retraction names it.
+    pub(crate) fn was_withdrawn(&self, org: OrgId, entry: &Entry) -> Result<Option<u8>, StoreError> {
+        if let Some(subject) = report_subject(entry) {
+            let found = self.withdrawn(org, entry.header.circle, subject);
+            return Ok(found.map(|found| found.reason));
+        }
+        if is_shut(entry) { self.taken_back(org, entry) } else { Ok(None) }
+    }
+
     /// A retraction erases what it takes back, and a report that a record of the same run took back goes too.
     pub(crate) fn withdraw_what_it_names(
         &mut self,
@@ -248,6 +255,17 @@ impl<K: Kv, S: Slots> Store<K, S> {
                 let is_absent = |body| !matches!(body, BodyState::Here | BodyState::Gone(_));
                 let absent = self.outcome(place).is_some_and(|old| is_absent(old.outcome.body));
                 // By memory alone: each version that is named may be in another page.
+                // What is here and does not open is known by its id alone. No such is anything but held.
+                let is_unread = |stamped: &Stamped| {
+                    let Outcome { verdict, body, .. } = stamped.outcome;
+                    (verdict, body) == (Verdict::Held, BodyState::Here)
+                };
+                if own && self.outcome(place).is_some_and(|stamped| is_unread(&stamped)) {
+                    let entry = self.entry(place)?.filter(|entry| entry.id == version.id && is_shut(entry));
+                    if entry.is_some() {
+                        self.try_erase(place, reason)?;
+                    }
+                }
                 if own && absent && self.shared.state().find_id(&version.id).contains(&place) {
                     self.try_erase(place, reason)?;
                 }
@@ -259,6 +277,11 @@ impl<K: Kv, S: Slots> Store<K, S> {
         }
         Ok(())
     }
+}
+
+/// Whether a body is here that is sealed and does not open.
+fn is_shut(entry: &Entry) -> bool {
+    entry.header.suite != 0 && entry.readable().is_none() && matches!(entry.body, Part::Here(_))
 }
 
 /// A page as it will be stored.

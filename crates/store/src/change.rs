@@ -10,7 +10,7 @@ use crate::kv::Kv;
 use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Stamped};
 use crate::slots::Slots;
 use crate::state::PageRef;
-use crate::store::{Left, Store, report_subject, subject_in};
+use crate::store::{Left, Store, subject_in};
 use crate::vault::Form;
 
 impl<K: Kv, S: Slots> Store<K, S> {
@@ -50,15 +50,8 @@ impl<K: Kv, S: Slots> Store<K, S> {
         }
         let plain = self.open_body(place.log, header, bytes)?;
         let entry = Entry { body: Part::Here(bytes.clone()), plain, ..run.entries()[offset].clone() };
-        let header = &entry.header;
-        let (org, withdrawn) = {
-            let state = self.shared.state();
-            let org = state.log(place.log).map_or(OrgId::ZERO, |log| log.org);
-            let subject = report_subject(&entry);
-            let found = subject.and_then(|subject| state.retractions.get(&(org, header.circle, subject)));
-            (org, found.map(|found| found.reason))
-        };
-        if let Some(reason) = withdrawn {
+        let org = self.shared.state().log(place.log).map_or(OrgId::ZERO, |log| log.org);
+        if let Some(reason) = self.was_withdrawn(org, &entry)? {
             self.change(place, Outcome { body: BodyState::Gone(reason), ..outcome });
             self.settle_page(place);
             self.leave_keys(place.log);

@@ -21,7 +21,7 @@ use crate::logs::LogRow;
 use crate::open::{Found, Visit};
 use crate::outcome::{BodyState, LOGS_MAX, LogNo, RecordRef, Spans, Stamped};
 use crate::pages::{self, Known, Loaded, Opened};
-use crate::sealed::{wrap_in, wrap_of};
+use crate::sealed::{Wrap, wrap_of};
 use crate::slots::Slots;
 use crate::state::{Load, LogState, PageRef, State};
 use crate::store::{missing, subject_in};
@@ -39,7 +39,7 @@ pub(crate) struct Scan<'a, S> {
     pub keys: &'a Keys,
     pub opener: &'a Opener,
     /// Which wrap of a key record is this node's.
-    wraps: BTreeMap<RecordRef, usize>,
+    wraps: BTreeMap<RecordRef, Wrap>,
     pub state: State,
     pub load: Load,
     pub used: BTreeSet<u32>,
@@ -144,7 +144,7 @@ impl<'a, S: Slots> Scan<'a, S> {
         let keys = self.keys;
         // Named values are read when somebody asks, which is too late to find that one does not read.
         each(kv, keys, Kind::Meta, |key, value| {
-            if let (Some(place), Some(wrap)) = (wrap_of(Keys::rest(key)), wrap_in(&value?)) {
+            if let (Some(place), Some(wrap)) = (wrap_of(Keys::rest(key)), Wrap::read(&value?)) {
                 self.wraps.insert(place, wrap);
             }
             Ok(())
@@ -415,7 +415,7 @@ impl<'a, S: Slots> Scan<'a, S> {
             && let Ok(Body::Key(key)) = Body::read(header, body)
         {
             // One that does not open any more, since a sealing key was lost, opens nothing.
-            let _ = self.opener.learn(header, &key, wrap, 1);
+            let _ = self.opener.learn_by(header, &key, wrap.of(&key));
         }
         plain
     }

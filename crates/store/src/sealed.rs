@@ -1,12 +1,15 @@
 //! Sealed bodies that rest here: as they came, and opened on the way to whoever reads them.
 //!
-//! What a body opens to rests nowhere, nor does the key that opens it: that is unwrapped from its key record when it is needed, by
-//! the wrap that was found to be this node's when the record came.
+//! What a body opens to rests nowhere, nor does the key that opens it: that is unwrapped when it is needed, by the wrap that was
+//! found to be this node's when the key record came, or that came later in another record.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tocsin_record::body::{Body, WrappedKey};
-use tocsin_record::{Entry, Header, Plain};
-use tocsin_seal::{OpenError, Opener, UnwrapError};
+use tocsin_record::body::{Body, Rewrap, WrappedKey};
+use tocsin_record::{Entry, Header, NodeKey, Plain};
+use tocsin_seal::rand_core::CryptoRng;
+use tocsin_seal::{AgainError, OpenError, Opener, SealingPublic, UnwrapError, WRAP_LEN};
 use zeroize::Zeroizing;
 
 use crate::error::StoreError;
@@ -16,27 +19,59 @@ use crate::reader::Reader;
 use crate::slots::Slots;
 use crate::store::{Store, report_subject};
 
+/// What the names of values begin with that hold this node's wraps.
+const WRAP: &str = "wrap ";
+
 /// The named value that says which wrap of a key record is this node's.
 pub(crate) fn wrap_name(place: RecordRef) -> String {
-    format!("wrap {} {}", place.log.0, place.seq)
+    format!("{WRAP}{} {}", place.log.0, place.seq)
 }
 
 /// Whether a named value says so, and of which key record.
 pub(crate) fn wrap_of(name: &[u8]) -> Option<RecordRef> {
-    let name = std::str::from_utf8(name).ok()?.strip_prefix("wrap ")?;
+    let name = std::str::from_utf8(name).ok()?.strip_prefix(WRAP)?;
     let (log, seq) = name.split_once(' ')?;
     Some(RecordRef { log: LogNo(log.parse().ok()?), seq: seq.parse().ok()? })
 }
 
-/// The number that such a value holds.
-pub(crate) fn wrap_in(value: &[u8]) -> Option<usize> {
-    Some(usize::from(u16::from_be_bytes(value.try_into().ok()?)))
+/// A wrap that is this node's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wrap {
+    /// One of those in the key record.
+    At(u16),
+    /// One that another record held: it is kept itself.
+    Alone(Bytes),
+}
+
+impl Wrap {
+    /// What a named value holds.
+    pub fn read(value: &[u8]) -> Option<Self> {
+        match value.try_into() {
+            Ok(at) => Some(Self::At(u16::from_be_bytes(at))),
+            Err(_) => (value.len() == WRAP_LEN).then(|| Self::Alone(Bytes::copy_from_slice(value))),
+        }
+    }
+
+    fn encode(&self) -> Bytes {
+        match self {
+            Self::At(at) => Bytes::copy_from_slice(&at.to_be_bytes()),
+            Self::Alone(wrap) => wrap.clone(),
+        }
+    }
+
+    /// The wrap itself, of a key record.
+    pub fn of<'a>(&'a self, key: &'a WrappedKey) -> &'a [u8] {
+        match self {
+            Self::At(at) => key.wraps.chunks(WRAP_LEN).nth(usize::from(*at)).unwrap_or_default(),
+            Self::Alone(wrap) => wrap,
+        }
+    }
 }
 
 /// Where a key is looked for that is not at hand.
 pub(crate) trait KeyRecords {
-    /// Which wrap of a key record is this node's, if one is.
-    fn wrap(&self, place: RecordRef) -> Result<Option<usize>, StoreError>;
+    /// This node's wrap of a key record's key, if there is one.
+    fn wrap(&self, place: RecordRef) -> Result<Option<Wrap>, StoreError>;
     /// The key record, with its body.
     fn key_record(&self, place: RecordRef) -> Result<Option<Entry>, StoreError>;
 }
@@ -61,15 +96,15 @@ pub(crate) fn open(
     let Some(wrap) = records.wrap(place)? else { return Ok(None) };
     let Some(record) = records.key_record(place)? else { return Ok(None) };
     let Some(Ok(Body::Key(key))) = Body::of(&record) else { return Ok(None) };
-    if opener.learn(&record.header, &key, wrap, 1).is_err() {
+    if opener.learn_by(&record.header, &key, wrap.of(&key)).is_err() {
         return Ok(None);
     }
     Ok(opener.open(header, body).ok())
 }
 
 impl<K: Kv, S: Slots> KeyRecords for Store<K, S> {
-    fn wrap(&self, place: RecordRef) -> Result<Option<usize>, StoreError> {
-        Ok(self.get_meta(&wrap_name(place))?.and_then(|value| wrap_in(&value)))
+    fn wrap(&self, place: RecordRef) -> Result<Option<Wrap>, StoreError> {
+        Ok(self.get_meta(&wrap_name(place))?.and_then(|value| Wrap::read(&value)))
     }
 
     fn key_record(&self, place: RecordRef) -> Result<Option<Entry>, StoreError> {
@@ -138,8 +173,70 @@ impl<K: Kv, S: Slots> Store<K, S> {
             Err(error) => return Ok(Err(error)),
         };
         // A key record has 256 wraps at most.
-        let wrap = u16::try_from(wrap).unwrap_or(u16::MAX);
-        self.put_meta(&wrap_name(place), Bytes::copy_from_slice(&wrap.to_be_bytes()))?;
+        let wrap = Wrap::At(u16::try_from(wrap).unwrap_or(u16::MAX));
+        self.put_meta(&wrap_name(place), wrap.encode())?;
         Ok(Ok(()))
+    }
+
+    /// As [`Self::learn_key`], of a key record that stands here, by wraps that another record holds. False if none is this
+    /// node's, or it opens that key already.
+    ///
+    /// # Errors
+    /// After a failed write.
+    pub fn learn_again(
+        &mut self,
+        place: RecordRef,
+        again: Rewrap,
+        near: usize,
+        tries: usize,
+    ) -> Result<bool, StoreError> {
+        if self.wrap(place)?.is_some() {
+            return Ok(false);
+        }
+        let Some(record) = self.key_record(place)? else { return Ok(false) };
+        let Some(Ok(Body::Key(key))) = Body::of(&record) else { return Ok(false) };
+        let key = again.in_place_of(&key);
+        let Ok(at) = self.shared.opener.learn(&record.header, &key, near, tries) else { return Ok(false) };
+        let Some(wrap) = key.wraps.chunks(WRAP_LEN).nth(at) else { return Ok(false) };
+        let wrap = Wrap::Alone(Bytes::copy_from_slice(wrap));
+        self.put_meta(&wrap_name(place), wrap.encode())?;
+        Ok(true)
+    }
+
+    /// The committed key records that open here.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn opening(&self) -> Result<Vec<RecordRef>, StoreError> {
+        let rows = self.named(WRAP)?;
+        Ok(rows.iter().filter_map(|(name, _)| wrap_of(name)).collect())
+    }
+
+    /// Whether this node opens what is sealed by the key of a key record.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn opens_by(&self, place: RecordRef) -> Result<bool, StoreError> {
+        Ok(self.wrap(place)?.is_some())
+    }
+
+    /// The key of a key record, wrapped once more, for these nodes; `None` if it does not open here.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn wrap_again(
+        &self,
+        place: RecordRef,
+        nodes: &BTreeMap<NodeKey, SealingPublic>,
+        random: &mut impl CryptoRng,
+    ) -> Result<Option<Result<Rewrap, AgainError>>, StoreError> {
+        let Some(wrap) = self.wrap(place)? else { return Ok(None) };
+        let Some(record) = self.key_record(place)? else { return Ok(None) };
+        let Some(Ok(Body::Key(key))) = Body::of(&record) else { return Ok(None) };
+        let mut salt = [0; 16];
+        random.fill_bytes(&mut salt);
+        let wraps = self.shared.opener.wrap_again(&record.header, &key, wrap.of(&key), nodes, random);
+        let rewrap = |wraps| Rewrap { salt, suite: key.suite, key: record.id, wraps, extension: vec![] };
+        Ok(Some(wraps.map(rewrap)))
     }
 }

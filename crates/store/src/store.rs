@@ -8,6 +8,7 @@
 //! A write that fails poisons the store: every later call fails (I10).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -390,6 +391,30 @@ impl<K: Kv, S: Slots> Store<K, S> {
     /// On a disk fault.
     pub fn get_meta(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
         self.staged_get(&self.shared.keys.meta(name))
+    }
+
+    /// Committed named values whose names begin so, with their names, in order of name.
+    ///
+    /// # Errors
+    /// On a disk fault.
+    pub fn named(&self, begin: &str) -> Result<Vec<(Vec<u8>, Bytes)>, StoreError> {
+        let from = self.shared.keys.meta(begin);
+        // No name holds such a byte.
+        let to = [&from[..], &[0xff]].concat();
+        let mut found = Vec::new();
+        let mut result = Ok(());
+        self.shared.kv.range(&from, &to, &mut |key, value| match value {
+            Ok(value) => {
+                found.push((Keys::rest(key).to_vec(), value));
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                result = Err(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        result?;
+        Ok(found)
     }
 }
 

@@ -60,6 +60,16 @@ pub enum CircleRequest {
         /// The orgs.
         orgs: Vec<String>,
     },
+    /// What was sealed before an org came in is opened to it, as far as this node reads it.
+    OpenHistory {
+        /// The circle.
+        circle: String,
+        /// The org.
+        org: String,
+        /// Since when, in ms since 1970; of before that nothing is opened but what was sealed within the same 30 days.
+        #[serde(default)]
+        since: u64,
+    },
     /// The circle gets another name.
     Rename {
         /// The circle.

@@ -1,4 +1,4 @@
-//! `tocsin circle`: begin a circle, invite orgs to it, accept, decline, leave, remove, rename, list, show.
+//! `tocsin circle`: begin a circle, invite orgs to it, accept, decline, leave, remove, rename, open its history, list, show.
 
 use std::process::ExitCode;
 
@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use clap::Subcommand;
 use tocsin_api::route;
 use tocsin_api::types::{Circle, CircleRequest, Proposed};
+use tocsin_clock as clock;
 use tocsin_text as text;
 
 use super::{Context, done};
@@ -98,6 +99,20 @@ enum What {
         /// Its new name
         name: String,
     },
+    /// Open to an org what was shared before it came in
+    ///
+    /// What is sealed to a circle is sealed to its members of that moment. A member that reads it can let an org read that came
+    /// later: all members see that it did. What partners keep from each other by their policies stays so.
+    OpenHistory {
+        /// The circle
+        circle: String,
+        /// The org
+        #[arg(long = "for", value_name = "ORG")]
+        org: String,
+        /// Only what was sealed since, give or take the 30 days of a key: a span back from now, a date, or a time
+        #[arg(long, value_name = "WHEN", value_parser = clock::parse_moment)]
+        since: Option<u64>,
+    },
     /// List the circles that this org is in, and those that it is invited to
     List,
     /// Show who is in a circle, and what is proposed
@@ -135,6 +150,9 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         What::Leave { circle } => CircleRequest::Leave { circle },
         What::Remove { circle, orgs } => CircleRequest::Remove { circle, orgs },
         What::Rename { circle, name } => CircleRequest::Rename { circle, name },
+        What::OpenHistory { circle, org, since } => {
+            CircleRequest::OpenHistory { circle, org, since: since.unwrap_or(0) }
+        }
     };
     let circle: Circle = context.client().post(route::CIRCLES, &request)?;
     context.print_fitted(&circle, || circle_text(&circle))?;

@@ -27,6 +27,8 @@ pub(crate) mod rule {
     pub const DISPUTED: &str = "guardrail:disputed";
     /// The body is sealed, and what opens it is not here: its key did not come yet, or was not wrapped for this node.
     pub const NO_KEY: &str = "guardrail:no-key";
+    /// It was sealed before this org came in, and nobody opened it since: its body is not asked for.
+    pub const BEFORE_JOINING: &str = "guardrail:before-joining";
     /// The body is sealed to others, for whom this node carries.
     pub const CARRIED: &str = "guardrail:carried";
     /// The body was taken back or has expired.
@@ -108,6 +110,9 @@ impl<K: Kv, S: Slots> Admission<K, S> {
                 if let Some(reason) = self.is_over(by, entry)? {
                     return self.undecided(rule::GONE, Verdict::Unjudged, BodyState::Gone(reason));
                 }
+                if self.is_before_joining(by, &entry.header)? {
+                    return self.undecided(rule::BEFORE_JOINING, Verdict::Refused, BodyState::Refused);
+                }
                 let decision = self.fetch_allowed(by, log, &entry.header);
                 let rule = self.number_of_rule(decision.rule)?;
                 Ok(if decision.allow {
@@ -148,6 +153,9 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             Some(Ok(body)) => body,
             Some(Err(_)) => return self.undecided(rule::MALFORMED, Verdict::Refused, BodyState::Refused),
             None => match self.shut(entry) {
+                Shut::NoKey(_) if self.is_before_joining(by, header)? => {
+                    return self.undecided(rule::BEFORE_JOINING, Verdict::Refused, BodyState::Refused);
+                }
                 Shut::NoKey(key) => {
                     let reads = by.directory.membership(header.circle).has(self.identity.org);
                     let rule = if reads { rule::NO_KEY } else { rule::CARRIED };
@@ -193,10 +201,19 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         Ok(Decided { verdict, body: state, rule, read: Some(body) })
     }
 
-    /// Whether a version holds changes to a version that is not here.
+    /// Whether a version holds changes to a version that is not here, or wraps a key whose record is not.
     fn lacks_ancestor(&mut self, body: &BodyRef<'_>) -> Result<bool, StoreError> {
-        let BodyRef::Report(report) = body else {
-            return Ok(false);
+        let report = match body {
+            BodyRef::Report(report) => report,
+            // Its wraps open with the key record's commitment.
+            BodyRef::Other(Body::Rewrap(again)) => {
+                let missing = self.store.find(&again.key)?.is_none();
+                if missing {
+                    self.rejudge.waits_for(again.key);
+                }
+                return Ok(missing);
+            }
+            BodyRef::Other(_) => return Ok(false),
         };
         if report.extent == tocsin_record::body::report::Extent::Whole {
             return Ok(false);

@@ -9,6 +9,7 @@ mod by_hand;
 mod drafting;
 pub(crate) mod fork;
 pub mod judge;
+mod late;
 pub(crate) mod rejudge;
 pub(crate) mod sealing;
 #[cfg(test)]
@@ -55,6 +56,8 @@ pub(crate) mod meta {
     pub const CLOCK: &str = "clock";
     /// Under which policy and documents everything was judged.
     pub const JUDGED: &str = "judged";
+    /// What begins the names of those that say whom a key of this node was wrapped for.
+    pub const GIVEN: &str = "given ";
 }
 
 /// Who this node is. Its secret is zeroised when dropped.
@@ -92,6 +95,8 @@ pub(crate) struct Admission<K, S> {
     pub clock: Clock,
     pub rejudge: Rejudge,
     pub writer: Writer,
+    /// Keys that are given to who came later.
+    late: late::Late,
     pub searches: Searches,
     /// The store's numbers of the policy's rules.
     numbers: BTreeMap<RuleId, u16>,
@@ -134,6 +139,7 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             clock,
             rejudge: Rejudge::default(),
             writer: Writer::default(),
+            late: late::Late::default(),
             searches: Searches::default(),
             numbers: BTreeMap::new(),
             newer: None,

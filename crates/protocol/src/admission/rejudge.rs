@@ -13,6 +13,7 @@ use tocsin_store::{BodyState, Kv, LogNo, Outcome, RecordRef, Slots, Stamped, Sto
 
 use crate::admission::admit::Decided;
 use crate::admission::judge::LogFacts;
+use crate::admission::late::is_rewrap;
 use crate::admission::{Admission, By, meta};
 use crate::directory::Directory;
 use crate::io::Now;
@@ -187,6 +188,10 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         old: &Outcome,
     ) -> Result<Option<Decided<'a>>, StoreError> {
         let facts = LogFacts::of(by.directory, entry.header.author, entry.header.circle);
+        if is_rewrap(&entry.header) {
+            // The record of its key may have come.
+            self.open_entry(by, place.log, entry)?;
+        }
         let mut decided = self.decide(by, &facts, entry)?;
         if let BodyState::Gone(reason) = decided.body {
             self.store.erase(place, reason)?;

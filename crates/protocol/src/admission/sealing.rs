@@ -14,6 +14,7 @@ use tocsin_seal::{KeyId, KeyPlace, NODES_MAX, OpenError, wrap};
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError};
 
 use crate::admission::judge::suite_of;
+use crate::admission::late::is_rewrap;
 use crate::admission::{Admission, By};
 use crate::io::RequestError;
 
@@ -79,6 +80,11 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         {
             self.learn(by, RecordRef { log, seq: entry.header.seq }, entry, &key)?;
         }
+        if is_rewrap(&entry.header)
+            && let Some(Ok(Body::Rewrap(again))) = Body::of(entry)
+        {
+            self.learn_again(by, entry, again)?;
+        }
         Ok(None)
     }
 
@@ -100,13 +106,23 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         Ok(())
     }
 
-    /// Learns the keys among what this node wrote itself, so that it opens its own records after a start as well.
+    /// Learns the keys among what this node wrote itself, so that it opens its own records after a start as well, and keeps whom
+    /// they were given to.
     ///
     /// # Errors
     /// On a disk fault.
     pub(crate) fn learn_own(&mut self, by: &By<'_>, log: LogNo, run: &Verified) -> Result<(), StoreError> {
-        let mut keys = run.entries().iter().filter(|entry| entry.header.kind == KEY);
-        keys.try_for_each(|entry| self.open_entry(by, log, entry).map(drop))
+        for entry in run.entries() {
+            if entry.header.kind == KEY {
+                self.open_entry(by, log, entry)?;
+                self.gave_key(by, RecordRef { log, seq: entry.header.seq }, &entry.header)?;
+            } else if is_rewrap(&entry.header)
+                && let Some(Ok(Body::Rewrap(again))) = Body::of(entry)
+            {
+                self.gave_again(&again)?;
+            }
+        }
+        Ok(())
     }
 
     /// Why the body of a record that is here was not opened.

@@ -16,10 +16,11 @@ use tocsin_record::document::{Carry, Cut, Roster, Signed, is_name};
 use tocsin_record::{CircleId, DocHash, OrgId, codec};
 use tocsin_store::{Kv, Slots, StoreError};
 
+use crate::admission::By;
 use crate::directory::{
     ChangeError, Directory, Given, Heard, OpenProposal, PROPOSALS_PER_ORG, ProposalKey, STANDS_MS,
 };
-use crate::io::{CircleRequest, Done, LinkId, Output, RequestError};
+use crate::io::{CircleRequest, Done, LinkId, Output, RequestError, Ticket};
 use crate::links::budget::cost;
 use crate::mesh::Mesh;
 use crate::message::proposals::PROPOSALS_MAX;
@@ -51,47 +52,50 @@ impl Proposing {
 }
 
 impl<K: Kv, S: Slots> Mesh<K, S> {
-    /// What this node's people ask about circles.
+    /// What this node's people ask about circles. `None` where it is answered when it is written.
     pub(crate) fn change_circles(
         &mut self,
+        ticket: Ticket,
         request: CircleRequest,
         out: &mut Output,
-    ) -> Result<Result<Done, RequestError>, StoreError> {
+    ) -> Result<Option<Result<Done, RequestError>>, StoreError> {
         let reading = self.admission.clock.reading();
         if !reading.is_trusted() {
-            return Ok(Err(RequestError::Clock(reading)));
+            return Ok(Some(Err(RequestError::Clock(reading))));
         }
-        match request {
+        let result = match request {
             CircleRequest::Create { nonce, name, carry, changes } => {
-                self.create_circle(nonce, name, carry, &changes, out)
+                self.create_circle(nonce, name, carry, &changes, out)?
             }
             CircleRequest::Change { circle, changes } => {
                 for change in changes {
                     if let Err(refused) = self.propose(circle, change, None, out)? {
-                        return Ok(Err(refused));
+                        return Ok(Some(Err(refused)));
                     }
                 }
-                Ok(Ok(Done::default()))
+                Ok(Done::default())
             }
-            CircleRequest::Rename { circle, name } => {
-                if let Err(refused) = check_name(&name) {
-                    return Ok(Err(refused));
-                }
-                let proposed = self.propose(circle, Change::Rename, Some(name), out)?;
-                Ok(proposed.map(|()| Done::default()))
+            CircleRequest::Rename { circle, name } => match check_name(&name) {
+                Err(refused) => Err(refused),
+                Ok(()) => self.propose(circle, Change::Rename, Some(name), out)?.map(|()| Done::default()),
+            },
+            CircleRequest::Accept { key, roster } => self.accept(key, roster, out)?,
+            CircleRequest::OpenHistory { circle, org, since } => {
+                let by = By { directory: &self.directory, now: self.now };
+                return Ok(self.admission.open_history(&by, ticket, circle, org, since)?.err().map(Err));
             }
-            CircleRequest::Accept { key, roster } => self.accept(key, roster, out),
             CircleRequest::Decline { circle } => {
                 let own = self.org();
                 if Arc::make_mut(&mut self.directory).decline(circle, own) {
                     // What was said is kept with the commit.
                     self.proposing.is_due = true;
-                    Ok(Ok(Done::default()))
+                    Ok(Done::default())
                 } else {
-                    Ok(Err(RequestError::Circle("nothing there invites this org".into())))
+                    Err(RequestError::Circle("nothing there invites this org".into()))
                 }
             }
-        }
+        };
+        Ok(Some(result))
     }
 
     fn create_circle(

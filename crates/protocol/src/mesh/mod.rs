@@ -212,8 +212,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 Ok(())
             }
             Input::Circle { ticket, request } => {
-                let result = self.change_circles(request, out)?;
-                out.push(Effect::Done { ticket, result });
+                if let Some(result) = self.change_circles(ticket, request, out)? {
+                    out.push(Effect::Done { ticket, result });
+                }
                 Ok(())
             }
             Input::Policy { policy } => {
@@ -302,6 +303,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.say_hello_again();
             self.say_heads();
             self.watch_claims(out);
+            self.give_late()?;
         }
         if self.expiring {
             self.expiring = self.admission.expire(self.now, EXPIRE_SLICE)?;

@@ -31,6 +31,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.admission.say_again(&by, &mut self.random)
     }
 
+    /// Keys that nodes lack which came later are given to them.
+    pub(crate) fn give_late(&mut self) -> Result<(), StoreError> {
+        let by = By { directory: &self.directory, now: self.now };
+        self.admission.give_late(&by)
+    }
+
     /// Writes what waits; called by the commit.
     pub(crate) fn write_queued(&mut self, out: &mut Output) -> Result<(), StoreError> {
         let directory = Arc::clone(&self.directory);
@@ -52,8 +58,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
         }
         for (asker, result) in answers {
-            if let Asker::People(ticket) = asker {
-                Self::answer(out, ticket, result);
+            match asker {
+                Asker::People(ticket) => Self::answer(out, ticket, result),
+                Asker::Again(_) if result.is_err() => self.admission.look_for_late(),
+                Asker::Again(_) => {}
             }
         }
         Ok(())

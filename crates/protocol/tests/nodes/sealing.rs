@@ -1,12 +1,13 @@
 //! What is written to a circle with a roster is sealed to its members: they read it, carriers pass it on, nobody else reads anything.
 
-use crate::world::{OPEN, World, node_certificate, report, secret};
-use tocsin_protocol::Input;
+use crate::world::{OPEN, World, node_certificate, report, sealing, secret};
+use tocsin_protocol::{CircleRequest, Input};
 use tocsin_record::body::report::Subject;
 use tocsin_record::body::{self, Body};
 use tocsin_record::document::{Carry, Roster, Signed};
 use tocsin_record::keys::Secret;
-use tocsin_record::{CircleId, DocHash, OrgId, RecordId};
+use tocsin_record::{CircleId, DocHash, NodeKey, OrgId, Part, RecordId};
+use tocsin_seal::Opener;
 use tocsin_store::{BodyState, RecordRef, Verdict};
 
 const AMBER: u8 = 3;
@@ -73,6 +74,12 @@ fn hears(world: &World, node: usize, what: &[u8]) -> bool {
     frames.into_iter().any(|frame| frame.windows(what.len()).any(|part| part == what))
 }
 
+/// The certificate of one more node of an org.
+fn certified(org: u8, node: u8) -> Signed {
+    let (root, record, transport) = (secret(0, org, 0), secret(1, node, 0), secret(2, node, 0));
+    Signed::sign(&node_certificate(&root, &record, &transport), &[&root, &record, &transport])
+}
+
 /// How many key records of the circle a node has of its first log there.
 fn keys(world: &World, node: usize, circle: CircleId) -> usize {
     let reader = world.nodes[node].mesh.reader();
@@ -135,6 +142,13 @@ fn a_carrier_passes_on_what_it_cannot_read() {
     assert!(world.stored(2, &id).unwrap().entry.readable().is_none());
     assert_eq!([0, 1, 2].map(|node| world.lookup(node, "192.0.2.1")), [1, 1, 0]);
     assert!(!hears(&world, 2, TITLE.as_bytes()));
+    // What it cannot read it gives up all the same when it is taken back, by its id.
+    let Body::Report(body) = told(1, AMBER, "192.0.2.1") else { unreachable!() };
+    world.request(0, |ticket| Input::Retract { ticket, subject: body.subject, reason: 1 }).unwrap();
+    world.pass(5_000);
+    for node in [0, 1, 2] {
+        assert!(matches!(verdict(&world, node, &id), Some((_, BodyState::Gone(_)))), "node {node}");
+    }
 }
 
 #[test]
@@ -165,10 +179,6 @@ fn a_node_that_a_member_certifies_makes_a_new_key_and_other_documents_make_none(
         keys(world, 0, circle)
     };
     assert_eq!(publish_one(&mut world, 1), 1);
-    let certified = |org: u8, node: u8| {
-        let (root, record, transport) = (secret(0, org, 0), secret(1, node, 0), secret(2, node, 0));
-        Signed::sign(&node_certificate(&root, &record, &transport), &[&root, &record, &transport])
-    };
     bring(&mut world, 0, &certified(2, 20));
     assert_eq!(publish_one(&mut world, 2), 1, "of an org that is not in it");
     bring(&mut world, 0, &certified(1, 21));
@@ -215,4 +225,87 @@ fn what_is_sealed_is_taken_back_everywhere() {
         assert_eq!(world.lookup(node, "192.0.2.1"), 0, "node {node}");
         assert!(matches!(verdict(&world, node, &id), Some((_, BodyState::Gone(_)))));
     }
+}
+
+#[test]
+fn a_node_that_its_author_knows_of_only_later_is_given_the_keys_that_its_org_had() {
+    let mut world = World::new(3, OPEN);
+    world.connect_all();
+    let (circle, _, _) = circle(&mut world, &[0, 1], None);
+    publish(&mut world, 0, circle, vec![told(1, AMBER, "192.0.2.1"), told(2, AMBER, "192.0.2.2")]);
+    let entry = |world: &World, seq: u64| {
+        let reader = world.nodes[0].mesh.reader();
+        let log = reader.logs().into_iter().find(|log| log.key.circle == circle).unwrap();
+        reader.record(RecordRef { log: log.no, seq }).unwrap().map(|stored| stored.entry)
+    };
+    bring(&mut world, 0, &certified(2, 20));
+    world.pass(5_000);
+    assert_eq!(entry(&world, 4).map(drop), None, "of an org that is not in it");
+    bring(&mut world, 0, &certified(1, 21));
+    world.pass(5_000);
+
+    let record = secret(1, 21, 0);
+    let opener = Opener::new(NodeKey(record.public()), vec![sealing(&record)]);
+    let (key, report) = (entry(&world, 1).unwrap(), entry(&world, 2).unwrap());
+    let (Some(Ok(Body::Key(wrapped))), Part::Here(sealed)) = (Body::of(&key), &report.body) else {
+        panic!("a key and what is sealed by it")
+    };
+    assert!(opener.learn(&key.header, &wrapped, 0, 16).is_err(), "it was not known then");
+    let Some(Ok(Body::Rewrap(again))) = Body::of(&entry(&world, 4).unwrap()) else {
+        panic!("the key once more")
+    };
+    assert_eq!(again.key, key.id);
+    opener.learn(&key.header, &again.clone().in_place_of(&wrapped), 0, 16).unwrap();
+    let plain = opener.open(&report.header, sealed).unwrap();
+    assert!(plain.bytes.windows(TITLE.len()).any(|part| part == TITLE.as_bytes()));
+    // To nobody else.
+    let other = secret(1, 20, 0);
+    let stranger = Opener::new(NodeKey(other.public()), vec![sealing(&other)]);
+    assert!(stranger.learn(&key.header, &again.in_place_of(&wrapped), 0, 16).is_err());
+    // And once: it is remembered whom it was given to.
+    world.restart(0);
+    world.connect_all();
+    world.pass(5_000);
+    assert_eq!(entry(&world, 5).map(drop), None);
+}
+
+#[test]
+fn what_was_sealed_before_an_org_came_in_is_not_asked_for_until_a_member_opens_it() {
+    let mut world = World::new(4, OPEN);
+    world.connect_all();
+    let (circle, roster, first) = circle(&mut world, &[0, 1], None);
+    let before = publish(&mut world, 0, circle, vec![told(1, AMBER, "192.0.2.1")])[0];
+    world.pass(2_000);
+    let more = Roster { version: 2, prev: first.hash(), orgs: orgs(&world, &[0, 1, 2]), ..roster };
+    bring(&mut world, 0, &signed(&more, &[0, 2]));
+    publish(&mut world, 0, circle, vec![told(2, AMBER, "192.0.2.2")]);
+    world.pass(10_000);
+    assert_eq!([0, 1, 2].map(|node| world.lookup(node, "192.0.2.2")), [1, 1, 1]);
+    assert_eq!([0, 1, 2].map(|node| world.lookup(node, "192.0.2.1")), [1, 1, 0]);
+    assert_eq!(verdict(&world, 2, &before), Some((Verdict::Refused, BodyState::Refused)));
+    let rule = world.stored(2, &before).unwrap().stamped.outcome.rule;
+    let rule = world.nodes[2].mesh.reader().rule(rule);
+    assert_eq!(rule.as_deref(), Some("guardrail:before-joining"));
+
+    let to = |node: usize| world.nodes[node].mesh.org();
+    let (joined, stranger) = (to(2), to(3));
+    let mut open = |node, org, since| {
+        let request = CircleRequest::OpenHistory { circle, org, since };
+        let done = world.request(node, |ticket| Input::Circle { ticket, request });
+        world.pass(10_000);
+        let read = (0..4).map(|node| world.lookup(node, "192.0.2.1")).collect::<Vec<_>>();
+        (done.map(|done| done.written.len()).map_err(|error| error.to_string()), read)
+    };
+    let (refused, read) = open(1, stranger, 0);
+    assert!(refused.unwrap_err().contains("not in the circle"));
+    assert_eq!(read, [1, 1, 0, 0]);
+    let (refused, _) = open(3, joined, 0);
+    assert!(refused.is_err(), "who is not in it opens nothing");
+    let (refused, _) = open(2, joined, 0);
+    assert!(refused.is_err(), "nor who does not read it itself");
+    // Not the author: another member that reads it.
+    let (done, read) = open(1, joined, 0);
+    assert_eq!((done.unwrap(), read), (1, vec![1, 1, 1, 0]));
+    world.restart(2);
+    assert_eq!(world.lookup(2, "192.0.2.1"), 1);
 }

@@ -21,7 +21,7 @@ use crate::observable;
 use crate::run::Entry;
 
 pub use borrowed::{BodyRef, ReportRef};
-pub use key::WrappedKey;
+pub use key::{Rewrap, WrappedKey};
 pub use note::Note;
 pub use report::Report;
 pub use retraction::Retraction;
@@ -52,6 +52,8 @@ pub const ROSTER: u16 = 1;
 pub const CERTIFICATE: u16 = 2;
 /// Kind of wrapped period keys, [`WrappedKey`].
 pub const KEY: u16 = 3;
+/// Kind of further wraps of such a key, [`Rewrap`].
+pub const REWRAP: u16 = 4;
 /// Kind of a retraction.
 pub const RETRACTION: u16 = 16;
 /// Kind of a report.
@@ -80,6 +82,7 @@ pub static KINDS: &[Kind] = &[
     Kind { id: SIGHTING, class: Class::Content, name: "sighting", decode: |b| read(b).map(Body::Sighting) },
     Kind { id: NOTE, class: Class::Content, name: "note", decode: |b| read(b).map(Body::Note) },
     Kind { id: KEY, class: Class::Control, name: "key", decode: |b| WrappedKey::read(b).map(Body::Key) },
+    Kind { id: REWRAP, class: Class::Control, name: "rewrap", decode: |b| Rewrap::read(b).map(Body::Rewrap) },
 ];
 
 /// The class of a known kind, `None` for a kind that is newer than this node.
@@ -130,6 +133,8 @@ pub enum Body {
     Certificate(Carried),
     /// The key of a period, wrapped for those who may read what its author seals by it.
     Key(WrappedKey),
+    /// Such a key, wrapped once more.
+    Rewrap(Rewrap),
     /// Takes a report back, for ever.
     Retraction(Retraction),
     /// What an agency knows.
@@ -200,7 +205,7 @@ impl Body {
             Self::Sighting(sighting) => sighting.check(),
             Self::Note(note) => note.check(),
             Self::Retraction(retraction) => retraction.check(),
-            Self::Roster(_) | Self::Certificate(_) | Self::Key(_) | Self::Newer => Ok(()),
+            Self::Roster(_) | Self::Certificate(_) | Self::Key(_) | Self::Rewrap(_) | Self::Newer => Ok(()),
         }
     }
 
@@ -211,7 +216,12 @@ impl Body {
             Self::Report(report) => report.marking.as_ref(),
             Self::Sighting(sighting) => Some(&sighting.marking),
             Self::Note(note) => Some(&note.marking),
-            Self::Roster(_) | Self::Certificate(_) | Self::Key(_) | Self::Retraction(_) | Self::Newer => None,
+            Self::Roster(_)
+            | Self::Certificate(_)
+            | Self::Key(_)
+            | Self::Rewrap(_)
+            | Self::Retraction(_)
+            | Self::Newer => None,
         }
     }
 
@@ -222,6 +232,7 @@ impl Body {
             Self::Newer => true,
             Self::Roster(carried) | Self::Certificate(carried) => !carried.extension.is_empty(),
             Self::Key(key) => !key.extension.is_empty(),
+            Self::Rewrap(again) => !again.extension.is_empty(),
             Self::Retraction(retraction) => !retraction.extension.is_empty(),
             Self::Report(report) => report.borrowed().is_newer(),
             Self::Sighting(sighting) => sighting.is_newer(),
@@ -236,6 +247,7 @@ impl Body {
             Self::Roster(_) => ROSTER,
             Self::Certificate(_) => CERTIFICATE,
             Self::Key(_) => KEY,
+            Self::Rewrap(_) => REWRAP,
             Self::Retraction(_) => RETRACTION,
             Self::Report(_) => REPORT,
             Self::Sighting(_) => SIGHTING,
@@ -250,6 +262,7 @@ impl Body {
         match self {
             Self::Roster(carried) | Self::Certificate(carried) => codec::encode(carried),
             Self::Key(key) => key.encode(),
+            Self::Rewrap(again) => again.encode(),
             Self::Retraction(retraction) => codec::encode(retraction),
             Self::Report(report) => codec::encode(report),
             Self::Sighting(sighting) => codec::encode(sighting),

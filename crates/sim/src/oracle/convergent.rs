@@ -225,10 +225,10 @@ impl Look<'_> {
                     return says(format!("its body stands as {verdict:?}, but the policy refuses it"));
                 }
                 (Held::Here(Verdict::Accepted), Fate::Accept) | (Held::Here(Verdict::Held), Fate::Hold) => {}
-                // By a clock that was as far ahead it was accepted and took what it names back, which is for ever: that it
-                // waited from now on would be untrue. Who has it and was right then holds it.
+                // By a clock that was as far ahead it was accepted, and took what it names back, or opens what it opens, for
+                // ever: that it waited from now on would be untrue. Who has it and was right then holds it.
                 (Held::Here(Verdict::Accepted), Fate::Hold)
-                    if truth.retracts.is_some() && self.is_ahead(truth) => {}
+                    if !truth.facts.content && self.is_ahead(truth) => {}
                 (Held::Here(verdict), fate) => {
                     return says(format!("it stands as {verdict:?}, by the table it is {fate:?}"));
                 }
