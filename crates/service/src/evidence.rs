@@ -49,6 +49,12 @@ impl Node {
                 header.roster
             )));
         }
+        if stored.disputed {
+            return Err(NodeError::Request(
+                "its author's node signed two different things in this place of its log, of which this is one: it is disputed,                  and not handed on as evidence"
+                    .to_owned(),
+            ));
+        }
         let proof = directory.proof(header.author, header.circle, header.roster);
         let mut evidence = Evidence::new(self.run_of(&stored)?, self.opened(&stored, with_key)?)
             .map_err(|error| NodeError::Request(error.to_string()))?;

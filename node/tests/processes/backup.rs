@@ -3,20 +3,24 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::harness::{Node, until};
+use crate::harness::{Node, until, written};
 
 const PASSPHRASE: &str = "correct horse battery";
 
 fn secret(folder: &Path, text: &str) -> PathBuf {
     let path = folder.join(format!("{}.pass", text.len()));
-    fs::write(&path, text).expect("written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("closed");
+    secret_bytes(&path, text.as_bytes());
     path
+}
+
+fn secret_bytes(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).expect("written");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("closed");
 }
 
 fn told(output: &Output) -> String {
@@ -107,7 +111,7 @@ fn a_node_that_was_lost_comes_back_and_never_contradicts_itself() {
     // Saved while it writes.
     let file = folder.path().join("b.backup");
     let done = AtomicBool::new(false);
-    let written = std::thread::scope(|scope| {
+    let count = std::thread::scope(|scope| {
         let writes = scope.spawn(|| {
             let mut count = 0;
             while !done.load(Ordering::Relaxed) {
@@ -121,7 +125,7 @@ fn a_node_that_was_lost_comes_back_and_never_contradicts_itself() {
         assert!(saved.status.success(), "{}", told(&saved));
         writes.join().expect("it wrote")
     });
-    assert!(written > 0);
+    assert!(count > 0);
     let bytes = fs::read(&file).expect("a file");
     assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
     for clear in [&b"203.0.113.1"[..], b"police-xb", b"tocsin record key"] {
@@ -155,8 +159,7 @@ fn a_node_that_was_lost_comes_back_and_never_contradicts_itself() {
         (b"tocsin backup 1\n".to_vec(), "passphrase is wrong"),
         (b"PK\x03\x04".to_vec(), "no backup of tocsin"),
     ] {
-        fs::write(&other, &bytes).expect("written");
-        fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).expect("closed");
+        secret_bytes(&other, &bytes);
         let refused = restore(&back, &other, &pass);
         assert_eq!(refused.status.code(), Some(2));
         assert!(told(&refused).contains(says) && free(), "{}", told(&refused));
@@ -171,6 +174,9 @@ fn a_node_that_was_lost_comes_back_and_never_contradicts_itself() {
     assert!(!back.home.join("root").exists(), "the root key is kept elsewhere");
 
     // Alone it knows what it knew, calls nothing complete, and what it says does not go on where it was.
+    // Nor once it was started again, by when it has a sign of life of its own.
+    back.run();
+    back.kill();
     back.run();
     for value in ["203.0.113.2", "203.0.113.4", "203.0.113.7", "203.0.113.8"] {
         assert!(back.knows(value));
@@ -181,8 +187,8 @@ fn a_node_that_was_lost_comes_back_and_never_contradicts_itself() {
     // Linked again, it knows all that it said, and what was taken back meanwhile, on both sides.
     until("it has again what it said behind the backup", || back.knows("203.0.113.5"));
     until("what was taken back is", || !back.knows("203.0.113.1") && !back.knows("203.0.113.3"));
-    for count in 0..written {
-        let value = format!("198.51.100.{count}");
+    for at in 0..count {
+        let value = format!("198.51.100.{at}");
         until("it has all that was written beside the backup", || back.knows(&value));
     }
     until("it is told that it is out", || part(&back, "harbour").as_deref() == Some("out"));
@@ -226,4 +232,74 @@ fn what_ended_since_does_not_come_back() {
         until("it is erased", || is_gone(&back, &id));
         back.kill();
     }
+}
+
+/// The verb under a limit of the length of files, in KiB: a disk that takes no more.
+fn told_when_full(node: &Node, limit: u32, words: &[&str]) -> Output {
+    let limited = format!("trap '' XFSZ && ulimit -f {limit} && exec \"$0\" \"$@\"");
+    let mut command = Command::new("bash");
+    command.args(["-c", &limited, env!("CARGO_BIN_EXE_tocsin"), "--home"]).arg(&node.home).args(words);
+    command.stdin(Stdio::null()).output().expect("a shell is there")
+}
+
+#[test]
+fn nothing_half_written_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut node = crate::harness::one(folder.path());
+    let pass = secret(folder.path(), PASSPHRASE);
+    let short = secret(folder.path(), "short");
+    // So much that the file has several chunks.
+    let spread = |at: u32| at.wrapping_mul(2_654_435_761) >> 8;
+    let address = |bits: u32| format!("45.{}.{}.{}\n", bits >> 16, bits >> 8 & 255, bits & 255);
+    let lines: String = (0..40_000).map(|at| address(spread(at))).collect();
+    let list = written(folder.path(), "many.txt", &lines);
+    node.json(&["import", text(&list), "--tlp", "green"]);
+    let file = folder.path().join("a.backup");
+    let save = ["backup", text(&file), "--passphrase-file", text(&pass)];
+    let names = || {
+        let entries = fs::read_dir(folder.path()).expect("a folder");
+        let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    let full = told_when_full(&node, 4, &save);
+    assert!(!full.status.success() && names() == before, "{}", told(&full));
+    let weak = node.tell(&["backup", text(&file), "--passphrase-file", text(&short)]);
+    assert!(told(&weak).contains("shorter than") && names() == before, "{}", told(&weak));
+    let without = node.tell(&["backup", text(&file)]);
+    assert!(told(&without).contains("--passphrase-file") && names() == before, "{}", told(&without));
+    node.json(&save);
+    node.kill();
+    let asleep =
+        node.tell(&["backup", text(&folder.path().join("b.backup")), "--passphrase-file", text(&pass)]);
+    assert!(told(&asleep).contains("start it with"), "{}", told(&asleep));
+
+    let back = elsewhere(folder.path());
+    let before = names();
+    let full = told_when_full(&back, 100, &["restore", text(&file), "--passphrase-file", text(&pass)]);
+    assert!(!full.status.success() && names() == before, "{}", told(&full));
+    let bytes = fs::read(&file).expect("a file");
+
+    let chunk = |number: usize| 48 + number * 65_552;
+    assert!(bytes.len() > chunk(2), "{} bytes are too few to be cut between chunks", bytes.len());
+    let other = folder.path().join("other.backup");
+    secret_bytes(&other, &bytes);
+    let before = names();
+    let mut changed = bytes.clone();
+    changed[chunk(2)] ^= 1;
+    for bytes in [&bytes[..chunk(2)], &bytes[..chunk(1) + 100], &changed, &bytes[..bytes.len() - 1]] {
+        secret_bytes(&other, bytes);
+        let refused = restore(&back, &other, &pass);
+        let error = told(&refused);
+        assert!(error.contains("changed or cut behind") && names() == before, "{error}");
+    }
+    // What another restore is about to fill is left alone.
+    let aside = back.home.with_extension("restoring");
+    fs::create_dir(&aside).expect("made");
+    assert!(told(&restore(&back, &file, &pass)).contains("another restore") && aside.exists());
+    fs::remove_dir(&aside).expect("removed");
+    let done = restore(&back, &file, &pass);
+    assert!(done.status.success(), "{}", told(&done));
+    assert!(told(&restore(&back, &file, &pass)).contains("is not empty"));
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::harness::{Node, until};
+use crate::harness::{Node, until, written};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tocsin");
 
@@ -78,10 +78,76 @@ fn a_record_is_proven_where_no_node_is() {
     // What is taken back is erased, and of what it said nothing is left to show.
     nodes[0].json(&["retract", &id, "--reason", "wrong"]);
     until("it is gone at the police", || !nodes[1].knows("203.0.113.50"));
-    let late = nodes[1].tell(&["evidence", &id, "--out", &format!("{name}.2")]);
-    let error = String::from_utf8_lossy(&late.stderr).into_owned();
-    assert!(!late.status.success() && error.contains("erased"), "{error}");
+    until("that it is erased is told", || {
+        let late = nodes[1].tell(&["evidence", &id, "--out", &format!("{name}.2")]);
+        assert!(!late.status.success());
+        String::from_utf8_lossy(&late.stderr).contains("erased")
+    });
     assert!(verify(&file, &[]).status.success(), "what was proven before still is");
+}
+
+/// Records that are signed together rest together: one in their middle is proven with what is behind it, and without what is not.
+#[test]
+fn each_of_many_is_proven_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nodes = Node::mesh(folder.path(), &["cert-xa", "police-xb"]);
+    let lines: String = (0..6_000).map(|at| format!("45.{}.{}.7\n", at / 250, at % 250)).collect();
+    let list = written(folder.path(), "many.txt", &lines);
+    nodes[0].json(&["import", list.to_str().expect("UTF-8"), "--tlp", "green", "--share", "mesh"]);
+    until("the police have all", || nodes[1].knows("45.23.249.7") && nodes[1].knows("45.0.0.7"));
+    let listed = nodes[1].tell(&["--json", "query", "--circle", "mesh"]);
+    let lines = String::from_utf8(listed.stdout).expect("text");
+    let all = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let ids: Vec<String> = all.filter_map(|line| Some(line["record"].as_str()?.to_owned())).collect();
+    assert!(ids.len() >= 4, "{ids:?}");
+    let mut values = 0;
+    for (at, id) in ids.iter().enumerate() {
+        let file = folder.path().join(at.to_string());
+        nodes[1].json(&["evidence", id, "--out", file.to_str().expect("UTF-8")]);
+        let found = shown(&verify(&file, &[]));
+        assert_eq!((&found["holds"], &found["record"]), (&true.into(), &id.as_str().into()), "{found}");
+        values += found["value_count"].as_u64().expect("a number");
+        // The body of this one, and headers of the others.
+        assert!(fs::metadata(&file).expect("a file").len() < 200_000);
+    }
+    assert_eq!(values, 6_000);
+}
+
+/// A home that was copied while it ran is another machine with the same log: two records in one place, of which neither proves
+/// what the agency says.
+#[test]
+fn what_is_disputed_is_no_evidence() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = Node::mesh(folder.path(), &["cert-xa", "police-xb"]);
+    let say =
+        |node: &Node, value: &str| record(&node.json(&["publish", value, "--tlp", "green", "--to", "mesh"]));
+    let before = say(&nodes[1], "203.0.113.70");
+    until("it came", || nodes[0].knows("203.0.113.70"));
+    nodes[1].kill();
+    let mut copy = Node { home: folder.path().join("copy"), process: None, env: Vec::new() };
+    let copied =
+        Command::new("cp").arg("-a").args([&nodes[1].home, &copy.home]).status().expect("cp is there");
+    assert!(copied.success());
+    nodes[1].run();
+    let one = say(&nodes[1], "203.0.113.71");
+    until("it came", || nodes[0].knows("203.0.113.71"));
+    nodes[1].kill();
+    nodes[0].kill();
+    copy.run();
+    let other = say(&copy, "203.0.113.72");
+    nodes[0].run();
+    let is_disputed = |id: &str| {
+        let shown = nodes[0].tell(&["--json", "show", id]);
+        serde_json::from_slice::<Value>(&shown.stdout).is_ok_and(|shown| shown["disputed"] == true)
+    };
+    until("the fork is seen", || is_disputed(&one));
+    assert_ne!(one, other);
+    let refused = nodes[0].tell(&["evidence", &one]);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && error.contains("disputed"), "{error}");
+    let file = folder.path().join("before");
+    nodes[0].json(&["evidence", &before, "--out", file.to_str().expect("UTF-8")]);
+    assert!(verify(&file, &[]).status.success(), "what was said before stands");
 }
 
 #[test]

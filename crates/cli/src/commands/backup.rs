@@ -99,6 +99,9 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     if args.file.exists() {
         return Err(files::FileError::Exists { path: args.file }.into());
     }
+    if home.running().is_none() {
+        bail!("no node runs on {0}: start it with `tocsin --home {0} run`", home.path().display());
+    }
     let identity = home.identity()?;
     let papers =
         home.papers()?.context("this node is in no mesh yet: there is nothing to save but its home")?;
@@ -129,7 +132,8 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         end = all;
         sealing.finish()?;
         Ok(())
-    })?;
+    })
+    .with_context(|| format!("{} was not written, nothing is left of it", args.file.display()))?;
     let written = Written {
         file: args.file.display().to_string(),
         bytes: std::fs::metadata(&args.file)?.len(),
