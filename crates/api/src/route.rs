@@ -34,6 +34,10 @@ routes! {
     SHARE = "/v1/share";
     /// Who would get reports of the own circle, or of others.
     WHO_WOULD_GET = "/v1/who-would-get";
+    /// Something known, met.
+    SIGHT = "/v1/sight";
+    /// Words about a report.
+    NOTE = "/v1/note";
     /// A report, taken back.
     RETRACT = "/v1/retract";
     /// What waits for a person to decide.

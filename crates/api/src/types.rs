@@ -18,8 +18,8 @@ pub use import::{BATCH_REPORTS_MAX, EndedList, Floor, ImportBatch};
 pub use lookup::{Contact, Hidden, Hit, Lookup, LookupRequest, Origin, VALUES_MAX, Withheld};
 pub use network::{Handshakes, Network, OfLate};
 pub use requests::{
-    Advice, HoldRequest, Imported, MarkingWords, NewRecord, PublishRequest, Published, Recipient, Recipients,
-    RecipientsRequest, RetractRequest, ShareRequest, Skipped,
+    Advice, HoldRequest, Imported, MarkingWords, NewRecord, NoteOn, NoteRequest, PublishRequest, Published,
+    Recipient, Recipients, RecipientsRequest, RetractRequest, ShareRequest, SightRequest, Sighted, Skipped,
 };
 pub use status::{
     ClockStatus, ConfirmClock, DiskRoom, Gap, Log, Partner, PartnerNode, PolicyStatus, Queues, ReceiptOf,
@@ -264,6 +264,12 @@ pub struct Shown {
     /// They, as they came, where they were asked for: JSON objects, or lines. At most 16 MiB of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub original: Vec<String>,
+    /// Of a report, what orgs say of how often it, or a value of it in its name, was met.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sightings: Vec<Sighted>,
+    /// Of a report, the notes on it, the newest 100, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<NoteOn>,
     /// Other circles in which this org shared the report, by name.
     pub shared_to: Vec<String>,
     /// Whom to call.

@@ -75,6 +75,10 @@ enum Verb {
     Publish(verbs::publish::Args),
     /// Take reports back, wherever they were shared
     Retract(verbs::retract::Args),
+    /// Say that something known was met, or is not what it was said to be
+    Sight(verbs::sight::Args),
+    /// Say something about a report to those who have it
+    Note(verbs::note::Args),
     /// Ask what is known of values
     Lookup(verbs::lookup::Args),
     /// List records
@@ -157,6 +161,8 @@ fn run_with(
         Verb::WhoWouldGet(args) => verbs::who_would_get::run(&context, args),
         Verb::Publish(args) => verbs::publish::run(&context, args),
         Verb::Retract(args) => verbs::retract::run(&context, args),
+        Verb::Sight(args) => verbs::sight::run(&context, args),
+        Verb::Note(args) => verbs::note::run(&context, args),
         Verb::Lookup(args) => verbs::lookup::run(&context, args),
         Verb::Query(args) => verbs::query::run(&context, args),
         Verb::Show(args) => verbs::show::run(&context, args),

@@ -134,9 +134,15 @@ impl Printer {
             Breadth::Fine => {}
             breadth => return Err(Inserted::Broad(breadth)),
         }
+        Ok(self.print_of(what))
+    }
+
+    /// As [`Self::print`], also of what is no observable of a known type: for what is found by [`Matcher::postings`] alone.
+    #[must_use]
+    pub fn print_of(&self, what: ObservableRef<'_>) -> Print {
         let prefix = what.value.last().filter(|_| is_network(what.kind));
         let network = prefix.map(|prefix| Network { kind: what.kind, prefix: *prefix });
-        Ok(Print { fingerprint: hashed(self.0, what), network })
+        Print { fingerprint: hashed(self.0, what), network }
     }
 }
 
@@ -322,6 +328,12 @@ impl<'a> Loader<'a> {
         if let Ok(print) = self.0.printer.print(what) {
             self.0.add_soon(print, posting);
         }
+    }
+
+    /// As [`Self::insert`], of what [`Printer::print_of`] is for.
+    pub fn insert_any(&mut self, what: ObservableRef<'_>, posting: Posting) {
+        let print = self.0.printer.print_of(what);
+        self.0.add_soon(print, posting);
     }
 }
 

@@ -30,7 +30,7 @@ mod why;
 pub use admission::{BY_HAND, Identity, NOT_RESTORED, judge};
 pub use clock::Reading;
 pub use directory::{Directory, Membership};
-pub use index::{Filler, Index, read};
+pub use index::{Filler, Index, read, subject_key};
 pub use io::{
     CircleRequest, Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket, Write, Written,
 };

@@ -22,8 +22,8 @@ use serde::Serialize;
 use tocsin_api::route;
 use tocsin_api::types::{
     Asked, CircleRequest, ClockStatus, ConfirmClock, Fault, HoldRequest, ImportBatch, Lookup, LookupRequest,
-    PolicyDiffRequest, PublishRequest, Published, QueryRequest, RecipientsRequest, RetractRequest,
-    ShareRequest,
+    NoteRequest, PolicyDiffRequest, PublishRequest, Published, QueryRequest, RecipientsRequest,
+    RetractRequest, ShareRequest, SightRequest,
 };
 use tocsin_home::identity::Papers;
 use tocsin_protocol::Input;
@@ -107,6 +107,8 @@ fn router(node: App) -> Router {
         .route(route::PUBLISH.pattern(), post(publish))
         .route(route::SHARE.pattern(), post(share))
         .route(route::WHO_WOULD_GET.pattern(), post(who_would_get))
+        .route(route::SIGHT.pattern(), post(sight))
+        .route(route::NOTE.pattern(), post(note))
         .route(route::RETRACT.pattern(), post(retract))
         .route(route::HOLD.pattern(), post(hold))
         .route(route::CIRCLES.pattern(), get(circles).post(change_circle))
@@ -306,6 +308,16 @@ async fn who_would_get(
     Json(request): Json<RecipientsRequest>,
 ) -> Answer<tocsin_api::types::Recipients> {
     blocking(move || node.who_would_get(&request)).await
+}
+
+async fn sight(State(node): State<App>, Json(request): Json<SightRequest>) -> Answer<Published> {
+    let caller = caller(&node, request.purpose.as_deref(), request.reference.as_deref());
+    Ok(Json(node.sight(caller, request).await?))
+}
+
+async fn note(State(node): State<App>, Json(request): Json<NoteRequest>) -> Answer<Published> {
+    let caller = caller(&node, request.purpose.as_deref(), request.reference.as_deref());
+    Ok(Json(node.add_note(caller, request).await?))
 }
 
 async fn retract(State(node): State<App>, Json(request): Json<RetractRequest>) -> Answer<Published> {

@@ -241,16 +241,29 @@ impl Node {
         if drafts.is_empty() && back.is_empty() {
             return Ok(Published::default());
         }
-        if !drafts.is_empty() {
+        let new = drafts.into_iter().map(|ReportDraft { circle, report }| {
+            let subject = report.subject;
+            (circle, subject, Body::Report(report))
+        });
+        self.write_bodies(new.collect(), back).await
+    }
+
+    /// As [`Self::write_as_one`], of bodies of any kind, each with its circle and the subject that is told of it.
+    pub(super) async fn write_bodies(
+        self: &Arc<Self>,
+        all: Vec<(CircleId, Subject, Body)>,
+        back: Vec<TakeBack>,
+    ) -> Result<Published, NodeError> {
+        if !all.is_empty() {
             // Where the system tells no room, the store finds out.
             Room::of(self.engine.home.path()).map_or(Ok(()), Room::for_new)?;
         }
         let new: Vec<(CircleId, Subject)> =
-            drafts.iter().map(|draft| (draft.circle, draft.report.subject)).collect();
+            all.iter().map(|(circle, subject, _)| (*circle, *subject)).collect();
         let gone: Vec<(CircleId, Subject)> = back.iter().map(|one| (one.circle, one.subject)).collect();
         let mut bodies: BTreeMap<CircleId, Vec<Body>> = BTreeMap::new();
-        for ReportDraft { circle, report } in drafts {
-            bodies.entry(circle).or_default().push(Body::Report(report));
+        for (circle, _, body) in all {
+            bodies.entry(circle).or_default().push(body);
         }
         let mut writes: Vec<Write> =
             bodies.into_iter().map(|(circle, bodies)| Write::Bodies { circle, bodies }).collect();

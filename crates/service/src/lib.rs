@@ -22,6 +22,7 @@ mod query;
 mod recipients;
 mod reports;
 mod retract;
+mod said;
 mod share;
 mod show;
 mod sources;

@@ -3,6 +3,7 @@
 mod matches;
 mod turns;
 
+use std::collections::BTreeSet;
 use std::thread;
 
 use matches::{Match, Matches, Memo, Share};
@@ -10,14 +11,18 @@ use tocsin_api::types::{Contact, Hit, Lookup, LookupRequest, Origin, Time, VALUE
 use tocsin_engine::read;
 use tocsin_matcher::How;
 use tocsin_protocol::Directory;
+use tocsin_record::body::report::Subject;
 use tocsin_record::body::report::{BENIGN, INDICATOR_KINDS, Indicator, OBSERVED, Report};
+use tocsin_record::marking::Marking;
 use tocsin_record::observable::{Observable, ParseError, TYPES, Type, also, detect, kind};
-use tocsin_record::{OrgId, RecordId};
+use tocsin_record::{CircleId, OrgId, RecordId};
 
 use super::reports::Statement;
 use super::status::{stall, told_gap};
 use super::visibility::Visibility;
 use super::{Caller, Node, NodeError, marking};
+
+pub(crate) use turns::Turns;
 
 /// What is said of an answer on a network: the matcher finds what contains a value, not what a value contains.
 const NOT_INSIDE: &str = "addresses and networks inside it are not searched: look them up one by one";
@@ -105,7 +110,7 @@ impl Node {
                     }
                 };
                 let base = Lookup { commonplace: self.commonplace(&what), ..base.clone() };
-                Ok(self.answer(base, &directory, &what, &matches, request.expired, &mut visibility))
+                self.answer(base, &directory, &what, &matches, request.expired, &mut visibility)
             };
             values.iter().map(&mut answer).collect::<Result<Vec<_>, NodeError>>()
         };
@@ -145,7 +150,7 @@ impl Node {
         matches: &Matches,
         with_expired: bool,
         visibility: &mut Visibility<'_>,
-    ) -> (Lookup, Vec<RecordId>) {
+    ) -> Result<(Lookup, Vec<RecordId>), NodeError> {
         answer.value = what.show();
         answer.kind = Some(what.type_name().to_owned());
         if matches!(what.kind, kind::IPV4_NET | kind::IPV6_NET) {
@@ -155,7 +160,7 @@ impl Node {
             answer.complete = false;
             note(&mut answer, MORE);
         }
-        let mut shown = Vec::new();
+        let (mut shown, mut subjects) = (Vec::new(), BTreeSet::new());
         for one in &matches.statements {
             let seen = one.seen(visibility);
             let Some(first) = seen.first() else { continue };
@@ -166,6 +171,7 @@ impl Node {
                 continue;
             }
             shown.push(first.standing.entry.id);
+            subjects.extend(seen.iter().map(|copy| copy.report.subject));
             answer.hits.push(hit);
         }
         answer.context_only = !answer.hits.is_empty() && answer.hits.iter().all(|hit| is_context(&hit.kind));
@@ -177,7 +183,26 @@ impl Node {
         answer.known = (is_here || answer.hidden.records == 0).then_some(is_here);
         // Somebody says something that this answer does not.
         answer.complete &= answer.hidden.records == 0;
-        (answer, shown)
+        answer.sightings = self.said_of(Some(what), &subjects, visibility)?.sightings;
+        Ok((answer, shown))
+    }
+
+    /// In which circles reports stand that list a value and are shown to who asks, with their subjects and markings there.
+    pub(super) fn listing(
+        &self,
+        what: &Observable,
+        visibility: &mut Visibility<'_>,
+    ) -> Result<Vec<(CircleId, Subject, Option<Marking>)>, NodeError> {
+        let asked = std::slice::from_ref(what);
+        let matches = self.matches(asked, false, Share::of(1), &mut Memo::default())?;
+        let mut all = Vec::new();
+        for one in &matches.statements {
+            all.extend(one.seen(visibility).into_iter().map(|copy| {
+                let circle = copy.standing.entry.header.circle;
+                (circle, copy.report.subject, copy.report.marking.clone())
+            }));
+        }
+        Ok(all)
     }
 
     /// Why a hit on a value says little, if it does.

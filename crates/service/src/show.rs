@@ -1,11 +1,13 @@
 //! `show`: a record as people read it.
 
+use std::collections::BTreeSet;
+
 use tocsin_api::types::{Record, Shown, ShownIndicator, Time};
 use tocsin_clock as clock;
 use tocsin_policy::{BodyView, RecordFacts};
 use tocsin_protocol::Directory;
 use tocsin_protocol::judge::{LogFacts, body_view, new_body_view, suite_of};
-use tocsin_record::body::report::{Indicator, PATTERNS, Report};
+use tocsin_record::body::report::{Indicator, PATTERNS, Report, Subject};
 use tocsin_record::body::{self, Body};
 use tocsin_record::marking::{Flags, Tlp};
 use tocsin_record::observable::Breadth;
@@ -123,6 +125,13 @@ impl Node {
         })
     }
 
+    /// The subjects that the report of a record has in its circles.
+    fn subjects_of(&self, stored: &Stored, subject: Subject) -> BTreeSet<Subject> {
+        let root = Roots::new(self).of(stored.org, stored.entry.header.circle, subject);
+        let circles = self.circles_beside_own().into_iter().chain([self.engine.own_circle()]);
+        circles.map(|circle| self.subject_of(stored.org, circle, root)).chain([subject, root]).collect()
+    }
+
     /// The circles in which the report of a record stands here, by name, with that of the record.
     fn stands_in(&self, stored: &Stored, body: Option<&Body>) -> Result<Vec<String>, NodeError> {
         let circle = stored.entry.header.circle;
@@ -170,6 +179,9 @@ impl Node {
         match &body {
             Some(Body::Report(report)) => {
                 self.show_report(&mut shown, &stored, report)?;
+                let subjects = self.subjects_of(&stored, report.subject);
+                let said = self.said_of(None, &subjects, &mut visibility)?;
+                (shown.sightings, shown.notes) = (said.sightings, said.notes);
                 if original {
                     shown.original = originals(report);
                 }
@@ -177,8 +189,13 @@ impl Node {
             Some(Body::Note(note)) => shown.text = Some(note.text.clone()),
             Some(Body::Sighting(sighting)) => {
                 let what = sighting.what.as_ref().map(|what| what.show()).unwrap_or_default();
-                shown.text =
-                    Some(format!("{what} seen {} times at {}", sighting.count, clock::show(sighting.time)));
+                let kind = super::said::kind_name(sighting.kind.kind);
+                let times = tocsin_text::count(u64::from(sighting.count), "time");
+                shown.text = Some(
+                    format!("{what} {kind} {times}, last at {}", clock::show(sighting.time))
+                        .trim()
+                        .to_owned(),
+                );
             }
             Some(Body::Retraction(retraction)) => {
                 shown.text = Some(format!(

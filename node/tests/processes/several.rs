@@ -318,3 +318,73 @@ fn who_would_get_it_is_told_before_it_is_sent_and_is_what_happens() {
     assert_eq!((&bank["allowed"], &bank["rule"]), (&false.into(), &"no-domains-for-banks".into()), "{bank}");
     assert!(!nodes[2].knows("bad.example"));
 }
+
+/// What is said of how often something was met: kind, count, and who says so.
+fn sighted(answer: &Value) -> Vec<(String, u64, Vec<String>)> {
+    let all = answer["sightings"].as_array().cloned().unwrap_or_default();
+    all.iter()
+        .map(|one| {
+            let kind = one["kind"].as_str().expect("a word").to_owned();
+            (kind, one["count"].as_u64().expect("a number"), words(&one["orgs"]))
+        })
+        .collect()
+}
+
+#[test]
+fn sightings_and_notes_go_where_what_they_are_about_stands_and_count_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = three(folder.path());
+    let new =
+        nodes[0].json(&["publish", "203.0.113.130", "--tlp", "amber", "--to", "ops", "--to", "harbour"]);
+    let subject = new["records"][0]["subject"].as_str().expect("a subject").to_owned();
+    until("all have it", || nodes[1].knows("203.0.113.130") && nodes[2].knows("203.0.113.130"));
+    // Seen by one who has it in two circles: two records, one sighting.
+    let seen = nodes[1].json(&["sight", "203.0.113.130", "--count", "3", "--time", "2026-11-01T00:00:00Z"]);
+    assert_eq!(circles_of(&seen["records"]), ["harbour", "ops"]);
+    let three_times = ("seen".to_owned(), 3, vec!["police-xb".to_owned()]);
+    let counts = |node: &Node| sighted(&known(node, "203.0.113.130"));
+    until("all count it once", || nodes.iter().all(|node| counts(node) == [three_times.clone()]));
+    // Twice of one day is two, also where nothing tells them apart but that somebody said it twice.
+    for _ in 0..2 {
+        nodes[2].json(&["sight", "203.0.113.130", "--time", "2026-11-02"]);
+    }
+    nodes[2].json(&["sight", &subject, "--false-positive"]);
+    until("both are counted", || {
+        let all = counts(&nodes[0]);
+        let seen = all.iter().find(|one| one.0 == "seen").map(|one| (one.1, one.2.len()));
+        seen == Some((5, 2)) && all.iter().any(|one| one.0 == "false-positive" && one.2 == ["bank-xc"])
+    });
+    let told = nodes[0].tell(&["lookup", "203.0.113.130"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("seen 5 times by") && told.contains("false positive by bank-xc"), "{told}");
+    // A note, which nobody reads outside; all of it stands after a restart.
+    nodes[1].json(&["note", &subject, "Sinkholed\nsince today"]);
+    until("the bank reads it", || {
+        let shown = nodes[2].json(&["show", &subject]);
+        shown["notes"][0]["text"] == "Sinkholed\nsince today" && shown["notes"][0]["org"] == "police-xb"
+    });
+    let shown = nodes[0].json(&["show", &subject]);
+    assert_eq!(shown["notes"].as_array().map(Vec::len), Some(1), "{shown}");
+    assert_eq!(words(&shown["notes"][0]["circles"]), ["harbour", "ops"]);
+    let before = (counts(&nodes[0]), shown["notes"].clone());
+    nodes[0].kill();
+    nodes[0].run();
+    assert_eq!((counts(&nodes[0]), nodes[0].json(&["show", &subject])["notes"].clone()), before);
+    assert_eq!(sighted(&nodes[0].json(&["show", &subject])).len(), 2);
+    // What stands in the own circle alone stays there; a value that nobody lists is no sighting.
+    let own = nodes[0].json(&["publish", "203.0.113.131", "--to", "own"]);
+    let own = own["records"][0]["record"].as_str().expect("an id").to_owned();
+    assert_eq!(circles_of(&nodes[0].json(&["sight", "203.0.113.131"])["records"]), ["own"]);
+    assert_eq!(circles_of(&nodes[0].json(&["note", &own, "ours"])["records"]), ["own"]);
+    for (args, why) in [
+        (&["sight", "203.0.113.139"][..], "nothing here lists 203.0.113.139"),
+        (&["sight", "no value"], "no value"),
+        (&["sight", "203.0.113.131", "--count", "0"], "--count"),
+        (&["note", &own, " "], "at least one"),
+        (&["note", "203.0.113.131", "text"], "is no record"),
+    ] {
+        let said = refused(&nodes[0], args);
+        assert!(said.contains(why), "{args:?}: {said}");
+    }
+    assert!(!nodes[0].knows("203.0.113.139"));
+}

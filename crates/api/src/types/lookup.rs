@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Time;
+use super::{Sighted, Time};
 
 /// Most values in one request.
 pub const VALUES_MAX: usize = 10_000;
@@ -76,6 +76,9 @@ pub struct Lookup {
     /// it is bad.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub context_only: bool,
+    /// What orgs say of how often the value, or a report that lists it, was met.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sightings: Vec<Sighted>,
     /// Who says what.
     pub hits: Vec<Hit>,
     /// What was not searched.

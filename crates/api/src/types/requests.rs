@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Time;
+
 /// Own observations to be shared as one report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PublishRequest {
@@ -127,6 +129,72 @@ pub struct Recipient {
     pub reports: u64,
     /// Three of them at most, by title and subject.
     pub examples: Vec<String>,
+}
+
+/// Something known that was met.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SightRequest {
+    /// A record's id, the beginning of one, a subject, or a value that a record lists.
+    pub what: String,
+    /// The type of the value, where it is not to be found by itself.
+    #[serde(default, rename = "type")]
+    pub value_type: Option<String>,
+    /// `seen`, `false-positive` or `expired`.
+    pub kind: String,
+    /// How often, at least 1.
+    pub count: u32,
+    /// When, in ms since 1970; now if not said.
+    #[serde(default)]
+    pub time_ms: Option<u64>,
+    /// What it is for, where the policy asks for that.
+    #[serde(default)]
+    pub purpose: Option<String>,
+    /// The asker's reference, for the log.
+    #[serde(default)]
+    pub reference: Option<String>,
+}
+
+/// Words about a report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoteRequest {
+    /// A record's id, the beginning of one, or a subject.
+    pub id: String,
+    /// The words, at most 64 KiB.
+    pub text: String,
+    /// What it is for, where the policy asks for that.
+    #[serde(default)]
+    pub purpose: Option<String>,
+    /// The asker's reference, for the log.
+    #[serde(default)]
+    pub reference: Option<String>,
+}
+
+/// What orgs say of how often something was met, each sighting once in however many circles it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighted {
+    /// `seen`, `false-positive` or `expired`.
+    pub kind: String,
+    /// How often, by all of them together.
+    pub count: u64,
+    /// Who says so.
+    pub orgs: Vec<String>,
+    /// When it was last, by their word.
+    pub last: Time,
+}
+
+/// A note on a report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoteOn {
+    /// Whose.
+    pub org: String,
+    /// When it was written.
+    pub time: Time,
+    /// Its record.
+    pub record: String,
+    /// The circles in which it stands.
+    pub circles: Vec<String>,
+    /// The words.
+    pub text: String,
 }
 
 /// Reports to be taken back.

@@ -241,6 +241,7 @@ fn text(answer: &Lookup) -> String {
         out.push_str(&format!("\n  {caution} it is {}", text::escape(why)));
     }
     out.extend(answer.note.iter().map(|note| format!("\n  {note}")));
+    out.extend(super::sighted_text(&answer.sightings).iter().map(|sighted| format!("\n  {sighted}")));
     for hit in &answer.hits {
         out.push_str(&hit_text(hit, answer.commonplace.is_some()));
     }

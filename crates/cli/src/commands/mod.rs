@@ -12,11 +12,13 @@ pub mod join;
 pub mod lookup;
 pub mod mesh;
 pub mod node;
+pub mod note;
 pub mod publish;
 pub mod query;
 pub mod retract;
 pub mod share;
 pub mod show;
+pub mod sight;
 pub mod status;
 pub mod verify;
 pub mod watch;
@@ -30,7 +32,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use tocsin_api::client::Client;
-use tocsin_api::types::{Advice, Hidden, MarkingWords, Origin, Published};
+use tocsin_api::types::{Advice, Hidden, MarkingWords, Origin, Published, Sighted};
 use tocsin_exchange::marking::Terms;
 use tocsin_home::{Home, files, keys};
 use tocsin_record::keys::Secret;
@@ -398,6 +400,22 @@ fn published_text(published: &Published, verb: &str) -> String {
     }
     lines.extend(published.warnings.iter().map(|warning| format!("warning: {warning}")));
     term_lines(&lines) + &advice_text(&published.unmatched, &published.well_known)
+}
+
+/// How often something was met, and who says so.
+fn sighted_text(sightings: &[Sighted]) -> Vec<String> {
+    let text = |one: &Sighted| {
+        let orgs = text::escape(&one.orgs.join(", ")).into_owned();
+        let times = text::count(one.count, "time");
+        let what = match one.kind.as_str() {
+            "seen" => format!("seen {times}"),
+            "false-positive" => term::paint(term::Style::Warn, "said to be a false positive"),
+            "expired" => term::paint(term::Style::Warn, "said to be over"),
+            other => text::escape(other).into_owned(),
+        };
+        format!("{what} by {orgs}, last at {}", one.last)
+    };
+    sightings.iter().map(text).collect()
 }
 
 /// What is kept and matched against nothing, and what everybody has: lines that follow others.

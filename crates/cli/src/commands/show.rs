@@ -146,6 +146,15 @@ fn text(shown: &Shown) -> String {
             ));
         }
     }
+    let sighted = super::sighted_text(&shown.sightings);
+    if !sighted.is_empty() {
+        out.push_str(&format!("\n{}\n", sighted.join("\n")));
+    }
+    for note in &shown.notes {
+        let lines: Vec<String> = note.text.lines().map(|line| format!("  {}", e(line))).collect();
+        let head = format!("note of {} at {} in {}", e(&note.org), note.time, e(&note.circles.join(", ")));
+        out.push_str(&format!("\n{head}\n{}\n", lines.join("\n")));
+    }
     if !shown.acknowledged_by.is_empty() {
         out.push_str(&format!("\n{}\n", acknowledged(shown, term::columns())));
     }

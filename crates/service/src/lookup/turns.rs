@@ -17,7 +17,7 @@ const PAGE: usize = 256;
 
 /// Where a value is listed, in turns: the number of a hit, and a place. `P` gives a page of a hit's postings: up to so
 /// many, none above a place, falling.
-pub(super) struct Turns<P> {
+pub(crate) struct Turns<P> {
     page: P,
     /// What is read of a log at once.
     chunk: usize,
