@@ -1,7 +1,7 @@
 //! A store as it was at one moment, and a home's store made of that.
 
 use tocsin_home::Home;
-use tocsin_protocol::NOT_RESTORED;
+use tocsin_protocol::{NOT_RESTORED, NOT_RESTORED_WITH_CLOCK};
 use tocsin_record::MeshId;
 use tocsin_store::{Snapshot, StoreError};
 
@@ -19,6 +19,15 @@ impl Engine {
     }
 }
 
+/// By which clock a restored node begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockOf {
+    /// By what the snapshot knew of the time: a later one is in doubt until others or a person confirm it.
+    Snapshot,
+    /// By the machine's, for which a person vouches.
+    Machine,
+}
+
 /// The store of a home that is made of a snapshot.
 pub struct Restoring {
     store: tocsin_store::Restoring,
@@ -30,8 +39,12 @@ impl Restoring {
     ///
     /// # Errors
     /// The disk's.
-    pub fn create(home: &Home, mesh: MeshId) -> Result<Self, OpenError> {
-        let store = tocsin_store::Restoring::create(&home.store_folder(), mesh, NOT_RESTORED);
+    pub fn create(home: &Home, mesh: MeshId, clock: ClockOf) -> Result<Self, OpenError> {
+        let left_out = match clock {
+            ClockOf::Snapshot => NOT_RESTORED,
+            ClockOf::Machine => NOT_RESTORED_WITH_CLOCK,
+        };
+        let store = tocsin_store::Restoring::create(&home.store_folder(), mesh, left_out);
         let store = store.map_err(|source| store_error(home, source))?;
         Ok(Self { store, home: home.clone() })
     }

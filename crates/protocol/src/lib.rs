@@ -27,7 +27,7 @@ pub mod session;
 mod spread;
 mod why;
 
-pub use admission::{BY_HAND, Identity, NOT_RESTORED, judge};
+pub use admission::{BY_HAND, Identity, NOT_RESTORED, NOT_RESTORED_WITH_CLOCK, judge};
 pub use clock::Reading;
 pub use directory::{Directory, Membership};
 pub use index::{Filler, Index, read, subject_key};

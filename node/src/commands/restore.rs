@@ -8,11 +8,14 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use tocsin_backup::{Head, Opened, Part, Parts};
 use tocsin_cli::commands::node::restore::Args;
-use tocsin_cli::commands::{Context, done};
+use tocsin_cli::commands::{Context, confirm, done};
 use tocsin_clock as clock;
-use tocsin_engine::restore::Restoring;
+use tocsin_engine::restore::{ClockOf, Restoring};
 use tocsin_home::{Home, HomeError, files};
 use tocsin_text as text;
+
+/// A backup that is older needs a word on the clock: what clocks may differ by (`protocol/src/clock.rs`), in ms.
+const DOUBT_MS: u64 = 600_000;
 
 /// What was restored.
 #[derive(Serialize)]
@@ -22,6 +25,7 @@ struct Restored {
     node: String,
     mesh: String,
     time: String,
+    clock: &'static str,
 }
 
 pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode> {
@@ -34,9 +38,14 @@ pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let passphrase = args.passphrase.known()?;
     let opened = Opened::new(BufReader::new(file), &passphrase)
         .with_context(|| format!("{shown} was not restored"))?;
+    let refused = || format!("{shown} was not restored, nothing is left of it");
+    let mut parts = Parts::new(opened);
+    let Some(Part::Head(head)) = parts.next_part().with_context(refused)? else {
+        bail!("{shown} has no head")
+    };
+    let clock_of = clock_of(&head, args.confirm_clock)?;
     let aside = Aside::make(&home)?;
-    let head =
-        fill(&aside.0, opened).with_context(|| format!("{shown} was not restored, nothing is left of it"))?;
+    fill(&aside.0, &head, parts, clock_of).with_context(refused)?;
     aside.into_place(home.path())?;
     let restored = Restored {
         home: home.path().display().to_string(),
@@ -44,24 +53,62 @@ pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode> {
         node: head.node.to_string(),
         mesh: head.mesh.to_string(),
         time: clock::rfc3339(head.time),
+        clock: match clock_of {
+            ClockOf::Snapshot => "as of the backup",
+            ClockOf::Machine => "confirmed",
+        },
     };
+    let in_doubt = clock_of == ClockOf::Snapshot && is_later(&head);
     context.print(&restored, || {
         format!(
-            "{} is the node of {} as of {}. The machine that was backed up must not run again.\nNext: tocsin --home {} run",
+            "{} is the node of {} as of {}. The machine that was backed up must not run again.\n{}Next: tocsin --home {} run",
             text::escape(&restored.home),
             text::escape(&restored.org),
             clock::show(head.time),
+            if in_doubt {
+                "What ended since then is neither hidden nor erased before a partner's clock, or `tocsin clock confirm`, says that \
+                 this machine's clock is right.\n"
+            } else {
+                ""
+            },
             text::escape(&restored.home),
         )
     })?;
     done()
 }
 
-/// Fills a home with what a backup has, and looks whether it is that of a node.
-fn fill(home: &Home, opened: impl Read) -> Result<Head> {
-    let mut parts = Parts::new(opened);
-    let Some(Part::Head(head)) = parts.next_part()? else { bail!("it has no head") };
-    let mut store = Restoring::create(home, head.mesh)?;
+/// Whether this machine's clock says a time that the node cannot know to have come, as it knew it at the backup.
+fn is_later(head: &Head) -> bool {
+    clock::now_ms() > head.time.saturating_add(DOUBT_MS)
+}
+
+/// By which clock the node is to begin.
+fn clock_of(head: &Head, confirmed: bool) -> Result<ClockOf> {
+    let now = clock::now_ms();
+    if now.saturating_add(DOUBT_MS) < head.time {
+        if confirmed {
+            bail!(
+                "this machine's clock says {}, which is before the backup, of {}: set it right, nothing was restored",
+                clock::show(now),
+                clock::show(head.time)
+            );
+        }
+        return Ok(ClockOf::Snapshot);
+    }
+    let asked = || {
+        confirm(&format!(
+            "It is {} by this machine's clock, and the backup is of {}. Is the clock right?",
+            clock::show(now),
+            clock::show(head.time)
+        ))
+    };
+    let is_right = confirmed || (is_later(head) && asked()?);
+    Ok(if is_right { ClockOf::Machine } else { ClockOf::Snapshot })
+}
+
+/// Fills a home with what a backup has behind its head, and looks whether it is that of a node.
+fn fill(home: &Home, head: &Head, mut parts: Parts<impl Read>, clock_of: ClockOf) -> Result<()> {
+    let mut store = Restoring::create(home, head.mesh, clock_of)?;
     while let Some(part) = parts.next_part()? {
         match part {
             Part::File { name, bytes } => home.put_back(&name, &bytes)?,
@@ -78,7 +125,7 @@ fn fill(home: &Home, opened: impl Read) -> Result<Head> {
     if identity.node() != head.node || papers.mesh != head.mesh {
         return Err(HomeError::Mixed(home.path().to_owned()).into());
     }
-    Ok(head)
+    Ok(())
 }
 
 /// A home beside the one that is to be: it takes its place when it is whole, and goes where it does not become so.

@@ -303,3 +303,46 @@ fn nothing_half_written_stays() {
     assert!(done.status.success(), "{}", told(&done));
     assert!(told(&restore(&back, &file, &pass)).contains("is not empty"));
 }
+
+#[test]
+fn what_ended_while_a_backup_lay_there_is_hidden_once_somebody_says_what_time_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut node = crate::harness::one(folder.path());
+    let pass = secret(folder.path(), PASSPHRASE);
+    let month = ["publish", "203.0.113.9", "--tlp", "green", "--to", "mesh", "--retention", "30d"];
+    let id = record(&node.json(&month));
+    let file = folder.path().join("a.backup");
+    node.json(&["backup", text(&file), "--passphrase-file", text(&pass)]);
+    node.kill();
+    let later = crate::clock::ahead(60 * 86_400, false);
+    for (name, words) in [("sure", &["--confirm-clock"][..]), ("unsure", &[])] {
+        let mut back = Node { home: folder.path().join(name), process: None, env: later.clone() };
+        let mut command = back.command();
+        command.envs(later.clone()).arg("restore").arg(&file).arg("--passphrase-file").arg(&pass).args(words);
+        let done = command.output().expect("the program runs");
+        assert!(done.status.success(), "{}", told(&done));
+        let says = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert_eq!(says.contains("tocsin clock confirm"), words.is_empty(), "{says}");
+        back.run();
+        if words.is_empty() {
+            // As after any time that a machine was off.
+            let said = answer(&back, "203.0.113.9");
+            assert_eq!((&said["known"], &said["complete"]), (&true.into(), &false.into()), "{said}");
+            back.json(&["clock", "confirm"]);
+            until("it is hidden", || !back.knows("203.0.113.9"));
+        }
+        assert!(!back.knows("203.0.113.9"), "{name}: it is not shown");
+        until("it is erased", || is_gone(&back, &id));
+        back.kill();
+    }
+    // Nobody vouches for a clock that is before the backup.
+    let back = Node { home: folder.path().join("early"), process: None, env: Vec::new() };
+    let mut command = back.command();
+    let early = crate::clock::ahead(0, false);
+    let early = early
+        .into_iter()
+        .map(|(name, value)| (name, if name == "FAKETIME" { "-1d".to_owned() } else { value }));
+    command.envs(early).arg("restore").arg(&file).arg("--passphrase-file").arg(&pass).arg("--confirm-clock");
+    let refused = command.output().expect("the program runs");
+    assert!(told(&refused).contains("before the backup") && !back.home.exists(), "{}", told(&refused));
+}

@@ -8,7 +8,7 @@ use super::harness::{Node, until};
 const DAY_S: u64 = 86_400;
 
 /// What makes a program see a clock that is so many seconds ahead. Its monotonic clock is left alone, or shifted as well.
-fn ahead(seconds: u64, monotonic: bool) -> Vec<(&'static str, String)> {
+pub(crate) fn ahead(seconds: u64, monotonic: bool) -> Vec<(&'static str, String)> {
     let library = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"]
         .map(|folder| format!("{folder}/faketime/libfaketime.so.1"))
         .into_iter()

@@ -181,7 +181,10 @@ fn ask_secret(prompt: &str) -> Result<Option<Zeroizing<String>>> {
 }
 
 /// Asks a yes-or-no question on the terminal; without one the answer is no.
-fn confirm(question: &str) -> Result<bool> {
+///
+/// # Errors
+/// When the terminal cannot be read.
+pub fn confirm(question: &str) -> Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Ok(false);
     }

@@ -43,6 +43,9 @@ pub const BY_HAND: &str = admit::rule::BY_HAND;
 /// was taken of, this node would go on with logs whose ends it may not know.
 pub const NOT_RESTORED: &[&str] = &[meta::ALIVE];
 
+/// The same of one that is put on a machine whose clock a person vouches for: it believes that machine, as a new store does.
+pub const NOT_RESTORED_WITH_CLOCK: &[&str] = &[meta::ALIVE, meta::CLOCK];
+
 pub(crate) mod meta {
     /// All documents.
     pub const DOCUMENTS: &str = "documents";
