@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 
 use tocsin_backup::{End, Head, OpenError, Opened, Part, Parts, PartsError, PartsOut, Sealing};
-use tocsin_record::{MeshId, NodeKey};
+use tocsin_record::{MeshId, NodeKey, id};
 
 const CHUNK: usize = 64 << 10;
 const HEAD: usize = 16 + 32;
@@ -26,6 +26,17 @@ fn open(file: &[u8], passphrase: &str) -> Result<Vec<u8>, String> {
 
 fn content(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at % 251) as u8).collect()
+}
+
+/// Backups are kept for years: a change here breaks every one that exists.
+#[test]
+fn golden() {
+    let digest = |bytes: &[u8]| id::hash(id::BODY, &[bytes]).map(|byte| format!("{byte:02x}")).concat();
+    assert_eq!(
+        digest(&sealed(&content(CHUNK + 9))),
+        "33d0f76f407ece02bbe745f1647cc2f914f6aa716d583e9362238a95d54de521"
+    );
+    assert_eq!(digest(&written()), "dddc07124bc400dbecb8e6b820b86a103ba8dcb3ac86cd900e07e676b9e47a0a");
 }
 
 /// Each opening costs half a second, so lengths are those at which chunks end.

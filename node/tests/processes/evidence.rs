@@ -174,6 +174,13 @@ fn what_is_sealed_or_personal_is_proven_to_whom_it_is_shown() {
         assert_eq!((&found["title"], &found["circle_orgs"]), (&"Ransom".into(), &2.into()), "{found}");
         assert!(found["marking"].as_str().is_some_and(|text| text.starts_with("TLP:AMBER;")), "{found}");
     }
+    // Of what became of the circle since nothing is in the file.
+    nodes[0].json(&["circle", "rename", "ops", "harbour"]);
+    until("it has another name", || nodes[1].tell(&["circle", "show", "harbour"]).status.success());
+    let file = folder.path().join("renamed");
+    nodes[1].json(&["evidence", &id, "--out", file.to_str().expect("UTF-8")]);
+    assert_eq!(shown(&verify(&file, &[]))["circle"], "ops");
+    assert!(!fs::read(&file).expect("a file").windows(7).any(|part| part == b"harbour"));
     // The third has no such record to prove.
     assert!(!nodes[2].tell(&["evidence", &id]).status.success());
 

@@ -99,6 +99,15 @@ fn what_stands_at_one_moment_and_nothing_of_what_was_erased_before() {
     }
 }
 
+/// Pieces rest in backups: a change here breaks every one that exists.
+#[test]
+fn golden() {
+    let value = Piece::Value { key: vec![1, 2], value: vec![3; 300] };
+    assert_eq!(codec::encode(&value)[..8], [0, 2, 1, 2, 251, 44, 1, 3]);
+    let slot = codec::encode(&Piece::Slot { number: 7, key: [9; 32] });
+    assert_eq!((slot[..2].to_vec(), slot.len()), (vec![1, 7], 34));
+}
+
 #[test]
 fn what_is_no_piece_of_this_store_is_refused() {
     let dir = tempfile::tempdir().unwrap();
