@@ -112,6 +112,8 @@ pub struct Importer {
     pub share: Vec<String>,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// And who would get what is shared.
+    pub recipients: bool,
     /// What handling labels mean, above what profiles say of them.
     pub overrides: BTreeMap<String, Tlp>,
     /// Whether what is about persons is imported.
@@ -146,6 +148,7 @@ impl Importer {
             profiles: BTreeMap::new(),
             share: Vec::new(),
             dry_run: false,
+            recipients: false,
             overrides: BTreeMap::new(),
             persons: Persons::Import,
             again: false,
@@ -369,6 +372,7 @@ impl Importer {
         let batch = ImportBatch {
             share: self.share.clone(),
             dry_run: self.dry_run,
+            recipients: self.recipients,
             reports: std::mem::take(&mut self.batch),
             floors: std::mem::take(&mut self.floors),
             doubtful: std::mem::take(&mut self.doubtful),

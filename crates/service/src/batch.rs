@@ -226,7 +226,7 @@ impl Node {
             self.gone_from(ended, &subjects, &mut drafts, &mut back, &mut done)?;
         }
         let mut all: Vec<Together> = drafts.into_iter().map(Together::from).collect();
-        let mut recipients = batch.dry_run.then(|| Asked::new(self));
+        let mut recipients = (batch.dry_run && batch.recipients).then(|| Asked::new(self));
         for report in copies {
             if let Some(recipients) = &mut recipients {
                 recipients.look(&share, &report);

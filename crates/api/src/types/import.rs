@@ -15,6 +15,8 @@ pub struct ImportBatch {
     pub share: Vec<String>,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// And who would get what is shared.
+    pub recipients: bool,
     /// The reports, whole.
     pub reports: Vec<Report>,
     /// For each report the strictest marking that any part of it carries.

@@ -110,6 +110,12 @@ pub struct Recipients {
     pub skipped: Vec<Skipped>,
 }
 
+impl Recipients {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Whether an org would get some of the reports, and by which rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {
@@ -300,8 +306,8 @@ pub struct Imported {
     pub well_known: Vec<Advice>,
     /// Reports that were shared in another circle.
     pub shared: u64,
-    /// Of a dry run, who would get them there.
-    #[serde(default)]
+    /// Who would get them there, if that was asked.
+    #[serde(default, skip_serializing_if = "Recipients::is_none")]
     pub recipients: Recipients,
     /// What was taken back from other circles, since its marking is stricter now, and what stands there with less.
     #[serde(default)]

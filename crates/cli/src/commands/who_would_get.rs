@@ -68,7 +68,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         let terms = args.marking.terms()?;
         let mut importer = Importer::new(&context.home()?, context.client(), args.source.as_deref(), terms)
             .context("no file was read")?;
-        (importer.share, importer.dry_run) = (args.to.clone(), true);
+        (importer.share, importer.dry_run, importer.recipients) = (args.to.clone(), true, true);
         let paths: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
         let summary = importer.run(&crate::importer::files(&paths)?, &NoProgress)?;
         if let Some(why) = summary.files.iter().find_map(|file| file.error.as_ref())
