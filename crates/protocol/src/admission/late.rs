@@ -42,6 +42,13 @@ pub(crate) struct Late {
     queued: BTreeMap<RecordId, (RecordRef, Vec<NodeKey>)>,
 }
 
+impl Late {
+    /// Whether a key is about to be written once more.
+    fn waits(&self, place: RecordRef) -> bool {
+        self.queued.values().any(|(queued, _)| *queued == place)
+    }
+}
+
 fn given_name(place: RecordRef) -> String {
     format!("{}{} {}", meta::GIVEN, place.log.0, place.seq)
 }
@@ -97,6 +104,8 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             return Ok(());
         }
         let mut most = LATE_MAX;
+        // Their keys are read once a circle.
+        let mut nodes_of: BTreeMap<CircleId, BTreeMap<NodeKey, SealingPublic>> = BTreeMap::new();
         for (name, value) in self.store.named(meta::GIVEN)? {
             let (Some(place), Ok(given)) = (given_of(&name), codec::decode::<Given, GIVEN_MAX>(&value))
             else {
@@ -104,26 +113,32 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             };
             let Some(LogKey { circle, .. }) = self.store.key(place.log) else { continue };
             let members = by.directory.membership(circle);
-            if !members.has(self.identity.org) {
+            if !members.has(self.identity.org) || self.late.waits(place) {
                 continue;
             }
-            let mut nodes = by.directory.sealed_to(circle);
-            nodes.retain(|node, _| {
+            let all = nodes_of.entry(circle).or_insert_with(|| by.directory.sealed_to(circle));
+            let lacks = |node: &NodeKey| {
                 let org = by.directory.org_of(*node);
                 org.is_some_and(|org| members.had(org, given.roster)) && !given.nodes.contains(&node.0)
-            });
-            if nodes.is_empty() || self.late.queued.values().any(|(queued, _)| *queued == place) {
+            };
+            let nodes: BTreeMap<NodeKey, SealingPublic> =
+                all.iter().filter(|(node, _)| lacks(node)).map(|(node, key)| (*node, key.clone())).collect();
+            if nodes.is_empty() {
                 continue;
             }
             if most == 0 {
                 return Ok(());
             }
             most -= 1;
-            if let Some(again) = self.rewrap(place, &nodes)? {
-                self.late.queued.insert(again.key, (place, nodes.into_keys().collect()));
-                if let Ok(drafts) = self.drafts(by, circle, &[Body::Rewrap(again)]) {
+            let Some(again) = self.rewrap(place, &nodes)? else { continue };
+            let key = again.key;
+            match self.drafts(by, circle, &[Body::Rewrap(again)]) {
+                Ok(drafts) => {
+                    self.late.queued.insert(key, (place, nodes.into_keys().collect()));
                     self.queue(Queued { asker: Asker::Again(place), circle, drafts });
                 }
+                // More waits than can be written at once: the next second looks again.
+                Err(_) => return Ok(()),
             }
         }
         self.late.looked = Some(documents);
