@@ -26,6 +26,20 @@ pub struct RecordRef {
 }
 
 impl RecordRef {
+    /// The name of a value that is kept of this record, behind what all such names begin with.
+    #[must_use]
+    pub fn name(self, begin: &str) -> String {
+        format!("{begin}{} {}", self.log.0, self.seq)
+    }
+
+    /// The record that such a name is of.
+    #[must_use]
+    pub fn of_name(name: &[u8], begin: &str) -> Option<Self> {
+        let name = std::str::from_utf8(name).ok()?.strip_prefix(begin)?;
+        let (log, seq) = name.split_once(' ')?;
+        Some(Self { log: LogNo(log.parse().ok()?), seq: seq.parse().ok()? })
+    }
+
     /// One number for indices: 24 bits log, 40 bits sequence number. Orders as the record does.
     #[must_use]
     pub fn pack(self) -> u64 {

@@ -15,7 +15,7 @@ use crate::keys::Kind;
 use crate::kv::Kv;
 use crate::outcome::{BodyState, LogNo, Outcome, RecordRef, Stamped, Verdict};
 use crate::pages::{self, Known, Nonce, Opened};
-use crate::sealed::{self, KeyRecords, Wrap, wrap_name};
+use crate::sealed::{self, KeyRecords, WRAP, Wrap};
 use crate::slots::{SLOT_LEN, Slots};
 use crate::state::{Counts, LogState, PageRef, Standing};
 use crate::store::{Shared, missing};
@@ -410,7 +410,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
 
 impl<K: Kv, S: Slots> KeyRecords for Reader<K, S> {
     fn wrap(&self, place: RecordRef) -> Result<Option<Wrap>, StoreError> {
-        Ok(self.get_meta(&wrap_name(place))?.and_then(|value| Wrap::read(&value)))
+        Ok(self.get_meta(&place.name(WRAP))?.and_then(|value| Wrap::read(&value)))
     }
 
     fn key_record(&self, place: RecordRef) -> Result<Option<Entry>, StoreError> {

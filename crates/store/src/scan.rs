@@ -21,7 +21,7 @@ use crate::logs::LogRow;
 use crate::open::{Found, Visit};
 use crate::outcome::{BodyState, LOGS_MAX, LogNo, RecordRef, Spans, Stamped};
 use crate::pages::{self, Known, Loaded, Opened};
-use crate::sealed::{Wrap, wrap_of};
+use crate::sealed::{WRAP, Wrap};
 use crate::slots::Slots;
 use crate::state::{Load, LogState, PageRef, State};
 use crate::store::{missing, subject_in};
@@ -144,7 +144,9 @@ impl<'a, S: Slots> Scan<'a, S> {
         let keys = self.keys;
         // Named values are read when somebody asks, which is too late to find that one does not read.
         each(kv, keys, Kind::Meta, |key, value| {
-            if let (Some(place), Some(wrap)) = (wrap_of(Keys::rest(key)), Wrap::read(&value?)) {
+            if let (Some(place), Some(wrap)) =
+                (RecordRef::of_name(Keys::rest(key), WRAP), Wrap::read(&value?))
+            {
                 self.wraps.insert(place, wrap);
             }
             Ok(())

@@ -19,20 +19,8 @@ use crate::reader::Reader;
 use crate::slots::Slots;
 use crate::store::{Store, report_subject};
 
-/// What the names of values begin with that hold this node's wraps.
-const WRAP: &str = "wrap ";
-
-/// The named value that says which wrap of a key record is this node's.
-pub(crate) fn wrap_name(place: RecordRef) -> String {
-    format!("{WRAP}{} {}", place.log.0, place.seq)
-}
-
-/// Whether a named value says so, and of which key record.
-pub(crate) fn wrap_of(name: &[u8]) -> Option<RecordRef> {
-    let name = std::str::from_utf8(name).ok()?.strip_prefix(WRAP)?;
-    let (log, seq) = name.split_once(' ')?;
-    Some(RecordRef { log: LogNo(log.parse().ok()?), seq: seq.parse().ok()? })
-}
+/// What the names of values begin with that hold this node's wraps of key records.
+pub(crate) const WRAP: &str = "wrap ";
 
 /// A wrap that is this node's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +92,7 @@ pub(crate) fn open(
 
 impl<K: Kv, S: Slots> KeyRecords for Store<K, S> {
     fn wrap(&self, place: RecordRef) -> Result<Option<Wrap>, StoreError> {
-        Ok(self.get_meta(&wrap_name(place))?.and_then(|value| Wrap::read(&value)))
+        Ok(self.get_meta(&place.name(WRAP))?.and_then(|value| Wrap::read(&value)))
     }
 
     fn key_record(&self, place: RecordRef) -> Result<Option<Entry>, StoreError> {
@@ -174,7 +162,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         };
         // A key record has 256 wraps at most.
         let wrap = Wrap::At(u16::try_from(wrap).unwrap_or(u16::MAX));
-        self.put_meta(&wrap_name(place), wrap.encode())?;
+        self.put_meta(&place.name(WRAP), wrap.encode())?;
         Ok(Ok(()))
     }
 
@@ -199,7 +187,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
         let Ok(at) = self.shared.opener.learn(&record.header, &key, near, tries) else { return Ok(false) };
         let Some(wrap) = key.wraps.chunks(WRAP_LEN).nth(at) else { return Ok(false) };
         let wrap = Wrap::Alone(Bytes::copy_from_slice(wrap));
-        self.put_meta(&wrap_name(place), wrap.encode())?;
+        self.put_meta(&place.name(WRAP), wrap.encode())?;
         Ok(true)
     }
 
@@ -209,7 +197,7 @@ impl<K: Kv, S: Slots> Store<K, S> {
     /// On a disk fault.
     pub fn opening(&self) -> Result<Vec<RecordRef>, StoreError> {
         let rows = self.named(WRAP)?;
-        Ok(rows.iter().filter_map(|(name, _)| wrap_of(name)).collect())
+        Ok(rows.iter().filter_map(|(name, _)| RecordRef::of_name(name, WRAP)).collect())
     }
 
     /// Whether this node opens what is sealed by the key of a key record.

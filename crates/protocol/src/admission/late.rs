@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use tocsin_record::body::{Body, REWRAP, Rewrap};
 use tocsin_record::{CircleId, Entry, Header, LogKey, NodeKey, OrgId, RecordId, codec};
 use tocsin_seal::{Cover, DAY_MS, DAYS, NODES_MAX, SealingPublic};
-use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError};
+use tocsin_store::{Kv, RecordRef, Slots, StoreError};
 
 use crate::admission::write::{Asker, Queued};
 use crate::admission::{Admission, By, meta};
@@ -49,16 +49,6 @@ impl Late {
     }
 }
 
-fn given_name(place: RecordRef) -> String {
-    format!("{}{} {}", meta::GIVEN, place.log.0, place.seq)
-}
-
-fn given_of(name: &[u8]) -> Option<RecordRef> {
-    let name = std::str::from_utf8(name).ok()?.strip_prefix(meta::GIVEN)?;
-    let (log, seq) = name.split_once(' ')?;
-    Some(RecordRef { log: LogNo(log.parse().ok()?), seq: seq.parse().ok()? })
-}
-
 impl<K: Kv, S: Slots> Admission<K, S> {
     /// A key record of this node is about to be staged.
     pub(super) fn gave_key(
@@ -81,11 +71,11 @@ impl<K: Kv, S: Slots> Admission<K, S> {
 
     fn keep_given(&mut self, place: RecordRef, roster: u32, nodes: Vec<NodeKey>) -> Result<(), StoreError> {
         let given = Given { roster, nodes: nodes.into_iter().map(|node| node.0).collect() };
-        self.store.put_meta(&given_name(place), codec::encode(&given).into())
+        self.store.put_meta(&place.name(meta::GIVEN), codec::encode(&given).into())
     }
 
     fn given(&self, place: RecordRef) -> Result<Option<Given>, StoreError> {
-        let kept = self.store.get_meta(&given_name(place))?;
+        let kept = self.store.get_meta(&place.name(meta::GIVEN))?;
         Ok(kept.and_then(|bytes| codec::decode::<Given, GIVEN_MAX>(&bytes).ok()))
     }
 
@@ -107,7 +97,8 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         // Their keys are read once a circle.
         let mut nodes_of: BTreeMap<CircleId, BTreeMap<NodeKey, SealingPublic>> = BTreeMap::new();
         for (name, value) in self.store.named(meta::GIVEN)? {
-            let (Some(place), Ok(given)) = (given_of(&name), codec::decode::<Given, GIVEN_MAX>(&value))
+            let (Some(place), Ok(given)) =
+                (RecordRef::of_name(&name, meta::GIVEN), codec::decode::<Given, GIVEN_MAX>(&value))
             else {
                 continue;
             };
