@@ -23,7 +23,7 @@ pub use requests::{
 };
 pub use status::{
     ClockStatus, ConfirmClock, DiskRoom, Gap, Log, Partner, PartnerNode, PolicyStatus, Queues, ReceiptOf,
-    Silent, Status, StoreStatus,
+    Removed, Silent, Status, StoreStatus,
 };
 
 /// A moment in ms since 1970; as JSON `2026-11-22T04:25:32.250Z`, `null` for 0, and the end of 9999 for all after it.

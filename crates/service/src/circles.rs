@@ -294,6 +294,10 @@ impl Node {
         let orgs = |names: &[String], change: fn(OrgId) -> Change| -> Result<Vec<Change>, NodeError> {
             names.iter().map(|name| Ok(change(org_named(&directory, name)?))).collect()
         };
+        let removed = |names: &[String]| -> Result<Vec<Change>, NodeError> {
+            let org = |name| former_named(&directory, name).map_or_else(|| org_named(&directory, name), Ok);
+            names.iter().map(|name| Ok(Change::Remove(org(name)?))).collect()
+        };
         Ok(match request {
             CircleRequest::Create { name, members, stewards, carriers, carry } => {
                 let carry = match carry.as_deref() {
@@ -351,7 +355,7 @@ impl Node {
             }
             CircleRequest::Remove { circle, orgs: names } => {
                 let circle = self.circle(circle)?;
-                let changes = orgs(names, Change::Remove)?;
+                let changes = removed(names)?;
                 if changes.contains(&Change::Remove(self.engine.org())) {
                     let why = "an org does not take itself out so: `tocsin circle leave NAME`";
                     return Err(NodeError::Request(why.to_owned()));
@@ -411,6 +415,14 @@ impl Node {
 
 fn unknown(word: &str, what: &str, words: &str) -> NodeError {
     NodeError::Request(format!("`{}` is no {what}: use {words}", text::cut(word, 80)))
+}
+
+/// The org of a name that no org of the mesh has and one that was taken out had.
+fn former_named(directory: &Directory, name: &str) -> Option<OrgId> {
+    let name = name.strip_suffix(" (removed)").unwrap_or(name);
+    let mut named = directory.former().filter(|(_, former)| former.name == name).map(|(org, _)| org);
+    let found = named.next().filter(|_| directory.charter().org_named(name).is_none())?;
+    named.next().is_none().then_some(found)
 }
 
 fn org_named(directory: &Directory, name: &str) -> Result<OrgId, NodeError> {

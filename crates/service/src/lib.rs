@@ -166,7 +166,7 @@ impl Node {
     /// The name of an org, its key if the charter does not have it.
     #[must_use]
     pub fn org_name(&self, directory: &Directory, org: OrgId) -> String {
-        directory.org(org).map_or_else(|| org.to_string(), |entry| entry.name.clone())
+        directory.name_of(org)
     }
 
     /// The name of a node within its org.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tocsin_api::types::Gap as ToldGap;
 use tocsin_api::types::{
-    ClockStatus, DiskRoom, Log, Partner, PartnerNode, PolicyStatus, ReceiptOf, Silent, Status, StoreStatus,
-    Time, Withheld,
+    ClockStatus, DiskRoom, Log, Partner, PartnerNode, PolicyStatus, ReceiptOf, Removed, Silent, Status,
+    StoreStatus, Time, Withheld,
 };
 use tocsin_clock as clock;
 use tocsin_engine::core::Mesh;
@@ -127,6 +127,7 @@ impl Node {
             mesh: directory.charter().name.clone(),
             mesh_fingerprint: fingerprint(&self.engine.mesh_id.0),
             charter: directory.charter().version,
+            removed: removed(&directory),
             policy: self.policy_status(seen.is_some_and(|seen| seen.status.rejudging)),
             listening: self.engine.links.listens(),
             ..Status::default()
@@ -422,6 +423,21 @@ pub(super) fn stall(since: Duration) -> String {
          taken in or written, and every answer is incomplete",
         since.as_secs()
     )
+}
+
+/// Whom charters took out, the last first.
+fn removed(directory: &Directory) -> Vec<Removed> {
+    let mut rows: Vec<Removed> = directory
+        .former()
+        .map(|(org, former)| Removed {
+            org: former.name.clone(),
+            fingerprint: fingerprint(&org.0),
+            charter: former.charter,
+            time: Time(former.time),
+        })
+        .collect();
+    rows.sort_by(|a, b| b.charter.cmp(&a.charter).then_with(|| a.org.cmp(&b.org)));
+    rows
 }
 
 /// What is to be thought of the clock, as answers tell it.

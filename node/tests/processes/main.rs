@@ -15,6 +15,7 @@ mod importing;
 mod listing;
 mod machine;
 mod memory;
+mod orgs;
 mod pipes;
 mod programs;
 mod reload;

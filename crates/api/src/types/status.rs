@@ -21,6 +21,9 @@ pub struct Status {
     pub mesh_fingerprint: String,
     /// Version of the charter in force.
     pub charter: u32,
+    /// Orgs that were taken out of the mesh.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<Removed>,
     /// As of when nothing is missing.
     pub as_of: Time,
     /// Whether nothing is missing, nobody silent, and the clock trusted.
@@ -100,6 +103,19 @@ pub struct ConfirmClock {
     /// Also where the clocks of partners say otherwise.
     #[serde(default)]
     pub against_partners: bool,
+}
+
+/// An org that was taken out of the mesh.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// What it was called.
+    pub org: String,
+    /// Fingerprint of its root key.
+    pub fingerprint: String,
+    /// The version of the charter that took it out.
+    pub charter: u32,
+    /// When that was written.
+    pub time: Time,
 }
 
 /// An org that was not heard of.

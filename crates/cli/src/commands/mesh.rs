@@ -1,4 +1,4 @@
-//! `tocsin mesh`: found a mesh, add a partner to it, show who is in it.
+//! `tocsin mesh`: found a mesh, add partners to it and take them out, show who is in it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 use serde::Serialize;
 use tocsin_api::route;
+use tocsin_api::types::{Removed, Time};
 use tocsin_clock as clock;
 use tocsin_home::identity::{Card, Checked, Invite, Papers};
 use tocsin_home::{Home, files, keys};
@@ -20,16 +21,20 @@ use crate::term;
 /// Longest card file, in bytes.
 const CARD_MAX: u64 = 1 << 20;
 
-/// Found a mesh, add a partner to it, show who is in it.
+/// Found a mesh, add partners to it and take them out, show who is in it.
 ///
 /// The founder is the mesh's first steward: its root key signs the charter, which lists the partners. Adding a
 /// partner makes a new version of the charter and an invitation for that partner, one file without a secret.
 /// A running node takes the new version at once and tells its peers.
+///
+/// Who is taken out is shut out by every node that hears of it: its links end, and nothing that it writes from then on is
+/// taken, nor anything given to it. What it has it keeps, and what it wrote before stays. It is out of all circles as well.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   tocsin --home ./aa mesh found --name ring
   tocsin --home ./aa mesh add police-bb.card         writes police-bb.invite
+  tocsin --home ./aa mesh remove police-bb
   tocsin --home ./aa mesh show")]
 pub struct Args {
     #[command(subcommand)]
@@ -62,6 +67,16 @@ enum What {
         #[command(flatten)]
         passphrase: Passphrase,
     },
+    /// Take an org out of the mesh
+    Remove {
+        /// The org, by its name in the charter
+        org: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
     /// Show who is in the mesh
     Show,
 }
@@ -79,6 +94,8 @@ struct Shown {
     fingerprint: String,
     charter: u32,
     orgs: Vec<ShownOrg>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    removed: Vec<Removed>,
     #[serde(skip_serializing_if = "Option::is_none")]
     invite: Option<String>,
 }
@@ -112,6 +129,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
             check_fingerprint(&card, fingerprint.as_deref(), yes)?;
             add(context, &home, card, out, &passphrase)?;
         }
+        What::Remove { org, yes, passphrase } => remove(context, &home, &org, yes, &passphrase)?,
         What::Show => {
             let checked = papers(&home)?.check()?;
             show(context, &checked, None)?;
@@ -173,17 +191,41 @@ fn add(
     let old = papers(home)?;
     let root = passphrase.open_root(home)?;
     let new = old.add(card.entry.clone(), &card.certificates, &root, clock::now_ms())?;
-    if home.running().is_some() {
-        // The running node has the documents: it takes the new ones, keeps them and tells its peers.
-        let _: serde_json::Value = context.client().post_bytes(route::DOCUMENTS, &codec::encode(&new))?;
-    } else {
-        home.write_papers(&new)?;
-    }
+    put(context, home, &new)?;
     let checked = new.check()?;
     let invite = Invite { org: card.entry.root, papers: new };
     let path = out.unwrap_or_else(|| PathBuf::from(format!("{}.invite", card.entry.name)));
     files::write_public(&path, invite.write(&checked).as_bytes())?;
     show(context, &checked, Some(path.display().to_string()))
+}
+
+/// Takes an org out, after it was said once more which.
+fn remove(context: &Context, home: &Home, org: &str, yes: bool, passphrase: &Passphrase) -> Result<()> {
+    let old = papers(home)?;
+    let checked = old.check()?;
+    checked.without(org, clock::now_ms())?;
+    let entry = checked.charter.org_named(org).context("it is in the charter")?;
+    if !yes {
+        term::tell(&format!("{} ({}, {})", entry.name, entry.kind_name(), entry.country_code()));
+        term::tell(&format!("fingerprint {}", fingerprint(&entry.root.0)));
+        if !confirm("Take it out of the mesh, for all partners?")? {
+            bail!("not confirmed, nothing was changed: give --yes where nobody can be asked");
+        }
+    }
+    let root = passphrase.open_root(home)?;
+    let new = old.remove(org, &root, clock::now_ms())?;
+    put(context, home, &new)?;
+    show(context, &new.check()?, None)
+}
+
+/// Puts documents in force: the running node takes the new ones, keeps them and tells its peers.
+fn put(context: &Context, home: &Home, papers: &Papers) -> Result<()> {
+    if home.running().is_some() {
+        let _: serde_json::Value = context.client().post_bytes(route::DOCUMENTS, &codec::encode(papers))?;
+    } else {
+        home.write_papers(papers)?;
+    }
+    Ok(())
 }
 
 fn papers(home: &Home) -> Result<Papers> {
@@ -214,12 +256,23 @@ fn show(context: &Context, checked: &Checked, invite: Option<String>) -> Result<
             email: org.contact.email.clone(),
         })
         .collect();
+    let removed = checked
+        .removed
+        .iter()
+        .map(|removed| Removed {
+            org: removed.entry.name.clone(),
+            fingerprint: fingerprint(&removed.entry.root.0),
+            charter: removed.charter,
+            time: Time(removed.time),
+        })
+        .collect();
     let shown = Shown {
         mesh: checked.mesh.to_string(),
         name: checked.charter.name.clone(),
         fingerprint: fingerprint(&checked.mesh.0),
         charter: checked.charter.version,
         orgs,
+        removed,
         invite,
     };
     context.print_fitted(&shown, || {
@@ -253,6 +306,12 @@ fn show(context: &Context, checked: &Checked, invite: Option<String>) -> Result<
             shown.fingerprint,
             term::table(&["org", "kind", "in", "regimes", "roles", "fingerprint", "reached at"], &rows)
         );
+        for removed in &shown.removed {
+            let Removed { org, fingerprint, charter, time } = removed;
+            text.push_str(&format!(
+                "\nremoved: {org}  {fingerprint}, by charter version {charter} of {time}"
+            ));
+        }
         if let Some(invite) = &shown.invite {
             text.push_str(&format!("\n\nInvitation: {invite}   (no secret; send it to the org)"));
         }

@@ -47,6 +47,8 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
 /// terminal has not so many.
 const ADDRESS_SHOWN: usize = 44;
 const ADDRESS_LEAST: usize = 16;
+/// Orgs that were taken out and are named, the last first; `--json` and `mesh show` have all.
+const REMOVED_SHOWN: usize = 3;
 /// Columns of the terminal that are enough for all that the tables say.
 const WIDE: usize = 120;
 
@@ -72,6 +74,14 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
     );
     for alarm in &status.alarms {
         out.push_str(&format!("{} {}\n", term::paint(Style::Bad, "alarm:"), text::escape(alarm)));
+    }
+    for removed in status.removed.iter().take(REMOVED_SHOWN) {
+        out.push_str(&format!(
+            "removed: {} is no longer in the mesh, since charter {} of {}\n",
+            text::escape(&removed.org),
+            removed.charter,
+            removed.time
+        ));
     }
     for silent in &status.silent {
         let since = match silent.since.0 {

@@ -10,6 +10,6 @@ mod peer;
 pub use armor::ArmorError;
 pub use card::{Card, CardError};
 pub use invite::{Invite, InviteError};
-pub use papers::{Checked, Papers, PapersError, entry};
+pub use papers::{Checked, Papers, PapersError, Removed, entry};
 pub(crate) use peer::address_with_peer;
 pub use peer::peer_id;

@@ -35,6 +35,19 @@ pub struct Checked {
     pub signed: Signed,
     /// Certificates by node, of orgs in the charter only, the highest version of each.
     pub nodes: BTreeMap<NodeKey, Certificate>,
+    /// Orgs that were taken out and are out still, the first taken out first.
+    pub removed: Vec<Removed>,
+}
+
+/// An org that a charter took out of the mesh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// Its entry in the charter before.
+    pub entry: OrgEntry,
+    /// The version without it.
+    pub charter: u32,
+    /// When that was written, in ms.
+    pub time: u64,
 }
 
 /// Documents do not make a mesh.
@@ -55,6 +68,14 @@ pub enum PapersError {
     /// The signer may not do this.
     #[error("the root key is not a steward's of this mesh, so its signature changes nothing")]
     NotSteward,
+    /// Nobody could change the mesh any more.
+    #[error(
+        "`{0}` is the last steward, and nobody could change the mesh without one: make another org a steward first"
+    )]
+    LastSteward(String),
+    /// No such org.
+    #[error("there is no org `{0}` in the mesh: `tocsin mesh show` lists them")]
+    NoOrg(String),
 }
 
 impl Papers {
@@ -71,8 +92,14 @@ impl Papers {
         }
         let first = self.charters.first().ok_or(PapersError::Empty)?;
         let (mesh, mut charter) = Charter::open(first)?;
+        let mut removed: Vec<Removed> = Vec::new();
         for pair in self.charters.windows(2) {
-            charter = charter.follow(&pair[0], &pair[1])?;
+            let next = charter.follow(&pair[0], &pair[1])?;
+            removed.retain(|removed| next.org(removed.entry.root).is_none());
+            let out = charter.orgs.iter().filter(|entry| next.org(entry.root).is_none());
+            let (charter_version, time) = (next.version, next.time);
+            removed.extend(out.map(|entry| Removed { entry: entry.clone(), charter: charter_version, time }));
+            charter = next;
         }
         let mut nodes: BTreeMap<NodeKey, Certificate> = BTreeMap::new();
         for signed in &self.certificates {
@@ -83,7 +110,7 @@ impl Papers {
             }
         }
         let signed = self.charters.last().unwrap_or(first).clone();
-        Ok(Checked { mesh, charter, signed, nodes })
+        Ok(Checked { mesh, charter, signed, nodes, removed })
     }
 
     /// Founds a mesh: the first charter, whose only steward is the founder.
@@ -123,32 +150,32 @@ impl Papers {
     /// [`PapersError`]; nothing changed then.
     pub fn add(
         &self,
-        mut entry: OrgEntry,
+        entry: OrgEntry,
         certificates: &[Signed],
         root: &Secret,
         now: u64,
     ) -> Result<Self, PapersError> {
         let checked = self.check()?;
-        let mut charter = checked.charter;
-        if !charter.stewards().contains(&root.public()) {
-            return Err(PapersError::NotSteward);
-        }
-        if charter.org_named(&entry.name).is_some_and(|org| org.root != entry.root) {
-            return Err(PapersError::NameTaken(entry.name));
-        }
-        // A card does not make its org a steward: what an org may do is the charter's to say.
-        entry.roles = charter.org(entry.root).map(|org| org.roles.clone()).unwrap_or_default();
+        checked.require_steward(root)?;
         let mut next = self.clone();
         next.merge_certificates(certificates);
-        if charter.org(entry.root) != Some(&entry) {
-            charter.version += 1;
-            charter.prev = checked.signed.hash();
-            charter.time = now.max(charter.time);
-            charter.orgs.retain(|org| org.root != entry.root);
-            let at = charter.orgs.partition_point(|org| org.root < entry.root);
-            charter.orgs.insert(at, entry);
+        if let Some(charter) = checked.with_entry(entry, now)? {
             next.charters.push(Signed::sign(&charter, &[root]));
         }
+        next.check()?;
+        Ok(next)
+    }
+
+    /// Takes an org out: a new charter version by a steward's root.
+    ///
+    /// # Errors
+    /// [`PapersError`]; nothing changed then.
+    pub fn remove(&self, name: &str, root: &Secret, now: u64) -> Result<Self, PapersError> {
+        let checked = self.check()?;
+        let charter = checked.without(name, now)?;
+        checked.require_steward(root)?;
+        let mut next = self.clone();
+        next.charters.push(Signed::sign(&charter, &[root]));
         next.check()?;
         Ok(next)
     }
@@ -180,6 +207,60 @@ impl Checked {
     #[must_use]
     pub fn org_of(&self, node: NodeKey) -> Option<&OrgEntry> {
         self.charter.org(self.nodes.get(&node)?.org)
+    }
+
+    /// The version after the one in force, to be changed and signed.
+    pub(super) fn next(&self, now: u64) -> Charter {
+        Charter {
+            version: self.charter.version + 1,
+            prev: self.signed.hash(),
+            time: now.max(self.charter.time),
+            ..self.charter.clone()
+        }
+    }
+
+    /// The next charter with an org's entry as its card has it; `None` where it stands so already.
+    ///
+    /// # Errors
+    /// [`PapersError::NameTaken`].
+    pub fn with_entry(&self, mut entry: OrgEntry, now: u64) -> Result<Option<Charter>, PapersError> {
+        if self.charter.org_named(&entry.name).is_some_and(|org| org.root != entry.root) {
+            return Err(PapersError::NameTaken(entry.name));
+        }
+        // A card does not make its org a steward: what an org may do is the charter's to say.
+        entry.roles = self.charter.org(entry.root).map(|org| org.roles.clone()).unwrap_or_default();
+        if self.charter.org(entry.root) == Some(&entry) {
+            return Ok(None);
+        }
+        let mut next = self.next(now);
+        next.orgs.retain(|org| org.root != entry.root);
+        let at = next.orgs.partition_point(|org| org.root < entry.root);
+        next.orgs.insert(at, entry);
+        Ok(Some(next))
+    }
+
+    /// The next charter without an org.
+    ///
+    /// # Errors
+    /// [`PapersError::NoOrg`], or [`PapersError::LastSteward`].
+    pub fn without(&self, name: &str, now: u64) -> Result<Charter, PapersError> {
+        let org = self.org_named(name)?.root;
+        let mut next = self.next(now);
+        next.orgs.retain(|entry| entry.root != org);
+        if next.stewards().is_empty() {
+            return Err(PapersError::LastSteward(name.to_owned()));
+        }
+        Ok(next)
+    }
+
+    fn org_named(&self, name: &str) -> Result<&OrgEntry, PapersError> {
+        let missing = || PapersError::NoOrg(tocsin_text::cut(name, 80));
+        self.charter.org_named(name).ok_or_else(missing)
+    }
+
+    fn require_steward(&self, root: &Secret) -> Result<(), PapersError> {
+        let is_steward = self.charter.stewards().contains(&root.public());
+        if is_steward { Ok(()) } else { Err(PapersError::NotSteward) }
     }
 
     /// Nodes of one org.
@@ -233,6 +314,31 @@ mod tests {
             grown.add(namesake.entry, &namesake.certificates, &founder, 7),
             Err(PapersError::NameTaken(_))
         ));
+    }
+
+    #[test]
+    fn who_is_taken_out_is_out_and_told_as_such() {
+        let (founder, card) = sample("cert-aa", 10);
+        let papers = Papers::found("x", [1; 32], card.entry, card.certificates, &founder, 5).unwrap();
+        let (partner, partner_card) = sample("police-bb", 20);
+        let grown = papers.add(partner_card.entry.clone(), &partner_card.certificates, &founder, 6).unwrap();
+        let fewer = grown.remove("police-bb", &founder, 7).unwrap();
+        let checked = fewer.check().unwrap();
+        assert_eq!((checked.charter.version, checked.charter.orgs.len(), checked.nodes.len()), (3, 1, 1));
+        let [removed] = &checked.removed[..] else { panic!("{:?}", checked.removed) };
+        assert_eq!((removed.entry.name.as_str(), removed.charter, removed.time), ("police-bb", 3, 7));
+        for (name, signer, fits) in [
+            ("police-bb", &partner, "not a steward's"),
+            ("police-cc", &founder, "no org `police-cc`"),
+            ("cert-aa", &founder, "last steward"),
+        ] {
+            let refused = grown.remove(name, signer, 7).unwrap_err().to_string();
+            assert!(refused.contains(fits), "{name}: {refused}");
+        }
+        assert!(fewer.remove("police-bb", &founder, 8).is_err(), "it is out already");
+        let again = fewer.add(partner_card.entry, &partner_card.certificates, &founder, 8).unwrap();
+        let again = again.check().unwrap();
+        assert!(again.removed.is_empty() && again.nodes.len() == 2 && again.charter.version == 4);
     }
 
     #[test]

@@ -107,10 +107,14 @@ impl<K: Kv, S: Slots> Admission<K, S> {
             if !members.has(self.identity.org) || self.late.waits(place) {
                 continue;
             }
+            let wrapped = self.store.entry(place)?.map_or(0, |entry| entry.header.time);
             let all = nodes_of.entry(circle).or_insert_with(|| by.directory.sealed_to(circle));
             let lacks = |node: &NodeKey| {
                 let org = by.directory.org_of(*node);
-                org.is_some_and(|org| members.had(org, given.roster)) && !given.nodes.contains(&node.0)
+                // Who was out of the mesh meanwhile is given by hand what was not wrapped for it, or not at all.
+                let was_out = |org| by.directory.returned(org).is_some_and(|back| wrapped < back);
+                let was_in = |org| members.had(org, given.roster) && !was_out(org);
+                org.is_some_and(was_in) && !given.nodes.contains(&node.0)
             };
             let nodes: BTreeMap<NodeKey, SealingPublic> =
                 all.iter().filter(|(node, _)| lacks(node)).map(|(node, key)| (*node, key.clone())).collect();

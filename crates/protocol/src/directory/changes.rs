@@ -17,6 +17,12 @@ pub enum ChangeError {
     /// The org is in, or has the part in it, already.
     #[error("{0} is in it already")]
     In(String),
+    /// The roster names the org, which was out of the mesh since.
+    #[error(
+        "{0} was taken out of the mesh since it came in, and so is out: take it out of the circle as well, `tocsin circle \
+         remove NAME ORG`, and invite it anew"
+    )]
+    Returned(String),
     /// The org is not in.
     #[error("{0} is not in it, nor invited; `tocsin circle show NAME` lists who is")]
     Out(String),
@@ -66,6 +72,9 @@ impl Directory {
         let (Some(base), Some(prev)) = (members.roster(), members.newest_hash()) else {
             return Err(ChangeError::Unknown);
         };
+        if let Some(org) = change.adds().filter(|org| members.is_from_before(*org)) {
+            return Err(ChangeError::Returned(self.name_of(org)));
+        }
         self.changed(base, prev, change, given)
     }
 
@@ -86,7 +95,7 @@ impl Directory {
         if let Some(name) = given.name {
             next.name = name;
         }
-        let named = |org: OrgId| self.org(org).map_or_else(|| org.to_string(), |entry| entry.name.clone());
+        let named = |org: OrgId| self.name_of(org);
         if let Some(org) = change.adds() {
             self.can_come_in(org, base.carry, change)?;
         }
@@ -115,7 +124,9 @@ impl Directory {
                     known.iter().filter(|(_, known)| known.org == org).map(|(key, _)| *key).collect();
                 next.orgs.retain(|other| *other != org);
                 next.carriers.retain(|other| *other != org);
-                next.stewards.retain(|key| !of_org.contains(key));
+                // Whose certificates went with its org is certified by nobody.
+                let is_gone = |key: &[u8; 32]| self.org(org).is_none() && !known.contains_key(key);
+                next.stewards.retain(|key| !of_org.contains(key) && !is_gone(key));
                 if next.stewards.is_empty() {
                     return Err(ChangeError::LastSteward);
                 }

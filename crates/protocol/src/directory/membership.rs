@@ -98,7 +98,20 @@ impl<'a> Membership<'a> {
     }
 
     fn is_there(&self, org: OrgId) -> bool {
-        self.directory.charter.org(org).is_some() && !self.directory.has_left(self.circle, org)
+        self.directory.charter.org(org).is_some()
+            && !self.directory.has_left(self.circle, org)
+            && !self.is_from_before(org)
+    }
+
+    /// Whether an org came into a circle before it was taken out of the mesh: that it is in the mesh again does not bring it
+    /// back, for what was written meanwhile was not for it. The circle's stewards take it out, and invite it anew.
+    pub(crate) fn is_from_before(&self, org: OrgId) -> bool {
+        let (Some(returned), Kind::Rosters(chain)) = (self.directory.terms.returned(org), self.kind) else {
+            return false;
+        };
+        let versions = (1..=chain.newest().version).rev().map_while(|version| chain.version(version));
+        let came = versions.take_while(|roster| roster.carries(org)).last();
+        came.is_some_and(|roster| roster.time < returned)
     }
 
     /// Whether an org was in by a version of the roster; by one that is not here nobody was.
@@ -237,16 +250,41 @@ impl<'a> Membership<'a> {
     }
 }
 
+/// An org that is no longer in the mesh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Former {
+    /// What it was called.
+    pub name: String,
+    /// The version of the charter that took it out.
+    pub charter: u32,
+    /// When that was written, in ms.
+    pub time: u64,
+}
+
 /// In which versions of the charter each org was.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Terms {
     /// From the first version of each term to the one that ended it, in order; the last has no end while it lasts.
     orgs: BTreeMap<OrgId, Vec<(u32, Option<u32>)>>,
+    /// Those that are out now.
+    former: BTreeMap<OrgId, Former>,
+    /// When those that were out came back last, in ms: hardly any mesh has such an org.
+    returned: BTreeMap<OrgId, u64>,
 }
 
 impl Terms {
     /// A charter, the next after the one before, is in force.
-    pub fn follow(&mut self, charter: &Charter) {
+    pub fn follow(&mut self, before: Option<&Charter>, charter: &Charter) {
+        let left = before.map_or(&[][..], |before| &before.orgs);
+        for entry in left.iter().filter(|entry| charter.org(entry.root).is_none()) {
+            let former = Former { name: entry.name.clone(), charter: charter.version, time: charter.time };
+            self.former.insert(entry.root, former);
+        }
+        for entry in &charter.orgs {
+            if self.former.remove(&entry.root).is_some() {
+                self.returned.insert(entry.root, charter.time);
+            }
+        }
         for (org, terms) in &mut self.orgs {
             if let Some((_, until @ None)) = terms.last_mut()
                 && charter.org(*org).is_none()
@@ -267,6 +305,20 @@ impl Terms {
             *from <= version && until.is_none_or(|until| version < until)
         };
         self.orgs.get(&org).is_some_and(|terms| terms.iter().any(lasts))
+    }
+
+    pub fn former(&self) -> impl Iterator<Item = (OrgId, &Former)> {
+        self.former.iter().map(|(org, former)| (*org, former))
+    }
+
+    pub fn former_org(&self, org: OrgId) -> Option<&Former> {
+        self.former.get(&org)
+    }
+
+    /// When an org that was taken out came back, in ms; `None` if it was in since it came first.
+    pub fn returned(&self, org: OrgId) -> Option<u64> {
+        // This is asked for every record.
+        if self.returned.is_empty() { None } else { self.returned.get(&org).copied() }
     }
 
     fn since(&self, org: OrgId) -> Option<u32> {
@@ -291,9 +343,15 @@ mod tests {
             Charter { version, ..testing::charter(orgs) }
         };
         let mut terms = Terms::default();
+        let mut before: Option<Charter> = None;
         for (version, orgs) in [(1, &[1][..]), (2, &[1, 2]), (3, &[1]), (4, &[1, 2]), (5, &[1, 2])] {
-            terms.follow(&charter(version, orgs));
+            let next = Charter { time: 100 * u64::from(version), ..charter(version, orgs) };
+            terms.follow(before.as_ref(), &next);
+            let out: Vec<_> = terms.former().map(|(org, former)| (org, former.charter)).collect();
+            assert_eq!(out, if version == 3 { vec![(org(2), 3)] } else { vec![] });
+            before = Some(next);
         }
+        assert_eq!([1, 2, 3].map(|n| terms.returned(org(n))), [None, Some(400), None]);
         let was = |n| (0..=5).filter(|version| terms.had(org(n), *version)).collect::<Vec<u32>>();
         assert_eq!(was(1), [1, 2, 3, 4, 5]);
         assert_eq!(was(2), [2, 4, 5]);

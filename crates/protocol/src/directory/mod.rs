@@ -23,7 +23,7 @@ pub(crate) use changes::Given;
 pub(crate) use circles::Audience;
 use circles::{Check, Circles, Steward, Stewards};
 use membership::Terms;
-pub use membership::{Counts, Membership};
+pub use membership::{Counts, Former, Membership};
 use pending::Pending;
 pub(crate) use pending::{Heard, STANDS_MS, Unkept};
 pub use pending::{OpenProposal, PROPOSALS_PER_ORG, ProposalKey};
@@ -135,7 +135,7 @@ impl Directory {
     pub fn open(first: Signed) -> Result<Self, DocumentError> {
         let (mesh, charter) = Charter::open(&first)?;
         let mut terms = Terms::default();
-        terms.follow(&charter);
+        terms.follow(None, &charter);
         Ok(Self {
             mesh,
             bytes: signed_len(&first),
@@ -258,10 +258,11 @@ impl Directory {
             return known_or_rival(known, signed, version);
         }
         let last = &self.charters[self.charters.len() - 1];
-        self.charter = self.charter.follow(last, signed)?;
+        let next = self.charter.follow(last, signed)?;
+        let before = std::mem::replace(&mut self.charter, next);
         self.charters.push(signed.clone());
         let charter = &self.charter;
-        self.terms.follow(charter);
+        self.terms.follow(Some(&before), charter);
         self.owners = owners(self.mesh, charter);
         self.certificates.retain(|_, known| charter.org(known.document.org).is_some());
         self.reindex();
@@ -465,6 +466,27 @@ impl Directory {
     #[must_use]
     pub fn org(&self, org: OrgId) -> Option<&OrgEntry> {
         self.charter.org(org)
+    }
+
+    /// Orgs that charters took out of the mesh and none took in again, with what is known of them.
+    pub fn former(&self) -> impl Iterator<Item = (OrgId, &Former)> {
+        self.terms.former()
+    }
+
+    /// When an org that was taken out of the mesh came in again, in ms; `None` where none was.
+    pub(crate) fn returned(&self, org: OrgId) -> Option<u64> {
+        self.terms.returned(org)
+    }
+
+    /// The name of an org: `bank-cc (removed)` of one that is no longer in the mesh, which no other org can be called; its key
+    /// where no charter ever had it.
+    #[must_use]
+    pub fn name_of(&self, org: OrgId) -> String {
+        match (self.org(org), self.terms.former_org(org)) {
+            (Some(entry), _) => entry.name.clone(),
+            (None, Some(former)) => format!("{} (removed)", former.name),
+            (None, None) => org.to_string(),
+        }
     }
 
     /// The nodes of an org, in order of key.

@@ -1,0 +1,121 @@
+//! Who is in the mesh: an org is taken out of it, and shut out by all.
+
+use serde_json::Value;
+
+use crate::harness::{Node, until};
+
+fn names(list: &Value) -> Vec<String> {
+    let all = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    all.iter().map(|row| row["org"].as_str().expect("a name").to_owned()).collect()
+}
+
+/// Whom a node's status names as a partner with a link that is up.
+fn linked(node: &Node) -> Vec<String> {
+    let peers = node.json(&["status"])["peers"].clone();
+    let up = peers.as_array().expect("peers").iter().filter(|peer| peer["connected"] == true);
+    up.map(|peer| peer["org"].as_str().expect("a name").to_owned()).collect()
+}
+
+fn refused(node: &Node, args: &[&str]) -> String {
+    let output = node.tell(args);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn who_is_taken_out_of_the_mesh_is_shut_out_by_all() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = Node::mesh(folder.path(), &["cert-xa", "police-xb", "bank-xc"]);
+    nodes[0].json(&["circle", "create", "ops", "--members", "bank-xc"]);
+    until("the bank is invited", || crate::circles::part(&nodes[2], "ops").as_deref() == Some("invited"));
+    nodes[2].json(&["circle", "accept", "ops"]);
+    until("the bank is in", || crate::circles::members(&nodes[0], "ops").len() == 2);
+    nodes[2].json(&["publish", "203.0.113.1", "--tlp", "green", "--to", "mesh"]);
+    until("all know what the bank wrote", || nodes[..2].iter().all(|node| node.knows("203.0.113.1")));
+
+    // Whom nobody knows, by who is no steward, the last steward, without an answer, without the root key.
+    let why = refused(&nodes[0], &["mesh", "remove", "bank-xd", "--yes"]);
+    assert!(why.contains("no org `bank-xd`") && why.contains("tocsin mesh show"), "{why}");
+    let why = refused(&nodes[1], &["mesh", "remove", "bank-xc", "--yes"]);
+    assert!(why.contains("not a steward's"), "{why}");
+    let why = refused(&nodes[0], &["mesh", "remove", "cert-xa", "--yes"]);
+    assert!(why.contains("last steward"), "{why}");
+    let why = refused(&nodes[0], &["mesh", "remove", "bank-xc"]);
+    assert!(why.contains("not confirmed"), "{why}");
+    let (root, safe) = (nodes[0].home.join("root"), folder.path().join("safe"));
+    std::fs::rename(&root, &safe).expect("moved");
+    let why = refused(&nodes[0], &["mesh", "remove", "bank-xc", "--yes"]);
+    assert!(why.contains("root key is not at") && why.contains("bring the file back"), "{why}");
+    std::fs::rename(&safe, &root).expect("moved back");
+    assert_eq!(nodes[0].json(&["status"])["charter"], 3, "nothing of that changed the mesh");
+
+    let shown = nodes[0].json(&["mesh", "remove", "bank-xc", "--yes"]);
+    assert_eq!((&shown["charter"], names(&shown["orgs"]).len()), (&4.into(), 2), "{shown}");
+    assert_eq!(names(&shown["removed"]), ["bank-xc"]);
+    until("the police hear it", || nodes[1].json(&["status"])["charter"] == 4);
+    for node in &nodes[..2] {
+        let status = node.json(&["status"]);
+        assert_eq!(names(&status["removed"]), ["bank-xc"], "{status}");
+        assert!(!names(&status["peers"]).contains(&"bank-xc".to_owned()), "{status}");
+        let text = String::from_utf8_lossy(&node.tell(&["status"]).stdout).into_owned();
+        assert!(text.contains("removed: bank-xc is no longer in the mesh, since charter 4"), "{text}");
+    }
+    until("the documents of the police have it", || {
+        names(&nodes[1].json(&["mesh", "show"])["removed"]) == ["bank-xc"]
+    });
+    until("the bank has no link", || linked(&nodes[2]).is_empty());
+    assert_eq!(crate::circles::members(&nodes[0], "ops"), ["cert-xa"], "it is out of circles as well");
+
+    // Neither what is written from then on, by it or for others, passes, nor does it come back by itself.
+    nodes[0].json(&["publish", "203.0.113.2", "--tlp", "green", "--to", "mesh"]);
+    nodes[1].json(&["publish", "203.0.113.3", "--tlp", "green", "--to", "mesh"]);
+    nodes[0].json(&["publish", "203.0.113.4", "--tlp", "amber", "--to", "ops"]);
+    nodes[2].json(&["publish", "203.0.113.5", "--tlp", "green", "--to", "mesh"]);
+    until("those who are in go on", || nodes[1].knows("203.0.113.2") && nodes[0].knows("203.0.113.3"));
+    nodes[2].kill();
+    nodes[2].run();
+    let tried = || nodes[0].log().matches("a link is ended").count();
+    let before = tried();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(linked(&nodes[2]).is_empty() && linked(&nodes[0]) == ["police-xb"], "tried {}", tried() - before);
+    for value in ["203.0.113.2", "203.0.113.3", "203.0.113.4"] {
+        assert!(!nodes[2].knows(value), "the bank knows {value}");
+    }
+    assert!(nodes[..2].iter().all(|node| !node.knows("203.0.113.5")), "what it wrote was taken");
+
+    // What it wrote before stays, under its name, and it keeps what it has. A restart changes nothing of it.
+    nodes[1].kill();
+    nodes[1].run();
+    for node in &nodes[..2] {
+        let known = crate::several::known(node, "203.0.113.1");
+        assert_eq!(known["hits"][0]["author"], "bank-xc (removed)", "{known}");
+    }
+    assert!(nodes[2].knows("203.0.113.1"));
+    let why = refused(&nodes[0], &["mesh", "remove", "bank-xc", "--yes"]);
+    assert!(why.contains("no org `bank-xc`"), "{why}");
+
+    // Taken in again, it is in the mesh, and not in what it was in: its steward invites it anew.
+    let card = nodes[2].home.join("bank-xc.card");
+    let invite = folder.path().join("again.invite");
+    let (card, invite) = (card.to_str().expect("UTF-8"), invite.to_str().expect("UTF-8"));
+    nodes[0].json(&["mesh", "add", card, "--yes", "--out", invite]);
+    until("the bank is linked again", || linked(&nodes[2]).contains(&"cert-xa".to_owned()));
+    until("the bank hears what it missed", || nodes[2].knows("203.0.113.2") && nodes[2].knows("203.0.113.3"));
+    assert!(names(&nodes[0].json(&["status"])["removed"]).is_empty());
+    assert_eq!(crate::circles::members(&nodes[0], "ops"), ["cert-xa"]);
+    assert!(!nodes[2].knows("203.0.113.4"), "what was for others meanwhile stays theirs");
+    let why = refused(&nodes[0], &["circle", "invite", "ops", "bank-xc"]);
+    assert!(why.contains("tocsin circle remove"), "{why}");
+    nodes[0].json(&["circle", "remove", "ops", "bank-xc"]);
+    nodes[0].json(&["circle", "invite", "ops", "bank-xc"]);
+    until("the bank is invited anew", || {
+        crate::circles::part(&nodes[2], "ops").as_deref() == Some("invited")
+    });
+    nodes[2].json(&["circle", "accept", "ops"]);
+    until("the bank is in anew", || crate::circles::members(&nodes[0], "ops").len() == 2);
+    nodes[0].json(&["publish", "203.0.113.6", "--tlp", "amber", "--to", "ops"]);
+    until("the bank reads what is written now", || nodes[2].knows("203.0.113.6"));
+    // Who lacks a key is looked for each second.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(!nodes[2].knows("203.0.113.4"));
+}
