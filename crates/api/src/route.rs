@@ -42,6 +42,8 @@ routes! {
     RETRACT = "/v1/retract";
     /// What waits for a person to decide.
     HOLD = "/v1/hold";
+    /// What waits so, as a list.
+    HOLD_LIST = "/v1/hold/list";
     /// The circles that this org is in or is invited to, and what is to become of them.
     CIRCLES = "/v1/circles";
     /// The policy in its file, in force; asked for, what that would change.

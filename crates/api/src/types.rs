@@ -2,6 +2,7 @@
 //! Field names are stable. Times are RFC 3339 in UTC with milliseconds; ids are 64 hexadecimal digits.
 
 mod circles;
+mod hold;
 mod import;
 mod lookup;
 mod network;
@@ -14,12 +15,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tocsin_clock as clock;
 
 pub use circles::{Circle, CircleMember, CircleRequest, Proposed};
+pub use hold::{DecidedHere, Held, HeldBy, HeldRecords, HoldDecision, HoldListRequest, HoldRequest};
 pub use import::{BATCH_REPORTS_MAX, EndedList, Floor, ImportBatch};
 pub use lookup::{Contact, Hidden, Hit, Lookup, LookupRequest, Origin, VALUES_MAX, Withheld};
 pub use network::{Handshakes, Network, OfLate};
 pub use requests::{
-    Advice, HoldRequest, Imported, MarkingWords, NewRecord, NoteOn, NoteRequest, PublishRequest, Published,
-    Recipient, Recipients, RecipientsRequest, RetractRequest, ShareRequest, SightRequest, Sighted, Skipped,
+    Advice, Imported, MarkingWords, NewRecord, NoteOn, NoteRequest, PublishRequest, Published, Recipient,
+    Recipients, RecipientsRequest, RetractRequest, ShareRequest, SightRequest, Sighted, Skipped,
 };
 pub use status::{
     ClockStatus, ConfirmClock, DiskRoom, Gap, Log, Partner, PartnerNode, PolicyStatus, Queues, ReceiptOf,
@@ -365,6 +367,9 @@ pub struct Why {
     pub errors: Vec<String>,
     /// The way it came by: the partner that handed it over, or `self`.
     pub came_by: String,
+    /// What a person here, or the configuration by default, decided about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<DecidedHere>,
     /// For each partner node, whether it may have the body by the policy in force now, by which rule, and whether it
     /// acknowledged the header.
     pub peers: Vec<PeerWhy>,

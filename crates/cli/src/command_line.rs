@@ -38,7 +38,7 @@ struct OfAll {
 const AFTER: &str = "\
 Exit codes:
   0  done; for lookup: at least one value is known
-  1  lookup: no value is known; query: nothing is there; verify: something in the file does not hold
+  1  lookup: no value is known; query, hold list: nothing is there; verify: something in the file does not hold
   2  error: the message says what was wrong, where, and how to mend it
   3  lookup: no value is known, and an answer is incomplete; import: done, but for what the summary lists
   4  lookup: a value is known to be here, and the policy does not show it to you
@@ -91,7 +91,7 @@ enum Verb {
     Verify(verbs::verify::Args),
     /// Tell why a record was accepted, held, refused or not passed on
     Why(verbs::why::Args),
-    /// Accept or refuse what the policy holds
+    /// List what the policy holds for a person, accept or refuse it
     Hold(verbs::hold::Args),
     /// Follow what happens
     Watch(verbs::watch::Args),

@@ -306,6 +306,7 @@ fn trace_input(input: &Input) {
         Input::Retract { .. } => ("Retract", 0),
         Input::Write { writes, .. } => ("Write", writes.len()),
         Input::DecideHeld { .. } => ("DecideHeld", 0),
+        Input::UndoHeld { .. } => ("UndoHeld", 0),
         Input::Documents { documents, .. } => ("Documents", documents.len()),
         Input::ConfirmClock { .. } => ("ConfirmClock", 0),
         Input::Circle { .. } => ("Circle", 0),
@@ -438,6 +439,10 @@ fn tell(event: &Event, directory: &Directory) {
         Event::Judged { place, id, author, circle, kind, verdict, rule, .. } => {
             let _record = debug_span!("record", %id, %author, seq = place.seq).entered();
             debug!(org = org_of(*author), log = place.log.0, %circle, kind, ?verdict, rule, "judged");
+        }
+        Event::DecidedByDefault { id, author, accept, days } => {
+            let (org, decided) = (org_of(*author), if *accept { "accepted" } else { "refused" });
+            info!(%id, org, days, "a record that was held is {decided} by default: nobody decided about it");
         }
         Event::Erased { places } => debug!(count = places.len(), "bodies were erased"),
         Event::Forked { author, circle, seq } => {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use tocsin_clock as clock;
-use tocsin_home::config::Config;
+use tocsin_home::config::{AtLast, Config, Hold};
 use tocsin_home::identity::PapersError;
 use tocsin_home::{Home, HomeError, Identity, keys};
 use tocsin_policy::Policy;
-use tocsin_protocol::{Directory, Index, Meter};
+use tocsin_protocol::{Directory, HoldDefault, Index, Meter};
 use tocsin_seal::{Opener, SealingKey};
 use tocsin_store::{DiskKv, KeyFile, Store, StoreError};
 use tracing::{error, info, warn};
@@ -102,6 +102,7 @@ pub fn open(home: &Home, config: &Config, policy: Arc<Policy>) -> Result<Opened,
         seed: u64::from_be_bytes(std::array::from_fn(|at| seed[at])),
         index_key,
         meter: Meter::Thread { nanos: clock::thread_nanos },
+        hold: hold_default(&config.hold),
     };
     let certificate = identity
         .card
@@ -128,6 +129,16 @@ pub fn open(home: &Home, config: &Config, policy: Arc<Policy>) -> Result<Opened,
     let mesh = Mesh::open(mesh_config, own, directory, store, policy, index, now)
         .map_err(|source| store_error(home, source))?;
     Ok(Opened { mesh, identity })
+}
+
+/// What becomes of held records, as the core has it.
+fn hold_default(hold: &Hold) -> HoldDefault {
+    let days = hold.after_days;
+    match hold.default {
+        AtLast::Keep => HoldDefault::Keep,
+        AtLast::Accept => HoldDefault::Accept { days },
+        AtLast::Refuse => HoldDefault::Refuse { days },
+    }
 }
 
 /// What an operator can do about a failed store.

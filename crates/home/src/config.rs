@@ -14,6 +14,8 @@ use super::files::{self, FileError};
 pub const SAMPLE: &str = include_str!("config.sample.toml");
 /// Longest configuration file, in bytes.
 const CONFIG_MAX: u64 = 1 << 20;
+/// Most days that a held record may wait for its default: as many as a node keeps.
+const HOLD_DAYS_MAX: u32 = 1_000;
 
 /// What is in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,8 @@ pub struct Config {
     pub not_counted: Vec<String>,
     /// What the node's people think of partners, 0 to 100, by name: `principal.trust` of the policy.
     pub trust: BTreeMap<String, u8>,
+    /// What becomes of what the policy holds, where nobody decides.
+    pub hold: Hold,
     /// What rests on the disk.
     pub store: StoreRules,
     /// Bounds.
@@ -47,6 +51,35 @@ pub struct Config {
 pub struct StoreRules {
     /// How long a damaged store that was set aside is kept at least, as a span.
     pub keep_damaged: String,
+}
+
+/// What becomes of what the policy holds, where nobody decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hold {
+    /// After so many days.
+    pub after_days: u32,
+    /// What is decided then.
+    pub default: AtLast,
+}
+
+/// What is decided about a held record at last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AtLast {
+    /// Nothing: it waits on.
+    #[default]
+    Keep,
+    /// It counts.
+    Accept,
+    /// Its body is erased here.
+    Refuse,
+}
+
+impl Default for Hold {
+    fn default() -> Self {
+        Self { after_days: 30, default: AtLast::Keep }
+    }
 }
 
 /// What is the org's own.
@@ -128,6 +161,7 @@ impl Default for Config {
             person: Person::default(),
             own: Own::default(),
             trust: BTreeMap::new(),
+            hold: Hold::default(),
             store: StoreRules::default(),
             limits: Limits::default(),
         }
@@ -216,6 +250,11 @@ impl Config {
         self.own.check()?;
         clock::parse_span(&self.max_age).map_err(|why| ("max_age".to_owned(), why))?;
         clock::parse_span(&self.store.keep_damaged).map_err(|why| ("store.keep_damaged".to_owned(), why))?;
+        let days = self.hold.after_days;
+        if !(1..=HOLD_DAYS_MAX).contains(&days) {
+            let why = format!("{days} is out of bounds: 1 to {HOLD_DAYS_MAX}");
+            return Err(("hold.after_days".to_owned(), why));
+        }
         if let Some((name, error)) =
             self.person.purposes.iter().find_map(|name| Code::purpose(name).err().map(|error| (name, error)))
         {
@@ -276,6 +315,12 @@ mod tests {
         assert!(fault("[own]\nnames = [\"not a name\"]").contains("own.names"));
         assert!(fault("[own]\nnetworks = [\"ministry.example\"]").contains("203.0.113.0/24"));
         assert!(fault("[limits]\nlinks = 0").contains("limits.links"));
+        assert!(fault("[hold]\nafter_days = 0").contains("hold.after_days"));
+        assert!(
+            fault("[hold]\ndefault = \"maybe\"").contains("`refuse`"),
+            "{}",
+            fault("[hold]\ndefault = \"maybe\"")
+        );
         assert!(fault("[trust]\npolice-bb = 101").contains("trust.police-bb"));
         assert_eq!(Config::parse("[trust]\npolice-bb = 70", "x").unwrap().trust["police-bb"], 70);
     }

@@ -352,6 +352,10 @@ fn checked_id(id: Option<&str>) -> Result<&str, String> {
     if id == DEFAULT_DENY {
         return Err(format!("the @id `{DEFAULT_DENY}` is taken by what happens when no rule applies"));
     }
+    // By these names stands what is not to be judged anew.
+    if id == "by-hand" || id.starts_with("by-default-after-") {
+        return Err(format!("the @id `{id}` is taken by what was decided about held records"));
+    }
     Ok(id)
 }
 

@@ -114,6 +114,17 @@ pub enum Input {
         place: RecordRef,
         /// Whether it is accepted; refused if not, and its body erased here.
         accept: bool,
+        /// Who decides, by name.
+        name: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The people of this node take back what was decided here about a record that the policy held: it decides again.
+    UndoHeld {
+        /// Answered with [`Effect::Done`].
+        ticket: Ticket,
+        /// Where it lies.
+        place: RecordRef,
     },
     /// Documents from a file or command.
     Documents {
@@ -313,8 +324,18 @@ pub enum RequestError {
     #[error("this org shared no report {0}; `tocsin query --mine` lists its reports")]
     NoReport(Subject),
     /// The record is not held, or its body is not here.
-    #[error("it is not held here: `tocsin query --verdict hold` lists what is")]
+    #[error(
+        "it is not held here: `tocsin hold list` lists what is, and `tocsin hold undo` takes back what was decided"
+    )]
     NotHeld,
+    /// Nobody decided about the record.
+    #[error(
+        "nobody here decided about it, so that there is nothing to take back: `tocsin why` tells by which rule it stands"
+    )]
+    NotDecided,
+    /// The body of a record that was decided about is gone for everybody.
+    #[error("its author took it back, or it ended: there is nothing left to decide about")]
+    DecidedAndGone,
     /// It waits for something that no person can give.
     #[error(
         "`{0}` holds it, which nobody can decide: it waits for its time, or for a newer version of tocsin"
@@ -352,6 +373,17 @@ pub enum Event {
         anew: bool,
         /// The rule that decided, as [`tocsin_store::Reader::rule`] names it.
         rule: u16,
+    },
+    /// Nobody decided about a held record for so many days: the configuration did.
+    DecidedByDefault {
+        /// The record.
+        id: RecordId,
+        /// Who wrote it.
+        author: NodeKey,
+        /// Whether it was accepted; refused if not.
+        accept: bool,
+        /// How many days it waited.
+        days: u32,
     },
     /// Bodies were erased.
     Erased {

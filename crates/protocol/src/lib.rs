@@ -27,6 +27,8 @@ pub mod session;
 mod spread;
 mod why;
 
+pub use admission::by_hand::{Decider, Decision, REASON_MAX, is_decided_here, is_for_people};
+pub use admission::waiting::{HoldDefault, Waiting};
 pub use admission::{BY_HAND, Identity, NOT_RESTORED, NOT_RESTORED_WITH_CLOCK, judge};
 pub use clock::Reading;
 pub use directory::{Directory, Membership};

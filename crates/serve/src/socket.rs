@@ -21,9 +21,9 @@ use futures::stream;
 use serde::Serialize;
 use tocsin_api::route;
 use tocsin_api::types::{
-    Asked, CircleRequest, ClockStatus, ConfirmClock, Fault, HoldRequest, ImportBatch, Lookup, LookupRequest,
-    NoteRequest, PolicyDiffRequest, PublishRequest, Published, QueryRequest, RecipientsRequest,
-    RetractRequest, ShareRequest, SightRequest,
+    Asked, CircleRequest, ClockStatus, ConfirmClock, Fault, HoldListRequest, HoldRequest, ImportBatch,
+    Lookup, LookupRequest, NoteRequest, PolicyDiffRequest, PublishRequest, Published, QueryRequest,
+    RecipientsRequest, RetractRequest, ShareRequest, SightRequest,
 };
 use tocsin_home::identity::Papers;
 use tocsin_protocol::Input;
@@ -111,6 +111,7 @@ fn router(node: App) -> Router {
         .route(route::NOTE.pattern(), post(note))
         .route(route::RETRACT.pattern(), post(retract))
         .route(route::HOLD.pattern(), post(hold))
+        .route(route::HOLD_LIST.pattern(), post(hold_list))
         .route(route::CIRCLES.pattern(), get(circles).post(change_circle))
         .route(route::POLICY_RELOAD.pattern(), post(reload).get(would_reload))
         .route(route::POLICY_DIFF.pattern(), post(policy_diff))
@@ -301,6 +302,14 @@ async fn hold(
 ) -> Answer<Vec<tocsin_api::types::Record>> {
     let caller = caller(&node, request.purpose.as_deref(), request.reference.as_deref());
     Ok(Json(node.decide_held(caller, request).await?))
+}
+
+async fn hold_list(
+    State(node): State<App>,
+    Json(request): Json<HoldListRequest>,
+) -> Answer<tocsin_api::types::HeldRecords> {
+    let caller = caller(&node, request.purpose.as_deref(), request.reference.as_deref());
+    blocking(move || node.held(&caller, &request)).await
 }
 
 async fn who_would_get(

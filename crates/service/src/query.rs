@@ -19,11 +19,11 @@ use super::visibility::Visibility;
 use super::{Caller, Node, NodeError};
 
 /// Records in one answer, where nothing is said.
-const RECORDS: usize = 100;
+pub(super) const RECORDS: usize = 100;
 /// Most records in one answer.
-const RECORDS_MAX: usize = 10_000;
+pub(super) const RECORDS_MAX: usize = 10_000;
 /// Most records looked at for one answer: the rest is for the next, by its cursor.
-const SCAN_MAX: usize = 2_000_000;
+pub(super) const SCAN_MAX: usize = 2_000_000;
 /// Reports of which an answer remembers what stands, at about 150 bytes each.
 const STANDING_MAX: usize = 65_536;
 /// Most words of each sort in one request.
@@ -83,7 +83,7 @@ impl Standing {
 
 /// A place in the order of the list, newest first: when it came, the number of its last change, its place.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Cursor {
+pub(super) struct Cursor {
     received: u64,
     arrival: u64,
     log: u32,
@@ -91,7 +91,7 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn of(range: &Neighbours, seq: u64) -> Self {
+    pub(super) fn of(range: &Neighbours, seq: u64) -> Self {
         let stamped = &range.stamped;
         Self { received: stamped.outcome.received, arrival: stamped.arrival, log: range.first.log.0, seq }
     }
@@ -106,9 +106,14 @@ impl Cursor {
         }
     }
 
-    fn show(self) -> String {
+    pub(super) fn show(self) -> String {
         let Self { received, arrival, log, seq } = self;
         format!("{received:x}-{arrival:x}-{log:x}-{seq:x}")
+    }
+
+    /// As a request has it.
+    pub(super) fn given(text: &str) -> Result<Self, NodeError> {
+        Self::read(text).ok_or_else(|| wrong(text, "cursor: give `next` of an answer"))
     }
 
     fn read(text: &str) -> Option<Self> {
@@ -132,9 +137,7 @@ impl Node {
         let filter = self.filter(&directory, request)?;
         let after = match request.cursor.as_deref() {
             None => None,
-            Some(text) => {
-                Some(Cursor::read(text).ok_or_else(|| wrong(text, "cursor: give `next` of an answer"))?)
-            }
+            Some(text) => Some(Cursor::given(text)?),
         };
         let limit = request.limit.unwrap_or(RECORDS).min(RECORDS_MAX);
         let mut visibility = Visibility::new(self, &directory, caller);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tocsin_api::types::Gap as ToldGap;
 use tocsin_api::types::{
-    ClockStatus, DiskRoom, Log, Partner, PartnerNode, PolicyStatus, ReceiptOf, Removed, Silent, Status,
-    StoreStatus, Time, Withheld,
+    ClockStatus, DiskRoom, HeldBy, Log, Partner, PartnerNode, PolicyStatus, ReceiptOf, Removed, Silent,
+    Status, StoreStatus, Time, Withheld,
 };
 use tocsin_clock as clock;
 use tocsin_engine::core::Mesh;
@@ -34,6 +34,7 @@ struct Stored {
     logs: Vec<Log>,
     receipts: Vec<ReceiptOf>,
     store: StoreStatus,
+    waiting: Vec<HeldBy>,
     wanted: u64,
     partners: Vec<Partner>,
     alarms: Vec<String>,
@@ -66,8 +67,8 @@ impl Node {
         alarms.append(&mut status.alarms);
         alarms.extend(stored.alarms);
         status.queues.wanted = stored.wanted;
-        let Stored { logs, receipts, store, partners, .. } = stored;
-        Status { logs, receipts, store, disk, partners, alarms, ..status }
+        let Stored { logs, receipts, store, waiting, partners, .. } = stored;
+        Status { logs, receipts, store, waiting, disk, partners, alarms, ..status }
     }
 
     /// The state of the mesh: now, or when the core last told it.
@@ -107,6 +108,7 @@ impl Node {
                     refused: counts.refused,
                     disk_bytes: node.engine.reader.disk_size()?,
                 },
+                waiting: node.waiting(counts.held),
                 wanted: counts.wanted,
                 partners: if partners { node.partner_rows(&directory) } else { Vec::new() },
                 alarms: node.forks(&directory),

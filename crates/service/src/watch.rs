@@ -97,7 +97,10 @@ impl Watching {
                 Some(Event::Over { message: reading.to_string() })
             }
             CoreEvent::Clock { reading } => Some(Event::Alarm { message: reading.text() }),
-            CoreEvent::Documents { .. } | CoreEvent::Erased { .. } => None,
+            // That a record was decided about is told by its judgement.
+            CoreEvent::Documents { .. } | CoreEvent::Erased { .. } | CoreEvent::DecidedByDefault { .. } => {
+                None
+            }
         }
     }
 }

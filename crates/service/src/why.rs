@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tocsin_api::types::{PeerWhy, RuleText, Time, Why};
+use tocsin_api::types::{DecidedHere, PeerWhy, RuleText, Time, Why};
 use tocsin_protocol::judge::body_view;
 use tocsin_protocol::{Directory, Why as CoreWhy};
 use tocsin_record::document::Certificate;
@@ -46,6 +46,12 @@ impl Node {
         let body = self.body(stored).filter(|body| visibility.sees(stored, &body_view(body)));
         caller.note("why", &[stored.entry.id]);
         let record = self.entry_alone(&directory, stored, body.as_ref())?;
+        // Why somebody decided so may name what the record says.
+        let is_kept = visibility.hidden.records > 0;
+        let decided = self.decided_here(stored)?.map(|decided| {
+            let reason = if is_kept { String::new() } else { decided.reason };
+            DecidedHere { reason, ..decided }
+        });
         // What the rules see now speaks for the judgement only while it comes out the same.
         let now = why.now.filter(|now| now.rule == why.rule);
         let saw: serde_json::Map<String, serde_json::Value> = now
@@ -79,6 +85,7 @@ impl Node {
             texts,
             errors,
             came_by,
+            decided,
             peers,
         })
     }

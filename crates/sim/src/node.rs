@@ -8,7 +8,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use tocsin_policy::Policy;
 use tocsin_protocol::{
-    Config as MeshConfig, Identity, Index, Input, LinkId, Mesh, Meter, Now, Session, Ticket,
+    Config as MeshConfig, HoldDefault, Identity, Index, Input, LinkId, Mesh, Meter, Now, Session, Ticket,
 };
 use tocsin_record::keys::Secret;
 use tocsin_seal::{Opener, SealingKey};
@@ -194,7 +194,13 @@ impl Node {
             // Of 64 bits of chance, which is enough for what nobody attacks.
             random: ChaCha20Rng::seed_from_u64(self.dice.roll()),
         };
-        let config = MeshConfig { boot: self.boot, seed: self.dice.roll(), index_key, meter: Meter::Model };
+        let config = MeshConfig {
+            boot: self.boot,
+            seed: self.dice.roll(),
+            index_key,
+            meter: Meter::Model,
+            hold: HoldDefault::Keep,
+        };
         let now = self.now(now_us);
         let mesh = Mesh::open(config, identity, directory, store, policy, index, now)?;
         self.sight = Some(mesh.reader());

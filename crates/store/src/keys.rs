@@ -5,7 +5,7 @@ use tocsin_record::MeshId;
 
 use crate::outcome::LogNo;
 
-/// What a key leads to. Pages come last: when they are scanned at start, everything they need was read.
+/// What a key leads to. When pages are scanned at start, everything they need was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -27,6 +27,13 @@ pub(crate) enum Kind {
     Body = 7,
     /// A page.
     Page = 8,
+    /// What a person said when deciding about a record; not opened at start.
+    Remark = 9,
+}
+
+impl Kind {
+    /// Those whose values rest under slots.
+    pub const SEALED: [Self; 3] = [Self::Body, Self::Page, Self::Remark];
 }
 
 /// Makes the keys of one mesh.

@@ -32,6 +32,7 @@ mod outcome;
 mod pages;
 mod reader;
 mod receipts;
+mod remarks;
 mod reports;
 mod scan;
 mod sealed;

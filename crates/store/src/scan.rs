@@ -159,6 +159,13 @@ impl<'a, S: Slots> Scan<'a, S> {
             Ok(())
         })?;
         each(kv, keys, Kind::Body, |key, value| self.body(key, value))?;
+        each(kv, keys, Kind::Remark, |_, value| {
+            // One that does not read is not told, which is no reason to give the log up.
+            if let Ok(sealed) = value.and_then(|value| Ok(vault::parse(&value)?.head.slot)) {
+                self.used.insert(sealed);
+            }
+            Ok(())
+        })?;
         self.pages(kv, visit)
     }
 

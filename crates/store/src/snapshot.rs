@@ -90,7 +90,7 @@ impl Snapshot {
             Lies::Here(value) => value,
             Lies::In(file, pointer) => values::read(&file, pointer)?,
         };
-        if [Kind::Page, Kind::Body].iter().any(|kind| Keys::is_of(&key, *kind)) {
+        if Kind::SEALED.iter().any(|kind| Keys::is_of(&key, *kind)) {
             self.used.insert(vault::parse(&value)?.head.slot);
         }
         Ok(Some(codec::encode(&Piece::Value { key, value: value.to_vec() })))

@@ -11,6 +11,7 @@ mod death;
 mod demo;
 mod evidence;
 mod harness;
+mod held;
 mod importing;
 mod listing;
 mod machine;

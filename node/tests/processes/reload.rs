@@ -221,7 +221,7 @@ fn what_is_held_waits_for_a_person() {
     assert!(log.contains("hold accept") && log.contains("case-77") && log.contains("hold refuse"), "{log}");
     let (code, text) = said(&["hold", "accept", &bad]);
     assert_eq!(code, Some(2));
-    assert!(text.contains("was left as it is") && text.contains("--verdict hold"), "{text}");
+    assert!(text.contains("was left as it is") && text.contains("hold undo"), "{text}");
     // No policy changes it, nor says that it would.
     aa.write_policy(&(hold + &refuse("police-bb")));
     let done = aa.json(&["policy", "reload"]);

@@ -212,21 +212,6 @@ pub struct RetractRequest {
     pub reason: String,
 }
 
-/// Held records about which a person decides.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HoldRequest {
-    /// Record ids, or their beginnings.
-    pub ids: Vec<String>,
-    /// Whether they are accepted; refused if not.
-    pub accept: bool,
-    /// What for.
-    #[serde(default)]
-    pub purpose: Option<String>,
-    /// The person's reference, for the log.
-    #[serde(default)]
-    pub reference: Option<String>,
-}
-
 /// What became durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Network, Time, Withheld};
+use super::{HeldBy, Network, Time, Withheld};
 
 /// How the node is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -53,6 +53,9 @@ pub struct Status {
     pub receipts: Vec<ReceiptOf>,
     /// What is stored.
     pub store: StoreStatus,
+    /// How many records wait for a person, by the rule that holds them.
+    #[serde(default)]
+    pub waiting: Vec<HeldBy>,
     /// The room on the disk of the node's home; `null` where the system does not tell it.
     #[serde(default)]
     pub disk: Option<DiskRoom>,

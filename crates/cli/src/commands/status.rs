@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use tocsin_api::route::{self, Target};
-use tocsin_api::types::{Log, Partner, PartnerNode, Status};
+use tocsin_api::types::{HeldBy, Log, Partner, PartnerNode, Status};
 use tocsin_clock as clock;
 use tocsin_text as text;
 
@@ -111,6 +111,11 @@ pub(crate) fn text(status: &Status, logs: bool) -> String {
             format!(", {} free of {}", text::bytes(disk.free_bytes), text::bytes(disk.size_bytes))
         })
     ));
+    if !status.waiting.is_empty() {
+        let by_rule = |one: &HeldBy| format!("{} by {}", one.records, text::escape(&one.rule));
+        let by_rule: Vec<String> = status.waiting.iter().map(by_rule).collect();
+        out.push_str(&format!("waits for a person: {} (`tocsin hold list`)\n", by_rule.join(", ")));
+    }
     out.push_str(&format!(
         "queues: {} inputs, {} to send, {} bodies wanted\n",
         status.queues.inbox,

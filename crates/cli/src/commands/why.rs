@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use tocsin_api::route;
-use tocsin_api::types::{PeerWhy, Why};
+use tocsin_api::types::{DecidedHere, PeerWhy, Why};
 use tocsin_clock as clock;
 use tocsin_text as text;
 
@@ -61,6 +61,7 @@ fn text(why: &Why) -> String {
         e(&why.came_by),
         record.received,
     );
+    out.extend(why.decided.as_ref().map(decided));
     if let Some(taken_back) = &record.taken_back {
         out.push_str(&format!("  {}\n", term::paint(Style::Bad, &e(&taken_back.to_string()))));
     }
@@ -125,6 +126,21 @@ fn text(why: &Why) -> String {
         ],
         &rows,
     ));
+    out
+}
+
+/// What a person here, or the configuration, decided about a record that was held.
+fn decided(decided: &DecidedHere) -> String {
+    let DecidedHere { decision, by, time, reason, held_by, after_days } = decided;
+    let word = if decision == "accept" { "accepted" } else { "refused" };
+    let by = match after_days {
+        Some(days) => format!("by default after {}", text::count(u64::from(*days), "day")),
+        None => format!("by {}", text::escape(by)),
+    };
+    let mut out = format!("  decided   {word} {by} at {time}; before, {} held it\n", text::escape(held_by));
+    if !reason.is_empty() {
+        out.push_str(&format!("  reason    {}\n", text::escape(reason)));
+    }
     out
 }
 

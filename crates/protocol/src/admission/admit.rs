@@ -35,6 +35,8 @@ pub(crate) mod rule {
     pub const GONE: &str = "guardrail:gone";
     /// A person of this node decided about what was held.
     pub const BY_HAND: &str = "by-hand";
+    /// What begins the name where nobody did for so many days, and the configuration says what then.
+    pub const BY_DEFAULT: &str = "by-default-after-";
 }
 
 /// The store's number for a reason of the door, if it was ever given.

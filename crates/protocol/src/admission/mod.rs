@@ -5,7 +5,7 @@
 
 pub(crate) mod admit;
 mod again;
-mod by_hand;
+pub(crate) mod by_hand;
 mod drafting;
 pub(crate) mod fork;
 pub mod judge;
@@ -14,9 +14,10 @@ pub(crate) mod rejudge;
 pub(crate) mod sealing;
 #[cfg(test)]
 mod tests;
+pub(crate) mod waiting;
 pub(crate) mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, RwLock};
 
 use rand_chacha::ChaCha20Rng;
@@ -31,8 +32,10 @@ use crate::directory::Directory;
 use crate::index::{Following, Index};
 use crate::io::Now;
 use admit::{number_of, rule};
+use by_hand::is_decided_here;
 use fork::Searches;
 use rejudge::Rejudge;
+use waiting::{HoldDefault, Waits};
 use write::Writer;
 
 /// The name of the rule under which a record stands that a person of this node decided about.
@@ -59,6 +62,8 @@ pub(crate) mod meta {
     pub const CLOCK: &str = "clock";
     /// Under which policy and documents everything was judged.
     pub const JUDGED: &str = "judged";
+    /// Which changes were made on which day.
+    pub const DAYS: &str = "days";
     /// What begins the names of those that say whom a key of this node was wrapped for.
     pub const GIVEN: &str = "given ";
 }
@@ -109,8 +114,9 @@ pub(crate) struct Admission<K, S> {
     no_key: Option<u16>,
     /// The number of what holds a body that this node carries for others.
     carried: Option<u16>,
-    /// The number of what people decided by hand, once they did.
-    by_hand: Option<u16>,
+    /// The numbers of what people decided by hand, and the configuration by default, once they did.
+    by_hand: BTreeSet<u16>,
+    waits: Waits,
 }
 
 impl<K: Kv, S: Slots> Admission<K, S> {
@@ -124,12 +130,18 @@ impl<K: Kv, S: Slots> Admission<K, S> {
         store: Store<K, S>,
         decisions: Decisions,
         index: Index,
+        hold: HoldDefault,
         now: Now,
     ) -> Result<Self, StoreError> {
         let clock = Clock::open(boot, kept_clock(&store)?, now);
         let reader = store.reader();
         Ok(Self {
-            by_hand: number_of(&reader, rule::BY_HAND),
+            by_hand: (0..=u16::MAX)
+                .map_while(|number| Some((number, reader.rule(number)?)))
+                .filter(|(_, name)| is_decided_here(name))
+                .map(|(number, _)| number)
+                .collect(),
+            waits: Waits::open(&reader, hold, now)?,
             no_key: number_of(&reader, rule::NO_KEY),
             carried: number_of(&reader, rule::CARRIED),
             node: NodeKey(identity.secret.public()),

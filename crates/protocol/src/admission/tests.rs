@@ -61,7 +61,8 @@ fn door() -> Door {
     let decisions = Decisions::new(Arc::new(Policy::load(EVERYTHING).unwrap()), home);
     let random = rand_chacha::rand_core::SeedableRng::from_seed([1; 32]);
     let identity = Identity { secret: record, org: OrgId(root.public()), certificate: own, random };
-    let admission = Admission::open(identity, [1; 16], store, decisions, Index::new(&[1; 16]), NOW).unwrap();
+    let (index, hold) = (Index::new(&[1; 16]), HoldDefault::Keep);
+    let admission = Admission::open(identity, [1; 16], store, decisions, index, hold, NOW).unwrap();
     let circle = CircleId::mesh(directory.mesh());
     Door { admission, directory, circle }
 }

@@ -29,6 +29,8 @@ use tocsin_record::document::{self, Form, Signed};
 use tocsin_record::{MeshId, NodeKey, OrgId};
 use tocsin_store::{Fault, Kv, Reader, Slots, Store, StoreError};
 
+use crate::admission::by_hand::Decider;
+use crate::admission::waiting::HoldDefault;
 use crate::admission::{Admission, Identity, meta};
 use crate::catchup::CatchUp;
 use crate::catchup::empty::EmptyLogs;
@@ -55,6 +57,8 @@ pub struct Config {
     pub index_key: [u8; 16],
     /// How work for peers is measured.
     pub meter: Meter,
+    /// What becomes of held records where nobody decides.
+    pub hold: HoldDefault,
 }
 
 /// The protocol of one node in one mesh.
@@ -126,7 +130,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             country: directory.org(identity.org).map_or(*b"??", |org| org.country),
         };
         let decisions = Decisions::new(policy, home);
-        let admission = Admission::open(identity, config.boot, store, decisions, index, now)?;
+        let admission = Admission::open(identity, config.boot, store, decisions, index, config.hold, now)?;
         let mut mesh = Self {
             random: ChaCha8Rng::seed_from_u64(config.seed),
             links: Links::new(config.meter),
@@ -201,8 +205,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 out.push(Effect::Done { ticket, result });
                 Ok(())
             }
-            Input::DecideHeld { ticket, place, accept } => {
-                let result = self.decide_held(place, accept, out)?;
+            Input::DecideHeld { ticket, place, accept, name, reason } => {
+                let decider = Decider::Person { name, reason };
+                let result = self.decide_held(place, accept, decider, out)?;
+                out.push(Effect::Done { ticket, result });
+                Ok(())
+            }
+            Input::UndoHeld { ticket, place } => {
+                let result = self.undo_held(place, out)?;
                 out.push(Effect::Done { ticket, result });
                 Ok(())
             }
@@ -311,6 +321,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if mono >= self.next_minute {
             self.next_minute = mono + 60_000;
             self.admission.stay_alive(self.now)?;
+            self.decide_by_default(out)?;
             self.say_again()?;
             self.look_at_proposals();
         }

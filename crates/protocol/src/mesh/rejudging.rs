@@ -6,8 +6,9 @@ use tocsin_record::Entry;
 use tocsin_store::{BodyState, Kv, Outcome, RecordRef, Slots, StoreError, Verdict};
 
 use crate::admission::admit::Decided;
+use crate::admission::by_hand::Decider;
 use crate::admission::{Admission, By};
-use crate::io::{Done, Output, RequestError};
+use crate::io::{Done, Effect, Event, Output, RequestError};
 use crate::mesh::Mesh;
 
 /// Records judged anew in one tick.
@@ -39,14 +40,19 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// A walk came to its end.
     fn walked(&mut self) -> Result<(), StoreError> {
         if self.admission.rejudge.end() {
-            // What is wanted now and was not before was announced to nobody's notice: peers are asked which of it they give.
-            for (_, link) in self.links.iter_mut() {
-                link.holes_due = true;
-                link.holes_from = None;
-            }
+            // What is wanted now and was not before was announced to nobody's notice.
+            self.ask_for_holes();
             self.admission.all_judged(&self.directory)?;
         }
         Ok(())
+    }
+
+    /// All peers are asked which of the bodies that are wanted they give.
+    fn ask_for_holes(&mut self) {
+        for (_, link) in self.links.iter_mut() {
+            link.holes_due = true;
+            link.holes_from = None;
+        }
     }
 
     /// Everything is judged anew by other rules, or by another clock.
@@ -69,11 +75,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
     }
 
-    /// A person decides about a record that the policy holds.
+    /// A person decides about a record that the policy holds, or the configuration by default.
     pub(crate) fn decide_held(
         &mut self,
         place: RecordRef,
         accept: bool,
+        decider: Decider,
         out: &mut Output,
     ) -> Result<Result<Done, RequestError>, StoreError> {
         let (Some(stamped), Some(entry)) =
@@ -81,12 +88,57 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         else {
             return Ok(Err(RequestError::NotHeld));
         };
-        let decided = match self.admission.decide_by_hand(&entry, &stamped.outcome, accept)? {
+        let (now, outcome) = (self.now, &stamped.outcome);
+        let decided = match self.admission.decide_by_hand(now, place, &entry, outcome, accept, decider)? {
             Ok(decided) => decided,
             Err(why) => return Ok(Err(why)),
         };
         self.decided_anew(place, &entry, &stamped.outcome, &decided, out)?;
         Ok(Ok(Done::default()))
+    }
+
+    /// What was decided here about a record is taken back: the policy decides. A body that was erased for it is asked for
+    /// again, of whoever gives it.
+    pub(crate) fn undo_held(
+        &mut self,
+        place: RecordRef,
+        out: &mut Output,
+    ) -> Result<Result<Done, RequestError>, StoreError> {
+        let (Some(stamped), Some(entry)) =
+            (self.admission.store().outcome(place), self.admission.store().entry(place)?)
+        else {
+            return Ok(Err(RequestError::NotDecided));
+        };
+        let old = stamped.outcome;
+        if let Err(why) = self.admission.take_back_decision(place, &old)? {
+            return Ok(Err(why));
+        }
+        let directory = Arc::clone(&self.directory);
+        let by = By { directory: &directory, now: self.now };
+        match self.admission.decide_anew(&by, place, &entry, &old)? {
+            Some(decided) => {
+                self.decided_anew(place, &entry, &old, &decided, out)?;
+                if decided.body.is_missing() {
+                    self.ask_for_holes();
+                }
+            }
+            None => self.catchup.settled(place),
+        }
+        Ok(Ok(Done::default()))
+    }
+
+    /// Decides about what waited long enough for a person, as the configuration says.
+    pub(crate) fn decide_by_default(&mut self, out: &mut Output) -> Result<(), StoreError> {
+        self.admission.note_day(self.now)?;
+        let (due, accept, days) = self.admission.due_by_default(self.now);
+        for place in due {
+            let named = self.admission.store().entry(place)?.map(|entry| (entry.id, entry.header.author));
+            let decided = self.decide_held(place, accept, Decider::Default { days }, out)?;
+            if let (Ok(_), Some((id, author))) = (decided, named) {
+                out.push(Effect::Event(Event::DecidedByDefault { id, author, accept, days }));
+            }
+        }
+        Ok(())
     }
 
     /// Stages what was decided anew about a record, and what follows from it.

@@ -6,7 +6,7 @@ use crate::world::World;
 use tocsin_policy::Policy;
 use tocsin_protocol::message::lobby::{OLDEST_PROTOCOL, PROTOCOL};
 use tocsin_protocol::message::{self, LOBBY_DOCUMENT_MAX, Message};
-use tocsin_protocol::{Config, Effect, Identity, Index, Input, Mesh, Meter};
+use tocsin_protocol::{Config, Effect, HoldDefault, Identity, Index, Input, Mesh, Meter};
 use tocsin_record::document::{Charter, Signed};
 use tocsin_record::{Bytes, OrgId};
 use tocsin_store::Store;
@@ -94,7 +94,13 @@ fn learnt_documents_that_do_not_read_are_damage() {
                 .unwrap();
         store.put_meta("documents", Bytes::from_static(documents)).unwrap();
         store.commit().unwrap();
-        let config = Config { boot: [1; 16], seed: 1, index_key: [1; 16], meter: Meter::Model };
+        let config = Config {
+            boot: [1; 16],
+            seed: 1,
+            index_key: [1; 16],
+            meter: Meter::Model,
+            hold: HoldDefault::Keep,
+        };
         let org = OrgId(world.root_secret(0).public());
         let random = rand_chacha::rand_core::SeedableRng::from_seed([1; 32]);
         let identity =

@@ -6,7 +6,7 @@
 
 use crate::world::{OPEN, World, report};
 use tocsin_protocol::message::{self, Message, Push};
-use tocsin_protocol::{Input, RequestError, Why};
+use tocsin_protocol::{RequestError, Why};
 use tocsin_record::body::{self, Body};
 use tocsin_record::header::body_hash;
 use tocsin_record::observable::{Observable, TYPES};
@@ -114,7 +114,7 @@ fn what_is_newer_is_carried_and_held() {
     // No person can release what the node does not understand.
     for id in &ids {
         let place = world.stored(2, id).unwrap().place;
-        let said = world.request(2, |ticket| Input::DecideHeld { ticket, place, accept: true });
+        let said = world.decide(2, place, true);
         assert_eq!(said, Err(RequestError::HeldByGuardrail("guardrail:newer".to_owned())));
     }
     // And the log goes on above it.

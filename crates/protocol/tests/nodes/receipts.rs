@@ -96,7 +96,7 @@ fn what_is_held_is_kept_back_until_a_person_accepts_it() {
     world.pass(60_000);
     for (id, accept) in [(ids[0], true), (ids[1], false)] {
         let place = world.stored(2, &id).unwrap().place;
-        world.request(2, |ticket| Input::DecideHeld { ticket, place, accept }).unwrap();
+        world.decide(2, place, accept).unwrap();
     }
     world.settle();
     let now = places.map(|place| said(&world, 2, place).unwrap());

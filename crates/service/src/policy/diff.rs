@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tocsin_api::types::{PolicyChange, PolicyDiff};
 use tocsin_policy::{BodyView, Decisions, Person, Policy, RecordFacts, Ruling};
 use tocsin_protocol::judge::{LogFacts, new_body_ref_view, org_facts};
-use tocsin_protocol::{BY_HAND, Directory};
+use tocsin_protocol::{Directory, is_decided_here};
 use tocsin_record::OrgId;
 use tocsin_record::body::BodyRef;
 use tocsin_store::{BodyState, RecordRef, Stored};
@@ -61,7 +61,8 @@ impl Node {
         });
         // What a person decided no policy changes.
         let rules = (0..=u16::MAX).map_while(|rule| Some((rule, self.engine.reader.rule(rule)?)));
-        let by_hand: Vec<u16> = rules.filter(|(_, name)| name == BY_HAND).map(|(rule, _)| rule).collect();
+        let by_hand: Vec<u16> =
+            rules.filter(|(_, name)| is_decided_here(name)).map(|(rule, _)| rule).collect();
         for place in places {
             if diff.looked >= RECORDS_MAX {
                 diff.more = true;

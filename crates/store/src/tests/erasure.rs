@@ -22,6 +22,7 @@ on_both! {
     a_version_that_is_not_here_is_over_when_a_retraction_names_it,
     by_retraction_before_and_after,
     whatever_write_it_is_interrupted_at,
+    what_was_said_of_a_decision_goes_with_it,
 }
 
 /// Every sealed value that was ever on a disk, under its key: what a log-structured disk keeps long after.
@@ -469,4 +470,36 @@ fn whatever_write_it_is_interrupted_at<K: RealKv>() {
             }
         }
     }
+}
+
+fn what_was_said_of_a_decision_goes_with_it<K: RealKv>() {
+    let mut disk = Disk::<K>::new(1);
+    let mut attic = Attic::default();
+    let mut store = disk.open();
+    let mut author = Author::new(1);
+    let run = author.report(1, "a report");
+    append(&mut store, &author, &run);
+    assert_eq!(store.reader().remark(at(1)).unwrap(), None);
+    store.put_remark(at(1), b"FIRST of needles").unwrap();
+    assert_eq!(store.reader().remark(at(1)).unwrap(), None, "readers see what is committed");
+    store.commit().unwrap();
+    attic.gather(&disk);
+    drop(store);
+    disk.crash();
+    let mut store = disk.open();
+    assert_eq!(store.reader().remark(at(1)).unwrap().unwrap(), &b"FIRST of needles"[..]);
+    assert!(disk.kv().dump().iter().all(|(_, value)| !holds(value, "needles")), "it rests encrypted");
+    // One that takes its place, and then none.
+    assert!(attic.opens_to(&disk, "FIRST") > 0);
+    store.put_remark(at(1), b"SECOND of needles").unwrap();
+    store.commit().unwrap();
+    attic.gather(&disk);
+    assert_eq!((attic.opens_to(&disk, "FIRST"), attic.opens_to(&disk, "SECOND")), (0, 1));
+    store.remove_remark(at(1)).unwrap();
+    store.commit().unwrap();
+    attic.gather(&disk);
+    assert_eq!((attic.opens_to(&disk, "SECOND"), store.reader().remark(at(1)).unwrap()), (0, None));
+    assert_eq!(store.reader().body(at(1)).unwrap(), run.entries()[0].body().cloned());
+    let long = vec![7; crate::remarks::REMARK_MAX + 1];
+    assert!(matches!(store.put_remark(at(1), &long), Err(StoreError::Misuse(_))));
 }

@@ -65,6 +65,7 @@ fn what_stands_at_one_moment_and_nothing_of_what_was_erased_before() {
     put(&mut store, &author, &late);
     store.put_meta("alive", Bytes::from_static(b"a sign")).unwrap();
     store.put_meta("other", Bytes::from_static(b"kept")).unwrap();
+    store.put_remark(place, b"why").unwrap();
     store.commit().unwrap();
 
     let before = store.reader().snapshot().unwrap();
@@ -92,6 +93,7 @@ fn what_stands_at_one_moment_and_nothing_of_what_was_erased_before() {
                 assert!(!is_here || found.body() == entry.body());
             }
         }
+        assert_eq!(reader.remark(place).unwrap().as_deref(), Some(&b"why"[..]));
         assert_eq!(reader.get_meta("alive").unwrap(), None);
         assert_eq!(reader.get_meta("other").unwrap().as_deref(), Some(&b"kept"[..]));
         // Also with what the earlier one has of it: its key is in the earlier one alone.

@@ -8,8 +8,8 @@ use rand_chacha::rand_core::SeedableRng as _;
 use tocsin_policy::Policy;
 use tocsin_protocol::message::{self, FrameError, Incoming, Message, Push};
 use tocsin_protocol::{
-    Config, Directory, Done, Effect, Event, Identity, Index, Input, Mesh, Meter, Now, Output, RequestError,
-    Room, Session,
+    Config, Directory, Done, Effect, Event, HoldDefault, Identity, Index, Input, Mesh, Meter, Now, Output,
+    RequestError, Room, Session,
 };
 use tocsin_record::body::{Body, Report, report};
 use tocsin_record::document::{
@@ -21,7 +21,7 @@ use tocsin_record::observable::Observable;
 use tocsin_record::{Bytes, CircleId, DocHash, LogKey, MeshId, NodeKey, OrgId, RecordId, Run, page};
 use tocsin_seal::{Opener, SealingKey};
 use tocsin_store::faulty::{FaultyKv, FaultySlots};
-use tocsin_store::{Store, Stored};
+use tocsin_store::{RecordRef, Store, Stored};
 
 /// A policy that accepts, fetches and forwards everything.
 pub const OPEN: &str = r#"
@@ -57,6 +57,8 @@ pub struct Node {
 pub struct World {
     pub nodes: Vec<Node>,
     pub now: Now,
+    /// What becomes of held records at nodes that are opened from now on.
+    pub hold: HoldDefault,
     seed: u8,
     documents: Vec<Signed>,
     policy: Arc<Policy>,
@@ -183,6 +185,7 @@ impl World {
         let mut world = Self {
             nodes: vec![],
             now,
+            hold: HoldDefault::Keep,
             seed,
             documents,
             policy,
@@ -220,7 +223,13 @@ impl World {
         let (kv_here, slots_here) = (Arc::clone(&kv), Arc::clone(&slots));
         let store = Store::open(kv_here, slots_here, directory.mesh(), random, opener, found).unwrap();
         drop(filler);
-        let config = Config { boot: [boot; 16], seed: u64::from(n), index_key: [1; 16], meter: Meter::Model };
+        let config = Config {
+            boot: [boot; 16],
+            seed: u64::from(n),
+            index_key: [1; 16],
+            meter: Meter::Model,
+            hold: self.hold,
+        };
         let identity = Identity {
             secret: secret(1, n, self.seed),
             org: OrgId(secret(0, n, self.seed).public()),
@@ -514,6 +523,18 @@ impl World {
         self.next_ticket += 1;
         self.feed(node, input(ticket));
         self.nodes[node].done.remove(&ticket).expect("answered by the commit")
+    }
+
+    /// Whether a text stands in clear on a node's disk.
+    pub fn disk_holds(&self, node: usize, text: &str) -> bool {
+        let holds = |value: &Bytes| value.windows(text.len()).any(|window| window == text.as_bytes());
+        self.nodes[node].kv.dump().iter().any(|(_, value)| holds(value))
+    }
+
+    /// A person at a node decides about what is held there.
+    pub fn decide(&mut self, node: usize, place: RecordRef, accept: bool) -> Result<Done, RequestError> {
+        let (name, reason) = ("analyst".to_owned(), "seen here".to_owned());
+        self.request(node, |ticket| Input::DecideHeld { ticket, place, accept, name, reason })
     }
 
     pub fn publish(&mut self, node: usize, body: Body) -> RecordId {
