@@ -5,6 +5,7 @@
 //! record <- seal <- store;  record <- policy, matcher, exchange;  postings <- store, matcher
 //! {record, policy, store, matcher, seal} <- protocol <- sim;  fuzz calls what it feeds         the core
 //! {record, seal, clock} <- evidence <- service, cli;  record <- backup <- cli, node       what is handed on as a file
+//! {record, seal} <- bundle <- service                                                    what is carried by hand
 //! clock, text <- home, api <- cli <- testnet                                             what people's programs link
 //! {protocol, net} <- engine <- service <- serve                                          what a node is
 //! all but sim <- node;  {node, sim} <- imports
@@ -37,11 +38,13 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("tocsin-backup", &["tocsin-record"]),
+    ("tocsin-bundle", &["tocsin-record", "tocsin-seal"]),
     ("tocsin-evidence", &["tocsin-clock", "tocsin-record", "tocsin-seal"]),
     (
         "tocsin-fuzz",
         &[
             "tocsin-backup",
+            "tocsin-bundle",
             "tocsin-record",
             "tocsin-seal",
             "tocsin-evidence",
@@ -97,6 +100,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "tocsin-service",
         &[
             "tocsin-api",
+            "tocsin-bundle",
             "tocsin-clock",
             "tocsin-engine",
             "tocsin-evidence",
@@ -107,6 +111,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tocsin-policy",
             "tocsin-protocol",
             "tocsin-record",
+            "tocsin-seal",
             "tocsin-store",
             "tocsin-text",
         ],
@@ -169,6 +174,7 @@ const CORE: &[&str] = &[
     "tocsin-matcher",
     "tocsin-exchange",
     "tocsin-protocol",
+    "tocsin-bundle",
     "tocsin-sim",
     "tocsin-fuzz",
 ];

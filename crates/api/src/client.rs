@@ -169,7 +169,18 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn get_bytes(&self, target: impl Into<Target>, most: usize) -> Result<Vec<u8>, ClientError> {
-        let mut stream = self.send("GET", &target.into(), "", b"")?;
+        Self::read_bytes(self.send("GET", &target.into(), "", b"")?, most)
+    }
+
+    /// Sends bytes, and reads what comes back, at most so many.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn post_for_bytes(&self, route: Route, body: &[u8], most: usize) -> Result<Vec<u8>, ClientError> {
+        Self::read_bytes(self.send("POST", &route.into(), "application/octet-stream", body)?, most)
+    }
+
+    fn read_bytes(mut stream: Stream, most: usize) -> Result<Vec<u8>, ClientError> {
         let mut bytes = Vec::new();
         (&mut stream).take(most as u64 + 1).read_to_end(&mut bytes)?;
         if bytes.len() > most {

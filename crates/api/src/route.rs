@@ -54,6 +54,12 @@ routes! {
     CLOCK = "/v1/clock";
     /// The store as it is, piece by piece.
     BACKUP = "/v1/backup";
+    /// What this node has for others, as a file that is carried by hand.
+    BUNDLE = "/v1/bundle";
+    /// How far this node has what it shares with others, as such a file.
+    BUNDLE_FRONTIER = "/v1/bundle/frontier";
+    /// Such a file of a partner, taken in.
+    BUNDLE_APPLY = "/v1/bundle/apply";
     /// The end.
     STOP = "/v1/stop";
     /// A batch of reports out of files.

@@ -1,6 +1,7 @@
 //! What the node and its command line say to each other: JSON over the node's Unix socket, and what `--json` prints.
 //! Field names are stable. Times are RFC 3339 in UTC with milliseconds; ids are 64 hexadecimal digits.
 
+mod bundle;
 mod circles;
 mod hold;
 mod import;
@@ -14,6 +15,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tocsin_clock as clock;
 
+pub use bundle::{BUNDLE_MAX, BundleApplied, BundleMade, BundleRequest, FRONTIERS_MAX, KeptBack};
 pub use circles::{Circle, CircleMember, CircleRequest, Proposed};
 pub use hold::{DecidedHere, Held, HeldBy, HeldRecords, HoldDecision, HoldListRequest, HoldRequest};
 pub use import::{BATCH_REPORTS_MAX, EndedList, Floor, ImportBatch};

@@ -99,6 +99,8 @@ enum Verb {
     Policy(node::policy::Args),
     /// Tell what is to be thought of this machine's clock, or confirm it
     Clock(verbs::clock::Args),
+    /// Carry by hand, on a stick or by mail, what a link would carry
+    Bundle(verbs::bundle::Args),
     /// Write all of this node to one encrypted file, while it runs
     Backup(verbs::backup::Args),
     /// Make a node of a backup, in an empty home
@@ -173,6 +175,7 @@ fn run_with(
         Verb::Watch(args) => verbs::watch::run(&context, args),
         Verb::Policy(args) => node_verb(&context, NodeVerb::Policy(args)),
         Verb::Clock(args) => verbs::clock::run(&context, args),
+        Verb::Bundle(args) => verbs::bundle::run(&context, args),
         Verb::Backup(args) => verbs::backup::run(&context, args),
         Verb::Restore(args) => node_verb(&context, NodeVerb::Restore(args)),
         Verb::Config(args) => verbs::config::run(&context, args),

@@ -310,6 +310,7 @@ fn trace_input(input: &Input) {
         Input::Documents { documents, .. } => ("Documents", documents.len()),
         Input::ConfirmClock { .. } => ("ConfirmClock", 0),
         Input::Circle { .. } => ("Circle", 0),
+        Input::Bundle { .. } => ("Bundle", 0),
         Input::Policy { .. } => ("Policy", 0),
         Input::Tick => ("Tick", 0),
     };

@@ -19,7 +19,7 @@ pub mod seeds;
 pub use files::{csv, list, misp, profile, stix};
 pub use frame::frame;
 pub use observable::observable;
-pub use record::{backup, document, evidence, page, record};
+pub use record::{backup, bundle, document, evidence, page, record};
 pub use seal::seal;
 
 /// One reader of bytes from outside.
@@ -44,6 +44,7 @@ pub static TARGETS: &[Target] = &[
     Target { name: "seal", run: seal, built: seal::seals, real: &[], words: &[] },
     Target { name: "document", run: document, built: seeds::documents, real: &[], words: &[] },
     Target { name: "backup", run: backup, built: seeds::backups, real: &[], words: &[] },
+    Target { name: "bundle", run: bundle, built: seeds::bundles, real: &[], words: &[] },
     Target { name: "evidence", run: evidence, built: seeds::evidence, real: &[], words: &[] },
     Target {
         name: "observable",

@@ -1,6 +1,7 @@
 //! Records, pages, documents, files of evidence and backups: what a peer or a person sends and a disk gives back.
 
 use tocsin_backup::{Part as Saved, Parts, PartsOut};
+use tocsin_bundle::{Bundle, open as open_bundle};
 use tocsin_evidence::Evidence;
 use tocsin_record::body::{Body, BodyError};
 use tocsin_record::document::{
@@ -193,6 +194,25 @@ pub fn backup(data: &[u8]) {
             }
             Err(error) => return shown(&error.to_string()),
         }
+    }
+}
+
+/// A file that is carried by hand: as it is, and what it opens to, behind its encryption.
+pub fn bundle(data: &[u8]) {
+    let (node, key) = seeds::bundle_reader();
+    match open_bundle(data, seeds::log().mesh, &node, &key) {
+        Ok(_) => assert!(seeds::bundles().iter().any(|seed| seed == data), "it opens, and nobody sealed it"),
+        Err(error) => shown(&error.to_string()),
+    }
+    match Bundle::decode(data) {
+        Ok(read) => {
+            assert_eq!(read.encode(), data, "it re-encodes to what was read");
+            // Who made it may be anybody: a certificate that does not hold is told of.
+            if let Err(error) = read.cover.maker() {
+                shown(&error.to_string());
+            }
+        }
+        Err(error) => shown(&error.to_string()),
     }
 }
 

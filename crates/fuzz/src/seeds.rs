@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
 use tocsin_backup::{Head as BackupHead, PartsOut};
+use tocsin_bundle::{Bundle, Content, Cover, Fork, Frontier, Late, Packed, Reached, Records, Said, seal};
 use tocsin_evidence::Evidence;
 use tocsin_protocol::message::{
     self, AtAnswer, Behind, BodyData, BodyStatus, Buckets, Change, DocumentList, Documents, Entries, EntryOf,
@@ -19,6 +22,7 @@ use tocsin_record::observable::{Observable, TYPES, Type};
 use tocsin_record::run::Draft;
 use tocsin_record::testing::{self, START_MS};
 use tocsin_record::{Class, LogKey, Part, Run, Tip, page};
+use tocsin_seal::SealingKey;
 
 fn secret() -> Secret {
     testing::secret(42)
@@ -255,6 +259,68 @@ pub fn backups() -> Vec<Vec<u8>> {
     };
     let some = of(&["config.toml", "keys/record.key"], &[&[0, 1, 2], &[1; 300]]);
     [of(&[], &[]), some].into_iter().flatten().collect()
+}
+
+/// For whom the files of [`bundles`] are.
+#[must_use]
+pub fn bundle_reader() -> (NodeKey, SealingKey) {
+    (NodeKey([31; 32]), SealingKey::from_seed(&[31; 32]))
+}
+
+/// Files that are carried by hand, and what those open to.
+#[must_use]
+pub fn bundles() -> Vec<Vec<u8>> {
+    static BUNDLES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    let made = || {
+        let (node, key) = bundle_reader();
+        let nodes = [(node, key.public())].into();
+        let mut random = ChaCha20Rng::from_seed([5; 32]);
+        let mut all = Vec::new();
+        for content in [Content::Records(carried()), Content::Frontier(frontier())] {
+            let (root, transport) = (testing::secret(43), testing::secret(44));
+            let keys = vec![
+                testing::key(Purpose::Record, &secret().public()),
+                testing::key(Purpose::Transport, &transport.public()),
+            ];
+            let certificate = testing::certificate(&root, keys);
+            let certificate = Signed::sign(&certificate, &[&root, &secret(), &transport]);
+            let cover = Cover { mesh: log().mesh, certificate, time: START_MS, to: vec![OrgId([5; 32])] };
+            let bundle = Bundle { cover, content };
+            all.push(bundle.encode());
+            all.extend(seal(&bundle, &secret(), &nodes, &mut random));
+        }
+        all
+    };
+    BUNDLES.get_or_init(made).clone()
+}
+
+fn carried() -> Records {
+    let packed = |run: Run| Packed { log: *run.log(), page: page::pack(&page::encode(&run)) };
+    Records {
+        documents: vec![Signed::sign(&certificate(), &[&secret()])],
+        proposals: vec![vec![1, 2, 3]],
+        forks: vec![Fork { log: log(), pages: [vec![1; 40], vec![2; 40]] }],
+        runs: runs().into_iter().map(packed).collect(),
+        bodies: vec![Late { log: log(), seq: 3, body: vec![7; 100] }],
+        receipts: vec![Said { log: log(), receipt: vec![4; 90] }],
+        left: 300,
+    }
+}
+
+fn frontier() -> Frontier {
+    let reached = |epoch: u64| Reached {
+        log: LogKey { epoch, ..log() },
+        height: 70_000,
+        id: RecordId([6; 32]),
+        state: 0,
+        missing: vec![1, 300, 70_000],
+    };
+    Frontier {
+        charter: 2,
+        revocations: 0,
+        documents: vec![DocHash([1; 32]), DocHash([2; 32])],
+        logs: vec![reached(1), reached(2)],
+    }
 }
 
 /// Files of evidence: records of the whole mesh and of the own circle.

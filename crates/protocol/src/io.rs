@@ -1,5 +1,6 @@
 //! What goes into the core and what comes out of it: plain data.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,18 +8,37 @@ use tocsin_policy::Policy;
 use tocsin_record::body::Body;
 use tocsin_record::body::report::Subject;
 use tocsin_record::document::{Carry, Signed};
-use tocsin_record::{CircleId, DocHash, NodeKey, OrgId, RecordId};
-use tocsin_store::{RecordRef, Verdict};
+use tocsin_record::{CircleId, DocHash, LogKey, NodeKey, OrgId, RecordId, Verified};
+use tocsin_store::{LogNo, RecordRef, Verdict};
 
 use crate::clock::Reading;
 use crate::directory::ProposalKey;
-use crate::message::{Change, Incoming, Lane};
+use crate::message::{Change, Incoming, Lane, Proposal, Receipt};
 use crate::session::Room;
 
 /// A link of the network layer: one connection to one peer.
 pub type LinkId = u64;
 /// Names a request of this node's people, to be answered with it.
 pub type Ticket = u64;
+
+/// By which way something of a peer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hand {
+    /// By a link.
+    Link(LinkId),
+    /// Out of a bundle that a node made: there is nobody to be asked, told, or charged.
+    Bundle(NodeKey),
+}
+
+impl Hand {
+    /// The link, if it was one.
+    pub fn link(self) -> Option<LinkId> {
+        match self {
+            Self::Link(link) => Some(link),
+            Self::Bundle(_) => None,
+        }
+    }
+}
 
 /// The time of an input. The two clocks part when someone sets the machine's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -147,6 +167,13 @@ pub enum Input {
         /// What they ask for.
         request: CircleRequest,
     },
+    /// What is carried by hand between nodes: given to a bundle, or taken from one.
+    Bundle {
+        /// Answered with [`Effect::Done`].
+        ticket: Ticket,
+        /// What.
+        request: BundleRequest,
+    },
     /// A policy that was loaded and checked takes force.
     Policy {
         /// What answers every question from now on.
@@ -235,6 +262,57 @@ pub enum CircleRequest {
     },
 }
 
+/// What is given to a bundle, or taken from one.
+#[derive(Debug)]
+pub enum BundleRequest {
+    /// Records of a log from one on, with the bodies that each of some orgs may have; nothing where one of them does not share the
+    /// log's circle.
+    Give {
+        /// The orgs.
+        to: Vec<OrgId>,
+        /// Which log.
+        log: LogNo,
+        /// From this record on.
+        from: u64,
+        /// About so many bytes, but one run at least.
+        most: usize,
+    },
+    /// Bodies of records whose headers they have, as far as each of them may have it.
+    GiveBodies {
+        /// The orgs.
+        to: Vec<OrgId>,
+        /// Which.
+        places: Vec<RecordRef>,
+    },
+    /// Something out of a bundle. It is refused where the node that made that is not one of the mesh.
+    Take {
+        /// The node that made it.
+        from: NodeKey,
+        /// What.
+        part: BundlePart,
+    },
+}
+
+/// Something out of a bundle. Its authors are other nodes than its maker, mostly.
+#[derive(Debug)]
+pub enum BundlePart {
+    /// Documents, among them what certifies the maker, and what is proposed for circles.
+    Documents {
+        /// In any order.
+        documents: Vec<Signed>,
+        /// As a link tells them.
+        proposals: Vec<Proposal>,
+    },
+    /// Two continuations of one log.
+    Fork(Box<[Verified; 2]>),
+    /// Runs, each with its packed page.
+    Runs(Vec<(Verified, Bytes)>),
+    /// Bodies that stand in no run.
+    Bodies(Vec<(LogKey, u64, Bytes)>),
+    /// What the maker says to have of logs.
+    Receipts(Vec<(LogKey, Receipt)>),
+}
+
 /// What a node does, released by a commit and not before.
 #[derive(Debug)]
 pub enum Effect {
@@ -279,6 +357,38 @@ pub struct Done {
     pub written: Vec<Written>,
     /// Documents that are in force now and were not.
     pub documents: usize,
+    /// What was given to a bundle.
+    pub given: Given,
+    /// What a part of a bundle brought.
+    pub brought: Brought,
+}
+
+/// What was given to a bundle.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Packed pages, one behind the other.
+    pub pages: Vec<Bytes>,
+    /// The last record in them, 0 for none.
+    pub last: u64,
+    /// How many bodies are in them.
+    pub in_pages: u64,
+    /// Bodies that are in no page, by the record's number.
+    pub bodies: Vec<(RecordRef, Bytes)>,
+    /// How many bodies are here and are kept from one of the orgs, by the rule that does.
+    pub withheld: BTreeMap<String, u64>,
+}
+
+/// What a part of a bundle brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Brought {
+    /// Records whose headers are new.
+    pub records: u64,
+    /// Bodies that are new.
+    pub bodies: u64,
+    /// Records that were not taken since what stands before them is not here.
+    pub behind: u64,
+    /// Records that were not taken for another reason: their author may not write there, or said two things.
+    pub refused: u64,
 }
 
 /// A record that this node wrote.
@@ -347,6 +457,9 @@ pub enum RequestError {
     /// A circle is not changed so.
     #[error("{0}")]
     Circle(String),
+    /// A bundle is not taken.
+    #[error("{0}: nothing of the bundle was taken")]
+    Bundle(String),
     /// Too many requests wait.
     #[error("too many records wait to be written; try again")]
     Busy,

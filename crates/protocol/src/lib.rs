@@ -34,9 +34,11 @@ pub use clock::Reading;
 pub use directory::{Directory, Membership};
 pub use index::{Filler, Index, read, subject_key};
 pub use io::{
-    CircleRequest, Done, Effect, Event, Input, LinkId, Now, Output, RequestError, Ticket, Write, Written,
+    Brought, BundlePart, BundleRequest, CircleRequest, Done, Effect, Event, Given, Input, LinkId, Now,
+    Output, RequestError, Ticket, Write, Written,
 };
 pub use links::budget::Meter;
+pub use mesh::carried::Reached;
 pub use mesh::sizes::Sizes;
 pub use mesh::status::{LogStatus, OrgStatus, PeerStatus, Status, WantedBodies};
 pub use mesh::{Config, Mesh};

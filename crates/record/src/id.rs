@@ -31,6 +31,8 @@ pub const RECEIPT: Tag = Tag(b"tocsin receipt 1");
 pub const PROPOSAL: Tag = Tag(b"tocsin propose 1");
 /// Tag of the digest at the end of a file of evidence.
 pub const EVIDENCE: Tag = Tag(b"tocsin proof 1\0\0");
+/// Tag of a file that is carried by hand: of what its maker signs.
+pub const BUNDLE: Tag = Tag(b"tocsin bundle 1\0");
 /// Tag of a bucket or root of the frontier comparison.
 pub const FRONTIER: Tag = Tag(b"tocsin front 1\0\0");
 

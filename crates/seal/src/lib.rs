@@ -26,6 +26,7 @@ mod committing;
 mod form;
 mod node;
 mod opener;
+mod parcel;
 mod period;
 #[cfg(test)]
 mod vectors;
@@ -36,6 +37,10 @@ pub use form::SEALED_MIN;
 pub use hpke::rand_core;
 pub use node::{KeyError, PUBLIC_LEN, SealingKey, SealingPublic};
 pub use opener::Opener;
+pub use parcel::{
+    ChangedParcel, PARCEL_NODES_MAX, PARCEL_SALT, PARCEL_TAG, ParcelError, ParcelKey, ParcelPlace,
+    ParcelWraps, unwrap_parcel, wrap_parcel,
+};
 pub use period::{DAY_MS, DAYS, KeyId, PERIOD_LEN, PeriodKey};
 pub use wrap::{
     AgainError, KeyPlace, NODES_MAX, UnwrapError, WRAP_LEN, WrapError, unwrap, unwrap_one, wrap, wrap_again,

@@ -249,7 +249,7 @@ fn secret_in(
 }
 
 /// How many wraps stand in the record of a key for so many nodes.
-fn padded(nodes: usize) -> usize {
+pub(crate) fn padded(nodes: usize) -> usize {
     nodes.next_power_of_two().max(FEWEST)
 }
 

@@ -21,9 +21,9 @@ use futures::stream;
 use serde::Serialize;
 use tocsin_api::route;
 use tocsin_api::types::{
-    Asked, CircleRequest, ClockStatus, ConfirmClock, Fault, HoldListRequest, HoldRequest, ImportBatch,
-    Lookup, LookupRequest, NoteRequest, PolicyDiffRequest, PublishRequest, Published, QueryRequest,
-    RecipientsRequest, RetractRequest, ShareRequest, SightRequest,
+    Asked, BundleMade, BundleRequest, CircleRequest, ClockStatus, ConfirmClock, Fault, HoldListRequest,
+    HoldRequest, ImportBatch, Lookup, LookupRequest, NoteRequest, PolicyDiffRequest, PublishRequest,
+    Published, QueryRequest, RecipientsRequest, RetractRequest, ShareRequest, SightRequest,
 };
 use tocsin_home::identity::Papers;
 use tocsin_protocol::Input;
@@ -94,6 +94,9 @@ fn router(node: App) -> Router {
     let batches = Router::new()
         .route(route::IMPORT.pattern(), post(import))
         .route(route::DOCUMENTS.pattern(), post(documents))
+        .route(route::BUNDLE.pattern(), post(make_bundle))
+        .route(route::BUNDLE_FRONTIER.pattern(), post(make_frontier))
+        .route(route::BUNDLE_APPLY.pattern(), post(apply_bundle))
         .layer(DefaultBodyLimit::max(BATCH_MAX))
         .layer(middleware::from_fn_with_state(Bodies::new(BATCH_MAX, BATCHES_MAX), Bodies::take));
     Router::new()
@@ -351,6 +354,37 @@ async fn documents(State(node): State<App>, body: Bytes) -> Answer<serde_json::V
         .await
         .map_err(NodeError::from)?;
     Ok(Json(serde_json::json!({ "new": done.documents })))
+}
+
+async fn make_bundle(State(node): State<App>, body: Bytes) -> Result<Response, Refusal> {
+    let request = bundle_request(&body)?;
+    let (made, file) = node.make_bundle(&caller(&node, None, None), request).await?;
+    bundle_answer(&made, file)
+}
+
+async fn make_frontier(State(node): State<App>, body: Bytes) -> Result<Response, Refusal> {
+    let request = bundle_request(&body)?;
+    let (made, file) = node.make_frontier(&caller(&node, None, None), &request.to).await?;
+    bundle_answer(&made, file)
+}
+
+fn bundle_request(body: &[u8]) -> Result<BundleRequest, NodeError> {
+    codec::decode::<BundleRequest, { 2 * BATCH_MAX }>(body)
+        .map_err(|error| NodeError::Request(format!("the request {error}")))
+}
+
+/// What is in a file, behind its length, and the file.
+fn bundle_answer(made: &BundleMade, mut file: Vec<u8>) -> Result<Response, Refusal> {
+    let mut answer = serde_json::to_vec(made).map_err(|error| NodeError::Request(error.to_string()))?;
+    // A summary of some KiB: names of orgs and rules.
+    let length = u32::try_from(answer.len()).unwrap_or(u32::MAX);
+    answer.splice(0..0, length.to_be_bytes());
+    answer.append(&mut file);
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], answer).into_response())
+}
+
+async fn apply_bundle(State(node): State<App>, body: Bytes) -> Answer<tocsin_api::types::BundleApplied> {
+    Ok(Json(node.apply_bundle(&caller(&node, None, None), body).await?))
 }
 
 async fn reload(State(node): State<App>) -> Answer<tocsin_api::types::PolicyAnswer> {

@@ -425,7 +425,7 @@ fn former_named(directory: &Directory, name: &str) -> Option<OrgId> {
     named.next().is_none().then_some(found)
 }
 
-fn org_named(directory: &Directory, name: &str) -> Result<OrgId, NodeError> {
+pub(super) fn org_named(directory: &Directory, name: &str) -> Result<OrgId, NodeError> {
     directory.charter().org_named(name).map(|entry| entry.root).ok_or_else(|| {
         let name = text::cut(name, 80);
         NodeError::Request(format!("there is no org `{name}` in the mesh: `tocsin mesh show` lists them"))

@@ -4,6 +4,7 @@ mod acknowledged;
 mod advice;
 mod backup;
 mod batch;
+mod bundle;
 mod by_hand;
 mod caller;
 mod circles;

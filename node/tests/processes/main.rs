@@ -3,6 +3,7 @@
 mod acknowledged;
 mod asking;
 mod backup;
+mod bundle;
 mod by_hand;
 mod circles;
 mod clock;

@@ -1,6 +1,7 @@
 //! The verbs: one file each. What they share is here.
 
 pub mod backup;
+pub mod bundle;
 pub mod circle;
 pub mod clock;
 pub mod config;

@@ -132,11 +132,11 @@ impl Bodies {
     }
 
     /// A link no longer gives a body. Returns whether nobody is left who would, and whether somebody withheld it.
-    fn drop_source(&mut self, place: RecordRef, link: LinkId, withheld: bool) -> (bool, bool) {
+    fn drop_source(&mut self, place: RecordRef, link: Option<LinkId>, withheld: bool) -> (bool, bool) {
         let Some(source) = self.sources.get_mut(&place) else {
             return (true, withheld);
         };
-        let at = source.links.iter().position(|(announcer, _)| *announcer == link);
+        let at = source.links.iter().position(|(announcer, _)| Some(*announcer) == link);
         let fewer = at.map(|at| source.links.remove(at));
         source.withheld |= withheld;
         source.go_round();
@@ -360,9 +360,12 @@ impl CatchUp {
     }
 
     /// A peer will not give a body. True when nobody is left who would, and somebody said that it withholds it.
-    pub fn refused(&mut self, link: LinkId, place: RecordRef, withheld: bool) -> bool {
+    /// One that no link leads to announced nothing.
+    pub fn refused(&mut self, link: Option<LinkId>, place: RecordRef, withheld: bool) -> bool {
         let (nobody, was_withheld) = self.bodies.drop_source(place, link, withheld);
-        self.answered(link, place);
+        if let Some(link) = link {
+            self.answered(link, place);
+        }
         self.look_again();
         nobody && was_withheld
     }
@@ -501,7 +504,7 @@ mod tests {
         for link in [1, 2] {
             catchup.announced_body(&around, link, place).unwrap();
         }
-        assert!(!catchup.refused(1, place, true));
-        assert!(catchup.refused(2, place, false));
+        assert!(!catchup.refused(Some(1), place, true));
+        assert!(catchup.refused(Some(2), place, false));
     }
 }

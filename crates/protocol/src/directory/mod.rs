@@ -449,6 +449,18 @@ impl Directory {
         certificates.chain(self.circles.told_to_both(one, other))
     }
 
+    /// As [`Self::told_to_both`], what an org and each of some others may know: for a file that all of those read.
+    #[must_use]
+    pub fn told_to_all(&self, one: OrgId, others: &[OrgId]) -> Vec<(&Signed, DocHash)> {
+        let Some((first, rest)) = others.split_first() else { return Vec::new() };
+        let mut told: Vec<_> = self.told_to_both(one, *first).collect();
+        for other in rest {
+            let both: BTreeSet<DocHash> = self.told_to_both(one, *other).map(|(_, hash)| hash).collect();
+            told.retain(|(_, hash)| both.contains(hash));
+        }
+        told
+    }
+
     /// The certificate of a node, unless it was revoked.
     #[must_use]
     pub fn certificate(&self, node: NodeKey) -> Option<&Certificate> {
@@ -505,7 +517,16 @@ impl Directory {
             .map(|(node, known)| (*node, &known.document))
     }
 
-    fn is_revoked(&self, org: OrgId, node: NodeKey) -> bool {
+    /// What certifies a node, as its org signed it, unless it was revoked.
+    #[must_use]
+    pub fn signed_certificate(&self, node: NodeKey) -> Option<&Signed> {
+        let known = self.certificates.get(&node)?;
+        (!self.is_revoked(known.document.org, node)).then_some(&known.signed)
+    }
+
+    /// Whether a node of an org was revoked, or all of its org.
+    #[must_use]
+    pub fn is_revoked(&self, org: OrgId, node: NodeKey) -> bool {
         self.revocations.last().is_some_and(|(list, _)| list.has(org, node))
     }
 

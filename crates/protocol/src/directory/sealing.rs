@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tocsin_record::document::Certificate;
-use tocsin_record::{CircleId, NodeKey};
+use tocsin_record::{CircleId, NodeKey, OrgId};
 use tocsin_seal::{KeyError, SUITE, SealingPublic};
 
 use super::Directory;
@@ -29,6 +29,14 @@ impl Directory {
     pub(crate) fn sealed_before(&self, circle: CircleId, node: NodeKey) -> usize {
         let nodes = self.membership(circle).nodes();
         nodes.filter(|(other, certificate)| *other < node && has_sealing_key(certificate)).count()
+    }
+
+    /// The nodes of some orgs that have sealing keys, with those, in order of record key.
+    #[must_use]
+    pub fn sealed_to_orgs(&self, orgs: &[OrgId]) -> BTreeMap<NodeKey, SealingPublic> {
+        let nodes = orgs.iter().flat_map(|org| self.nodes_of(*org));
+        // As below.
+        nodes.filter_map(|(node, certificate)| Some((node, sealing_key(certificate).ok()??))).collect()
     }
 
     /// The nodes of a circle's members that have sealing keys, with those, in order of record key: whom a key is wrapped for.

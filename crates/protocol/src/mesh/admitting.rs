@@ -14,7 +14,7 @@ use tocsin_store::{BodyState, Kv, LogNo, RecordRef, SEQ_MAX, Slots, Standing, St
 use crate::admission::By;
 use crate::admission::admit::{Decided, rule};
 use crate::admission::judge::LogFacts;
-use crate::io::{Effect, Event, LinkId, Output};
+use crate::io::{Effect, Event, Hand, Output};
 use crate::mesh::Mesh;
 use crate::mesh::held::around;
 
@@ -22,7 +22,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// A verified run from a peer.
     pub(crate) fn take_verified(
         &mut self,
-        link: LinkId,
+        hand: Hand,
         log: LogNo,
         run: Verified,
         packed: Option<&[u8]>,
@@ -30,11 +30,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     ) -> Result<(), StoreError> {
         let height = self.height(log);
         if self.admission.disagrees(log, &run)? {
-            return self.conflict(link, log, run.into_run(), out);
+            return self.conflict(hand, log, run.into_run(), out);
         }
         // Its headers came by others, who may not have given the bodies.
         if run.first_seq() <= height {
-            self.note_parts(link, log, &run, out)?;
+            self.note_parts(hand, log, &run, out)?;
         }
         if run.tip().seq <= height || run.first_seq() > height + 1 || height >= self.takes_up_to(log) {
             return Ok(());
@@ -54,7 +54,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         // A run is checked within itself while it is read; that it goes on where the log ends can only be seen here.
         let tip = self.admission.store().tip(log).unwrap_or_default();
         if run.entries()[0].header.time < tip.time || run.tip().seq > SEQ_MAX {
-            self.close(link, "it sent a run whose time falls behind the record before it", out);
+            self.is_at_fault(hand, "it sent a run whose time falls behind the record before it", out);
             return Ok(());
         }
         if key.author == self.admission.node {
@@ -62,8 +62,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         let directory = Arc::clone(&self.directory);
         self.admission.open_run(&By { directory: &directory, now: self.now }, log, &mut run)?;
-        self.admit(log, &run, packed, link, out)?;
-        self.arrived(log, link);
+        self.admit(log, &run, packed, hand, out)?;
+        self.arrived(log, hand);
         self.owe_receipt(log, run.first_seq(), run.tip().seq);
         Ok(())
     }
@@ -74,7 +74,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         log: LogNo,
         run: &Verified,
         packed: Option<&[u8]>,
-        from: LinkId,
+        from: Hand,
         out: &mut Output,
     ) -> Result<(), StoreError> {
         let limit = self.takes_up_to(log);
@@ -96,28 +96,29 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.stage(log, run, packed, Some(from), &decided, out)
     }
 
-    /// Stages the records of a run about which was decided, and hands them on. `from` is the link that they came by; this
+    /// Stages the records of a run about which was decided, and hands them on. `from` is the way that they came by; this
     /// node's own come by none.
     pub(crate) fn stage(
         &mut self,
         log: LogNo,
         run: &Verified,
         packed: Option<&[u8]>,
-        from: Option<LinkId>,
+        from: Option<Hand>,
         decided: &[Decided<'_>],
         out: &mut Output,
     ) -> Result<(), StoreError> {
-        let by_node = from.map(|link| self.node_of(link));
+        let by_node = from.map(|hand| self.node_by(hand));
+        let link = from.and_then(Hand::link);
         self.admission.append(self.now, log, run, packed, by_node, decided)?;
         for (entry, one) in run.entries().iter().zip(decided) {
             let place = RecordRef { log, seq: entry.header.seq };
             self.settle(place, entry, one, false, out)?;
-            if let (Part::Ask, Some(link)) = (&entry.body, from) {
+            if let (Part::Ask, Some(link)) = (&entry.body, link) {
                 self.catchup.announced_body(&around!(self), link, place)?;
             }
         }
         self.catchup.headers_came(&around!(self), log)?;
-        self.offer(log, run, decided, from);
+        self.offer(log, run, decided, link);
         Ok(())
     }
 
@@ -156,7 +157,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         &mut self,
         place: RecordRef,
         body: Bytes,
-        link: LinkId,
+        hand: Hand,
         out: &mut Output,
     ) -> Result<(), StoreError> {
         let Some(mut entry) = self.admission.store().entry(place)? else {
@@ -170,14 +171,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         entry.plain = self.admission.open_entry(&by, place.log, &entry)?;
         let facts = LogFacts::of(&directory, entry.header.author, entry.header.circle);
         let anew = self.admission.was_judged(place);
-        let node = self.node_of(link);
+        let node = self.node_by(hand);
         let before = self.admission.store().outcome(place).map(|stamped| stamped.outcome);
         let decided = self.admission.take_body(&by, &facts, &entry, place, node)?;
         self.owe_fate(place, before.as_ref());
         let passes = decided.verdict == Verdict::Accepted || self.admission.is_carried_unread(decided.rule);
         self.settle(place, &entry, &decided, anew, out)?;
         if passes {
-            self.released(place, Some(link))?;
+            self.released(place, hand.link())?;
         }
         self.links.budgets.paid_again(since);
         Ok(())

@@ -9,7 +9,7 @@ use tocsin_record::{OrgId, Part, Run, planted};
 use tocsin_store::{BodyState, Kv, LogNo, RecordRef, Slots, StoreError, Verdict};
 
 use crate::admission::By;
-use crate::io::{LinkId, Output};
+use crate::io::{Hand, LinkId, Output};
 use crate::links::budget::cost;
 use crate::mesh::Mesh;
 use crate::mesh::held::around;
@@ -24,7 +24,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// What a run says of bodies that are still missing here.
     pub(crate) fn note_parts(
         &mut self,
-        link: LinkId,
+        hand: Hand,
         log: LogNo,
         run: &Run,
         out: &mut Output,
@@ -36,17 +36,21 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
             match &entry.body {
                 // The run's ids were compared, so this is the body that the held header names.
-                Part::Here(body) => self.take_body(place, body.clone(), link, out)?,
-                Part::Ask => self.catchup.announced_body(&around!(self), link, place)?,
-                Part::Withheld => self.refused(link, place, true)?,
+                Part::Here(body) => self.take_body(place, body.clone(), hand, out)?,
+                Part::Ask => {
+                    if let Some(link) = hand.link() {
+                        self.catchup.announced_body(&around!(self), link, place)?;
+                    }
+                }
+                Part::Withheld => self.refused(hand.link(), place, true)?,
                 Part::NotHeld | Part::Gone(_) => {}
             }
         }
         Ok(())
     }
 
-    /// A peer will not give a body. When nobody is left who would, it counts as withheld if somebody said so.
-    fn refused(&mut self, link: LinkId, place: RecordRef, withheld: bool) -> Result<(), StoreError> {
+    /// A peer will not give a body, by its word on a link or in a bundle. When nobody is left who would, it counts as withheld if somebody said so.
+    fn refused(&mut self, link: Option<LinkId>, place: RecordRef, withheld: bool) -> Result<(), StoreError> {
         if self.catchup.refused(link, place, withheld) { self.admission.withhold(place) } else { Ok(()) }
     }
 
@@ -146,16 +150,16 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                     if self.is_missing(place) {
                         let node = self.node_of(link);
                         self.catchup.gave(node, bytes.len());
-                        self.take_body(place, Bytes::from(bytes), link, out)?;
+                        self.take_body(place, Bytes::from(bytes), Hand::Link(link), out)?;
                     }
                 }
-                BodyStatus::Withheld => self.refused(link, place, true)?,
+                BodyStatus::Withheld => self.refused(Some(link), place, true)?,
                 BodyStatus::NotHeld => {
                     not_held = true;
-                    self.refused(link, place, false)?;
+                    self.refused(Some(link), place, false)?;
                     self.catchup.seek(place);
                 }
-                BodyStatus::Gone(_) => self.refused(link, place, false)?,
+                BodyStatus::Gone(_) => self.refused(Some(link), place, false)?,
             }
         }
         if not_held {

@@ -338,6 +338,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.close(id, "it sent too many proposals at once", out);
             return;
         }
+        self.take_proposals(Some(id), proposals, out);
+    }
+
+    /// Proposals that a link or a bundle brought.
+    pub(crate) fn take_proposals(&mut self, from: Option<LinkId>, proposals: &[Proposal], out: &mut Output) {
         let own = self.org();
         let until = self.admission.clock.time(self.now).saturating_add(STANDS_MS);
         for proposal in proposals {
@@ -363,7 +368,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             }
             let Some(key) = Arc::make_mut(&mut self.directory).put_proposal(heard) else { continue };
             self.changed_once(by);
-            self.tell_proposal(key, Some(id));
+            self.tell_proposal(key, from);
             if let Change::Leave(_) = key.change {
                 self.membership_changed(out);
             }

@@ -38,7 +38,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     /// Logs of the circles that an org is in or carries, in order of log id. Of who was taken out, as far as it counts.
-    fn rows(&self, org: OrgId) -> Vec<Row> {
+    pub(crate) fn rows(&self, org: OrgId) -> Vec<Row> {
         let mut shared: BTreeMap<_, bool> = BTreeMap::new();
         let mut rows: Vec<Row> = Vec::new();
         for info in self.admission.reader.logs() {

@@ -4,7 +4,7 @@ use tocsin_record::{Run, Verified, page};
 use tocsin_store::{Kv, LogNo, Slots, StoreError};
 
 use crate::admission::fork::{Step, prove, without_bodies};
-use crate::io::{Effect, Event, LinkId, Output};
+use crate::io::{Effect, Event, Hand, LinkId, Output};
 use crate::links::budget::cost;
 use crate::mesh::Mesh;
 use crate::message::{AtAnswer, Message, Push};
@@ -56,7 +56,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// A run says another thing than what is held. If it begins where the two part, that is the proof.
     pub(crate) fn conflict(
         &mut self,
-        link: LinkId,
+        hand: Hand,
         log: LogNo,
         theirs: Run,
         out: &mut Output,
@@ -69,7 +69,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             && self.admission.id_at(log, first - 1)? != Some(theirs.prev())
         {
             // They parted before this run begins.
-            self.search_fork(link, log, first - 1);
+            if let Hand::Link(link) = hand {
+                self.search_fork(link, log, first - 1);
+            }
             return Ok(());
         }
         let Some(theirs) = theirs.after(first - 1) else {
@@ -81,8 +83,8 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         match prove(&mine, &theirs) {
             Ok(at) => self.forked(log, at, [mine, theirs], out),
             Err(reason) => {
-                self.close(
-                    link,
+                self.is_at_fault(
+                    hand,
                     format!("it sent a run that contradicts its log and is not signed: {reason}"),
                     out,
                 );
@@ -92,7 +94,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     /// A proof counts: it is kept and told, unless a lower fork of the log is known.
-    fn forked(
+    pub(crate) fn forked(
         &mut self,
         log: LogNo,
         at: u64,

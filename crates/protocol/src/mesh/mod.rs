@@ -3,6 +3,7 @@
 
 mod admitting;
 mod bodies;
+pub(crate) mod carried;
 mod circles;
 mod claims;
 mod comparing;
@@ -200,7 +201,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 let (new, error) = self.take_documents(&documents, None, true, out)?;
                 let result = match error {
                     Some(error) if new == 0 => Err(RequestError::Document(error)),
-                    _ => Ok(Done { written: Vec::new(), documents: new }),
+                    _ => Ok(Done { documents: new, ..Done::default() }),
                 };
                 out.push(Effect::Done { ticket, result });
                 Ok(())
@@ -225,6 +226,11 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 if let Some(result) = self.change_circles(ticket, request, out)? {
                     out.push(Effect::Done { ticket, result });
                 }
+                Ok(())
+            }
+            Input::Bundle { ticket, request } => {
+                let result = self.bundle(request, out)?;
+                out.push(Effect::Done { ticket, result });
                 Ok(())
             }
             Input::Policy { policy } => {

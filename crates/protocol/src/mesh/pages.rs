@@ -7,7 +7,7 @@ use tocsin_record::{Entry, Verified};
 use tocsin_store::{Kv, LogNo, RecordRef, Slots, StoreError, WireRun};
 
 use crate::admission::By;
-use crate::io::{LinkId, Output};
+use crate::io::{Hand, LinkId, Output};
 use crate::links::budget::cost;
 use crate::links::link::Peer;
 use crate::mesh::Mesh;
@@ -60,7 +60,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         if let Some(run) = run {
             let since = self.links.budgets.free();
             let before = self.height(log);
-            self.take_verified(link, log, run, Some(&page.packed), out)?;
+            self.take_verified(Hand::Link(link), log, run, Some(&page.packed), out)?;
             let height = self.height(log);
             gained = height > before;
             if gained {

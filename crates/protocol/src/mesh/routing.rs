@@ -6,7 +6,7 @@ use tocsin_record::{NodeKey, OrgId, Verified, codec};
 use tocsin_store::{Kv, Slots, StoreError};
 
 use crate::bounds::{NAMES_LEAST, NODES_OF_ORG};
-use crate::io::{Effect, Event, LinkId, Output};
+use crate::io::{Effect, Event, Hand, LinkId, Output};
 use crate::links::budget::cost;
 use crate::links::link::Link;
 use crate::mesh::Mesh;
@@ -36,6 +36,21 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// The node that a link leads to.
     pub(crate) fn node_of(&self, link: LinkId) -> NodeKey {
         self.links.peer(link).map_or(NodeKey::ZERO, |peer| peer.node)
+    }
+
+    /// The node that something came from.
+    pub(crate) fn node_by(&self, hand: Hand) -> NodeKey {
+        match hand {
+            Hand::Link(link) => self.node_of(link),
+            Hand::Bundle(node) => node,
+        }
+    }
+
+    /// Who handed something over did what no honest node does: its link ends. A bundle has none, and what is wrong in it is not taken.
+    pub(crate) fn is_at_fault(&mut self, hand: Hand, reason: impl Into<String>, out: &mut Output) {
+        if let Hand::Link(link) = hand {
+            self.close(link, reason, out);
+        }
     }
 
     /// What is left to a node, in microseconds of the core's thread; below zero if it owes. `None` for one that was not

@@ -13,7 +13,7 @@ use tocsin_store::{BodyState, Kv, LogNo, RecordRef, SEQ_MAX, Slots, StoreError};
 use crate::admission::By;
 use crate::admission::admit::Decided;
 use crate::admission::judge::body_ref_view;
-use crate::io::{LinkId, Output};
+use crate::io::{Hand, LinkId, Output};
 use crate::links::budget::cost;
 use crate::mesh::Mesh;
 use crate::mesh::held::around;
@@ -40,9 +40,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     }
 
     /// A run was admitted.
-    pub(crate) fn arrived(&mut self, log: LogNo, from: LinkId) {
+    pub(crate) fn arrived(&mut self, log: LogNo, from: Hand) {
         self.empty.remove(log);
-        self.trees.arrived(log, from, self.height(log));
+        self.trees.arrived(log, from.link(), self.height(log));
     }
 
     /// Hands an admitted run on: pushed along the tree, announced to a few others. `from` is the link it came by.
@@ -221,7 +221,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         }
         self.trees.count_copy(log, last);
         let known = usize::try_from((height + 1).saturating_sub(first)).unwrap_or(usize::MAX);
-        self.take_verified(link, log, run, None, out)?;
+        self.take_verified(Hand::Link(link), log, run, None, out)?;
         if self.height(log) == height {
             // Nothing is taken of an author that is stopped, or may not write any more.
             self.did(price);
@@ -250,9 +250,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             return Ok(());
         }
         if self.admission.disagrees(log, run)? {
-            return self.conflict(link, log, run.clone(), out);
+            return self.conflict(Hand::Link(link), log, run.clone(), out);
         }
-        self.note_parts(link, log, run, out)?;
+        self.note_parts(Hand::Link(link), log, run, out)?;
         let copies = self.trees.count_copy(log, tip.seq);
         // A header alone is not an arrival: it says nothing of how fast the link is for bodies.
         let with_body = run.entries().iter().any(|entry| entry.body().is_some() || entry.body == Part::Ask);
@@ -269,7 +269,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn take_orphans(&mut self, log: LogNo, out: &mut Output) -> Result<(), StoreError> {
         while let Some((link, run)) = self.trees.next_orphan(log, self.height(log)) {
             let (before, is_known) = (self.height(log), run.tip().seq <= self.height(log));
-            self.take_verified(link, log, run, None, out)?;
+            self.take_verified(Hand::Link(link), log, run, None, out)?;
             if self.height(log) == before && !is_known {
                 break;
             }

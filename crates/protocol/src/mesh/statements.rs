@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tocsin_record::{CircleId, NodeKey, OrgId, RecordId, keys};
+use tocsin_record::{CircleId, LogKey, NodeKey, OrgId, RecordId, keys};
 use tocsin_store::{BodyState, Fate, Kv, LogNo, Outcome, RecordRef, SEQ_MAX, Slots, StoreError};
 
 use crate::catchup::say_due_holes;
@@ -277,43 +277,54 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             if !self.shares(peer.org, log.circle) {
                 continue;
             }
-            let (name, holder) = (log, holder.author);
-            let key = name.key(self.directory.mesh());
-            let Some(log) = self.admission.store().log_no(&key) else {
-                continue;
-            };
-            let Some(org) = self.directory.org_of(holder) else {
-                continue;
-            };
-            let Some(newest) = receipt.fates.newest(receipt.height) else {
-                continue;
-            };
-            let newer = self.heads.is_news((log, holder), &receipt, self.now.mono);
-            let ahead = self.admission.clock.is_ahead(self.now, receipt.time);
-            // It came by who holds the log, and what nobody wrote nobody holds.
-            let exists = receipt.height <= self.height(log);
-            if !newer
-                || !exists
-                || ahead
-                || holder == self.admission.node
-                || !self.directory.membership(key.circle).carries(org)
-            {
-                continue;
-            }
-            self.did(cost::SIGNATURE);
-            let Receipt { height, time, ref fates, .. } = receipt;
-            let hash = receipt_hash(&holder, &key.id(), height, time, fates);
-            if keys::verify(&holder.0, &hash, &receipt.signature).is_err() {
-                continue;
-            }
-            if key.author == self.admission.node {
-                self.acknowledged(log, holder, newest, &receipt)?;
-                continue;
-            }
-            self.heads.keep_receipt((log, holder), org, &receipt, self.now.mono);
-            for back in self.ways_back(log, key.author, Some(link)) {
-                self.heads.pass_receipt(back, (log, holder), receipt.clone());
-            }
+            let key = log.key(self.directory.mesh());
+            self.take_receipt(Some(link), &key, holder.author, receipt)?;
+        }
+        Ok(())
+    }
+
+    /// A receipt of a node for a log, by a link or out of a bundle that the holder made: kept if it is news and the holder signed
+    /// it.
+    pub(crate) fn take_receipt(
+        &mut self,
+        from: Option<LinkId>,
+        key: &LogKey,
+        holder: NodeKey,
+        receipt: Receipt,
+    ) -> Result<(), StoreError> {
+        let Some(log) = self.admission.store().log_no(key) else {
+            return Ok(());
+        };
+        let Some(org) = self.directory.org_of(holder) else {
+            return Ok(());
+        };
+        let Some(newest) = receipt.fates.newest(receipt.height) else {
+            return Ok(());
+        };
+        let newer = self.heads.is_news((log, holder), &receipt, self.now.mono);
+        let ahead = self.admission.clock.is_ahead(self.now, receipt.time);
+        // It came by who holds the log, and what nobody wrote nobody holds.
+        let exists = receipt.height <= self.height(log);
+        if !newer
+            || !exists
+            || ahead
+            || holder == self.admission.node
+            || !self.directory.membership(key.circle).carries(org)
+        {
+            return Ok(());
+        }
+        self.did(cost::SIGNATURE);
+        let Receipt { height, time, ref fates, .. } = receipt;
+        let hash = receipt_hash(&holder, &key.id(), height, time, fates);
+        if keys::verify(&holder.0, &hash, &receipt.signature).is_err() {
+            return Ok(());
+        }
+        if key.author == self.admission.node {
+            return self.acknowledged(log, holder, newest, &receipt);
+        }
+        self.heads.keep_receipt((log, holder), org, &receipt, self.now.mono);
+        for back in self.ways_back(log, key.author, from) {
+            self.heads.pass_receipt(back, (log, holder), receipt.clone());
         }
         Ok(())
     }

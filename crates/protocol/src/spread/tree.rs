@@ -102,9 +102,9 @@ impl Trees {
     }
 
     /// A run of a log was admitted, up to a height: whoever waits for it need not.
-    pub fn arrived(&mut self, log: LogNo, from: LinkId, height: u64) {
+    pub fn arrived(&mut self, log: LogNo, from: Option<LinkId>, height: u64) {
         let tree = self.trees.entry(log).or_default();
-        tree.parent = Some(from);
+        tree.parent = from.or(tree.parent);
         if tree.missing.as_ref().is_some_and(|missing| missing.to <= height) {
             tree.missing = None;
             self.waiting.remove(&log);
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn what_waits_for_a_link_ends_with_it() {
         let mut trees = Trees::default();
-        trees.arrived(LOG, 1, 4);
+        trees.arrived(LOG, Some(1), 4);
         trees.has(LOG, 2, Begin::Eager, 4);
         assert_eq!((trees.parent(LOG), trees.eager(LOG)), (Some(1), vec![2]));
         trees.forget(1);

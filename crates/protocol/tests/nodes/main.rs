@@ -4,6 +4,7 @@
 
 mod attacks;
 mod by_hand;
+mod carried;
 mod circles;
 mod claims;
 mod clock;

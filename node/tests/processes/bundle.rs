@@ -1,0 +1,181 @@
+//! Two nodes with no way to each other: what they have for each other goes by files, from the invitation to a circle on, and what
+//! they know then is what they would by a link.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::circles::{members, part};
+use crate::harness::{Node, until, written};
+
+/// A mesh of these orgs whose nodes dial nobody that is there: they are carried to.
+fn apart(folder: &Path, names: &[&str]) -> Vec<Node> {
+    let mut nodes = Node::mesh(folder, names);
+    for node in &mut nodes {
+        node.kill();
+    }
+    // It listens no more where the others dial.
+    let config = nodes[0].home.join("config.toml");
+    let text = fs::read_to_string(&config).expect("a configuration");
+    let quiet: Vec<String> = text
+        .lines()
+        .map(|line| if line.starts_with("listen = ") { "listen = []".to_owned() } else { line.to_owned() })
+        .collect();
+    fs::write(&config, quiet.join("\n")).expect("written");
+    for node in &mut nodes {
+        node.run();
+    }
+    nodes
+}
+
+fn error(node: &Node, args: &[&str]) -> String {
+    let output = node.tell(args);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+    text
+}
+
+struct Stick<'a> {
+    folder: &'a Path,
+    files: usize,
+}
+
+impl Stick<'_> {
+    fn file(&mut self) -> String {
+        self.files += 1;
+        self.folder.join(format!("{}.stick", self.files)).to_str().expect("UTF-8").to_owned()
+    }
+
+    /// Carries what one node has to another, which says what it has.
+    fn carry(&mut self, (from, name): (&Node, &str), (to, other): (&Node, &str)) -> (Value, Value) {
+        let (have, bundle) = (self.file(), self.file());
+        to.json(&["bundle", "frontier", &have, "--for", name]);
+        let made = from.json(&["bundle", "create", &bundle, "--for", other, "--have", &have]);
+        (made, to.json(&["bundle", "apply", &bundle]))
+    }
+}
+
+#[test]
+fn what_is_carried_is_known_as_by_a_link() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nodes = apart(folder.path(), &["cert-xa", "police-xb", "bank-xc"]);
+    let (a, b) = ((&nodes[0], "cert-xa"), (&nodes[1], "police-xb"));
+    let mut stick = Stick { folder: folder.path(), files: 0 };
+
+    // The circle comes to be by files alone: invitation, acceptance, and the roster that comes of both.
+    nodes[0].json(&["circle", "create", "ops", "--members", "police-xb"]);
+    stick.carry(a, b);
+    assert_eq!(part(&nodes[1], "ops").as_deref(), Some("invited"));
+    nodes[1].json(&["circle", "accept", "ops"]);
+    stick.carry(b, a);
+    until("both signed", || members(&nodes[0], "ops").len() == 2);
+    let (_, taken) = stick.carry(a, b);
+    assert!(taken["documents"].as_u64() > Some(0), "{taken}");
+    assert_eq!(part(&nodes[1], "ops").as_deref(), Some("member"));
+
+    let lines: String = (0..9_000).map(|at| format!("45.{}.{}.7\n", at / 250, at % 250)).collect();
+    let list = written(folder.path(), "many.txt", &lines);
+    nodes[0].json(&["import", list.to_str().expect("UTF-8"), "--tlp", "green", "--share", "mesh"]);
+    let amber = nodes[0].json(&["publish", "203.0.113.9", "--tlp", "amber", "--to", "ops"]);
+    let wrong = nodes[0].json(&["publish", "203.0.113.8", "--tlp", "green", "--to", "mesh"]);
+    nodes[1].json(&["publish", "203.0.113.7", "--tlp", "amber", "--to", "ops"]);
+    let (made, taken) = stick.carry(a, b);
+    assert_eq!((&made["to"][0], &made["left"]), (&"police-xb".into(), &0.into()), "{made}");
+    assert_eq!((&taken["org"], &taken["behind"]), (&"cert-xa".into(), &0.into()), "{taken}");
+    assert_eq!(taken["records"], made["records"], "{taken}");
+    stick.carry(b, a);
+    assert!(nodes[0].knows("203.0.113.7"));
+    for value in ["203.0.113.9", "203.0.113.8", "45.0.0.7", "45.35.249.7"] {
+        assert!(nodes[1].knows(value), "{value}");
+    }
+    // Who has it is known to who wrote it.
+    let id = amber["records"][0]["record"].as_str().expect("an id");
+    let shown = nodes[0].json(&["show", id]).to_string();
+    assert!(shown.contains("\"acknowledged_by\":[{") && shown.contains("police-xb"), "{shown}");
+
+    // What was taken back is gone there with the next, which holds nothing else.
+    let id = wrong["records"][0]["record"].as_str().expect("an id");
+    nodes[0].json(&["retract", id, "--reason", "wrong"]);
+    let (made, taken) = stick.carry(a, b);
+    assert_eq!((&made["records"], &taken["records"]), (&1.into(), &1.into()), "{made}");
+    assert!(!nodes[1].knows("203.0.113.8"));
+    let (made, taken) = stick.carry(a, b);
+    assert_eq!((&made["records"], &taken["records"]), (&0.into(), &0.into()), "nothing is left to carry");
+
+    // The same file again changes nothing, and no file is for others.
+    let all = stick.file();
+    let made = nodes[0].json(&["bundle", "create", &all, "--for", "ops"]);
+    assert_eq!(made["to"], serde_json::json!(["police-xb"]));
+    let again = nodes[1].json(&["bundle", "apply", &all]);
+    assert_eq!((&again["records"], &again["bodies"], &again["documents"]), (&0.into(), &0.into(), &0.into()));
+    assert!(error(&nodes[2], &["bundle", "apply", &all]).contains("not for this node"));
+    assert!(error(&nodes[0], &["bundle", "apply", &all]).contains("not for this node"));
+    let (_, taken) = stick.carry(a, (&nodes[2], "bank-xc"));
+    assert!(taken["records"].as_u64() > Some(0));
+    assert!(nodes[2].knows("45.0.0.7") && !nodes[2].knows("203.0.113.9"));
+    assert!(!nodes[2].json(&["circle", "list"]).to_string().contains("ops"), "nor of the circle");
+}
+
+#[test]
+fn what_is_no_bundle_for_a_node_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nodes = apart(folder.path(), &["cert-xa", "police-xb"]);
+    nodes[0].json(&["publish", "203.0.113.50", "--tlp", "green", "--to", "mesh"]);
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (bundle, have) = (path("a.bundle"), path("b.have"));
+    nodes[0].json(&["bundle", "create", &bundle, "--for", "police-xb"]);
+    let bytes = fs::read(&bundle).expect("a file");
+    assert!(error(&nodes[0], &["bundle", "create", &bundle, "--for", "mesh"]).contains("exists already"));
+    assert_eq!(fs::read(&bundle).expect("a file"), bytes, "nothing is replaced");
+    for (words, says) in [
+        (["bundle", "create", &path("x"), "--for", "nobody"], "no org or circle `nobody`"),
+        (["bundle", "create", &path("x"), "--for", "cert-xa"], "no other node"),
+        (["bundle", "create", &path("x"), "--for", "own"], "no other node"),
+        (["bundle", "create", &path("no/folder"), "--for", "mesh"], "no/folder"),
+    ] {
+        let error = error(&nodes[0], &words);
+        assert!(error.contains(says), "{error}");
+    }
+
+    let file = path("changed");
+    let mut bits = bytes.clone();
+    bits[bytes.len() - 100] ^= 1;
+    for (changed, says) in [
+        (&bytes[..bytes.len() - 1], "cut or changed"),
+        (&bytes[..1_000], "cut or changed"),
+        (bits.as_slice(), "cut or changed"),
+        (&b"tocsin bundle 9\n"[..], "newer `tocsin`"),
+        (&b"%PDF-1.7\n"[..], "no bundle of tocsin"),
+        (&[][..], "no bundle of tocsin"),
+    ] {
+        fs::write(&file, changed).expect("written");
+        let error = error(&nodes[1], &["bundle", "apply", &file]);
+        assert!(error.contains(says) && error.contains("was not taken"), "{error}");
+    }
+    fs::File::create(&file).and_then(|file| file.set_len((64 << 20) + 1)).expect("a long file");
+    assert!(error(&nodes[1], &["bundle", "apply", &file]).contains("changed"), "too long: its name is told");
+    assert!(error(&nodes[1], &["bundle", "apply", &path("nothing")]).contains("nothing"));
+
+    // A frontier brings nothing, and a bundle says nothing of what its reader has.
+    nodes[1].json(&["bundle", "frontier", &have]);
+    assert!(error(&nodes[0], &["bundle", "apply", &have]).contains("--have"));
+    let other = error(&nodes[1], &["bundle", "create", &path("x"), "--for", "cert-xa", "--have", &bundle]);
+    assert!(other.contains("it is a bundle"), "{other}");
+    let own = error(&nodes[0], &["bundle", "create", &path("x"), "--for", "police-xb", "--have", &bundle]);
+    assert!(own.contains("not for this node"), "{own}");
+    assert!(!Path::new(&path("x")).exists());
+
+    // Another mesh of the same orgs.
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let others = apart(elsewhere.path(), &["cert-xa", "police-xb"]);
+    assert!(error(&others[1], &["bundle", "apply", &bundle]).contains("another mesh"));
+    assert!(!nodes[1].knows("203.0.113.50"), "nothing came of all that");
+    nodes[1].json(&["bundle", "apply", &bundle]);
+    assert!(nodes[1].knows("203.0.113.50"));
+    let text = String::from_utf8(nodes[1].tell(&["bundle", "apply", &bundle]).stdout).expect("text");
+    assert!(
+        text.contains("Taken from cert-xa") && text.lines().all(|line| line.chars().count() <= 80),
+        "{text}"
+    );
+}
