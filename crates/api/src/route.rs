@@ -32,6 +32,8 @@ routes! {
     PUBLISH = "/v1/publish";
     /// A report of the own circle, to others.
     SHARE = "/v1/share";
+    /// Until partners signed for records.
+    WAIT = "/v1/wait";
     /// Who would get reports of the own circle, or of others.
     WHO_WOULD_GET = "/v1/who-would-get";
     /// Something known, met.

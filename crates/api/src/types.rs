@@ -23,7 +23,8 @@ pub use lookup::{Contact, Hidden, Hit, Lookup, LookupRequest, Origin, VALUES_MAX
 pub use network::{Handshakes, Network, OfLate};
 pub use requests::{
     Advice, Imported, MarkingWords, NewRecord, NoteOn, NoteRequest, PublishRequest, Published, Recipient,
-    Recipients, RecipientsRequest, RetractRequest, ShareRequest, SightRequest, Sighted, Skipped,
+    Recipients, RecipientsRequest, RetractRequest, ShareRequest, SightRequest, Sighted, Skipped, WaitRequest,
+    Waited, WaitedFor,
 };
 pub use status::{
     ClockStatus, ConfirmClock, DiskRoom, Gap, Log, Partner, PartnerNode, PolicyStatus, Queues, ReceiptOf,

@@ -38,7 +38,7 @@ struct OfAll {
 const AFTER: &str = "\
 Exit codes:
   0  done; for lookup: at least one value is known
-  1  lookup: no value is known; query, hold list: nothing is there; verify: something in the file does not hold
+  1  lookup: no value is known; query, hold list: nothing is there; publish, share --wait: not all signed; verify: something in the file does not hold
   2  error: the message says what was wrong, where, and how to mend it
   3  lookup: no value is known, and an answer is incomplete; import: done, but for what the summary lists
   4  lookup: a value is known to be here, and the policy does not show it to you

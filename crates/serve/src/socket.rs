@@ -23,7 +23,7 @@ use tocsin_api::route;
 use tocsin_api::types::{
     Asked, BundleMade, BundleRequest, CircleRequest, ClockStatus, ConfirmClock, Fault, HoldListRequest,
     HoldRequest, ImportBatch, Lookup, LookupRequest, NoteRequest, PolicyDiffRequest, PublishRequest,
-    Published, QueryRequest, RecipientsRequest, RetractRequest, ShareRequest, SightRequest,
+    Published, QueryRequest, RecipientsRequest, RetractRequest, ShareRequest, SightRequest, WaitRequest,
 };
 use tocsin_home::identity::Papers;
 use tocsin_protocol::Input;
@@ -113,6 +113,7 @@ fn router(node: App) -> Router {
         .route(route::SIGHT.pattern(), post(sight))
         .route(route::NOTE.pattern(), post(note))
         .route(route::RETRACT.pattern(), post(retract))
+        .route(route::WAIT.pattern(), post(wait))
         .route(route::HOLD.pattern(), post(hold))
         .route(route::HOLD_LIST.pattern(), post(hold_list))
         .route(route::CIRCLES.pattern(), get(circles).post(change_circle))
@@ -297,6 +298,13 @@ async fn change_circle(
     Json(request): Json<CircleRequest>,
 ) -> Answer<tocsin_api::types::Circle> {
     Ok(Json(node.change_circle(&caller(&node, None, None), request).await?))
+}
+
+async fn wait(
+    State(node): State<App>,
+    Json(request): Json<WaitRequest>,
+) -> Answer<tocsin_api::types::Waited> {
+    Ok(Json(node.wait_for_receipts(request).await?))
 }
 
 async fn hold(

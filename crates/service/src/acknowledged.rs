@@ -12,7 +12,7 @@ use super::why::HeldBy;
 use super::{Node, NodeError};
 
 /// The word for what became of a record at a partner.
-fn fate_name(fate: Fate) -> &'static str {
+pub(super) fn fate_name(fate: Fate) -> &'static str {
     match fate {
         Fate::Accepted => "accepted",
         Fate::KeptBack => "kept back",

@@ -29,6 +29,7 @@ mod show;
 mod sources;
 mod status;
 mod visibility;
+mod waited;
 mod watch;
 mod why;
 

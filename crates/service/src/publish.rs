@@ -167,6 +167,7 @@ impl Node {
             };
             together.drafts.push(draft);
         }
+        self.check_waited(&request.wait_for, &together.drafts.iter().map(|draft| draft.circle).collect())?;
         (published.unmatched, published.well_known) = advice.done();
         Ok((together, published))
     }

@@ -69,6 +69,7 @@ impl Node {
         if to.is_empty() {
             return Err(NodeError::Request("no circle is named: say --to CIRCLE".to_owned()));
         }
+        self.check_waited(&request.wait_for, &to.iter().copied().collect())?;
         let mut published = Published { warnings: self.check_narrowing(&to, &from)?, ..Published::default() };
         let (mut all, mut seen) = (Vec::new(), BTreeSet::new());
         for word in &request.ids {

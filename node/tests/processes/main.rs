@@ -28,3 +28,4 @@ mod status;
 mod strangers;
 mod truth;
 mod versions;
+mod waiting;

@@ -38,6 +38,9 @@ pub struct PublishRequest {
     /// The record of which this is the new version.
     #[serde(default)]
     pub replaces: Option<String>,
+    /// Orgs that have to be among those it goes to: nothing is written if one is not.
+    #[serde(default)]
+    pub wait_for: Vec<String>,
 }
 
 /// A marking in words, as flags and profiles have it. What is not said stays open.
@@ -84,6 +87,51 @@ pub struct ShareRequest {
     /// Only say what would be done, and who would get it.
     #[serde(default)]
     pub dry_run: bool,
+    /// As for [`PublishRequest`].
+    #[serde(default)]
+    pub wait_for: Vec<String>,
+}
+
+/// Records of which it is waited until partners signed for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitRequest {
+    /// Own records, at most 1,024.
+    pub records: Vec<String>,
+    /// The orgs that are waited for; all that a record goes to if none is named.
+    #[serde(default)]
+    pub orgs: Vec<String>,
+    /// How long, at most 30,000 ms: the answer then tells who signed so far.
+    pub wait_ms: u64,
+}
+
+/// Who signed for records, by receipts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waited {
+    /// Whether all did; not where there is nobody who could.
+    pub all: bool,
+    /// Half of those who signed did so within so many ms after the record was written, by their clocks.
+    pub p50_ms: Option<i64>,
+    /// Nineteen of twenty did.
+    pub p95_ms: Option<i64>,
+    /// Who took longest of those who signed.
+    pub slowest: Option<String>,
+    /// All that are waited for.
+    pub partners: Vec<WaitedFor>,
+}
+
+/// A partner that is waited for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitedFor {
+    /// Its name.
+    pub org: String,
+    /// Whether it signed that it has all records that go to it.
+    pub signed: bool,
+    /// What it says became of it there: `accepted`, `kept back` or `gone`.
+    pub said: Option<String>,
+    /// After how many ms.
+    pub after_ms: Option<i64>,
+    /// Whether it is linked to this node now.
+    pub connected: bool,
 }
 
 /// Records of which it is asked who would get them.

@@ -22,6 +22,7 @@ pub mod show;
 pub mod sight;
 pub mod status;
 pub mod verify;
+pub mod wait;
 pub mod watch;
 pub mod who_would_get;
 pub mod why;

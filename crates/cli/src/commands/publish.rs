@@ -10,7 +10,8 @@ use tocsin_clock as clock;
 use tocsin_record::observable::in_prose;
 use tocsin_text as text;
 
-use super::{Context, Marking, confirm_on_terminal, done, published_text};
+use super::wait::Wait;
+use super::{Context, Marking, confirm_on_terminal, published_text};
 use crate::term;
 
 /// Most that is read from standard input, in bytes.
@@ -23,6 +24,9 @@ const PASTED_MAX: u64 = 1 << 20;
 ///
 /// To several circles it goes as copies of one report, in all of them or in none; every answer has it once.
 ///
+/// With --wait it returns when the partners signed, by receipts, that they have it: exit code 0 if all did, 1 if one did not in
+/// time. It is written either way.
+///
 /// With `-` values are read from standard input: a list, or a text in whose words they stand, such as a mail. What was
 /// taken is shown first, and nothing is written before you say so, at the terminal or by --yes.
 #[derive(clap::Args, Debug)]
@@ -32,6 +36,7 @@ Examples:
   tocsin publish 203.0.113.9 --tlp green --to mesh --kind command-and-control --confidence 80 --valid-for 30d
   tocsin publish - --tlp green --to mesh --title 'From the mail of this morning' < mail.txt
   tocsin publish 203.0.113.9 --tlp amber --to ops --to harbour
+  tocsin publish 203.0.113.9 --tlp amber --to ops --wait --for police-xb --timeout 10
   tocsin publish 203.0.113.9 203.0.113.10 --replaces 3f9a12c4      (a correction, wherever it was shared)")]
 pub struct Args {
     /// Values, defanged or not; - for standard input
@@ -70,6 +75,8 @@ pub struct Args {
     yes: bool,
     #[command(flatten)]
     marking: Marking,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// Has the node write the report, and prints where it stands.
@@ -93,10 +100,10 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         description: args.description,
         labels: args.labels,
         replaces: args.replaces,
+        wait_for: args.wait.orgs(),
     };
     let published: Published = context.client().post(route::PUBLISH, &request)?;
-    context.print(&published, || published_text(&published, "published"))?;
-    done()
+    args.wait.told(context, &published, || published_text(&published, "published"))
 }
 
 /// The values of the command line, with those that standard input holds in the place of `-`, once somebody agreed to them.

@@ -6,7 +6,8 @@ use anyhow::Result;
 use tocsin_api::route;
 use tocsin_api::types::{Published, ShareRequest};
 
-use super::{Context, Marking, done, published_text};
+use super::wait::Wait;
+use super::{Context, Marking, published_text};
 
 /// Share records that are here in other circles.
 ///
@@ -17,6 +18,9 @@ use super::{Context, Marking, done, published_text};
 /// Each report goes to all the circles that are named, or to none. With --instead-of it is for fewer from then on: it is taken
 /// back from that circle, for the reason `narrowed`, and stands in the other, both or neither. Who had it is told to
 /// erase it; who copied it elsewhere has it still.
+///
+/// With --wait it returns when the partners signed, by receipts, that they have all of it: exit code 0 if all did, 1 if one did
+/// not in time. It is written either way.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -36,10 +40,12 @@ pub struct Args {
     #[arg(long, value_name = "CIRCLE")]
     instead_of: Vec<String>,
     /// Only say what would be done
-    #[arg(long)]
+    #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
     #[command(flatten)]
     marking: Marking,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// Has the node share the records, and prints what it wrote and what it left.
@@ -47,15 +53,16 @@ pub struct Args {
 /// # Errors
 /// What was wrong, where, and how to mend it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
+    args.wait.check(args.ids.len(), args.to.len())?;
     let request = ShareRequest {
         ids: args.ids,
         to: args.to,
         instead_of: args.instead_of,
         marking: args.marking.words(),
         dry_run: args.dry_run,
+        wait_for: args.wait.orgs(),
     };
     let published: Published = context.client().post(route::SHARE, &request)?;
     let verb = if args.dry_run { "would share" } else { "shared" };
-    context.print(&published, || published_text(&published, verb))?;
-    done()
+    args.wait.told(context, &published, || published_text(&published, verb))
 }
