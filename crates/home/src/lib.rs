@@ -26,7 +26,7 @@ use tocsin_record::id::{NodeKey, OrgId};
 use tocsin_record::keys::Secret;
 use zeroize::Zeroizing;
 
-use crate::identity::{Card, CardError, Papers};
+use crate::identity::{Card, CardError, Change, Papers};
 use config::{Config, ConfigError};
 use files::FileError;
 use keys::KeyError;
@@ -81,6 +81,17 @@ pub enum HomeError {
     /// Keys and card do not belong together.
     #[error("the keys in {0} are not those on the node's card: restore both from the same backup")]
     Mixed(PathBuf),
+    /// The note of what was signed is damaged.
+    #[error(
+        "{path} does not parse ({source}): it says which change of the mesh this org signed last. Restore it, or remove it if \
+         no change waits for others"
+    )]
+    Signed {
+        /// Which file.
+        path: PathBuf,
+        /// Where the decoder stopped.
+        source: codec::CodecError,
+    },
     /// The documents file is damaged.
     #[error("{path} does not parse ({source}): restore it, or join again with the invitation")]
     Documents {
@@ -219,6 +230,33 @@ impl Home {
 
     fn papers_file(&self) -> PathBuf {
         self.join("documents").join("mesh.documents")
+    }
+
+    fn signed_file(&self) -> PathBuf {
+        self.join("documents").join("signed.change")
+    }
+
+    /// The change of the mesh that this org's root signed here last.
+    ///
+    /// # Errors
+    /// [`HomeError`]: without it the org could sign two of one version.
+    pub fn signed_change(&self) -> Result<Option<Change>, HomeError> {
+        let path = self.signed_file();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let bytes = files::read_own(&path, DOCUMENTS_MAX)?;
+        codec::decode::<Change, { 256 << 20 }>(&bytes)
+            .map(Some)
+            .map_err(|source| HomeError::Signed { path, source })
+    }
+
+    /// Keeps that this org's root signs a change, before the signature is shown to anybody.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn write_signed_change(&self, change: &Change) -> Result<(), HomeError> {
+        Ok(files::write(&self.signed_file(), &codec::encode(change))?)
     }
 
     fn lock_file(&self) -> PathBuf {

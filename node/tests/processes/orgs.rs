@@ -9,6 +9,13 @@ fn names(list: &Value) -> Vec<String> {
     all.iter().map(|row| row["org"].as_str().expect("a name").to_owned()).collect()
 }
 
+fn words(list: &Value) -> Vec<String> {
+    let all = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut all: Vec<String> = all.iter().map(|word| word.as_str().expect("a word").to_owned()).collect();
+    all.sort();
+    all
+}
+
 /// Whom a node's status names as a partner with a link that is up.
 fn linked(node: &Node) -> Vec<String> {
     let peers = node.json(&["status"])["peers"].clone();
@@ -37,7 +44,7 @@ fn who_is_taken_out_of_the_mesh_is_shut_out_by_all() {
     let why = refused(&nodes[0], &["mesh", "remove", "bank-xd", "--yes"]);
     assert!(why.contains("no org `bank-xd`") && why.contains("tocsin mesh show"), "{why}");
     let why = refused(&nodes[1], &["mesh", "remove", "bank-xc", "--yes"]);
-    assert!(why.contains("not a steward's"), "{why}");
+    assert!(why.contains("no steward of the mesh"), "{why}");
     let why = refused(&nodes[0], &["mesh", "remove", "cert-xa", "--yes"]);
     assert!(why.contains("last steward"), "{why}");
     let why = refused(&nodes[0], &["mesh", "remove", "bank-xc"]);
@@ -118,4 +125,84 @@ fn who_is_taken_out_of_the_mesh_is_shut_out_by_all() {
     // Who lacks a key is looked for each second.
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert!(!nodes[2].knows("203.0.113.4"));
+}
+
+fn text_of(path: &std::path::Path) -> String {
+    std::fs::read_to_string(path).expect("a file")
+}
+
+#[test]
+fn the_founder_hands_over_to_two_of_three_stewards() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nodes = Node::mesh(folder.path(), &["cert-xa", "police-xb", "bank-xc", "spy-xd"]);
+    let file = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (first, second, third) = (file("first.change"), file("second.change"), file("third.change"));
+
+    // Who is to decide has to agree.
+    let made = ["mesh", "steward", "add", "police-xb", "bank-xc", "--yes", "--change", &first];
+    let change = nodes[0].json(&made);
+    assert_eq!((&change["state"], &change["charter"]), (&"awaits".into(), &5.into()), "{change}");
+    assert_eq!(words(&change["awaits"]), ["bank-xc", "police-xb"], "{change}");
+    assert_eq!(nodes[0].json(&["status"])["charter"], 4, "nothing is in force");
+    let asked = refused(&nodes[1], &["mesh", "sign", &first]);
+    assert!(asked.contains("makes police-xb (csirt, QM)") && asked.contains("not confirmed"), "{asked}");
+    let why = refused(&nodes[3], &["mesh", "sign", &first, "--yes"]);
+    assert!(why.contains("no steward of the mesh"), "{why}");
+    let why = refused(&nodes[1], &["mesh", "apply", &first]);
+    assert!(why.contains("waits for") && why.contains("bank-xc"), "{why}");
+    // What it signed it does not contradict.
+    let why = refused(&nodes[0], &["mesh", "remove", "spy-xd", "--yes"]);
+    assert!(why.contains("signed another change") && why.contains("--instead"), "{why}");
+    let status = nodes[0].json(&["mesh", "status"]);
+    assert_eq!((&status["needed"], &status["signed"]["charter"]), (&1.into(), &5.into()), "{status}");
+    let signed = nodes[1].json(&["mesh", "sign", &first, "--yes"]);
+    assert_eq!(signed["charter"], 5, "the signature that was missing puts it in force: {signed}");
+    until("all hear it", || nodes.iter().all(|node| node.json(&["status"])["charter"] == 5));
+    assert_eq!(nodes[2].json(&["mesh", "status", &first])["state"], "in-force");
+
+    // One of three is not enough any more, not even the founder.
+    let change = nodes[0].json(&["mesh", "remove", "spy-xd", "--yes", "--change", &second]);
+    assert_eq!((&change["state"], &change["needs"][0]["needed"]), (&"awaits".into(), &2.into()), "{change}");
+    assert!(linked(&nodes[3]).contains(&"cert-xa".to_owned()));
+    // Edited, cut, nothing at all.
+    let text = text_of(second.as_ref());
+    let bad = folder.path().join("bad.change");
+    for (edited, fits) in [
+        (text.replace("takes out spy-xd", "takes out bank-xc"), "edited"),
+        (text[..text.len() - 60].to_owned(), "whole block"),
+        (text_of(&nodes[0].home.join("cert-xa.card")), "TOCSIN CARD"),
+        ("x".repeat(9 << 20), "bad.change"),
+    ] {
+        std::fs::write(&bad, edited).expect("written");
+        let why = refused(&nodes[1], &["mesh", "sign", bad.to_str().expect("UTF-8"), "--yes"]);
+        assert!(why.contains(fits) && why.contains("bad.change"), "{fits}: {why}");
+    }
+    // The two others decide without the founder, by copies that are signed apart.
+    nodes[1].json(&["mesh", "sign", &second, "--yes", "--change", &third]);
+    until("all who are in hear it", || nodes[..3].iter().all(|node| node.json(&["status"])["charter"] == 6));
+    until("who was taken out has no link", || linked(&nodes[3]).is_empty());
+    // What was overtaken is told as such.
+    let why = refused(&nodes[3], &["mesh", "apply", &third]);
+    assert!(why.contains("own org"), "{why}");
+    let alone =
+        nodes[1].json(&["mesh", "propose", "steward", "remove", "cert-xa", "--yes", "--change", &first]);
+    assert_eq!(words(&alone["awaits"]), ["bank-xc", "cert-xa"], "{alone}");
+    let late = nodes[2].json(&["mesh", "sign", &first, "--yes"]);
+    assert_eq!(late["charter"], 7, "{late}");
+    until("the founder hears that it decides no more", || {
+        let stewards = nodes[0].json(&["mesh", "status"])["stewards"].clone();
+        stewards.as_array().is_some_and(|all| all.len() == 2 && !all.contains(&"cert-xa".into()))
+    });
+    let why = refused(&nodes[0], &["mesh", "remove", "bank-xc", "--yes"]);
+    assert!(why.contains("no steward"), "{why}");
+    let card = nodes[3].home.join("spy-xd.card");
+    let back = ["mesh", "add", card.to_str().expect("UTF-8"), "--yes", "--change", &second];
+    assert_eq!(nodes[1].json(&back)["state"], "awaits");
+    nodes[2].json(&["mesh", "sign", &second, "--yes"]);
+    let invite = file("again.invite");
+    until("any member can write its invitation", || {
+        nodes[0].tell(&["mesh", "invite", "spy-xd", "--out", &invite]).status.success()
+    });
+    assert!(text_of(invite.as_ref()).contains("For: spy-xd"));
+    until("who comes back is linked", || !linked(&nodes[3]).is_empty());
 }

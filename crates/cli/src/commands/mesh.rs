@@ -1,4 +1,6 @@
-//! `tocsin mesh`: found a mesh, add partners to it and take them out, show who is in it.
+//! `tocsin mesh`: found a mesh, add partners to it and take them out, say who decides that, show who is in it.
+
+mod change;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,11 +14,13 @@ use tocsin_clock as clock;
 use tocsin_home::identity::{Card, Checked, Invite, Papers};
 use tocsin_home::{Home, files, keys};
 use tocsin_record::codec;
+use tocsin_record::document::OrgEntry;
 use tocsin_record::id::fingerprint;
 use tocsin_text as text;
 
 use super::{Context, Passphrase, confirm, done, read_named};
 use crate::term;
+use change::{How, Then};
 
 /// Longest card file, in bytes.
 const CARD_MAX: u64 = 1 << 20;
@@ -29,12 +33,18 @@ const CARD_MAX: u64 = 1 << 20;
 ///
 /// Who is taken out is shut out by every node that hears of it: its links end, and nothing that it writes from then on is
 /// taken, nor anything given to it. What it has it keeps, and what it wrote before stays. It is out of all circles as well.
+///
+/// A mesh with several stewards is changed by more than half of them. Where one signature is not enough, add, remove and
+/// steward write a file instead: it says in words what it does, holds no secret, and goes by mail or stick from one steward to the
+/// next, who sign it. The signature that was missing puts it in force.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
   tocsin --home ./aa mesh found --name ring
   tocsin --home ./aa mesh add police-bb.card         writes police-bb.invite
   tocsin --home ./aa mesh remove police-bb
+  tocsin --home ./aa mesh steward add police-bb border-cc     writes charter-4.change
+  tocsin --home ./bb mesh sign charter-4.change
   tocsin --home ./aa mesh show")]
 pub struct Args {
     #[command(subcommand)]
@@ -51,6 +61,49 @@ enum What {
         #[command(flatten)]
         passphrase: Passphrase,
     },
+    #[command(flatten)]
+    Edit(Edit),
+    /// Write a change to a file for others to sign, and change nothing yet
+    Propose {
+        #[command(subcommand)]
+        edit: Edit,
+    },
+    /// Show what a change does, ask, and sign it for this org; the signature that was missing puts it in force
+    Sign {
+        /// The change, which is written anew with the signature, or to where --change says
+        file: PathBuf,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Say whose signature a change waits for; without a file, who the stewards are and what this org signed last
+    Status {
+        /// The change
+        file: Option<PathBuf>,
+    },
+    /// Put a change in force that enough stewards signed
+    Apply {
+        /// The change; copies of it that were signed apart are taken together
+        #[arg(required = true)]
+        file: Vec<PathBuf>,
+    },
+    /// Write the invitation of an org that is in the mesh
+    Invite {
+        /// The org, by its name in the charter
+        org: String,
+        /// Where to write it (default: NAME.invite in this folder)
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Show who is in the mesh
+    Show,
+}
+
+/// What the stewards of a mesh decide.
+#[derive(Subcommand, Debug)]
+enum Edit {
     /// Add the org of a card, or bring its entry up to date, and write its invitation
     Add {
         /// The partner's card
@@ -65,7 +118,7 @@ enum What {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
         #[command(flatten)]
-        passphrase: Passphrase,
+        how: How,
     },
     /// Take an org out of the mesh
     Remove {
@@ -75,10 +128,39 @@ enum What {
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
-        passphrase: Passphrase,
+        how: How,
     },
-    /// Show who is in the mesh
-    Show,
+    /// Make orgs stewards, or stewards no more: more than half of them sign each change of the mesh
+    Steward {
+        #[command(subcommand)]
+        what: Steward,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+enum Steward {
+    /// Make orgs stewards
+    Add {
+        /// The orgs, by their names in the charter
+        #[arg(required = true, value_name = "ORG")]
+        orgs: Vec<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Make orgs stewards no more; they stay in the mesh
+    Remove {
+        /// The orgs, by their names in the charter
+        #[arg(required = true, value_name = "ORG")]
+        orgs: Vec<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        how: How,
+    },
 }
 
 /// Most columns of an address; fewest where the terminal is narrow; and those of a fingerprint, beside which it stands there.
@@ -123,13 +205,18 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let home = context.home()?;
     match args.what {
         What::Found { name, passphrase } => found(context, &home, &name, &passphrase)?,
-        What::Add { card, fingerprint, yes, out, passphrase } => {
-            let text = read_named(&card, CARD_MAX)?;
-            let card = Card::read(&text).with_context(|| format!("{} is no card", card.display()))?;
-            check_fingerprint(&card, fingerprint.as_deref(), yes)?;
-            add(context, &home, card, out, &passphrase)?;
+        What::Edit(edit) => make(context, &home, edit, Then::Apply)?,
+        What::Propose { edit } => make(context, &home, edit, Then::Propose)?,
+        What::Sign { file, yes, how } => change::sign(context, &home, &file, yes, &how)?,
+        What::Status { file } => change::status(context, &home, file.as_deref())?,
+        What::Apply { file } => change::apply(context, &home, &file)?,
+        What::Invite { org, out } => {
+            let papers = papers(&home)?;
+            let checked = papers.check()?;
+            let entry = checked.named(&org)?.clone();
+            let invite = invite(&papers, &checked, &entry, out)?;
+            show(context, &checked, Some(invite))?;
         }
-        What::Remove { org, yes, passphrase } => remove(context, &home, &org, yes, &passphrase)?,
         What::Show => {
             let checked = papers(&home)?.check()?;
             show(context, &checked, None)?;
@@ -181,41 +268,100 @@ fn check_fingerprint(card: &Card, expected: Option<&str>, yes: bool) -> Result<(
     }
 }
 
+fn make(context: &Context, home: &Home, edit: Edit, then: Then) -> Result<()> {
+    match edit {
+        Edit::Add { card, fingerprint, yes, out, how } => {
+            let text = read_named(&card, CARD_MAX)?;
+            let card = Card::read(&text).with_context(|| format!("{} is no card", card.display()))?;
+            check_fingerprint(&card, fingerprint.as_deref(), yes)?;
+            add(context, home, &card, out, (&how, then))
+        }
+        Edit::Remove { org, yes, how } => remove(context, home, &org, yes, (&how, then)),
+        Edit::Steward { what: Steward::Add { orgs, yes, how } } => {
+            stewards(context, home, (&orgs, true), yes, (&how, then))
+        }
+        Edit::Steward { what: Steward::Remove { orgs, yes, how } } => {
+            stewards(context, home, (&orgs, false), yes, (&how, then))
+        }
+    }
+}
+
+/// Adds an org, or brings its entry up to date.
 fn add(
     context: &Context,
     home: &Home,
-    card: Card,
+    card: &Card,
     out: Option<PathBuf>,
-    passphrase: &Passphrase,
+    (how, then): (&How, Then),
 ) -> Result<()> {
     let old = papers(home)?;
-    let root = passphrase.open_root(home)?;
-    let new = old.add(card.entry.clone(), &card.certificates, &root, clock::now_ms())?;
-    put(context, home, &new)?;
+    let next = old.check()?.with_entry(card.entry.clone(), clock::now_ms())?;
+    let new = match &next {
+        Some(next) => change::make(context, home, (next, &card.certificates), how, then)?,
+        // It stands so already: its certificates may be new, and its invitation is wanted once more.
+        None => {
+            let root = how.passphrase.open_root(home)?;
+            let new = old.add(card.entry.clone(), &card.certificates, &root, clock::now_ms())?;
+            put(context, home, &new)?;
+            Some(new)
+        }
+    };
+    let Some(new) = new else { return Ok(()) };
     let checked = new.check()?;
-    let invite = Invite { org: card.entry.root, papers: new };
-    let path = out.unwrap_or_else(|| PathBuf::from(format!("{}.invite", card.entry.name)));
-    files::write_public(&path, invite.write(&checked).as_bytes())?;
-    show(context, &checked, Some(path.display().to_string()))
+    let invite = invite(&new, &checked, &card.entry, out)?;
+    show(context, &checked, Some(invite))
+}
+
+fn invite(papers: &Papers, checked: &Checked, entry: &OrgEntry, out: Option<PathBuf>) -> Result<String> {
+    let invite = Invite { org: entry.root, papers: papers.clone() };
+    let path = out.unwrap_or_else(|| PathBuf::from(format!("{}.invite", entry.name)));
+    files::write_public(&path, invite.write(checked).as_bytes())?;
+    Ok(path.display().to_string())
 }
 
 /// Takes an org out, after it was said once more which.
-fn remove(context: &Context, home: &Home, org: &str, yes: bool, passphrase: &Passphrase) -> Result<()> {
-    let old = papers(home)?;
-    let checked = old.check()?;
-    checked.without(org, clock::now_ms())?;
-    let entry = checked.charter.org_named(org).context("it is in the charter")?;
-    if !yes {
+fn remove(context: &Context, home: &Home, org: &str, yes: bool, (how, then): (&How, Then)) -> Result<()> {
+    let checked = papers(home)?.check()?;
+    let next = checked.without(org, clock::now_ms())?;
+    ask(checked.named(org).into_iter(), yes, "Take it out of the mesh, for all partners?")?;
+    let new = change::make(context, home, (&next, &[]), how, then)?;
+    new.map_or(Ok(()), |new| show(context, &new.check()?, None))
+}
+
+/// Makes orgs stewards, or stewards no more.
+fn stewards(
+    context: &Context,
+    home: &Home,
+    (orgs, adds): (&[String], bool),
+    yes: bool,
+    (how, then): (&How, Then),
+) -> Result<()> {
+    let checked = papers(home)?.check()?;
+    let next = checked.with_stewards(orgs, adds, clock::now_ms())?;
+    let question = if adds {
+        "Let these orgs decide with the others who is in the mesh?"
+    } else {
+        "Make these orgs stewards no more?"
+    };
+    ask(orgs.iter().filter_map(|org| checked.named(org).ok()), yes, question)?;
+    let new = change::make(context, home, (&next, &[]), how, then)?;
+    new.map_or(Ok(()), |new| show(context, &new.check()?, None))
+}
+
+/// Says which orgs it is about, and asks.
+fn ask<'a>(orgs: impl Iterator<Item = &'a OrgEntry>, yes: bool, question: &str) -> Result<()> {
+    if yes {
+        return Ok(());
+    }
+    for entry in orgs {
         term::tell(&format!("{} ({}, {})", entry.name, entry.kind_name(), entry.country_code()));
         term::tell(&format!("fingerprint {}", fingerprint(&entry.root.0)));
-        if !confirm("Take it out of the mesh, for all partners?")? {
-            bail!("not confirmed, nothing was changed: give --yes where nobody can be asked");
-        }
     }
-    let root = passphrase.open_root(home)?;
-    let new = old.remove(org, &root, clock::now_ms())?;
-    put(context, home, &new)?;
-    show(context, &new.check()?, None)
+    if confirm(question)? {
+        Ok(())
+    } else {
+        bail!("not confirmed, nothing was changed: give --yes where nobody can be asked")
+    }
 }
 
 /// Puts documents in force: the running node takes the new ones, keeps them and tells its peers.

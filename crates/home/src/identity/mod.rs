@@ -3,12 +3,14 @@
 
 mod armor;
 mod card;
+mod change;
 mod invite;
 mod papers;
 mod peer;
 
 pub use armor::ArmorError;
 pub use card::{Card, CardError};
+pub use change::{Change, ChangeError, Quorum, Reading};
 pub use invite::{Invite, InviteError};
 pub use papers::{Checked, Papers, PapersError, Removed, entry};
 pub(crate) use peer::address_with_peer;

@@ -13,6 +13,9 @@ const CHARTERS_MAX: usize = 4096;
 /// Most certificates that are read.
 const CERTIFICATES_MAX: usize = 65_536;
 
+/// The role of who signs charters.
+const STEWARD: &str = "steward";
+
 /// Documents as they rest and travel, not yet checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Papers {
@@ -70,9 +73,16 @@ pub enum PapersError {
     NotSteward,
     /// Nobody could change the mesh any more.
     #[error(
-        "`{0}` is the last steward, and nobody could change the mesh without one: make another org a steward first"
+        "`{0}` is the last steward, and nobody could change the mesh without one: make another org a steward first, \
+         `tocsin mesh steward add ORG`"
     )]
     LastSteward(String),
+    /// There is nothing to change.
+    #[error("`{0}` is a steward already")]
+    IsSteward(String),
+    /// There is nothing to change.
+    #[error("`{0}` is no steward: `tocsin mesh status` lists them")]
+    IsNoSteward(String),
     /// No such org.
     #[error("there is no org `{0}` in the mesh: `tocsin mesh show` lists them")]
     NoOrg(String),
@@ -125,7 +135,7 @@ impl Papers {
         root: &Secret,
         now: u64,
     ) -> Result<Self, PapersError> {
-        founder.roles = vec!["steward".to_owned()];
+        founder.roles = vec![STEWARD.to_owned()];
         let charter = Charter {
             version: 1,
             prev: DocHash::ZERO,
@@ -244,7 +254,7 @@ impl Checked {
     /// # Errors
     /// [`PapersError::NoOrg`], or [`PapersError::LastSteward`].
     pub fn without(&self, name: &str, now: u64) -> Result<Charter, PapersError> {
-        let org = self.org_named(name)?.root;
+        let org = self.named(name)?.root;
         let mut next = self.next(now);
         next.orgs.retain(|entry| entry.root != org);
         if next.stewards().is_empty() {
@@ -253,7 +263,33 @@ impl Checked {
         Ok(next)
     }
 
-    fn org_named(&self, name: &str) -> Result<&OrgEntry, PapersError> {
+    /// The next charter with orgs made stewards, or, if not `adds`, stewards no more.
+    ///
+    /// # Errors
+    /// [`PapersError`]: an org is not in, or it is so already, or no steward would be left.
+    pub fn with_stewards(&self, names: &[String], adds: bool, now: u64) -> Result<Charter, PapersError> {
+        let mut next = self.next(now);
+        for name in names {
+            let org = self.named(name)?.root;
+            let Some(entry) = next.orgs.iter_mut().find(|entry| entry.root == org) else { continue };
+            match (adds, entry.is_steward()) {
+                (true, true) => return Err(PapersError::IsSteward(name.clone())),
+                (false, false) => return Err(PapersError::IsNoSteward(name.clone())),
+                (true, false) => entry.roles.push(STEWARD.to_owned()),
+                (false, true) => entry.roles.retain(|role| role != STEWARD),
+            }
+        }
+        if next.stewards().is_empty() {
+            return Err(PapersError::LastSteward(names.join(", ")));
+        }
+        Ok(next)
+    }
+
+    /// The org of a name.
+    ///
+    /// # Errors
+    /// [`PapersError::NoOrg`].
+    pub fn named(&self, name: &str) -> Result<&OrgEntry, PapersError> {
         let missing = || PapersError::NoOrg(tocsin_text::cut(name, 80));
         self.charter.org_named(name).ok_or_else(missing)
     }
