@@ -55,8 +55,10 @@ Begin with:
 enum Verb {
     /// Make a node: keys, certificate, card, configuration
     Init(verbs::init::Args),
-    /// Found a mesh, add a partner to it, show who is in it
+    /// Found a mesh, add partners to it and take them out, show who is in it
     Mesh(verbs::mesh::Args),
+    /// Change what the org says of itself: whom to call, where it is reached
+    Org(verbs::org::Args),
     /// Join a mesh with the invitation of its founder
     Join(verbs::join::Args),
     /// Run the node
@@ -154,6 +156,7 @@ fn run_with(
     let done = match cli.verb {
         Verb::Init(args) => verbs::init::run(&context, args),
         Verb::Mesh(args) => verbs::mesh::run(&context, args),
+        Verb::Org(args) => verbs::org::run(&context, args),
         Verb::Join(args) => verbs::join::run(&context, args),
         Verb::Run(args) => node_verb(&context, NodeVerb::Run(args)),
         Verb::Status(args) => verbs::status::run(&context, args),

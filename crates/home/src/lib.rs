@@ -316,6 +316,16 @@ impl Home {
         Ok(Identity { card, certificate, record, transport, sealing })
     }
 
+    /// Puts another card in the place of the org's own, here and where it is given away.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn write_card(&self, card: &Card) -> Result<(), HomeError> {
+        let text = card.write();
+        files::write(&self.own_card(), text.as_bytes())?;
+        Ok(files::write_public(&self.public_card(&card.entry.name), text.as_bytes())?)
+    }
+
     /// The mesh's documents, `None` before the node founded or joined one.
     ///
     /// # Errors

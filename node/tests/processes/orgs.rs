@@ -206,3 +206,69 @@ fn the_founder_hands_over_to_two_of_three_stewards() {
     assert!(text_of(invite.as_ref()).contains("For: spy-xd"));
     until("who comes back is linked", || !linked(&nodes[3]).is_empty());
 }
+
+#[test]
+fn an_org_changes_what_it_says_of_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nodes = Node::mesh(folder.path(), &["cert-xa", "police-xb"]);
+    let entry = |node: &Node, org: &str| {
+        let shown = node.json(&["mesh", "show"]);
+        let all = shown["orgs"].as_array().expect("orgs").clone();
+        all.into_iter().find(|row| row["org"] == org).expect("it is in")
+    };
+    for (args, fits) in [
+        (&["org", "set"][..], "--contact"),
+        (&["org", "set", "--contact", "fax=1"], "desk=TEXT"),
+        (&["org", "set", "--constituency", "192.0.2.0/99"], "192.0.2.0/24"),
+        (&["org", "set", "--country", "Q"], "two letters"),
+        (&["org", "set", "--announce", "/ip4/0.0.0.0/tcp/7117"], "host and a port"),
+    ] {
+        let why = refused(&nodes[1], args);
+        assert!(why.contains(fits), "{args:?}: {why}");
+    }
+    let root = nodes[1].home.join("root");
+    std::fs::rename(&root, folder.path().join("safe")).expect("moved");
+    let why = refused(&nodes[1], &["org", "set", "--country", "QN"]);
+    assert!(why.contains("bring the file back"), "{why}");
+    std::fs::rename(folder.path().join("safe"), &root).expect("moved back");
+
+    // Who is no steward signs a card, which a steward takes.
+    let announce = format!("/ip4/127.0.0.1/tcp/{}", crate::harness::free_port());
+    let said = ["org", "set", "--contact", "desk=Night desk", "--contact", "phone=+1555", "--country", "QN"];
+    let more = ["--constituency", "192.0.2.0/24,AS64500,police.example", "--announce", &announce];
+    let signed = nodes[1].json(&[&said[..], &more].concat());
+    assert_eq!((&signed["state"], &signed["desk"]), (&"signed".into(), &"Night desk".into()), "{signed}");
+    assert_eq!(entry(&nodes[1], "police-xb")["desk"], "", "nothing is in force");
+    let card = signed["card"].as_str().expect("a path").to_owned();
+    let invite = folder.path().join("x.invite");
+    nodes[0].json(&["mesh", "add", &card, "--yes", "--out", invite.to_str().expect("UTF-8")]);
+    until("its own node hears it", || entry(&nodes[1], "police-xb")["desk"] == "Night desk");
+    let there = entry(&nodes[1], "police-xb");
+    assert_eq!((&there["phone"], &there["country"]), (&"+1555".into(), &"QN".into()), "{there}");
+    let address = there["addresses"][0].as_str().expect("an address");
+    assert!(address.starts_with(&format!("{announce}/p2p/")), "{address}");
+    assert_eq!(nodes[1].json(&["org", "set", "--country", "qn"])["state"], "same");
+    // What is not named stays, and it is the node that it was.
+    nodes[1].json(&["org", "set", "--contact", "email=desk@police.example"]);
+    nodes[0].json(&["mesh", "add", &card, "--yes", "--out", invite.to_str().expect("UTF-8")]);
+    until("its mail is known", || entry(&nodes[1], "police-xb")["email"] == "desk@police.example");
+    assert_eq!(entry(&nodes[1], "police-xb")["desk"], "Night desk");
+    assert_eq!(linked(&nodes[0]), ["police-xb"]);
+
+    // A steward's own entry is changed at once, as long as its signature is enough.
+    let shown = nodes[0].json(&["org", "set", "--contact", "desk=Day desk"]);
+    assert_eq!(shown["charter"], 5, "{shown}");
+    until("the partner hears it", || entry(&nodes[1], "cert-xa")["desk"] == "Day desk");
+    assert_eq!(entry(&nodes[1], "cert-xa")["roles"], serde_json::json!(["steward"]));
+    let file = folder.path().join("two.change");
+    let file = file.to_str().expect("UTF-8");
+    nodes[0].json(&["mesh", "steward", "add", "police-xb", "--yes", "--change", file]);
+    nodes[1].json(&["mesh", "sign", file, "--yes"]);
+    until("both decide", || nodes[0].json(&["status"])["charter"] == 6);
+    until("its documents are written", || nodes[0].json(&["mesh", "status"])["needed"] == 2);
+    let waits = nodes[0].json(&["org", "set", "--contact", "desk=Noon desk", "--change", file]);
+    assert_eq!(waits["awaits"], serde_json::json!(["police-xb"]), "{waits}");
+    assert!(waits["does"][0].as_str().expect("words").contains("desk `Noon desk` instead of `Day desk`"));
+    nodes[1].json(&["mesh", "sign", file, "--yes"]);
+    until("both signed", || entry(&nodes[0], "cert-xa")["desk"] == "Noon desk");
+}

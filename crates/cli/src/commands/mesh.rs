@@ -20,7 +20,7 @@ use tocsin_text as text;
 
 use super::{Context, Passphrase, confirm, done, read_named};
 use crate::term;
-use change::{How, Then};
+pub(super) use change::{How, Then, make as make_change};
 
 /// Longest card file, in bytes.
 const CARD_MAX: u64 = 1 << 20;
@@ -297,7 +297,10 @@ fn add(
     let old = papers(home)?;
     let next = old.check()?.with_entry(card.entry.clone(), clock::now_ms())?;
     let new = match &next {
-        Some(next) => change::make(context, home, (next, &card.certificates), how, then)?,
+        Some(next) => {
+            let root = how.passphrase.open_root(home)?;
+            change::make(context, home, &root, (next, &card.certificates), how, then)?
+        }
         // It stands so already: its certificates may be new, and its invitation is wanted once more.
         None => {
             let root = how.passphrase.open_root(home)?;
@@ -324,7 +327,8 @@ fn remove(context: &Context, home: &Home, org: &str, yes: bool, (how, then): (&H
     let checked = papers(home)?.check()?;
     let next = checked.without(org, clock::now_ms())?;
     ask(checked.named(org).into_iter(), yes, "Take it out of the mesh, for all partners?")?;
-    let new = change::make(context, home, (&next, &[]), how, then)?;
+    let root = how.passphrase.open_root(home)?;
+    let new = change::make(context, home, &root, (&next, &[]), how, then)?;
     new.map_or(Ok(()), |new| show(context, &new.check()?, None))
 }
 
@@ -344,7 +348,8 @@ fn stewards(
         "Make these orgs stewards no more?"
     };
     ask(orgs.iter().filter_map(|org| checked.named(org).ok()), yes, question)?;
-    let new = change::make(context, home, (&next, &[]), how, then)?;
+    let root = how.passphrase.open_root(home)?;
+    let new = change::make(context, home, &root, (&next, &[]), how, then)?;
     new.map_or(Ok(()), |new| show(context, &new.check()?, None))
 }
 
@@ -383,7 +388,7 @@ fn papers(home: &Home) -> Result<Papers> {
     })
 }
 
-fn show(context: &Context, checked: &Checked, invite: Option<String>) -> Result<()> {
+pub(super) fn show(context: &Context, checked: &Checked, invite: Option<String>) -> Result<()> {
     let orgs = checked
         .charter
         .orgs

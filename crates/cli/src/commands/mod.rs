@@ -14,6 +14,7 @@ pub mod lookup;
 pub mod mesh;
 pub mod node;
 pub mod note;
+pub mod org;
 pub mod publish;
 pub mod query;
 pub mod retract;

@@ -4,6 +4,7 @@
 mod armor;
 mod card;
 mod change;
+mod entry;
 mod invite;
 mod papers;
 mod peer;
@@ -11,6 +12,7 @@ mod peer;
 pub use armor::ArmorError;
 pub use card::{Card, CardError};
 pub use change::{Change, ChangeError, Quorum, Reading};
+pub use entry::{EntryEdit, EntryError};
 pub use invite::{Invite, InviteError};
 pub use papers::{Checked, Papers, PapersError, Removed, entry};
 pub(crate) use peer::address_with_peer;

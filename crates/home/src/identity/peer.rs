@@ -11,7 +11,7 @@ pub fn peer_id(transport: &[u8; 32]) -> Option<PeerId> {
 }
 
 /// An address with the peer id at its end, as charters have it. `None` for one that nobody can dial: of all
-/// interfaces, or with port 0.
+/// interfaces, with port 0, or without a host.
 #[must_use]
 pub(crate) fn address_with_peer(address: &str, transport: &[u8; 32]) -> Option<String> {
     let mut address: Multiaddr = address.parse().ok()?;
@@ -21,7 +21,18 @@ pub(crate) fn address_with_peer(address: &str, transport: &[u8; 32]) -> Option<S
         Protocol::Tcp(port) | Protocol::Udp(port) => port != 0,
         _ => true,
     });
-    if !dialable {
+    let has_host = address.iter().any(|part| {
+        matches!(
+            part,
+            Protocol::Ip4(_)
+                | Protocol::Ip6(_)
+                | Protocol::Dns(_)
+                | Protocol::Dns4(_)
+                | Protocol::Dns6(_)
+                | Protocol::Dnsaddr(_)
+        )
+    });
+    if !dialable || !has_host {
         return None;
     }
     if !matches!(address.iter().last(), Some(Protocol::P2p(_))) {
@@ -43,5 +54,7 @@ mod tests {
         assert_eq!(address_with_peer(&address, &key), Some(address));
         assert_eq!(address_with_peer("/ip4/0.0.0.0/tcp/7117", &key), None);
         assert_eq!(address_with_peer("/ip4/127.0.0.1/tcp/0", &key), None);
+        assert_eq!(address_with_peer("", &key), None);
+        assert_eq!(address_with_peer("/tcp/7117", &key), None);
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tocsin_home::identity::{Change, Checked, Papers, Quorum, Reading};
 use tocsin_home::{Home, files};
 use tocsin_record::document::{Charter, Signed};
+use tocsin_record::keys::Secret;
 use tocsin_text as text;
 
 use super::super::{Context, Passphrase, confirm, read_named};
@@ -78,6 +79,7 @@ struct ShownStatus {
 pub fn make(
     context: &Context,
     home: &Home,
+    root: &Secret,
     (next, certificates): (&Charter, &[Signed]),
     how: &How,
     then: Then,
@@ -85,7 +87,7 @@ pub fn make(
     let old = papers(home)?;
     let checked = old.check()?;
     let mut change = Change::new(checked.mesh, next, certificates.to_vec());
-    sign_with_root(home, (&old, &checked), &mut change, how)?;
+    sign_with_root(home, (&old, &checked), &mut change, (root, how))?;
     let reading = change.hold(&old)?;
     if then == Then::Apply && reading.is_complete() {
         let new = change.apply(&old)?;
@@ -104,15 +106,14 @@ fn sign_with_root(
     home: &Home,
     (old, checked): (&Papers, &Checked),
     change: &mut Change,
-    how: &How,
+    (root, how): (&Secret, &How),
 ) -> Result<()> {
     if let Some(before) = home.signed_change()?
         && !how.instead
     {
         change.beside(&before, old)?;
     }
-    let root = how.passphrase.open_root(home)?;
-    change.sign(checked, &root)?;
+    change.sign(checked, root)?;
     // Kept first: a signature that somebody has is never forgotten.
     Ok(home.write_signed_change(change)?)
 }
@@ -133,7 +134,8 @@ pub fn sign(context: &Context, home: &Home, path: &Path, yes: bool, how: &How) -
                 bail!("not confirmed, nothing was signed: give --yes where nobody can be asked");
             }
         }
-        sign_with_root(home, (&old, &checked), &mut change, how)?;
+        let root = how.passphrase.open_root(home)?;
+        sign_with_root(home, (&old, &checked), &mut change, (&root, how))?;
     }
     let reading = change.hold(&old)?;
     let out = how.change.as_deref().unwrap_or(path);
