@@ -119,6 +119,9 @@ pub struct QueryRequest {
     /// The asker's reference, for the log.
     #[serde(default)]
     pub reference: Option<String>,
+    /// What is left out of answers unless it is asked for: `red`.
+    #[serde(default)]
+    pub include: Option<String>,
 }
 
 /// What was found, and what was not shown of it.
@@ -155,6 +158,9 @@ pub struct Asked {
     /// The asker's reference, for the log.
     #[serde(default)]
     pub reference: Option<String>,
+    /// What is left out of answers unless it is asked for: `red`.
+    #[serde(default)]
+    pub include: Option<String>,
     /// For `show`: with what is kept of the source.
     #[serde(default)]
     pub original: bool,
@@ -425,6 +431,9 @@ pub struct PolicyDiffRequest {
     /// The asker's reference, for the log.
     #[serde(default)]
     pub reference: Option<String>,
+    /// What is left out of answers unless it is asked for: `red`.
+    #[serde(default)]
+    pub include: Option<String>,
 }
 
 /// What a policy changes of what is here, for who asks.

@@ -3,6 +3,7 @@
 //! They are cheap to build and hold no clock: the caller gives the time. Numbers are clamped where a request
 //! is built from them, so any value is safe here.
 
+use tocsin_record::document::Carry;
 use tocsin_record::document::OrgEntry;
 use tocsin_record::header::{Class, Header};
 use tocsin_record::id::OrgId;
@@ -82,6 +83,8 @@ pub struct Circle<'a> {
     pub name: &'a str,
     /// What it is to this node.
     pub kind: CircleKind,
+    /// Who hands its records on.
+    pub carry: Carry,
 }
 
 /// How the body of a record travels.
@@ -201,6 +204,8 @@ pub struct Person<'a> {
     pub purposes: &'a [String],
     /// The purpose it states for this question.
     pub purpose: Option<&'a str>,
+    /// Whether it asks for what is RED as well.
+    pub includes_red: bool,
 }
 
 /// A system that takes data from this node.

@@ -3,6 +3,7 @@
 //! Each guardrail has a name, which stands as `guardrail:NAME` where the rule of a decision is told. Signature
 //! and membership are guardrails too and stand before this crate: only verified records of members come here.
 
+use tocsin_record::document::Carry;
 use tocsin_record::header::Class;
 use tocsin_record::marking::{Code, Countries, CountryCode, Marking, Personal, Tlp};
 
@@ -49,7 +50,7 @@ guardrails! {
     TlpInside = "tlp-inside",
     /// The header's flags are those of the body's marking.
     HeaderFlags = "header-flags",
-    /// AMBER and stricter leaves the own circle only sealed, RED not at all.
+    /// AMBER and stricter leaves the own circle only sealed, RED only into one in which its author alone hands it on.
     TlpDirection = "tlp-direction",
     /// Its expiry has passed.
     Expired = "expired",
@@ -71,6 +72,10 @@ guardrails! {
     Exercise = "exercise",
     /// It may be used for the purposes that its marking states, and whoever asks states none of them.
     Purpose = "purpose",
+    /// In this circle only the author of a record hands it on: it goes from its nodes to the members, and no further.
+    AuthorCarries = "author-carries",
+    /// RED is shown only to a person who asks for it, for a purpose that this person may state, and goes to no system.
+    Red = "red",
 }
 
 /// What the guardrails say to one question: the answer, or that the rules decide.
@@ -125,6 +130,10 @@ pub(crate) fn forward(record: &RecordFacts, peer: &Org, home: &Home) -> Said<boo
     if record.header.circle.kind == CircleKind::Own {
         return Some((DENY, Guardrail::OwnCircle));
     }
+    // Whatever is in it: who cannot read it does not know that it is RED.
+    if record.header.circle.carry == Carry::Author && record.header.author.id != home.org {
+        return Some((DENY, Guardrail::AuthorCarries));
+    }
     let marking = record.marking()?;
     if !allows(&marking.countries, peer.country) {
         return Some((DENY, Guardrail::Countries));
@@ -138,11 +147,12 @@ pub(crate) fn query(record: &RecordFacts, person: &Person) -> Said<bool> {
     if record.header.class != Class::Content {
         return Some((ALLOW, Guardrail::MeshTraffic));
     }
+    let is_red = || (record.tlp() == Some(Tlp::Red) && !asks_for_red(person)).then_some(Guardrail::Red);
     let beside_purpose = || {
         let marking = record.marking()?;
         (!serves(marking, person)).then_some(Guardrail::Purpose)
     };
-    lapsed(record).or_else(beside_purpose).map(|broken| (DENY, broken))
+    lapsed(record).or_else(is_red).or_else(beside_purpose).map(|broken| (DENY, broken))
 }
 
 /// Whether a record may go to a system.
@@ -154,6 +164,8 @@ pub(crate) fn export(record: &RecordFacts, consumer: &Consumer) -> Said<bool> {
         Some(Guardrail::Newer)
     } else if record.tlp().is_none() {
         Some(Guardrail::Unmarked)
+    } else if record.tlp() == Some(Tlp::Red) {
+        Some(Guardrail::Red)
     } else if record.tlp().is_some_and(|tlp| tlp > consumer.ceiling) {
         Some(Guardrail::TlpCeiling)
     } else if flags.pap.is_some_and(|pap| pap > consumer.action) {
@@ -183,7 +195,7 @@ fn header_breaks(header: &HeaderFacts) -> Option<Guardrail> {
     }
     match header.tlp {
         None => Some(Guardrail::Unmarked),
-        Some(tlp) => tlp_direction(tlp, header.cover),
+        Some(tlp) => tlp_direction(tlp, header),
     }
 }
 
@@ -218,7 +230,7 @@ fn record_breaks(record: &RecordFacts) -> Option<Guardrail> {
     if own {
         return None;
     }
-    tlp_direction(marking.tlp, header.cover).or_else(|| personal(marking))
+    tlp_direction(marking.tlp, header).or_else(|| personal(marking))
 }
 
 fn lapsed(record: &RecordFacts) -> Option<Guardrail> {
@@ -231,14 +243,26 @@ fn lapsed(record: &RecordFacts) -> Option<Guardrail> {
 }
 
 /// For what is addressed beyond the own circle.
-fn tlp_direction(tlp: Tlp, cover: Cover) -> Option<Guardrail> {
-    let in_clear = cover == Cover::Unsealed;
-    (tlp == Tlp::Red || (tlp >= Tlp::Amber && in_clear)).then_some(Guardrail::TlpDirection)
+fn tlp_direction(tlp: Tlp, header: &HeaderFacts) -> Option<Guardrail> {
+    let in_clear = header.cover == Cover::Unsealed;
+    let is_carried = header.circle.carry != Carry::Author;
+    let barred = (tlp >= Tlp::Amber && in_clear) || (tlp == Tlp::Red && is_carried);
+    barred.then_some(Guardrail::TlpDirection)
+}
+
+/// Whether a person asks for what is RED, for a purpose that it may state.
+fn asks_for_red(person: &Person) -> bool {
+    person.includes_red && stated(person).is_some()
+}
+
+/// The purpose that a person states and may state.
+fn stated<'a>(person: &Person<'a>) -> Option<&'a str> {
+    person.purpose.filter(|stated| person.purposes.iter().any(|own| own == stated))
 }
 
 /// Whether a person states a purpose that it may state and for which this may be used; where none is stated, for any.
 fn serves(marking: &Marking, person: &Person) -> bool {
-    let stated = person.purpose.filter(|stated| person.purposes.iter().any(|own| own == stated));
+    let stated = stated(person);
     let is_stated = |purpose: &Code| stated.is_some() && purpose.purpose_name() == stated;
     marking.purposes.is_empty() || marking.purposes.iter().any(is_stated)
 }

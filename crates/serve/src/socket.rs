@@ -221,12 +221,19 @@ async fn status(
 }
 
 /// Who is at the other end: the socket is the node's own user's, whom the configuration describes.
-fn caller(node: &Node, purpose: Option<&str>, reference: Option<&str>) -> Caller {
-    Caller::new(&node.person()).stating(purpose, reference)
+fn caller(node: &Node, [purpose, reference, include]: [&Option<String>; 3]) -> Caller {
+    Caller::new(&node.person())
+        .stating(purpose.as_deref(), reference.as_deref())
+        .including(include.as_deref())
+}
+
+/// Who writes: nothing is shown for it.
+fn writer(node: &Node) -> Caller {
+    Caller::new(&node.person())
 }
 
 async fn lookup(State(node): State<App>, Json(request): Json<LookupRequest>) -> Answer<Vec<Lookup>> {
-    let caller = caller(&node, request.purpose.as_deref(), request.reference.as_deref());
+    let caller = caller(&node, [&request.purpose, &request.reference, &request.include]);
     blocking(move || node.lookup(&caller, &request)).await
 }
 
@@ -234,7 +241,7 @@ async fn query(
     State(node): State<App>,
     Json(request): Json<QueryRequest>,
 ) -> Answer<tocsin_api::types::Records> {
-    let caller = caller(&node, request.purpose.as_deref(), request.reference.as_deref());
+    let caller = caller(&node, [&request.purpose, &request.reference, &request.include]);
     blocking(move || node.query(&caller, &request)).await
 }
 
@@ -243,7 +250,7 @@ async fn show(
     UrlPath(id): UrlPath<String>,
     Query(asked): Query<Asked>,
 ) -> Answer<tocsin_api::types::Shown> {
-    let caller = caller(&node, asked.purpose.as_deref(), asked.reference.as_deref());
+    let caller = caller(&node, [&asked.purpose, &asked.reference, &asked.include]);
     let acknowledged_by = node.acknowledged_by(&id).await?;
     blocking(move || {
         let shown = node.show(&caller, &id, asked.original)?;
@@ -257,7 +264,7 @@ async fn evidence(
     UrlPath(id): UrlPath<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Refusal> {
-    let caller = caller(&node, asked.purpose.as_deref(), asked.reference.as_deref());
+    let caller = caller(&node, [&asked.purpose, &asked.reference, &asked.include]);
     let file = tocsin_service::blocking(move || node.evidence(&caller, &id, asked.with_key)).await?;
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], file).into_response())
 }
@@ -267,16 +274,16 @@ async fn why(
     UrlPath(id): UrlPath<String>,
     Query(asked): Query<Asked>,
 ) -> Answer<tocsin_api::types::Why> {
-    let caller = caller(&node, asked.purpose.as_deref(), asked.reference.as_deref());
+    let caller = caller(&node, [&asked.purpose, &asked.reference, &asked.include]);
     Ok(Json(node.why(caller, &id).await?))
 }
 
 async fn publish(State(node): State<App>, Json(request): Json<PublishRequest>) -> Answer<Published> {
-    Ok(Json(node.publish(&caller(&node, None, None), request).await?))
+    Ok(Json(node.publish(&writer(&node), request).await?))
 }
 
 async fn share(State(node): State<App>, Json(request): Json<ShareRequest>) -> Answer<Published> {
-    Ok(Json(node.share(&caller(&node, None, None), request).await?))
+    Ok(Json(node.share(&writer(&node), request).await?))
 }
 
 /// Which circle is asked for; all of them if none.
@@ -297,7 +304,7 @@ async fn change_circle(
     State(node): State<App>,
     Json(request): Json<CircleRequest>,
 ) -> Answer<tocsin_api::types::Circle> {
-    Ok(Json(node.change_circle(&caller(&node, None, None), request).await?))
+    Ok(Json(node.change_circle(&writer(&node), request).await?))
 }
 
 async fn wait(
@@ -311,7 +318,7 @@ async fn hold(
     State(node): State<App>,
     Json(request): Json<HoldRequest>,
 ) -> Answer<Vec<tocsin_api::types::Record>> {
-    let caller = caller(&node, request.purpose.as_deref(), request.reference.as_deref());
+    let caller = caller(&node, [&request.purpose, &request.reference, &request.include]);
     Ok(Json(node.decide_held(caller, request).await?))
 }
 
@@ -319,7 +326,7 @@ async fn hold_list(
     State(node): State<App>,
     Json(request): Json<HoldListRequest>,
 ) -> Answer<tocsin_api::types::HeldRecords> {
-    let caller = caller(&node, request.purpose.as_deref(), request.reference.as_deref());
+    let caller = caller(&node, [&request.purpose, &request.reference, &request.include]);
     blocking(move || node.held(&caller, &request)).await
 }
 
@@ -331,23 +338,23 @@ async fn who_would_get(
 }
 
 async fn sight(State(node): State<App>, Json(request): Json<SightRequest>) -> Answer<Published> {
-    let caller = caller(&node, request.purpose.as_deref(), request.reference.as_deref());
+    let caller = caller(&node, [&request.purpose, &request.reference, &request.include]);
     Ok(Json(node.sight(caller, request).await?))
 }
 
 async fn note(State(node): State<App>, Json(request): Json<NoteRequest>) -> Answer<Published> {
-    let caller = caller(&node, request.purpose.as_deref(), request.reference.as_deref());
+    let caller = caller(&node, [&request.purpose, &request.reference, &request.include]);
     Ok(Json(node.add_note(caller, request).await?))
 }
 
 async fn retract(State(node): State<App>, Json(request): Json<RetractRequest>) -> Answer<Published> {
-    Ok(Json(node.retract(&caller(&node, None, None), request).await?))
+    Ok(Json(node.retract(&writer(&node), request).await?))
 }
 
 async fn import(State(node): State<App>, body: Bytes) -> Answer<tocsin_api::types::Imported> {
     let batch = codec::decode::<ImportBatch, BATCH_LIMIT>(&body)
         .map_err(|error| NodeError::Request(format!("the batch {error}")))?;
-    Ok(Json(node.import(&caller(&node, None, None), batch).await?))
+    Ok(Json(node.import(&writer(&node), batch).await?))
 }
 
 async fn documents(State(node): State<App>, body: Bytes) -> Answer<serde_json::Value> {
@@ -366,13 +373,13 @@ async fn documents(State(node): State<App>, body: Bytes) -> Answer<serde_json::V
 
 async fn make_bundle(State(node): State<App>, body: Bytes) -> Result<Response, Refusal> {
     let request = bundle_request(&body)?;
-    let (made, file) = node.make_bundle(&caller(&node, None, None), request).await?;
+    let (made, file) = node.make_bundle(&writer(&node), request).await?;
     bundle_answer(&made, file)
 }
 
 async fn make_frontier(State(node): State<App>, body: Bytes) -> Result<Response, Refusal> {
     let request = bundle_request(&body)?;
-    let (made, file) = node.make_frontier(&caller(&node, None, None), &request.to).await?;
+    let (made, file) = node.make_frontier(&writer(&node), &request.to).await?;
     bundle_answer(&made, file)
 }
 
@@ -392,7 +399,7 @@ fn bundle_answer(made: &BundleMade, mut file: Vec<u8>) -> Result<Response, Refus
 }
 
 async fn apply_bundle(State(node): State<App>, body: Bytes) -> Answer<tocsin_api::types::BundleApplied> {
-    Ok(Json(node.apply_bundle(&caller(&node, None, None), body).await?))
+    Ok(Json(node.apply_bundle(&writer(&node), body).await?))
 }
 
 async fn reload(State(node): State<App>) -> Answer<tocsin_api::types::PolicyAnswer> {
@@ -407,7 +414,7 @@ async fn policy_diff(
     State(node): State<App>,
     Json(request): Json<PolicyDiffRequest>,
 ) -> Answer<tocsin_api::types::PolicyDiff> {
-    let caller = caller(&node, request.purpose.as_deref(), request.reference.as_deref());
+    let caller = caller(&node, [&request.purpose, &request.reference, &request.include]);
     blocking(move || node.policy_diff(&caller, &request.text, Path::new(&request.file))).await
 }
 
@@ -427,7 +434,7 @@ async fn stop(State(node): State<App>) -> Json<serde_json::Value> {
 /// Pieces of the store, each behind its length, 4 bytes big-endian, and a length of 0 behind the last. One that cannot be read breaks
 /// the answer off.
 async fn backup(State(node): State<App>) -> Result<Response, Refusal> {
-    let mut snapshot = node.snapshot(&caller(&node, None, None)).await?;
+    let mut snapshot = node.snapshot(&writer(&node)).await?;
     // Few at a time: who reads slowly is waited for.
     let (pieces, received) = mpsc::channel::<io::Result<Bytes>>(PIECES);
     tokio::task::spawn_blocking(move || {
@@ -459,7 +466,7 @@ fn framed(piece: &[u8]) -> Bytes {
 
 /// A line of JSON for each event, after an empty one, which says that it is watched.
 async fn watch(State(node): State<App>, Query(asked): Query<Asked>) -> Result<Response, Refusal> {
-    let watching = node.watch(caller(&node, asked.purpose.as_deref(), asked.reference.as_deref()))?;
+    let watching = node.watch(caller(&node, [&asked.purpose, &asked.reference, &asked.include]))?;
     let lines = stream::unfold(watching, |watching| async move {
         let (event, watching) = watching.next().await?;
         let line =

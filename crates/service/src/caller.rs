@@ -11,6 +11,9 @@ use super::NodeError;
 /// Where purposes are logged: whatever else is left out of the log, these are not.
 pub const PURPOSES: &str = "tocsin::purposes";
 
+/// The word for what is RED, where it is asked for.
+const RED: &str = "red";
+
 /// Who asks one thing of a node. Each listener makes it of what it knows of the other end.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -20,13 +23,15 @@ pub struct Caller {
     pub purpose: Option<String>,
     /// The asker's reference, for the log.
     pub reference: Option<String>,
+    /// What is left out of answers and asked for all the same: `red`.
+    pub include: Option<String>,
 }
 
 impl Caller {
     /// Somebody who states no purpose.
     #[must_use]
     pub fn new(principal: &Person) -> Self {
-        Self { principal: principal.clone(), purpose: None, reference: None }
+        Self { principal: principal.clone(), purpose: None, reference: None, include: None }
     }
 
     /// With a purpose and a reference, as a request has them.
@@ -35,14 +40,27 @@ impl Caller {
         Self { purpose: purpose.map(str::to_owned), reference: reference.map(str::to_owned), ..self }
     }
 
+    /// Who asks for what is left out of answers, too: what is `red`.
+    #[must_use]
+    pub fn including(self, include: Option<&str>) -> Self {
+        Self { include: include.map(str::to_owned), ..self }
+    }
+
     /// As the policy sees it.
     pub(crate) fn person(&self) -> tocsin_policy::Person<'_> {
         let Person { name, roles, purposes } = &self.principal;
-        tocsin_policy::Person { name, roles, purposes, purpose: self.purpose.as_deref() }
+        let includes_red = self.include.as_deref() == Some(RED);
+        tocsin_policy::Person { name, roles, purposes, purpose: self.purpose.as_deref(), includes_red }
     }
 
     /// Refuses a purpose that nobody knows: a slip of the pen would hide records, and stand in the log.
     pub(crate) fn check(&self) -> Result<(), NodeError> {
+        if let Some(include) = self.include.as_deref().filter(|include| *include != RED) {
+            return Err(NodeError::Request(format!(
+                "`{}` is nothing that is left out of answers: use --include red",
+                tocsin_text::cut(include, 80)
+            )));
+        }
         let Some(purpose) = self.purpose.as_deref() else { return Ok(()) };
         let own = &self.principal.purposes;
         if own.iter().any(|known| known == purpose) || Code::purpose_names().any(|known| known == purpose) {

@@ -13,6 +13,7 @@ use tocsin_record::body::Body;
 use tocsin_record::body::report::{
     Extent, INDICATOR_KINDS, INDICATORS_MAX, Indicator, LINE_MAX, Origin, Report, Subject, TEXT_MAX,
 };
+use tocsin_record::document::Carry;
 use tocsin_record::marking::{Code, Countries, Marking, Tlp};
 use uuid::Uuid;
 
@@ -27,7 +28,7 @@ pub(super) const TOGETHER: usize = 64;
 pub(super) enum Unshareable {
     /// It carries no marking.
     Unmarked,
-    /// Its TLP is too strict for all of the mesh, or, where it is RED, for any circle but the own.
+    /// Its TLP is too strict for all of the mesh, or, where it is RED, for any but the own and those whose authors carry.
     Strict(Tlp),
     /// It holds personal data and lacks these, by the keys of profiles.
     Lacks(Vec<&'static str>),
@@ -53,7 +54,10 @@ impl Unshareable {
     fn what(&self) -> String {
         match self {
             Self::Unmarked => "it carries no marking".to_owned(),
-            Self::Strict(Tlp::Red) => format!("{} stays in this org's own circle", Tlp::Red.label()),
+            Self::Strict(Tlp::Red) => format!(
+                "{} stays in this org's own circle, or goes to one in which only its author hands it on",
+                Tlp::Red.label()
+            ),
             Self::Strict(tlp) => {
                 format!(
                     "{} stays in this org's own circle, or goes to one with members of its own",
@@ -78,7 +82,9 @@ impl Unshareable {
 
     fn request(self) -> NodeError {
         let own = match self {
-            Self::Strict(Tlp::Red) => ": use --to own",
+            Self::Strict(Tlp::Red) => {
+                ": use --to own, or --to CIRCLE (`tocsin circle create --carry author`)"
+            }
             Self::Strict(_) => ": use --to own, or --to CIRCLE (`tocsin circle create`)",
             Self::Unmarked | Self::Lacks(_) => "",
         };
@@ -232,8 +238,13 @@ impl Node {
         let Some(marking) = marking else {
             return Err(Unshareable::Unmarked);
         };
-        let is_sealed = suite_of(&self.engine.directory(), circle) != 0;
-        if marking.tlp > if is_sealed { Tlp::AmberStrict } else { Tlp::Green } {
+        let directory = self.engine.directory();
+        let strictest = match directory.membership(circle).carry() {
+            _ if suite_of(&directory, circle) == 0 => Tlp::Green,
+            Carry::Author => Tlp::Red,
+            Carry::Members | Carry::Named => Tlp::AmberStrict,
+        };
+        if marking.tlp > strictest {
             return Err(Unshareable::Strict(marking.tlp));
         }
         let lacks = tocsin_exchange::marking::lacks(&marking);

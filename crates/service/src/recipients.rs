@@ -10,6 +10,7 @@ use tocsin_protocol::Directory;
 use tocsin_protocol::judge::org_facts;
 use tocsin_record::body::Body;
 use tocsin_record::body::report::Report;
+use tocsin_record::marking::Tlp;
 use tocsin_record::{CircleId, OrgId};
 
 use super::batch::named;
@@ -83,7 +84,9 @@ impl<'n> Asked<'n> {
     /// Takes note of who would get a report in circles.
     pub fn look(&mut self, circles: &[CircleId], report: &Report) {
         self.reports += 1;
-        let name = named(report);
+        // What is RED is told by its subject alone, for nobody said that they may see it.
+        let is_red = report.marking.as_ref().is_some_and(|marking| marking.tlp == Tlp::Red);
+        let name = if is_red { report.subject.to_string() } else { named(report) };
         let body = Body::Report(report.clone());
         for circle in circles {
             for Judged { org, carries, decision } in self.judged(*circle, &body) {

@@ -163,6 +163,12 @@ impl Node {
             )));
         }
         let stands_in = stored.entry.header.circle;
+        if stored.org != self.engine.org() && found.marking.as_ref().is_some_and(|one| one.tlp == Tlp::Red) {
+            return Ok(Err(format!(
+                "it is {} of another org, which is passed on to nobody",
+                Tlp::Red.label()
+            )));
+        }
         let Some(whole) = self.whole(stored.org, stands_in, found.subject)? else {
             return Ok(Err("it has no standing version".to_owned()));
         };

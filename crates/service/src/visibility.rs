@@ -77,25 +77,38 @@ impl<'a> Visibility<'a> {
         node.query_rule(decisions, directory, stored, body, person)
     }
 
-    /// Which purpose, if it were stated, would show a record; empty if none would.
+    /// Which purpose, if it were stated, would show a record, and whether RED is to be asked for; empty if nothing would.
     pub fn help(&mut self, stored: &Stored, body: &BodyView<'_>) -> String {
+        let includes_red = self.caller.person().includes_red;
+        let help = self.help_of(stored, body, includes_red);
+        if help.is_empty() && !includes_red { self.help_of(stored, body, true) } else { help }
+    }
+
+    fn help_of(&mut self, stored: &Stored, body: &BodyView<'_>, includes_red: bool) -> String {
         let own = &self.caller.principal;
         let known: Vec<String> = Code::purpose_names().map(str::to_owned).collect();
         let shows = |visibility: &mut Self, may: &[String], purpose: &str| {
-            let person = Person { purposes: may, purpose: Some(purpose), ..visibility.caller.person() };
+            let person =
+                Person { purposes: may, purpose: Some(purpose), includes_red, ..visibility.caller.person() };
             visibility.rule(stored, body, &person).is_none()
         };
+        let also = if includes_red && !self.caller.person().includes_red { "--include red and " } else { "" };
         let is_own = |purpose: &&str| own.purposes.iter().any(|own| own == purpose);
-        // One that was stated and would do, if it were this person's.
-        let stated =
-            self.caller.purpose.as_deref().filter(|stated| !is_own(stated) && shows(self, &known, stated));
+        let stated = self.caller.purpose.as_deref();
+        // One that was stated and does with RED, or would do if it were this person's.
+        if let Some(purpose) = stated.filter(|stated| is_own(stated) && shows(self, &own.purposes, stated)) {
+            return format!("state {also}--purpose {purpose}");
+        }
+        let stated = stated.filter(|stated| !is_own(stated) && shows(self, &known, stated));
         let begin = if let Some(stated) = stated {
             format!("`{stated}` is not among the `purposes` of [person] in config.toml")
         } else if let Some(purpose) = own.purposes.iter().find(|purpose| shows(self, &own.purposes, purpose))
         {
-            return format!("state --purpose {purpose}");
+            return format!("state {also}--purpose {purpose}");
         } else if let Some(purpose) = known.iter().find(|purpose| shows(self, &known, purpose)) {
-            format!("state a --purpose that `purposes` of [person] in config.toml lists, such as {purpose}")
+            format!(
+                "state {also}a --purpose that `purposes` of [person] in config.toml lists, such as {purpose}"
+            )
         } else {
             return String::new();
         };
@@ -143,6 +156,7 @@ impl Node {
 mod tests {
     use tocsin_policy::{Circle, CircleKind, Class, Cover, HeaderFacts, Org};
     use tocsin_record::OrgId;
+    use tocsin_record::document::Carry;
     use tocsin_record::marking::{Flags, Tlp};
 
     use super::*;
@@ -160,7 +174,7 @@ mod tests {
         };
         let header = HeaderFacts {
             author: &author,
-            circle: Circle { name: "mesh", kind: CircleKind::Mesh },
+            circle: Circle { name: "mesh", kind: CircleKind::Mesh, carry: Carry::Members },
             class: Class::Content,
             kind: 1,
             tlp: Some(Tlp::Green),

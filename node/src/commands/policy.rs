@@ -35,8 +35,9 @@ pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode> {
                 None => context.home()?.policy_file(),
             };
             let text = files::read_text(&file, policy::FILE_MAX)?;
-            let (purpose, reference) = asked.stated();
-            let request = PolicyDiffRequest { file: file.display().to_string(), text, purpose, reference };
+            let (purpose, reference, include) = asked.stated();
+            let request =
+                PolicyDiffRequest { file: file.display().to_string(), text, purpose, reference, include };
             let diff: PolicyDiff = context.client().post(route::POLICY_DIFF, &request)?;
             context.print(&diff, || changes_text(&diff) + &warnings_text(&diff.warnings))?;
         }

@@ -77,7 +77,7 @@ fn what_is_shared_in_a_circle_reaches_its_members_and_nobody_else() {
         "{hit}"
     );
     let red = nodes[0].tell(&["publish", "203.0.113.53", "--tlp", "red", "--to", "ops"]);
-    assert!(!red.status.success(), "red goes nowhere yet");
+    assert!(!red.status.success(), "red goes only where its author alone hands it on");
 
     // At the third nobody has heard of any of it.
     assert_eq!(part(&nodes[2], "ops"), None);

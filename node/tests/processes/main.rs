@@ -20,6 +20,7 @@ mod memory;
 mod orgs;
 mod pipes;
 mod programs;
+mod red;
 mod reload;
 mod room;
 mod screen;

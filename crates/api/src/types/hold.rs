@@ -32,6 +32,9 @@ pub struct HoldRequest {
     /// The person's reference, for the log.
     #[serde(default)]
     pub reference: Option<String>,
+    /// What is left out of answers unless it is asked for: `red`.
+    #[serde(default)]
+    pub include: Option<String>,
 }
 
 /// Which held records are listed.
@@ -52,6 +55,9 @@ pub struct HoldListRequest {
     /// The asker's reference, for the log.
     #[serde(default)]
     pub reference: Option<String>,
+    /// What is left out of answers unless it is asked for: `red`.
+    #[serde(default)]
+    pub include: Option<String>,
 }
 
 /// What is held, and what was not shown of it.

@@ -30,6 +30,9 @@ pub struct LookupRequest {
     /// The asker's reference, for the log.
     #[serde(default)]
     pub reference: Option<String>,
+    /// What is left out of answers unless it is asked for: `red`.
+    #[serde(default)]
+    pub include: Option<String>,
 }
 
 /// What is known of one value.

@@ -206,6 +206,9 @@ pub struct SightRequest {
     /// The asker's reference, for the log.
     #[serde(default)]
     pub reference: Option<String>,
+    /// What is left out of answers unless it is asked for: `red`.
+    #[serde(default)]
+    pub include: Option<String>,
 }
 
 /// Words about a report.
@@ -221,6 +224,9 @@ pub struct NoteRequest {
     /// The asker's reference, for the log.
     #[serde(default)]
     pub reference: Option<String>,
+    /// What is left out of answers unless it is asked for: `red`.
+    #[serde(default)]
+    pub include: Option<String>,
 }
 
 /// What orgs say of how often something was met, each sighting once in however many circles it is.

@@ -95,8 +95,8 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         What::Refuse(args) => (HoldDecision::Refuse, args.which, args.reason),
         What::Undo(which) => (HoldDecision::Undo, which, String::new()),
     };
-    let Purpose { purpose, reference } = which.asked;
-    let request = HoldRequest { ids: which.ids, decision, reason, purpose, reference };
+    let Purpose { purpose, reference, include } = which.asked;
+    let request = HoldRequest { ids: which.ids, decision, reason, purpose, reference, include };
     let records: Vec<Record> = context.client().post(route::HOLD, &request)?;
     context.print(&records, || {
         records.iter().map(|record| told(decision, record)).collect::<Vec<_>>().join("\n")
@@ -132,6 +132,7 @@ fn list(context: &Context, args: List) -> Result<ExitCode> {
         limit: usize::try_from(args.limit).ok(),
         purpose: args.asked.purpose,
         reference: args.asked.reference,
+        include: args.asked.include,
     };
     let HeldRecords { held, guardrails, hidden, more, next } =
         context.client().post(route::HOLD_LIST, &request)?;

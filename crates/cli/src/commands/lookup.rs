@@ -8,7 +8,7 @@ use tocsin_api::route;
 use tocsin_api::types::{Hit, Lookup, LookupRequest, VALUES_MAX};
 use tocsin_text as text;
 
-use super::{Context, Purpose, hidden_text, origin_text, print_line, print_text};
+use super::{Context, hidden_text, origin_text, print_line, print_text};
 use crate::term::{self, Style};
 
 /// Most bytes that are read of one line: more than any value has.
@@ -50,14 +50,19 @@ pub struct Args {
     /// The type of the values, such as domain, url, filename, process (default: found by itself; a wrong one lists them)
     #[arg(long = "type", value_name = "TYPE")]
     value_type: Option<String>,
-    /// Also answer with records that are held, or with what is over by now; may be given several times
-    #[arg(long, value_name = "WHAT", value_parser = ["held", "expired"])]
+    /// Also answer with records that are held, with what is over by now, or, for a --purpose that you may state, with what is RED;
+    /// may be given several times
+    #[arg(long, value_name = "WHAT", value_parser = ["held", "expired", "red"])]
     include: Vec<String>,
     /// Age from which on an org counts as silent (default: max_age of the configuration)
     #[arg(long, value_name = "SPAN", value_parser = tocsin_clock::parse_span)]
     max_age: Option<u64>,
-    #[command(flatten)]
-    asked: Purpose,
+    /// What the answer is for, such as network-defence; the policy may ask for it
+    #[arg(long)]
+    purpose: Option<String>,
+    /// Your reference, such as a case number
+    #[arg(long = "ref", value_name = "TEXT")]
+    reference: Option<String>,
 }
 
 /// Asks the node, and prints what it knows of each value.
@@ -76,8 +81,9 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
             held: args.include.iter().any(|what| what == "held"),
             expired: args.include.iter().any(|what| what == "expired"),
             max_age_ms: args.max_age,
-            purpose: args.asked.purpose.clone(),
-            reference: args.asked.reference.clone(),
+            purpose: args.purpose.clone(),
+            reference: args.reference.clone(),
+            include: args.include.iter().find(|what| *what == "red").cloned(),
         };
         let mut answers: Vec<Lookup> = context.client().post(route::LOOKUP, &request)?;
         for (answer, line) in answers.iter_mut().zip(lines) {

@@ -221,13 +221,16 @@ pub struct Purpose {
     /// Your reference, such as a case number
     #[arg(long = "ref", value_name = "TEXT")]
     reference: Option<String>,
+    /// Also what is left out of answers: red, which needs a --purpose that you may state
+    #[arg(long, value_name = "WHAT", value_parser = ["red"])]
+    include: Option<String>,
 }
 
 impl Purpose {
-    /// The purpose and the reference, where they are stated.
+    /// The purpose, the reference, and what is to be included, where they are stated.
     #[must_use]
-    pub fn stated(self) -> (Option<String>, Option<String>) {
-        (self.purpose, self.reference)
+    pub fn stated(self) -> (Option<String>, Option<String>, Option<String>) {
+        (self.purpose, self.reference, self.include)
     }
 
     /// As the end of a path of the node's interface.
@@ -237,7 +240,7 @@ impl Purpose {
 
     /// As the end of a path, with one more field.
     fn query_with(&self, more: Option<&str>) -> String {
-        let words = [("purpose", &self.purpose), ("reference", &self.reference)];
+        let words = [("purpose", &self.purpose), ("reference", &self.reference), ("include", &self.include)];
         let said: Vec<String> = words
             .iter()
             .filter_map(|(name, text)| Some(format!("{name}={}", percent(text.as_deref()?))))

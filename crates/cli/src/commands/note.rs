@@ -30,8 +30,8 @@ pub struct Args {
 /// # Errors
 /// What was wrong, where, and how to mend it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
-    let (purpose, reference) = args.asked.stated();
-    let request = NoteRequest { id: args.id, text: args.text, purpose, reference };
+    let (purpose, reference, include) = args.asked.stated();
+    let request = NoteRequest { id: args.id, text: args.text, purpose, reference, include };
     let published: Published = context.client().post(route::NOTE, &request)?;
     context.print(&published, || published_text(&published, "note written on"))?;
     done()

@@ -109,6 +109,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         all_versions: args.all_versions,
         purpose: args.asked.purpose,
         reference: args.asked.reference,
+        include: args.asked.include,
     };
     let Records { records, hidden, more, next } = context.client().post(route::QUERY, &request)?;
     if context.json {

@@ -54,7 +54,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         (_, true) => "expired",
         _ => "seen",
     };
-    let (purpose, reference) = args.asked.stated();
+    let (purpose, reference, include) = args.asked.stated();
     let request = SightRequest {
         what: args.what,
         value_type: args.value_type,
@@ -63,6 +63,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         time_ms: args.time,
         purpose,
         reference,
+        include,
     };
     let published: Published = context.client().post(route::SIGHT, &request)?;
     context.print(&published, || published_text(&published, "sighting written on"))?;

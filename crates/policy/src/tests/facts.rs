@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tocsin_record::body;
+use tocsin_record::document::Carry;
 use tocsin_record::id::OrgId;
 use tocsin_record::marking::{Code, Flags, Marking, Pap, Tlp};
 
@@ -17,7 +18,7 @@ pub fn org(id: u8, name: &'static str) -> Org<'static> {
 }
 
 pub fn person() -> Person<'static> {
-    Person { name: "analyst", roles: &[], purposes: &[], purpose: None }
+    Person { name: "analyst", roles: &[], purposes: &[], purpose: None, includes_red: false }
 }
 
 pub fn consumer() -> Consumer<'static> {
@@ -37,7 +38,7 @@ pub fn record<'a>(author: &'a Org<'a>, marking: &'a Marking) -> RecordFacts<'a> 
     RecordFacts {
         header: HeaderFacts {
             author,
-            circle: Circle { name: "mesh", kind: CircleKind::Mesh },
+            circle: Circle { name: "mesh", kind: CircleKind::Mesh, carry: Carry::Members },
             class: Class::Content,
             kind: body::REPORT,
             tlp: Some(marking.tlp),

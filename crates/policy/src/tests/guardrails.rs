@@ -1,3 +1,5 @@
+use tocsin_record::OrgId;
+use tocsin_record::document::Carry;
 use tocsin_record::marking::{Code, Countries, Flags, Marking, Pap, Personal, Tlp};
 
 use super::facts::*;
@@ -70,6 +72,76 @@ fn tlp_bounds_where_a_record_may_go() {
     };
     assert_eq!(judged_as(marking(Tlp::AmberStrict), sealed), accepted());
     assert_eq!(judged_as(marking(Tlp::Red), sealed), refused("tlp-direction"));
+    let by_its_author = |r: &mut RecordFacts| {
+        r.header.circle = Circle { name: "few", kind: CircleKind::Other, carry: Carry::Author };
+    };
+    let both = |r: &mut RecordFacts| (sealed(r), by_its_author(r)).0;
+    assert_eq!(judged_as(marking(Tlp::Red), both), accepted());
+    for tlp in [Tlp::Red, Tlp::Amber] {
+        assert_eq!(judged_as(marking(tlp), by_its_author), refused("tlp-direction"), "{tlp} in clear");
+    }
+    let named = |r: &mut RecordFacts| {
+        sealed(r);
+        r.header.circle.carry = Carry::Named;
+    };
+    assert_eq!(judged_as(marking(Tlp::Red), named), refused("tlp-direction"));
+}
+
+#[test]
+fn where_the_author_carries_nobody_else_does() {
+    let mut decisions = decisions(PERMIT_ALL);
+    for (tlp, sender, carry, allowed) in [
+        (Tlp::Red, HOME.org, Carry::Author, true),
+        (Tlp::Red, OrgId([2; 32]), Carry::Author, false),
+        (Tlp::Green, OrgId([2; 32]), Carry::Author, false),
+        (Tlp::Green, OrgId([2; 32]), Carry::Members, true),
+        (Tlp::Red, HOME.org, Carry::Members, false),
+    ] {
+        let (author, label) = (Org { id: sender, ..org(2, "author") }, marking(tlp));
+        let mut record = record(&author, &label);
+        record.header.circle = Circle { name: "few", kind: CircleKind::Other, carry };
+        record.header.cover = Cover::Sealed;
+        record.header.tlp = None;
+        assert_eq!(decisions.forward(&record, &org(3, "peer")).allow, allowed, "{tlp} by {sender} {carry:?}");
+        // What cannot be read is not passed on either.
+        record.body = None;
+        let unread = decisions.forward(&record, &org(3, "peer"));
+        assert_eq!(
+            unread.allow,
+            carry != Carry::Author || sender == HOME.org,
+            "unread, by {sender} {carry:?}"
+        );
+        record.header.class = Class::Withdrawal;
+        assert!(decisions.forward(&record, &org(3, "peer")).allow, "what takes back reaches everybody");
+    }
+}
+
+#[test]
+fn red_is_shown_to_who_asks_for_it_with_a_purpose_and_never_exported() {
+    let author = org(2, "author");
+    let may = ["research".to_owned()];
+    let mut decisions = decisions(PERMIT_ALL);
+    let own = |r: &mut RecordFacts| r.header.circle.kind = CircleKind::Own;
+    for (includes_red, purpose, shown) in [
+        (false, None, false),
+        (false, Some("research"), false),
+        (true, None, false),
+        (true, Some("prosecution"), false),
+        (true, Some("research"), true),
+    ] {
+        let asks = Person { purposes: &may, purpose, includes_red, ..person() };
+        for (tlp, shown) in [(Tlp::Red, shown), (Tlp::AmberStrict, true)] {
+            let label = marking(tlp);
+            let mut record = record(&author, &label);
+            own(&mut record);
+            assert_eq!(decisions.query(&record, &asks).allow, shown, "{tlp} {includes_red} {purpose:?}");
+        }
+    }
+    let label = marking(Tlp::Red);
+    let mut record = record(&author, &label);
+    own(&mut record);
+    let exported = decisions.export(&record, &Consumer { ceiling: Tlp::Red, ..consumer() });
+    assert_eq!((exported.allow, decisions.rule_name(exported.rule)), (false, "guardrail:red"));
 }
 
 #[test]
@@ -265,11 +337,13 @@ fn a_consumer_gets_what_its_ceiling_action_and_kind_allow() {
 
 #[test]
 fn numbers_of_guardrails_are_pinned() {
-    assert_eq!(Guardrail::ALL.len(), 18);
+    assert_eq!(Guardrail::ALL.len(), 20);
     for (at, guardrail) in Guardrail::ALL.iter().enumerate() {
         assert_eq!(*guardrail as usize, at);
     }
     assert_eq!(Guardrail::Exercise as usize, 16);
     assert_eq!(Guardrail::Purpose as usize, 17);
+    assert_eq!(Guardrail::AuthorCarries as usize, 18);
+    assert_eq!(Guardrail::Red as usize, 19);
     assert_eq!(Flags::default(), no_flags());
 }

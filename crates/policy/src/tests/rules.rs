@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tocsin_home::presets::Preset;
+use tocsin_record::document::Carry;
 use tocsin_record::marking::{Countries, Pap, Reference, Tlp};
 
 use super::facts::*;
@@ -280,7 +281,7 @@ fn the_cache_is_bounded() {
     for n in 0..70_000_u32 {
         let name = n.to_string();
         let mut header = record(&author, &green).header;
-        header.circle = Circle { name: &name, kind: CircleKind::Other };
+        header.circle = Circle { name: &name, kind: CircleKind::Other, carry: Carry::Members };
         assert!(decisions.fetch(&header).allow);
     }
     assert!(decisions.cached() <= 65_536, "{}", decisions.cached());

@@ -1,5 +1,6 @@
 use tocsin_record::body::report::{Indicator, Origin as Source, Report};
 use tocsin_record::body::{self, Body};
+use tocsin_record::document::Carry;
 use tocsin_record::document::OrgKind;
 use tocsin_record::header::{Class, Header};
 use tocsin_record::id::OrgId;
@@ -46,7 +47,7 @@ fn header(tlp: u8, flags: u16) -> Header {
 #[test]
 fn a_header_off_its_scales_is_refused() {
     let author = org(2, "author");
-    let circle = Circle { name: "mesh", kind: CircleKind::Mesh };
+    let circle = Circle { name: "mesh", kind: CircleKind::Mesh, carry: Carry::Members };
     let of = |tlp, flags| HeaderFacts::of(&header(tlp, flags), &author, circle, NOW_MS);
     assert_eq!(of(2, 0).unwrap().tlp, Some(Tlp::Green));
     assert_eq!(of(0, 1).unwrap().tlp, None);

@@ -4,6 +4,7 @@ use tocsin_policy::{
     BodyView, Circle, CircleKind, Decision, HeaderFacts, Judgement, Org, RecordFacts, RuleId,
 };
 use tocsin_record::body::{Body, BodyRef};
+use tocsin_record::document::Carry;
 use tocsin_record::header::Header;
 use tocsin_record::marking::{Flags, Tlp};
 use tocsin_record::{CircleId, Entry, NodeKey, OrgId};
@@ -72,11 +73,12 @@ pub(crate) struct Way<'a> {
 /// A circle as policy sees it.
 fn circle_facts(directory: &Directory, circle: CircleId, author: OrgId) -> Circle<'_> {
     if circle == CircleId::mesh(directory.mesh()) {
-        Circle { name: "mesh", kind: CircleKind::Mesh }
+        Circle { name: "mesh", kind: CircleKind::Mesh, carry: Carry::Members }
     } else if circle == CircleId::own(directory.mesh(), author) {
-        Circle { name: "own", kind: CircleKind::Own }
+        Circle { name: "own", kind: CircleKind::Own, carry: Carry::Members }
     } else {
-        Circle { name: directory.roster(circle).map_or("", |roster| &roster.name), kind: CircleKind::Other }
+        let name = directory.roster(circle).map_or("", |roster| &roster.name);
+        Circle { name, kind: CircleKind::Other, carry: directory.membership(circle).carry() }
     }
 }
 

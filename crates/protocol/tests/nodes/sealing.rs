@@ -11,6 +11,7 @@ use tocsin_seal::Opener;
 use tocsin_store::{BodyState, RecordRef, Verdict};
 
 const AMBER: u8 = 3;
+const RED: u8 = 5;
 /// Words of a report that no frame may show.
 const TITLE: &str = "harbour pilots are phished";
 
@@ -39,6 +40,16 @@ fn bring(world: &mut World, node: usize, document: &Signed) {
 
 /// A circle that node 0 founds, of these nodes' orgs, which node `carrier` carries for.
 fn circle(world: &mut World, nodes: &[u8], carrier: Option<usize>) -> (CircleId, Roster, Signed) {
+    let carry = if carrier.is_some() { Carry::Named } else { Carry::Members };
+    carried(world, nodes, carry, carrier)
+}
+
+fn carried(
+    world: &mut World,
+    nodes: &[u8],
+    carry: Carry,
+    carrier: Option<usize>,
+) -> (CircleId, Roster, Signed) {
     let members: Vec<usize> = nodes.iter().map(|node| usize::from(*node)).collect();
     let roster = Roster {
         mesh: world.mesh(),
@@ -48,7 +59,7 @@ fn circle(world: &mut World, nodes: &[u8], carrier: Option<usize>) -> (CircleId,
         name: "ops".into(),
         time: 0,
         expires: 0,
-        carry: if carrier.is_some() { Carry::Named } else { Carry::Members },
+        carry,
         orgs: orgs(world, &members),
         carriers: carrier.map_or_else(Vec::new, |node| orgs(world, &[node])),
         stewards: vec![secret(1, 0, 0).public()],
@@ -308,4 +319,85 @@ fn what_was_sealed_before_an_org_came_in_is_not_asked_for_until_a_member_opens_i
     assert_eq!((done.unwrap(), read), (1, vec![1, 1, 1, 0]));
     world.restart(2);
     assert_eq!(world.lookup(2, "192.0.2.1"), 1);
+}
+
+/// The body of a record as it was sent, which no frame to another node may hold.
+fn sealed_body(world: &World, node: usize, id: &RecordId) -> Vec<u8> {
+    world.stored(node, id).unwrap().entry.body().unwrap().to_vec()
+}
+
+#[test]
+fn where_the_author_carries_members_get_it_from_the_author_alone() {
+    let mut world = World::new(4, OPEN);
+    let (circle, _, _) = carried(&mut world, &[0, 1, 2], Carry::Author, None);
+    // Node 2 is linked with another member, and node 1 with who is not in it.
+    world.connect(0, 1);
+    world.connect(1, 2);
+    world.connect(1, 3);
+    world.pass(5_000);
+    let ids = publish(&mut world, 0, circle, vec![told(1, RED, "192.0.2.1"), told(2, AMBER, "192.0.2.2")]);
+    world.pass(30_000);
+    let bodies: Vec<Vec<u8>> = ids.iter().map(|id| sealed_body(&world, 1, id)).collect();
+    let read = |world: &World, node| (world.lookup(node, "192.0.2.1"), world.lookup(node, "192.0.2.2"));
+    assert_eq!([0, 1].map(|node| read(&world, node)), [(1, 1); 2]);
+    for body in &bodies {
+        assert!(hears(&world, 1, body), "it came from its author");
+    }
+    let nothing = |world: &World, why: &str| {
+        assert_eq!(read(world, 2), (0, 0), "{why}");
+        for (id, body) in ids.iter().zip(&bodies) {
+            assert_ne!(verdict(world, 2, id).map(|(_, body)| body), Some(BodyState::Here), "{why}");
+            assert!(!hears(world, 2, body) && !hears(world, 3, body), "{why}");
+        }
+    };
+    nothing(&world, "live");
+    // Nor by catching up: with an empty disk, or by asking for what is missing.
+    world.disconnect(1, 2);
+    world.restart_empty(2);
+    world.connect(1, 2);
+    world.pass(150_000);
+    nothing(&world, "by catching up");
+    assert_eq!(world.stored(3, &ids[0]).map(drop), None);
+
+    // What takes it back goes by members as well; the rest comes when the author is linked.
+    let subject = Subject([2; 16]);
+    world.request(0, |ticket| Input::Retract { ticket, subject, reason: 1 }).unwrap();
+    world.pass(5_000);
+    assert!(matches!(verdict(&world, 2, &ids[1]), Some((_, BodyState::Gone(_)))));
+    world.connect(0, 2);
+    world.pass(65_000);
+    assert_eq!(read(&world, 2), (1, 0));
+    assert!(hears(&world, 2, &bodies[0]) && !hears(&world, 3, &bodies[0]));
+}
+
+#[test]
+fn red_is_written_and_kept_only_where_the_author_carries() {
+    let mut world = World::new(3, OPEN);
+    world.connect_all();
+    let bodies = || vec![told(1, RED, "192.0.2.1")];
+    let mesh = CircleId::mesh(world.mesh());
+    let (members, _, _) = circle(&mut world, &[0, 1], None);
+    for circle in [mesh, members] {
+        let refused = world.request(0, |ticket| Input::Publish { ticket, circle, bodies: bodies() });
+        assert!(refused.unwrap_err().to_string().contains("tlp-direction"));
+    }
+
+    let mut world = World::new(3, OPEN);
+    world.connect_all();
+    let (named, _, _) = circle(&mut world, &[0, 1], Some(2));
+    let refused = world.request(0, |ticket| Input::Publish { ticket, circle: named, bodies: bodies() });
+    assert!(refused.unwrap_err().to_string().contains("tlp-direction"));
+
+    // Where members carry from then on, they refuse it, and nothing of it stays.
+    let mut world = World::new(2, OPEN);
+    world.connect_all();
+    let (circle, roster, first) = carried(&mut world, &[0, 1], Carry::Author, None);
+    let id = publish(&mut world, 0, circle, bodies())[0];
+    world.pass(2_000);
+    assert_eq!(verdict(&world, 1, &id), Some((Verdict::Accepted, BodyState::Here)));
+    let looser = Roster { version: 2, prev: first.hash(), carry: Carry::Members, ..roster };
+    bring(&mut world, 0, &signed(&looser, &[0]));
+    world.pass(10_000);
+    assert_eq!(verdict(&world, 1, &id), Some((Verdict::Refused, BodyState::Refused)));
+    assert_eq!(world.lookup(1, "192.0.2.1"), 0);
 }
