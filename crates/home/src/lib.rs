@@ -26,7 +26,7 @@ use tocsin_record::id::{NodeKey, OrgId};
 use tocsin_record::keys::Secret;
 use zeroize::Zeroizing;
 
-use crate::identity::{Card, CardError, Change, Papers};
+use crate::identity::{Card, CardError, Change, NodeError, NodeRequest, Papers};
 use config::{Config, ConfigError};
 use files::FileError;
 use keys::KeyError;
@@ -91,6 +91,14 @@ pub enum HomeError {
         path: PathBuf,
         /// Where the decoder stopped.
         source: codec::CodecError,
+    },
+    /// What was asked for is damaged.
+    #[error("{path} was refused: {source}")]
+    Request {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: NodeError,
     },
     /// The documents file is damaged.
     #[error("{path} does not parse ({source}): restore it, or join again with the invitation")]
@@ -226,6 +234,24 @@ impl Home {
     #[must_use]
     pub fn public_card(&self, org: &str) -> PathBuf {
         self.join(&format!("{org}.card"))
+    }
+
+    /// What a machine asks its org for until it is certified.
+    fn request_file(&self) -> PathBuf {
+        self.join("documents").join("node.request")
+    }
+
+    /// What this machine asked its org for; `None` where no node was made that waits for it.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn request(&self) -> Result<Option<NodeRequest>, HomeError> {
+        let path = self.request_file();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = files::read_own_text(&path, DOCUMENTS_MAX)?;
+        NodeRequest::read(&text).map(Some).map_err(|source| HomeError::Request { path, source })
     }
 
     fn papers_file(&self) -> PathBuf {

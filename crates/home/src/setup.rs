@@ -5,10 +5,11 @@ use tocsin_record::document::{Certificate, CertifiedKey, Contact, OrgKind, Purpo
 use tocsin_record::id::OrgId;
 use tocsin_record::keys::Secret;
 use tocsin_seal::{SUITE, SealingKey};
+use zeroize::Zeroizing;
 
 use crate::config::{Config, ConfigError, SAMPLE};
 use crate::files::FileError;
-use crate::identity::{self, Card, CardError};
+use crate::identity::{self, Card, CardError, NodeError, NodeRequest};
 use crate::{Home, HomeError, files, keys};
 
 /// What an operator says of a new node.
@@ -52,6 +53,9 @@ pub enum SetupError {
     /// The card.
     #[error(transparent)]
     Card(#[from] CardError),
+    /// What the org is asked for.
+    #[error(transparent)]
+    Node(#[from] NodeError),
     /// What was said makes no sense.
     #[error("{0}")]
     Word(String),
@@ -75,61 +79,25 @@ pub fn make(home: &Home, new: &NewNode, passphrase: Option<&str>) -> Result<Card
     let root_seed = keys::fresh_seed()?;
     let root = Secret::from_seed(&root_seed);
     let seeds = [keys::fresh_seed()?, keys::fresh_seed()?, keys::fresh_seed()?];
-    let [record, transport, sealing] = &seeds;
-    let transport_public = Secret::from_seed(transport).public();
-    let reached = if new.announce.is_empty() { &new.listen } else { &new.announce };
+    let transport_public = Secret::from_seed(&seeds[1]).public();
     let mut entry = identity::entry(OrgId(root.public()), &new.name);
     entry.kind = kind.code();
     entry.country = country;
     entry.regimes.clone_from(&new.regimes);
     entry.contact = new.contact.clone();
-    entry.addresses = reached
-        .iter()
-        .filter_map(|address| identity::address_with_peer(address, &transport_public))
-        .collect();
-    if entry.addresses.len() < new.announce.len() {
-        return Err(SetupError::Word(
-            "an address to announce must name a host and a port: nobody can dial 0.0.0.0 or port 0"
-                .to_owned(),
-        ));
-    }
+    entry.addresses = addresses(new, &transport_public)?;
     entry.check().map_err(|field| {
         SetupError::Word(format!("the {field} is out of bounds: a name is 1 to 64 of a-z 0-9 . -"))
     })?;
     let now = clock::now_ms();
-    let key = |purpose: Purpose, suite: u8, bytes: Vec<u8>| CertifiedKey {
-        purpose: purpose as u16,
-        suite,
-        bytes,
-        from: now,
-        until: 0,
-    };
-    let record_public = Secret::from_seed(record).public();
-    let certificate = Certificate {
-        org: entry.root,
-        node: new.node.clone(),
-        version: 1,
-        time: now,
-        keys: vec![
-            key(Purpose::Record, 0, record_public.to_vec()),
-            key(Purpose::Transport, 0, transport_public.to_vec()),
-            key(Purpose::Sealing, SUITE, SealingKey::from_seed(sealing).public().to_bytes()),
-            key(Purpose::Steward, 0, record_public.to_vec()),
-        ],
-        branches: Vec::new(),
-        extension: Vec::new(),
-    };
-    // Its own keys sign as well: that shows that they are this node's.
-    let (record, transport) = (Secret::from_seed(record), Secret::from_seed(transport));
-    let certificate = Signed::sign(&certificate, &[&root, &record, &transport]);
+    let mut certificate = certificate(entry.root, &new.node, &seeds, now);
+    certificate.add_signature(&root);
     let card = Card::sign(entry, vec![certificate], &root)?;
     // The certificate's own bounds, such as the node's name, before a file is there.
     let card = Card::decode(&card.encode())?;
 
     home.make()?;
-    for (purpose, seed) in ["record", "transport", "sealing"].iter().zip(&seeds) {
-        keys::write_seed(&home.key_file(purpose), purpose, seed)?;
-    }
+    write_seeds(home, &seeds)?;
     keys::write_root(&home.root_file(), &root_seed, passphrase)?;
     files::write_new(&home.config_file(), config.as_bytes())?;
     files::write_new(&home.policy_file(), new.policy.as_bytes())?;
@@ -137,6 +105,81 @@ pub fn make(home: &Home, new: &NewNode, passphrase: Option<&str>) -> Result<Card
     // The last one written: a home with it is whole.
     files::write(&home.own_card(), card.write().as_bytes())?;
     Ok(card)
+}
+
+/// Makes one more node of an org in an empty home, which can run when the org's root certified its keys.
+///
+/// # Errors
+/// [`SetupError`].
+pub fn make_node(home: &Home, new: &NewNode, of: &Card) -> Result<NodeRequest, SetupError> {
+    let kind =
+        OrgKind::ALL.iter().find(|row| row.0.code() == of.entry.kind).map_or(OrgKind::Csirt, |row| row.0);
+    let config = config_text(new, kind)?;
+    let seeds = [keys::fresh_seed()?, keys::fresh_seed()?, keys::fresh_seed()?];
+    let request = NodeRequest {
+        org: of.entry.root,
+        certificate: certificate(of.entry.root, &new.node, &seeds, clock::now_ms()),
+        addresses: addresses(new, &Secret::from_seed(&seeds[1]).public())?,
+    };
+    let text = request.write()?;
+    home.make()?;
+    write_seeds(home, &seeds)?;
+    files::write_new(&home.config_file(), config.as_bytes())?;
+    files::write_new(&home.policy_file(), new.policy.as_bytes())?;
+    files::write_new(&home.request_file(), text.as_bytes())?;
+    Ok(request)
+}
+
+/// Seeds of a node's keys: for records, for links, for what is sealed to it.
+type Seeds = [Zeroizing<[u8; 32]>; 3];
+
+fn write_seeds(home: &Home, seeds: &Seeds) -> Result<(), SetupError> {
+    for (purpose, seed) in ["record", "transport", "sealing"].iter().zip(seeds) {
+        keys::write_seed(&home.key_file(purpose), purpose, seed)?;
+    }
+    Ok(())
+}
+
+/// The certificate of a new node. Its own keys sign it, which shows that they are this node's; the root has to.
+fn certificate(org: OrgId, node: &str, [record, transport, sealing]: &Seeds, now: u64) -> Signed {
+    let key = |purpose: Purpose, suite: u8, bytes: Vec<u8>| CertifiedKey {
+        purpose: purpose as u16,
+        suite,
+        bytes,
+        from: now,
+        until: 0,
+    };
+    let sealing = SealingKey::from_seed(sealing).public().to_bytes();
+    let (record, transport) = (Secret::from_seed(record), Secret::from_seed(transport));
+    let certificate = Certificate {
+        org,
+        node: node.to_owned(),
+        version: 1,
+        time: now,
+        keys: vec![
+            key(Purpose::Record, 0, record.public().to_vec()),
+            key(Purpose::Transport, 0, transport.public().to_vec()),
+            key(Purpose::Sealing, SUITE, sealing),
+            key(Purpose::Steward, 0, record.public().to_vec()),
+        ],
+        branches: Vec::new(),
+        extension: Vec::new(),
+    };
+    Signed::sign(&certificate, &[&record, &transport])
+}
+
+/// Where a node is reached, with its peer id.
+fn addresses(new: &NewNode, transport: &[u8; 32]) -> Result<Vec<String>, SetupError> {
+    let reached = if new.announce.is_empty() { &new.listen } else { &new.announce };
+    let addresses: Vec<String> =
+        reached.iter().filter_map(|address| identity::address_with_peer(address, transport)).collect();
+    if addresses.len() < new.announce.len() {
+        return Err(SetupError::Word(
+            "an address to announce must name a host and a port: nobody can dial 0.0.0.0 or port 0"
+                .to_owned(),
+        ));
+    }
+    Ok(addresses)
 }
 
 /// The purposes that people of an org of this kind have as a rule: what they may state until the operator says otherwise. All

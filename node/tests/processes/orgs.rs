@@ -250,9 +250,11 @@ fn an_org_changes_what_it_says_of_itself() {
     assert_eq!(nodes[1].json(&["org", "set", "--country", "qn"])["state"], "same");
     // What is not named stays, and it is the node that it was.
     nodes[1].json(&["org", "set", "--contact", "email=desk@police.example"]);
+    nodes[1].json(&["org", "set", "--contact", "phone=+1556"]);
     nodes[0].json(&["mesh", "add", &card, "--yes", "--out", invite.to_str().expect("UTF-8")]);
     until("its mail is known", || entry(&nodes[1], "police-xb")["email"] == "desk@police.example");
-    assert_eq!(entry(&nodes[1], "police-xb")["desk"], "Night desk");
+    let there = entry(&nodes[1], "police-xb");
+    assert_eq!((&there["desk"], &there["phone"]), (&"Night desk".into(), &"+1556".into()), "{there}");
     assert_eq!(linked(&nodes[0]), ["police-xb"]);
 
     // A steward's own entry is changed at once, as long as its signature is enough.
@@ -271,4 +273,65 @@ fn an_org_changes_what_it_says_of_itself() {
     assert!(waits["does"][0].as_str().expect("words").contains("desk `Noon desk` instead of `Day desk`"));
     nodes[1].json(&["mesh", "sign", file, "--yes"]);
     until("both signed", || entry(&nodes[0], "cert-xa")["desk"] == "Noon desk");
+}
+
+#[test]
+fn a_second_machine_of_an_org_serves_it_as_the_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = Node::mesh(folder.path(), &["cert-xa", "police-xb"]);
+    let file = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (request, answer) = (file("two.request"), file("two.certified"));
+    let mut two = Node { home: folder.path().join("two"), process: None, env: Vec::new() };
+    let card = nodes[0].home.join("cert-xa.card").to_str().expect("UTF-8").to_owned();
+    let made = two.json(&["org", "new-node", "--of", &card, "--node", "two", "--out", &request]);
+    assert_eq!((&made["org"], &made["node"]), (&"cert-xa".into(), &"two".into()), "{made}");
+    let print = made["fingerprint"].as_str().expect("a fingerprint").to_owned();
+    let why = refused(&two, &["run"]);
+    assert!(why.contains("there is no node in"), "{why}");
+
+    // By who is another org, without a word, with another's fingerprint, twice under one name.
+    let why = refused(&nodes[1], &["org", "add-node", &request, "--yes"]);
+    assert!(why.contains("not for this one"), "{why}");
+    let why = refused(&nodes[0], &["org", "add-node", &request]);
+    assert!(why.contains("not confirmed"), "{why}");
+    let why = refused(&nodes[0], &["org", "add-node", &request, "--fingerprint", "0000"]);
+    assert!(why.contains("not the one given"), "{why}");
+    let why = refused(&nodes[0], &["org", "add-node", &card, "--yes"]);
+    assert!(why.contains("TOCSIN CARD"), "{why}");
+    let why = refused(&two, &["org", "take-node", &request, "--yes"]);
+    assert!(why.contains("TOCSIN NODE REQUEST"), "{why}");
+    nodes[0].json(&["org", "add-node", &request, "--fingerprint", &print, "--out", &answer]);
+    let other = Node { home: folder.path().join("other"), process: None, env: Vec::new() };
+    let again = file("other.request");
+    other.json(&["org", "new-node", "--of", &card, "--node", "two", "--out", &again]);
+    let why = refused(&nodes[0], &["org", "add-node", &again, "--yes"]);
+    assert!(why.contains("named `two` already"), "{why}");
+    let why = refused(&other, &["org", "take-node", &answer, "--yes"]);
+    assert!(why.contains("for another node"), "{why}");
+    let why = refused(&two, &["org", "take-node", &answer, "--fingerprint", "0000"]);
+    assert!(why.contains("not the one given"), "{why}");
+    let mesh = nodes[0].json(&["mesh", "show"])["fingerprint"].as_str().expect("a fingerprint").to_owned();
+    two.json(&["org", "take-node", &answer, "--fingerprint", &mesh]);
+    let why = refused(&two, &["org", "take-node", &answer, "--yes"]);
+    assert!(why.contains("certified already"), "{why}");
+
+    nodes[0].json(&["publish", "203.0.113.1", "--tlp", "amber", "--to", "own"]);
+    nodes[0].json(&["circle", "create", "ops", "--members", "police-xb"]);
+    until("the police are invited", || crate::circles::part(&nodes[1], "ops").as_deref() == Some("invited"));
+    nodes[1].json(&["circle", "accept", "ops"]);
+    until("the police are in", || crate::circles::members(&nodes[0], "ops").len() == 2);
+    nodes[1].json(&["publish", "203.0.113.2", "--tlp", "amber", "--to", "ops"]);
+    two.run();
+    until("it has the own circle", || two.knows("203.0.113.1"));
+    until("it reads what its org is in", || two.knows("203.0.113.2"));
+    two.json(&["publish", "203.0.113.3", "--tlp", "green", "--to", "mesh"]);
+    until("all know what it wrote", || nodes.iter().all(|node| node.knows("203.0.113.3")));
+    let known = crate::several::known(&nodes[1], "203.0.113.3");
+    assert_eq!(known["hits"][0]["author"], "cert-xa", "{known}");
+    // The first goes on with it after a restart, by its new card.
+    nodes[0].kill();
+    nodes[0].run();
+    two.json(&["publish", "203.0.113.4", "--tlp", "amber", "--to", "own"]);
+    until("the first has what the second keeps", || nodes[0].knows("203.0.113.4"));
+    assert!(!nodes[1].knows("203.0.113.4") && !nodes[1].knows("203.0.113.1"));
 }

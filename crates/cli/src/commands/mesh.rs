@@ -370,7 +370,7 @@ fn ask<'a>(orgs: impl Iterator<Item = &'a OrgEntry>, yes: bool, question: &str) 
 }
 
 /// Puts documents in force: the running node takes the new ones, keeps them and tells its peers.
-fn put(context: &Context, home: &Home, papers: &Papers) -> Result<()> {
+pub(super) fn put(context: &Context, home: &Home, papers: &Papers) -> Result<()> {
     if home.running().is_some() {
         let _: serde_json::Value = context.client().post_bytes(route::DOCUMENTS, &codec::encode(papers))?;
     } else {
@@ -379,7 +379,7 @@ fn put(context: &Context, home: &Home, papers: &Papers) -> Result<()> {
     Ok(())
 }
 
-fn papers(home: &Home) -> Result<Papers> {
+pub(super) fn papers(home: &Home) -> Result<Papers> {
     home.papers()?.with_context(|| {
         format!(
             "this node is in no mesh yet: `tocsin --home {0} mesh found --name NAME` or `join INVITE`",

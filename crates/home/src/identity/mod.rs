@@ -6,6 +6,7 @@ mod card;
 mod change;
 mod entry;
 mod invite;
+mod node;
 mod papers;
 mod peer;
 
@@ -14,6 +15,7 @@ pub use card::{Card, CardError};
 pub use change::{Change, ChangeError, Quorum, Reading};
 pub use entry::{EntryEdit, EntryError};
 pub use invite::{Invite, InviteError};
+pub use node::{NodeAnswer, NodeError, NodeRequest};
 pub use papers::{Checked, Papers, PapersError, Removed, entry};
 pub(crate) use peer::address_with_peer;
 pub use peer::peer_id;
