@@ -4,7 +4,16 @@
 use std::fs;
 use std::path::Path;
 
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
 use serde_json::Value;
+use tocsin_bundle::{Bundle, Content, Cover, Packed, Records, Said, seal};
+use tocsin_clock as clock;
+use tocsin_home::{Home, Identity};
+use tocsin_record::body::Body;
+use tocsin_record::document::Signed;
+use tocsin_record::{CircleId, LogKey, MeshId, OrgId, Run, Tip, page, testing};
+use tocsin_seal::SealingKey;
 
 use crate::circles::{members, part};
 use crate::harness::{Node, until, written};
@@ -178,4 +187,103 @@ fn what_is_no_bundle_for_a_node_changes_nothing() {
         text.contains("Taken from cert-xa") && text.lines().all(|line| line.chars().count() <= 80),
         "{text}"
     );
+}
+
+fn identity(node: &Node) -> Identity {
+    Home::open(&node.home).expect("a home").identity().expect("an identity")
+}
+
+/// What a node would say for itself, if its people made the file by hand.
+struct Liar {
+    mesh: MeshId,
+    identity: Identity,
+    certificate: Signed,
+}
+
+impl Liar {
+    fn of(node: &Node) -> Self {
+        let home = Home::open(&node.home).expect("a home");
+        let papers = home.papers().expect("they read").expect("documents");
+        let identity = identity(node);
+        let is_own = |signed: &&Signed| {
+            let read = signed.read::<tocsin_record::document::Certificate>();
+            read.is_ok_and(|certificate| certificate.node_key() == identity.node())
+        };
+        let certificate = papers.certificates.iter().find(is_own).expect("its own").clone();
+        Self { mesh: papers.check().expect("they hold").mesh, identity, certificate }
+    }
+
+    /// A run of one record of its own, from its first on, as if another's log had it.
+    fn run(&self, log: LogKey, number: u8) -> Packed {
+        let own = LogKey { author: self.identity.node(), ..log };
+        let draft = testing::draft(&Body::Report(testing::report(number)), log.epoch);
+        let run = Run::sign(&self.identity.record, own, Tip::default(), vec![draft]).expect("signed");
+        Packed { log, page: page::pack(&page::encode(&run)) }
+    }
+
+    fn log(&self, epoch: u64) -> LogKey {
+        LogKey { mesh: self.mesh, author: self.identity.node(), circle: CircleId::mesh(self.mesh), epoch }
+    }
+
+    fn write(&self, path: &str, to: &Node, orgs: Vec<OrgId>, records: Records) {
+        let cover = Cover { mesh: self.mesh, certificate: self.certificate.clone(), time: 1, to: orgs };
+        let to = identity(to);
+        let nodes = [(to.node(), SealingKey::from_seed(&to.sealing).public())].into();
+        let bundle = Bundle { cover, content: Content::Records(records) };
+        let mut random = ChaCha20Rng::from_seed([3; 32]);
+        let bytes = seal(&bundle, &self.identity.record, &nodes, &mut random).expect("sealed");
+        fs::write(path, bytes).expect("written");
+    }
+}
+
+#[test]
+fn a_bundle_that_a_member_made_up_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = apart(folder.path(), &["cert-xa", "police-xb", "bank-xc"]);
+    let liar = Liar::of(&nodes[1]);
+    let (own, other) = (identity(&nodes[0]).org(), identity(&nodes[2]));
+    let path = folder.path().join("lie").to_str().expect("UTF-8").to_owned();
+    let log = liar.log(clock::now_ms());
+    let sound = || liar.run(log, 1);
+    let of_other = liar.run(LogKey { author: other.node(), ..log }, 2);
+    let records = |runs: Vec<Packed>| Records { runs, ..Records::default() };
+    let cases = [
+        (vec![other.org()], records(vec![sound()]), "for another org"),
+        (vec![own], records(vec![sound(), of_other]), "not what that node signed"),
+        (
+            vec![own],
+            Records { proposals: vec![vec![9]], ..records(vec![sound()]) },
+            "a proposal in the bundle",
+        ),
+        (
+            vec![own],
+            Records { receipts: vec![Said { log, receipt: vec![9] }], ..records(vec![sound()]) },
+            "a receipt in the bundle",
+        ),
+    ];
+    for (orgs, records, says) in cases {
+        liar.write(&path, &nodes[0], orgs, records);
+        let error = error(&nodes[0], &["bundle", "apply", &path]);
+        assert!(error.contains(says), "{says}: {error}");
+    }
+    let held = |node: &Node| node.json(&["status"])["store"]["records"].as_u64().expect("a number");
+    let before = held(&nodes[0]);
+    // All that was wrong with them was that.
+    liar.write(&path, &nodes[0], vec![own], records(vec![sound()]));
+    let taken = nodes[0].json(&["bundle", "apply", &path]);
+    assert_eq!((&taken["records"], &taken["org"]), (&1.into(), &"police-xb".into()), "{taken}");
+    assert_ne!(held(&nodes[0]), before);
+
+    // Who was taken out of the mesh brings nothing, and is brought nothing.
+    nodes[0].json(&["mesh", "remove", "police-xb", "--yes"]);
+    until("they are out", || !nodes[0].json(&["mesh", "show"])["orgs"].to_string().contains("police-xb"));
+    nodes[0].kill();
+    nodes[0].run();
+    liar.write(&path, &nodes[0], vec![own], records(vec![liar.run(liar.log(clock::now_ms()), 5)]));
+    let before = held(&nodes[0]);
+    let late = error(&nodes[0], &["bundle", "apply", &path]);
+    assert!(late.contains("not in the charter"), "{late}");
+    assert_eq!(held(&nodes[0]), before);
+    let gone = error(&nodes[0], &["bundle", "create", &format!("{path}.2"), "--for", "police-xb"]);
+    assert!(gone.contains("no org or circle"), "{gone}");
 }

@@ -255,6 +255,67 @@ fn what_policy_keeps_from_one_of_them_is_in_no_bundle_and_comes_when_it_may() {
 }
 
 #[test]
+fn what_one_of_several_may_not_have_is_given_to_none_of_them() {
+    let mut world = World::new(3, OPEN);
+    let mesh = CircleId::mesh(world.mesh());
+    publish(&mut world, 0, mesh, vec![told(1, 2)]);
+    let (log, both) = (frontier(&world, 0, 1)[0].no, vec![org(&world, 1), org(&world, 2)]);
+    for kept_from in ["org1", "org2"] {
+        let rule = format!(
+            r#"@id("not-to-one") forbid(principal, action == Action::"forward", resource) when {{ principal.name == "{kept_from}" }};"#
+        );
+        world.policy(0, &format!("{OPEN}{rule}"));
+        let asked = |to: &[OrgId]| BundleRequest::Give { to: to.to_vec(), log, from: 1, most: 1 << 20 };
+        let given = give(&mut world, 0, asked(&both));
+        assert_eq!((given.in_pages, given.withheld), (0, BTreeMap::from([("not-to-one".to_owned(), 1)])));
+        let given: u64 = both.iter().map(|org| give(&mut world, 0, asked(&[*org])).in_pages).sum();
+        assert_eq!(given, 1, "to the other alone it is");
+    }
+}
+
+#[test]
+fn that_a_body_is_withheld_is_known_by_the_bundle_as_well() {
+    let mut world = World::new(2, OPEN);
+    let mesh = CircleId::mesh(world.mesh());
+    let id = publish(&mut world, 0, mesh, vec![told(1, 2)])[0];
+    let Reached { no, log, .. } = frontier(&world, 0, 1)[0].clone();
+    let to = vec![org(&world, 1)];
+    let given = give(&mut world, 0, BundleRequest::Give { to, log: no, from: 1, most: 1 << 20 });
+    for (part, body) in [(Part::NotHeld, BodyState::Wanted), (Part::Withheld, BodyState::Withheld)] {
+        let mut run = verified(log, &given.pages[0]).into_run();
+        for (_, old) in run.bodies_mut() {
+            *old = part.clone();
+        }
+        let packed = page::pack(&page::encode(&run)).into();
+        take(&mut world, 1, 0, BundlePart::Runs(vec![(run.verify().unwrap(), packed)])).unwrap();
+        assert_eq!(world.stored(1, &id).unwrap().stamped.outcome.body, body);
+    }
+}
+
+/// What was sealed to a circle before an org came in is not for it, whatever file it stands in.
+#[test]
+fn what_was_sealed_before_an_org_came_in_is_not_opened_by_a_bundle() {
+    let mut world = World::new(2, OPEN);
+    let (circle, first) = roster(&world, &[0]);
+    bring(&mut world, 0, &first);
+    let id = publish(&mut world, 0, circle, vec![told(1, 3)])[0];
+    let roster: Roster = first.read().unwrap();
+    let mut orgs = vec![org(&world, 0), org(&world, 1)];
+    orgs.sort_unstable();
+    let next = Roster { version: 2, prev: first.hash(), orgs, ..roster };
+    let next = Signed::sign(&next, &[&secret(1, 0, 0), &secret(1, 1, 0)]);
+    bring(&mut world, 0, &next);
+    let after = publish(&mut world, 0, circle, vec![told(2, 3)])[0];
+    assert!(carry(&mut world, 0, 1).records >= 4);
+    let outcome = |id| world.stored(1, id).unwrap().stamped.outcome;
+    assert_eq!((outcome(&id).verdict, outcome(&id).body), (Verdict::Refused, BodyState::Refused));
+    let rule = world.nodes[1].mesh.reader().rule(outcome(&id).rule);
+    assert_eq!(rule.as_deref(), Some("guardrail:before-joining"));
+    assert_eq!(outcome(&after).verdict, Verdict::Accepted);
+    assert_eq!((world.lookup(1, &address(1)), world.lookup(1, &address(2))), (0, 1));
+}
+
+#[test]
 fn red_is_in_none_not_even_for_nodes_of_the_same_org() {
     let mut world = World::new(1, OPEN);
     let own = CircleId::own(world.mesh(), org(&world, 0));
