@@ -269,6 +269,14 @@ impl Bundle {
     }
 }
 
+/// What a file for so many nodes has besides the records in it, in bytes, at most: its head, its cover, and what it is filled up by.
+#[must_use]
+pub fn around(nodes: usize) -> usize {
+    let wraps = nodes.next_power_of_two().max(8) * WRAP_LEN;
+    // Two certificates and a thousand orgs are less than the last of these.
+    wraps + 256 + PADDED + PADDED
+}
+
 fn rises<T: Ord>(all: &[T]) -> bool {
     all.windows(2).all(|two| two[0] < two[1])
 }

@@ -20,7 +20,7 @@
 
 mod form;
 
-pub use form::{Bundle, open, seal};
+pub use form::{Bundle, around, open, seal};
 pub use form::{
     BundleError, Content, Cover, FILE_MAX, Fork, Frontier, HEAD_MAX, Late, MISSING_MAX, Packed, Reached,
     Records, Said,

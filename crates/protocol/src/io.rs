@@ -366,16 +366,25 @@ pub struct Done {
 /// What was given to a bundle.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Given {
-    /// Packed pages, one behind the other.
-    pub pages: Vec<Bytes>,
-    /// The last record in them, 0 for none.
-    pub last: u64,
-    /// How many bodies are in them.
-    pub in_pages: u64,
-    /// Bodies that are in no page, by the record's number.
+    /// Runs, one behind the other.
+    pub runs: Vec<GivenRun>,
+    /// Bodies that were asked for singly.
     pub bodies: Vec<(RecordRef, Bytes)>,
     /// How many bodies are here and are kept from one of the orgs, by the rule that does.
     pub withheld: BTreeMap<String, u64>,
+}
+
+/// A run that was given to a bundle.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenRun {
+    /// Its last record.
+    pub last: u64,
+    /// Its packed page.
+    pub page: Bytes,
+    /// How many bodies are in that.
+    pub in_page: u64,
+    /// Bodies of it that are not.
+    pub bodies: Vec<(RecordRef, Bytes)>,
 }
 
 /// What a part of a bundle brought.

@@ -34,8 +34,8 @@ pub use clock::Reading;
 pub use directory::{Directory, Membership};
 pub use index::{Filler, Index, read, subject_key};
 pub use io::{
-    Brought, BundlePart, BundleRequest, CircleRequest, Done, Effect, Event, Given, Input, LinkId, Now,
-    Output, RequestError, Ticket, Write, Written,
+    Brought, BundlePart, BundleRequest, CircleRequest, Done, Effect, Event, Given, GivenRun, Input, LinkId,
+    Now, Output, RequestError, Ticket, Write, Written,
 };
 pub use links::budget::Meter;
 pub use mesh::carried::Reached;

@@ -8,8 +8,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use tocsin_api::types::{BundleApplied, BundleMade, BundleRequest, FRONTIERS_MAX, KeptBack, Time};
 use tocsin_bundle::{
-    Bundle, BundleError, Content, Cover, FILE_MAX, Fork, Frontier, HEAD_MAX, Late, MISSING_MAX, Packed,
-    Reached, Records, Said, open, seal,
+    Bundle, BundleError, Content, Cover, FILE_MAX, Fork, Frontier, Late, MISSING_MAX, Packed, Reached,
+    Records, Said, open, seal,
 };
 use tocsin_clock as clock;
 use tocsin_home::HomeError;
@@ -33,6 +33,8 @@ const BODIES_AT_ONCE: usize = 8;
 const RECEIPTS_AT_ONCE: usize = 256;
 /// What the form adds to each run and each body, in bytes, and more.
 const AROUND: usize = 160;
+/// Least that a bundle may have, in bytes: what is one run may be more.
+const LEAST: usize = 1 << 20;
 /// What a decoded proposal or receipt may take in memory, in bytes.
 const LIMIT: usize = 4 << 20;
 
@@ -68,6 +70,14 @@ impl Node {
         if request.have.len() > FRONTIERS_MAX {
             return Err(NodeError::Request(format!("give at most {FRONTIERS_MAX} frontiers at once")));
         }
+        let most = if request.most == 0 { FILE_MAX } else { request.most as usize };
+        if !(LEAST..=FILE_MAX).contains(&most) {
+            return Err(NodeError::Request(format!(
+                "a bundle has at least {} and at most {} MiB",
+                LEAST >> 20,
+                FILE_MAX >> 20
+            )));
+        }
         let directory = self.engine.directory();
         let to = self.recipients(&directory, &request.to)?;
         let orgs = to.orgs.clone();
@@ -86,7 +96,8 @@ impl Node {
         let mut records =
             Records { documents: self.documents_for(&directory, &to.orgs, &frontiers), ..Records::default() };
         let due = self.due(&to.orgs, frontiers).await?;
-        self.fill(&to.orgs, due, &mut records, &mut made).await?;
+        let most = most.saturating_sub(tocsin_bundle::around(to.nodes.len()));
+        self.fill(&to.orgs, due, most, &mut records, &mut made).await?;
         made.documents = records.documents.len() as u64;
         made.left = records.left;
         let bundle = Bundle { cover: self.cover(&directory, to.orgs)?, content: Content::Records(records) };
@@ -367,11 +378,12 @@ impl Node {
         Ok(ids.first().is_some_and(|(_, id)| *id != theirs.id))
     }
 
-    /// Fills a bundle as far as there is room. What does not fit is counted.
+    /// Fills a bundle, up to so many bytes. What does not fit is counted.
     async fn fill(
         self: &Arc<Self>,
         to: &[OrgId],
         due: Vec<Due>,
+        most: usize,
         records: &mut Records,
         made: &mut BundleMade,
     ) -> Result<(), NodeError> {
@@ -386,40 +398,49 @@ impl Node {
         let said = |(log, receipt)| Said { log, receipt: codec::encode(&receipt) };
         records.receipts = receipts.into_iter().map(said).collect();
 
-        let before = codec::size(&*records);
-        let room = (FILE_MAX - HEAD_MAX).saturating_sub(before + 2 * PIECE);
-        let mut filled = Filled { room, withheld: BTreeMap::new() };
+        let room = most.saturating_sub(codec::size(&*records));
+        let mut filled = Filled { room, is_full: room == 0, withheld: BTreeMap::new() };
         for log in due {
             let was = (records.runs.len(), records.bodies.len(), records.forks.len());
             if log.fork {
                 let no = log.no;
-                if let Some(pages) = self.engine.core.look(move |mesh| mesh.fork_proof(no)).await?? {
-                    filled.take(pages.iter().map(Vec::len).sum());
+                let proof = self.engine.core.look(move |mesh| mesh.fork_proof(no)).await??;
+                if let Some(pages) = proof.filter(|pages| filled.takes(pages.iter().map(Vec::len).sum())) {
                     records.forks.push(Fork { log: log.log, pages });
                 }
             }
             for some in log.missing.chunks(BODIES_AT_ONCE) {
-                if filled.is_full() {
-                    break;
+                if filled.is_full {
+                    records.left += some.len() as u64;
+                    continue;
                 }
                 let places = some.iter().map(|seq| RecordRef { log: log.no, seq: *seq }).collect();
                 let given = self.give(CoreRequest::GiveBodies { to: to.to_vec(), places }).await?;
-                filled.put(log.log, given, records, made);
+                filled.put_bodies(log.log, given.bodies, records, made);
+                filled.kept_back(given.withheld);
             }
             let mut next = log.from;
-            while next <= log.height && !filled.is_full() {
-                let request = CoreRequest::Give { to: to.to_vec(), log: log.no, from: next, most: PIECE };
+            while next <= log.height && !filled.is_full {
+                let most = PIECE.min(filled.room);
+                let request = CoreRequest::Give { to: to.to_vec(), log: log.no, from: next, most };
                 let given = self.give(request).await?;
-                if given.last < next {
+                if given.runs.is_empty() {
                     break;
                 }
-                made.records += given.last - next + 1;
-                next = given.last + 1;
-                filled.put(log.log, given, records, made);
+                for run in given.runs {
+                    // What stands behind one that is left out would only be a gap.
+                    if !filled.takes(run.page.len()) {
+                        break;
+                    }
+                    records.runs.push(Packed { log: log.log, page: run.page.to_vec() });
+                    made.records += (run.last + 1).saturating_sub(next);
+                    made.bodies += run.in_page;
+                    next = run.last + 1;
+                    filled.put_bodies(log.log, run.bodies, records, made);
+                }
+                filled.kept_back(given.withheld);
             }
-            if filled.is_full() {
-                records.left += (log.height + 1).saturating_sub(next);
-            }
+            records.left += (log.height + 1).saturating_sub(next);
             let now = (records.runs.len(), records.bodies.len(), records.forks.len());
             made.logs += u64::from(was != now);
         }
@@ -488,29 +509,41 @@ impl Count for BundleApplied {
 /// What is left of the room in a bundle, and what was kept back.
 struct Filled {
     room: usize,
+    /// Something did not fit: what comes after it is left out as well.
+    is_full: bool,
     withheld: BTreeMap<String, u64>,
 }
 
 impl Filled {
-    fn is_full(&self) -> bool {
-        self.room == 0
+    /// Whether so many bytes fit, which are counted then.
+    fn takes(&mut self, bytes: usize) -> bool {
+        match self.room.checked_sub(bytes + AROUND) {
+            Some(left) if !self.is_full => self.room = left,
+            _ => self.is_full = true,
+        }
+        !self.is_full
     }
 
-    fn take(&mut self, bytes: usize) {
-        self.room = self.room.saturating_sub(bytes + AROUND);
+    /// Bodies that are in no run. One that does not fit is missing there, and so given with the next bundle.
+    fn put_bodies(
+        &mut self,
+        log: LogKey,
+        bodies: Vec<(RecordRef, Bytes)>,
+        records: &mut Records,
+        made: &mut BundleMade,
+    ) {
+        for (place, body) in bodies {
+            if self.takes(body.len()) {
+                made.bodies += 1;
+                records.bodies.push(Late { log, seq: place.seq, body: body.to_vec() });
+            } else {
+                records.left += 1;
+            }
+        }
     }
 
-    fn put(&mut self, log: LogKey, given: Given, records: &mut Records, made: &mut BundleMade) {
-        made.bodies += given.in_pages + given.bodies.len() as u64;
-        for page in given.pages {
-            self.take(page.len());
-            records.runs.push(Packed { log, page: page.to_vec() });
-        }
-        for (place, body) in given.bodies {
-            self.take(body.len());
-            records.bodies.push(Late { log, seq: place.seq, body: body.to_vec() });
-        }
-        for (rule, bodies) in given.withheld {
+    fn kept_back(&mut self, withheld: BTreeMap<String, u64>) {
+        for (rule, bodies) in withheld {
             *self.withheld.entry(rule).or_default() += bodies;
         }
     }

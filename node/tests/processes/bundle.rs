@@ -287,3 +287,54 @@ fn a_bundle_that_a_member_made_up_changes_nothing() {
     let gone = error(&nodes[0], &["bundle", "create", &format!("{path}.2"), "--for", "police-xb"]);
     assert!(gone.contains("no org or circle"), "{gone}");
 }
+
+/// By mail that takes a megabyte: what does not fit comes with the next, until all is there.
+#[test]
+fn what_does_not_fit_goes_in_the_next() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nodes = apart(folder.path(), &["cert-xa", "police-xb"]);
+    // Hashes, which nothing makes shorter.
+    let hash = |at: u32| {
+        tocsin_record::testing::hex(&tocsin_record::id::hash(tocsin_record::id::BODY, &[&at.to_be_bytes()]))
+    };
+    let lines: String = (0..70_000).map(|at| hash(at) + "\n").collect();
+    let list = written(folder.path(), "hashes.txt", &lines);
+    nodes[0].json(&["import", list.to_str().expect("UTF-8"), "--tlp", "green", "--share", "mesh"]);
+    let path =
+        |name: &str, at: usize| folder.path().join(format!("{name}{at}")).to_str().expect("UTF-8").to_owned();
+    let (mut left, mut brought) = (u64::MAX, 0);
+    for at in 0..20 {
+        let (have, bundle) = (path("have", at), path("bundle", at));
+        nodes[1].json(&["bundle", "frontier", &have, "--for", "cert-xa"]);
+        let made = nodes[0].json(&[
+            "bundle",
+            "create",
+            &bundle,
+            "--for",
+            "police-xb",
+            "--have",
+            &have,
+            "--at-most",
+            "1",
+        ]);
+        let bytes = fs::metadata(&bundle).expect("a file").len();
+        assert!(bytes <= 1 << 20 && (bytes > 700_000 || made["left"] == 0), "{bytes}: {made}");
+        let taken = nodes[1].json(&["bundle", "apply", &bundle]);
+        assert_eq!((&taken["left"], &taken["behind"]), (&made["left"], &0.into()), "{taken}");
+        assert!(taken["left"].as_u64() < Some(left), "each brings some: {taken}");
+        left = taken["left"].as_u64().expect("a number");
+        brought += taken["records"].as_u64().expect("a number");
+        if left == 0 {
+            assert!(at >= 2, "it took several");
+            break;
+        }
+    }
+    assert_eq!(left, 0);
+    let held = nodes[1].json(&["status"])["store"]["records"].as_u64();
+    assert_eq!(held, Some(brought));
+    for at in [0, 35_000, 69_999] {
+        assert!(nodes[1].knows(&hash(at)), "{at}");
+    }
+    let error = error(&nodes[0], &["bundle", "create", &path("x", 0), "--for", "mesh", "--at-most", "65"]);
+    assert!(error.contains("65"), "{error}");
+}

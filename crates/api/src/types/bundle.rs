@@ -17,6 +17,8 @@ pub struct BundleRequest {
     pub to: String,
     /// What they have, by their own files; of no use to say what is here.
     pub have: Vec<Vec<u8>>,
+    /// How long it may be, in bytes; 0 for as long as there is one.
+    pub most: u32,
 }
 
 /// What went into a bundle, or into a file that says what is here.
@@ -36,7 +38,7 @@ pub struct BundleMade {
     pub bodies: u64,
     /// Bodies that are here and not in it, by the rule that keeps them back.
     pub withheld: Vec<KeptBack>,
-    /// Records for which there was no room.
+    /// Records and bodies for which there was no room.
     pub left: u64,
     /// Orgs that it is for of which nobody said what they have: it holds all for them.
     pub unknown: Vec<String>,

@@ -48,6 +48,9 @@ enum What {
         /// What they have, by their own `bundle frontier`: only what is lacking is put in. Give one of each org
         #[arg(long, value_name = "FILE", num_args = 1..)]
         have: Vec<PathBuf>,
+        /// Longest file, in MiB, for mail that takes no more; what does not fit goes in the next, with a new frontier
+        #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=64), default_value_t = 64)]
+        at_most: u32,
     },
     /// Take in a bundle that was made for this org
     Apply {
@@ -79,18 +82,23 @@ struct Written {
 /// What was wrong, where, and how to mend it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     match args.what {
-        What::Create { file, to, have } => {
+        What::Create { file, to, have, at_most } => {
             if have.len() > FRONTIERS_MAX {
                 bail!("give at most {FRONTIERS_MAX} files with --have");
             }
             let read = |path: &PathBuf| Ok(files::read(path, BUNDLE_MAX as u64)?);
             let have = have.iter().map(read).collect::<Result<Vec<_>>>()?;
-            let written = make(context, &file, route::BUNDLE, &BundleRequest { to, have })?;
+            let written =
+                make(context, &file, route::BUNDLE, &BundleRequest { to, have, most: at_most << 20 })?;
             context.print_fitted(&written, || made_text(&written))?;
         }
         What::Frontier { file, to } => {
-            let written =
-                make(context, &file, route::BUNDLE_FRONTIER, &BundleRequest { to, have: Vec::new() })?;
+            let written = make(
+                context,
+                &file,
+                route::BUNDLE_FRONTIER,
+                &BundleRequest { to, have: Vec::new(), most: 0 },
+            )?;
             context.print_fitted(&written, || {
                 format!(
                     "{} ({})\nwhat this node has of {}, for {}",

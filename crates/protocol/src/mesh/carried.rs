@@ -22,7 +22,7 @@ use crate::admission::fork::prove;
 use crate::admission::judge::Way;
 use crate::catchup::frontier::Row;
 use crate::directory::{Directory, TakeError};
-use crate::io::{Brought, BundlePart, BundleRequest, Done, Given, Hand, Output, RequestError};
+use crate::io::{Brought, BundlePart, BundleRequest, Done, Given, GivenRun, Hand, Output, RequestError};
 use crate::mesh::Mesh;
 use crate::message::head::{FATES_AGAIN, FATES_MAX, FATES_NEW, receipt_hash};
 use crate::message::{Fates, LogState, Proposal, Receipt};
@@ -150,20 +150,20 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         for run in runs {
             // One that does not read is met by whoever opens the log next.
             let Ok(read) = page::unpack(&run.packed).and_then(|page| page::decode(key, &page)) else { break };
-            given.last = run.last;
+            let in_page = read.entries().iter().filter(|entry| entry.body().is_some()).count() as u64;
             bytes += run.packed.len();
-            given.pages.push(run.packed);
+            let mut whole = GivenRun { last: run.last, page: run.packed, in_page, bodies: Vec::new() };
             // What rests apart since it is long, or is carried and not read, is given singly, as on a link.
-            given.in_pages += read.entries().iter().filter(|entry| entry.body().is_some()).count() as u64;
             for entry in read.entries() {
                 if matches!(entry.body, Part::Ask | Part::NotHeld)
                     && let Some((place, body)) =
                         self.body_for(&by, &ways, RecordRef { log, seq: entry.header.seq }, &mut withheld)?
                 {
                     bytes += body.len();
-                    given.bodies.push((place, body));
+                    whole.bodies.push((place, body));
                 }
             }
+            given.runs.push(whole);
             if bytes >= most {
                 break;
             }

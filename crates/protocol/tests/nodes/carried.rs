@@ -62,6 +62,10 @@ fn take(world: &mut World, node: usize, from: usize, part: BundlePart) -> Result
     world.request(node, |ticket| Input::Bundle { ticket, request })
 }
 
+fn in_pages(given: &Given) -> u64 {
+    given.runs.iter().map(|run| run.in_page).sum()
+}
+
 fn verified(log: LogKey, packed: &Bytes) -> Verified {
     page::decode(log, &page::unpack(packed).unwrap()).unwrap().verify().unwrap()
 }
@@ -100,11 +104,11 @@ fn carry(world: &mut World, from: usize, to: usize) -> Brought {
         while next <= height {
             let more =
                 give(world, from, BundleRequest::Give { to: vec![other], log: no, from: next, most: 4096 });
-            next = more.last + 1;
-            given.pages.extend(more.pages);
-            given.bodies.extend(more.bodies);
+            next = more.runs.last().unwrap().last + 1;
+            given.bodies.extend(more.runs.iter().flat_map(|run| run.bodies.clone()));
+            given.runs.extend(more.runs);
         }
-        let runs = given.pages.into_iter().map(|page| (verified(log, &page), page)).collect();
+        let runs = given.runs.into_iter().map(|run| (verified(log, &run.page), run.page)).collect();
         add(take(world, to, from, BundlePart::Runs(runs)).unwrap());
         let bodies = given.bodies.into_iter().map(|(place, body)| (log, place.seq, body)).collect();
         add(take(world, to, from, BundlePart::Bodies(bodies)).unwrap());
@@ -231,10 +235,10 @@ fn what_policy_keeps_from_one_of_them_is_in_no_bundle_and_comes_when_it_may() {
     world.policy(0, CLEAR_ONLY);
     let (log, both) = (frontier(&world, 0, 1)[0].no, vec![org(&world, 1), org(&world, 2)]);
     let given = give(&mut world, 0, BundleRequest::Give { to: both, log, from: 1, most: 1 << 20 });
-    assert_eq!((given.in_pages, given.withheld.values().sum::<u64>()), (1, 1), "{:?}", given.withheld);
+    assert_eq!((in_pages(&given), given.withheld.values().sum::<u64>()), (1, 1), "{:?}", given.withheld);
     let key = frontier(&world, 0, 1)[0].log;
     let parts: Vec<Part> =
-        verified(key, &given.pages[0]).entries().iter().map(|entry| entry.body.clone()).collect();
+        verified(key, &given.runs[0].page).entries().iter().map(|entry| entry.body.clone()).collect();
     assert!(matches!(parts[..], [Part::Here(_), Part::Withheld]), "{parts:?}");
     carry(&mut world, 0, 1);
     let body = |world: &World, id| world.stored(1, id).unwrap().stamped.outcome.body;
@@ -267,8 +271,8 @@ fn what_one_of_several_may_not_have_is_given_to_none_of_them() {
         world.policy(0, &format!("{OPEN}{rule}"));
         let asked = |to: &[OrgId]| BundleRequest::Give { to: to.to_vec(), log, from: 1, most: 1 << 20 };
         let given = give(&mut world, 0, asked(&both));
-        assert_eq!((given.in_pages, given.withheld), (0, BTreeMap::from([("not-to-one".to_owned(), 1)])));
-        let given: u64 = both.iter().map(|org| give(&mut world, 0, asked(&[*org])).in_pages).sum();
+        assert_eq!((in_pages(&given), given.withheld), (0, BTreeMap::from([("not-to-one".to_owned(), 1)])));
+        let given: u64 = both.iter().map(|org| in_pages(&give(&mut world, 0, asked(&[*org])))).sum();
         assert_eq!(given, 1, "to the other alone it is");
     }
 }
@@ -282,7 +286,7 @@ fn that_a_body_is_withheld_is_known_by_the_bundle_as_well() {
     let to = vec![org(&world, 1)];
     let given = give(&mut world, 0, BundleRequest::Give { to, log: no, from: 1, most: 1 << 20 });
     for (part, body) in [(Part::NotHeld, BodyState::Wanted), (Part::Withheld, BodyState::Withheld)] {
-        let mut run = verified(log, &given.pages[0]).into_run();
+        let mut run = verified(log, &given.runs[0].page).into_run();
         for (_, old) in run.bodies_mut() {
             *old = part.clone();
         }
@@ -322,7 +326,7 @@ fn red_is_in_none_not_even_for_nodes_of_the_same_org() {
     publish(&mut world, 0, own, vec![told(1, 5), told(2, 3)]);
     let (to, log) = (vec![org(&world, 0)], frontier(&world, 0, 0)[0].no);
     let given = give(&mut world, 0, BundleRequest::Give { to, log, from: 1, most: 1 << 20 });
-    assert_eq!(given.in_pages, 1);
+    assert_eq!(in_pages(&given), 1);
     assert_eq!(given.withheld, BTreeMap::from([("guardrail:tlp-direction".to_owned(), 1)]));
 }
 
@@ -339,8 +343,9 @@ fn a_circle_is_given_to_those_in_it_alone_and_taken_from_them_alone() {
     assert_eq!(give(&mut world, 0, asked(both)), Given::default());
     let one = vec![org(&world, 1)];
     let given = give(&mut world, 0, asked(one));
-    let runs =
-        |given: &Given| given.pages.iter().map(|page| (verified(log.log, page), page.clone())).collect();
+    let runs = |given: &Given| {
+        given.runs.iter().map(|run| (verified(log.log, &run.page), run.page.clone())).collect()
+    };
     // By the hand of who is not in it, at who is.
     carry(&mut world, 0, 1);
     let mut fresh = World::new(3, OPEN);
@@ -374,7 +379,7 @@ fn of_a_node_that_is_not_in_the_mesh_nothing_is_taken() {
     let reached = frontier(&world, 1, 2)[0].clone();
     let to = vec![org(&world, 2)];
     let given = give(&mut world, 1, BundleRequest::Give { to, log: reached.no, from: 1, most: 1 << 20 });
-    let runs = || given.pages.iter().map(|page| (verified(reached.log, page), page.clone())).collect();
+    let runs = || given.runs.iter().map(|run| (verified(reached.log, &run.page), run.page.clone())).collect();
     let documents = world.nodes[1].mesh.directory().all();
     let before = world.nodes[0].mesh.directory().root();
     for part in [
@@ -397,7 +402,7 @@ fn of_a_node_that_is_not_in_the_mesh_nothing_is_taken() {
         let no = frontier(&world, 2, 1).iter().find(|one| one.log == reached.log).unwrap().no;
         give(&mut world, 2, BundleRequest::Give { to, log: no, from: 1, most: 1 << 20 })
     };
-    let runs = by_other.pages.iter().map(|page| (verified(reached.log, page), page.clone())).collect();
+    let runs = by_other.runs.iter().map(|run| (verified(reached.log, &run.page), run.page.clone())).collect();
     let brought = take(&mut world, 0, 2, BundlePart::Runs(runs)).unwrap().brought;
     assert_eq!((brought.records, brought.refused), (0, 1));
     assert_eq!(world.lookup(0, &address(1)), 0);
