@@ -174,7 +174,14 @@ impl Nodes {
     }
 }
 
+/// What the oracles look for.
+const PURPOSE: &str = "network-defence";
+
 fn lookup(node: &Arc<Node>, values: &[String]) -> Result<Vec<Lookup>> {
     let request = LookupRequest { values: values.to_vec(), ..LookupRequest::default() };
-    Ok(node.lookup(&Caller::new(&node.person()), &request)?)
+    // What is RED is looked at as well.
+    let mut person = (*node.person()).clone();
+    person.purposes.push(PURPOSE.to_owned());
+    let caller = Caller::new(&person).stating(Some(PURPOSE), None).including(Some("red"));
+    Ok(node.lookup(&caller, &request)?)
 }

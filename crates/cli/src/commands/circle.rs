@@ -50,7 +50,7 @@ enum What {
         /// Orgs to ask to carry for the members, without being in
         #[arg(long, value_name = "ORG", value_delimiter = ',', num_args = 1..)]
         carriers: Vec<String>,
-        /// Who hands records on: their author alone, all members, or named carriers as well
+        /// Who hands records on: their author alone (RED goes to no other circle), all members, or named carriers as well
         #[arg(long, value_name = "WHO", value_parser = ["author", "members", "named"])]
         carry: Option<String>,
     },
