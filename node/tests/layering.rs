@@ -13,8 +13,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
+use serde::Deserialize;
 
 /// Each crate of the workspace with the crates of the workspace that it may name.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -209,15 +210,67 @@ const CLOCKS_AND_CHANCE: &[&str] = &[
     "fastrand",
 ];
 
+/// What is read of `cargo metadata`. Its crate would have Cedar built once more for each program that links the tests' crates.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    workspace_members: BTreeSet<String>,
+    resolve: Resolve,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    id: String,
+    name: String,
+    dependencies: Vec<Named>,
+}
+
+/// A dependency as a manifest names it. Its kind is none, `dev` or `build`.
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+    kind: Option<String>,
+    uses_default_features: bool,
+    features: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    id: String,
+    deps: Vec<Linked>,
+}
+
+/// A dependency as cargo chose it: the package, and each way in which it is needed.
+#[derive(Deserialize)]
+struct Linked {
+    pkg: String,
+    dep_kinds: Vec<Kind>,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    kind: Option<String>,
+}
+
+impl Metadata {
+    fn members(&self) -> impl Iterator<Item = &Package> {
+        self.packages.iter().filter(|package| self.workspace_members.contains(&package.id))
+    }
+}
+
 #[test]
 fn arrows_point_down_only() {
     let metadata = metadata();
-    let members: BTreeSet<&str> = metadata.workspace_packages().iter().map(|p| p.name.as_str()).collect();
+    let members: BTreeSet<&str> = metadata.members().map(|package| package.name.as_str()).collect();
     let arrows: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
-    for package in metadata.workspace_packages() {
-        let allowed = arrows
-            .get(package.name.as_str())
-            .unwrap_or_else(|| panic!("{} is no crate of the layout: add its arrows here", package.name));
+    assert_eq!(members, arrows.keys().copied().collect(), "one row of arrows for each crate");
+    for package in metadata.members() {
+        let allowed = arrows[package.name.as_str()];
         for name in named(package).filter(|name| members.contains(name)) {
             assert!(allowed.contains(&name), "{} may not depend on {name}", package.name);
         }
@@ -264,11 +317,9 @@ fn crates_above_the_core_reach_only_what_they_are_for() {
 fn what_one_crate_hides_nobody_else_names() {
     let metadata = metadata();
     for (hidden, holder) in NAMED_BY_ONE {
-        let members: BTreeSet<_> = metadata.workspace_members.iter().collect();
         let holders: Vec<&str> = metadata
-            .packages
-            .iter()
-            .filter(|package| members.contains(&package.id) && named(package).any(|name| name == *hidden))
+            .members()
+            .filter(|package| named(package).any(|name| name == *hidden))
             .map(|package| package.name.as_str())
             .collect();
         assert_eq!(holders, [*holder], "{hidden}");
@@ -281,11 +332,13 @@ fn package<'m>(metadata: &'m Metadata, name: &str) -> &'m Package {
 }
 
 fn metadata() -> Metadata {
-    MetadataCommand::new()
-        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
-        .other_options(vec!["--locked".to_owned()])
-        .exec()
-        .unwrap()
+    let told = Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--format-version", "1", "--manifest-path"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .output()
+        .unwrap();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    serde_json::from_slice(&told.stdout).unwrap()
 }
 
 /// What a crate's manifest names for the program itself, tests left out.
@@ -293,23 +346,24 @@ fn named(package: &Package) -> impl Iterator<Item = &str> {
     package
         .dependencies
         .iter()
-        .filter(|dependency| dependency.kind != DependencyKind::Development)
+        .filter(|dependency| dependency.kind.as_deref() != Some("dev"))
         .map(|dependency| dependency.name.as_str())
 }
 
 /// Names of all crates that are linked into this one, tests left out.
-fn reached_by<'m>(metadata: &'m Metadata, root: &PackageId) -> BTreeSet<&'m str> {
-    let nodes: BTreeMap<_, _> =
-        metadata.resolve.as_ref().unwrap().nodes.iter().map(|node| (&node.id, node)).collect();
-    let mut waiting = vec![root.clone()];
-    let mut seen = BTreeSet::new();
+fn reached_by<'m>(metadata: &'m Metadata, root: &str) -> BTreeSet<&'m str> {
+    let nodes: BTreeMap<&str, &Node> =
+        metadata.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
+    let mut waiting = vec![root];
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     while let Some(id) = waiting.pop() {
-        for dependency in &nodes[&id].deps {
-            let linked = dependency.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development);
-            if linked && seen.insert(dependency.pkg.clone()) {
-                waiting.push(dependency.pkg.clone());
+        for dependency in &nodes[id].deps {
+            let linked = dependency.dep_kinds.iter().any(|kind| kind.kind.as_deref() != Some("dev"));
+            if linked && seen.insert(&dependency.pkg) {
+                waiting.push(&dependency.pkg);
             }
         }
     }
-    seen.iter().map(|id| metadata[id].name.as_str()).collect()
+    let reached = metadata.packages.iter().filter(|package| seen.contains(package.id.as_str()));
+    reached.map(|package| package.name.as_str()).collect()
 }
