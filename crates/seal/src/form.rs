@@ -4,7 +4,7 @@
 //! ```text
 //! sealed = nonce 12 | ciphertext of plain | tag 16                               one of the lengths of `length_for`
 //! plain  = kind 2 | length of the body 4 | packed length 4 | packed | zeros      numbers big-endian
-//! packed = the body itself where both lengths are the same, else zstd of it, which is shorter
+//! packed = the body itself where both lengths are the same, else zstd of it, which makes the sealed body shorter
 //! ```
 
 use tocsin_record::header::BODY_MAX;
@@ -43,8 +43,8 @@ pub fn is_length(length: usize) -> bool {
 /// The plain form behind room for the nonce, with the tag still to come: `None` if it is too long for a record.
 pub fn plain(kind: u16, body: &[u8]) -> Option<Vec<u8>> {
     let full = u32::try_from(body.len()).ok().filter(|full| *full as usize <= BODY_MAX)?;
-    let packed = codec::deflate(body);
-    let packed = if packed.len() < body.len() { &packed } else { body };
+    let packed = packed(body);
+    let packed = packed.as_deref().unwrap_or(body);
     let length = length_for(packed.len())?;
     let mut out = Vec::with_capacity(length);
     out.resize(NONCE, 0);
@@ -54,6 +54,18 @@ pub fn plain(kind: u16, body: &[u8]) -> Option<Vec<u8>> {
     out.extend_from_slice(packed);
     out.resize(length - TAG, 0);
     Some(out)
+}
+
+/// A body compressed, where that makes the sealed body shorter: what the zeros would only fill up again is not worth unpacking for
+/// each of its readers.
+fn packed(body: &[u8]) -> Option<Vec<u8>> {
+    let whole = length_for(body.len());
+    if whole == Some(SEALED_MIN) {
+        return None;
+    }
+    let packed = codec::deflate(body);
+    let is_shorter = |length: usize| whole.is_none_or(|whole| length < whole);
+    length_for(packed.len()).is_some_and(is_shorter).then_some(packed)
 }
 
 /// Reads the plain form.
