@@ -84,7 +84,8 @@ fn in_reports(bench: &mut Bench, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-fn to_usize(count: u64) -> usize {
+/// A count as numbers of things in memory have it.
+pub fn to_usize(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
@@ -102,15 +103,15 @@ fn fill(mesh: &Mesh, records: u64, indicators: u64) -> Result<Filled> {
 }
 
 /// A catch-up that came to its end.
-struct Done {
+pub struct Done {
     /// From the link to the moment at which the sampled values answer from a receiver that was killed with all of it.
-    time: Duration,
+    pub time: Duration,
     /// The receiver, started again after it was killed.
-    receiver: Process,
+    pub receiver: Process,
 }
 
 /// One catch-up: starts both nodes, waits until all `bodies` are there, kills the receiver and asks it again.
-fn run(bench: &Bench, mesh: &Mesh, filled: &Filled, transport: Transport, bodies: u64) -> Result<Done> {
+pub fn run(bench: &Bench, mesh: &Mesh, filled: &Filled, transport: Transport, bodies: u64) -> Result<Done> {
     mesh.empty_receiver()?;
     let sender = Process::start(&bench.programs, &mesh.sender)?;
     // Under another charter or policy a node first judges anew what it holds; a sender of every day has done so.

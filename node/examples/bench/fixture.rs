@@ -21,6 +21,8 @@ use tocsin_store::{BodyState, Outcome, Verdict, open_dir};
 
 /// How many authors a catch-up is from.
 const AUTHORS: usize = 20;
+/// The name of the org that receives.
+pub const RECEIVER: &str = "cert-xb";
 /// Bytes of bodies after which an author signs before it has 64 records, as a node does: a run must fit a frame.
 const SIGN_BYTES: usize = 192 << 10;
 /// Bytes that are staged before a commit, as the core does it.
@@ -125,7 +127,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Made of words and of what does not repeat: host names, case numbers, times.
-fn description(n: u64) -> String {
+pub fn description(n: u64) -> String {
     let random = id::hash(id::BODY, &[b"description", &n.to_be_bytes()]);
     let word = |at: usize| WORDS[usize::from(random[at]) % WORDS.len()];
     format!(
@@ -144,7 +146,8 @@ fn description(n: u64) -> String {
     )
 }
 
-fn report(n: u64, indicators: u64) -> Result<Body> {
+/// The `n`th report, of so many indicators.
+pub fn report(n: u64, indicators: u64) -> Result<Body> {
     let random = id::hash(id::BODY, &[b"report", &n.to_be_bytes()]);
     let (salt, subject) = random.split_at(16);
     let first = n * indicators;
@@ -198,7 +201,7 @@ impl Mesh {
         let (sender, receiver) = (Home::at(&folder.join("sender")), Home::at(&folder.join("receiver")));
         let listen = vec![format!("/ip4/127.0.0.1/tcp/{port}"), format!("/ip4/127.0.0.1/udp/{port}/quic-v1")];
         let sender_card = setup::make(&sender, &new("cert-xa", listen), None)?;
-        let receiver_card = setup::make(&receiver, &new("cert-xb", Vec::new()), None)?;
+        let receiver_card = setup::make(&receiver, &new(RECEIVER, Vec::new()), None)?;
         let founder = keys::read_root(&sender.root_file(), None)?;
         let mut papers = Papers::found(
             "bench",

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use tocsin::daemon::Running;
-use tocsin_api::types::{MarkingWords, PublishRequest};
+use tocsin_api::types::{CircleRequest, MarkingWords, PublishRequest};
 use tocsin_home::Home;
 use tocsin_protocol::Event;
 use tocsin_record::observable;
@@ -66,6 +66,13 @@ impl Local {
         let running = runtime.block_on(Running::start(home, home.config()?))?;
         let node = Arc::clone(&running.node);
         Ok(Self { runtime, running: Some(running), node })
+    }
+
+    /// Changes a circle as its own people would.
+    pub fn change_circle(&self, request: CircleRequest) -> Result<()> {
+        let caller = tocsin_service::Caller::new(&self.node.person());
+        self.runtime.block_on(self.node.change_circle(&caller, request))?;
+        Ok(())
     }
 
     /// Ends it gracefully.
@@ -151,15 +158,13 @@ fn request(n: u64) -> PublishRequest {
     }
 }
 
-/// As many requests as the node takes, a bounded number under way.
-fn flood(bench: &Bench, table: &mut Table, pair: &Pair) -> Result<()> {
-    let count = bench.count(300_000, 5_000);
+/// Publishes `count` requests as fast as the node takes them, a bounded number under way.
+pub fn publish_all(author: &Local, count: usize, request: fn(u64) -> PublishRequest) -> Result<()> {
     let next = Arc::new(AtomicU64::new(0));
-    let begin = Instant::now();
     let tasks: Vec<_> = (0..OUTSTANDING)
         .map(|_| {
-            let (node, next) = (Arc::clone(&pair.author.node), Arc::clone(&next));
-            pair.author.runtime.spawn(async move {
+            let (node, next) = (Arc::clone(&author.node), Arc::clone(&next));
+            author.runtime.spawn(async move {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     if n >= count as u64 {
@@ -170,7 +175,7 @@ fn flood(bench: &Bench, table: &mut Table, pair: &Pair) -> Result<()> {
             })
         })
         .collect();
-    let done: Result<(), tocsin_service::NodeError> = pair.author.runtime.block_on(async {
+    let done: Result<(), tocsin_service::NodeError> = author.runtime.block_on(async {
         for task in tasks {
             // A task that panicked has said so.
             if let Ok(result) = task.await {
@@ -179,7 +184,13 @@ fn flood(bench: &Bench, table: &mut Table, pair: &Pair) -> Result<()> {
         }
         Ok(())
     });
-    done.context("a publish request failed")?;
+    done.context("a publish request failed")
+}
+
+fn flood(bench: &Bench, table: &mut Table, pair: &Pair) -> Result<()> {
+    let count = bench.count(300_000, 5_000);
+    let begin = Instant::now();
+    publish_all(&pair.author, count, request)?;
     let accepted = begin.elapsed();
     let end = pair.wait_found(count).unwrap_or_else(Instant::now);
     let lost = pair.lost(count)?;

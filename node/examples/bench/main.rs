@@ -6,12 +6,14 @@
 
 mod build;
 mod catchup;
+mod decisions;
 mod fixture;
 mod hostile;
 mod live;
 mod measure;
 mod process;
 mod ring;
+mod sealed;
 mod simulated;
 mod soak;
 mod strangers;
@@ -94,6 +96,8 @@ fn run(args: &Args) -> Result<bool> {
     let mut table = Table::new(&args.only);
     bench.machine.note();
     catchup::rows(&mut bench, &mut table).context("catch-up")?;
+    sealed::rows(&bench, &mut table).context("sealed")?;
+    decisions::rows(&bench, &mut table).context("decisions")?;
     live::rows(&mut bench, &mut table).context("live")?;
     strangers::rows(&bench, &mut table).context("strangers")?;
     ring::rows(&bench, &mut table).context("testnet")?;
