@@ -202,7 +202,9 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         self.say_receipts();
         let reader = &self.admission.reader;
         let name = |log| reader.log(log).map(|info| info.key);
-        self.heads.flush(&mut self.links, self.directory.mesh(), name);
+        let (directory, own) = (&self.directory, self.admission.identity.org);
+        let may = |org, circle| directory.membership(circle).is_shared(own, org);
+        self.heads.flush(&mut self.links, directory.mesh(), name, may);
         say_due_holes(&mut around!(self));
     }
 

@@ -231,21 +231,29 @@ impl Heads {
         self.sent.insert(log, mono);
     }
 
-    /// Sends what is passed on. `name` is that of a log as it is committed.
-    pub fn flush(&mut self, links: &mut Links, mesh: MeshId, name: impl Fn(LogNo) -> Option<LogKey>) {
+    /// Sends what is passed on. `name` is that of a log as it is committed, and `may` says of which circles an org may hear: it
+    /// may have been taken out of one since, and who holds a log there is no business of its author then.
+    pub fn flush(
+        &mut self,
+        links: &mut Links,
+        mesh: MeshId,
+        name: impl Fn(LogNo) -> Option<LogKey>,
+        may: impl Fn(OrgId, CircleId) -> bool,
+    ) {
         for (id, passing) in std::mem::take(&mut self.passing) {
-            let Some(link) = links.get_mut(id) else {
-                continue;
-            };
+            let Some(link) = links.get_mut(id) else { continue };
+            let Some(org) = link.peer().map(|peer| peer.org) else { continue };
             let mut heads = Vec::new();
-            for ((author, circle), head) in passing.heads {
+            for ((author, circle), head) in
+                passing.heads.into_iter().filter(|((_, circle), _)| may(org, *circle))
+            {
                 let log = link.name(LogName { author, circle, epoch: head.epoch });
                 let HeadState { seq, id, releases, time, signature, .. } = head;
                 heads.push(Head { log, seq, id, releases, time, signature });
             }
             let mut receipts = Vec::new();
             for ((log, holder), receipt) in passing.receipts {
-                let Some(key) = name(log) else {
+                let Some(key) = name(log).filter(|key| may(org, key.circle)) else {
                     continue;
                 };
                 let log = link.name(key.into());
@@ -381,11 +389,11 @@ mod tests {
         let key = (NodeKey([9; 32]), CIRCLE);
         heads.pass_head(1, key, head(1));
         heads.pass_head(1, key, head(2));
-        heads.flush(&mut links, MeshId([1; 32]), |_| None);
+        heads.flush(&mut links, MeshId([1; 32]), |_| None, |_, _| true);
         let said = told(&mut links, 1);
         let [Message::Heads(said)] = &said[..] else { panic!("{said:?}") };
         assert_eq!(said.iter().map(|head| head.seq).collect::<Vec<_>>(), [2]);
-        heads.flush(&mut links, MeshId([1; 32]), |_| None);
+        heads.flush(&mut links, MeshId([1; 32]), |_| None, |_, _| true);
         assert!(told(&mut links, 1).is_empty());
     }
 
