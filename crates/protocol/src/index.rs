@@ -42,6 +42,10 @@ fn is_about<'a>(body: &'a BodyRef<'_>) -> impl Iterator<Item = ObservableRef<'a>
     what.map(Observable::borrowed).into_iter().chain(subject.map(subject_key))
 }
 
+/// Names of the rules by which a record is held that this node cannot read: its key did not come, or is not for this node. It is in
+/// no answer.
+pub(crate) const UNREAD: [&str; 2] = ["guardrail:no-key", "guardrail:carried"];
+
 /// Fills an index while a store is opened. What was found is in it when the filler is dropped.
 pub struct Filler<'a> {
     accepted: Loader<'a>,
@@ -89,7 +93,9 @@ impl Filler<'_> {
             Verdict::Held => &mut self.held,
             Verdict::Unjudged | Verdict::Refused => return,
         };
-        let Some((kind, body)) = found.body else { return };
+        // Its key came, and the node stopped before it was judged: until it is, it is in no answer.
+        let waits = UNREAD.contains(&found.rule);
+        let Some((kind, body)) = found.body.filter(|_| !waits) else { return };
         if let Ok(body) = BodyRef::again_as(found.header, kind, body) {
             for what in body.observables() {
                 index.insert(what, found.place.pack());

@@ -40,6 +40,8 @@ pub struct Found<'a> {
     pub body: Option<(u16, &'a Bytes)>,
     /// What became of it.
     pub stamped: Stamped,
+    /// The name of the rule that decided so.
+    pub rule: &'a str,
 }
 
 /// Opens the store of a mesh in a directory, or creates it. `random` makes keys: it must be the machine's own.

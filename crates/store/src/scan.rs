@@ -74,7 +74,7 @@ struct Bodies {
 }
 
 impl Entered {
-    fn show(&self, visit: &mut (dyn FnMut(Found<'_>) + Send)) {
+    fn show(&self, rules: &[String], visit: &mut (dyn FnMut(Found<'_>) + Send)) {
         let shown = self.page.each(|entry| {
             let seq = entry.header.seq;
             if let Some(stamped) = self.spans.get(seq) {
@@ -88,7 +88,8 @@ impl Entered {
                     None => None,
                 };
                 let body = body.filter(|_| stamped.outcome.body == BodyState::Here);
-                visit(Found { place, org: self.org, header, body, stamped });
+                let rule = rules.get(usize::from(stamped.outcome.rule)).map_or("", String::as_str);
+                visit(Found { place, org: self.org, header, body, stamped, rule });
             }
             ControlFlow::Continue(())
         });
@@ -219,6 +220,7 @@ impl<'a, S: Slots> Scan<'a, S> {
     fn pages<K: Kv>(&mut self, kv: &K, visit: Visit<'_>) -> Result<(), StoreError> {
         let log_keys: Vec<LogKey> = self.state.logs.iter().map(|log| log.key).collect();
         let (slots, keys) = (self.slots, self.keys);
+        let rules = self.state.rules.clone();
         type Read = (LogNo, u64, Result<Loaded<Known>, StoreError>);
         let read = |key: &[u8], value: Result<Bytes, Fault>| -> Result<Read, StoreError> {
             let (log, first) = Keys::parse_at(key).ok_or_else(bad_key)?;
@@ -247,7 +249,7 @@ impl<'a, S: Slots> Scan<'a, S> {
                     }
                 })
             });
-            let visitor = scope.spawn(move || shown.iter().for_each(|page| page.show(visit)));
+            let visitor = scope.spawn(move || shown.iter().for_each(|page| page.show(&rules, visit)));
             let mut entered = Ok(());
             for page in &pages {
                 match page.and_then(|(log, first, page)| self.page_or_cut(log, first, page)) {

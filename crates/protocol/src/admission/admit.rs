@@ -26,11 +26,11 @@ pub(crate) mod rule {
     /// At or behind the place where its author said two things.
     pub const DISPUTED: &str = "guardrail:disputed";
     /// The body is sealed, and what opens it is not here: its key did not come yet, or was not wrapped for this node.
-    pub const NO_KEY: &str = "guardrail:no-key";
+    pub const NO_KEY: &str = crate::index::UNREAD[0];
     /// It was sealed before this org came in, and nobody opened it since: its body is not asked for.
     pub const BEFORE_JOINING: &str = "guardrail:before-joining";
     /// The body is sealed to others, for whom this node carries.
-    pub const CARRIED: &str = "guardrail:carried";
+    pub const CARRIED: &str = crate::index::UNREAD[1];
     /// The body was taken back or has expired.
     pub const GONE: &str = "guardrail:gone";
     /// A person of this node decided about what was held.
