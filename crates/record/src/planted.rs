@@ -36,6 +36,12 @@ pub enum Bug {
     ForgetRefusal,
     /// Keys of what was erased are overwritten, but nobody waits for the disk.
     SkipSlotSync,
+    /// What is new in a circle goes to those who were taken out as well.
+    KeepPushing,
+    /// Whoever comes into a circle is given the keys of what was written before.
+    OpenHistory,
+    /// Rosters are told to all of the mesh.
+    TellRosters,
     /// What a part of an object names beside its own marking does not bind it.
     LoosenMarking,
     /// Versions of an object are compared at seconds.
@@ -44,7 +50,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::SkipVerify,
         Self::ForwardUnasked,
         Self::NoHoles,
@@ -58,6 +64,9 @@ impl Bug {
         Self::TakeForked,
         Self::ForgetRefusal,
         Self::SkipSlotSync,
+        Self::KeepPushing,
+        Self::OpenHistory,
+        Self::TellRosters,
         Self::LoosenMarking,
         Self::OldWins,
     ];

@@ -38,6 +38,8 @@ pub enum Event {
     LookIn(usize),
     /// People do something.
     Work(usize),
+    /// People change a circle.
+    Change(usize),
 }
 
 struct Entry {

@@ -141,6 +141,7 @@ fn quiet(seed: u64, nodes: usize) -> Config {
         breaks: 0,
         clock_jumps: 0,
         reloads: 0,
+        changes: 0,
         skew_ms: 0,
     }
 }
@@ -332,14 +333,9 @@ pub fn equal_nodes() -> f64 {
 }
 
 fn two_records(cast: &Cast, circle: usize, author: usize, dice: &mut Dice) -> Run {
-    let first = cast.circles.len() - cast.rosters.len();
+    let (_, circle) = cast.forces().nth(circle).expect("it is asked for one of them");
     let node = &cast.nodes[author];
-    let log = LogKey {
-        mesh: cast.mesh,
-        author: node.key,
-        circle: cast.circles[first + circle].id,
-        epoch: BEGIN_MS,
-    };
+    let log = LogKey { mesh: cast.mesh, author: node.key, circle: circle.id, epoch: BEGIN_MS };
     let draft = |dice: &mut Dice| {
         let body = small(dice);
         Draft {

@@ -89,6 +89,8 @@ pub struct Config {
     pub clock_jumps: usize,
     /// Policies that change.
     pub reloads: usize,
+    /// Times when the members of a circle with a roster change.
+    pub changes: usize,
     /// Greatest difference of a node's wall clock, in ms, either way.
     pub skew_ms: u64,
 }
@@ -147,6 +149,7 @@ impl Config {
             clock_jumps: per(some(&mut dice, 2)),
             reloads: per(some(&mut dice, 4)),
             skew_ms: dice.below(3_000),
+            changes: some(&mut dice, if small { 5 } else { 20 }),
         };
         if small && seed % CALM_EVERY == CALM_EVERY - 1 { config.calmed() } else { config }
     }
@@ -174,6 +177,7 @@ impl Config {
             breaks: 0,
             clock_jumps: 0,
             reloads: 0,
+            changes: 0,
             ..self
         }
     }
@@ -185,7 +189,7 @@ impl fmt::Display for Config {
             f,
             "{} nodes ({} % dial out, {} liars), {} task forces, {} publishes in {} s; lost {}, twice {}, overtaken {}, late {} \
              of 1,000,000 frames; {} crashes, {} disk faults, {} restores, {} partitions, {} breaks, {} clock jumps, \
-             {} policy reloads{}{}{}",
+             {} policy reloads, {} changes of circles{}{}{}",
             self.nodes,
             self.dial_out,
             self.liars,
@@ -203,6 +207,7 @@ impl fmt::Display for Config {
             self.breaks,
             self.clock_jumps,
             self.reloads,
+            self.changes,
             if self.calm { ", calm" } else { "" },
             if self.sparse { ", papers spread" } else { "" },
             if self.busy { ", busy" } else { "" },

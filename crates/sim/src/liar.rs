@@ -215,7 +215,7 @@ impl Liar {
         let logs = chance.sight.logs();
         let log = logs.iter().find(|log| log.key.author == mine && log.tip.seq >= 2)?;
         let circle = *chance.cast.circle_of.get(&log.key.circle)?;
-        if !chance.cast.is_member(chance.to, circle) {
+        if !chance.cast.was_member(chance.to, circle) {
             return None;
         }
         let at = self.dice.range(1, log.tip.seq - 1);
@@ -236,10 +236,10 @@ impl Liar {
     /// Logs of others that nobody opened, with records and bodies in them, and bodies of logs that there are.
     fn flood(&mut self, chance: &Chance<'_>) -> Vec<Message> {
         let cast = chance.cast;
-        let shared = |at: &usize| cast.is_member(self.node, *at) && cast.is_member(chance.to, *at);
+        let shared = |at: &usize| cast.was_member(self.node, *at) && cast.was_member(chance.to, *at);
         let circles: Vec<usize> = (0..cast.circles.len()).filter(shared).collect();
         let circle = &cast.circles[*self.dice.pick(&circles)];
-        let authors: Vec<usize> = circle.nodes.iter().copied().collect();
+        let authors: Vec<usize> = circle.members().nodes.iter().copied().collect();
         let mut messages = Vec::new();
         let floods = self.next_no < FIRST_NO + FLOOD_ALL;
         for _ in 0..if floods { FLOOD } else { 0 } {

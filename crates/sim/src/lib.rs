@@ -1,14 +1,15 @@
 //! The mesh in one process: hundreds of nodes on one virtual clock, each the product's own `Mesh` and `Store`, under
 //! latency, loss, duplication, reordering, partitions, crashes, broken and restored disks, wrong clocks, changing
-//! policies and liars, all drawn from one seed.
+//! policies and members of circles, and liars, all drawn from one seed.
 //!
 //! ```text
 //! seed -> Config, Cast, tables, faults, work
 //!                |
 //!              World: event heap --> Node (Mesh, FaultyKv, FaultySlots) --> links --> Node ...
 //!                |                        |                                  |
-//!              oracles: deterministic   durable, authentic               confined, durable, erased, contained, refused
-//!                |--- at chance moments, between two commits: answers, kept, erased, contained, bounded
+//!              oracles: deterministic   durable, authentic               confined, removed, strangers, durable, erased,
+//!                |                                                             contained, refused
+//!                |--- at chance moments, between two commits: answers, sealed, kept, erased, contained, bounded
 //!                |--- in calm runs, where nothing goes wrong but a liar beside everybody: alive
 //!                \--- after healing: convergent, authentic, erased
 //! ```
@@ -18,6 +19,7 @@
 mod agenda;
 pub mod bench;
 pub mod cast;
+mod changes;
 pub mod config;
 pub mod dice;
 pub mod faults;

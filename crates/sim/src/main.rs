@@ -148,6 +148,9 @@ fn oracle_for(bug: Bug) -> Option<&'static str> {
         Bug::AskTheSame => "alive",
         Bug::TakeForked => "contained",
         Bug::ForgetRefusal => "refused",
+        Bug::KeepPushing => "removed",
+        Bug::OpenHistory => "sealed",
+        Bug::TellRosters => "strangers",
         Bug::LoosenMarking | Bug::OldWins => return None,
     })
 }

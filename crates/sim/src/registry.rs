@@ -27,6 +27,8 @@ pub struct Truth {
     pub author: usize,
     /// Where it is addressed to.
     pub circle: usize,
+    /// The version of the circle's roster that it names.
+    pub roster: u32,
     /// What policies can know of it.
     pub facts: Facts,
     /// Its body.
@@ -180,6 +182,7 @@ fn truth(cast: &Cast, entry: &Entry, author: usize, circle: usize, at_us: u64) -
         id,
         author,
         circle,
+        roster: header.roster,
         facts,
         subject: if let Body::Report(report) = &body { Some(report.subject) } else { None },
         supersedes,

@@ -116,6 +116,7 @@ impl World {
     }
 
     fn after_commit(&mut self, node: usize, effects: Vec<Effect>) {
+        self.note_versions(node);
         let mine = self.cast.nodes[node].key;
         let wrote = |effect: &Effect| match effect {
             Effect::Done { result, .. } => result.is_ok(),

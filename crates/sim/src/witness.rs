@@ -7,7 +7,7 @@ use tocsin_protocol::{Event as Told, LinkId, read};
 use tocsin_store::Verdict;
 
 use crate::oracle::wire::{Peek, Said};
-use crate::oracle::{Glance, Links, answers, authentic, bounded, confined};
+use crate::oracle::{Glance, Links, answers, authentic, bounded, confined, removed, sealed, strangers};
 use crate::world::{Event, Micros, World};
 
 /// A node is looked at so often, in microseconds, both included.
@@ -79,11 +79,14 @@ impl World {
         for said in said {
             result = match said {
                 Said::Log(log) => confined::log(&scene, from, to, &log),
+                Said::Document(hash) => strangers::told(&scene, from, to, &hash),
+                Said::Record(id) => removed::told(&scene, from, to, &id),
                 Said::Body { log, seq, id, bytes } => {
                     // A body alone is named by its place; behind a fork that is more than one record.
                     let id = id.or_else(|| self.registry.at(&log, seq, &bytes));
                     match id {
                         Some(id) => authentic::passed_on(&scene, from, &id, &bytes)
+                            .and_then(|()| removed::told(&scene, from, to, &id))
                             .and_then(|()| confined::body(&scene, from, to, &id))
                             .and_then(|()| self.judges.erased.sent(&scene, from, &id))
                             .and_then(|()| self.judges.contained.sent(&scene, from, &log, seq)),
@@ -149,6 +152,8 @@ impl World {
             return;
         };
         if self.cast.nodes[node].liar {
+            let read = sealed::check(&self.scene(), node, sight);
+            self.note(read);
             return;
         }
         let is_right = self.clock_is_right(node)
@@ -157,8 +162,9 @@ impl World {
         let glance = Glance { sight, is_right };
         let mut judges = std::mem::take(&mut self.judges);
         let scene = self.scene();
-        let circles = self.cast.circles.iter().filter(|circle| circle.nodes.contains(&node)).count();
+        let circles = self.cast.circles.iter().filter(|circle| circle.ever_had(node)).count();
         let result = answers::check(&scene, node, sight, &read(&mesh.index()))
+            .and_then(|()| sealed::check(&scene, node, sight))
             .and_then(|()| bounded::check(&scene, node, &mesh.sizes(), sight.log_count(), circles))
             .and_then(|()| judges.kept.check(&scene, node, sight))
             .and_then(|()| judges.erased.check(&scene, node, &glance, &machine.kv))

@@ -69,7 +69,7 @@ pub fn schedule(config: &Config, cast: &Cast) -> Vec<(u64, Work)> {
             3 => Work::Retract { node },
             _ => {
                 let circles: Vec<usize> =
-                    (0..cast.circles.len()).filter(|circle| cast.is_member(node, *circle)).collect();
+                    (0..cast.circles.len()).filter(|circle| may_write(cast, node, *circle)).collect();
                 let circle = if dice.percent(50) { 0 } else { *dice.pick(&circles) };
                 let count = if dice.percent(10) { dice.range(2, 20) as usize } else { 1 };
                 Work::Publish { node, circle, count }
@@ -79,6 +79,11 @@ pub fn schedule(config: &Config, cast: &Cast) -> Vec<(u64, Work)> {
     }
     works.sort_by_key(|(at, _)| *at);
     works
+}
+
+/// Whether a node is in a circle at any time of the run: who is not yet, or no more, is refused.
+fn may_write(cast: &Cast, node: usize, circle: usize) -> bool {
+    cast.circles[circle].plan.iter().any(|members| members.nodes.contains(&node))
 }
 
 /// A new body.

@@ -9,6 +9,7 @@ use tocsin_protocol::{Input, LinkId};
 use crate::agenda::Agenda;
 pub use crate::agenda::Event;
 use crate::cast::Cast;
+use crate::changes::{Brought, Versions};
 use crate::config::Config;
 use crate::dice::Dice;
 use crate::faults::{self, Fault};
@@ -58,6 +59,9 @@ pub struct World {
     pub trace: Trace,
     /// Nodes whose old disks were put back.
     pub restored: BTreeSet<usize>,
+    /// By which versions of rosters nodes go.
+    pub versions: Versions,
+    pub(crate) brought: BTreeMap<usize, Brought>,
     /// What the oracles remember.
     pub judges: Judges,
     /// What went wrong first.
@@ -138,6 +142,8 @@ impl World {
             registry: Registry::default(),
             trace: Trace::default(),
             restored: BTreeSet::new(),
+            versions: Versions::default(),
+            brought: BTreeMap::new(),
             judges: Judges::default(),
             violation: None,
             counts: BTreeMap::new(),
@@ -172,6 +178,13 @@ impl World {
         }
         for at in 0..self.works.len() {
             self.schedule(self.works[at].0, Event::Work(at));
+        }
+        let mut dice = Dice::new(self.config.seed, "when circles change");
+        let changes: Vec<usize> =
+            self.cast.forces().flat_map(|(at, circle)| vec![at; circle.plan.len() - 1]).collect();
+        for circle in changes {
+            let at = dice.below(self.config.active_ms * 1000);
+            self.schedule(at, Event::Change(circle));
         }
     }
 
@@ -223,6 +236,7 @@ impl World {
                 let work = self.works[at].1.clone();
                 self.work(&work);
             }
+            Event::Change(circle) => self.change_circle(circle),
         }
     }
 
@@ -270,6 +284,7 @@ impl World {
             registry: &self.registry,
             tables: &self.tables,
             in_force: &self.in_force,
+            versions: &self.versions,
             now_us: self.now,
         }
     }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_record::document::{Charter, DocumentError, Form, Roster, Signed};
-use tocsin_record::{CircleId, DocHash, MeshId, OrgId};
+use tocsin_record::{CircleId, DocHash, MeshId, OrgId, planted};
 
 use super::{
     CIRCLES_MAX, CIRCLES_PER_ORG, InForce, ROSTERS_OF_ORG_MAX, TakeError, Taken, known_or_rival, signed_len,
@@ -74,6 +74,9 @@ impl Chain {
 
     /// How many versions, from the first, an org may know of: up to the last that names it or takes it out.
     fn told_to(&self, org: OrgId) -> usize {
+        if planted::is(planted::Bug::TellRosters) {
+            return self.versions.len();
+        }
         let last = self.versions.iter().rposition(|version| version.document.carries(org));
         last.map_or(0, |last| (last + 2).min(self.versions.len()))
     }

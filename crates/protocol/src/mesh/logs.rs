@@ -93,7 +93,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
         let Some(circle) = self.circle_of(log) else {
             return Vec::new();
         };
-        let links = self.links.peers().filter(|(_, peer)| self.shares(peer.org, circle));
+        let members = self.directory.membership(circle);
+        let was_in = |org| {
+            planted::is(planted::Bug::KeepPushing)
+                && (1..=members.version()).any(|version| members.had(org, version))
+        };
+        let links = self.links.peers().filter(|(_, peer)| self.shares(peer.org, circle) || was_in(peer.org));
         let mut links: Vec<LinkId> = links.map(|(id, _)| id).collect();
         if planted::is(planted::Bug::IterateRandom) {
             links.sort_by_key(|id| std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), id));

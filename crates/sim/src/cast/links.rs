@@ -13,9 +13,9 @@ impl Cast {
             // A liar that is to be linked to everybody can be dialled.
             node.listens = !dice.percent(config.dial_out) || (config.calm && node.liar);
         }
-        for circle in &self.circles {
+        for members in self.circles.iter().flat_map(|circle| &circle.plan) {
             let honest: Vec<usize> =
-                circle.nodes.iter().copied().filter(|at| !self.nodes[*at].liar).collect();
+                members.nodes.iter().copied().filter(|at| !self.nodes[*at].liar).collect();
             if honest.len() > 1 && !honest.iter().any(|at| self.nodes[*at].listens) {
                 let chosen = *dice.pick(&honest);
                 self.nodes[chosen].listens = true;
@@ -33,14 +33,14 @@ impl Cast {
     pub(super) fn choose_pairs(&mut self, config: &Config, dice: &mut Dice) {
         let mut pairs: BTreeSet<(usize, usize)> = BTreeSet::new();
         let add = |pairs: &mut BTreeSet<_>, a: usize, b: usize| pairs.insert((a.min(b), a.max(b)));
-        for circle in &self.circles {
-            let members: Vec<usize> = circle.nodes.iter().copied().collect();
+        let each = self.circles.iter().flat_map(|circle| std::iter::repeat(circle.kind).zip(&circle.plan));
+        for (kind, members) in each {
+            let members: Vec<usize> = members.nodes.iter().copied().collect();
             for &node in &members {
                 let mut others: Vec<usize> =
                     members.iter().copied().filter(|other| self.can_link(node, *other)).collect();
                 dice.shuffle(&mut others);
-                let extra =
-                    if circle.kind == CircleKind::Mesh { dice.index(config.extra_links + 1) } else { 0 };
+                let extra = if kind == CircleKind::Mesh { dice.index(config.extra_links + 1) } else { 0 };
                 for other in others.into_iter().take(DIALLED + extra) {
                     add(&mut pairs, node, other);
                 }

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use tocsin_record::document::{
-    Carry, Certificate, CertifiedKey, Charter, Constituency, Contact, OrgEntry, OrgKind, Purpose, Roster,
-    Signed,
+    Carry, Certificate, CertifiedKey, Charter, Constituency, Contact, Cut, OrgEntry, OrgKind, Purpose,
+    Roster, Signed,
 };
 use tocsin_record::keys::Secret;
 use tocsin_record::{CircleId, DocHash, NodeKey, OrgId};
 use tocsin_seal::SealingKey;
 
-use super::{BEGIN_MS, Cast, Circle, CircleKind, Member};
+use super::{BEGIN_MS, Cast, Circle, CircleKind, Member, Members};
+use crate::config::Config;
 use crate::dice::Dice;
 
 const COUNTRIES: [[u8; 2]; 6] = [*b"FR", *b"DE", *b"PL", *b"GR", *b"NO", *b"CA"];
@@ -29,8 +30,6 @@ impl Cast {
         let mut all: Vec<usize> = (0..count).collect();
         dice.shuffle(&mut all);
         let orgs: BTreeSet<usize> = all.into_iter().take(size).collect();
-        let mut ids: Vec<OrgId> = orgs.iter().map(|org| self.orgs[*org].id).collect();
-        ids.sort();
         let roster = Roster {
             mesh: self.mesh,
             version: 1,
@@ -40,7 +39,7 @@ impl Cast {
             time: BEGIN_MS - 3_600_000,
             expires: 0,
             carry: Carry::Members,
-            orgs: ids,
+            orgs: self.ids(&orgs),
             carriers: Vec::new(),
             stewards: vec![stewards[0].public()],
             cuts: Vec::new(),
@@ -50,9 +49,67 @@ impl Cast {
         let signers: Vec<&Secret> = std::iter::once(&stewards[0]).chain(agree).collect();
         let signed = Signed::sign(&roster, &signers);
         let id = CircleId(signed.hash().0);
+        self.roster_of.insert(signed.hash(), (self.circles.len(), 1));
+        let circle = Circle::of(id, CircleKind::Force, self.members(orgs));
+        self.circles.push(Circle { rosters: vec![signed], ..circle });
+    }
+
+    fn members(&self, orgs: BTreeSet<usize>) -> Members {
         let nodes = orgs.iter().flat_map(|org| self.orgs[*org].nodes.clone()).collect();
-        self.circles.push(Circle { id, kind: CircleKind::Force, orgs, nodes });
-        self.rosters.push(signed);
+        Members { orgs, nodes }
+    }
+
+    fn ids(&self, orgs: &BTreeSet<usize>) -> Vec<OrgId> {
+        let mut ids: Vec<OrgId> = orgs.iter().map(|org| self.orgs[*org].id).collect();
+        ids.sort();
+        ids
+    }
+
+    /// Draws how the circles with rosters are to change while the run lasts: an org comes in, one goes, or both at once.
+    pub(super) fn plan_changes(&mut self, config: &Config) {
+        let mut dice = Dice::new(config.seed, "changes");
+        let forces: Vec<usize> = self.forces().map(|(circle, _)| circle).collect();
+        for _ in 0..if forces.is_empty() { 0 } else { config.changes } {
+            let circle = *dice.pick(&forces);
+            let Some(last) = self.circles[circle].plan.last() else { continue };
+            let mut orgs = last.orgs.clone();
+            let outside: Vec<usize> = (0..self.orgs.len()).filter(|org| !orgs.contains(org)).collect();
+            let (comes, goes) = *dice.pick(&[(true, false), (false, true), (true, true)]);
+            if goes && orgs.len() > 2 {
+                let inside: Vec<usize> = orgs.iter().copied().collect();
+                orgs.remove(dice.pick(&inside));
+            }
+            if comes && !outside.is_empty() {
+                orgs.insert(*dice.pick(&outside));
+            }
+            if orgs != last.orgs {
+                let members = self.members(orgs);
+                self.circles[circle].plan.push(members);
+            }
+        }
+    }
+
+    /// The next version of a circle's roster as the run plans it, after the one in force: signed by its steward and by all who
+    /// come in. `cuts` are where logs end of those who are out. `None` where nothing more is planned.
+    pub fn next_roster(&mut self, circle: usize, cuts: Vec<Cut>) -> Option<Signed> {
+        let known = &self.circles[circle];
+        let (next, last) = (known.plan.get(known.version())?, known.rosters.last()?);
+        let before: Roster = last.read().ok()?;
+        let roster = Roster {
+            version: before.version + 1,
+            prev: last.hash(),
+            time: before.time + 1,
+            orgs: self.ids(&next.orgs),
+            cuts,
+            ..before
+        };
+        let new = next.orgs.difference(&known.members().orgs);
+        let signers: BTreeSet<usize> = new.copied().chain([0]).collect();
+        let secrets: Vec<Secret> =
+            signers.iter().map(|org| Secret::from_seed(&self.orgs[*org].steward)).collect();
+        let signed = Signed::sign(&roster, &secrets.iter().collect::<Vec<_>>());
+        self.roster_of.insert(signed.hash(), (circle, roster.version as usize));
+        Some(signed)
     }
 }
 

@@ -25,6 +25,7 @@ impl World {
             return;
         }
         self.trace.add(now, b's', node, &[]);
+        self.note_versions(node);
         self.nodes[node].waking = false;
         self.nodes[node].free_at = now;
         self.nodes[node].last_depart = now;
@@ -152,6 +153,7 @@ impl World {
             return;
         };
         self.count("restores");
+        self.lose_versions(node);
         self.trace.add(self.now, b'r', node, &[]);
         let now = self.now;
         let machine = &mut self.nodes[node];

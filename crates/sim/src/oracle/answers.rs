@@ -25,7 +25,7 @@ type Report = (usize, usize, Subject);
 pub fn check(scene: &Scene<'_>, node: usize, sight: &Sight, index: &Index) -> Result<(), Violation> {
     let (mut listed, mut held) = (BTreeMap::new(), BTreeMap::new());
     let mut reports: BTreeMap<Report, Vec<&Truth>> = BTreeMap::new();
-    for truth in scene.registry.all().iter().filter(|truth| scene.cast.is_member(node, truth.circle)) {
+    for truth in scene.registry.all().iter().filter(|truth| scene.cast.was_member(node, truth.circle)) {
         // What a key is still waited for is in no answer; that keys come is for the convergent oracle.
         let found = stands_at(scene, sight, truth).filter(|(_, outcome)| !waits_for_key(sight, outcome.rule));
         let stands = |verdict| {

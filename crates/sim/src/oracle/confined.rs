@@ -1,5 +1,5 @@
 //! No body is sent on a link that an independent reading of roster, marking and policy table forbids, and no log is
-//! named to a node that is not in its circle.
+//! named to a node that is not in its circle by the version of the roster that the sender goes by.
 
 use tocsin_record::{LogKey, RecordId};
 
@@ -18,11 +18,21 @@ const UNDER_WAY_US: u64 = 50_000;
 /// If one of the two is not in its circle.
 pub fn log(scene: &Scene<'_>, from: usize, to: usize, log: &LogKey) -> Result<(), Violation> {
     let circle = scene.cast.circle_of.get(&log.circle);
-    let both = |circle: &usize| scene.cast.is_member(from, *circle) && scene.cast.is_member(to, *circle);
+    let both = |circle: &usize| {
+        let versions = scene.versions.of(from, *circle, scene.now_us);
+        let members = versions.filter_map(|version| scene.cast.circles[*circle].by_version(version));
+        members.into_iter().any(|members| [from, to].iter().all(|node| members.nodes.contains(node)))
+    };
     if circle.is_some_and(both) {
         return Ok(());
     }
-    let what = format!("{} told {} of a log in {:?}", scene.name(from), scene.name(to), log.circle);
+    let goes_by = circle.map(|circle| scene.versions.of(from, *circle, scene.now_us).collect::<Vec<_>>());
+    let what = format!(
+        "{} told {} of a log in {:?}, of whose roster it goes by {goes_by:?}",
+        scene.name(from),
+        scene.name(to),
+        log.circle
+    );
     Err(scene.broken(NAME, what))
 }
 

@@ -73,7 +73,8 @@ impl Look<'_> {
             let is_doubtful = truth.subject.is_some_and(|subject| {
                 doubtful.contains(&report(subject)) && !withdrawn.contains(&report(subject))
             });
-            if is_doubtful || self.is_disputed(truth) || self.is_about_to_change(truth) {
+            if is_doubtful || self.is_cut(truth) || self.is_disputed(truth) || self.is_about_to_change(truth)
+            {
                 continue;
             }
             self.bodies(truth, &withdrawn, &near)?;
@@ -82,14 +83,26 @@ impl Look<'_> {
     }
 
     fn headers(&self) -> Result<(), Violation> {
-        for circle in &self.scene.cast.circles {
-            let members = self.honest(&circle.nodes);
+        for (at, circle) in self.scene.cast.circles.iter().enumerate() {
+            let members = self.honest(&circle.members().nodes);
             let Some((first, sight)) = members.first() else {
                 continue;
             };
-            let expected = self.ends(circle.id, sight);
+            let goes_by = |node: usize| self.scene.versions.of(node, at, u64::MAX).next();
+            if let Some((node, _)) = members.iter().find(|(node, _)| goes_by(*node) != Some(circle.version()))
+            {
+                let what = format!(
+                    "{} goes by version {:?} of the roster of {:?}, of which {} is in force",
+                    self.scene.name(*node),
+                    goes_by(*node),
+                    circle.id,
+                    circle.version()
+                );
+                return Err(self.scene.broken(NAME, what));
+            }
+            let expected = self.ends(at, sight);
             for (node, sight) in &members[1..] {
-                let found = self.ends(circle.id, sight);
+                let found = self.ends(at, sight);
                 if found == expected {
                     continue;
                 }
@@ -118,13 +131,21 @@ impl Look<'_> {
     }
 
     /// The logs of a circle in one store. Behind a fork nodes may have gone on by different branches, and of an author
-    /// who forked no other log need be complete.
-    fn ends(&self, circle: tocsin_record::CircleId, sight: &Sight) -> BTreeMap<LogKey, End> {
+    /// who forked no other log need be complete. Of who is out only what is before the cut is told further.
+    fn ends(&self, circle: usize, sight: &Sight) -> BTreeMap<LogKey, End> {
         let mut ends = BTreeMap::new();
+        let id = self.scene.cast.circles[circle].id;
         for log in sight.logs() {
             // Who took a log while its own clock was as far ahead keeps it; the others wait until its time comes.
             let early = log.key.epoch + MARGIN_MS > self.wall + AHEAD_MS;
-            if log.key.circle != circle || log.tip.seq == 0 || early {
+            if log.key.circle != id || log.tip.seq == 0 || early {
+                continue;
+            }
+            let counts = self.scene.cast.counts_up_to(circle, &log.key);
+            if counts != u64::MAX {
+                if counts > 0 && !self.scene.registry.author_forked(&log.key) {
+                    ends.insert(log.key, (log.tip.seq.min(counts), RecordId::ZERO, Standing::Open));
+                }
                 continue;
             }
             let end = match log.standing {
@@ -153,14 +174,25 @@ impl Look<'_> {
     fn withdrawn(&self) -> (BTreeSet<Report>, BTreeSet<Report>) {
         let (mut withdrawn, mut doubtful) = (BTreeSet::new(), BTreeSet::new());
         for truth in self.scene.registry.all() {
-            let Some(subject) = truth.retracts else { continue };
-            let members = self.honest(&self.scene.cast.circles[truth.circle].nodes);
+            let Some(subject) = truth.retracts.filter(|_| !self.is_cut(truth)) else { continue };
+            let members = self.honest(&self.scene.cast.circles[truth.circle].members().nodes);
             if members.iter().any(|(_, sight)| matches!(held(sight, truth), Held::Here(_))) {
                 let reports = if self.is_disputed(truth) { &mut doubtful } else { &mut withdrawn };
                 reports.insert((truth.facts.author, truth.circle, subject));
             }
         }
         (withdrawn, doubtful)
+    }
+
+    /// Whether it stands behind the cut of who is out: some had it before they knew, and nobody is told of it.
+    fn is_cut(&self, truth: &Truth) -> bool {
+        truth.seq > self.scene.cast.counts_up_to(truth.circle, &truth.log)
+    }
+
+    /// Whether it was sealed before a node's org came in: its body is not asked for.
+    fn is_before_joining(&self, truth: &Truth, node: usize) -> bool {
+        let by = self.scene.cast.circles[truth.circle].by_version(truth.roster as usize);
+        truth.facts.sealed && by.is_none_or(|members| !members.nodes.contains(&node))
     }
 
     fn is_disputed(&self, truth: &Truth) -> bool {
@@ -183,6 +215,9 @@ impl Look<'_> {
     /// What a node's policy makes of a record. One that was written by a clock far ahead is held until then.
     fn fate(&self, truth: &Truth, node: usize) -> Fate {
         let cast = self.scene.cast;
+        if self.is_before_joining(truth, node) {
+            return Fate::Refuse;
+        }
         let fate = self.scene.table(node).fate(&truth.facts, cast.nodes[node].org, cast.country(node));
         if fate == Fate::Accept && self.is_ahead(truth) {
             return Fate::Hold;
@@ -200,7 +235,7 @@ impl Look<'_> {
             .subject
             .is_some_and(|subject| withdrawn.contains(&(truth.facts.author, truth.circle, subject)))
             || truth.lapses().is_some_and(|time| time < self.wall);
-        let members = self.honest(&self.scene.cast.circles[truth.circle].nodes);
+        let members = self.honest(&self.scene.cast.circles[truth.circle].members().nodes);
         let all: BTreeMap<usize, Held> =
             members.iter().map(|(node, sight)| (*node, held(sight, truth))).collect();
         for (&node, &state) in &all {

@@ -75,7 +75,7 @@ impl Erased {
         disk: &FaultyKv,
     ) -> Result<(), Violation> {
         self.0.entry(node).or_default().attic.gather(disk);
-        for truth in scene.registry.all().iter().filter(|truth| scene.cast.is_member(node, truth.circle)) {
+        for truth in scene.registry.all().iter().filter(|truth| scene.cast.was_member(node, truth.circle)) {
             let over = glance.is_right && truth.lapses().is_some_and(|time| time + LATE_MS < scene.wall());
             let why = match self.is_taken_back(scene, node, truth) {
                 true => "was taken back",

@@ -34,7 +34,7 @@ impl Kept {
     /// # Errors
     /// If one is gone without a reason.
     pub fn check(&mut self, scene: &Scene<'_>, node: usize, sight: &Sight) -> Result<(), Violation> {
-        for truth in scene.registry.all().iter().filter(|truth| scene.cast.is_member(node, truth.circle)) {
+        for truth in scene.registry.all().iter().filter(|truth| scene.cast.was_member(node, truth.circle)) {
             let was_here = self.0.contains(&(node, truth.id));
             let body = stands_at(scene, sight, truth).map(|(_, outcome)| outcome.body);
             let why = match body {

@@ -13,6 +13,9 @@ pub mod durable;
 pub mod erased;
 pub mod kept;
 pub mod refused;
+pub mod removed;
+pub mod sealed;
+pub mod strangers;
 pub mod wire;
 
 use std::collections::BTreeSet;
@@ -22,6 +25,7 @@ use tocsin_store::faulty::{FaultyKv, FaultySlots};
 use tocsin_store::{Outcome, Reader, RecordRef};
 
 use crate::cast::{BEGIN_MS, Cast};
+use crate::changes::Versions;
 use crate::registry::{Registry, Truth};
 use crate::rules::Table;
 
@@ -67,6 +71,8 @@ pub struct Scene<'a> {
     pub tables: &'a [Table],
     /// Each node's policy.
     pub in_force: &'a [InForce],
+    /// By which versions of rosters nodes go.
+    pub versions: &'a Versions,
     /// Virtual time, in microseconds.
     pub now_us: u64,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use tocsin_protocol::message::{BodyStatus, LogName, Message};
-use tocsin_record::{LogKey, MeshId, Part, RecordId, Run, codec, page};
+use tocsin_record::{DocHash, LogKey, MeshId, Part, RecordId, Run, codec, page};
 
 /// What reading one frame may take in memory.
 const LIMIT: usize = 64 << 20;
@@ -15,6 +15,10 @@ const LIMIT: usize = 64 << 20;
 pub enum Said {
     /// A log was named: its circle and author are known to the other now.
     Log(LogKey),
+    /// A document was told, or its hash.
+    Document(DocHash),
+    /// A record was told, its header at least.
+    Record(RecordId),
     /// A body was given.
     Body {
         /// The log of its record.
@@ -143,6 +147,10 @@ impl Peek {
                     }
                 }
             }
+            Message::Documents(documents) => {
+                said.extend(documents.0.iter().map(|signed| Said::Document(signed.hash())));
+            }
+            Message::DocumentList(list) => said.extend(list.0.iter().copied().map(Said::Document)),
             Message::Have(haves) => {
                 for have in haves {
                     if let Some(log) = self.named(from, have.log) {
@@ -167,6 +175,7 @@ impl Peek {
 fn run(run: Option<Run>, said: &mut Vec<Said>) {
     let Some(run) = run else { return };
     for entry in run.entries() {
+        said.push(Said::Record(entry.id));
         if let Part::Here(bytes) = &entry.body {
             let (log, seq, id) = (*run.log(), entry.header.seq, Some(entry.id));
             said.push(Said::Body { log, seq, id, bytes: bytes.clone() });
