@@ -17,6 +17,7 @@ mod lobby;
 mod newer;
 mod policies;
 mod receipts;
+mod removed;
 mod sealing;
 mod sources;
 mod spread;
