@@ -40,7 +40,10 @@ pub enum OpenError {
         source: PapersError,
     },
     /// The charter does not know this org.
-    #[error("the charter does not have this node's org: ask the founder to add its card")]
+    #[error(
+        "the charter does not have this node's org: a steward took it out, or did not add it yet. Ask one to add its card, and \
+         join again with the invitation. Nothing of what is here was lost"
+    )]
     NotMember,
     /// The store.
     #[error("the store in {home} failed: {source}{}", mend(source))]

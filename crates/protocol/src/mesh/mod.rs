@@ -355,7 +355,7 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     /// Whether there is work left that an idle moment could do: call [`Self::handle`] with a tick soon.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.admission.rejudge.is_busy() || self.expiring
+        (self.admission.rejudge.is_busy() && self.is_member()) || self.expiring
     }
 
     /// Store work that can wait for an idle moment. True if there may be more.
@@ -455,6 +455,14 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
                 self.did(cost::document(signed.bytes.len(), signatures));
             }
         }
+        // A charter without its org took its certificate along, and this one may have the org again.
+        let own = &self.admission.identity.certificate;
+        if !new.is_empty()
+            && !self.is_member()
+            && matches!(Arc::make_mut(&mut self.directory).take(own), Ok(Taken::New))
+        {
+            new.push(own.clone());
+        }
         if !new.is_empty() {
             self.admission.keep_documents(&self.directory)?;
             self.tell_documents(&new, from);
@@ -464,6 +472,12 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
             self.links.budgets.paid_again(since);
         }
         Ok((new.len(), error))
+    }
+
+    /// Whether this node is one of an org of the charter. While it is not, nothing is judged anew: by documents that do not know
+    /// its org, what that keeps for itself is a stranger's, and would be refused and erased.
+    pub(crate) fn is_member(&self) -> bool {
+        self.directory.org_of(self.admission.node) == Some(self.admission.identity.org)
     }
 
     /// Whether an org may change its documents once more. What this node's own people bring is not counted, nor anything

@@ -18,6 +18,10 @@ impl<K: Kv, S: Slots> Mesh<K, S> {
     pub(crate) fn rejudge_some(&mut self, out: &mut Output) -> Result<(), StoreError> {
         let Admission { rejudge, clock, .. } = &mut self.admission;
         rejudge.look_at_times(|time| !clock.is_ahead(self.now, time));
+        if !self.is_member() {
+            return Ok(());
+        }
+        let rejudge = &mut self.admission.rejudge;
         let Some(mut next) = rejudge.cursor() else {
             return Ok(());
         };

@@ -125,6 +125,51 @@ fn a_circle_goes_on_without_a_steward_that_was_taken_out_of_the_mesh() {
     assert!(members(&world, 0, mesh).contains(&out) && !members(&world, 0, circle).contains(&out));
 }
 
+/// What it keeps for itself is judged by its own org: a node that hears that it is out, by whatever hand, or that it is in
+/// again, must not take itself for a stranger.
+#[test]
+fn who_is_taken_out_keeps_what_it_has() {
+    let mut world = World::new(3, OPEN);
+    world.connect_all();
+    let (out, mesh) = (org(&world, 2), CircleId::mesh(world.mesh()));
+    let own = CircleId::own(world.mesh(), out);
+    let kept = |world: &mut World, n: u32| {
+        let address = format!("192.0.2.{n}");
+        let bodies = vec![report(n, 3, &address)];
+        world.request(2, |ticket| Input::Publish { ticket, circle: own, bodies }).unwrap();
+        world.settle();
+        address
+    };
+    let private = kept(&mut world, 5);
+    let shared = publish(&mut world, 0, mesh, 6);
+    let mut entry = None;
+    next_charter(&mut world, |orgs| {
+        let at = orgs.iter().position(|entry| entry.root == out).unwrap();
+        entry = Some(orgs.remove(at));
+    });
+    let has = |world: &World| [&private, &shared].map(|address| world.lookup(2, address));
+    // Somebody hands it the charter without it.
+    let documents = world.nodes[0].mesh.directory().charters().to_vec();
+    world.request(2, |ticket| Input::Documents { ticket, documents }).unwrap();
+    world.pass(2 * MINUTE_MS);
+    assert_eq!(has(&world), [1, 1], "while it is out");
+    world.policy(2, OPEN);
+    world.pass(MINUTE_MS);
+    assert_eq!(has(&world), [1, 1], "under another policy");
+    world.restart(2);
+    world.pass(MINUTE_MS);
+    assert_eq!(has(&world), [1, 1], "after a restart");
+    next_charter(&mut world, |orgs| orgs.extend(entry));
+    for node in [0, 1] {
+        world.disconnect(node, 2);
+        world.connect(node, 2);
+    }
+    world.pass(2 * MINUTE_MS);
+    assert_eq!(has(&world), [1, 1], "when it is back");
+    let again = kept(&mut world, 7);
+    assert_eq!(world.lookup(2, &again), 1);
+}
+
 #[test]
 fn who_comes_back_is_in_no_circle_that_it_was_in_before() {
     let mut world = World::new(3, OPEN);
