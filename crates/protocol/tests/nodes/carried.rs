@@ -319,6 +319,23 @@ fn what_was_sealed_before_an_org_came_in_is_not_opened_by_a_bundle() {
     assert_eq!((world.lookup(1, &address(1)), world.lookup(1, &address(2))), (0, 1));
 }
 
+/// By a link RED goes from its author to a circle's members; whoever has a file has it from anybody.
+#[test]
+fn red_of_a_circle_is_in_none_for_its_members() {
+    let mut world = World::new(2, OPEN);
+    let (_, signed) = roster(&world, &[0, 1]);
+    let roster = Roster { carry: Carry::Author, ..signed.read().unwrap() };
+    let signed = Signed::sign(&roster, &[&secret(1, 0, 0), &secret(1, 1, 0)]);
+    bring(&mut world, 0, &signed);
+    let ids = publish(&mut world, 0, CircleId(signed.hash().0), vec![told(1, 5), told(2, 3)]);
+    carry(&mut world, 0, 1);
+    let body = |world: &World, id| world.stored(1, id).unwrap().stamped.outcome.body;
+    assert_eq!((body(&world, &ids[0]), body(&world, &ids[1])), (BodyState::Withheld, BodyState::Here));
+    world.connect(0, 1);
+    world.settle();
+    assert_eq!(body(&world, &ids[0]), BodyState::Here, "the link brings it");
+}
+
 #[test]
 fn red_is_in_none_not_even_for_nodes_of_the_same_org() {
     let mut world = World::new(1, OPEN);
