@@ -160,6 +160,11 @@ fn who_is_taken_out_keeps_what_it_has() {
     world.pass(MINUTE_MS);
     assert_eq!(has(&world), [1, 1], "after a restart");
     next_charter(&mut world, |orgs| orgs.extend(entry));
+    // By hand, before any partner gives it its own certificate back.
+    let documents = world.nodes[0].mesh.directory().charters().to_vec();
+    world.request(2, |ticket| Input::Documents { ticket, documents }).unwrap();
+    let mesh_of = &world.nodes[2].mesh;
+    assert_eq!(mesh_of.directory().org_of(mesh_of.node()), Some(out), "it knows itself again");
     for node in [0, 1] {
         world.disconnect(node, 2);
         world.connect(node, 2);
