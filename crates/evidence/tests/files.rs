@@ -165,7 +165,7 @@ fn golden() {
     assert_eq!(digest(&world.of_mesh()), "92f50af1e047b0fdf975318a4f094971cffaef2b21ceebab28bc6993bd95d782");
     assert_eq!(
         digest(&world.sealed(true)),
-        "4f8c7c416afead88808b2e3b093a2d8a7456f8d885bdaab50323bca51d26bcdf"
+        "9c18b1f3345fd20a09f78e91149c2457fced86e6cae432a54e199e9720c9945f"
     );
 }
 
