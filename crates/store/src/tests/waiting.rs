@@ -139,29 +139,40 @@ fn the_writer_waits_for_no_walk_over_a_report() {
         |reader, org, subject| drop(reader.versions(org, CIRCLE, subject).unwrap()),
     ];
     for (n, walk) in walks.into_iter().enumerate() {
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let walking = scope.spawn(|| {
-                let (begun, mut count) = (Instant::now(), 0);
-                while !done.load(Relaxed) {
-                    walk(&reader, org, subject);
-                    count += 1;
-                }
-                begun.elapsed() / count
-            });
-            let mut waits: Vec<Duration> = (0..60)
-                .map(|_| {
-                    std::thread::sleep(Duration::from_millis(1));
-                    let asked = Instant::now();
-                    drop(store.shared.state_mut());
-                    asked.elapsed()
-                })
-                .collect();
-            done.store(true, Relaxed);
-            let walk = walking.join().unwrap();
-            waits.sort_unstable();
-            // Under one lock it would be half a walk.
-            assert!(waits[30] < walk / 10, "walk {n} takes {walk:?}, and the writer waits {:?}", waits[30]);
+        // Under one lock it would be half a walk each time; a machine that is busy makes it so once.
+        let mut waits = Vec::new();
+        let short = (0..5).any(|_| {
+            let (walk, wait) = waited(&store, || walk(&reader, org, subject));
+            waits.push((walk, wait));
+            wait < walk / 10
         });
+        assert!(short, "walk {n}: how long it takes, and how long the writer waits: {waits:?}");
     }
+}
+
+/// How long a walk takes that goes on all the time, and how long the writer waits meanwhile, each in the middle.
+fn waited(store: &Store<FaultyKv, FaultySlots>, walk: impl Fn() + Sync) -> (Duration, Duration) {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let walking = scope.spawn(|| {
+            let (begun, mut count) = (Instant::now(), 0);
+            while !done.load(Relaxed) {
+                walk();
+                count += 1;
+            }
+            begun.elapsed() / count
+        });
+        let mut waits: Vec<Duration> = (0..60)
+            .map(|_| {
+                std::thread::sleep(Duration::from_millis(1));
+                let asked = Instant::now();
+                drop(store.shared.state_mut());
+                asked.elapsed()
+            })
+            .collect();
+        done.store(true, Relaxed);
+        let walk = walking.join().unwrap();
+        waits.sort_unstable();
+        (walk, waits[30])
+    })
 }
