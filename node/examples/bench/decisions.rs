@@ -27,15 +27,15 @@ const RULES: &str = r#"
 @id("f1") forbid (principal, action == Action::"forward", resource)
 when { resource has confidence_max && resource.confidence_max < 10 };
 @id("f2") forbid (principal, action == Action::"forward", resource)
-when { resource.tlp > 2 } unless { principal.kind == "csirt" };
+when { resource.tlp > 2 } unless { principal.kind == OrgKind::"csirt" };
 @id("f3") forbid (principal, action == Action::"forward", resource)
 when { resource.age_days > 365 };
 @id("f4") forbid (principal, action == Action::"forward", resource)
-when { principal.kind == "private" && resource.personal > 0 };
+when { principal.kind == OrgKind::"private" && resource.personal > 0 };
 @id("f5") forbid (principal, action == Action::"forward", resource)
 when { principal.country == "XX" };
 @id("f6") forbid (principal, action == Action::"forward", resource)
-when { resource.indicators > 50000 };
+when { resource has indicators && resource.indicators > 50000 };
 @id("f7") forbid (principal, action == Action::"forward", resource)
 when { principal has trust && principal.trust < 20 };
 @id("f8") forbid (principal, action == Action::"forward", resource)
