@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use bytes::Bytes;
 use tocsin_record::{Header, MeshId, OrgId};
@@ -148,7 +148,15 @@ impl<K: Kv, S: Slots> Store<K, S> {
             Vault::open(Arc::clone(&slots), random, |slot| used.contains(&slot) || pages.contains(&slot))?;
         // A tail that was damaged in its middle shares its slot with what remains of it.
         pages.difference(&used).chain(&bodies).for_each(|slot| vault.leave(*slot));
-        let shared = Shared { kv, slots, keys, state: RwLock::new(state), cache: Cache::default(), opener };
+        let shared = Shared {
+            kv,
+            slots,
+            keys,
+            state: RwLock::new(state),
+            turn: Mutex::new(()),
+            cache: Cache::default(),
+            opener,
+        };
         Ok(Self {
             shared: Arc::new(shared),
             vault,

@@ -70,6 +70,7 @@ impl<K: Kv, S: Slots> Reader<K, S> {
     fn each_of_report(&self, org: OrgId, subject: Subject, mut visit: impl FnMut(RecordRef, &LogState)) {
         let mut next = Some(u64::MAX);
         while let Some(last) = next {
+            self.shared.let_writer_in();
             let state = self.shared.state();
             let slice = state.find_report_up_to(org, subject, last, SLICE);
             next =

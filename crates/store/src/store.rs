@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use tocsin_record::body::report::Subject;
@@ -42,6 +42,8 @@ pub(crate) struct Shared<K, S> {
     pub slots: Arc<S>,
     pub keys: Keys,
     pub state: RwLock<State>,
+    /// Held by a writer that waits for the state, and by nobody else for longer than a moment.
+    pub turn: Mutex<()>,
     pub cache: Cache,
     pub opener: Opener,
 }
@@ -51,7 +53,14 @@ impl<K: Kv, S: Slots> Shared<K, S> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets a writer in that waits, before a walk that let go of the state takes it again: the lock alone is unfair, and who is awake
+    /// has it again before who sleeps wakes up.
+    pub fn let_writer_in(&self) {
+        drop(self.turn.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     pub fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
