@@ -74,7 +74,7 @@ guardrails! {
     Purpose = "purpose",
     /// In this circle only the author of a record hands it on: it goes from its nodes to the members, and no further.
     AuthorCarries = "author-carries",
-    /// RED is shown only to a person who asks for it, for a purpose that this person may state, and goes to no system.
+    /// RED of a circle is shown only to a person who asks for it, for a purpose that this person may state, and RED goes to no system.
     Red = "red",
 }
 
@@ -147,7 +147,11 @@ pub(crate) fn query(record: &RecordFacts, person: &Person) -> Said<bool> {
     if record.header.class != Class::Content {
         return Some((ALLOW, Guardrail::MeshTraffic));
     }
-    let is_red = || (record.tlp() == Some(Tlp::Red) && !asks_for_red(person)).then_some(Guardrail::Red);
+    // What the org keeps for itself it finds as it is: nobody addressed it to few eyes.
+    let is_addressed = record.header.circle.kind != CircleKind::Own;
+    let is_red = || {
+        (is_addressed && record.tlp() == Some(Tlp::Red) && !asks_for_red(person)).then_some(Guardrail::Red)
+    };
     let beside_purpose = || {
         let marking = record.marking()?;
         (!serves(marking, person)).then_some(Guardrail::Purpose)

@@ -118,7 +118,7 @@ fn indicator(value: &str, modified: &str, more: &str) -> String {
 
 /// In which circles a value is known, and under which TLP; of copies of one report the widest.
 fn circles(node: &Node, value: &str) -> Vec<String> {
-    let answer = node.tell(&["--json", "lookup", "--purpose", "network-defence", "--include", "red", value]);
+    let answer = node.tell(&["--json", "lookup", "--purpose", "network-defence", value]);
     let text = String::from_utf8(answer.stdout).expect("JSON is text");
     let answer: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
     let hits = answer["hits"].as_array().expect("hits").iter();
@@ -238,9 +238,7 @@ fn what_was_left_out_on_purpose_is_no_other_content() {
             (figures, count("taken_back"))
         };
         let personal = || {
-            let hits =
-                node.json(&["lookup", "--purpose", "network-defence", "--include", "red", value])["hits"]
-                    .clone();
+            let hits = node.json(&["lookup", "--purpose", "network-defence", value])["hits"].clone();
             let hits = hits.as_array().expect("hits").clone();
             let in_mesh = hits.iter().find(|hit| hit["circle"] == "mesh").expect("it is shared");
             let record = in_mesh["record"].as_str().expect("an id");

@@ -121,7 +121,7 @@ fn red_is_shown_to_who_asks_for_it_with_a_purpose_and_never_exported() {
     let author = org(2, "author");
     let may = ["research".to_owned()];
     let mut decisions = decisions(PERMIT_ALL);
-    let own = |r: &mut RecordFacts| r.header.circle.kind = CircleKind::Own;
+    let to = |r: &mut RecordFacts, kind| r.header.circle.kind = kind;
     for (includes_red, purpose, shown) in [
         (false, None, false),
         (false, Some("research"), false),
@@ -133,13 +133,15 @@ fn red_is_shown_to_who_asks_for_it_with_a_purpose_and_never_exported() {
         for (tlp, shown) in [(Tlp::Red, shown), (Tlp::AmberStrict, true)] {
             let label = marking(tlp);
             let mut record = record(&author, &label);
-            own(&mut record);
+            to(&mut record, CircleKind::Other);
             assert_eq!(decisions.query(&record, &asks).allow, shown, "{tlp} {includes_red} {purpose:?}");
+            to(&mut record, CircleKind::Own);
+            assert!(decisions.query(&record, &asks).allow, "what the org keeps for itself");
         }
     }
     let label = marking(Tlp::Red);
     let mut record = record(&author, &label);
-    own(&mut record);
+    to(&mut record, CircleKind::Own);
     let exported = decisions.export(&record, &Consumer { ceiling: Tlp::Red, ..consumer() });
     assert_eq!((exported.allow, decisions.rule_name(exported.rule)), (false, "guardrail:red"));
 }
